@@ -1,0 +1,1 @@
+"""placeholder, filled when the parts are there."""

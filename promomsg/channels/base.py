@@ -1,0 +1,173 @@
+"""What the engine asks of a provider: one interface, one class a provider.
+
+The engine never sees a wire format. It hands over a compiled message (a `Letter`) and one planned
+recipient (a `Parcel`), and gets an `Answer` with a verdict. Reads raise; sends never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem
+from promomsg.transport.pace import Pacer
+
+__all__ = ["Advice", "Channel", "FailureFile", "Following", "Letter"]
+
+
+class Letter(Protocol):
+    """A message compiled for one channel: static parts checked and encoded once. Pure, no I/O."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters its placeholders use (`key` left out); empty and no `{key}`: one form."""
+        ...
+
+    @property
+    def personal(self) -> bool:
+        """Whether it has any placeholder."""
+        ...
+
+    def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        """This recipient's values, one a slot. Raises `placeholders.MissingParam`."""
+        ...
+
+    def problem(self, values: Sequence[str]) -> Problem | None:
+        """What is wrong with the rendered message (over a limit, control characters), or None."""
+        ...
+
+    def form(self, values: Sequence[str]) -> bytes | None:
+        """A 16-byte digest of the rendered message; None for a message without placeholders."""
+        ...
+
+    def preview(self, values: Sequence[str]) -> dict[str, str]:
+        """The rendered message, field name to text, for a person to read."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """The message as plain JSON values, for the journal; `Channel.compile_snapshot` undoes it."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before sending (a missing redirectUrl, say)."""
+        ...
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """What the provider says of a quota. Only advice: nothing here can stop a send."""
+
+    calls: int | None = None
+    per_seconds: float | None = None
+    daily_limit: int | None = None
+    daily_remaining: int | None = None
+
+
+class FailureFile(msgspec.Struct, frozen=True):
+    """A group's failure file: kept raw, and what could be read of it."""
+
+    raw: bytes
+    failures: tuple[Failure, ...]
+    warning: str | None = None
+
+
+class Following(Protocol):
+    """A channel that can send to a group and say later how that went."""
+
+    async def deliver_group(
+        self, letter: Letter, values: Sequence[str], audience: Audience
+    ) -> Answer:
+        """One group call. Never raises for an answer or a lost one: the verdict says it."""
+        ...
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        """One poll. Raises ProviderError or TransportError; never changes a recipient."""
+        ...
+
+    async def fetch_failures(self, url: str) -> FailureFile:
+        """The failure file. Raises ProviderError, TransportError or UsageError (refused URL)."""
+        ...
+
+    async def count_audience(self, audience: Audience) -> int:
+        """How many promoters an audience has (`getpromoter`'s total_cnt)."""
+        ...
+
+
+class Channel(Protocol):
+    """One account at one provider, as the engine uses it."""
+
+    name: ClassVar[str]
+    """`"wechat"` or `"alipay"`: written into the journal, which then belongs to it."""
+    idempotent: ClassVar[bool]
+    """The provider dedupes on `Parcel.request_id`: a lost answer may be asked for again."""
+    needs_tokens: ClassVar[bool]
+    """Each recipient brings an access token, which is never journalled."""
+    groups: ClassVar[bool]
+    """It is also a `Following`."""
+
+    @property
+    def account(self) -> str:
+        """The appid or client id: a journal is of one account."""
+        ...
+
+    @property
+    def pacer(self) -> Pacer:
+        """The account's quotas, shared by everything that calls through this channel."""
+        ...
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the plan should say of this channel's settings (`verify = false`, say)."""
+        ...
+
+    def expect(self, concurrency: int) -> None:
+        """Makes the connection pool at least this large; called before the first send."""
+        ...
+
+    def compile(self, message: Any) -> Letter:
+        """Checks the message and encodes what does not change. Raises UsageError."""
+        ...
+
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> Letter:
+        """The letter a journal kept."""
+        ...
+
+    def check_address(
+        self,
+        id: str | None,
+        openid: str | None,
+        unionid: str | None,
+        token: str | None,
+        request_id: str | None,
+    ) -> Problem | None:
+        """Whether a single send of this channel can go to a row with these addresses."""
+        ...
+
+    async def prepare(self) -> None:
+        """Everything a send needs but the send itself: a token that is not known to be stale.
+
+        Called before recipients are intended, so that a wait here leaves nobody in doubt. Cheap
+        when there is nothing to do.
+
+        Raises:
+            NotSent: the token could not be fetched now; worth another try.
+            Halted: it never will be (credentials, or the failed token came back).
+        """
+        ...
+
+    def request_id(self, run_id: str, key: str, generation: int) -> str | None:
+        """The idempotency key of this recipient in this run; None when not idempotent."""
+        ...
+
+    async def deliver(self, letter: Letter, parcel: Parcel) -> Answer:
+        """One single call. Never raises for an answer or a lost one: the verdict says it."""
+        ...
+
+    async def advise(self) -> Advice | None:
+        """What the provider says of the singles' quota; None when it cannot be read."""
+        ...
+
+    async def __aenter__(self) -> Channel: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...

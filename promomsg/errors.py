@@ -1,0 +1,78 @@
+"""The error tree: whose fault it is, and whether anything was sent.
+
+`UsageError` is the caller's, raised before anything goes out. `ProviderError` is an answer.
+`TransportError` is the road between, and its two kinds are never mixed up: `NotSent` may be tried
+again, `OutcomeUnknown` may already be a delivered message. (After h11's Local/Remote errors.)
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Halted",
+    "JournalError",
+    "NotSent",
+    "OutcomeUnknown",
+    "PromoError",
+    "ProviderError",
+    "TransportError",
+    "UsageError",
+]
+
+
+class PromoError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+class UsageError(PromoError):
+    """The call, the file or the setting is wrong; nothing was sent.
+
+    The text is one line that says what is wrong, where, and how to mend it.
+    """
+
+
+class ProviderError(PromoError):
+    """The provider answered, and the answer is a refusal.
+
+    Attributes:
+        code: the provider's own code, verbatim (`"40001"`, `"ACCESS_DENIED"`).
+        detail: the provider's own text, verbatim, secrets masked.
+        rid: the provider's request id; WeChat support asks for it. None when there is none.
+        verdict: a `promomsg.Verdict`: what the code means for a send.
+    """
+
+    def __init__(self, code: str, detail: str, rid: str | None, verdict: str) -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+        self.rid = rid
+        self.verdict = verdict
+
+
+class TransportError(PromoError):
+    """The call did not come back with a readable answer."""
+
+
+class NotSent(TransportError):
+    """The call failed before its first byte left (DNS, connect, TLS): safe to try again."""
+
+
+class OutcomeUnknown(TransportError):
+    """The call may have reached the provider (time-out, reset, truncated): never resent blindly."""
+
+
+class JournalError(PromoError):
+    """The journal cannot be read, written, locked, or is another campaign's or version's."""
+
+
+class Halted(PromoError):
+    """Nobody else can succeed either; the campaign stopped cleanly and can be resumed.
+
+    Attributes:
+        code: the code of the answer or rule that stopped it.
+        detail: what to do about it.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail

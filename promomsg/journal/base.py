@@ -1,0 +1,409 @@
+"""What every journal keeps and promises: one contract, made for many machines from the start.
+
+The dispatcher takes a *lease* on a chunk of singles or on one whole group. A lease carries an
+*epoch*: `take` raises it, and `intend` and `settle` are refused once the chunk's epoch has moved
+on. In one process the lease is trivially ours; in a fleet it is the fence that stops a zombie
+(DESIGN §8). Nothing here reads a clock: times are Unix seconds, passed in by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from promomsg.model import Failure, Outcome, Parcel, State
+from promomsg.states import GroupState
+
+__all__ = [
+    "CampaignRecord",
+    "Control",
+    "GroupRow",
+    "Handle",
+    "Journal",
+    "Lease",
+    "PlannedRow",
+    "Recovered",
+    "Settled",
+    "Tally",
+]
+
+
+class Control(StrEnum):
+    """What another process, or the user's own code, asks of the sender."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class CampaignRecord(msgspec.Struct, kw_only=True):
+    """The campaign a journal is of: one a file. No secret is in it.
+
+    Attributes:
+        name: the campaign's name.
+        channel, account: `"wechat"` and the appid, say; a resume with another one is refused.
+        run_id: 32 random hex digits made at planning; idempotency keys are derived from it.
+        message: `Letter.snapshot()`: the message as plain JSON values.
+        settings: what resume needs again (route, max_group_size, concurrency, pace, …).
+        source: where the recipients came from: `{"path", "sha256", "digest", "rows"}`, each
+            optional.
+        campaign_file: absolute path of the TOML file, when there is one.
+        created_at: Unix seconds.
+        planned_at: Unix seconds when the plan was complete; None while it is not, and then
+            nothing may be sent.
+        warnings: said so far, each once.
+        halted: why the last run stopped before the end (`"45009: …"`); None when it did not.
+    """
+
+    name: str
+    channel: str
+    account: str
+    run_id: str
+    message: dict[str, Any]
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    source: dict[str, Any] = msgspec.field(default_factory=dict)
+    campaign_file: str | None = None
+    created_at: float
+    planned_at: float | None = None
+    warnings: list[str] = msgspec.field(default_factory=list)
+    halted: str | None = None
+
+
+class PlannedRow(NamedTuple):
+    """One row read, as planning writes it. `state` is pending, failed or skipped.
+
+    `values` is a JSON array of the message's values (None without placeholders), `form` the
+    16-byte digest of the rendered message (None without placeholders), `fingerprint` a keyed
+    digest that stands for an address which must not be kept (a user's access token).
+    """
+
+    seq: int
+    key: str
+    id: str | None
+    openid: str | None
+    unionid: str | None
+    fingerprint: bytes | None
+    request_id: str | None
+    values: str | None
+    form: bytes | None
+    state: str
+    code: str
+    detail: str
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to send one chunk of singles, or one group.
+
+    Attributes:
+        chunk: the chunk's number.
+        epoch: raised by every `take`; the fence.
+        deadline: Unix seconds after which another machine may take it over.
+        group: the group's number when the chunk is a group; None for singles.
+        parcels: the chunk's pending singles, in order of `seq`; empty for a group.
+    """
+
+    chunk: int
+    epoch: int
+    deadline: float
+    group: int | None = None
+    parcels: tuple[Parcel, ...] = ()
+
+
+class Settled(NamedTuple):
+    """What one intended single came to. `state` is sent, failed, unknown or pending.
+
+    `doubt` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
+    makes it unknown, never cancelled.
+    """
+
+    seq: int
+    state: str
+    code: str
+    detail: str
+    rid: str | None
+    at: float
+    doubt: bool
+    extra: str | None
+
+
+class GroupRow(msgspec.Struct, kw_only=True):
+    """One group send.
+
+    Attributes:
+        no: its number in the journal, from 1.
+        state: see `promomsg.states.GROUP_MOVES`.
+        planned: how many members it was planned for (an unexpanded audience: as counted).
+        values: the message's values for this set; empty without placeholders.
+        audience: None when the members are rows of the journal; else `{"roles": [1]}`,
+            `{"retailers": ["x"]}` or `{"everyone": true}`: an audience that was not expanded.
+        msg_id: the provider's, once accepted.
+        percent, send_cnt, fail_cnt: the provider's, as last polled.
+        attempts: calls made.
+        sent_at: Unix seconds of the last call.
+        next_poll_at: Unix seconds; None when there is nothing to poll.
+        polls: polls made.
+        code, detail, rid: of the answer or the reason for its state.
+    """
+
+    no: int
+    state: GroupState
+    planned: int
+    values: tuple[str, ...] = ()
+    audience: dict[str, Any] | None = None
+    msg_id: str | None = None
+    percent: int | None = None
+    send_cnt: int | None = None
+    fail_cnt: int | None = None
+    attempts: int = 0
+    sent_at: float | None = None
+    next_poll_at: float | None = None
+    polls: int = 0
+    code: str = ""
+    detail: str = ""
+    rid: str | None = None
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """The counts of a campaign: `planned` is always the sum of the others (DESIGN §2.1).
+
+    Recipients that are intended count as pending. `by_code` counts what was not sent, by code:
+    failed, unknown, skipped and cancelled.
+    """
+
+    planned: int = 0
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+    pending: int = 0
+    by_code: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """What `recover` found of an earlier process that did not end.
+
+    Attributes:
+        unknown: singles that were intended and are now unknown.
+        again: singles of an idempotent channel that will be asked again with the same key.
+        lost_groups: group sends whose answer was never journalled; their members are unknown.
+        recent: times (Unix seconds) of the latest intents, newest last: the pace begins with them.
+        singles_today: singles intended on the given China-time day.
+    """
+
+    unknown: int = 0
+    again: int = 0
+    lost_groups: int = 0
+    recent: tuple[float, ...] = ()
+    singles_today: int = 0
+
+
+class Handle(Protocol):
+    """One open campaign. Every method raises `JournalError` when the journal cannot do it.
+
+    Writes of one moment are committed together (group commit); a method that writes returns when
+    its write is durable, as the journal's durability setting says.
+    """
+
+    @property
+    def record(self) -> CampaignRecord: ...
+    @property
+    def path(self) -> str | None:
+        """Where the journal is; None in memory."""
+        ...
+
+    # Planning: rows are added in batches, then the set-based steps, then `seal`. Nothing can be
+    # taken before `seal`; planning that did not reach it is thrown away by `restart_plan`.
+    async def restart_plan(self) -> None: ...
+    async def add_rows(self, rows: Sequence[PlannedRow]) -> None: ...
+    async def suppress(self, values: Iterable[str]) -> int:
+        """Skips (`SUPPRESSED`) pending rows whose key or address is in `values`."""
+        ...
+
+    async def select(self, keys: Iterable[str]) -> int:
+        """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
+        ...
+
+    async def mark_duplicates(self) -> int:
+        """Skips pending rows whose key (then id, openid, unionid, fingerprint) an earlier pending
+        row has: `DUPLICATE_KEY` or `DUPLICATE_ADDRESS`, the detail naming the earlier row's key."""
+        ...
+
+    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
+        """The rendered messages that `at_least` pending rows with an id share, and how many do."""
+        ...
+
+    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
+        """Splits that set, in order of seq, into groups of these sizes."""
+        ...
+
+    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None: ...
+    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
+        """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""
+        ...
+
+    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
+        """The first pending rows: (key, address, values)."""
+        ...
+
+    async def plan_counts(self) -> tuple[int, int]:
+        """(singles, groups) that are pending: calls to make."""
+        ...
+
+    # Sending.
+    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+        """The next chunk with work that nobody else's live lease holds; None when there is none.
+
+        `groups` and `singles` say which kinds are wanted (groups first)."""
+        ...
+
+    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None: ...
+    async def release(self, lease: Lease) -> None:
+        """Gives it back; the chunk is done when nothing of it is pending."""
+        ...
+
+    async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
+        """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled.
+
+        `day` is the China-time day (`2026-11-24`) whose single count is raised."""
+        ...
+
+    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+        """intended → the given states, durable. False, and nothing changed: the lease moved on."""
+        ...
+
+    async def refuse_form(self, form_of: int, code: str, detail: str, rid: str | None, at: float) -> int:
+        """The message of row `form_of` was refused for everybody: every other *pending* single and
+        every planned group with the same rendered message fails; returns how many recipients."""
+        ...
+
+    async def intend_group(self, lease: Lease, at: float) -> bool: ...
+    async def group_members(self, no: int) -> list[str]:
+        """The promoter ids of a group's members, in order of seq."""
+        ...
+
+    async def accept_group(
+        self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
+    ) -> bool: ...
+    async def return_group(self, lease: Lease, code: str, detail: str) -> bool:
+        """Not sent: intended → planned."""
+        ...
+
+    async def refuse_group(
+        self, lease: Lease, code: str, detail: str, rid: str | None, at: float
+    ) -> bool:
+        """Refused: its members fail, and so do the planned groups and pending singles with the
+        same rendered message."""
+        ...
+
+    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
+        """The answer was lost: all its members are unknown."""
+        ...
+
+    # Following.
+    async def due_groups(self, now: float) -> list[GroupRow]:
+        """Accepted groups whose `next_poll_at` has come."""
+        ...
+
+    async def groups(self) -> list[GroupRow]: ...
+    async def poll_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        next_poll_at: float,
+    ) -> None: ...
+    async def complete_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        failures: Sequence[Failure],
+        unnamed: int,
+        at: float,
+        warnings: Sequence[str] = (),
+    ) -> list[str]:
+        """Ends an accepted group in one commit: members named in `failures` fail with their code;
+        the others are sent when `unnamed` is 0, else unknown (`UNNAMED`). Strangers and repeats in
+        `failures` change nobody. Of an audience: named ones become failed rows, the unnamed
+        failures count as failed, the rest as sent, and `planned` is corrected to `send_cnt`.
+        Returns warnings worth showing (strangers named, a corrected count)."""
+        ...
+
+    async def expire_group(self, no: int, at: float) -> None:
+        """Its result cannot be had any more: members still pending are unknown (`EXPIRED`)."""
+        ...
+
+    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+        """The user's word: an unknown group was found to be `msg_id`; its unknown members are
+        pending again, and polled."""
+        ...
+
+    # A new process, and the user's words.
+    async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
+        """What an earlier process left intended becomes unknown, or pending with `doubt` when the
+        channel is idempotent; an intended group is lost. Every lease is taken back."""
+        ...
+
+    async def cancel_pending(self, at: float) -> int:
+        """Pending → cancelled (unknown when in doubt); planned groups are cancelled; groups that
+        are out are still followed."""
+        ...
+
+    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
+        """`retry`: failed or unknown recipients become pending *singles* or planned groups again, in
+        new chunks (their group is left; the channel's rules route them anew by the caller through
+        `forms` and `make_groups`, before `seal_retry`). The attempt they leave is kept in history.
+        Failed ones get a new generation of their idempotency key; unknown ones keep it."""
+        ...
+
+    async def seal_retry(self, *, chunk_size: int) -> None: ...
+    async def set_control(self, control: Control) -> None: ...
+    async def control(self) -> Control: ...
+    async def save(self, record: CampaignRecord) -> None: ...
+    async def warn(self, text: str) -> None:
+        """Keeps a warning, once."""
+        ...
+
+    # Reading.
+    async def tally(self) -> Tally: ...
+    async def outcomes(
+        self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
+    ) -> tuple[list[Outcome], tuple[int, int]]:
+        """Outcomes in the order in which they became final, from a cursor on; the next cursor."""
+        ...
+
+    def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
+        """Every row (or those in `states`) in order of seq, in pages: for reports."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """A place that keeps one campaign."""
+
+    async def exists(self) -> bool: ...
+    async def create(self, record: CampaignRecord) -> Handle:
+        """A new campaign, as its sender. Raises JournalError when there is one already."""
+        ...
+
+    async def open(self, *, write: bool = False) -> Handle:
+        """The campaign that is there. `write` takes the sender's lock, which dies with its process.
+
+        Raises:
+            JournalError: there is none, it is another version's, it cannot be read, or another
+                process is sending it.
+        """
+        ...
+
+    async def request(self, control: Control) -> None:
+        """From any process: asks the sender to pause, go on or cancel (a control row)."""
+        ...

@@ -1,0 +1,348 @@
+"""What every layer speaks: recipients, verdicts, answers, outcomes and the secret that hides itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.errors import UsageError
+
+__all__ = [
+    "GROUP_THRESHOLD",
+    "Answer",
+    "Audience",
+    "Code",
+    "Delivery",
+    "Everyone",
+    "Failure",
+    "Outcome",
+    "Parcel",
+    "Problem",
+    "Promoters",
+    "Recipient",
+    "Retailers",
+    "Roles",
+    "Secret",
+    "State",
+    "Verdict",
+]
+
+GROUP_THRESHOLD: Final = 50
+"""From this many on, one group call; fewer, single calls (facts/wechat.md, Wire oddities, row 4)."""
+
+
+class Verdict(StrEnum):
+    """What one answer or failure of a send means (DESIGN §3)."""
+
+    SENT = "SENT"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    ACCEPTED = "ACCEPTED"
+    RETRY = "RETRY"
+    THROTTLED = "THROTTLED"
+    UNKNOWN = "UNKNOWN"
+    HALT = "HALT"
+
+
+class State(StrEnum):
+    """Where a recipient stands; the moves between them are in `promomsg.states`."""
+
+    PENDING = "pending"
+    INTENDED = "intended"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Code(StrEnum):
+    """Codes that promomsg itself gives to an outcome; a provider's own codes are kept verbatim."""
+
+    DUPLICATE_KEY = "DUPLICATE_KEY"
+    """The key stood in an earlier row."""
+    DUPLICATE_ADDRESS = "DUPLICATE_ADDRESS"
+    """The address stood in an earlier row, under another key."""
+    DUPLICATE_REQUEST_ID = "DUPLICATE_REQUEST_ID"
+    """The row's own request_id stood in an earlier row: the provider would send nothing for it."""
+    SUPPRESSED = "SUPPRESSED"
+    """The key or the address is on the suppression list."""
+    NOT_SELECTED = "NOT_SELECTED"
+    """`--test-to` or another selection left the row out."""
+    MISSING_PARAM = "MISSING_PARAM"
+    """A placeholder of the message has no value in this row."""
+    BAD_ROW = "BAD_ROW"
+    """The row cannot be read as a recipient."""
+    BAD_ADDRESS = "BAD_ADDRESS"
+    """The address is not one: fractional, `1.2E+17`, NaN, control characters."""
+    NO_ADDRESS = "NO_ADDRESS"
+    """The row has no address that this channel can use."""
+    OVER_LIMIT = "OVER_LIMIT"
+    """A field, once rendered, is longer than the provider allows."""
+    NO_ANSWER = "NO_ANSWER"
+    """The call may have reached the provider, but no readable answer came back."""
+    NOT_SENT = "NOT_SENT"
+    """The call failed before its first byte left."""
+    INTERRUPTED = "INTERRUPTED"
+    """The process died between the intent and the result."""
+    UNNAMED = "UNNAMED"
+    """The provider counted failures in this group without naming whose they are."""
+    EXPIRED = "EXPIRED"
+    """The 7 days in which a group's result can be had are over."""
+    CANCELLED = "CANCELLED"
+    """The campaign was cancelled before this recipient's turn."""
+    UNSIGNED = "UNSIGNED"
+    """The wallet's answer says success but its signature is missing or wrong."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a row cannot be sent: found in planning, before anything goes out."""
+
+    code: Code
+    detail: str
+
+
+class Secret:
+    """A string that never prints itself: not in repr, str, format, pickle, or a traceback's locals."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | Secret) -> None:
+        self._value: str = value._value if isinstance(value, Secret) else value
+
+    def reveal(self) -> str:
+        """The string itself; call it only where the bytes are written to the wire."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __str__(self) -> str:
+        return "…"
+
+    def __format__(self, spec: str) -> str:
+        return "…"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not pickled: it would leave the process in the clear")
+
+
+class _Keyed(msgspec.Struct, frozen=True):
+    key: str | None = None
+
+
+class Recipient(_Keyed, frozen=True, kw_only=True):
+    """Somebody to reach, once.
+
+    Attributes:
+        key: yours, unique in a campaign, given back in every outcome; defaults to the address.
+        id: WeChat promoter id (digits).
+        openid: WeChat openid.
+        unionid: WeChat unionid.
+        access_token: the wallet user's token (Alipay+); becomes a `Secret`.
+        request_id: Alipay+ idempotency key of your own (the seed's tradeNo), at most 64 characters.
+        params: values of the message's placeholders.
+    """
+
+    id: str | None = None
+    openid: str | None = None
+    unionid: str | None = None
+    access_token: Secret | str | None = None
+    request_id: str | None = None
+    params: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        setattr_ = msgspec.structs.force_setattr
+        for name in ("key", "id"):
+            value = getattr(self, name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                setattr_(self, name, str(value))
+        for name in ("key", "id", "openid", "unionid", "request_id"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise UsageError(
+                    f"Recipient({name}={value!r}): give a str, not {type(value).__name__}"
+                )
+        if isinstance(self.access_token, str):
+            setattr_(self, "access_token", Secret(self.access_token))
+        if self.key is None:
+            setattr_(self, "key", self.openid or self.unionid or self.id)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one send call came to, for the engine.
+
+    Attributes:
+        verdict: what it means.
+        code: the provider's code verbatim, or one of `Code`; empty for a plain success.
+        detail: text for a person, secrets masked.
+        rid: the provider's request id.
+        msg_id: of an accepted group send; Alipay+'s `messageId` of a single one.
+        retry_after: seconds to hold this quota (THROTTLED) when the provider or its rule says so.
+        token_failed: the call failed because of its access token: a newer one is worth a try.
+        extra: what else the answer holds that a user wants kept (Alipay+'s `extendInfo`).
+    """
+
+    verdict: Verdict
+    code: str = ""
+    detail: str = ""
+    rid: str | None = None
+    msg_id: str | None = None
+    retry_after: float | None = None
+    token_failed: bool = False
+    extra: str | None = None
+
+
+class Parcel(msgspec.Struct, gc=False):
+    """One single send to make, as the journal hands it out.
+
+    Attributes:
+        seq: the recipient's number in the journal.
+        key: the recipient's key.
+        id, openid, unionid: the addresses the row has.
+        values: the message's values for this recipient, one a slot; empty when it has no slot.
+        request_id: the idempotency key to use (idempotent channels only).
+        token: the wallet user's access token (channels with `needs_tokens` only).
+        attempts: calls already made for this recipient.
+        doubt: an earlier attempt may have been delivered (idempotent channels only).
+    """
+
+    seq: int
+    key: str
+    id: str | None = None
+    openid: str | None = None
+    unionid: str | None = None
+    values: tuple[str, ...] = ()
+    request_id: str | None = None
+    token: Secret | None = None
+    attempts: int = 0
+    doubt: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What happened to one recipient.
+
+    Attributes:
+        recipient: who; tokens are left out.
+        state: where they stand now.
+        code: why, verbatim from the provider, or one of `Code`; empty for a plain success.
+        detail: the provider's text, or ours.
+        rid: the provider's request id.
+        attempts: calls made for this recipient.
+        group: the `msg_id` of the group send they were in, or its number while it has none.
+        at: when the state was reached, Unix seconds; None for a recipient never begun.
+    """
+
+    recipient: Recipient
+    state: State
+    code: str = ""
+    detail: str = ""
+    rid: str | None = None
+    attempts: int = 0
+    group: str | None = None
+    at: float | None = None
+    extra: str | None = None
+
+
+class Promoters(msgspec.Struct, frozen=True):
+    """A group of promoters by id (`list_type` 3)."""
+
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        ids = tuple(str(i) for i in _sequence("Promoters", self.ids))
+        msgspec.structs.force_setattr(self, "ids", ids)
+
+
+class Roles(msgspec.Struct, frozen=True):
+    """Everybody with one of these roles (`list_type` 1); `get_roles()` lists them."""
+
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        ids = _sequence("Roles", self.ids)
+        if not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in ids):
+            raise UsageError(f"Roles({list(ids)!r}): role ids are whole numbers of 0 or more")
+        msgspec.structs.force_setattr(self, "ids", ids)
+
+
+class Retailers(msgspec.Struct, frozen=True):
+    """Everybody of one of these retailers (`list_type` 2)."""
+
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        ids = tuple(str(i) for i in _sequence("Retailers", self.ids))
+        msgspec.structs.force_setattr(self, "ids", ids)
+
+
+class Everyone(msgspec.Struct, frozen=True):
+    """Every promoter there is (`list_type` left out): needs `confirm=True`."""
+
+    confirm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.confirm is not True:
+            raise UsageError("Everyone() reaches every promoter; say Everyone(confirm=True)")
+
+
+Audience = Promoters | Roles | Retailers | Everyone
+
+
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    """`value` as a non-empty tuple: an empty list on the wire would reach everybody."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise UsageError(f"{name}({value!r}): give a list")
+    items = tuple(value)
+    if not items:
+        raise UsageError(f"{name}([]): the list is empty; nobody would be meant, name at least one")
+    if any(isinstance(i, str) and not i.strip() for i in items):
+        raise UsageError(f"{name}({list(items)!r}): an empty name in the list")
+    return items
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One `fail_info` record: whom a group send did not reach, and the provider's code."""
+
+    id: str
+    code: str
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One look at a group send (`getmsg`).
+
+    Attributes:
+        percent: 0 to 100; None when the answer has none (unknown progress, not 0 or 100).
+        send_cnt, fail_cnt: the provider's counts; None when missing.
+        failures: the named failures: those of the answer, and of the failure file once fetched.
+        fail_info_url: where the failure file is, when there is one.
+        content, path, list_type, role_ids, retail_ids, ids, msg_type, appid: what was sent to whom.
+    """
+
+    msg_id: str
+    percent: int | None = None
+    send_cnt: int | None = None
+    fail_cnt: int | None = None
+    failures: tuple[Failure, ...] = ()
+    fail_info_url: str | None = None
+    msg_type: int | None = None
+    content: str | None = None
+    appid: str | None = None
+    path: str | None = None
+    list_type: int | None = None
+    role_ids: tuple[int, ...] = ()
+    retail_ids: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,126 @@
+"""`{name}` in a message's text: parsed once, filled per recipient. Never `str.format`.
+
+`{name}` takes the recipient's parameter, `{name|客官}` falls back when it is missing or empty,
+`{{` and `}}` are braces, names are identifiers only, `{key}` is the recipient's key (DESIGN §5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from promomsg.errors import UsageError
+
+__all__ = ["MissingParam", "Slot", "SlotTable", "Text"]
+
+_TOKEN: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class Slot(NamedTuple):
+    """One placeholder: the parameter's name, and what stands in for a missing one."""
+
+    name: str
+    fallback: str | None
+
+
+class MissingParam(Exception):
+    """A recipient has no value for a placeholder that has no fallback. `args[0]` is its name."""
+
+
+class SlotTable:
+    """The distinct placeholders of one message, in order of first use.
+
+    A recipient's *values* are one string a slot, in this order; they are all that the journal
+    keeps of the parameters, and all that rendering needs.
+    """
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+
+    def index(self, slot: Slot) -> int:
+        """The slot's place, adding it when it is new."""
+        try:
+            return self.slots.index(slot)
+        except ValueError:
+            self.slots.append(slot)
+            return len(self.slots) - 1
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters that some slot needs or can use, `key` left out."""
+        return frozenset(slot.name for slot in self.slots) - {"key"}
+
+    def resolve(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        """This recipient's values.
+
+        Raises:
+            MissingParam: a value is missing or empty, and its slot has no fallback.
+        """
+        values = []
+        for name, fallback in self.slots:
+            value = key if name == "key" else params.get(name)
+            if value is None or value == "":
+                if fallback is None:
+                    raise MissingParam(name)
+                value = fallback
+            values.append(value if isinstance(value, str) else str(value))
+        return tuple(values)
+
+
+class Text:
+    """One field's text, parsed.
+
+    Args:
+        source: the text as the user wrote it.
+        where: the field's name, for error messages.
+        table: the message's slots; this text's are added to it.
+        url: values are percent-encoded (a path or a URL).
+
+    Raises:
+        UsageError: a brace without its partner, or a placeholder that is not an identifier.
+    """
+
+    __slots__ = ("_pieces", "url")
+
+    def __init__(self, source: str, where: str, table: SlotTable, *, url: bool = False) -> None:
+        self.url = url
+        pieces: list[str | int] = []
+        literal: list[str] = []
+        at = 0
+        for match in _TOKEN.finditer(source):
+            literal.append(source[at : match.start()])
+            at = match.end()
+            token = match.group()
+            if token in ("{{", "}}"):
+                literal.append(token[0])
+                continue
+            if match.group(1) is None:
+                raise UsageError(
+                    f"{where}: a lone {token!r} in {source!r}; write {token * 2!r} for the brace itself"
+                )
+            name, bar, fallback = match.group(1).partition("|")
+            if not name.isidentifier():
+                raise UsageError(
+                    f"{where}: placeholder {token!r} is not a name; "
+                    "write {name} or {name|fallback}, and {{ }} for braces"
+                )
+            pieces.append("".join(literal))
+            literal = []
+            pieces.append(table.index(Slot(name, fallback if bar else None)))
+        pieces.append("".join(literal) + source[at:])
+        self._pieces: tuple[str | int, ...] = tuple(pieces)
+
+    @property
+    def literal(self) -> str | None:
+        """The whole text when it has no placeholder."""
+        return str(self._pieces[0]) if len(self._pieces) == 1 else None
+
+    def render(self, values: Sequence[str]) -> str:
+        """The text with this recipient's values in it."""
+        if self.url:
+            return "".join(
+                [p if isinstance(p, str) else quote(values[p], safe="") for p in self._pieces]
+            )
+        return "".join([p if isinstance(p, str) else values[p] for p in self._pieces])

@@ -1,0 +1,171 @@
+"""The state table of a recipient and of a group. An illegal move raises and changes nothing.
+
+(After h11's `_state.py`: the whole machine is a table in one file.) The rules are DESIGN §3's:
+`pending → intended → sent | failed | unknown | pending`, `pending → skipped | cancelled`; the
+moves that only a user's word allows (`retry`, `adopt`) stand beside them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from promomsg.errors import PromoError
+from promomsg.model import State, Verdict
+
+__all__ = [
+    "FINAL",
+    "GROUP_MOVES",
+    "GroupEvent",
+    "GroupState",
+    "IllegalMove",
+    "MOVES",
+    "Event",
+    "move",
+    "move_group",
+    "state_after",
+]
+
+
+class IllegalMove(PromoError):
+    """A move that the state table does not have: a bug, never a provider's doing."""
+
+
+class Event(StrEnum):
+    """What can happen to a recipient."""
+
+    INTEND = "intend"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+    """Nothing went out, or the provider dedupes on our key: may be tried again."""
+    MESSAGE_REFUSED = "message_refused"
+    """The message was refused for everybody; nothing was sent to this one."""
+    SKIP = "skip"
+    CANCEL = "cancel"
+    GROUP_LOST = "group_lost"
+    """The group they are in has no answer, no name for them, or no result in time."""
+    RETRY_FAILED = "retry_failed"
+    """The user's word: `retry --failed`."""
+    RETRY_UNKNOWN = "retry_unknown"
+    """The user's word: `retry --unknown`."""
+    ADOPT = "adopt"
+    """The user's word: `reconcile --adopt` found the lost group send."""
+
+
+_P, _I = State.PENDING, State.INTENDED
+MOVES: Final[dict[tuple[State, Event], State]] = {
+    (_P, Event.INTEND): State.INTENDED,
+    (_P, Event.SKIP): State.SKIPPED,
+    (_P, Event.CANCEL): State.CANCELLED,
+    (_P, Event.MESSAGE_REFUSED): State.FAILED,
+    # A member of a group stays pending while its group is out and polled.
+    (_P, Event.SENT): State.SENT,
+    (_P, Event.FAILED): State.FAILED,
+    (_P, Event.GROUP_LOST): State.UNKNOWN,
+    # An attempt of an idempotent channel whose answer was lost, and no attempt left.
+    (_P, Event.UNKNOWN): State.UNKNOWN,
+    (_I, Event.SENT): State.SENT,
+    (_I, Event.FAILED): State.FAILED,
+    (_I, Event.UNKNOWN): State.UNKNOWN,
+    (_I, Event.NOT_SENT): State.PENDING,
+    (_I, Event.MESSAGE_REFUSED): State.FAILED,
+    (State.FAILED, Event.RETRY_FAILED): State.PENDING,
+    (State.UNKNOWN, Event.RETRY_UNKNOWN): State.PENDING,
+    (State.UNKNOWN, Event.ADOPT): State.PENDING,
+}
+
+FINAL: Final = frozenset(
+    {State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED}
+)
+"""States that nothing but the user's word leaves."""
+
+
+class GroupState(StrEnum):
+    """Where a group send stands."""
+
+    PLANNED = "planned"
+    INTENDED = "intended"
+    ACCEPTED = "accepted"
+    DONE = "done"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class GroupEvent(StrEnum):
+    """What can happen to a group send."""
+
+    INTEND = "intend"
+    ACCEPTED = "accepted"
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+    LOST = "lost"
+    COMPLETE = "complete"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    ADOPT = "adopt"
+
+
+GROUP_MOVES: Final[dict[tuple[GroupState, GroupEvent], GroupState]] = {
+    (GroupState.PLANNED, GroupEvent.INTEND): GroupState.INTENDED,
+    (GroupState.PLANNED, GroupEvent.CANCEL): GroupState.CANCELLED,
+    (GroupState.PLANNED, GroupEvent.REFUSED): GroupState.REFUSED,
+    (GroupState.INTENDED, GroupEvent.ACCEPTED): GroupState.ACCEPTED,
+    (GroupState.INTENDED, GroupEvent.NOT_SENT): GroupState.PLANNED,
+    (GroupState.INTENDED, GroupEvent.REFUSED): GroupState.REFUSED,
+    (GroupState.INTENDED, GroupEvent.LOST): GroupState.UNKNOWN,
+    (GroupState.ACCEPTED, GroupEvent.COMPLETE): GroupState.DONE,
+    (GroupState.ACCEPTED, GroupEvent.EXPIRE): GroupState.EXPIRED,
+    (GroupState.UNKNOWN, GroupEvent.ADOPT): GroupState.ACCEPTED,
+}
+
+
+def move(state: State, event: Event) -> State:
+    """The state after `event`.
+
+    Raises:
+        IllegalMove: the table has no such move.
+    """
+    try:
+        return MOVES[state, event]
+    except KeyError:
+        raise IllegalMove(f"a recipient that is {state} cannot take {event}") from None
+
+
+def move_group(state: GroupState, event: GroupEvent) -> GroupState:
+    """The group's state after `event`.
+
+    Raises:
+        IllegalMove: the table has no such move.
+    """
+    try:
+        return GROUP_MOVES[state, event]
+    except KeyError:
+        raise IllegalMove(f"a group that is {state} cannot take {event}") from None
+
+
+_EVENT_OF: Final[dict[Verdict, Event]] = {
+    Verdict.SENT: Event.SENT,
+    Verdict.FAILED: Event.FAILED,
+    Verdict.REFUSED: Event.MESSAGE_REFUSED,
+    Verdict.RETRY: Event.NOT_SENT,
+    Verdict.THROTTLED: Event.NOT_SENT,
+    Verdict.HALT: Event.NOT_SENT,
+    Verdict.UNKNOWN: Event.UNKNOWN,
+}
+
+
+def state_after(verdict: Verdict) -> State:
+    """Where a verdict leaves an intended single recipient (DESIGN §3's table).
+
+    Raises:
+        IllegalMove: `ACCEPTED` is a group's verdict.
+    """
+    try:
+        event = _EVENT_OF[verdict]
+    except KeyError:
+        raise IllegalMove(f"a single send cannot be {verdict}") from None
+    return move(State.INTENDED, event)
