@@ -1,0 +1,38 @@
+"""Durations as people write them: seconds, or `60s`, `2h`, `1h30m`."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+from promomsg.errors import UsageError
+
+__all__ = ["parse_duration"]
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.ASCII)
+
+
+def parse_duration(value: Any, where: str) -> float:
+    """Seconds.
+
+    Args:
+        value: a number of seconds, or text such as `"60s"`, `"1h30m"`, `"250ms"`.
+        where: what the duration is of, for the message.
+
+    Raises:
+        UsageError: neither of them, or less than nothing.
+    """
+    seconds: float | None = None
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text.isascii() and text.isdigit():
+            seconds = float(text)
+        elif text and not _PART.sub("", text):
+            seconds = sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(text))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        raise UsageError(f"{where}: {value!r} is not a duration; write seconds, or '60s', '1h30m'")
+    return seconds

@@ -1,0 +1,52 @@
+"""Secrets by reference: `env:NAME` or `file:PATH`. A literal one is refused and never echoed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from promomsg.errors import UsageError
+from promomsg.model import Secret
+
+__all__ = ["read_secret"]
+
+
+def read_secret(value: Any, where: str, folder: Path, environ: Mapping[str, str]) -> Secret:
+    """The secret that `value` refers to.
+
+    Args:
+        value: `env:NAME` or `file:PATH`.
+        where: the setting, for messages.
+        folder: what a relative PATH is relative to.
+        environ: the environment.
+
+    Raises:
+        UsageError: a literal, a variable that is not set, a file that cannot be read, or nothing
+            in it.
+    """
+    kind, colon, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    name = name.strip()
+    if not colon or not name or kind not in ("env", "file"):
+        raise UsageError(
+            f"{where}: a secret does not stand in the file itself; write 'env:NAME' for an "
+            "environment variable or 'file:PATH' for a file"
+        )
+    if kind == "env":
+        text = environ.get(name)
+        if text is None:
+            raise UsageError(f"{where}: the environment variable {name} is not set")
+        source = f"the environment variable {name}"
+    else:
+        path = folder / Path(name).expanduser()
+        source = str(path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UsageError(f"{where}: {path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{where}: {path} is not text") from None
+    text = text.strip()
+    if not text:
+        raise UsageError(f"{where}: {source} is empty")
+    return Secret(text)
