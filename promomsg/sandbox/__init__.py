@@ -1,1 +1,30 @@
+"""A local stand-in for both providers, with faults and a ledger of what was really delivered.
 
+Written from the seeds and facts alone: it shares no codec with the rest of the package, since a
+shared codec would hide a shared mistake (DESIGN §4).
+"""
+
+from __future__ import annotations
+
+from promomsg.sandbox.clock import SandboxClock
+from promomsg.sandbox.faults import Fault, FaultPlan
+from promomsg.sandbox.ledger import GroupDelivery, Ledger, read_ledger
+from promomsg.sandbox.replies import Call, Calls
+from promomsg.sandbox.server import Sandbox, serve
+from promomsg.sandbox.settings import SandboxPromoter, SandboxSettings, SandboxUser
+
+__all__ = [
+    "Call",
+    "Calls",
+    "Fault",
+    "FaultPlan",
+    "GroupDelivery",
+    "Ledger",
+    "Sandbox",
+    "SandboxClock",
+    "SandboxPromoter",
+    "SandboxSettings",
+    "SandboxUser",
+    "read_ledger",
+    "serve",
+]

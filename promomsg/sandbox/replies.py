@@ -1,0 +1,114 @@
+"""What goes between the server and the two stand-ins: a call, a reply, and a refusal."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, NamedTuple
+
+import msgspec
+
+__all__ = ["Call", "Calls", "Complaints", "RefusedError", "Reply", "refusal_reply", "wechat_reply"]
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One request as it came in; `body` holds its raw bytes, `at` is monotonic seconds."""
+
+    endpoint: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+
+
+class Reply(NamedTuple):
+    """An answer that has not been written yet."""
+
+    body: bytes
+    content_type: str = "text/plain"
+    status: int = 200
+    headers: Mapping[str, str] | None = None
+
+
+class RefusedError(Exception):
+    """WeChat says no: an errcode and its text."""
+
+    def __init__(self, errcode: int, errmsg: str) -> None:
+        super().__init__(errcode, errmsg)
+        self.errcode = errcode
+        self.errmsg = errmsg
+
+
+class Calls(Counter[str]):
+    """Calls by endpoint (faulted ones too), and when each came in.
+
+    Attributes:
+        requests: the last calls in full (those whose body was read), for assertions on raw bytes.
+    """
+
+    def __init__(self, keep: int = 1000) -> None:
+        super().__init__()
+        self.requests: deque[Call] = deque(maxlen=keep)
+        self._times: dict[str, list[float]] = {}
+
+    def note(self, endpoint: str, at: float) -> None:
+        """Counts one arrival at monotonic time `at`."""
+        self[endpoint] += 1
+        times = self._times.get(endpoint)
+        if times is None:
+            times = self._times[endpoint] = []
+        times.append(at)
+
+    def times(self, endpoint: str) -> list[float]:
+        """Monotonic arrival times of one endpoint, in order."""
+        return list(self._times.get(endpoint, ()))
+
+    @property
+    def arrivals(self) -> list[tuple[str, float]]:
+        """Every arrival, `(endpoint, monotonic seconds)`, in order."""
+        pairs = chain.from_iterable(
+            ((name, at) for at in times) for name, times in self._times.items()
+        )
+        return sorted(pairs, key=lambda pair: pair[1])
+
+    def most_within(self, endpoint: str, seconds: float) -> int:
+        """The most arrivals that any sliding window of that length saw."""
+        times = self._times.get(endpoint, [])
+        most = first = 0
+        for last, at in enumerate(times):
+            while at - times[first] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    def bodies(self, endpoint: str) -> list[bytes]:
+        """Raw bodies of the last requests to one endpoint, in order."""
+        return [call.body for call in self.requests if call.endpoint == endpoint]
+
+
+class Complaints(deque[str]):
+    """Oddities of requests that were served all the same; the last 1,000."""
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        super().__init__(lines, maxlen=1000)
+
+
+def new_rid() -> str:
+    """A request id in WeChat's form (`65b0a77b-3857ef84-7d2c553e`; facts/wechat.md)."""
+    return f"{int(time.time()):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
+
+
+def wechat_reply(answer: Mapping[str, Any], content_type: str) -> Reply:
+    """A success: errcode 0 is in `answer` when the endpoint has one."""
+    return Reply(msgspec.json.encode(answer), content_type)
+
+
+def refusal_reply(errcode: int, errmsg: str, content_type: str) -> Reply:
+    """A refusal; its errmsg ends in a rid (facts/wechat.md, Wire oddities)."""
+    answer = {"errcode": errcode, "errmsg": f"{errmsg} rid: {new_rid()}"}
+    return Reply(msgspec.json.encode(answer), content_type)

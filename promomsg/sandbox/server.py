@@ -1,0 +1,273 @@
+"""The sandbox's HTTP server: one listener, both providers, faults before anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from promomsg.errors import UsageError
+from promomsg.sandbox.alipay import APPLY_TOKEN, SEND, Alipay
+from promomsg.sandbox.clock import SandboxClock
+from promomsg.sandbox.faults import FaultPlan
+from promomsg.sandbox.groups import FILE_PREFIX
+from promomsg.sandbox.inject import Injector, Severed, cut, write
+from promomsg.sandbox.ledger import Ledger
+from promomsg.sandbox.replies import Call, Calls, Complaints, Reply
+from promomsg.sandbox.settings import SandboxSettings
+from promomsg.sandbox.signatures import load_public_key, public_key_pem, wallet_key
+from promomsg.sandbox.wechat import ROUTES, WeChat
+
+__all__ = ["Sandbox", "serve"]
+
+_GRACE: Final = 0.25
+
+
+class Sandbox:
+    """A local stand-in for both providers, for the time of an `async with` block.
+
+    Args:
+        host: the address to listen on; loopback unless you say otherwise.
+        port: 0 picks a free one.
+        seed: of everything that is drawn by lot (faults by probability, group failures).
+        faults: a `FaultPlan`, or a plan file; its `[settings]` win over `settings`.
+        ledger: a file to append deliveries to (one that exists is gone on with), or None.
+        settings: how the stand-in behaves.
+
+    Attributes:
+        url: `http://127.0.0.1:PORT`, once entered.
+        ledger: what was really delivered to whom.
+        clock: `advance(seconds)` moves tokens, quotas, results and click data on.
+        calls: a counter by endpoint that also has `arrivals`, `times`, `most_within`, `requests`.
+        faults: the plan; assign another one at run time.
+        settings: assign to its fields at run time.
+        complaints: oddities of requests that were served all the same.
+        wechat, alipay: the two stand-ins.
+
+    Raises:
+        UsageError: on entering: the port is taken or the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        faults: FaultPlan | str | os.PathLike[str] | None = None,
+        ledger: Ledger | str | os.PathLike[str] | None = None,
+        settings: SandboxSettings | None = None,
+    ) -> None:
+        if isinstance(faults, (str, os.PathLike)):
+            faults = FaultPlan.load(faults)
+        self.faults = faults if faults is not None else FaultPlan()
+        self.settings = settings if settings is not None else SandboxSettings()
+        if self.faults.settings:
+            self.settings = self.settings.updated(self.faults.settings, self.faults.where)
+        if self.settings.client_public_key is not None:
+            load_public_key(self.settings.client_public_key)
+        self.seed = seed
+        self.url = ""
+        self.clock = SandboxClock()
+        self.calls = Calls(self.settings.keep_requests)
+        self.complaints = Complaints()
+        self._host = host
+        self._port = port
+        self._ledger_path = None if isinstance(ledger, Ledger) else ledger
+        self.ledger = ledger if isinstance(ledger, Ledger) else Ledger()
+        self._server: asyncio.Server | None = None
+        self._web: web.Server | None = None
+        self.wechat: WeChat
+        self.alipay: Alipay
+
+    @property
+    def alipay_public_key(self) -> str:
+        """The wallet's public key, PEM: verifies its answers."""
+        return public_key_pem(wallet_key())
+
+    async def __aenter__(self) -> Self:
+        if self._ledger_path is not None:
+            self.ledger = Ledger(self._ledger_path)
+
+        def settings() -> SandboxSettings:
+            return self.settings
+
+        self.wechat = WeChat(
+            settings,
+            self.clock,
+            self.ledger,
+            self.complaints,
+            seed=self.seed,
+            url=lambda: self.url,
+        )
+        self.alipay = Alipay(settings, self.clock, self.ledger, self.complaints)
+        self._injector = Injector(self._read, self._serve, self.wechat, self.alipay)
+        self._web = web.Server(self._handle, request_factory=self._make_request, access_log=None)
+        try:
+            await self.start_listening()
+        except UsageError:
+            self.ledger.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close_listener()
+        self._injector.close()
+        if self._web is not None:
+            await self._web.shutdown(_GRACE)
+        self.ledger.close()
+
+    async def start_listening(self) -> None:
+        """Listens again, on the same port, after `stop_listening`."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self._protocol, self._host, self._port, backlog=1024
+            )
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {self._port} on {self._host} is already taken; stop what uses it, "
+                    "or choose another one (0 picks a free one)"
+                ) from None
+            reason = exc.strerror or str(exc)
+            raise UsageError(f"cannot listen on {self._host} port {self._port}: {reason}") from None
+        except OverflowError:
+            raise UsageError(f"port {self._port} is not one; it is 0 to 65535") from None
+        self._port = self._server.sockets[0].getsockname()[1]
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{host}:{self._port}"
+
+    async def stop_listening(self, *, drop: bool = True) -> None:
+        """An outage: new connections are refused by the kernel; open ones are reset, if `drop`."""
+        self._close_listener()
+        if drop and self._web is not None:
+            for connection in self._web.connections:
+                cut(connection.transport)
+        # The sockets are closed by the loop's next turn.
+        await asyncio.sleep(0)
+
+    def expire_tokens(self) -> None:
+        """Every WeChat access token is over at once: the next call gets 42001."""
+        self.wechat.tokens.expire_all()
+
+    def _close_listener(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        injection = self.faults.next("connect", self.seed)
+        if injection is not None:
+            self.ledger.fault("refuse", endpoint="connect", call=injection.call)
+            return _Refuser()
+        if self._web is None:  # pragma: no cover - the listener lives inside the block
+            raise RuntimeError("the sandbox is not entered")
+        return self._web()
+
+    def _make_request(
+        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
+            message,
+            payload,
+            protocol,
+            writer,
+            task,
+            asyncio.get_running_loop(),
+            client_max_size=self.settings.max_body,
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        endpoint = self._endpoint(request.rel_url.raw_path)
+        self.calls.note(endpoint, time.monotonic())
+        injection = self.faults.next(endpoint, self.seed)
+        try:
+            if injection is None:
+                return write(self._serve(await self._read(request, endpoint)))
+            self.ledger.fault(injection.fault.kind, endpoint=endpoint, call=injection.call)
+            return await self._injector.inject(injection, request, endpoint)
+        except web.HTTPRequestEntityTooLarge:
+            return write(self.wechat.refuse(45002, "content size out of limit"))
+        except (ConnectionError, web.RequestPayloadError):
+            # The client left while its request was being read: nothing was delivered.
+            return Severed()
+
+    def _endpoint(self, path: str) -> str:
+        known = ROUTES.get(path)
+        if known is not None:
+            return known
+        if path.startswith(FILE_PREFIX):
+            return "failure_file"
+        prefix = self.settings.alipay_prefix
+        for suffix, name in ((SEND, "alipay.send"), (APPLY_TOKEN, "alipay.apply_token")):
+            if path.endswith(suffix) and (prefix is None or path == prefix + suffix):
+                return name
+        return "other"
+
+    async def _read(self, request: web.BaseRequest, endpoint: str) -> Call:
+        call = Call(
+            endpoint,
+            request.method,
+            request.rel_url.raw_path,
+            request.query,
+            request.headers,
+            await request.read(),
+            time.monotonic(),
+        )
+        self.calls.requests.append(call)
+        return call
+
+    def _serve(self, call: Call) -> Reply:
+        endpoint = call.endpoint
+        if endpoint == "failure_file":
+            return self.wechat.failure_file(call)
+        if endpoint.startswith("alipay."):
+            return self.alipay.serve(call)
+        if endpoint == "other" and "/v2/" in call.path:
+            return self.alipay.answer(call, "INVALID_API")
+        return self.wechat.serve(call)
+
+
+class _Refuser(asyncio.Protocol):
+    """A connection that is reset as soon as it is accepted."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cut(transport)
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    faults: FaultPlan | str | os.PathLike[str] | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    settings: SandboxSettings | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> None:
+    """Runs a sandbox until it is cancelled (`promomsg sandbox`).
+
+    `announce` gets the one line `listening on http://127.0.0.1:PORT`; None prints it, flushed.
+
+    Raises:
+        UsageError: the port is taken, or the plan or the ledger cannot be used.
+    """
+    box = Sandbox(host=host, port=port, seed=seed, faults=faults, ledger=ledger, settings=settings)
+    async with box:
+        line = f"listening on {box.url}"
+        if announce is None:
+            print(line, flush=True)
+        else:
+            announce(line)
+        await asyncio.Event().wait()
