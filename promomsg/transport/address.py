@@ -1,0 +1,78 @@
+"""Which addresses may be called at all: ours to the provider, and those that answers name."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from yarl import URL
+
+from promomsg.errors import UsageError
+
+__all__ = ["check_base_url", "check_proxy", "is_loopback", "is_public"]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def check_base_url(text: str) -> URL:
+    if not isinstance(text, str):
+        raise UsageError(f"base_url: give a str, not {type(text).__name__}")
+    try:
+        url = URL(text.strip())
+        host, port = url.raw_host, url.port
+    except ValueError:
+        raise UsageError("base_url: this is not a URL; give https://host[:port][/prefix]") from None
+    if url.scheme not in ("http", "https") or not host or port is None:
+        raise UsageError(f"base_url={text!r}: give https://host[:port][/prefix]")
+    if url.raw_user or url.raw_password:
+        raise UsageError(f"base_url at {host}: leave the user name and password out")
+    if url.raw_query_string or url.raw_fragment or text.rstrip()[-1] in "?#":
+        raise UsageError(f"base_url at {host}: leave out everything from the ? or # on")
+    if url.scheme == "http" and not is_loopback(host):
+        raise UsageError(
+            f"base_url={text!r}: http:// is for this machine only (127.0.0.1, localhost), since "
+            "secrets would travel in the clear; give https://"
+        )
+    return url
+
+
+def check_proxy(text: str) -> URL:
+    try:
+        url = URL(text)
+        good = url.scheme in ("http", "https") and url.raw_host and url.port
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise UsageError("proxy=…: give http://[user:password@]host:port")
+    return url
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address is one of the open internet.
+
+    Not: private, loopback, link-local, shared (100.64/10), multicast, reserved, unspecified; nor an
+    IPv6 address that carries such an IPv4 one (mapped, 6to4, Teredo, NAT64).
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0].strip("[]"))
+    except ValueError:
+        return False
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return True
+    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return all(is_public(str(v4)) for v4 in inner if v4 is not None)

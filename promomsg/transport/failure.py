@@ -1,0 +1,85 @@
+"""What a failed call came to: which of our errors, in words that give no secret away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final
+
+import aiohttp
+
+from promomsg.errors import NotSent, OutcomeUnknown, PromoError, UsageError
+from promomsg.transport.wire import Body, Call
+
+__all__ = ["expected", "stale", "translate"]
+
+_CONNECTING: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.InvalidURL,
+)
+
+
+def expected(failure: BaseException) -> bool:
+    """Whether this is a failure of the call, and not of the program."""
+    return isinstance(failure, (aiohttp.ClientError, OSError, ValueError, RuntimeError, PromoError))
+
+
+def stale(failure: BaseException, call: Call) -> bool:
+    """Whether a pooled connection turned out to be dead, and nothing of this POST went into it."""
+    return (
+        isinstance(call, Body)
+        and not call.started
+        and isinstance(failure, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+        and not isinstance(failure, _CONNECTING)
+    )
+
+
+def translate(
+    failure: BaseException, call: Call, *, timeout: float, connect_timeout: float
+) -> PromoError:
+    """The error to raise. A `CancelledError` here is the call's own time-out.
+
+    Whether anything left is known exactly for a POST. A GET is a read, so its class will do.
+    """
+    if isinstance(failure, PromoError):
+        return failure
+    if isinstance(call, Body):
+        sent = call.started
+    else:
+        odd = not isinstance(failure, (aiohttp.ClientError, OSError, asyncio.CancelledError))
+        sent = not (odd or isinstance(failure, _CONNECTING))
+    if isinstance(failure, asyncio.CancelledError):
+        if sent:
+            return OutcomeUnknown(f"no answer within {timeout:g} s; it may have arrived")
+        return NotSent(f"no connection within {timeout:g} s; nothing was sent")
+    what = _describe(failure)
+    if sent:
+        return OutcomeUnknown(f"no whole answer ({what}); it may have arrived")
+    if isinstance(failure, aiohttp.ConnectionTimeoutError):
+        return NotSent(
+            f"no free connection, or none made, within {connect_timeout:g} s; nothing was sent"
+        )
+    if not isinstance(failure, (aiohttp.ClientError, OSError)):
+        return UsageError(f"this call cannot be made: {what}")
+    return NotSent(f"cannot connect ({what}); nothing was sent")
+
+
+def _describe(failure: BaseException) -> str:
+    """The class and the system's words. aiohttp's own texts may have the URL in them."""
+    name = type(failure).__name__
+    text = None
+    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(failure.certificate_error, "verify_message", None)
+        text = reason or "the certificate is not valid"
+    elif isinstance(failure, aiohttp.ClientHttpProxyError):
+        text = f"the proxy answered {failure.status}"
+    elif isinstance(failure, aiohttp.ClientConnectorError):
+        text = failure.os_error.strerror or str(failure.os_error)
+    elif isinstance(failure, OSError) and failure.errno is not None:
+        text = os.strerror(failure.errno)
+    elif not isinstance(failure, (aiohttp.ClientError, OSError)):
+        text = str(failure)
+    return f"{name}: {text}" if text else name

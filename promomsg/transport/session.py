@@ -1,0 +1,335 @@
+"""The session manager: bytes out, bytes in, and the truth about whether anything left.
+
+One call is one attempt. A POST is tried again only where its connection turned out to be dead
+before the first byte: everything else is the caller's decision, since it may be a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Self
+from urllib.parse import quote, quote_plus
+
+import aiohttp
+from multidict import istr
+from yarl import URL
+
+from promomsg.errors import OutcomeUnknown, UsageError
+from promomsg.transport.address import check_base_url, check_proxy, is_loopback
+from promomsg.transport.failure import expected, stale, translate
+from promomsg.transport.wire import Body, Call, Request, Watch
+
+__all__ = ["HttpAnswer", "HttpSession", "inflate"]
+
+_KEEPALIVE: Final = 4.0
+"""Seconds after which an idle connection is not used again. A server that closes it while a request
+is on its way costs an `unknown`, so it has to be under the shortest usual limit: 5 s in Node,
+Apache and uvicorn, 60 s and more in load balancers and nginx. A handshake more is cheap."""
+
+_POOL: Final = 100
+_STALE_TRIES: Final = 3
+_HEADERS: Final = {
+    # Answers are small: compressing them saves nothing, and a compressed one could be a bomb.
+    "Accept-Encoding": "identity",
+    "User-Agent": "promomsg",
+}
+_ENCODED: Final = istr("Content-Encoding")
+
+
+class HttpAnswer(NamedTuple):
+    """An answer, whatever it says.
+
+    Attributes:
+        status: the HTTP status; a redirect is an answer like any other.
+        headers: its headers; names in any case.
+        body: its body, not compressed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:  # the body of a token answer is a token
+        return f"HttpAnswer(status={self.status}, body=<{len(self.body)} bytes>)"
+
+
+class HttpSession:
+    """One pool of connections to one provider.
+
+    Args:
+        base_url: where the provider is, `https://host[:port][/prefix]`; http:// for loopback only.
+        timeout: seconds for a whole call, from the pool to the last byte.
+        connect_timeout: seconds of those for a place in the pool, DNS, connect and TLS.
+        proxy: `http://[user:password@]host:port` of a proxy to go through.
+        session: an aiohttp session whose connections to use. Only its connector is used (pool, TLS
+            settings, resolver), so its cookies, headers, redirects and time-outs stay out of it;
+            it is never closed from here.
+        secrets: gives the strings that must not appear in an error's text.
+
+    Attributes:
+        base_url: as given, without the trailing slash.
+        path_prefix: the path of base_url, `""` or `"/api"`.
+        loopback: whether base_url's host is this machine.
+
+    Raises:
+        UsageError: base_url or another argument cannot be right.
+
+    It belongs to the event loop of its first call, and opens nothing before that.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        proxy: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._base = check_base_url(base_url)
+        self.base_url = str(self._base).rstrip("/")
+        self.path_prefix = self._base.raw_path.rstrip("/")
+        self.loopback = is_loopback(self._base.raw_host or "")
+        self._timeout = _seconds("timeout", timeout)
+        self._connect_timeout = min(_seconds("connect_timeout", connect_timeout), self._timeout)
+        self._proxy = None if proxy is None else check_proxy(proxy)
+        self._given = session
+        self._secrets = secrets
+        self._limit = _POOL
+        self._opened = 0
+        self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._watch: Watch | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpSession({self.base_url!r})"
+
+    @property
+    def proxy(self) -> URL | None:
+        """The proxy in use; its password is in it."""
+        return self._proxy
+
+    def expect(self, concurrency: int) -> None:
+        """Makes the pool at least this large (100 to begin with).
+
+        An open pool is not resized: new calls go to a larger one, those under way end on the old.
+        """
+        self._limit = max(self._limit, concurrency)
+        if self._session is not None and self._given is None and self._limit > self._opened:
+            self._retired.append(self._session)
+            self._session = None
+
+    def url(self, path: str, query: Mapping[str, str] | None = None) -> URL:
+        """The address of an endpoint, encoded once; build it once for each token, not each call.
+
+        Args:
+            path: `"/cgi-bin/token"`, below the prefix of base_url, not encoded.
+            query: names and values, not encoded.
+        """
+        text = f"{self.base_url}/{quote(path.lstrip('/'))}"
+        if not query:
+            return URL(text, encoded=True)
+        # Spaces and plus signs as %20 and %2B: providers differ in what a bare + means.
+        pairs = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in query.items())
+        return URL(f"{text}?{pairs}", encoded=True)
+
+    def mask(self, text: str) -> str:
+        """The text with every known secret replaced by `…`, as it stands and percent-encoded."""
+        for secret in self._secrets():
+            if secret:
+                for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
+                    text = text.replace(form, "…")
+        return text
+
+    async def post(
+        self,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        limit: int = 1_048_576,
+    ) -> HttpAnswer:
+        """One POST.
+
+        Args:
+            url: from `url()`.
+            body: sent as it is; the content type is JSON unless `headers` says another.
+            headers: more headers.
+            limit: the most bytes of answer to take.
+
+        Raises:
+            NotSent: nothing left (DNS, connect, TLS, no free connection); safe to try again.
+            OutcomeUnknown: it may have arrived (time-out, reset, truncated, over the limit).
+            UsageError: used from another event loop, after it was closed, or with a bad header.
+        """
+        return await self._call("POST", url, body, headers, limit)
+
+    async def get(self, url: URL, *, limit: int = 1_048_576) -> HttpAnswer:
+        """One GET, for reads alone: raises as `post` does, and both kinds are worth another try."""
+        return await self._call("GET", url, None, None, limit)
+
+    async def close(self) -> None:
+        """Closes the pool; a session that was passed in stays open."""
+        self._closed = True
+        if self._loop is None:
+            return
+        if asyncio.get_running_loop() is not self._loop and not self._loop.is_closed():
+            raise UsageError(f"{self.base_url}: close it in the event loop that it was used in")
+        sessions = [*self._retired, *([self._session] if self._session else [])]
+        self._retired.clear()
+        self._session = None
+        if self._watch is not None:
+            self._watch.close()
+        for session in sessions:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def _call(
+        self,
+        method: str,
+        url: URL,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        limit: int,
+    ) -> HttpAnswer:
+        tries = _STALE_TRIES
+        while True:
+            session = self._session
+            if session is None or asyncio.get_running_loop() is not self._loop:
+                session = self._open()
+            watch = self._watch
+            assert watch is not None
+            call = Call() if body is None else Body(body)
+            watch.enter(call)
+            response: aiohttp.ClientResponse | None = None
+            try:
+                response = await session.request(
+                    method,
+                    url,
+                    data=None if body is None else call,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+                content = response.content
+                part = await content.readany()
+                # Nearly every answer is complete with its first packet; then aiohttp has already
+                # given the connection back.
+                if not content.at_eof() or len(part) > limit or _ENCODED in response.headers:
+                    part = await _rest(response, part, limit)
+                watch.leave(call)
+                return HttpAnswer(response.status, response.headers, part)
+            except BaseException as exc:
+                if response is not None:
+                    response.close()
+                late = watch.leave(call)
+                if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
+                    raise
+                failure = exc
+            if tries and stale(failure, call):
+                tries -= 1
+                continue
+            break
+        # Raised out here, without its cause: the text, the attributes and the frames of aiohttp's
+        # exception hold the URL, and WeChat's has the access token in it. So do these locals.
+        error = translate(
+            failure, call, timeout=self._timeout, connect_timeout=self._connect_timeout
+        )
+        error.args = (self.mask(f"{self.base_url}: {error}"),)
+        del url, body, headers, call, failure, response
+        raise error
+
+    def _open(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise UsageError(f"{self.base_url}: this client was closed; make a new one")
+        if self._loop is None:
+            self._loop = loop
+            self._watch = Watch(loop, self._timeout)
+        elif self._loop is not loop:
+            raise UsageError(
+                f"{self.base_url}: this client belongs to the event loop of its first call; make "
+                "one for each event loop"
+            )
+        if self._given is None:
+            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(
+                limit=self._limit, keepalive_timeout=_KEEPALIVE
+            )
+        else:
+            shared = self._given.connector
+            if self._given.closed or shared is None:
+                raise UsageError("session=…: the aiohttp session is closed")
+            if getattr(shared, "_loop", loop) is not loop:
+                raise UsageError("session=…: the aiohttp session belongs to another event loop")
+            connector = shared
+        self._opened = self._limit
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=self._given is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            request_class=Request,
+            auto_decompress=False,
+            trust_env=False,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(
+                connect=self._connect_timeout, sock_connect=self._connect_timeout
+            ),
+        )
+        return self._session
+
+
+async def _rest(response: aiohttp.ClientResponse, first: bytes, limit: int) -> bytes:
+    """The whole body of an answer that is long, slow or compressed."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
+    parts = [first]
+    size = len(first)
+    while size <= limit and (part := await response.content.readany()):
+        parts.append(part)
+        size += len(part)
+    if size > limit:
+        raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
+    return inflate(b"".join(parts), response.headers.get(_ENCODED, ""), limit)
+
+
+def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body without its Content-Encoding, which some gateways add although nobody asked.
+
+    Raises:
+        OutcomeUnknown: another encoding than gzip or deflate, damaged, or over `limit` bytes.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise OutcomeUnknown("answer in an encoding that was not asked for; it may have arrived")
+    # 32 reads the header of gzip and of zlib; some servers' deflate has none at all.
+    for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        stream = zlib.decompressobj(bits)
+        try:
+            plain = stream.decompress(body, limit + 1)
+        except zlib.error:
+            continue
+        if len(plain) > limit:
+            raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
+        if stream.eof:
+            return plain
+    raise OutcomeUnknown("answer compressed, and damaged; it may have arrived")
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise UsageError(f"{name}={value!r}: give seconds above 0")
+    return float(value)

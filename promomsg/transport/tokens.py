@@ -1,0 +1,158 @@
+"""Access tokens: fetched once for everybody, renewed only when the current one is the bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from promomsg.clock import Clock
+from promomsg.errors import Halted, NotSent, UsageError
+
+__all__ = ["Fetched", "TokenSource"]
+
+_REMEMBERED = 32
+"""Tokens kept for masking and for recognising one that failed before. A token lives for hours
+(facts/wechat.md: 7200 s), so these are far more than any call in flight can still carry."""
+
+
+class Fetched(NamedTuple):
+    """A token as it was fetched.
+
+    Attributes:
+        token: the token itself.
+        expires_in: its life in seconds; None when unknown: it is kept until it fails.
+    """
+
+    token: str
+    expires_in: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Fetched(token=…, expires_in={self.expires_in!r})"
+
+
+class TokenSource:
+    """One account's access token, shared by every task that calls with it.
+
+    Args:
+        fetch: async, given the token known to be bad (or None), returns a `Fetched`, or a plain
+            str from a user's own token server (kept until it fails).
+        clock: where the time comes from.
+        margin: seconds before its end from which a token is not used any more; at most a tenth
+            of the token's life, since a fixed one could leave a short token no life at all.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str | None], Awaitable[Fetched | str]],
+        clock: Clock,
+        *,
+        margin: float = 300.0,
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._margin = margin
+        self._token: str | None = None
+        self._until: float | None = None
+        self._stale: str | None = None
+        self._failed: deque[str] = deque(maxlen=_REMEMBERED)
+        self._known: deque[str] = deque(maxlen=_REMEMBERED)
+        self._flight: asyncio.Task[str] | None = None
+        self._waiting = 0
+
+    def __repr__(self) -> str:
+        return f"TokenSource(cached={self._token is not None})"
+
+    def current(self) -> str | None:
+        """The cached token, or None when there is none that is not known to be stale."""
+        until = self._until
+        if until is not None and self._clock.monotonic() >= until:
+            return None
+        return self._token
+
+    async def get(self) -> str:
+        """A token that is not known to be stale; one fetch serves all who wait for it.
+
+        Raises:
+            Halted: the provider gave back a token that it had already refused.
+            NotSent: the program is shutting down.
+            UsageError: the callable returned no token.
+            Exception: whatever the fetch raised, to all who waited; the next call tries afresh.
+        """
+        token = self.current()
+        if token is not None:
+            return token
+        flight = self._flight
+        if flight is None:
+            # A task of its own, since the caller who happens to be first may be cancelled while
+            # others wait. It never outlives the last of them.
+            flight = self._flight = asyncio.create_task(self._renew())
+            flight.add_done_callback(self._landed)
+        self._waiting += 1
+        try:
+            await asyncio.wait((flight,))
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not flight.done():
+                self._flight = None
+                flight.cancel()
+        if flight.cancelled():  # by a shutdown; a CancelledError here would claim it was ours
+            raise NotSent("the access token could not be fetched: the fetch was cancelled")
+        return flight.result()
+
+    def failed(self, token: str) -> None:
+        """The provider refused this token; it is stale from now on, if it is still the current one."""
+        if token not in self._failed:
+            self._failed.append(token)
+        if token == self._token:
+            self._token = None
+            self._stale = token
+
+    def known(self) -> Iterable[str]:
+        """The latest tokens seen, for masking texts."""
+        return tuple(self._known)
+
+    def _landed(self, flight: asyncio.Task[str]) -> None:
+        if self._flight is flight:
+            self._flight = None
+        if not flight.cancelled():
+            flight.exception()  # whoever waited has it; nobody else should hear of it
+
+    async def _renew(self) -> str:
+        stale = self._stale
+        fetched = await self._ask(stale)
+        if fetched.token in self._failed and fetched.token != stale:
+            # It was refused while it was being fetched, so the fetch could not know.
+            stale = fetched.token
+            fetched = await self._ask(stale)
+        token, life = fetched
+        if token in self._failed:
+            raise Halted(
+                "TOKEN_REFUSED",
+                "the provider refused the access token, and asking for a new one gave the same one "
+                "back: check the appid and secret, and that only one program refreshes this "
+                "account's token, then resume",
+            )
+        if self._flight is asyncio.current_task():  # an abandoned fetch never overwrites a newer
+            self._token = token
+            self._stale = None
+            self._until = None
+            if life is not None:
+                margin = min(self._margin, life * 0.1)
+                self._until = self._clock.monotonic() + max(life - margin, 0.0)
+        return token
+
+    async def _ask(self, stale: str | None) -> Fetched:
+        pending = self._fetch(stale)
+        if not inspect.isawaitable(pending):
+            raise UsageError("token=…: give an async callable, (stale) -> str")
+        got = await pending
+        fetched = got if isinstance(got, Fetched) else Fetched(got, None)
+        if not isinstance(fetched.token, str) or not fetched.token:
+            what = type(fetched.token).__name__ if fetched.token else "nothing"
+            raise UsageError(f"token=…: the callable returned {what}; it must return the token")
+        if fetched.token not in self._known:
+            self._known.append(fetched.token)
+        return fetched

@@ -1,0 +1,134 @@
+"""What one call is to aiohttp: its body, its request, its time-out, its connection.
+
+Here is everything that leans on how aiohttp 3.12 to 3.14 works inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from itertools import takewhile
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+
+__all__ = ["Body", "Call", "Request", "Watch"]
+
+_JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
+
+_POLLRDHUP: Final = getattr(select, "POLLRDHUP", 0)
+
+
+class Call:
+    """One call under way, as the watch sees it."""
+
+    deadline = 0.0
+    task: asyncio.Task[Any] | None = None
+    cancelling = 0
+    expired = False
+
+
+class Body(Call, aiohttp.Payload):
+    """The bytes of one POST, and whether they may have begun to leave.
+
+    aiohttp keeps the head back and writes it together with the first bytes of the body (since
+    3.12), so the moment at which it asks for the body is the moment before the first byte leaves.
+    """
+
+    _autoclose = True
+
+    def __init__(self, value: bytes) -> None:
+        # Not the base's: it would make a new header dictionary for each message.
+        self._value: bytes = value
+        self._size = len(value)
+        self._headers = _JSON
+        self.started = False
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return "…"
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        if _hung_up(getattr(writer, "transport", None)):
+            raise aiohttp.ClientConnectionResetError("the server had closed the connection")
+        self.started = True
+        await writer.write(self._value)
+
+
+class Request(aiohttp.ClientRequest):
+    """A request without aiohttp's own headers: the session's replace them."""
+
+    DEFAULT_HEADERS = {}  # noqa: RUF012  # the base class's name and kind
+
+
+class Watch:
+    """One timer for the time-outs of all calls.
+
+    They are equally long, so the oldest call is the next to expire. A timer and a time-out context
+    for each call, which is aiohttp's way, cost 8 µs a call on asyncio (measured; `total=None`
+    turns them off). A call that is late is cancelled as `asyncio.timeout` does it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self._loop = loop
+        self._now = loop.time
+        self._timeout = timeout
+        self._calls: dict[Call, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self, call: Call) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        call.task = task
+        call.cancelling = task.cancelling()
+        call.deadline = deadline = self._now() + self._timeout
+        self._calls[call] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._ring)
+
+    def leave(self, call: Call) -> bool:
+        """Whether the call is over because of its time-out, and of nothing else."""
+        self._calls.pop(call, None)
+        task, call.task = call.task, None
+        return call.expired and task is not None and task.uncancel() <= call.cancelling
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = self._now()
+        late = list(takewhile(lambda call: call.deadline <= now, self._calls))
+        for call in late:
+            del self._calls[call]
+            call.expired = True
+            if call.task is not None:
+                call.task.cancel()
+        for call in self._calls:
+            self._timer = self._loop.call_at(call.deadline, self._ring)
+            break
+
+
+def _hung_up(transport: asyncio.Transport | None) -> bool:
+    """Whether the server has closed this connection, even if the loop has not come to read it.
+
+    After a loop that was busy, or an answer followed at once by a close, the end of the connection
+    waits unread in the socket. A request written into it would be an `unknown` (measured: the
+    question costs 2.5 µs a call).
+    """
+    if transport is None or transport.is_closing():
+        return True
+    sock = transport.get_extra_info("socket")
+    if sock is None or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), _POLLRDHUP)
+    return bool(poll.poll(0))

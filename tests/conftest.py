@@ -1,0 +1,54 @@
+"""Fixtures that more than one suite uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+from clocks import FakeClock
+
+
+class MockedResponse(aiohttp.ClientResponse):
+    """aioresponses 0.7.9 does not pass `stream_writer`, which aiohttp 3.14 requires."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", _Writer())
+        try:
+            super().__init__(*args, **kwargs)
+        except TypeError:  # aiohttp before it had the argument
+            del kwargs["stream_writer"]
+            super().__init__(*args, **kwargs)
+
+
+class _Writer:
+    output_size = 0
+
+
+class Mocked(aioresponses):
+    """`aioresponses` whose every answer is a `MockedResponse`."""
+
+    def add(self, url: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("response_class", MockedResponse)
+        super().add(url, *args, **kwargs)
+
+
+@pytest.fixture
+def mocked() -> Iterator[Mocked]:
+    """Answers for aiohttp without a socket: `mocked.post(url, payload={...})`."""
+    with Mocked() as mock:
+        yield mock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until it is moved."""
+    return FakeClock()
+
+
+@pytest.fixture
+def auto_clock() -> FakeClock:
+    """A clock that jumps to the next sleeper when every task is idle."""
+    return FakeClock(auto=True)
