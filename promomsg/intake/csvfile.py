@@ -188,7 +188,7 @@ class CsvSource:
         for i, (record, line) in enumerate(zip(records, lines, strict=True)):
             if i in problems:
                 found[len(kept)] = problems[i]
-            elif not any(map(str.strip, record)):
+            elif not any(record) or (len(record) == 1 != width and not record[0].strip()):
                 self._blank += bool(record)
                 continue
             elif len(record) != width:
@@ -204,6 +204,6 @@ class CsvSource:
 def _headings(head: str, path: Path) -> list[str]:
     """The first record that is not blank."""
     try:
-        return next((r for r in csv.reader(StringIO(head, newline="")) if r), [])
+        return next((r for r in csv.reader(StringIO(head, newline=""), strict=True) if r), [])
     except csv.Error as error:
         raise UsageError(f"{path}: the heading line cannot be read ({error})") from None

@@ -142,10 +142,14 @@ class TableSource:
                     for i, v in enumerate(column)
                 ]
             if self._kind == "excel":
-                for i, value in enumerate(columns[name]):
-                    if isinstance(value, int) and abs(value) >= _EXCEL_DIGITS:
+                long = [isinstance(v, int) and v >= _EXCEL_DIGITS for v in columns[name]]
+                for i in range(count):
+                    if long[i]:
                         detail = f"{name}: Excel keeps 15 digits of a number; type it as text"
                         problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
+                if any(long):
+                    kept = zip(columns[name], long, strict=True)
+                    columns[name] = [None if gone else v for v, gone in kept]
         return columns
 
 

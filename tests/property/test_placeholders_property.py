@@ -1,0 +1,57 @@
+"""Any text, any values: what was written comes out, and nothing else."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promomsg.errors import UsageError
+from promomsg.placeholders import SlotTable, Text
+
+NAMES = st.from_regex(r"\A[a-z_姓名][a-z0-9_]{0,5}\Z").filter(lambda n: n != "key")
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+@given(ANY)
+@settings(max_examples=150)
+def test_escaped_text_comes_out_as_it_was(text: str) -> None:
+    parsed = Text(escaped(text), "f", SlotTable())
+    assert parsed.literal == parsed.render(()) == text
+
+
+@given(st.lists(st.tuples(ANY, NAMES, ANY.filter(bool)), max_size=5), ANY, st.booleans())
+@settings(max_examples=150)
+def test_every_placeholder_takes_its_own_value(
+    parts: list[tuple[str, str, str]], tail: str, url: bool
+) -> None:
+    params = {name: value for _, name, value in parts}
+    table = SlotTable()
+    source = "".join(f"{escaped(text)}{{{name}}}" for text, name, _ in parts) + escaped(tail)
+    text = Text(source, "f", table, url=url)
+    got = text.render(table.resolve(params, "k"))
+    if url:
+        for value in params.values():
+            assert (
+                unquote("".join(Text("{v}", "f", SlotTable(), url=True).render([value]))) == value
+            )
+    else:
+        assert got == "".join(text + params[name] for text, name, _ in parts) + tail
+    assert table.names == set(params)
+
+
+@given(st.text("{}ab|.", max_size=12))
+@settings(max_examples=300)
+def test_any_source_parses_or_is_refused(source: str) -> None:
+    table = SlotTable()
+    said = rendered = None
+    try:
+        rendered = Text(source, "f", table).render(["v"] * len(table.slots))
+    except UsageError as error:
+        said = str(error)
+    assert rendered is not None or (said is not None and said.startswith("f: "))

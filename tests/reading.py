@@ -1,0 +1,24 @@
+"""Reads a source to its end, as planning does."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from promomsg.intake import Row, as_source
+from promomsg.model import Everyone, Promoters, Retailers, Roles
+
+
+async def read(recipients: Any, *names: str, size: int = 1000, check: bool = True) -> list[Row]:
+    """Every row of whatever `send` would be given, with `names` as its parameters."""
+    source = as_source(recipients)
+    assert not isinstance(source, (Promoters, Roles, Retailers, Everyone))
+    wanted = frozenset(names)
+    if check:
+        source.check(wanted)
+    rows: list[Row] = []
+    async with aclosing(source.batches(wanted, size)) as batches:  # type: ignore[type-var]
+        async for batch in batches:
+            assert batch
+            rows += batch
+    return rows

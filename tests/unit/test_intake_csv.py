@@ -1,0 +1,294 @@
+"""CSV files as people have them: any encoding, any line end, and bad rows that harm no other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from reading import read
+
+from promomsg import intake
+from promomsg.errors import UsageError
+from promomsg.intake import read_csv
+from promomsg.model import Code
+
+pytestmark = pytest.mark.asyncio
+
+
+def put(tmp_path: Path, data: str | bytes, name: str = "people.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+async def fails(path: Path, *names: str, **options: object) -> str:
+    with pytest.raises(UsageError) as caught:
+        await read(read_csv(path, **options), *names)  # type: ignore[arg-type]
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+async def test_rows_come_with_their_parameters_and_lines(tmp_path: Path) -> None:
+    path = put(tmp_path, "key,id,name,city\nu1,101,王,北京\nu2,102,李,上海\n")
+    rows = await read(read_csv(path), "name")
+    assert [(r.key, r.id, dict(r.params), r.where) for r in rows] == [
+        ("u1", "101", {"name": "王"}, "line 2"),
+        ("u2", "102", {"name": "李"}, "line 3"),
+    ]
+    rows = await read(read_csv(path), "name", "city")
+    assert dict(rows[1].params) == {"name": "李", "city": "上海"}
+    assert dict((await read(read_csv(path)))[0].params) == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> None:
+    text = end.join(["id,name", "1,客官", "2,老板", ""])
+    source = read_csv(put(tmp_path, text.encode(encoding)))
+    rows = await read(source, "name")
+    assert [(r.id, r.params["name"]) for r in rows] == [("1", "客官"), ("2", "老板")]
+    said = " ".join(source.notices)
+    assert ("GB18030" in said) is (encoding in ("gbk", "gb18030"))
+    assert source.describe()["encoding"] == ("GB18030" if encoding[0] == "g" else "UTF-8")
+
+
+async def test_one_chinese_row_late_in_the_file_decides_for_all_of_it(tmp_path: Path) -> None:
+    text = "id,name\n" + "1,a\n" * 20_000 + "2,客官\n"
+    source = read_csv(put(tmp_path, text.encode("gb18030")))
+    rows = await read(source, "name")
+    assert rows[-1].params["name"] == "客官"
+    assert "GB18030" in source.notices[0]
+
+
+async def test_a_named_encoding_is_taken_at_its_word(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name\n1,客官\n".encode("utf-16"))
+    assert (await read(read_csv(path, encoding="utf-16"), "name"))[0].params["name"] == "客官"
+    assert "UTF-16" in await fails(path)
+    path = put(tmp_path, "id,name\n1,客官\n".encode("gbk"))
+    assert (await read(read_csv(path, encoding="GB2312"), "name"))[0].params["name"] == "客官"
+    text = await fails(path, encoding="utf-8")
+    assert "UTF-8" in text
+    assert "line 2" in text
+    with pytest.raises(UsageError, match="no encoding 'utf-9'"):
+        read_csv(path, encoding="utf-9")
+
+
+async def test_what_no_encoding_fits_names_the_line(tmp_path: Path) -> None:
+    path = put(tmp_path, b"id,name\n1,a\n2,\xff\xff\xff\n")
+    assert "neither UTF-8 nor GB18030 (line 3)" in await fails(path)
+    late = put(tmp_path, b"id,name\n" + b"1,a\n" * 20_000 + b"2,\xff\xff\xff\n")
+    assert "line 20002" in await fails(late)
+
+
+async def test_other_tools_files_are_named(tmp_path: Path) -> None:
+    assert "read_excel" in await fails(put(tmp_path, b"PK\x03\x04...."))
+    assert "read_parquet" in await fails(put(tmp_path, b"PAR1...."))
+
+
+async def test_missing_unreadable_and_odd_files(tmp_path: Path) -> None:
+    assert "No such file" in await fails(tmp_path / "none.csv")
+    assert "a folder" in await fails(tmp_path)
+    assert "not a regular file" in await fails(Path("/dev/null"))
+    assert "is empty" in await fails(put(tmp_path, ""))
+    assert "is empty" in await fails(put(tmp_path, "\n\n"))
+    assert "no rows" in await fails(put(tmp_path, "id,name\n\n"))
+    with pytest.raises(UsageError, match="is empty"):
+        await read(read_csv(put(tmp_path, "")), check=False)
+
+
+async def test_headings_that_cannot_be_used(tmp_path: Path) -> None:
+    text = await fails(put(tmp_path, "opneid,name\noA,x\n"))
+    assert "'opneid', 'name'" in text
+    assert 'openid = "opneid"' in text
+    assert 'id = "ID"' in await fails(put(tmp_path, "ID,name\n1,x\n"))
+    assert 'id = "推广员"' in await fails(put(tmp_path, "推广员\n1\n"))
+    assert "'name' is there twice" in await fails(put(tmp_path, "id,name,name\n1,x,y\n"))
+    assert "separated by ';'" in await fails(put(tmp_path, "promoter;name\n1;x\n"))
+    assert "no headings" in await fails(put(tmp_path, ",,\n1,x,\n"))
+    data = await fails(put(tmp_path, "123456\n123457\n"))
+    assert "'123456'" in data
+    assert "not headings" in data
+    assert "not headings" in await fails(put(tmp_path, "o" + "A" * 27 + ",王\n"))
+    assert "cannot be read" in await fails(put(tmp_path, "id," + "x" * 140_000 + "\n1,2\n"))
+    assert "heading line" in await fails(put(tmp_path, '"id"x,name\n1,2\n'))
+
+
+async def test_a_file_of_keys_alone_is_for_a_token_store(tmp_path: Path) -> None:
+    rows = await read(read_csv(put(tmp_path, "key,name\nalice,A\n")))
+    assert rows[0].key == "alice"
+    assert rows[0].id is rows[0].openid is rows[0].token is None
+    await fails(put(tmp_path, "key,open_id\nalice,oA\n"))
+
+
+async def test_own_headings(tmp_path: Path) -> None:
+    path = put(tmp_path, "推广员ID,姓名,id\n101,王,x9\n")
+    source = read_csv(path, columns={"id": "推广员ID", "name": "姓名"})
+    rows = await read(source, "name")
+    assert (rows[0].id, rows[0].key, rows[0].params["name"]) == ("101", "101", "王")
+    assert source.notices == [f"{path}: column 'id' is not used"]
+    text = await fails(path, columns={"id": "推广员Id"})
+    assert "推广员ID" in text
+
+
+async def test_a_placeholder_without_a_column(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name,city\n1,x,y\n")
+    text = await fails(path, "nmae")
+    assert "{nmae}" in text
+    assert "did you mean 'name'" in text
+    assert "{key}" in await fails(path, "id")
+    source = read_csv(path)
+    source.check(frozenset({"name"}))
+    assert source.notices == [f"{path}: column 'city' is not used"]
+    source.check(frozenset())
+    assert source.notices == [f"{path}: columns 'name', 'city' are not used"]
+
+
+@pytest.mark.parametrize(
+    "address", ["1.0", "1.2E+17", "1.2e17", "1,2E+17", "nan", "NaN", "inf", "#N/A", "-5.25", "1 2"]
+)
+async def test_what_a_spreadsheet_mangled_fails_its_row_alone(tmp_path: Path, address: str) -> None:
+    path = put(tmp_path, f'key,id\na,101\nb,"{address}"\nc,103\n')
+    rows = await read(read_csv(path))
+    assert [r.problem is None for r in rows] == [True, False, True]
+    assert rows[1].problem is not None
+    assert rows[1].problem.code == Code.BAD_ADDRESS
+    assert repr(address) in rows[1].problem.detail
+    assert rows[1].id is None
+    assert (rows[1].key, rows[1].where) == ("b", "line 3")
+
+
+@pytest.mark.parametrize("column", ["openid", "unionid", "id"])
+async def test_every_address_column_is_looked_at(tmp_path: Path, column: str) -> None:
+    good = "oAbC-_" + "1" * 22 if column != "id" else "12"
+    rows = await read(read_csv(put(tmp_path, f"{column}\n{good}\n 7.0 \n1e9\n")))
+    assert [r.problem is None for r in rows] == [True, False, False]
+    assert [r.key for r in rows] == [good, "7.0", "1e9"]
+
+
+async def test_control_characters_fail_their_row(tmp_path: Path) -> None:
+    path = put(tmp_path, 'key,openid\na,oA\0B\n"b\x07",oB\nc,oC\n,o\x01D\n')
+    rows = await read(read_csv(path))
+    codes = [r.problem.code if r.problem else None for r in rows]
+    assert codes == [Code.BAD_ADDRESS, Code.BAD_ROW, None, Code.BAD_ADDRESS]
+    assert [r.key for r in rows] == ["a", "b\\u0007", "c", "row 4"]
+    assert all(r.problem is None or r.problem.detail.isprintable() for r in rows)
+
+
+async def test_ragged_rows_fail_alone(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name\n1,x\n2\n3,y,z\n4,w\n")
+    rows = await read(read_csv(path), "name")
+    assert [r.problem.code if r.problem else None for r in rows] == [
+        None, Code.BAD_ROW, Code.BAD_ROW, None,
+    ]  # fmt: skip
+    assert [r.key for r in rows] == ["1", "2", "3", "4"]
+    assert rows[1].problem is not None
+    assert "1 fields under 2 headings" in rows[1].problem.detail
+
+
+async def test_blank_lines_are_left_out(tmp_path: Path) -> None:
+    source = read_csv(put(tmp_path, "\nid,name\n\n1,x\n,\n\n2,y\n"))
+    rows = await read(source, "name")
+    assert [(r.id, r.where) for r in rows] == [("1", "line 4"), ("2", "line 7")]
+    assert any("1 blank lines" in n for n in source.notices)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+async def test_quoted_line_ends(tmp_path: Path, size: int) -> None:
+    path = put(tmp_path, 'id,name\r\n1,"a\r\nb"\r\n2,c\r\n3,"d ""e"", f"\r\n4,"g\nh\ni"\r\n5,j')
+    rows = await read(read_csv(path), "name", size=size)
+    assert [(r.id, r.params["name"], r.where) for r in rows] == [
+        ("1", "a\r\nb", "line 2"),
+        ("2", "c", "line 4"),
+        ("3", 'd "e", f', "line 5"),
+        ("4", "g\nh\ni", "line 6"),
+        ("5", "j", "line 9"),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+async def test_a_quote_left_open_costs_its_own_row(tmp_path: Path, size: int) -> None:
+    lines = [f"{i},n{i}" for i in range(1, 1300)]
+    lines[9] = '10,"n10'
+    lines[19] = '20,"n20"x'
+    rows = await read(read_csv(put(tmp_path, "\n".join(["id,name", *lines]))), size=size)
+    assert len(rows) == 1299
+    assert [r.where for r in rows if r.problem] == ["line 11", "line 21"]
+    assert [r.id for r in rows if not r.problem] == [
+        str(i) for i in range(1, 1300) if i not in (10, 20)
+    ]
+
+
+async def test_keys_are_verbatim_and_default_to_the_address(tmp_path: Path) -> None:
+    path = put(
+        tmp_path,
+        "key,id,openid,unionid\n a b ,1,,\n,2,oB,uB\n  ,3,,uC\n,4,,\n1.0,5,,\n,,,\n  \nz,,,\n",
+    )
+    rows = await read(read_csv(path))
+    assert [r.key for r in rows] == [" a b ", "oB", "uC", "4", "1.0", "z"]
+    assert rows[0].openid is None
+    assert not any(r.problem for r in rows)
+
+
+async def test_no_address_is_left_to_the_channel(tmp_path: Path) -> None:
+    rows = await read(read_csv(put(tmp_path, "id,name\n1,x\n,y\n")))
+    assert (rows[1].key, rows[1].id, rows[1].problem) == ("row 2", None, None)
+
+
+async def test_tokens_are_nowhere_but_in_the_row(tmp_path: Path) -> None:
+    path = put(tmp_path, "access_token,request_id\nTOKEN-ONE,2024.001\nTOKEN TWO,r2\nT,1.2E+17\n")
+    source = read_csv(path)
+    rows = await read(source)
+    assert [r.token for r in rows] == ["TOKEN-ONE", None, "T"]
+    assert [r.key for r in rows] == ["row 1", "row 2", "row 3"]
+    assert rows[0].problem is None
+    assert rows[0].request_id == "2024.001"
+    assert rows[1].problem is not None
+    assert rows[2].problem is not None
+    for text in (repr(rows), str(rows[1].problem), repr(source.describe()), str(source.notices)):
+        assert "TOKEN" not in text
+
+
+async def test_describe_is_what_a_resume_compares(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name\n1,x\n")
+    source = read_csv(path)
+    await read(source)
+    assert source.describe() == {
+        "kind": "csv",
+        "path": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "encoding": "UTF-8",
+        "columns": ["id", "name"],
+    }
+    assert read_csv(path).describe()["columns"] == []
+    assert source.repeatable
+    assert await read(source) == await read(source)
+
+
+async def test_batches_are_bounded_and_numbered_on(tmp_path: Path) -> None:
+    path = put(tmp_path, "openid,name\n" + ",x\n" * 25)
+    source = read_csv(path)
+    sizes = [len(b) async for b in source.batches(frozenset(), 10)]
+    assert max(sizes) <= 10
+    assert (await read(source, size=10))[-1].key == "row 25"
+
+
+async def test_files_are_told_by_their_ending(tmp_path: Path) -> None:
+    csv = intake.read_file(put(tmp_path, "id\n1\n"))
+    jsonl = intake.read_file(put(tmp_path, '{"id": 1}\n', "a.JSONL"))
+    assert [(await read(s))[0].id for s in (csv, jsonl)] == ["1", "1"]
+    assert jsonl.describe()["kind"] == "jsonl"
+    for name in ("a.parquet", "a.xlsx"):
+        with pytest.raises(UsageError, match="No such file"):
+            intake.read_file(tmp_path / name).check(frozenset())
+
+
+async def test_headings_after_blank_lines_and_headings_gone_wrong_since_the_check(
+    tmp_path: Path,
+) -> None:
+    path = put(tmp_path, "\n\n\nid\n1\n")
+    assert [(r.id, r.where) for r in await read(read_csv(path), size=1)] == [("1", "line 5")]
+    broken = read_csv(put(tmp_path, '"id"x\n1\n'))
+    with pytest.raises(UsageError, match=r"the heading line \(line 1\) cannot be read"):
+        await read(broken, check=False)

@@ -1,0 +1,210 @@
+"""Tables of other tools: DataFrames, Parquet, Excel, JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from reading import read
+
+from promomsg.errors import UsageError
+from promomsg.intake import from_frame, read_excel, read_jsonl, read_parquet
+from promomsg.model import Code
+
+pytestmark = pytest.mark.asyncio
+NAN = float("nan")
+
+
+def codes(rows: list[Any]) -> list[Code | None]:
+    return [r.problem.code if r.problem else None for r in rows]
+
+
+async def test_a_frame_by_its_own_or_given_columns() -> None:
+    df = pd.DataFrame({"推广员": [101, 102], "name": ["王", None], "n": [1, 2]})
+    source = from_frame(df, id="推广员")
+    rows = await read(source, "name", "n", size=1)
+    assert [(r.id, r.params["name"], r.params["n"]) for r in rows] == [
+        ("101", "王", 1),
+        ("102", None, 2),
+    ]
+    assert [r.where for r in rows] == ["row 1", "row 2"]
+    assert source.describe() == {"kind": "frame", "columns": ["推广员", "name", "n"]}
+    assert source.repeatable
+    with pytest.raises(UsageError, match="'推广员'"):
+        await read(from_frame(df, id="推广"))
+    with pytest.raises(UsageError, match="did you mean 'name'"):
+        await read(source, "nmae")
+
+
+async def test_float_ids_fail_and_an_empty_cell_is_absent_when_another_address_is_there() -> None:
+    df = pd.DataFrame(
+        {
+            "key": ["a", "b", "c", None],
+            "id": [101, NAN, NAN, 1.5],
+            "openid": [None, "oB", None, None],
+        }
+    )
+    rows = await read(from_frame(df))
+    assert codes(rows) == [Code.BAD_ADDRESS, None, Code.BAD_ADDRESS, Code.BAD_ADDRESS]
+    assert (rows[1].openid, rows[1].id, rows[3].key) == ("oB", None, "1.5")
+    text = pd.DataFrame({"id": ["1", NAN, "1.2E+17"]})
+    assert codes(await read(from_frame(text))) == [None, Code.BAD_ADDRESS, Code.BAD_ADDRESS]
+    nullable = pd.DataFrame({"id": pd.array([1, None], dtype="Int64"), "openid": ["oA", "oB"]})
+    assert [r.id for r in await read(from_frame(nullable))] == ["1", None]
+
+
+async def test_missing_parameters_are_missing_not_nan() -> None:
+    df = pd.DataFrame(
+        {"id": ["1", "2"], "x": [1.5, NAN], "t": pd.to_datetime(["2024-01-01", None])}
+    )
+    rows = await read(from_frame(df), "x", "t")
+    assert [r.params["x"] for r in rows] == [1.5, None]
+    assert rows[1].params["t"] is None
+
+
+async def test_no_frame_and_no_rows() -> None:
+    with pytest.raises(UsageError, match="not a DataFrame"):
+        from_frame([{"id": 1}])
+    with pytest.raises(UsageError, match="no rows"):
+        await read(from_frame(pd.DataFrame({"id": []})))
+
+
+async def test_an_arrow_table() -> None:
+    table = pa.table({"id": [1, None, 3], "openid": ["oA", "oB", None]})
+    rows = await read(from_frame(table), size=2)
+    assert [(r.id, r.openid) for r in rows] == [("1", "oA"), (None, "oB"), ("3", None)]
+
+
+async def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pyarrow.parquet.write_table(
+        pa.table({"id": [1, 2, 3], "name": ["a", "b", None], "big": ["x"] * 3}), path
+    )
+    source = read_parquet(path)
+    rows = await read(source, "name", size=2)
+    assert [(r.id, r.params["name"]) for r in rows] == [("1", "a"), ("2", "b"), ("3", None)]
+    assert source.notices == [f"{path}: column 'big' is not used"]
+    said = source.describe()
+    assert (said["kind"], said["path"], len(said["sha256"])) == ("parquet", str(path), 64)
+    path.write_bytes(b"not one")
+    with pytest.raises(UsageError, match="not a Parquet file"):
+        await read(read_parquet(path))
+
+
+async def test_excel(tmp_path: Path) -> None:
+    path = tmp_path / "p.xlsx"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    for line in (
+        ["id", "name", None],
+        [101, "王", None],
+        ["102", 3, None],
+        [1.5, "x", None],
+        [1234567890123456, "y", None],
+        [1.2e17, "z", None],
+    ):
+        page.append(line)
+    book.create_sheet("other").append(["openid"])
+    book.save(path)
+    source = read_excel(path)
+    rows = await read(source, "name", size=2)
+    assert codes(rows) == [None, None, *[Code.BAD_ADDRESS] * 3]
+    assert [r.id for r in rows[2:]] == [None] * 3
+    assert [(r.id, r.params["name"], r.where) for r in rows[:2]] == [
+        ("101", "王", "row 2"),
+        ("102", 3, "row 3"),
+    ]
+    assert source.describe()["kind"] == "excel"
+    with pytest.raises(UsageError, match="no rows"):
+        await read(read_excel(path, sheet="other"))
+    with pytest.raises(UsageError, match="no sheet 'none'"):
+        await read(read_excel(path, sheet="none"))
+    path.write_bytes(b"not one")
+    with pytest.raises(UsageError, match=r"not an \.xlsx workbook"):
+        await read(read_excel(path))
+
+
+@pytest.mark.parametrize(
+    ("reader", "module"), [(read_excel, "openpyxl"), (read_parquet, "pyarrow.parquet")]
+)
+async def test_a_missing_package_names_the_extra(
+    reader: Any, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=r"pip install 'promomsg\[files\]'"):
+        reader("x")
+
+
+def jsonl(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+async def test_json_lines(tmp_path: Path) -> None:
+    path = jsonl(
+        tmp_path,
+        '\ufeff{"id": "1", "name": "王"}\r\n\n{"id": 2, "params": {"name": "李"}}\n'
+        '12\n"13"\n{"编号": "5", "id": "x"}\n',
+    )
+    source = read_jsonl(path)
+    rows = await read(source, "name", size=2)
+    assert [(r.id, r.params["name"], r.where) for r in rows] == [
+        ("1", "王", "line 1"),
+        ("2", "李", "line 3"),
+        ("12", None, "line 4"),
+        ("13", None, "line 5"),
+        ("x", None, "line 6"),
+    ]
+    assert (await read(read_jsonl(path, columns={"id": "编号"})))[4].id == "5"
+    said = source.describe()
+    assert (said["kind"], len(said["sha256"])) == ("jsonl", 64)
+    assert source.describe() == said
+    assert source.repeatable
+    assert source.notices == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"[1]", b"null", b"true", b'"oA"', b'{"id": NaN}', b'{"id": "\xff"}', b"[" * 100_000],
+)
+async def test_a_bad_json_line_fails_alone(tmp_path: Path, line: bytes) -> None:
+    path = jsonl(tmp_path, b'{"id": 1}\n' + line + b'\n{"id": 3}\n')
+    rows = await read(read_jsonl(path))
+    assert codes(rows) == [None, Code.BAD_ROW, None]
+    assert rows[1].key == "row 2"
+
+
+async def test_json_ids_that_are_fractions(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, '{"id": 1.0}\n{"id": 1.2E+17}\n1.5\n{"id": 120000000000000001}\n')
+    rows = await read(read_jsonl(path))
+    assert codes(rows) == [*[Code.BAD_ADDRESS] * 3, None]
+    assert rows[3].id == "120000000000000001"
+
+
+async def test_json_files_that_cannot_be_used(tmp_path: Path) -> None:
+    async def fails(text: str, *names: str, check: bool = True) -> str:
+        with pytest.raises(UsageError) as caught:
+            await read(read_jsonl(jsonl(tmp_path, text)), *names, check=check)
+        return str(caught.value)
+
+    assert "is empty" in await fails("\n")
+    assert "is empty" in await fails("\n", check=False)
+    assert "JSON array" in await fails('[{"id": 1}]')
+    assert "'ID'" in await fails('{"ID": 1}')
+    assert "did you mean 'name'" in await fails('{"id": 1, "name": "x"}', "nmae")
+    assert "{other}" in await fails('{"id": 1, "name": "x"}', "other")
+    many = '{"id": 1, "name": "x"}\n' * 200
+    assert "did you mean 'name'" in await fails(many, "nmae")
+    rows = await read(read_jsonl(jsonl(tmp_path, many + '{"id": 2, "other": 5}')), "other")
+    assert rows[-1].params["other"] == 5
+    with pytest.raises(UsageError, match="No such file"):
+        await read(read_jsonl(tmp_path / "none.jsonl"))
+    assert codes(await read(read_jsonl(jsonl(tmp_path, "{\n")))) == [Code.BAD_ROW]
