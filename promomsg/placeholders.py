@@ -113,6 +113,11 @@ class Text:
         self._pieces: tuple[str | int, ...] = tuple(pieces)
 
     @property
+    def pieces(self) -> tuple[str | int, ...]:
+        """Literal text and slot numbers in turn, beginning and ending with literal text."""
+        return self._pieces
+
+    @property
     def literal(self) -> str | None:
         """The whole text when it has no placeholder."""
         return str(self._pieces[0]) if len(self._pieces) == 1 else None

@@ -1,0 +1,331 @@
+"""Request values to bytes, and (status, body) to a verdict or a value. (After gidgethub's sansio.)
+
+What a send's answer means never raises: it is an `Answer`. Reads, which are in `reads`, raise
+`ProviderError` for a refusal and `OutcomeUnknown` for an answer that cannot be read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.errors import ProviderError, TransportError, UsageError
+from promomsg.model import (
+    Answer,
+    Audience,
+    Code,
+    Everyone,
+    Promoters,
+    Retailers,
+    Roles,
+    Secret,
+    Verdict,
+)
+from promomsg.wechat.codes import Said, said_by
+from promomsg.wechat.models import (
+    ClicksRequest,
+    DeliveryRequest,
+    PromotersRequest,
+    QuotaRequest,
+    SendAnswer,
+    StableTokenRequest,
+)
+from promomsg.wechat.reads import (
+    read_clicks,
+    read_delivery,
+    read_promoters,
+    read_quota,
+    read_roles,
+    read_token,
+)
+from promomsg.wechat.wire import Clash, UnreadableError, excerpt, parse, to_text
+
+__all__ = [
+    "GETMSG",
+    "GETMSGCLICKDATA",
+    "GETPROMOTER",
+    "GETROLE",
+    "QUOTA_GET",
+    "SENDMSG",
+    "SINGLESENDMSG",
+    "STABLE_TOKEN",
+    "TOKEN",
+    "audience_fields",
+    "clicks_body",
+    "delivery_body",
+    "is_transient",
+    "promoters_body",
+    "quota_body",
+    "read_clicks",
+    "read_delivery",
+    "read_group",
+    "read_promoters",
+    "read_quota",
+    "read_roles",
+    "read_single",
+    "read_token",
+    "roles_body",
+    "stable_token_body",
+    "token_query",
+    "token_refused",
+]
+
+SENDMSG: Final = "/promoter/sendmsg"
+SINGLESENDMSG: Final = "/promoter/singlesendmsg"
+GETMSG: Final = "/promoter/getmsg"
+GETMSGCLICKDATA: Final = "/promoter/getmsgclickdata"
+GETPROMOTER: Final = "/promoter/getpromoter"
+GETROLE: Final = "/promoter/getrole"
+STABLE_TOKEN: Final = "/cgi-bin/stable_token"  # noqa: S105  (a path)
+TOKEN: Final = "/cgi-bin/token"  # noqa: S105  (a path)
+QUOTA_GET: Final = "/cgi-bin/openapi/quota/get"
+
+_WAIT: Final = frozenset({Verdict.UNKNOWN, Verdict.THROTTLED, Verdict.RETRY})
+_SENT: Final = Answer(Verdict.SENT)
+_OFTEN: Final = frozenset(
+    b'{"errcode":%b0,"errmsg":%b"%b"}' % (gap, gap, text)
+    for gap in (b"", b" ")
+    for text in (b"ok", b"OK")
+)
+"""The usual success, byte for byte: most answers of a campaign need no decoding."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_send: Final = msgspec.json.Decoder(SendAnswer).decode
+
+
+# Requests.
+
+
+def audience_fields(audience: Audience) -> bytes:
+    """The fields of `sendmsg` that say who gets it, each after a comma (seed, section I.1).
+
+    `Promoters` is list_type 3, `Roles` 1, `Retailers` 2; only `Everyone(confirm=True)` leaves
+    list_type out. An empty list raises: on the wire it would reach everybody.
+
+    Raises:
+        UsageError: an empty list or name, a role that is not a whole number, an unconfirmed
+            `Everyone`, or something that is not an audience.
+    """
+    if isinstance(audience, Everyone):
+        if audience.confirm is not True:
+            raise UsageError("sendmsg: Everyone() needs confirm=True")
+        return b""
+    if isinstance(audience, Roles):
+        if not all(type(i) is int for i in audience.ids):
+            raise UsageError(f"sendmsg: role ids are whole numbers, given {audience.ids!r}")
+        head = b',"list_type":1,"role_id":'
+    elif isinstance(audience, (Promoters, Retailers)):
+        if not all(isinstance(i, str) and i for i in audience.ids):
+            raise UsageError(f"sendmsg: an empty or non-string name in {type(audience).__name__}")
+        by_id = isinstance(audience, Promoters)
+        head = b',"list_type":3,"id":' if by_id else b',"list_type":2,"retail_id":'
+    else:
+        raise UsageError(f"sendmsg: {type(audience).__name__} is not an audience")
+    if not audience.ids:
+        raise UsageError(
+            f"sendmsg: {type(audience).__name__} is empty; WeChat would send to every promoter"
+        )
+    return head + _encode(audience.ids)
+
+
+def delivery_body(msg_id: str) -> bytes:
+    """`getmsg`: only the msg_id (facts/wechat.md, Wire oddities, row 3).
+
+    Raises:
+        UsageError: it is empty or not a string.
+    """
+    return _encode(DeliveryRequest(msg_id=_named("msg_id", msg_id)))
+
+
+def clicks_body(
+    send_date: str,
+    *,
+    dimension: int,
+    msg_type: int,
+    msg_id: str | None = None,
+    begin: int | None = None,
+    end: int | None = None,
+) -> bytes:
+    """`getmsgclickdata`; `windows.check_clicks` says beforehand what cannot be asked."""
+    return _encode(
+        ClicksRequest(
+            send_date=send_date,
+            dimension=dimension,
+            msg_type=msg_type,
+            msg_id=msg_id,
+            begin_send_time=begin,
+            end_send_time=end,
+        )
+    )
+
+
+def promoters_body(**filters: Any) -> bytes:
+    """`getpromoter`: the fields of `models.PromotersRequest`; those that are None are left out.
+
+    Raises:
+        UsageError: a filter that there is not, or a value of the wrong type.
+    """
+    known = PromotersRequest.__struct_fields__
+    for name in filters:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"getpromoter: no filter {name!r}; {hint}")
+    if isinstance(filters.get("need_unionid"), bool):
+        filters["need_unionid"] = int(filters["need_unionid"])
+    try:
+        return _encode(msgspec.convert(filters, PromotersRequest))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"getpromoter: {error}") from None
+
+
+def roles_body() -> bytes:
+    """`getrole`: no parameter is published."""
+    return b"{}"
+
+
+def stable_token_body(appid: str, secret: str | Secret, *, force: bool = False) -> bytes:
+    """`stable_token`; `force` kills the old token and is for leaks only (facts, Access token)."""
+    return _encode(
+        StableTokenRequest(appid=appid, secret=Secret(secret).reveal(), force_refresh=force)
+    )
+
+
+def token_query(appid: str, secret: str | Secret) -> dict[str, str]:
+    """The query of `GET /cgi-bin/token`, each call of which ends the token before it."""
+    return {
+        "grant_type": "client_credential",
+        "appid": appid,
+        "secret": Secret(secret).reveal(),
+    }
+
+
+def quota_body(path: str) -> bytes:
+    """`quota/get` for one endpoint's path, `/promoter/sendmsg` say."""
+    return _encode(QuotaRequest(cgi_path=_named("path", path)))
+
+
+def _named(what: str, value: object) -> str:
+    text = to_text(value)
+    if text is None or not isinstance(value, str):
+        raise UsageError(f"{what}: give a non-empty string, not {value!r}")
+    return text
+
+
+# Answers of sends.
+
+
+def read_single(status: int, body: bytes) -> Answer:
+    """What the answer of a `singlesendmsg` means. Never raises; SENT only for errcode 0."""
+    if status == 200 and body in _OFTEN:
+        return _SENT
+    plain = _plain(status, body)
+    if plain is not None and plain.errcode == 0:
+        return _SENT
+    said = _said(status, body)
+    if isinstance(said, Answer):
+        return said
+    return _SENT if said[0].row.code == "0" else _answer(said[0], said[0].row.single)
+
+
+def read_group(status: int, body: bytes) -> Answer:
+    """What the answer of a `sendmsg` means. Never raises; ACCEPTED only for errcode 0.
+
+    Errcode 0 without a msg_id is UNKNOWN: the messages may be going out, and nothing can tell how
+    that went.
+    """
+    plain = _plain(status, body)
+    if plain is not None and plain.errcode == 0 and to_text(plain.msg_id, 128) is not None:
+        return Answer(Verdict.ACCEPTED, msg_id=plain.msg_id)
+    said = _said(status, body)
+    if isinstance(said, Answer):
+        return said
+    meant, data = said
+    if meant.row.code != "0":
+        return _answer(meant, meant.row.group)
+    msg_id = to_text(data.get("msg_id"), 128)
+    if msg_id is None:
+        return Answer(
+            Verdict.UNKNOWN,
+            Code.NO_ANSWER,
+            "accepted (errcode 0), but the answer has no msg_id: how it went cannot be asked; "
+            "getmsgclickdata may list it from tomorrow",
+            meant.rid,
+        )
+    return Answer(Verdict.ACCEPTED, rid=meant.rid, msg_id=msg_id)
+
+
+def _plain(status: int, body: bytes) -> SendAnswer | None:
+    """The answer when it is ASCII JSON without escapes or repeated keys; None: read it slowly."""
+    if status != 200 or body.count(b'"errcode"') != 1 or b"\\" in body or not body.isascii():
+        return None
+    if body.count(b'"msg_id"') > 1:
+        return None
+    try:
+        return _decode_send(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _said(status: int, body: bytes) -> tuple[Said, dict[str, Any]] | Answer:
+    """What the answer says, and all of it; or the UNKNOWN that an unreadable one comes to."""
+    if not (200 <= status < 300 or 400 <= status < 500):
+        return _no_answer(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
+    try:
+        data = parse(body)
+    except UnreadableError as error:
+        return _no_answer(status, body, f"that is {error}")
+    if not isinstance(data, dict):
+        return _no_answer(status, body, "that is not a JSON object")
+    if isinstance(data, Clash) and data.keys_ & {"errcode", "msg_id"}:
+        keys = ", ".join(sorted(data.keys_ & {"errcode", "msg_id"}))
+        return _no_answer(status, body, f"that gives {keys} twice, with different values")
+    said = said_by(data)
+    if said is None:
+        return _no_answer(status, body, "without a readable errcode")
+    if said.row.code == "0" and status >= 300:
+        return _no_answer(status, body, "with errcode 0")
+    return said, data
+
+
+def _no_answer(status: int, body: bytes, why: str = "") -> Answer:
+    text = f"HTTP {status} {why}".rstrip()
+    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, f"{text}: {excerpt(body)}")
+
+
+def _answer(said: Said, verdict: Verdict) -> Answer:
+    row = said.row
+    return Answer(
+        verdict,
+        row.code,
+        said.detail,
+        said.rid,
+        retry_after=row.retry_after,
+        token_failed=row.token_failed,
+    )
+
+
+# Whether another try is worth it.
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a failed read is worth another try: the road, −1, 45011, or a stale token."""
+    if isinstance(error, ProviderError):
+        return error.verdict in _WAIT
+    return isinstance(error, TransportError)
+
+
+def token_refused(body: bytes) -> bool:
+    """Whether an answer says that the access token was refused (40001, 40014, 42001)."""
+    if len(body) > 4096 or b"errcode" not in body:
+        return False  # a refusal is short; this keeps large pages from being parsed twice
+    try:
+        data = parse(body)
+    except UnreadableError:
+        return False
+    if not isinstance(data, dict) or isinstance(data, Clash):
+        return False
+    said = said_by(data)
+    return said is not None and said.row.token_failed

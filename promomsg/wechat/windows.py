@@ -1,0 +1,107 @@
+"""The days in which results and clicks can be had. Pure: `now` is passed in.
+
+All natural days are China Standard Time, UTC+8 without daylight saving (facts/wechat.md, Windows).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Final
+
+from promomsg.errors import UsageError
+
+__all__ = ["CLICK_DAYS", "RESULT_SECONDS", "check_clicks", "day_of", "day_window", "result_left"]
+
+CLICK_DAYS: Final = 90
+"""Days for which click data is kept (seed, section III, note 2)."""
+
+RESULT_SECONDS: Final = 7 * 86_400.0
+"""Seconds after the send in which its delivery result can be had (seed, section II, note 2)."""
+
+_DAY: Final = 86_400
+_CHINA: Final = 8 * 3600
+_EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
+_SHAPE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def day_of(at: float) -> datetime.date:
+    """The China-time day of a Unix time."""
+    return datetime.date.fromordinal(_EPOCH + int((at + _CHINA) // _DAY))
+
+
+def day_window(send_date: str) -> tuple[int, int]:
+    """The first and last second (Unix, both inside) of a China-time day given as yyyy-MM-dd.
+
+    Raises:
+        UsageError: it is not such a date.
+    """
+    start = (_parse(send_date).toordinal() - _EPOCH) * _DAY - _CHINA
+    return start, start + _DAY - 1
+
+
+def _parse(send_date: str) -> datetime.date:
+    if isinstance(send_date, str) and _SHAPE.fullmatch(send_date):
+        try:
+            return datetime.date.fromisoformat(send_date)
+        except ValueError:
+            pass
+    raise UsageError(f"send_date: give a date as yyyy-MM-dd (2023-08-04), not {send_date!r}")
+
+
+def result_left(sent_at: float, now: float) -> float:
+    """Seconds in which a group's delivery result can still be had; 0 or less: it is too late."""
+    return sent_at + RESULT_SECONDS - now
+
+
+def check_clicks(
+    send_date: str,
+    *,
+    dimension: int,
+    msg_id: str | None = None,
+    begin: int | None = None,
+    end: int | None = None,
+    now: float,
+) -> None:
+    """Checks a question for click data against the seed's windows (section III), before the call.
+
+    Args:
+        send_date: the China-time day of the send, yyyy-MM-dd.
+        dimension: 0 by message id, 1 by message type.
+        msg_id, begin, end: dimension 0 only; Unix seconds inside that day.
+        now: Unix seconds.
+
+    Raises:
+        UsageError: the day is not over or its data no longer kept, or a filter cannot apply.
+    """
+    if isinstance(dimension, bool) or dimension not in (0, 1):
+        raise UsageError(f"dimension: 0 (by message id) or 1 (by message type), not {dimension!r}")
+    start, last = day_window(send_date)
+    age = day_of(now).toordinal() - _parse(send_date).toordinal()
+    if age < 1:
+        raise UsageError(
+            f"send_date {send_date}: click data can be had from the day after the send; "
+            f"in China it is {day_of(now).isoformat()}"
+        )
+    if age > CLICK_DAYS:
+        raise UsageError(
+            f"send_date {send_date}: click data is kept {CLICK_DAYS} days, and this was {age} "
+            "days ago"
+        )
+    if dimension == 1:
+        for name, given in (("msg_id", msg_id), ("begin", begin), ("end", end)):
+            if given is not None:
+                raise UsageError(f"{name}: only with dimension 0 (by message id); leave it out")
+        return
+    for name, moment in (("begin", begin), ("end", end)):
+        if moment is None:
+            continue
+        if isinstance(moment, bool) or not isinstance(moment, int):
+            raise UsageError(f"{name}: give Unix seconds, not {moment!r}")
+        if not start <= moment <= last:
+            raise UsageError(
+                f"{name} {moment}: not in the China-time day {send_date}, "
+                f"which is {start} to {last}"
+            )
+    if begin is not None and end is not None and begin > end:
+        raise UsageError(f"begin {begin} is after end {end}")

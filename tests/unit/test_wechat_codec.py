@@ -1,0 +1,641 @@
+"""Answers against the seed's own examples, every errcode of the facts, and hostile bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from promomsg.errors import NotSent, OutcomeUnknown, ProviderError, UsageError
+from promomsg.model import Code, Failure, Secret, Verdict
+from promomsg.wechat import codec
+from promomsg.wechat.codes import ROWS, advice_for, meaning_of
+from promomsg.wechat.models import Clicks, Quota, Role, StableTokenRequest
+
+# seeds/wechat-promoter.txt, letter for letter.
+SEED_GROUP_OK = b"""{
+  "msg_id": "123456",
+  "errcode": 0,
+  "errmsg": "OK"
+}"""
+SEED_SINGLE_OK = b"""{
+  "errcode": 0,
+  "errmsg": "OK"
+}"""
+SEED_GETMSG = r"""{
+  "send_cnt" : 2,
+  "fail_cnt" : 1,
+  "fail_info" : [
+    {
+      "id" : "123",
+      "errcode" : 103010
+    }
+  ],
+  "fail_info_url" : "https://xxxxxxxxxx",
+  "msg_type" : 1,
+  "content" : "{\"title\":\"今日优惠活动\",\"topic\":\"双十一大促\",\"desc\":\"三件五折,两件七折\",\"date\":\"2022/10/28\"}",
+  "appid" : "xxxxx",
+  "path" : "pages/index/xxxxx",
+  "list_type" : 1,
+  "role_id" : [ 1, 2 ],
+  "errcode": 0,
+  "errmsg": "OK"
+}""".encode()
+SEED_CLICKS_0 = b"""{
+  "data_list" : [
+    {
+      "msg_id" : "123456",
+      "send_time" : 1691114400,
+      "click_uv" : 123,
+      "click_pv" : 200
+    }
+  ],
+  "errcode": 0,
+  "errmsg": "OK"
+}"""
+SEED_CLICKS_1 = b"""{
+  "data_list" : [
+    {
+      "msg_type" : 1,
+      "click_uv" : 123,
+      "click_pv" : 200
+    }
+  ],
+  "errcode": 0,
+  "errmsg": "OK"
+}"""
+RID = "65b0a77b-3857ef84-7d2c553e"
+
+
+def refusal(code: Any, errmsg: str = "no") -> bytes:
+    return json.dumps({"errcode": code, "errmsg": errmsg}).encode()
+
+
+# Sends.
+
+
+def test_the_seeds_successes() -> None:
+    assert codec.read_single(200, SEED_SINGLE_OK).verdict == Verdict.SENT
+    group = codec.read_group(200, SEED_GROUP_OK)
+    assert (group.verdict, group.msg_id, group.code) == (Verdict.ACCEPTED, "123456", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errcode":0,"errmsg":"ok"}',
+        b'{"errcode":"0","errmsg":"ok"}',
+        b'{"errcode":0}',
+        b'{"errcode":0,"errmsg":null}',
+        b'\xef\xbb\xbf{"errcode":0,"errmsg":"ok"}',
+        b'{"errcode":0,"errmsg":"ok \\u4f60","errcode":0}',
+        '{"errcode":0,"errmsg":"成功","more":{"errcode":5}}'.encode(),
+        b'{"err\\u0063ode":0}',
+    ],
+)
+def test_success_in_every_honest_form(body: bytes) -> None:
+    assert codec.read_single(200, body).verdict == Verdict.SENT
+    assert codec.read_single(201, body).verdict == Verdict.SENT
+
+
+# Facts, Error codes: (codes, single, group).
+FACTS = [
+    ((-1,), Verdict.UNKNOWN, Verdict.UNKNOWN),
+    ((40001, 40014, 42001), Verdict.RETRY, Verdict.RETRY),
+    ((40003, 43101, 103010), Verdict.FAILED, Verdict.FAILED),
+    ((40013, 40125, 41002, 41004, 40164), Verdict.HALT, Verdict.HALT),
+    ((40066, 41001, 43002, 43003, 44002, 47001), Verdict.HALT, Verdict.HALT),
+    ((45002, 47003), Verdict.REFUSED, Verdict.REFUSED),
+    ((45009,), Verdict.HALT, Verdict.HALT),
+    ((45011,), Verdict.THROTTLED, Verdict.THROTTLED),
+    ((48001, 48004, 50002, 61003, 61004, 61007, 89503), Verdict.HALT, Verdict.HALT),
+    ((103001,), Verdict.FAILED, Verdict.REFUSED),
+    ((103003, 103006), Verdict.FAILED, Verdict.FAILED),
+    ((9999999, 1, -5, 88000), Verdict.FAILED, Verdict.REFUSED),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "single", "group"),
+    [(code, single, group) for codes, single, group in FACTS for code in codes],
+)
+def test_every_errcode_of_the_facts(code: int, single: Verdict, group: Verdict) -> None:
+    body = refusal(code, f"some words rid: {RID}")
+    for answer, verdict in (
+        (codec.read_single(200, body), single),
+        (codec.read_group(200, body), group),
+        (codec.read_single(200, refusal(str(code), f"some words rid: {RID}")), single),
+    ):
+        assert answer.verdict == verdict
+        assert answer.code == str(code)
+        assert answer.rid == RID
+        assert answer.detail.startswith("some words rid: ")
+        assert answer.token_failed == (code in (40001, 40014, 42001))
+        assert answer.retry_after == (60.0 if code == 45011 else None)
+
+
+def test_every_row_names_its_source() -> None:
+    for row in ROWS.values():
+        assert row.source.startswith(("facts/wechat.md", "seeds/wechat-promoter.txt"))
+        assert row.text
+        if row.single is Verdict.HALT:
+            assert advice_for(row.code, "")
+    known = {str(code) for codes, _, _ in FACTS[:-1] for code in codes} | {"0"}
+    assert set(ROWS) == known
+
+
+def test_40164_shows_the_ip_and_where_to_allow_it() -> None:
+    answer = codec.read_single(
+        200,
+        refusal(
+            40164, f"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: {RID}"
+        ),
+    )
+    assert answer.verdict == Verdict.HALT
+    assert "add IP 203.0.113.7 to the allow-list: mp.weixin.qq.com" in answer.detail
+    assert "errmsg names it" in advice_for("40164", "invalid ip")
+
+
+def test_45009_says_when_it_goes_on() -> None:
+    assert "midnight China time" in codec.read_single(200, refusal(45009)).detail
+
+
+def test_no_errmsg_gets_our_words_and_a_hint_is_kept() -> None:
+    assert codec.read_single(200, b'{"errcode":43101}').detail == "the recipient refuses messages"
+    hint = codec.read_single(200, refusal(43101, "refused hint: [abc_1]"))
+    assert hint.detail == "refused hint: [abc_1]"
+    assert hint.rid is None
+
+
+def test_details_can_be_printed_and_are_short() -> None:
+    errmsg = "a\x1b[31m\n\u2028\ud800" + "x" * 10_000 + f" rid: {RID}"
+    answer = codec.read_single(200, refusal(43101, errmsg))
+    assert answer.rid == RID
+    assert len(answer.detail) <= 500
+    assert "\x1b" not in answer.detail
+    assert answer.detail.encode()
+    assert "\n" not in answer.detail
+
+
+def test_a_token_that_is_echoed_is_left_out_even_when_cut() -> None:
+    url = "https://api.weixin.qq.com/promoter/sendmsg?access_token=" + "SECRETTOKEN" * 200
+    for body in (refusal(43101, url), f"<html>{url}".encode(), b'{"secret":"SECRETTOKEN"'):
+        assert "SECRET" not in codec.read_single(200, body).detail
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, b"", "an empty answer"),
+        (200, b"<html><body>502 Bad Gateway</body></html>", "not JSON: '<html>"),
+        (200, b'{"errcode":0,"errm', "not JSON"),
+        (200, b'{"errcode":0}}', "not JSON"),
+        (200, b"[0]", "not a JSON object"),
+        (200, b"0", "not a JSON object"),
+        (200, b"null", "not a JSON object"),
+        (200, b"{}", "without a readable errcode"),
+        (200, b'{"errmsg":"ok"}', "without a readable errcode"),
+        (200, b'{"errcode":null}', "readable errcode"),
+        (200, b'{"errcode":false}', "readable errcode"),
+        (200, b'{"errcode":0.0}', "readable errcode"),
+        (200, b'{"errcode":"ok"}', "readable errcode"),
+        (200, b'{"errcode":"\xd9\xa0"}', "readable errcode"),
+        (200, b'{"errcode":[0]}', "readable errcode"),
+        (200, b'{"errcode":' + b"9" * 400 + b"}", "readable errcode"),
+        (200, b'{"errcode":' + b"9" * 9000 + b"}", ""),
+        (200, b'{"errcode":0,"errcode":40001}', "gives errcode twice"),
+        (200, b'{"errcode":40001,"errcode":0}', "gives errcode twice"),
+        (200, b'{"errcode":0,"err\\u0063ode":43101}', "gives errcode twice"),
+        (200, b'{"errcode":0,"errcode":false}', "gives errcode twice"),
+        (200, b'{"errcode":0,"errmsg":"\xff\xfe"}', "not UTF-8"),
+        (200, b'{"errcode":0,"x":NaN}', "not JSON"),
+        (200, b"[" * 100_000, "nested too deeply"),
+        (200, b'{"errcode":0,"x":' + b"[" * 100_000, "nested too deeply"),
+        (200, b'{"errcode":0,"x":' + b'{"a":' * 100_000, "nested too deeply"),
+        (302, b'{"errcode":0}', "HTTP 302"),
+        (304, b"", "HTTP 304"),
+        (404, b'{"errcode":0}', "HTTP 404 with errcode 0"),
+        (404, b"not found", "HTTP 404 that is not JSON"),
+        (500, b'{"errcode":40001}', "HTTP 500"),
+        (502, SEED_GROUP_OK, "HTTP 502"),
+        (101, SEED_GROUP_OK, "HTTP 101"),
+    ],
+)
+def test_what_cannot_be_read_is_unknown(status: int, body: bytes, says: str) -> None:
+    for read in (codec.read_single, codec.read_group):
+        answer = read(status, body)
+        assert answer.verdict == Verdict.UNKNOWN
+        assert answer.code == Code.NO_ANSWER
+        assert says in answer.detail
+        assert len(answer.detail) < 400
+
+
+def test_a_4xx_that_carries_an_errcode_is_that_refusal() -> None:
+    assert codec.read_single(412, refusal(43101)).verdict == Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("msg_id", "kept"), [('"7"', "7"), ("7", "7"), ('"\\u0037"', "7"), ('"消息"', "消息")]
+)
+def test_a_msg_id_may_be_a_number(msg_id: str, kept: str) -> None:
+    answer = codec.read_group(
+        200, f'{{"errcode":0,"errmsg":"x rid: {RID}","msg_id":{msg_id}}}'.encode()
+    )
+    assert (answer.verdict, answer.msg_id) == (Verdict.ACCEPTED, kept)
+
+
+@pytest.mark.parametrize(
+    "msg_id", ["", ',"msg_id":""', ',"msg_id":null', ',"msg_id":1.5', ',"msg_id":["1"]']
+)
+def test_accepted_without_a_msg_id_is_unknown_and_says_why(msg_id: str) -> None:
+    answer = codec.read_group(200, f'{{"errcode":0{msg_id}}}'.encode())
+    assert (answer.verdict, answer.code) == (Verdict.UNKNOWN, Code.NO_ANSWER)
+    assert "accepted (errcode 0), but the answer has no msg_id" in answer.detail
+
+
+def test_two_different_msg_ids_are_not_guessed_between() -> None:
+    answer = codec.read_group(200, b'{"errcode":0,"msg_id":"1","msg_id":"2"}')
+    assert answer.verdict == Verdict.UNKNOWN
+    assert "gives msg_id twice" in answer.detail
+    assert codec.read_group(200, b'{"errcode":0,"msg_id":"1","msg_id":"1"}').msg_id == "1"
+
+
+# Reads.
+
+
+def test_the_seeds_delivery() -> None:
+    delivery = codec.read_delivery("123456", 200, SEED_GETMSG)
+    assert delivery.msg_id == "123456"
+    assert (delivery.send_cnt, delivery.fail_cnt, delivery.percent) == (2, 1, None)
+    assert delivery.failures == (Failure("123", "103010"),)
+    assert delivery.fail_info_url == "https://xxxxxxxxxx"
+    assert json.loads(delivery.content or "")["date"] == "2022/10/28"
+    assert (delivery.list_type, delivery.role_ids, delivery.msg_type) == (1, (1, 2), 1)
+    assert (delivery.appid, delivery.path) == ("xxxxx", "pages/index/xxxxx")
+    assert delivery.warnings == ()
+
+
+def delivery(**fields: Any) -> Any:
+    return codec.read_delivery(
+        "m", 200, json.dumps({"errcode": 0, "send_cnt": 2, **fields}).encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("percent", "kept", "warns"),
+    [
+        (0, 0, False),
+        (100, 100, False),
+        ("100", 100, False),
+        (100.0, 100, False),
+        (99.9, 99, True),
+        (101, None, True),
+        (-1, None, True),
+        ("100%", None, True),
+        (True, None, True),
+        ([100], None, True),
+        ({}, None, True),
+        (1e300, None, True),
+        (None, None, False),
+    ],
+)
+def test_percent_that_makes_no_sense_is_unknown_progress(
+    percent: Any, kept: int | None, warns: bool
+) -> None:
+    seen = delivery(percent=percent)
+    assert seen.percent == kept
+    assert bool(seen.warnings) == warns
+    assert all(text.startswith("group m: percent is ") for text in seen.warnings)
+
+
+def test_counts_that_make_no_sense_are_not_given() -> None:
+    seen = delivery(send_cnt=-1, fail_cnt="many")
+    assert (seen.send_cnt, seen.fail_cnt) == (None, None)
+    assert len(seen.warnings) == 2
+    assert delivery(fail_cnt="3").fail_cnt == 3
+
+
+def test_odd_failures_are_counted_and_never_guessed() -> None:
+    seen = delivery(
+        fail_info=[
+            {"id": 1, "errcode": "103010"},
+            {"id": "2", "errcode": 43101, "more": 1},
+            {"id": "2", "errcode": 5},
+            {"id": "3", "errcode": 0},
+            {"id": "4"},
+            {"errcode": 5},
+            {"id": 1.5, "errcode": 5},
+            {"id": "5\x00", "errcode": 5},
+            "6",
+            None,
+            ["7", 5],
+        ]
+    )
+    assert seen.failures == (Failure("1", "103010"), Failure("2", "43101"))
+    assert seen.warnings == (
+        "group m: of fail_info, 7 cannot be read as id and errcode (the first: record 5)",
+        "group m: of fail_info, 1 name a promoter again (the first one counts)",
+        "group m: of fail_info, 1 have errcode 0, which is no failure",
+    )
+
+
+def test_a_failure_that_names_two_ids_is_not_guessed() -> None:
+    seen = codec.read_delivery(
+        "m", 200, b'{"errcode":0,"fail_info":[{"id":"1","id":"2","errcode":5}]}'
+    )
+    assert seen.failures == ()
+    assert "1 cannot be read" in seen.warnings[0]
+
+
+@pytest.mark.parametrize(("wrong", "kind"), [({}, "an object"), ("x", "a string"), (7, "a number")])
+def test_fail_info_of_a_wrong_type_is_left_aside(wrong: Any, kind: str) -> None:
+    seen = delivery(fail_info=wrong)
+    assert seen.failures == ()
+    assert seen.warnings == (f"group m: fail_info is {kind}, not a list; left aside",)
+
+
+def test_the_older_name_of_the_failure_url_is_taken() -> None:
+    assert delivery(fail_openid_url="https://x/f").fail_info_url == "https://x/f"
+    assert delivery(fail_info_url="", fail_openid_url="https://x/f").fail_info_url == "https://x/f"
+    odd = delivery(fail_info_url=["https://x"])
+    assert odd.fail_info_url is None
+    assert "not a usable URL" in odd.warnings[0]
+    assert delivery(fail_info_url="https://x/\x00").fail_info_url is None
+
+
+def test_odd_details_of_a_delivery_are_left_out() -> None:
+    seen = delivery(content={}, role_id=["1", "x", None], retail_id="x", id=[1, "2"], path=5.5)
+    assert (seen.content, seen.role_ids, seen.retail_ids, seen.ids) == (None, (1,), (), ("1", "2"))
+    assert seen.path is None
+
+
+def test_the_seeds_clicks() -> None:
+    assert codec.read_clicks(200, SEED_CLICKS_0) == [
+        Clicks(click_uv=123, click_pv=200, msg_id="123456", send_time=1691114400)
+    ]
+    assert codec.read_clicks(200, SEED_CLICKS_1) == [Clicks(click_uv=123, click_pv=200, msg_type=1)]
+    assert codec.read_clicks(200, refusal(103006)) == []
+    assert codec.read_clicks(200, b'{"errcode":0,"data_list":null}') == []
+
+
+@pytest.mark.parametrize("rows", ["[5]", "{}", '"x"', '[{"click_uv":1,"click_uv":2}]'])
+def test_click_rows_that_are_none_say_so(rows: str) -> None:
+    with pytest.raises(OutcomeUnknown, match="data_list"):
+        codec.read_clicks(200, f'{{"errcode":0,"data_list":{rows}}}'.encode())
+
+
+FACTS_PROMOTERS = b"""{"promoter_list":[{"openid":"x","role_id":1,"retail_id":"x","extra_info":"x",
+"auth_status":1,"decl_status":1,"update_time":1668667349,"id":"100","name":"x","phone":"x"}],
+"total_cnt":2,"errcode":0,"errmsg":"OK"}"""
+
+
+def test_promoters_as_the_facts_show_them() -> None:
+    page = codec.read_promoters(200, FACTS_PROMOTERS)
+    assert (page.total_cnt, page.unreadable, len(page.promoters)) == (2, 0, 1)
+    one = page.promoters[0]
+    assert (one.id, one.openid, one.role_id, one.auth_status) == ("100", "x", 1, 1)
+    assert one.update_time == 1668667349
+
+
+def test_an_empty_page_is_not_an_error() -> None:
+    page = codec.read_promoters(200, refusal(103006))
+    assert (page.promoters, page.total_cnt) == ((), 0)
+
+
+def test_odd_promoters_are_counted_and_harm_nobody() -> None:
+    body = json.dumps(
+        {
+            "errcode": 0,
+            "promoter_list": [{"id": 7, "role_id": "3"}, 5, {"name": "x"}, {"openid": "o"}],
+        }
+    )
+    page = codec.read_promoters(200, body.encode())
+    assert [p.id or p.openid for p in page.promoters] == ["7", "o"]
+    assert page.promoters[0].role_id == 3
+    assert (page.unreadable, page.total_cnt) == (2, 4)
+
+
+def test_roles_as_the_facts_show_them() -> None:
+    body = b'{"role_list":[{"role_id":1,"name":"x","desc":"y"}],"total_cnt":2,"errcode":0,"errmsg":"OK"}'
+    assert codec.read_roles(200, body) == [Role(1, "x", "y")]
+    assert codec.read_roles(200, refusal(103006)) == []
+    for bad in (b'{"role_list":[5],"errcode":0}', b'{"role_list":[{"name":"x"}],"errcode":0}'):
+        with pytest.raises(OutcomeUnknown, match="no role"):
+            codec.read_roles(200, bad)
+
+
+def test_quota_figures_are_each_optional() -> None:
+    body = b'{"quota":{"daily_limit":1000,"used":1,"remain":999},"rate_limit":{"call_count":50,"refresh_second":1},"errcode":0}'
+    assert codec.read_quota(200, body) == Quota(1000, 1, 999, 50, 1)
+    assert codec.read_quota(200, b'{"errcode":0,"quota":{"remain":"7"},"rate_limit":[]}') == Quota(
+        remain=7
+    )
+
+
+READS = [
+    codec.read_clicks,
+    codec.read_promoters,
+    codec.read_roles,
+    codec.read_token,
+    codec.read_quota,
+    lambda status, body: codec.read_delivery("m", status, body),
+]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_refused_read_says_code_words_rid_and_verdict(read: Any) -> None:
+    with pytest.raises(ProviderError) as caught:
+        read(200, refusal(48001, f"api unauthorized rid: {RID}"))
+    error = caught.value
+    assert (error.code, error.rid, error.verdict) == ("48001", RID, Verdict.HALT)
+    assert error.detail.startswith("api unauthorized")
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"<html>"),
+        (200, b"[" * 100_000),
+        (200, b"[]"),
+        (200, b"{}"),
+        (200, b'{"errcode":"x"}'),
+        (200, b'{"errcode":0,"errcode":1}'),
+        (502, b'{"errcode":0}'),
+        (302, b'{"errcode":0}'),
+        (404, b'{"errcode":0}'),
+    ],
+)
+def test_an_unreadable_read_is_an_error_that_is_worth_another_try(
+    read: Any, status: int, body: bytes
+) -> None:
+    with pytest.raises(OutcomeUnknown) as caught:
+        read(status, body)
+    assert codec.is_transient(caught.value)
+
+
+def test_a_read_that_contradicts_itself_is_not_believed() -> None:
+    with pytest.raises(OutcomeUnknown, match="gives percent twice"):
+        codec.read_delivery("m", 200, b'{"errcode":0,"percent":50,"percent":100}')
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (NotSent("x"), True),
+        (OutcomeUnknown("x"), True),
+        (ProviderError("-1", "", None, meaning_of("-1").single), True),
+        (ProviderError("45011", "", None, meaning_of("45011").single), True),
+        (ProviderError("42001", "", None, meaning_of("42001").single), True),
+        (ProviderError("48001", "", None, meaning_of("48001").single), False),
+        (ProviderError("777", "", None, meaning_of("777").single), False),
+        (UsageError("x"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_which_reads_are_worth_another_try(error: Exception, again: bool) -> None:
+    assert codec.is_transient(error) is again
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        (refusal(40001), True),
+        (refusal("42001"), True),
+        (refusal(0), False),
+        (refusal(45011), False),
+        (b'{"errcode":40001', False),
+        (b'["errcode"]', False),
+        (b'{"errcode":40001,"errcode":0}', False),
+        (b'{"errcode":"x"}', False),
+        (b"{}", False),
+        (refusal(40001, "x" * 5000), False),
+    ],
+)
+def test_a_refused_token_is_recognised(body: bytes, refused: bool) -> None:
+    assert codec.token_refused(body) is refused
+
+
+# Tokens.
+
+
+def test_a_token_without_an_errcode_is_a_token() -> None:
+    token, life = codec.read_token(200, b'{"access_token":"T0KEN","expires_in":7200}')
+    assert (token.reveal(), life) == ("T0KEN", 7200.0)
+    assert "T0KEN" not in repr(token)
+    long = "t" * 5000
+    assert codec.read_token(200, json.dumps({"access_token": long}).encode())[0].reveal() == long
+
+
+@pytest.mark.parametrize(
+    ("given", "life"),
+    [
+        ("7200", 7200.0),
+        (7200.5, 7200.5),
+        (0, 0.0),
+        (None, None),
+        (-1, None),
+        ("x", None),
+        (1e300, None),
+    ],
+)
+def test_a_tokens_life(given: Any, life: float | None) -> None:
+    body = json.dumps({"access_token": "t", "expires_in": given}).encode()
+    assert codec.read_token(200, body)[1] == life
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"access_token":"T0KEN","expires',
+        b'{"access_token":"T0KEN\\u0000"}',
+        b'{"access_token":["T0KEN"]}',
+        b'"T0KEN"',
+        b'{"errcode":0,"token":"T0KEN"}',
+        b'{"errcode":0,"access_token":"T0KEN","access_token":"T0KEN2"}',
+    ],
+)
+def test_no_error_holds_a_token(body: bytes) -> None:
+    for status in (200, 404, 502):
+        with pytest.raises(OutcomeUnknown) as caught:
+            codec.read_token(status, body)
+        assert "T0KEN" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_a_bad_appsecret_is_not_a_stale_token() -> None:
+    with pytest.raises(ProviderError) as caught:
+        codec.read_token(200, refusal(40001, "invalid credential"))
+    assert caught.value.verdict == Verdict.HALT
+    assert "check the appsecret" in caught.value.detail
+    assert not codec.is_transient(caught.value)
+
+
+# Requests.
+
+
+def test_requests_as_the_seed_and_the_facts_have_them() -> None:
+    assert codec.delivery_body("123456") == b'{"msg_id":"123456"}'
+    assert json.loads(
+        codec.clicks_body("2023-08-04", dimension=0, msg_type=1, begin=1691114400, end=1691128800)
+    ) == {
+        "send_date": "2023-08-04",
+        "dimonsion": 0,
+        "msg_type": 1,
+        "begin_send_time": 1691114400,
+        "end_send_time": 1691128800,
+    }
+    assert (
+        codec.clicks_body("2023-08-04", dimension=1, msg_type=1)
+        == b'{"send_date":"2023-08-04","dimonsion":1,"msg_type":1}'
+    )
+    assert codec.roles_body() == b"{}"
+    assert codec.quota_body(codec.SENDMSG) == b'{"cgi_path":"/promoter/sendmsg"}'
+    assert (
+        codec.stable_token_body("wx1", Secret("s"))
+        == b'{"grant_type":"client_credential","appid":"wx1","secret":"s","force_refresh":false}'
+    )
+    assert json.loads(codec.stable_token_body("wx1", "s", force=True))["force_refresh"] is True
+    assert codec.token_query("wx1", Secret("s")) == {
+        "grant_type": "client_credential",
+        "appid": "wx1",
+        "secret": "s",
+    }
+    assert "hidden" not in repr(StableTokenRequest(appid="wx1", secret="hidden"))
+
+
+def test_promoter_filters() -> None:
+    facts = {
+        "openid": "x",
+        "role_id": 1,
+        "retail_id": "x",
+        "begin_time": 1668614400,
+        "end_time": 1668666429,
+        "start_id": "123",
+        "need_unionid": 1,
+        "auth_status": 1,
+        "decl_status": 1,
+    }
+    assert json.loads(codec.promoters_body(**facts)) == facts
+    assert codec.promoters_body(start_id=None, role_id=None) == b"{}"
+    assert codec.promoters_body(need_unionid=True) == b'{"need_unionid":1}'
+    with pytest.raises(UsageError, match="did you mean 'role_id'"):
+        codec.promoters_body(role=1)
+    with pytest.raises(UsageError, match="there are openid"):
+        codec.promoters_body(zzz=1)
+    with pytest.raises(UsageError, match="role_id"):
+        codec.promoters_body(role_id="one")
+
+
+@pytest.mark.parametrize("value", ["", " ", None, 5, "a\x00"])
+def test_an_empty_msg_id_is_not_asked_for(value: Any) -> None:
+    with pytest.raises(UsageError, match="msg_id"):
+        codec.delivery_body(value)
+
+
+def test_a_figure_beyond_all_numbers_is_not_given() -> None:
+    seen = codec.read_delivery("m", 200, b'{"errcode":0,"percent":1e999,"send_cnt":-1e999}')
+    assert (seen.percent, seen.send_cnt) == (None, None)
+    assert len(seen.warnings) == 2
