@@ -61,18 +61,18 @@ def check_proxy(text: str) -> URL:
 def is_public(text: str) -> bool:
     """Whether an IP address is one of the open internet.
 
-    Not: private, loopback, link-local, shared (100.64/10), multicast, reserved, unspecified; nor an
-    IPv6 address that carries such an IPv4 one (mapped, 6to4, Teredo, NAT64).
+    Not: private, loopback, link-local, shared (100.64/10), multicast, reserved, unspecified. An
+    IPv6 address that carries an IPv4 one (mapped, NAT64) is as public as that.
     """
     try:
         address = ipaddress.ip_address(text.partition("%")[0].strip("[]"))
     except ValueError:
         return False
-    if not address.is_global or address.is_multicast or address.is_reserved:
-        return False
-    if isinstance(address, ipaddress.IPv4Address):
-        return True
-    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return all(is_public(str(v4)) for v4 in inner if v4 is not None)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address in _NAT64:
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        elif address.sixtofour is not None or address.teredo is not None:
+            return False  # tunnels to an IPv4 address of the sender's choice; nobody serves there
+    return address.is_global and not address.is_multicast and not address.is_reserved

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import ssl
 from typing import Final
 
 import aiohttp
@@ -67,6 +69,12 @@ def translate(
     return NotSent(f"cannot connect ({what}); nothing was sent")
 
 
+def _words(error: OSError) -> str:
+    """What went wrong under a connection that was not made."""
+    library = isinstance(error, (socket.gaierror, ssl.SSLError)) or error.errno is None
+    return (error.strerror or str(error)) if library else os.strerror(error.errno or 0)
+
+
 def _describe(failure: BaseException) -> str:
     """The class and the system's words. aiohttp's own texts may have the URL in them."""
     name = type(failure).__name__
@@ -77,7 +85,7 @@ def _describe(failure: BaseException) -> str:
     elif isinstance(failure, aiohttp.ClientHttpProxyError):
         text = f"the proxy answered {failure.status}"
     elif isinstance(failure, aiohttp.ClientConnectorError):
-        text = failure.os_error.strerror or str(failure.os_error)
+        text = _words(failure.os_error)
     elif isinstance(failure, OSError) and failure.errno is not None:
         text = os.strerror(failure.errno)
     elif not isinstance(failure, (aiohttp.ClientError, OSError)):

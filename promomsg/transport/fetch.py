@@ -7,6 +7,7 @@ inside its own network (SSRF), follow it elsewhere, or never end.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ __all__ = ["MAX_FAILURE_FILE", "fetch_failure_file"]
 
 MAX_FAILURE_FILE: Final = 256 * 1024 * 1024
 """Bytes; a million failures in the longest known form are a quarter of it."""
+
+_PLAIN: Final = re.compile(r"[!-~]+")
 
 
 async def fetch_failure_file(
@@ -86,8 +89,9 @@ async def _download(target: URL, resolver: _Resolver, proxy: URL | None, limit: 
 
 def _check(text: str, *, local: bool) -> URL:
     try:
-        url = URL(text)
-        host = (url.raw_host or "").rstrip(".")
+        # As it stands where it can stand so: a changed %2F would break the signature in it.
+        url = URL(text, encoded=_PLAIN.fullmatch(text) is not None)
+        host = (url.raw_host or "").rstrip(".").lower()
     except (TypeError, ValueError):
         raise UsageError("failure file: the provider's answer holds no usable URL for it") from None
     if not host or url.scheme not in ("http", "https"):

@@ -259,7 +259,7 @@ class Lane:
         same = self.held_until is not None or self._admitted == self._at_throttle
         if not same:
             share = self._share(now)
-            if self._lowered is not None and now - self._since > _CALM:
+            if now - self._since > _CALM:
                 self._next_hold = _FIRST_HOLD
             if self._full is None:
                 self._full = self._seen(now)
@@ -272,6 +272,11 @@ class Lane:
             seconds = 0.0
         self._hold = max(self._hold or 0.0, now + seconds)
         self._since = max(self._since, self._hold)
+        self._free = False
+
+    def hold(self, seconds: float) -> None:
+        """Holds everybody for so long, without lowering the pace."""
+        self._hold = max(self._hold or 0.0, self._now() + max(0.0, seconds))
         self._free = False
 
     def seed(self, times: Iterable[float], now_wall: float) -> None:

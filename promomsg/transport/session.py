@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Self
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
 import aiohttp
@@ -147,14 +147,14 @@ class HttpSession:
                     text = text.replace(form, "…")
         return text
 
-    async def post(
+    def post(
         self,
         url: URL,
         body: bytes,
         headers: Mapping[str, str] | None = None,
         *,
         limit: int = 1_048_576,
-    ) -> HttpAnswer:
+    ) -> Coroutine[Any, Any, HttpAnswer]:
         """One POST.
 
         Args:
@@ -168,11 +168,12 @@ class HttpSession:
             OutcomeUnknown: it may have arrived (time-out, reset, truncated, over the limit).
             UsageError: used from another event loop, after it was closed, or with a bad header.
         """
-        return await self._call("POST", url, body, headers, limit)
+        # Not a coroutine that awaits another: its frame would keep the URL in a traceback.
+        return self._call("POST", url, body, headers, limit)
 
-    async def get(self, url: URL, *, limit: int = 1_048_576) -> HttpAnswer:
+    def get(self, url: URL, *, limit: int = 1_048_576) -> Coroutine[Any, Any, HttpAnswer]:
         """One GET, for reads alone: raises as `post` does, and both kinds are worth another try."""
-        return await self._call("GET", url, None, None, limit)
+        return self._call("GET", url, None, None, limit)
 
     async def close(self) -> None:
         """Closes the pool; a session that was passed in stays open."""
@@ -244,7 +245,7 @@ class HttpSession:
         # exception hold the URL, and WeChat's has the access token in it. So do these locals.
         error = translate(
             failure, call, timeout=self._timeout, connect_timeout=self._connect_timeout
-        )
+        ).with_traceback(None)
         error.args = (self.mask(f"{self.base_url}: {error}"),)
         del url, body, headers, call, failure, response
         raise error

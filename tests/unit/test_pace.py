@@ -1,0 +1,261 @@
+"""Quotas, holds and the gate, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from clocks import FakeClock
+
+from promomsg.errors import UsageError
+from promomsg.transport.pace import Lane, Pace, Pacer
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "50", True])
+@pytest.mark.parametrize("name", ["singles_per_second", "groups_per_minute", "singles_per_day"])
+def test_a_quota_that_is_no_number_above_zero_is_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=name):
+        Pace(**{name: value})
+
+
+def test_a_pace_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(UsageError, match="not both"):
+        Pace(unlimited=True, singles_per_second=5)
+    with pytest.raises(UsageError, match="whole number"):
+        Pace(singles_per_day=1.5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="True or False"):
+        Pace(unlimited="yes")  # type: ignore[arg-type]
+
+
+def test_without_a_word_from_anybody_it_is_50_a_second(clock: FakeClock) -> None:
+    pacer = Pacer(None, clock)
+    assert not pacer.configured
+    assert [pacer.singles.pass_now() for _ in range(51)].count(True) == 50
+    assert pacer.groups.rate is None
+
+
+def test_advice_fills_in_what_the_user_left_open(clock: FakeClock) -> None:
+    pacer = Pacer(Pace(groups_per_minute=6), clock)
+    assert not pacer.configured
+    pacer.configure(Pace(singles_per_second=10, singles_per_day=100_000))
+    assert pacer.configured
+    assert pacer.day_limit == 100_000
+    assert pacer.singles.rate == pytest.approx(10 / 1.03)
+    assert pacer.groups.rate == pytest.approx(6 / 60.03)
+    pacer.configure(Pace(unlimited=True))
+    assert pacer.groups.rate == pytest.approx(6 / 60.03)
+
+
+def test_advice_changes_nothing_that_the_user_said(clock: FakeClock) -> None:
+    pacer = Pacer(Pace(singles_per_second=5, singles_per_day=10), clock)
+    pacer.configure(Pace(singles_per_second=500, singles_per_day=1000))
+    assert pacer.singles.rate == pytest.approx(5 / 1.03)
+    assert pacer.day_limit == 10
+    free = Pacer(Pace(unlimited=True), clock)
+    free.configure(Pace(singles_per_second=5))
+    assert free.configured
+    assert free.singles.rate is None
+
+
+def test_the_quotath_last_call_has_to_be_a_window_and_a_guard_old(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=3), clock).singles
+    assert [lane.pass_now() for _ in range(4)] == [True, True, True, False]
+    clock._now += 1.029
+    assert not lane.pass_now()
+    clock._now += 0.002
+    assert lane.pass_now()
+
+
+def test_quotas_of_different_windows_hold_together(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=10, singles_per_minute=15), clock).singles
+    passed = 0
+    for _ in range(5900):
+        passed += lane.pass_now()
+        clock._now += 0.01
+    assert passed == 15
+
+
+@pytest.mark.parametrize(("rate", "passed"), [(0.5, 5), (2.5, 24)])
+def test_a_fraction_is_a_quota_of_another_window(
+    clock: FakeClock, rate: float, passed: int
+) -> None:
+    lane = Pacer(Pace(singles_per_second=rate), clock, guard=0.0).singles
+    count = 0
+    for _ in range(950):
+        count += lane.pass_now()
+        clock._now += 0.01
+    assert count == passed
+
+
+def test_the_intents_of_an_earlier_process_count(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=10), clock).singles
+    now = clock.time()
+    lane.seed([now - 0.2] * 6 + [now - 100.0] + [now + 5.0], now)
+    assert [lane.pass_now() for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.asyncio
+async def test_a_gate_that_is_shut_for_long_is_waited_for_before_the_intent(
+    auto_clock: FakeClock,
+) -> None:
+    lane = Pacer(Pace(groups_per_minute=1), auto_clock).groups
+    assert lane.pass_now()
+    start = auto_clock.monotonic()
+    assert await lane.reserve(5) == 1
+    assert auto_clock.monotonic() - start == pytest.approx(59.93)
+    assert await lane.gate()
+    assert auto_clock.monotonic() - start == pytest.approx(60.03)
+
+
+@pytest.mark.asyncio
+async def test_an_unlimited_lane_gives_all_at_once(clock: FakeClock) -> None:
+    lane = Pacer(Pace(unlimited=True), clock).singles
+    assert await lane.reserve(1000) == 1000
+    assert all(lane.pass_now() for _ in range(10_000))
+    assert await lane.gate(0.0)
+    assert clock.slept == []
+
+
+@pytest.mark.asyncio
+async def test_reserving_spaces_the_calls(auto_clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=100), auto_clock).singles
+    start = auto_clock.monotonic()
+    got = [await lane.reserve(64) for _ in range(60)]
+    assert max(got) <= 6
+    assert sum(got) / (auto_clock.monotonic() - start) == pytest.approx(97, rel=0.15)
+
+
+@pytest.mark.asyncio
+async def test_the_gate_is_first_come_first_served(auto_clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=5), auto_clock).singles
+    passed: list[int] = []
+
+    async def call(number: int) -> None:
+        if await lane.gate(patience=10.0):
+            passed.append(number)
+
+    await asyncio.gather(*(call(number) for number in range(20)))
+    assert passed == list(range(20))
+    assert not lane.pass_now()
+
+
+@pytest.mark.asyncio
+async def test_who_would_wait_too_long_is_told_at_once(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=2), clock).singles
+    assert await lane.gate()
+    assert await lane.gate()
+    assert not await lane.gate(patience=1.0)
+    assert clock.slept == []
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_waiter_at_the_gate_harms_no_other(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=2), clock).singles
+    assert lane.pass_now()
+    assert lane.pass_now()
+    first, second = (asyncio.create_task(lane.gate(5.0)) for _ in range(2))
+    await clock.settle()
+    first.cancel()
+    await clock.advance(1.04)
+    assert second.done()
+    assert await second
+    assert lane.pass_now()
+
+
+@pytest.mark.asyncio
+async def test_a_hold_that_comes_while_waiting_sends_the_waiters_back(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=2), clock).singles
+    assert lane.pass_now()
+    assert lane.pass_now()
+    waiting = [asyncio.create_task(lane.gate(1.5)) for _ in range(2)]
+    await clock.advance(0.5)
+    lane.throttled(60.0)
+    await clock.advance(0.6)
+    assert [await task for task in waiting] == [False, False]
+
+
+@pytest.mark.asyncio
+async def test_a_throttle_holds_everybody_and_halves_the_pace(auto_clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=50), auto_clock).singles
+    assert lane.pass_now()
+    full = lane.rate
+    assert full is not None
+    start = auto_clock.monotonic()
+    lane.throttled(10.0)
+    assert lane.held_until == start + 10.0
+    assert not lane.pass_now()
+    assert not await lane.gate(1.0)
+    assert await lane.reserve(100) <= 2
+    assert auto_clock.monotonic() >= start + 10.0
+    assert lane.held_until is None
+    assert lane.rate == pytest.approx(full / 2, rel=0.01)
+    await auto_clock.sleep(12.5)
+    assert lane.rate == pytest.approx(full * 0.75, rel=0.01)
+    await auto_clock.sleep(20)
+    assert lane.rate == full
+
+
+@pytest.mark.asyncio
+async def test_refusals_of_calls_already_out_count_as_one(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=50), clock).singles
+    for _ in range(20):
+        lane.pass_now()
+    full = lane.rate
+    assert full is not None
+    for _ in range(20):
+        lane.throttled(None)
+    assert lane.held_until == clock.monotonic() + 1.0
+    await clock.advance(1.0)
+    lane.throttled(None)
+    assert lane.rate == pytest.approx(full / 2)
+    await clock.advance(2.0)
+    assert lane.pass_now()
+    lane.throttled(None)
+    assert lane.rate is not None
+    assert lane.rate == pytest.approx(full * 0.27, rel=0.02)
+    assert lane.held_until == clock.monotonic() + 2.0, "the second hold in a row is longer"
+    lane.throttled(30.0)
+    assert lane.held_until == clock.monotonic() + 30.0, "a longer wait asked for is kept"
+
+
+@pytest.mark.asyncio
+async def test_holds_start_short_again_after_a_calm(clock: FakeClock) -> None:
+    lane = Pacer(Pace(singles_per_second=50), clock).singles
+    for _ in range(3):
+        await clock.advance(20.0)
+        assert lane.pass_now()
+        lane.throttled(None)
+    assert lane.held_until == clock.monotonic() + 4.0
+    await clock.advance(40.0)
+    assert lane.pass_now()
+    lane.throttled(None)
+    assert lane.held_until == clock.monotonic() + 1.0
+
+
+@pytest.mark.asyncio
+async def test_the_lowered_pace_is_kept_at_the_gate(auto_clock: FakeClock) -> None:
+    lane = Pacer(Pace(unlimited=True), auto_clock).singles
+    for _ in range(200):
+        assert lane.pass_now()
+        await auto_clock.sleep(0.01)
+    lane.throttled(2.0)
+    assert lane.rate == pytest.approx(50, rel=0.05)
+    await lane.wait_held()
+    start, times = auto_clock.monotonic(), []
+    while auto_clock.monotonic() < start + 2:
+        await lane.reserve(1)
+        assert await lane.gate(1.0)
+        times.append(auto_clock.monotonic())
+    assert 90 <= len(times) <= 112
+    assert all(later >= earlier for earlier, later in pairwise(times))
+    await auto_clock.sleep(120)
+    assert lane.rate is None
+    assert await lane.reserve(1000) == 1000
+
+
+def test_a_throttle_before_anything_was_sent_still_leaves_a_pace(clock: FakeClock) -> None:
+    lane = Lane(clock)
+    lane.pass_now()
+    lane.throttled(1.0)
+    assert lane.rate == pytest.approx(0.5)
