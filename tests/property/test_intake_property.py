@@ -38,7 +38,10 @@ def test_a_written_table_is_read_back(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         with path.open("w", encoding=encoding, newline="") as file:
-            csv.writer(file, lineterminator=end).writerows([("id", "name"), *rows])
+            # Before Python 3.13 the writer leaves a lone CR unquoted unless it ends the lines.
+            quoting = csv.QUOTE_MINIMAL if "\r" in end else csv.QUOTE_ALL
+            written = csv.writer(file, lineterminator=end, quoting=quoting)
+            written.writerows([("id", "name"), *rows])
         got = asyncio.run(read(read_csv(path), "name", size=size))
     assert [(r.id, r.params["name"]) for r in got] == rows
     assert not any(r.problem for r in got)
