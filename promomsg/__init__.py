@@ -1,1 +1,113 @@
-"""placeholder, filled when the parts are there."""
+"""Promotional messages over the WeChat promoter API and to Alipay+ wallets: one truthful outcome
+per recipient, nothing twice.
+
+```python
+async with promomsg.WeChatPromoter(appid="wx…", secret="…") as wechat:
+    report = await promomsg.send(wechat, message, recipients)
+```
+"""
+
+from promomsg.alipay.message import AlipayMessage
+from promomsg.alipay.models import ContentTemplate, UserToken, UserTokens
+from promomsg.channels.alipay import AlipayMiniProgram
+from promomsg.channels.follow import PollPolicy
+from promomsg.channels.wechat import WeChatPromoter
+from promomsg.engine.campaign import Campaign, send
+from promomsg.engine.opening import open_journal
+from promomsg.engine.plan import Plan
+from promomsg.engine.reconcile import Match, reconcile
+from promomsg.engine.report import Report
+from promomsg.engine.settings import RetryPolicy
+from promomsg.errors import (
+    Halted,
+    JournalError,
+    NotSent,
+    OutcomeUnknown,
+    PromoError,
+    ProviderError,
+    TransportError,
+    UsageError,
+)
+from promomsg.intake import (
+    from_frame,
+    openids,
+    read_csv,
+    read_excel,
+    read_jsonl,
+    read_parquet,
+)
+#from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.sqlite import SqliteJournal
+from promomsg.model import (
+    Code,
+    Delivery,
+    Everyone,
+    Failure,
+    Outcome,
+    Promoters,
+    Recipient,
+    Retailers,
+    Roles,
+    Secret,
+    State,
+    Verdict,
+)
+from promomsg.transport.pace import Pace
+from promomsg.transport.user_tokens import TokenDatabase
+from promomsg.wechat.message import WeChatMessage
+from promomsg.wechat.models import Clicks, Promoter, Quota, Role
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlipayMessage",
+    "AlipayMiniProgram",
+    "Campaign",
+    "Clicks",
+    "Code",
+    "ContentTemplate",
+    "Delivery",
+    "Everyone",
+    "Failure",
+    "Halted",
+    "JournalError",
+    "Match",
+#    "MemoryJournal",
+    "NotSent",
+    "Outcome",
+    "OutcomeUnknown",
+    "Pace",
+    "Plan",
+    "PollPolicy",
+    "PromoError",
+    "Promoter",
+    "Promoters",
+    "ProviderError",
+    "Quota",
+    "Recipient",
+    "Report",
+    "Retailers",
+    "RetryPolicy",
+    "Role",
+    "Roles",
+    "Secret",
+    "SqliteJournal",
+    "State",
+    "TokenDatabase",
+    "TransportError",
+    "UsageError",
+    "UserToken",
+    "UserTokens",
+    "Verdict",
+    "WeChatMessage",
+    "WeChatPromoter",
+    "from_frame",
+    "open_journal",
+    "openids",
+    "read_csv",
+    "read_excel",
+    "read_jsonl",
+    "read_parquet",
+    "reconcile",
+    "send",
+]

@@ -1,17 +1,18 @@
 """What the engine asks of a provider: one interface, one class a provider.
 
 The engine never sees a wire format. It hands over a compiled message (a `Letter`) and one planned
-recipient (a `Parcel`), and gets an `Answer` with a verdict. Reads raise; sends never do.
+recipient (a `Parcel`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
+method takes a letter, it is one that this very channel has compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem
+from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem, Recipient
 from promomsg.transport.pace import Pacer
 
 __all__ = ["Advice", "Channel", "FailureFile", "Following", "Letter"]
@@ -73,28 +74,6 @@ class FailureFile(msgspec.Struct, frozen=True):
     warning: str | None = None
 
 
-class Following(Protocol):
-    """A channel that can send to a group and say later how that went."""
-
-    async def deliver_group(
-        self, letter: Letter, values: Sequence[str], audience: Audience
-    ) -> Answer:
-        """One group call. Never raises for an answer or a lost one: the verdict says it."""
-        ...
-
-    async def get_delivery(self, msg_id: str) -> Delivery:
-        """One poll. Raises ProviderError or TransportError; never changes a recipient."""
-        ...
-
-    async def fetch_failures(self, url: str) -> FailureFile:
-        """The failure file. Raises ProviderError, TransportError or UsageError (refused URL)."""
-        ...
-
-    async def count_audience(self, audience: Audience) -> int:
-        """How many promoters an audience has (`getpromoter`'s total_cnt)."""
-        ...
-
-
 class Channel(Protocol):
     """One account at one provider, as the engine uses it."""
 
@@ -106,6 +85,8 @@ class Channel(Protocol):
     """Each recipient brings an access token, which is never journalled."""
     groups: ClassVar[bool]
     """It is also a `Following`."""
+    daily_quota_codes: ClassVar[frozenset[str]]
+    """Codes that say the day's quota is used up: a HALT that the next China-time day mends."""
 
     @property
     def account(self) -> str:
@@ -161,7 +142,7 @@ class Channel(Protocol):
         """The idempotency key of this recipient in this run; None when not idempotent."""
         ...
 
-    async def deliver(self, letter: Letter, parcel: Parcel) -> Answer:
+    async def deliver(self, letter: Any, parcel: Parcel) -> Answer:
         """One single call. Never raises for an answer or a lost one: the verdict says it."""
         ...
 
@@ -171,3 +152,41 @@ class Channel(Protocol):
 
     async def __aenter__(self) -> Channel: ...
     async def __aexit__(self, *exc_info: object) -> None: ...
+
+
+class Following(Channel, Protocol):
+    """A channel that can send to a group and say later how that went."""
+
+    async def deliver_group(
+        self, letter: Any, values: Sequence[str], audience: Audience
+    ) -> Answer:
+        """One group call. Never raises for an answer or a lost one: the verdict says it."""
+        ...
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        """One poll. Raises ProviderError or TransportError; never changes a recipient."""
+        ...
+
+    async def fetch_failures(self, url: str) -> FailureFile:
+        """The failure file. Raises ProviderError, TransportError or UsageError (refused URL)."""
+        ...
+
+    def is_transient(self, error: Exception) -> bool:
+        """Whether a failed read is worth another try."""
+        ...
+
+    async def count_audience(self, audience: Audience) -> int:
+        """How many promoters an audience has (`getpromoter`'s total_cnt)."""
+        ...
+
+    def same_message(self, letter: Any, values: Sequence[str], other: Delivery) -> bool:
+        """Whether a group send found at the provider has this rendered message."""
+        ...
+
+    async def group_sends_between(self, letter: Any, begin: float, end: float) -> list[str]:
+        """The `msg_id`s of group sends in a time window, as far as the provider lists them."""
+        ...
+
+    def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
+        """Every authorised promoter of an audience."""
+        ...

@@ -1,0 +1,577 @@
+"""The WeChat promoter API as a channel: its endpoints, typed, and what the engine asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+import aiohttp
+import msgspec
+import yarl
+
+from promomsg.channels.base import Advice, FailureFile
+from promomsg.channels.direct import error_of, outcome_of, parcel_for, paced
+from promomsg.channels.follow import PollPolicy, follow
+from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
+from promomsg.errors import (
+    Halted,
+    NotSent,
+    OutcomeUnknown,
+    PromoError,
+    ProviderError,
+    TransportError,
+    UsageError,
+)
+from promomsg.model import (
+    GROUP_THRESHOLD,
+    Answer,
+    Audience,
+    Code,
+    Delivery,
+    Everyone,
+    Outcome,
+    Parcel,
+    Problem,
+    Promoters,
+    Recipient,
+    Retailers,
+    Roles,
+    Secret,
+    Verdict,
+)
+from promomsg.transport.fetch import fetch_failure_file
+from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.session import HttpAnswer, HttpSession
+from promomsg.transport.tokens import Fetched, TokenSource
+from promomsg.wechat import codec, windows
+from promomsg.wechat.failures import parse_failures
+from promomsg.wechat.message import WeChatLetter, WeChatMessage
+from promomsg.wechat.models import Clicks, Promoter, Quota, Role
+
+__all__ = ["WeChatPromoter"]
+
+BASE_URL: Final = "https://api.weixin.qq.com"
+_JSON: Final = {"Content-Type": "application/json"}
+_READ_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
+
+T = TypeVar("T")
+TokenCallable = Callable[[str | None], Awaitable[str]]
+
+
+class WeChatPromoter:
+    """One WeChat account (appid).
+
+    Args:
+        appid: the account's appid.
+        secret: its appsecret; not needed with `token`.
+        token: your own token source: an async callable that gets the token which failed (or None)
+            and returns a current one (a central token server, a component's authorizer token).
+        base_url: https; http only to a loopback address.
+        session: your own `aiohttp.ClientSession`; it is not closed here.
+        pace: how fast to send; None: what quota/get says, else 50 singles a second.
+        timeout: seconds for one call in all.
+        proxy: URL of an HTTP proxy.
+        legacy_token: use `GET /cgi-bin/token`, each call of which ends the token before it.
+
+    Raises:
+        UsageError: neither or both of `secret` and `token`; a base URL that is not http(s).
+    """
+
+    name: ClassVar[str] = "wechat"
+    idempotent: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
+    groups: ClassVar[bool] = True
+    daily_quota_codes: ClassVar[frozenset[str]] = frozenset({"45009"})
+
+    def __init__(
+        self,
+        appid: str,
+        secret: str | Secret | None = None,
+        *,
+        token: TokenCallable | None = None,
+        base_url: str = BASE_URL,
+        session: aiohttp.ClientSession | None = None,
+        pace: Pace | None = None,
+        timeout: float = 30.0,
+        proxy: str | None = None,
+        legacy_token: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        http = HttpSession(
+            base_url, timeout=timeout, proxy=proxy, session=session, secrets=self._secrets
+        )
+        self._set_up(appid, secret, token, http, pace, legacy_token, clock)
+        self._owns_http = True
+
+    def _set_up(
+        self,
+        appid: str,
+        secret: str | Secret | None,
+        token: TokenCallable | None,
+        http: HttpSession,
+        pace: Pace | None,
+        legacy_token: bool,
+        clock: Clock,
+    ) -> None:
+        if not isinstance(appid, str) or not appid.strip():
+            raise UsageError("WeChatPromoter(appid): the appid is empty; it looks like 'wx0123…'")
+        if (secret is None or not secret) == (token is None):
+            raise UsageError(
+                "WeChatPromoter: give either the appsecret (secret=…) or a token source (token=…)"
+            )
+        self._appid = appid.strip()
+        self._secret = Secret(secret) if secret else None
+        self._own_token = token
+        self._legacy_token = legacy_token
+        self._http = http
+        self._clock = clock
+        self._pacer = Pacer(pace, clock)
+        self._tokens = TokenSource(self._fetch_token, clock)
+        self._urls: dict[str, yarl.URL] = {}
+        self._urls_of: str | None = None
+
+    def with_account(
+        self,
+        appid: str,
+        secret: str | Secret | None = None,
+        *,
+        token: TokenCallable | None = None,
+        pace: Pace | None = None,
+        legacy_token: bool = False,
+    ) -> WeChatPromoter:
+        """Another account on the same connection pool; closing it leaves the pool open."""
+        other = WeChatPromoter.__new__(WeChatPromoter)
+        other._set_up(appid, secret, token, self._http, pace, legacy_token, self._clock)
+        other._owns_http = False
+        return other
+
+    def __repr__(self) -> str:
+        return f"WeChatPromoter({self._appid!r}, base_url={self._http.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections (of `with_account` clients too, when this one opened them)."""
+        if self._owns_http:
+            await self._http.close()
+
+    # Tokens and URLs.
+
+    def _secrets(self) -> Iterable[str]:
+        if self._secret is not None:
+            yield self._secret.reveal()
+        yield from self._tokens.known()
+
+    def _masked(self, body: bytes) -> bytes:
+        """An answer without our secrets, should the provider say them back."""
+        for secret in self._secrets():
+            body = body.replace(secret.encode(), "…".encode())
+        return body
+
+    async def _fetch_token(self, stale: str | None) -> Fetched:
+        if self._own_token is not None:
+            return Fetched(await self._own_token(stale), None)
+        assert self._secret is not None
+        if self._legacy_token:
+            query = {
+                "grant_type": "client_credential",
+                "appid": self._appid,
+                "secret": self._secret.reveal(),
+            }
+            answer = await self._http.get(self._http.url(codec.TOKEN, query))
+        else:
+            body = codec.stable_token_body(self._appid, self._secret.reveal(), force=False)
+            answer = await self._http.post(self._http.url(codec.STABLE_TOKEN), body, _JSON)
+        body = answer.body
+        if self._secret is not None:
+            body = body.replace(self._secret.reveal().encode(), "…".encode())
+        token, expires_in = codec.read_token(answer.status, body)
+        return Fetched(token.reveal(), expires_in)
+
+    async def _token(self) -> str:
+        """A token to try.
+
+        Raises:
+            NotSent: it could not be had now.
+            Halted: it never will be.
+        """
+        token = self._tokens.current()
+        if token is not None:
+            return token
+        try:
+            return await self._tokens.get()
+        except OutcomeUnknown as error:
+            raise NotSent(f"no access token: {error}") from None
+        except ProviderError as error:
+            if codec.is_transient(error):
+                raise NotSent(f"no access token: {error}") from None
+            raise Halted(error.code, f"no access token: {error.detail}") from None
+
+    def _url(self, path: str, token: str) -> yarl.URL:
+        if token != self._urls_of:
+            self._urls = {}
+            self._urls_of = token
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self._http.url(path, {"access_token": token})
+        return url
+
+    async def _send(
+        self, path: str, body: bytes, read: Callable[[int, bytes], Answer]
+    ) -> Answer:
+        """One send call. Never raises for what the provider or the road does."""
+        token = self._tokens.current()
+        if token is None:
+            try:
+                token = await self._token()
+            except NotSent as error:
+                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+            except Halted as error:
+                return Answer(Verdict.HALT, error.code, error.detail)
+        try:
+            status, _, content = await self._http.post(self._url(path, token), body, _JSON)
+        except NotSent as error:
+            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+        except OutcomeUnknown as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        answer = read(status, content)
+        if answer.detail:
+            # Masked before it is cut to length: half a token is a secret too.
+            answer = read(status, self._masked(content))
+        if answer.token_failed:
+            self._tokens.failed(token)
+        return answer
+
+    async def _read(self, path: str, body: bytes) -> HttpAnswer:
+        """One read, tried again with each newer token.
+
+        Raises:
+            ProviderError, TransportError, Halted.
+        """
+        for _ in range(3):
+            token = await self._token()
+            answer = await self._http.post(
+                self._url(path, token), body, _JSON, limit=_READ_LIMIT
+            )
+            if not codec.token_refused(answer.body):
+                break
+            self._tokens.failed(token)
+        return answer
+
+    async def _ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
+        answer = await self._read(path, body)
+        return read(answer.status, self._masked(answer.body))
+
+    # The engine's interface.
+
+    @property
+    def account(self) -> str:
+        return self._appid
+
+    @property
+    def pacer(self) -> Pacer:
+        return self._pacer
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return ()
+
+    def expect(self, concurrency: int) -> None:
+        self._http.expect(concurrency)
+
+    def compile(self, message: Any) -> WeChatLetter:
+        if not isinstance(message, WeChatMessage):
+            raise UsageError(
+                f"a WeChat campaign sends a WeChatMessage, not {type(message).__name__}"
+            )
+        return WeChatLetter(message)
+
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> WeChatLetter:
+        return WeChatLetter.from_snapshot(snapshot)
+
+    def check_address(
+        self,
+        id: str | None,
+        openid: str | None,
+        unionid: str | None,
+        token: str | None,
+        request_id: str | None,
+    ) -> Problem | None:
+        if openid is None and unionid is None and id is None:
+            return Problem(Code.NO_ADDRESS, "the row has no id, openid or unionid")
+        address = openid or unionid or id
+        if address is not None and not address.isascii() and not _encodable(address):
+            return Problem(Code.BAD_ADDRESS, f"{address!r} is not Unicode text")
+        return None
+
+    async def prepare(self) -> None:
+        if self._tokens.current() is None:
+            await self._token()
+
+    def request_id(self, run_id: str, key: str, generation: int) -> str | None:
+        return None
+
+    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
+        body = letter.single_body(
+            parcel.values, id=parcel.id, openid=parcel.openid, unionid=parcel.unionid
+        )
+        return await self._send(codec.SINGLESENDMSG, body, codec.read_single)
+
+    async def deliver_group(
+        self, letter: WeChatLetter, values: Sequence[str], audience: Audience
+    ) -> Answer:
+        body = letter.group_body(values, audience)
+        return await self._send(codec.SENDMSG, body, codec.read_group)
+
+    async def fetch_failures(self, url: str) -> FailureFile:
+        raw = await fetch_failure_file(self._http, url)
+        failures, warning = parse_failures(raw)
+        return FailureFile(raw, tuple(failures), warning)
+
+    def is_transient(self, error: Exception) -> bool:
+        return codec.is_transient(error)
+
+    async def count_audience(self, audience: Audience) -> int:
+        if isinstance(audience, Promoters):
+            return len(set(audience.ids))
+        total = 0
+        for filters in audience_filters(audience):
+            page = await self._ask(
+                codec.GETPROMOTER, codec.promoters_body(**filters), codec.read_promoters
+            )
+            total += page.total_cnt
+        return total
+
+    async def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
+        """Every authorised promoter of an audience, page by page, as recipients."""
+        for filters in audience_filters(audience):
+            async for promoter in self.iter_promoters(**filters, need_unionid=1):
+                yield recipient_from(promoter)
+
+    def same_message(self, letter: WeChatLetter, values: Sequence[str], other: Delivery) -> bool:
+        """Whether a group send found at the provider has this rendered message."""
+        ours = msgspec.json.decode(letter.single_body(values, id="0"))
+        try:
+            theirs = msgspec.json.decode(other.content or "")
+        except msgspec.DecodeError:
+            return False
+        return bool(
+            msgspec.json.decode(ours["content"]) == theirs
+            and ours["path"] == other.path
+            and other.msg_type in (None, ours["msg_type"])
+        )
+
+    async def group_sends_between(
+        self, letter: WeChatLetter, begin: float, end: float
+    ) -> list[str]:
+        """The `msg_id`s of group sends in a time window that have clicks to show.
+
+        `getmsgclickdata` has them from the China-time day after on; a message that nobody clicked
+        may not be listed (facts/wechat.md, Windows).
+
+        Raises:
+            UsageError: the day is not over yet, or more than 90 days ago.
+            ProviderError, TransportError.
+        """
+        found: list[str] = []
+        for day in sorted({china_day(begin), china_day(end)}):
+            if found and day >= china_day(self._clock.time()):
+                break  # the window's tail, past midnight, has no data yet
+            first, last = windows.day_window(day)
+            rows = await self.get_clicks(
+                day,
+                dimension=0,
+                msg_type=letter.snapshot()["msg_type"],
+                begin=max(int(begin), first),
+                end=min(int(end), last),
+            )
+            found += [row.msg_id for row in rows if row.msg_id is not None]
+        return list(dict.fromkeys(found))
+
+    async def advise(self) -> Advice | None:
+        try:
+            quota = await self.get_quota(codec.SINGLESENDMSG)
+        except (PromoError, TransportError):
+            return None
+        return Advice(
+            calls=quota.call_count,
+            per_seconds=quota.refresh_second,
+            daily_limit=quota.daily_limit,
+            daily_remaining=quota.remain,
+        )
+
+    # The endpoints, typed.
+
+    async def send_group(self, message: WeChatMessage, audience: Audience) -> str:
+        """One group call (`sendmsg`): the `msg_id`.
+
+        Args:
+            message: without placeholders.
+            audience: `Promoters` (50 or more), `Roles`, `Retailers` or `Everyone(confirm=True)`.
+
+        Raises:
+            UsageError: under 50 promoters, or a message with placeholders.
+            ProviderError: refused. NotSent: nothing went out. OutcomeUnknown: it may have.
+        """
+        letter = self._plain(message)
+        if isinstance(audience, Promoters) and len(set(audience.ids)) < GROUP_THRESHOLD:
+            raise UsageError(
+                f"send_group: {len(set(audience.ids))} promoters; a group send needs at least "
+                f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
+            )
+        answer = await paced(self._pacer.groups, lambda: self.deliver_group(letter, (), audience))
+        if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
+            raise error_of(answer)
+        return answer.msg_id
+
+    def _plain(self, message: WeChatMessage) -> WeChatLetter:
+        letter = self.compile(message)
+        if letter.personal:
+            raise UsageError(
+                "send_group: the message has placeholders, and a group gets one text; "
+                "use promomsg.send, which groups recipients by their rendered message"
+            )
+        return letter
+
+    async def send_one(self, message: WeChatMessage, to: Recipient) -> Outcome:
+        """One single call (`singlesendmsg`), once: nothing is tried again but a refused token.
+
+        Returns the outcome: `sent`, `failed`, or `unknown` when the answer was lost.
+
+        Raises:
+            UsageError: no address, a missing parameter, or a message over a limit.
+            ProviderError: nobody can be reached (credentials, quota). NotSent: nothing went out.
+        """
+        letter = self.compile(message)
+        parcel = parcel_for(self, letter, to)
+        answer = await paced(self._pacer.singles, lambda: self.deliver(letter, parcel))
+        return outcome_of(to, answer, self._clock.time())
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        """One look at a group send (`getmsg`), within 7 days of it.
+
+        Raises:
+            ProviderError, TransportError.
+        """
+
+        def read(status: int, body: bytes) -> Delivery:
+            return codec.read_delivery(msg_id, status, body)
+
+        return await self._ask(codec.GETMSG, codec.delivery_body(msg_id), read)
+
+    async def follow(self, msg_id: str, *, poll: PollPolicy | None = None) -> Delivery:
+        """Polls a group send to 100 percent and merges its failure file; needs no campaign.
+
+        Args:
+            poll: when to look, and when to give up; default `PollPolicy()`.
+
+        Raises:
+            ProviderError, TransportError: a look failed time and again.
+            TimeoutError: `poll.give_up_after` seconds are over.
+        """
+        return await follow(self, msg_id, poll or PollPolicy(), self._clock)
+
+    async def get_clicks(
+        self,
+        send_date: str,
+        *,
+        dimension: int,
+        msg_type: int,
+        msg_id: str | None = None,
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> list[Clicks]:
+        """Clicks of one China-time day (`getmsgclickdata`), from the day after on, for 90 days.
+
+        Args:
+            send_date: `yyyy-MM-dd`.
+            dimension: 0 by message (group sends only), 1 by message type.
+            msg_type: the message type.
+            msg_id, begin, end: narrow dimension 0; times are Unix seconds within `send_date`.
+
+        Raises:
+            UsageError: the day or the window cannot have data (seed, section III).
+        """
+        windows.check_clicks(
+            send_date,
+            dimension=dimension,
+            msg_id=msg_id,
+            begin=begin,
+            end=end,
+            now=self._clock.time(),
+        )
+        body = codec.clicks_body(
+            send_date,
+            dimension=dimension,
+            msg_type=msg_type,
+            msg_id=msg_id,
+            begin=begin,
+            end=end,
+        )
+        return await self._ask(codec.GETMSGCLICKDATA, body, codec.read_clicks)
+
+    async def iter_promoters(self, **filters: Any) -> AsyncIterator[Promoter]:
+        """Every promoter, 2,000 a page (`getpromoter`).
+
+        Args:
+            filters: `openid`, `role_id`, `retail_id`, `begin_time`, `end_time`, `start_id`,
+                `need_unionid`, `auth_status`, `decl_status`, as the wire has them.
+        """
+        start = filters.pop("start_id", None)
+        while True:
+            page = await self._ask(
+                codec.GETPROMOTER,
+                codec.promoters_body(**filters, start_id=start),
+                codec.read_promoters,
+            )
+            for promoter in page.promoters:
+                yield promoter
+            # Paging by the last item's id is inferred (facts/wechat.md, Sibling endpoints): a
+            # page that does not move on ends it, so that a wrong inference cannot loop for ever.
+            last = page.promoters[-1].id if page.promoters else None
+            if not last or last == start:
+                return
+            start = last
+
+    async def get_roles(self) -> list[Role]:
+        """The account's promoter roles (`getrole`)."""
+        return await self._ask(codec.GETROLE, codec.roles_body(), codec.read_roles)
+
+    async def get_quota(self, path: str = codec.SINGLESENDMSG) -> Quota:
+        """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
+        return await self._ask(codec.QUOTA_GET, codec.quota_body(path), codec.read_quota)
+
+
+def audience_filters(audience: Audience) -> list[dict[str, Any]]:
+    """The `getpromoter` filters that list an audience's authorised promoters."""
+    if isinstance(audience, Roles):
+        return [{"role_id": role, "auth_status": 1} for role in audience.ids]
+    if isinstance(audience, Retailers):
+        return [{"retail_id": name, "auth_status": 1} for name in audience.ids]
+    if isinstance(audience, Everyone):
+        return [{"auth_status": 1}]
+    raise UsageError(f"{type(audience).__name__} is not an audience that can be listed")
+
+
+def recipient_from(promoter: Promoter) -> Recipient:
+    """A promoter as a recipient; what else is known of them becomes parameters."""
+    known = {"name": promoter.name, "phone": promoter.phone, "retail_id": promoter.retail_id}
+    return Recipient(
+        id=promoter.id,
+        openid=promoter.openid,
+        unionid=promoter.unionid,
+        params={name: value for name, value in known.items() if value is not None},
+    )
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,390 @@
+"""A campaign: recipients in, one outcome each. `send` is the whole of it in one line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from random import Random
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
+
+import anyio
+
+from promomsg.channels.base import Channel
+from promomsg.channels.follow import PollPolicy
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.engine.begin import Begun, NewPlan, Reopened, Resumed
+from promomsg.engine.plan import Plan
+from promomsg.engine.report import Report
+from promomsg.engine.run import Run
+from promomsg.engine.settings import RetryPolicy, Settings
+from promomsg.errors import PromoError, UsageError
+from promomsg.journal.base import Control, Journal
+from promomsg.model import Outcome
+from promomsg.suggest import nearest
+
+__all__ = ["Campaign", "Options", "send"]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments that `send` and `Campaign` share; `Settings` documents each."""
+
+    concurrency: int
+    route: Literal["single", "group"] | None
+    resolve: bool
+    expand: bool
+    max_group_size: int
+    groups_in_flight: int
+    max_error_rate: float | None
+    on_daily_quota: Literal["stop", "wait"]
+    max_recipients: int | None
+    only: tuple[str, ...] | None
+    durability: Literal["power", "process"]
+    poll: PollPolicy
+    retry: RetryPolicy
+
+
+class Campaign:
+    """One message to many recipients, once each.
+
+    ```python
+    async with Campaign(wechat, message, recipients, name="autumn", journal="autumn.db") as run:
+        async for outcome in run:
+            ...
+    run.report
+    ```
+
+    Entering the block plans the whole campaign (nothing goes out before the plan is complete and
+    on disk) and starts sending; leaving it early stops cleanly: calls in flight finish, the rest
+    stays `pending` in the journal.
+
+    Args:
+        channel: a `WeChatPromoter` or an `AlipayMiniProgram`.
+        message: a message of that channel.
+        recipients: an iterable or async iterable of `Recipient`, mappings or strings of digits;
+            an audience; or `read_csv(…)` and its kin.
+        name: the campaign's name; default `"campaign"`.
+        journal: a path, a `Journal`, or None: a private temporary file, removed on a clean close
+            and kept, and named in the warnings, when the campaign did not come to its end.
+        suppress: keys and addresses not to send to: a path or an iterable of strings.
+        campaign_file: the TOML file it comes from; the journal remembers it.
+        clock: where the time comes from.
+        rng: the randomness of pauses.
+        options: see `Settings`.
+
+    Raises:
+        UsageError: anything wrong with the arguments or the recipients; nothing was sent.
+        JournalError: the journal cannot be made, or is another campaign's.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        message: Any,
+        recipients: Any,
+        *,
+        name: str | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+        campaign_file: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Random | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        settings = settings_of(options)
+        begin = NewPlan(
+            channel,
+            message,
+            recipients,
+            name=name or "campaign",
+            journal=journal,
+            suppress=suppress,
+            campaign_file=campaign_file,
+            settings=settings,
+            clock=clock,
+            run_id=secrets.token_hex(16),
+        )
+        self._set_up(begin, clock, rng)
+
+    def _set_up(self, begin: Begun, clock: Clock, rng: Random | None) -> None:
+        self._begin = begin
+        self._clock = clock
+        self._rng = rng or Random()  # noqa: S311 - spreads pauses, guards nothing
+        self._run: Run | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._report: Report | None = None
+
+    @classmethod
+    def resume(
+        cls,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        recipients: Any = None,
+        message: Any = None,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Random | None = None,
+        **options: Unpack[Options],
+    ) -> Campaign:
+        """A campaign that a journal has begun, to be gone on with.
+
+        Recipients that were intended without a result are `unknown` (a channel with idempotency
+        keys asks again with the same key); what is planned is sent; accepted groups are polled on.
+
+        Args:
+            recipients: the same list again: a channel with user tokens needs it, since the
+                journal keeps none; elsewhere it is only checked. None: not read.
+            message: the message it should be of, checked against the journal's; None: not checked.
+            options: override what the journal kept.
+
+        Raises:
+            JournalError: another process is sending it, or it is not this channel's.
+            UsageError: the recipients or the message are not the ones it was planned with.
+        """
+        self = cls.__new__(cls)
+        begin = Resumed(
+            journal, channel, recipients=recipients, message=message, options=options, clock=clock
+        )
+        self._set_up(begin, clock, rng)
+        return self
+
+    @classmethod
+    def retry(
+        cls,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        failed: bool = False,
+        unknown: bool = False,
+        include_unnamed: bool = False,
+        recipients: Any = None,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Random | None = None,
+        **options: Unpack[Options],
+    ) -> Campaign:
+        """Sends again to exactly the set that you name: your word for it is needed.
+
+        Args:
+            failed: those who were refused.
+            unknown: those who may have been reached: some may get the message twice, unless the
+                channel has idempotency keys.
+            include_unnamed: with `unknown`, also members of a group whose failures the provider
+                counted without naming them: most of them did get the message.
+        """
+        if not failed and not unknown:
+            raise UsageError("retry: say failed=True, unknown=True or both: nothing else is meant")
+        if include_unnamed and not unknown:
+            raise UsageError("retry: include_unnamed goes with unknown=True")
+        self = cls.__new__(cls)
+        begin = Reopened(
+            journal,
+            channel,
+            failed=failed,
+            unknown=unknown,
+            include_unnamed=include_unnamed,
+            recipients=recipients,
+            options=options,
+            clock=clock,
+        )
+        self._set_up(begin, clock, rng)
+        return self
+
+    # Planning and running.
+
+    async def plan(self) -> Plan:
+        """Plans without sending; entering the block afterwards sends just this plan.
+
+        Raises:
+            UsageError, JournalError: as the class says.
+        """
+        return await self._begin.plan()
+
+    async def discard(self) -> None:
+        """Throws a plan away that is not to be sent; nothing of it stays on disk."""
+        await self._begin.discard()
+
+    async def __aenter__(self) -> Self:
+        if self._run is not None:
+            raise UsageError("this campaign has run already; make another one, or resume it")
+        try:
+            await self._begin.plan()
+            started = await self._begin.start()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._begin.discard()
+            raise
+        self._run = Run(started, clock=self._clock, rng=self._rng)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._run.drive)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        assert self._run is not None
+        assert self._tasks is not None
+        run = self._run
+        run.stop()
+        # Calls in flight finish even when the caller is cancelled: an answer not read is a
+        # recipient in doubt.
+        with anyio.CancelScope(shield=True):
+            await run.ended.wait()
+            self._report = await run.close()
+        swallowed = await self._tasks.__aexit__(kind, error, trace)
+        if error is None and run.error is not None:
+            raise run.error
+        return swallowed
+
+    def _running(self) -> Run:
+        if self._run is None:
+            raise UsageError("the campaign has not begun: use it as `async with Campaign(…) as run`")
+        return self._run
+
+    async def wait(self) -> Report:
+        """Waits until every recipient has an outcome, or the campaign cannot go on (see `state`).
+
+        Raises:
+            JournalError: the journal failed in the middle; the campaign can be resumed.
+        """
+        run = self._running()
+        await run.ended.wait()
+        if run.error is not None:
+            raise run.error
+        return run.report_now()
+
+    async def submit(self) -> None:
+        """Waits until every call is answered; groups that were taken may still be pending."""
+        run = self._running()
+        await run.submitted.wait()
+        if run.error is not None:
+            raise run.error
+
+    def __aiter__(self) -> AsyncIterator[Outcome]:
+        return self._running().stream()
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Where it stands now: the document of `--json`."""
+        return self._running().progress()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls whose answer is awaited."""
+        return self._running().in_flight
+
+    @property
+    def journal(self) -> str | None:
+        """The journal's path; None in memory."""
+        return self._begin.path
+
+    @property
+    def report(self) -> Report:
+        """The result; complete after the block."""
+        if self._report is not None:
+            return self._report
+        return self._running().report_now()
+
+    def pause(self) -> Said:
+        """Nothing more goes out until `resume_sending`; calls in flight finish.
+
+        It takes effect at once; `await` it to know that the journal has it too.
+        """
+        return self._say(Control.PAUSE)
+
+    def resume_sending(self) -> Said:
+        """Ends a pause."""
+        return self._say(Control.RUN)
+
+    def cancel(self) -> Said:
+        """Who was not sent to becomes `cancelled`; calls in flight finish, groups are followed."""
+        return self._say(Control.CANCEL)
+
+    def _say(self, control: Control) -> Said:
+        run = self._running()
+        said = Said()
+        run.obey(control)
+        if run.ended.is_set():
+            said.done.set()
+            return said
+        assert self._tasks is not None
+        self._tasks.start_soon(said.write, run, control)
+        return said
+
+
+class Said:
+    """Something said to a running campaign: in effect already, durable once awaited."""
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self._error: PromoError | None = None
+
+    async def write(self, run: Run, control: Control) -> None:
+        """Writes it into the journal."""
+        try:
+            await run.write(control)
+        except PromoError as error:
+            self._error = error
+        self.done.set()
+
+    def __await__(self) -> Any:
+        return self._wait().__await__()
+
+    async def _wait(self) -> None:
+        await self.done.wait()
+        if self._error is not None:
+            raise self._error
+
+
+def settings_of(options: Any) -> Settings:
+    """The settings, with the nearest known name for one that is not.
+
+    Raises:
+        UsageError: an unknown option, or a value out of its range.
+    """
+    known = Settings.__struct_fields__
+    for name in options:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise UsageError(f"there is no option {name!r}{hint}")
+    return Settings(**options)
+
+
+async def send(
+    channel: Channel,
+    message: Any,
+    recipients: Any,
+    *,
+    name: str | None = None,
+    journal: str | os.PathLike[str] | Journal | None = None,
+    suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    **options: Unpack[Options],
+) -> Report:
+    """Sends one message to every recipient, once, and says what happened to each.
+
+    The arguments are those of `Campaign`. A campaign that had to stop before its end (a refused
+    appsecret, a used-up quota) is no exception: its report says `halted`, why, and who is still
+    `pending`; `report.raise_for_failures()` turns that into one.
+
+    Raises:
+        UsageError: wrong arguments or recipients; nothing was sent.
+        JournalError: the journal failed; what was sent is in it, and it can be resumed.
+    """
+    async with Campaign(
+        channel,
+        message,
+        recipients,
+        name=name,
+        journal=journal,
+        suppress=suppress,
+        clock=clock,
+        **options,
+    ) as run:
+        await run.wait()
+    return run.report

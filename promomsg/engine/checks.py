@@ -1,0 +1,79 @@
+"""What a campaign is checked against before it goes on: its account, its message, its list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from promomsg.channels.base import Channel
+from promomsg.errors import JournalError, UsageError
+from promomsg.intake import Source, read_suppression
+from promomsg.journal.base import CampaignRecord
+
+__all__ = ["check_account", "check_message", "same_file", "suppressed_batches"]
+
+_BATCH: Final = 2_000
+
+
+def check_account(record: CampaignRecord, channel: Channel) -> None:
+    """Raises when a journal is another channel's or another account's."""
+    if record.channel != channel.name:
+        raise JournalError(
+            f"this journal is of a {record.channel} campaign, and the channel is {channel.name}"
+        )
+    if record.account != channel.account:
+        raise JournalError(
+            f"this journal is of the account {record.account}, and the channel is "
+            f"{channel.account}: use the account it was begun with"
+        )
+
+
+def check_message(kept: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raises when the message is not the one that a journal was planned with, naming the field."""
+    changed = sorted(_differences(kept, given, ""))
+    if changed:
+        raise UsageError(
+            f"the message is not the one this campaign was planned with: {', '.join(changed)} "
+            "changed; put it back, or start a new campaign with a journal of its own"
+        )
+
+
+def _differences(kept: Any, given: Any, at: str) -> Iterator[str]:
+    if isinstance(kept, dict) and isinstance(given, dict):
+        for name in kept.keys() | given.keys():
+            yield from _differences(
+                kept.get(name), given.get(name), f"{at}.{name}" if at else str(name)
+            )
+    elif kept != given:
+        yield at
+
+
+def same_file(source: Source, kept: dict[str, Any]) -> bool:
+    """Whether a file is, byte for byte, the one that was planned from."""
+    digest = source.describe().get("sha256")
+    return digest is not None and digest == kept.get("sha256")
+
+
+def suppressed_batches(
+    suppress: str | os.PathLike[str] | Iterable[str] | None,
+) -> Iterator[list[str]]:
+    """Keys and addresses not to send to, in batches."""
+    if suppress is None:
+        return
+    if isinstance(suppress, (str, os.PathLike)):
+        yield from read_suppression(Path(suppress))
+        return
+    batch: list[str] = []
+    for item in suppress:
+        if not isinstance(item, str):
+            raise UsageError(
+                f"suppress: {item!r} is not a str; give keys or addresses, or a file's path"
+            )
+        batch.append(item)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

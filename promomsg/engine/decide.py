@@ -1,0 +1,118 @@
+"""What an answer means for one recipient: plain functions, no I/O and no clock.
+
+`(answer, attempt, doubt, …) → Decision` (httpcore's habit: decide without awaiting, then act).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from promomsg.engine.settings import RetryPolicy
+from promomsg.model import Answer, Code, State, Verdict
+
+__all__ = ["Decision", "Halt", "backoff", "decide", "group_sizes"]
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Why a campaign stops before its end."""
+
+    code: str
+    detail: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to do about one answered single call.
+
+    Attributes:
+        state: where the recipient goes: sent, failed, unknown or pending.
+        again: a pending recipient is to be tried again in this run.
+        doubt: an attempt so far may have been delivered (kept with a pending recipient).
+        refuse_form: this rendered message can go to nobody.
+        halt: stop the campaign cleanly.
+    """
+
+    state: State
+    again: bool = False
+    doubt: bool = False
+    refuse_form: bool = False
+    halt: Halt | None = None
+
+
+_SENT: Final = Decision(State.SENT)
+_FAILED: Final = Decision(State.FAILED)
+_REFUSED: Final = Decision(State.FAILED, refuse_form=True)
+_UNKNOWN: Final = Decision(State.UNKNOWN)
+
+
+def decide(
+    answer: Answer,
+    *,
+    attempt: int,
+    doubt: bool,
+    idempotent: bool,
+    budget_left: bool,
+    policy: RetryPolicy,
+) -> Decision:
+    """The decision table of DESIGN §3.
+
+    Args:
+        attempt: how many calls this recipient has had, this one included.
+        doubt: an earlier attempt may have been delivered (idempotent channels only).
+        idempotent: the provider dedupes on our key, so an unknown outcome may be asked for again.
+        budget_left: the budget that all retries share is not used up.
+    """
+    verdict = answer.verdict
+    if verdict is Verdict.SENT:
+        return _SENT
+    if verdict is Verdict.FAILED or verdict is Verdict.REFUSED:
+        # After a lost answer, a refusal may be of the second call only (a token that ran out in
+        # between): whether the first one was delivered stays open.
+        if doubt:
+            return _UNKNOWN
+        return _REFUSED if verdict is Verdict.REFUSED else _FAILED
+    may_repeat = attempt < policy.attempts and budget_left
+    if verdict is Verdict.UNKNOWN:
+        if idempotent and may_repeat:
+            return Decision(State.PENDING, again=True, doubt=True)
+        return _UNKNOWN
+    if verdict is Verdict.HALT:
+        return Decision(State.PENDING, doubt=doubt, halt=Halt(answer.code, answer.detail))
+    if verdict is Verdict.ACCEPTED:
+        raise ValueError("a single send cannot be ACCEPTED")
+    if may_repeat:
+        return Decision(State.PENDING, again=True, doubt=doubt)
+    return Decision(State.PENDING, doubt=doubt, halt=_spent(answer, attempt, policy))
+
+
+def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
+    """The halt of a budget spent on errors that sent nothing."""
+    code = answer.code or Code.NOT_SENT
+    if attempt >= policy.attempts:
+        tried = f"{attempt} attempts for one recipient"
+    else:
+        tried = f"the retries of the whole campaign ({policy.share:.0%} of calls + {policy.floor})"
+    said = answer.detail or "no answer"
+    return Halt(code, f"{tried} sent nothing; the last one: {said}. Resume when that is mended")
+
+
+def backoff(failures: int, policy: RetryPolicy, jitter: float) -> float:
+    """Seconds to wait after `failures` failures in a row.
+
+    Args:
+        jitter: a random number in [0, 1); the pause is spread over its upper half, and the
+            ceiling holds before the spread, so that many waiters do not meet at the ceiling.
+    """
+    full = min(policy.base * 2.0 ** min(failures - 1, 30), policy.ceiling)
+    return full * (0.5 + jitter / 2)
+
+
+def group_sizes(members: int, max_group_size: int) -> list[int]:
+    """Balanced group sizes for a set: none over the limit and, from 50 members on, none under 50.
+
+    A limit of 99 or more makes that possible for every number of members (DESIGN §6).
+    """
+    groups = -(-members // max_group_size)
+    small, larger = divmod(members, groups)
+    return [small + 1] * larger + [small] * (groups - larger)

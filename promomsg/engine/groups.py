@@ -1,0 +1,177 @@
+"""Group sends: one leased group, one call, and its members' fate together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import anyio
+
+from promomsg.channels.base import Following, Letter
+from promomsg.clock import Clock
+from promomsg.crashpoints import reached
+from promomsg.engine.audience import audience_from
+from promomsg.engine.decide import Halt, backoff, decide
+from promomsg.engine.dispatch import LEASE_LIFE
+from promomsg.engine.guards import RetryBudget
+from promomsg.engine.settings import Settings
+from promomsg.engine.steering import Signal, Steering
+from promomsg.errors import Halted, JournalError, NotSent
+from promomsg.journal.base import GroupRow, Handle, Lease
+from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
+
+__all__ = ["GroupSender"]
+
+_PATIENCE = 1.0
+
+
+class GroupSender:
+    """Sends every planned group of one campaign, `groups_in_flight` at a time.
+
+    Args:
+        accepted: called after each accepted group, so that the poller looks at its schedule.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        channel: Following,
+        letter: Letter,
+        settings: Settings,
+        steering: Steering,
+        *,
+        clock: Clock,
+        rng: Random,
+        budget: RetryBudget,
+        accepted: Callable[[], None],
+    ) -> None:
+        self._handle = handle
+        self._channel = channel
+        self._letter = letter
+        self._settings = settings
+        self._steering = steering
+        self._clock = clock
+        self._rng = rng
+        self._budget = budget
+        self._accepted = accepted
+        self._lane = channel.pacer.groups
+        self._failures = 0
+        self._signal = Signal()
+
+    async def run(self) -> None:
+        """Returns when no group is left to send, or the steering says stop."""
+        with anyio.CancelScope() as scope:
+            if not self._steering.send_in(scope):
+                return
+            async with anyio.create_task_group() as senders:
+                for _ in range(self._settings.groups_in_flight):
+                    senders.start_soon(self._send_groups)
+
+    async def _send_groups(self) -> None:
+        while True:
+            await self._steering.until_sending()
+            if self._steering.stopping:
+                return
+            with anyio.CancelScope(shield=True):
+                lease = await self._handle.take(
+                    groups=True, singles=False, now=self._clock.time(), ttl=LEASE_LIFE
+                )
+            if lease is None:
+                return
+            try:
+                await self._send(lease)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._handle.release(lease)
+
+    async def _send(self, lease: Lease) -> None:
+        """One group, until it is out, refused, lost, or not to be sent now."""
+        group = next(g for g in await self._handle.groups() if g.no == lease.group)
+        audience = await self._audience(group)
+        attempt = group.attempts
+        while self._steering.may_send():
+            if not await self._ready():
+                continue
+            await self._lane.reserve(1)
+            if not self._steering.may_send():
+                return
+            with anyio.CancelScope(shield=True):
+                if not await self._handle.intend_group(lease, self._clock.time()):
+                    self._steering.obey(await self._handle.control())
+                    return
+                reached("group-intended")
+                if not await self._lane.gate(_PATIENCE):
+                    await self._handle.return_group(lease, "", "", False)
+                    continue
+                attempt += 1
+                answer = await self._channel.deliver_group(self._letter, group.values, audience)
+                self._budget.calls += 1
+                pause = await self._settle(lease, answer, attempt)
+            if pause is None:
+                return
+            await self._clock.sleep(pause)
+
+    async def _audience(self, group: GroupRow) -> Audience:
+        if group.audience is not None:
+            return audience_from(group.audience)
+        ids = await self._handle.group_members(group.no)
+        if not ids:
+            raise JournalError(f"group {group.no} has no members left; this is a bug")
+        return Promoters(tuple(ids))
+
+    async def _ready(self) -> bool:
+        try:
+            await self._channel.prepare()
+        except NotSent as error:
+            self._failures += 1
+            if self._failures >= self._settings.retry.attempts:
+                self._steering.stop(Halt(Code.NOT_SENT, f"{error}; resume when that is mended"))
+            else:
+                await self._clock.sleep(
+                    backoff(self._failures, self._settings.retry, self._rng.random())
+                )
+            return False
+        except Halted as error:
+            self._steering.stop(Halt(error.code, error.detail))
+            return False
+        self._failures = 0
+        return True
+
+    async def _settle(self, lease: Lease, answer: Answer, attempt: int) -> float | None:
+        """Writes what a group call came to; seconds until the next try, None when there is none."""
+        now = self._clock.time()
+        verdict = answer.verdict
+        handle = self._handle
+        if verdict is Verdict.ACCEPTED and answer.msg_id:
+            await handle.accept_group(
+                lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_after
+            )
+            reached("group-accepted")
+            self._accepted()
+            return None
+        if verdict in (Verdict.SENT, Verdict.ACCEPTED, Verdict.UNKNOWN):
+            # Without a msg_id nobody can ask how it went: taken or not, the outcome is unknown.
+            await handle.lose_group(lease, answer.code or Code.NO_ANSWER, answer.detail, now)
+            return None
+        if verdict in (Verdict.FAILED, Verdict.REFUSED):
+            await handle.refuse_group(lease, answer.code, answer.detail, answer.rid, now)
+            return None
+        await handle.return_group(lease, answer.code, answer.detail, True)
+        decision = decide(
+            answer,
+            attempt=attempt,
+            doubt=False,
+            idempotent=False,
+            budget_left=self._budget.left,
+            policy=self._settings.retry,
+        )
+        assert decision.state is State.PENDING
+        if verdict is Verdict.THROTTLED:
+            self._lane.throttled(answer.retry_after)
+        if decision.halt is not None:
+            self._steering.halt_or_park(decision.halt, self._lane)
+            return None if self._steering.stopping else 0.0
+        self._budget.retries += 1
+        if answer.token_failed or verdict is Verdict.THROTTLED:
+            return 0.0
+        return backoff(attempt, self._settings.retry, self._rng.random())

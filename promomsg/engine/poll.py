@@ -1,0 +1,233 @@
+"""Following the groups of a campaign until each has said how it went (DESIGN §7)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from promomsg.channels.base import FailureFile, Following
+from promomsg.channels.follow import (
+    RESULT_LIFE,
+    complete,
+    look,
+    merge,
+    needs_file,
+    next_look,
+    settled,
+)
+from promomsg.clock import Clock
+from promomsg.crashpoints import reached
+from promomsg.engine.settings import Settings
+from promomsg.engine.steering import Signal, Steering
+from promomsg.errors import JournalError, PromoError
+from promomsg.journal.base import GroupRow, Handle
+from promomsg.model import Delivery, Failure
+from promomsg.states import GroupState
+from promomsg.private import write_private
+
+__all__ = ["Poller"]
+
+log = logging.getLogger("promomsg.engine")
+
+_AT_ONCE: Final = 8
+_FILE_TRIES: Final = 3
+_LAST_DAY: Final = 86_400.0
+
+
+class Poller:
+    """Polls every accepted group of one campaign.
+
+    Args:
+        raw: where failure files are kept as they came, `<raw>.group-<no>.failures`; None: nowhere.
+        moved: called when counts have changed.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        channel: Following,
+        settings: Settings,
+        steering: Steering,
+        *,
+        clock: Clock,
+        raw: str | None,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._handle = handle
+        self._channel = channel
+        self._policy = settings.poll
+        self._steering = steering
+        self._clock = clock
+        self._raw = raw
+        self._moved = moved
+        self._signal = Signal()
+        self._limit = anyio.CapacityLimiter(_AT_ONCE)
+        self._busy: set[int] = set()
+        self._given_up: set[int] = set()
+        self._looks_at_100: dict[int, int] = {}
+        self._warned_of_age: set[int] = set()
+        self._began = clock.monotonic()
+        self.sending = True
+        """Whether more groups may still be accepted."""
+
+    def wake(self) -> None:
+        """A group was accepted, or the senders are through."""
+        self._signal.set()
+
+    async def run(self) -> None:
+        """Returns when every group is through, or those that are not were given up for now."""
+        with anyio.CancelScope() as scope:
+            if self._steering.follow(scope):
+                await self._poll_all()
+
+    async def _poll_all(self) -> None:
+        async with anyio.create_task_group() as looks:
+            while True:
+                rows = await self._handle.groups()
+                now = self._clock.time()
+                out = [
+                    row
+                    for row in rows
+                    if row.state is GroupState.ACCEPTED and row.no not in self._given_up
+                ]
+                if not out and not self.sending:
+                    return
+                upcoming: float | None = None
+                for row in out:
+                    if row.no in self._busy:
+                        continue
+                    wait = (row.next_poll_at or now) - now
+                    if wait <= 0:
+                        self._busy.add(row.no)
+                        looks.start_soon(self._poll, row)
+                    elif upcoming is None or wait < upcoming:
+                        upcoming = wait
+                await self._signal.wait_for(upcoming, self._clock)
+
+    async def _poll(self, row: GroupRow) -> None:
+        try:
+            async with self._limit:
+                await self._look(row)
+        finally:
+            self._busy.discard(row.no)
+            self._signal.set()
+
+    async def _look(self, row: GroupRow) -> None:
+        now = self._clock.time()
+        age = now - (row.sent_at or now)
+        msg_id = row.msg_id or ""
+        if age > RESULT_LIFE:
+            await self._handle.expire_group(row.no, now)
+            await self._handle.warn(
+                f"group {row.no} ({msg_id}): its result was to be had for 7 days only; "
+                "its members are unknown"
+            )
+            self._moved()
+            return
+        if age > RESULT_LIFE - _LAST_DAY and row.no not in self._warned_of_age:
+            self._warned_of_age.add(row.no)
+            await self._handle.warn(
+                f"group {row.no} ({msg_id}): its result can be had for another "
+                f"{(RESULT_LIFE - age) / 3600:.0f} hours only"
+            )
+        reached("poll")
+        try:
+            delivery = await look(self._channel, msg_id, self._clock)
+        except PromoError as error:
+            await self._handle.warn(f"group {row.no} ({msg_id}) could not be polled: {error}")
+            await self._again(row, None, self._policy.every)
+            return
+        if complete(delivery, row.planned) and await self._finish(row, delivery):
+            return
+        waited = max(now - (row.next_poll_at or now), 0.0) + self._last_wait(row)
+        wait = next_look(
+            self._policy, waited=waited, percent=delivery.percent, before=row.percent
+        )
+        await self._again(row, delivery, wait)
+
+    def _last_wait(self, row: GroupRow) -> float:
+        """Seconds between this look and the one before, as far as the row tells."""
+        if row.polls == 0:
+            return self._policy.first_after
+        age = self._clock.time() - (row.sent_at or self._clock.time())
+        return max(age / (row.polls + 1), 0.001)
+
+    async def _again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
+        following = self._clock.monotonic() - self._began
+        if following + wait > self._policy.give_up_after:
+            self._given_up.add(row.no)
+            await self._handle.warn(
+                f"group {row.no} ({row.msg_id}) is at "
+                f"{row.percent if delivery is None else delivery.percent} percent after "
+                f"{following:.0f} s: resume later to follow it on (results stay 7 days)"
+            )
+        await self._handle.poll_group(
+            row.no,
+            percent=row.percent if delivery is None else delivery.percent,
+            send_cnt=row.send_cnt if delivery is None else delivery.send_cnt,
+            fail_cnt=row.fail_cnt if delivery is None else delivery.fail_cnt,
+            next_poll_at=self._clock.time() + wait,
+        )
+        self._moved()
+
+    async def _finish(self, row: GroupRow, delivery: Delivery) -> bool:
+        """Merges a finished group; False when it is to be looked at again first."""
+        looks = self._looks_at_100[row.no] = self._looks_at_100.get(row.no, 0) + 1
+        file: FailureFile | None = None
+        notes: list[str] = []
+        if needs_file(delivery):
+            try:
+                file = await self._fetch(row, delivery.fail_info_url or "")
+                if file.warning:
+                    notes.append(f"group {row.no} ({row.msg_id}): {file.warning}")
+            except PromoError as error:
+                notes.append(
+                    f"group {row.no} ({row.msg_id}): the failure file could not be had: {error}"
+                )
+        members: frozenset[str] | None = None
+        if row.audience is None:
+            members = frozenset(await self._handle.group_members(row.no))
+        from_file: Sequence[Failure] = file.failures if file is not None else ()
+        merged = merge(delivery, from_file, row.planned, members)
+        if not settled(delivery, merged, looks):
+            return False
+        reached("merge")
+        more = await self._handle.complete_group(
+            row.no,
+            percent=delivery.percent,
+            send_cnt=delivery.send_cnt,
+            fail_cnt=delivery.fail_cnt,
+            failures=merged.failures,
+            unnamed=merged.unnamed,
+            at=self._clock.time(),
+            warnings=(*merged.warnings, *notes),
+        )
+        for text in more:
+            log.warning("%s", text)
+        self._moved()
+        return True
+
+    async def _fetch(self, row: GroupRow, url: str) -> FailureFile:
+        for attempt in range(1, _FILE_TRIES + 1):
+            try:
+                file = await self._channel.fetch_failures(url)
+                break
+            except PromoError as error:
+                if attempt == _FILE_TRIES or not self._channel.is_transient(error):
+                    raise
+                await self._clock.sleep(0.5 * 2.0**attempt)
+        if self._raw is not None:
+            path = Path(f"{self._raw}.group-{row.no}.failures")
+            try:
+                await anyio.to_thread.run_sync(write_private, path, file.raw)
+            except OSError as error:
+                raise JournalError(
+                    f"the failure file cannot be kept as {path}: {error.strerror}; "
+                    "make room or mend the folder's permissions, then resume"
+                ) from None
+        return file

@@ -1,0 +1,221 @@
+"""What a campaign came to: counts that add up, and everybody who was not reached by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from promomsg.errors import Halted, PromoError
+from promomsg.journal.base import CampaignRecord, Control, GroupRow, Rows, Tally
+from promomsg.model import Outcome, State
+from promomsg.states import GroupState
+
+__all__ = ["Outcomes", "Report", "SomeFailed", "campaign_state", "document"]
+
+
+class SomeFailed(PromoError):
+    """`raise_for_failures`: somebody was not reached. The report is at `.report`."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(
+            f"{report.failed} failed and {report.unknown} unknown of {report.planned}; "
+            "report.failures() and report.unknowns() name them"
+        )
+        self.report = report
+
+
+class Outcomes(Sequence[Outcome]):
+    """Outcomes read from the journal when they are asked for: a list that takes no memory."""
+
+    def __init__(self, source: Rows, states: tuple[State, ...], count: int) -> None:
+        self._source = source
+        self._states = states
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return self._source.rows(self._states)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        at = index + self._count if index < 0 else index
+        for place, outcome in enumerate(self):
+            if place == at:
+                return outcome
+        raise IndexError(index)
+
+    def __repr__(self) -> str:
+        return f"<{self._count} outcomes, {' and '.join(self._states)}>"
+
+
+def campaign_state(
+    tally: Tally,
+    groups: Iterable[GroupRow],
+    *,
+    control: Control,
+    halted: str | None,
+    running: bool,
+    parked: bool = False,
+) -> tuple[str, str]:
+    """One word for where a campaign stands, and why.
+
+    `done`, `cancelled` · running: `sending`, `following`, `paused`, `waiting` (for the next
+    China-time day) · not running and resumable: `halted`, `paused`, `following`, `stopped`.
+    """
+    if tally.pending == 0:
+        if tally.cancelled:
+            return "cancelled", "it was cancelled before its end"
+        return "done", ""
+    out = sum(g.planned for g in groups if g.state is GroupState.ACCEPTED)
+    only_groups = out > 0 and out >= tally.pending
+    if running:
+        if parked:
+            return "waiting", "the daily quota is used up; it goes on on the next China-time day"
+        if control is Control.PAUSE and not only_groups:
+            return "paused", "paused by request"
+        return ("following" if only_groups else "sending"), ""
+    if halted is not None:
+        return "halted", halted
+    if control is Control.PAUSE:
+        return "paused", "paused by request"
+    if only_groups:
+        return "following", "group sends are not through yet; resume follows them on"
+    return "stopped", "it was stopped before its end"
+
+
+def document(
+    name: str,
+    state: str,
+    reason: str,
+    tally: Tally,
+    groups: Iterable[GroupRow],
+    warnings: Iterable[str],
+    elapsed_s: float,
+) -> dict[str, Any]:
+    """The one document that `send`, `resume` and `status` share (DESIGN §9)."""
+    return {
+        "campaign": name,
+        "state": state,
+        "reason": reason,
+        "planned": tally.planned,
+        "sent": tally.sent,
+        "failed": tally.failed,
+        "unknown": tally.unknown,
+        "skipped": tally.skipped,
+        "cancelled": tally.cancelled,
+        "pending": tally.pending,
+        "by_code": dict(sorted(tally.by_code.items())),
+        "groups": [
+            {
+                "msg_id": g.msg_id,
+                "planned": g.planned,
+                "percent": g.percent,
+                "send_cnt": g.send_cnt,
+                "fail_cnt": g.fail_cnt,
+                "state": g.state.value,
+            }
+            for g in groups
+        ],
+        "warnings": list(warnings),
+        "elapsed_s": round(elapsed_s, 3),
+    }
+
+
+class Report:
+    """A campaign's result. The counts add up:
+    `planned = sent + failed + unknown + skipped + cancelled + pending`.
+
+    Attributes:
+        planned, sent, failed, unknown, skipped, cancelled, pending: how many recipients.
+        by_code: of those not sent, how many by code.
+        groups: the group sends (`msg_id`, `percent`, `send_cnt`, `fail_cnt`, `state`).
+        warnings: what a person should know.
+        campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
+        elapsed_s: seconds this run took.
+        journal: the journal's path; None when it was kept in memory or was a temporary one that
+            is gone.
+    """
+
+    def __init__(
+        self,
+        record: CampaignRecord,
+        tally: Tally,
+        groups: Sequence[GroupRow],
+        *,
+        state: str,
+        reason: str,
+        rows: Rows,
+        elapsed_s: float = 0.0,
+        journal: str | None = None,
+        warnings: Iterable[str] = (),
+    ) -> None:
+        self.campaign = record.name
+        self.state = state
+        self.reason = reason
+        self.planned = tally.planned
+        self.sent = tally.sent
+        self.failed = tally.failed
+        self.unknown = tally.unknown
+        self.skipped = tally.skipped
+        self.cancelled = tally.cancelled
+        self.pending = tally.pending
+        self.by_code = dict(tally.by_code)
+        self.groups = list(groups)
+        self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
+        self.elapsed_s = elapsed_s
+        self.journal = journal
+        self._tally = tally
+        self._rows = rows
+
+    def failures(self) -> Outcomes:
+        """Everybody who was refused, in the order of the recipients."""
+        return Outcomes(self._rows, (State.FAILED,), self.failed)
+
+    def unknowns(self) -> Outcomes:
+        """Everybody who may or may not have been reached."""
+        return Outcomes(self._rows, (State.UNKNOWN,), self.unknown)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """One outcome per row read, in the order of the recipients."""
+        return self._rows.rows(None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `--json` (DESIGN §9)."""
+        return document(
+            self.campaign,
+            self.state,
+            self.reason,
+            self._tally,
+            self.groups,
+            self.warnings,
+            self.elapsed_s,
+        )
+
+    def raise_for_failures(self) -> None:
+        """Raises when not everybody was reached: nothing of the report is lost by calling it.
+
+        Raises:
+            Halted: it stopped before the end.
+            SomeFailed: somebody is failed or unknown.
+        """
+        if self.pending:
+            code, _, detail = self.reason.partition(": ")
+            raise Halted(code or self.state, detail or f"{self.pending} are pending; resume it")
+        if self.failed or self.unknown:
+            raise SomeFailed(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Report {self.campaign!r} {self.state}: {self.planned} planned, {self.sent} sent, "
+            f"{self.failed} failed, {self.unknown} unknown, {self.skipped} skipped, "
+            f"{self.cancelled} cancelled, {self.pending} pending>"
+        )
+
+

@@ -1,0 +1,249 @@
+"""A campaign under way: its senders, its poller, its stream of outcomes, and its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import anyio
+
+from promomsg.clock import Clock
+from promomsg.engine.begin import Started
+from promomsg.engine.dispatch import Dispatcher
+from promomsg.engine.groups import GroupSender
+from promomsg.engine.guards import ErrorWindow, RetryBudget
+from promomsg.engine.poll import Poller
+from promomsg.engine.report import Report, campaign_state, document
+from promomsg.engine.steering import Steering
+from promomsg.errors import JournalError
+from promomsg.journal.base import Control
+from promomsg.model import Outcome
+
+__all__ = ["Run"]
+
+log = logging.getLogger("promomsg.engine")
+
+_PAGE = 500
+_COUNT_EVERY = 0.1
+"""Seconds between counts for `progress`."""
+
+
+class Run:
+    """Drives one started campaign; `drive` is its one task, the rest may be called from outside."""
+
+    def __init__(self, started: Started, *, clock: Clock, rng: Random) -> None:
+        self._started = started
+        self._handle = handle = started.handle
+        self._clock = clock
+        self._began = clock.monotonic()
+        channel, settings = started.channel, started.settings
+        self.steering = Steering(
+            handle,
+            clock,
+            daily_codes=channel.daily_quota_codes,
+            wait_for_day=settings.on_daily_quota == "wait",
+            rng=rng,
+        )
+        budget = RetryBudget(settings.retry)
+        window = ErrorWindow(settings.max_error_rate)
+        self._dispatcher = Dispatcher(
+            handle,
+            channel,
+            started.letter,
+            settings,
+            self.steering,
+            clock=clock,
+            rng=rng,
+            vault=started.vault,
+            budget=budget,
+            window=window,
+            sent_today=started.sent_today,
+            moved=self._moved,
+        )
+        self._poller: Poller | None = None
+        self._groups: GroupSender | None = None
+        if channel.groups:
+            self._poller = Poller(
+                handle,
+                channel,  # type: ignore[arg-type] # `groups` says it is a Following
+                settings,
+                self.steering,
+                clock=clock,
+                raw=started.kept_path,
+                moved=self._moved,
+            )
+            self._groups = GroupSender(
+                handle,
+                channel,  # type: ignore[arg-type] # `groups` says it is a Following
+                started.letter,
+                settings,
+                self.steering,
+                clock=clock,
+                rng=rng,
+                budget=budget,
+                accepted=self._poller.wake,
+            )
+        self._tally, self._group_rows = started.tally, started.groups
+        self._news = anyio.Event()
+        self.submitted = anyio.Event()
+        self.ended = anyio.Event()
+        self.error: JournalError | None = None
+        self._elapsed: float | None = None
+        self._closed_state: tuple[str, str] | None = None
+
+    def _moved(self) -> None:
+        event, self._news = self._news, anyio.Event()
+        event.set()
+
+    async def drive(self) -> None:
+        """Runs to the end; a cancellation from outside waits until calls in flight are back."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._drive()
+        except BaseExceptionGroup as group:
+            errors, others = group.split(JournalError)
+            if others is not None:
+                raise
+            assert errors is not None
+            self.error = _first(errors)
+        except JournalError as error:
+            self.error = error
+        finally:
+            self._elapsed = self._clock.monotonic() - self._began
+            self.submitted.set()
+            self.ended.set()
+            self._moved()
+
+    async def _drive(self) -> None:
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(self.steering.watch)
+            watching.start_soon(self._keep_counts)
+            async with anyio.create_task_group() as following:
+                if self._poller is not None:
+                    following.start_soon(self._poller.run)
+                async with anyio.create_task_group() as sending:
+                    sending.start_soon(self._dispatcher.run)
+                    if self._groups is not None:
+                        sending.start_soon(self._groups.run)
+                if self.steering.cancelled:
+                    await self._handle.cancel_pending(self._clock.time())
+                self.submitted.set()
+                self._moved()
+                if self._poller is not None:
+                    self._poller.sending = False
+                    self._poller.wake()
+            watching.cancel_scope.cancel()
+        await self._count()
+        halt = self.steering.halt
+        if halt is not None:
+            record = self._handle.record
+            record.halted = f"{halt.code}: {halt.detail}"
+            await self._handle.save(record)
+
+    async def _count(self) -> None:
+        self._tally = await self._handle.tally()
+        self._group_rows = await self._handle.groups()
+
+    async def _keep_counts(self) -> None:
+        """Keeps what `progress` shows fresh, a few times a second at the most."""
+        while True:
+            await self._news.wait()
+            await self._count()
+            await self._clock.sleep(_COUNT_EVERY)
+
+    def stop(self) -> None:
+        """Nothing more goes out; calls in flight finish."""
+        if not self.ended.is_set():
+            self.steering.stop()
+
+    def obey(self, control: Control) -> None:
+        """Takes a wish over at once."""
+        if not self.ended.is_set():
+            self.steering.obey(control)
+
+    async def write(self, control: Control) -> None:
+        """Makes a wish durable, so that a later process knows it too."""
+        await self._handle.set_control(control)
+
+    async def stream(self) -> AsyncIterator[Outcome]:
+        """Outcomes in the order in which they became final. A slow reader slows nobody."""
+        cursor = self._started.stream_from
+        while True:
+            news, ended = self._news, self.ended.is_set()
+            page, cursor = await self._handle.outcomes(after=cursor, limit=_PAGE)
+            for outcome in page:
+                yield outcome
+            if page:
+                continue
+            if ended:
+                break
+            await news.wait()
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def in_flight(self) -> int:
+        """Single calls whose answer is awaited."""
+        return self._dispatcher.in_flight
+
+    def _state(self) -> tuple[str, str]:
+        halted = self._handle.record.halted
+        control = Control.PAUSE if self.steering.paused else Control.RUN
+        return campaign_state(
+            self._tally,
+            self._group_rows,
+            control=control,
+            halted=str(self.error) if self.error is not None else halted,
+            running=not self.ended.is_set(),
+            parked=self.steering.parked,
+        )
+
+    def _seconds(self) -> float:
+        if self._elapsed is not None:
+            return self._elapsed
+        return self._clock.monotonic() - self._began
+
+    def progress(self) -> dict[str, Any]:
+        """The document of `--json`, as of now."""
+        state, reason = self._closed_state or self._state()
+        record = self._handle.record
+        return document(
+            record.name,
+            state,
+            reason,
+            self._tally,
+            self._group_rows,
+            record.warnings,
+            self._seconds(),
+        )
+
+    def report_now(self) -> Report:
+        """The report, as of now."""
+        state, reason = self._closed_state or self._state()
+        return Report(
+            self._handle.record,
+            self._tally,
+            self._group_rows,
+            state=state,
+            reason=reason,
+            rows=self._started.rows,
+            elapsed_s=self._seconds(),
+            journal=self._started.kept_path,
+        )
+
+    async def close(self) -> Report:
+        """Closes the journal; the report stays readable."""
+        self._closed_state = self._state()
+        report = self.report_now()
+        await self._started.close(clean=report.pending == 0 and self.error is None, report=report)
+        return report
+
+
+def _first(group: BaseExceptionGroup[JournalError]) -> JournalError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, JournalError)
+    return error

@@ -1,0 +1,158 @@
+"""What makes a running campaign go on, pause, stop, or be cancelled; shared by all its parts."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+import anyio
+
+from promomsg.clock import Clock, next_china_midnight
+from promomsg.engine.decide import Halt
+from promomsg.journal.base import Control, Handle
+from promomsg.transport.pace import Lane
+
+__all__ = ["SINGLES_PER_DAY", "Signal", "Steering"]
+
+SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
+"""The code of a halt by the user's own limit for one China-time day."""
+
+_LOOK_EVERY: Final = 0.5
+"""Seconds between looks at the journal's control row, which another process may have written."""
+
+
+class Signal:
+    """Wakes whoever waits; an early `set` is not lost."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Waits for the next `set`, or takes the one that came before."""
+        await self._event.wait()
+        self._event = anyio.Event()
+
+    async def wait_for(self, seconds: float | None, clock: Clock) -> None:
+        """The same, for so many seconds of this clock at the most."""
+        if seconds is None:
+            await self.wait()
+            return
+        async with anyio.create_task_group() as race:
+            race.start_soon(self._ring_after, seconds, clock)
+            await self.wait()
+            race.cancel_scope.cancel()
+
+    async def _ring_after(self, seconds: float, clock: Clock) -> None:
+        await clock.sleep(max(seconds, 0.0))
+        self.set()
+
+
+class Steering:
+    """The campaign's course. `may_send` is what the senders ask before every call."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        clock: Clock,
+        *,
+        daily_codes: frozenset[str] = frozenset(),
+        wait_for_day: bool = False,
+        rng: Random | None = None,
+    ) -> None:
+        self._handle = handle
+        self._clock = clock
+        self._daily_codes = daily_codes | {SINGLES_PER_DAY}
+        self._wait_for_day = wait_for_day
+        self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
+        self.halt: Halt | None = None
+        self.stopping = False
+        self.paused = False
+        self.cancelled = False
+        self.parked_until: float | None = None
+        """Unix seconds until which the daily quota keeps the campaign waiting."""
+        self.changed = anyio.Event()
+        self._sending_scopes: list[anyio.CancelScope] = []
+        self._following_scopes: list[anyio.CancelScope] = []
+        self._ended = False
+
+    def may_send(self) -> bool:
+        """Whether a call may still go out."""
+        return not (self.stopping or self.paused)
+
+    def _note(self) -> None:
+        event, self.changed = self.changed, anyio.Event()
+        event.set()
+
+    def send_in(self, scope: anyio.CancelScope) -> bool:
+        """Breaks this scope off when nothing more is to be sent; False: that is so already."""
+        self._sending_scopes.append(scope)
+        return not self.stopping
+
+    def follow(self, scope: anyio.CancelScope) -> bool:
+        """Breaks this scope off when the campaign stops; a cancelled one is still followed."""
+        self._following_scopes.append(scope)
+        return not self._ended
+
+    def stop(self, halt: Halt | None = None) -> None:
+        """Nothing more goes out or is followed; calls in flight finish."""
+        if halt is not None and self.halt is None:
+            self.halt = halt
+        self._ended = True
+        for scope in self._following_scopes:
+            scope.cancel()
+        self._stop_sending()
+
+    def cancel(self) -> None:
+        """Nothing more goes out; calls in flight finish, groups that are out are followed on."""
+        self.cancelled = True
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        self.stopping = True
+        for scope in self._sending_scopes:
+            scope.cancel()
+        self._note()
+
+    def halt_or_park(self, halt: Halt, lane: Lane) -> None:
+        """Stops the campaign; a used-up day is waited out instead, when the user says so."""
+        if halt.code not in self._daily_codes or not self._wait_for_day:
+            self.stop(halt)
+            return
+        now = self._clock.time()
+        if self.parked_until is None or self.parked_until <= now:
+            # Some seconds into the day, apart from everybody else who waits for midnight.
+            self.parked_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
+            lane.hold(self.parked_until - now)
+            self._note()
+
+    @property
+    def parked(self) -> bool:
+        """Whether the campaign waits for the next China-time day."""
+        return self.parked_until is not None and self.parked_until > self._clock.time()
+
+    def obey(self, control: Control) -> None:
+        """Takes over what the control row says."""
+        if control is Control.CANCEL and not self.cancelled:
+            self.cancel()
+        elif control is Control.PAUSE and not self.paused:
+            self.paused = True
+            self._note()
+        elif control is Control.RUN and self.paused:
+            self.paused = False
+            self._note()
+
+    async def watch(self) -> None:
+        """Looks at the control row again and again."""
+        while True:
+            self.obey(await self._handle.control())
+            await self._clock.sleep(_LOOK_EVERY)
+
+    async def until_sending(self) -> None:
+        """Waits out a pause; returns at once when the campaign is stopping."""
+        while self.paused and not self.stopping:
+            await self.changed.wait()

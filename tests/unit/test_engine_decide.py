@@ -1,0 +1,156 @@
+"""What an answer means for one recipient: every verdict, with and without doubt and budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promomsg.engine.decide import Decision, backoff, decide, group_sizes
+from promomsg.engine.guards import ErrorWindow, RetryBudget
+from promomsg.engine.settings import RetryPolicy, Settings
+from promomsg.errors import UsageError
+from promomsg.model import Answer, State, Verdict
+
+POLICY = RetryPolicy()
+
+
+def decision(verdict: Verdict, **changes: Any) -> Decision:
+    given_: dict[str, Any] = {
+        "attempt": 1,
+        "doubt": False,
+        "idempotent": False,
+        "budget_left": True,
+        "policy": POLICY,
+    }
+    return decide(Answer(verdict, "7", "said"), **{**given_, **changes})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "again"),
+    [
+        (Verdict.SENT, State.SENT, False),
+        (Verdict.FAILED, State.FAILED, False),
+        (Verdict.REFUSED, State.FAILED, False),
+        (Verdict.UNKNOWN, State.UNKNOWN, False),
+        (Verdict.RETRY, State.PENDING, True),
+        (Verdict.THROTTLED, State.PENDING, True),
+        (Verdict.HALT, State.PENDING, False),
+    ],
+)
+def test_each_verdict_has_its_state(verdict: Verdict, state: State, again: bool) -> None:
+    made = decision(verdict)
+    assert (made.state, made.again) == (state, again)
+
+
+def test_an_unknown_outcome_is_never_tried_again_without_an_idempotency_key() -> None:
+    assert decision(Verdict.UNKNOWN, budget_left=True).again is False
+
+
+def test_an_unknown_outcome_is_asked_for_again_with_a_key_until_its_attempts_are_spent() -> None:
+    early = decision(Verdict.UNKNOWN, idempotent=True, attempt=7)
+    late = decision(Verdict.UNKNOWN, idempotent=True, attempt=8)
+    assert (early.state, early.again, early.doubt) == (State.PENDING, True, True)
+    assert (late.state, late.again) == (State.UNKNOWN, False)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.REFUSED])
+def test_a_refusal_after_a_lost_answer_does_not_claim_that_nobody_was_reached(
+    verdict: Verdict,
+) -> None:
+    made = decision(verdict, doubt=True, idempotent=True, attempt=2)
+    assert made.state is State.UNKNOWN
+    assert made.refuse_form is False
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.THROTTLED])
+@pytest.mark.parametrize("changes", [{"attempt": 8}, {"budget_left": False}])
+def test_a_budget_spent_on_errors_that_sent_nothing_halts_and_says_so(
+    verdict: Verdict, changes: dict[str, object]
+) -> None:
+    made = decision(verdict, **changes)
+    assert made.state is State.PENDING
+    assert made.halt is not None
+    assert "said" in made.halt.detail
+
+
+def test_an_accepted_single_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="ACCEPTED"):
+        decision(Verdict.ACCEPTED)
+
+
+@given(members=st.integers(50, 2_000_000), limit=st.integers(99, 20_000))
+def test_groups_are_balanced_none_over_the_limit_and_none_under_50(
+    members: int, limit: int
+) -> None:
+    sizes = group_sizes(members, limit)
+    assert sum(sizes) == members
+    assert max(sizes) <= limit
+    assert min(sizes) >= 50
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_10_020_members_make_two_groups_of_5_010() -> None:
+    assert group_sizes(10_020, 10_000) == [5_010, 5_010]
+
+
+@given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
+def test_a_pause_grows_but_never_past_its_ceiling(failures: int, jitter: float) -> None:
+    pause = backoff(failures, POLICY, jitter)
+    assert POLICY.base / 2 <= pause <= POLICY.ceiling
+    assert pause <= backoff(failures + 1, POLICY, jitter)
+
+
+def test_retries_over_all_are_a_quarter_of_the_calls_and_a_hundred() -> None:
+    budget = RetryBudget(POLICY)
+    budget.calls = 400
+    budget.retries = 199
+    assert budget.left
+    budget.retries = 200
+    assert not budget.left
+
+
+def test_the_error_window_forgets_what_is_long_past() -> None:
+    window = ErrorWindow(0.5)
+    for _ in range(150):
+        assert window.add(good=True) is None
+    for _ in range(100):
+        assert window.add(good=False) is None
+    halt = window.add(good=False)
+    assert halt is not None
+    assert "101 of the last 200" in halt.detail
+
+
+def test_without_a_limit_the_error_window_never_halts() -> None:
+    window = ErrorWindow(None)
+    assert all(window.add(good=False) is None for _ in range(1_000))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"concurrency": True},
+        {"concurrency": 1.5},
+        {"max_group_size": 98},
+        {"max_error_rate": 0},
+        {"max_error_rate": 1.2},
+        {"max_error_rate": True},
+        {"route": "both"},
+        {"on_daily_quota": "sleep"},
+        {"durability": "none"},
+        {"groups_in_flight": 0},
+        {"max_recipients": 0},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> None:
+    [name] = wrong
+    with pytest.raises(UsageError, match=name):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_settings_come_back_from_the_journal_as_they_were() -> None:
+    settings = Settings(concurrency=3, only=("a", "b"), max_error_rate=0.25, route="single")
+    assert Settings.from_snapshot(settings.snapshot()) == settings
