@@ -81,6 +81,7 @@ class JsonLinesSource:
     def describe(self) -> dict[str, Any]:
         """Kind, path and sha256."""
         if self._sha256 is None:
+            check_file(self._path)
             with self._path.open("rb") as file:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return {"kind": "jsonl", "path": str(self._path.absolute()), "sha256": self._sha256}

@@ -93,6 +93,7 @@ class TableSource:
         said: dict[str, Any] = {"kind": self._kind}
         if self._path is not None:
             if self._sha256 is None:
+                check_file(self._path)
                 with self._path.open("rb") as file:
                     self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             said |= {"path": str(self._path.absolute()), "sha256": self._sha256}

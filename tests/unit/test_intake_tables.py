@@ -208,3 +208,11 @@ async def test_json_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         await read(read_jsonl(tmp_path / "none.jsonl"))
     assert codes(await read(read_jsonl(jsonl(tmp_path, "{\n")))) == [Code.BAD_ROW]
+
+
+@pytest.mark.parametrize("reader", [read_jsonl, read_parquet, read_excel])
+async def test_a_file_that_has_gone_is_said_in_one_line(reader: Any, tmp_path: Path) -> None:
+    source = reader(tmp_path / "gone")
+    for look in (source.describe, lambda: source.check(frozenset())):
+        with pytest.raises(UsageError, match="gone cannot be read: No such file"):
+            look()
