@@ -1,0 +1,246 @@
+"""Requests to bytes, answers to verdicts. Reading a send never raises: garbage is UNKNOWN.
+
+Rules: facts/alipay.md, Calling convention (what an unsigned answer is worth), Idempotency.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from promomsg.alipay.codes import classify
+from promomsg.alipay.models import SendAnswer, SendRequest, TokenAnswer, TokenRequest, UserToken
+from promomsg.alipay.signing import Signature
+from promomsg.errors import OutcomeUnknown, ProviderError
+from promomsg.model import Answer, Code, Secret, Verdict
+
+__all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
+
+_MAX_CODE: Final = 64
+_SHORTEST_SECRET: Final = 6
+"""Shorter strings are left in a provider's text: replacing them would only garble it."""
+_MAX_ID: Final = 128
+_MAX_DETAIL: Final = 512
+_MAX_EXTRA: Final = 4096
+"""seed, Response table, `extendInfo`."""
+
+# What must not reach a terminal, a CSV or a UTF-8 file: controls, line separators, lone surrogates.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_LONE: Final = re.compile("[\ud800-\udfff]")
+# Of these two different values in one object are two answers in one: neither is believed.
+_DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})
+
+
+Mask = Callable[[str], str]
+"""Takes the secrets of this call out of a text, before it is cut to its length."""
+
+
+def masking(*secrets: Secret | None) -> Mask:
+    """A `Mask` of these."""
+    revealed = [secret.reveal() for secret in secrets if secret is not None]
+    hidden = [text for text in revealed if len(text) >= _SHORTEST_SECRET]
+
+    def mask(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "…")
+        return text
+
+    return mask
+
+
+class Reply(NamedTuple):
+    """A send's answer, and the resultStatus that it claims (`judge` asks for it)."""
+
+    answer: Answer
+    status: str | None = None
+
+
+class _UnreadableError(Exception):
+    """The body is no result; `args[0]` says why, without a piece of it."""
+
+
+def _reveal(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"{type(value).__name__} is not a JSON value")
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_reveal)
+
+
+def encode(request: SendRequest | TokenRequest, extra: bytes = b"") -> bytes:
+    """The request's body: raw UTF-8 JSON. `extra` is an encoded object whose fields are added."""
+    body = _encoder.encode(request)
+    return body[:-1] + b"," + extra[1:] if extra else body
+
+
+def derive_request_id(run_id: str, key: str, generation: int) -> str:
+    """The idempotency key of one recipient in one run: 48 hex digits, always the same.
+
+    Other runs, recipients and generations get others (facts/alipay.md, Idempotency). The three
+    are told apart by NULs that the first two cannot hold, so no two triples read the same.
+    """
+    material = f"{generation}\0{run_id}\0{key}".encode("utf-8", "surrogatepass")
+    return blake2b(material, digest_size=24, person=b"alipay requestId").hexdigest()
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        for name, value in pairs:
+            if name in _DECISIVE and read[name] != value:
+                raise _UnreadableError(f"{name} stands in it twice, with different values")
+    return read
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        text = body.decode("utf-8-sig")
+        parsed = json.loads(text, object_pairs_hook=_pairs)
+        if "\\ud" in text.lower():  # perhaps half a character, which nothing here could encode
+            parsed = json.loads(_LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, cut short, absurd numbers or depth
+        raise _UnreadableError("not JSON, or cut short") from None
+    if not isinstance(parsed, dict):
+        raise _UnreadableError("not a JSON object")
+    return parsed
+
+
+def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, Any]]:
+    """What any endpoint's answer says, and its fields."""
+    if http_status >= 500:
+        raise _UnreadableError("a server error")
+    fields = _parse(body)
+    try:
+        answer = msgspec.convert(fields, SendAnswer)
+    except msgspec.ValidationError:
+        raise _UnreadableError("no result, or not of the documented type") from None
+    result = answer.result
+    meaning = classify(result.result_code, result.result_status)
+    if meaning.verdict is Verdict.SENT and http_status >= 300:
+        raise _UnreadableError("a success that is not one in HTTP")
+    detail = _clean(result.result_message, _MAX_DETAIL, mask)
+    if meaning.advice:
+        detail = f"{detail} ({meaning.advice})" if detail else meaning.advice
+    code = _clean(result.result_code or result.result_status, _MAX_CODE, mask)
+    sent = meaning.verdict is Verdict.SENT
+    read = Answer(
+        verdict=meaning.verdict,
+        code="" if sent else code or Code.NO_ANSWER,
+        detail="" if sent else detail,
+        msg_id=_clean(answer.message_id, _MAX_ID, mask) or None,
+        token_failed=meaning.token_failed and meaning.verdict is Verdict.FAILED,
+        extra=_kept(answer.extend_info, mask),
+    )
+    return Reply(read, result.result_status), fields
+
+
+def read_send(http_status: int, body: bytes, mask: Mask = str) -> Reply:
+    """What an answer of `/v2/miniprogram/message/send` means, its signature aside. Never raises.
+
+    UNKNOWN with `Code.NO_ANSWER`: not JSON, cut short, not the documented types, a decisive field
+    twice with different values, a 5xx, or a success in an HTTP error. HTTP 429 without a readable
+    result is THROTTLED: a gateway's limit, and the same requestId is asked again.
+    """
+    try:
+        return _read(http_status, body, mask)[0]
+    except _UnreadableError as error:
+        verdict, code = Verdict.UNKNOWN, str(Code.NO_ANSWER)
+        if http_status == 429:
+            verdict, code = Verdict.THROTTLED, "HTTP_429"
+        return Reply(Answer(verdict, code, f"HTTP {http_status}: {error}"))
+
+
+def judge(reply: Reply, signature: Signature) -> Answer:
+    """What an answer is worth, given its signature. Pure (facts/alipay.md, Calling convention).
+
+    - good, or verification off: what it says;
+    - missing: what it says when its status is F or U, or when it claims nothing that needs
+      belief (UNKNOWN, THROTTLED: the same requestId is asked again); else UNKNOWN, `UNSIGNED`;
+    - bad: UNKNOWN, `UNSIGNED`, whatever it says: a forged or garbled answer proves nothing, and
+      asking again with the same requestId is safe.
+    """
+    answer = reply.answer
+    if signature in (Signature.GOOD, Signature.UNCHECKED):
+        return answer
+    claim = answer.code or "success"
+    if signature is Signature.BAD:
+        return Answer(
+            Verdict.UNKNOWN,
+            Code.UNSIGNED,
+            f"the answer says {claim}, but its signature is wrong (is public_key the wallet's?)",
+        )
+    if answer.verdict in (Verdict.UNKNOWN, Verdict.THROTTLED):
+        return answer
+    if reply.status in ("F", "U") and answer.verdict is not Verdict.SENT:
+        return answer
+    return Answer(Verdict.UNKNOWN, Code.UNSIGNED, f"the answer says {claim}, but it is not signed")
+
+
+def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask = str) -> UserToken:
+    """The tokens of an applyToken answer.
+
+    Raises:
+        ProviderError: it was refused; `verdict` is the code's.
+        OutcomeUnknown: nobody can say: the answer is unreadable, badly signed, or a success
+            without a signature. An authorization code or refresh token may be spent.
+    """
+    try:
+        reply, fields = _read(http_status, body, mask)
+    except _UnreadableError as error:
+        raise OutcomeUnknown(f"applyToken: HTTP {http_status}: {error}") from None
+    answer = judge(reply, signature)
+    if answer.code == Code.UNSIGNED:
+        raise OutcomeUnknown(f"applyToken: {answer.detail}")
+    if answer.verdict is not Verdict.SENT:
+        raise ProviderError(answer.code, answer.detail, None, answer.verdict)
+    try:
+        token = msgspec.convert(fields, TokenAnswer, dec_hook=_hide)
+    except msgspec.ValidationError:
+        token = None
+    if token is None or not token.access_token:
+        raise OutcomeUnknown("applyToken: it says success, but there is no readable token in it")
+    return UserToken(
+        access_token=token.access_token,
+        access_token_expiry=_moment(token.access_token_expiry_time),
+        refresh_token=token.refresh_token or None,
+        refresh_token_expiry=_moment(token.refresh_token_expiry_time),
+        customer_id=token.customer_id,
+    )
+
+
+def _hide(kind: type, value: object) -> Secret:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("not a string")
+
+
+def _moment(value: object) -> datetime | None:
+    """ISO 8601 with an offset; None for anything else: an expiry is only advice."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _clean(value: object, limit: int, mask: Mask) -> str:
+    """A provider's text for one line of a report: no control characters, at most `limit`."""
+    if value is None or isinstance(value, (dict, list, bool)):
+        return ""
+    text = _UNPRINTABLE.sub(" ", mask(str(value))).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _kept(value: object, mask: Mask) -> str | None:
+    """`extendInfo` as it came, when it is text; else as JSON. Storable as UTF-8."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return mask(text).replace("\0", "\ufffd")[:_MAX_EXTRA]

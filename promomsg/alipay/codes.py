@@ -1,0 +1,89 @@
+"""resultCode first, resultStatus second → verdict: one table, a source on each row.
+
+All of it is facts/alipay.md, Result, which the seed's "Result process logic" begins.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from promomsg.model import Verdict
+
+__all__ = ["CODES", "Meaning", "classify"]
+
+
+class Meaning(NamedTuple):
+    """What a resultCode means for a send.
+
+    Attributes:
+        verdict: see `Verdict`.
+        source: where the rule is from.
+        token_failed: it is the user's access token that failed.
+        advice: what a person can do about it; empty when the provider's own text says it all.
+    """
+
+    verdict: Verdict
+    source: str
+    token_failed: bool = False
+    advice: str = ""
+
+
+_FACTS: Final = "facts/alipay.md, Result"
+_KEYS: Final = "check private_key, key_version and the public key registered on the portal"
+_EXPIRED: Final = "this user has to authorise again, or give a token store so that it is refreshed"
+
+CODES: Final[dict[str, Meaning]] = {
+    "SUCCESS": Meaning(Verdict.SENT, "seed, Result process logic, S"),
+    "UNKNOWN_EXCEPTION": Meaning(Verdict.UNKNOWN, "seed, Result process logic, U"),
+    "REQUEST_TRAFFIC_EXCEED_LIMIT": Meaning(Verdict.THROTTLED, _FACTS),
+    "EXPIRED_ACCESS_TOKEN": Meaning(Verdict.FAILED, _FACTS, True, _EXPIRED),
+    "INVALID_ACCESS_TOKEN": Meaning(Verdict.FAILED, _FACTS, True, _EXPIRED),
+    "USER_NOT_SUBSCRIBED": Meaning(Verdict.FAILED, _FACTS),
+    "USER_STATUS_ERROR": Meaning(Verdict.FAILED, _FACTS),
+    "MESSAGE_SEND_EXCEED_LIMIT": Meaning(Verdict.FAILED, _FACTS),
+    "TEMPLATE_NOT_EXIST": Meaning(
+        Verdict.REFUSED, _FACTS, advice="check template_code and the language on the portal"
+    ),
+    "PARAM_ILLEGAL": Meaning(Verdict.FAILED, _FACTS),
+    "INVALID_API": Meaning(Verdict.HALT, _FACTS, advice="check base_url and its prefix"),
+    "ACCESS_DENIED": Meaning(
+        Verdict.HALT, _FACTS, advice="the client may not call this API; see the portal"
+    ),
+    "INVALID_CLIENT": Meaning(Verdict.HALT, _FACTS, advice="check client_id"),
+    "INVALID_SIGNATURE": Meaning(Verdict.HALT, _FACTS, advice=_KEYS + ", and signature_encoding"),
+    "INVALID_AUTH_CLIENT": Meaning(Verdict.HALT, _FACTS, advice="check authClientId"),
+    "METHOD_NOT_SUPPORTED": Meaning(Verdict.HALT, _FACTS, advice="check base_url"),
+    "MEDIA_TYPE_NOT_ACCEPTABLE": Meaning(Verdict.HALT, _FACTS, advice="check base_url"),
+    "KEY_NOT_FOUND": Meaning(Verdict.HALT, _FACTS, advice=_KEYS),
+}
+"""Codes whose meaning is theirs alone. PROCESS_FAIL is not among them: it says no more than its
+status ("PROCESS_FAIL, any other F")."""
+
+_BY_STATUS: Final[dict[str | None, Meaning]] = {
+    "S": Meaning(Verdict.SENT, "seed, Result process logic, S"),
+    "F": Meaning(Verdict.FAILED, "facts/alipay.md, Result, any other F"),
+    "U": Meaning(Verdict.UNKNOWN, "facts/alipay.md, Result, any other U"),
+}
+_CONTRADICTION: Final = Meaning(
+    Verdict.UNKNOWN,
+    "inferred: code and status contradict each other, and asking again with the same requestId "
+    "is safe (facts/alipay.md, Idempotency)",
+)
+_NO_STATUS: Final = Meaning(
+    Verdict.UNKNOWN, "inferred: a code without a known meaning, and no status that has one"
+)
+
+
+def classify(code: str | None, status: str | None) -> Meaning:
+    """What a result means. Pure and total.
+
+    A known code decides, except against its status: SUCCESS with anything but S (or no status at
+    all), and a refusal with S, are UNKNOWN, since one half of such an answer is false and nobody
+    can say which. Without a known code the status decides, and without either it is UNKNOWN.
+    """
+    meaning = CODES.get(code) if code is not None else None
+    if meaning is None:
+        return _BY_STATUS.get(status, _NO_STATUS)
+    if meaning.verdict is Verdict.SENT:
+        return meaning if status in ("S", None) else _CONTRADICTION
+    return _CONTRADICTION if status == "S" else meaning

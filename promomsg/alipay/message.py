@@ -1,0 +1,320 @@
+"""A wallet message: what a user writes, and its letter, ready to be filled per recipient.
+
+Limits: seed, Request table. What does not change is checked and encoded once; the rest is filled
+in by `body`, whose bytes are both signed and sent (facts/alipay.md, Calling convention).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.alipay.codec import encode
+from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate, SendRequest
+from promomsg.errors import UsageError
+from promomsg.model import Code, Problem, Secret
+from promomsg.placeholders import SlotTable, Text
+
+__all__ = ["AlipayLetter", "AlipayMessage"]
+
+NO_REDIRECT: Final = (
+    "the message has no redirect_url: PUSH and INBOX messages need one (the page that a tap opens)"
+)
+# Text may have tabs and line ends; other controls, and halves of a character, are a broken row.
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_IN_URL: Final = re.compile("[\x00-\x20\x7f-\x9f]")
+_TABLE_FIELDS: Final = frozenset(
+    {"appId", "accessToken", "requestId", "templateCode", "redirectUrl", "templates", "extendInfo"}
+)
+
+
+class AlipayMessage(msgspec.Struct, frozen=True):
+    """What to send to a wallet's Mini Program users.
+
+    `{name}` stands for a recipient's parameter in every template parameter, in `redirect_url`
+    (percent-encoded there), and in the texts of an `extend_info` mapping and of `extra`.
+
+    Attributes:
+        template_code: chosen on the Mini Program portal; at most 64 characters.
+        templates: 1 to 5 `ContentTemplate`, one a language, or mappings with their fields.
+        redirect_url: the page that a tap opens; at most 2048 characters. PUSH and INBOX messages
+            need it.
+        extend_info: a str, sent as it is, or a mapping, sent as a JSON string; at most 4096
+            characters.
+        extra: more request fields by their wire names (newer wallets' `customerBelongsTo`,
+            `authClientId`).
+    """
+
+    template_code: str
+    templates: Sequence[ContentTemplate | Mapping[str, Any]]
+    redirect_url: str | None = None
+    extend_info: str | Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+class AlipayLetter:
+    """An `AlipayMessage` compiled: a `promomsg.channels.base.Letter`.
+
+    Args:
+        message: what to send.
+        extra: the channel's own extra fields; the message's win.
+
+    Raises:
+        UsageError: a field is missing, over its limit, or not of its type.
+    """
+
+    def __init__(self, message: AlipayMessage, extra: Mapping[str, Any] | None = None) -> None:
+        table = self._table = SlotTable()
+        self._code = _required(message.template_code, "template_code", LIMITS["templateCode"])
+        templates = _templates(message.templates)
+        self._templates = [
+            {
+                "templateParameters": {
+                    name: _compile(text, f"templates[{at}].parameters.{name}", table)
+                    for name, text in template.parameters.items()
+                }
+            }
+            | ({"language": template.language} if template.language else {})
+            for at, template in enumerate(templates)
+        ]
+        self._url = None
+        if message.redirect_url is not None:
+            url = _required(message.redirect_url, "redirect_url", None)
+            if _IN_URL.search(url):
+                raise UsageError("redirect_url: a space or control character; percent-encode it")
+            self._url = Text(_whole(url, "redirect_url"), "redirect_url", table, url=True)
+        info = message.extend_info
+        if info is not None and not isinstance(info, (str, Mapping)):
+            raise UsageError(f"extend_info: give text or a mapping, not {type(info).__name__}")
+        self._info = (
+            _whole(info, "extend_info")
+            if isinstance(info, str)
+            else None
+            if info is None
+            else _compile(info, "extend_info", table)
+        )
+        fields = {**(extra or {}), **(message.extra or {})}
+        if taken := sorted(_TABLE_FIELDS.intersection(fields)):
+            raise UsageError(f"extra: {taken[0]!r} is a field of its own; give it by its name")
+        self._extra = _compile(fields, "extra", table)
+        self._source = msgspec.structs.replace(message, templates=templates, extra=fields)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Checks and encodes the parts without a placeholder, once."""
+        # With no values at hand a static part renders as it is; only those are asked for here.
+        static_url = self._url.literal if self._url else None
+        if static_url is not None:
+            _stop(_too_long("redirectUrl", static_url))
+        self._static_templates = (
+            msgspec.Raw(msgspec.json.encode(self._templates))
+            if _is_static(self._templates)
+            else None
+        )
+        self._static_info = None
+        if self._info is not None and _is_static(self._info):
+            self._static_info = _as_text(self._info)
+            _stop(_too_long("extendInfo", self._static_info))
+        self._static_extra = (
+            (msgspec.json.encode(self._extra) if self._extra else b"")
+            if _is_static(self._extra)
+            else None
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._table.names
+
+    @property
+    def personal(self) -> bool:
+        return bool(self._table.slots)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        found = [] if self._url else [NO_REDIRECT]
+        languages = [template.get("language") for template in self._templates]
+        if len(set(languages)) < len(languages):
+            found.append("two templates of the message have the same language")
+        return tuple(found)
+
+    def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        return self._table.resolve(params, key)
+
+    def problem(self, values: Sequence[str]) -> Problem | None:
+        for slot, value in zip(self._table.slots, values, strict=True):
+            if _FORBIDDEN.search(value):
+                return Problem(
+                    Code.BAD_ROW, f"{{{slot.name}}}: a control character or half a character"
+                )
+        if self._url is not None and self._url.literal is None:
+            url = self._url.render(values)
+            found = _too_long("redirectUrl", url)
+            if found or not url:
+                return found or Problem(Code.MISSING_PARAM, "redirectUrl: nothing is left of it")
+        if self._info is not None and self._static_info is None:
+            return _too_long("extendInfo", _as_text(_render(self._info, values)))
+        return None
+
+    def form(self, values: Sequence[str]) -> bytes | None:
+        if not self.personal:
+            return None
+        nobody = self.body(values, app_id="", access_token=Secret(""), request_id="")
+        return blake2b(nobody, digest_size=16).digest()
+
+    def preview(self, values: Sequence[str]) -> dict[str, str]:
+        shown = {"templateCode": self._code}
+        for template in _render(self._templates, values):
+            language = template.get("language", "")
+            for name, text in template["templateParameters"].items():
+                shown[f"{language} {name}".strip()] = text
+        if self._url is not None:
+            shown["redirectUrl"] = self._url.render(values)
+        if self._info is not None:
+            shown["extendInfo"] = _as_text(_render(self._info, values))
+        for name, value in _render(self._extra, values).items():
+            shown[name] = _as_text(value)
+        return shown
+
+    def snapshot(self) -> dict[str, Any]:
+        plain: dict[str, Any] = msgspec.to_builtins(self._source)
+        return plain
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> AlipayLetter:
+        """The letter that gave this snapshot; the channel's extra fields are in it already.
+
+        Raises:
+            UsageError: it is not one.
+        """
+        try:
+            message = AlipayMessage(**snapshot)
+        except TypeError:
+            raise UsageError(
+                f"the journal's message is not a wallet's: it has {sorted(snapshot)}"
+            ) from None
+        return cls(message)
+
+    def body(
+        self, values: Sequence[str], *, app_id: str, access_token: Secret, request_id: str
+    ) -> bytes:
+        """The request's bytes for this recipient: serialised once, to be signed and sent."""
+        info = self._static_info
+        if info is None and self._info is not None:
+            info = _as_text(_render(self._info, values))
+        extra = self._static_extra
+        if extra is None:
+            extra = msgspec.json.encode(_render(self._extra, values))
+        request = SendRequest(
+            app_id=app_id,
+            access_token=access_token,
+            request_id=request_id,
+            template_code=self._code,
+            redirect_url=self._url.render(values) if self._url else None,
+            templates=self._static_templates or _render(self._templates, values),
+            extend_info=info,
+        )
+        return encode(request, extra)
+
+
+def _stop(problem: Problem | None) -> None:
+    if problem is not None:
+        raise UsageError(problem.detail)
+
+
+def _too_long(field: str, text: str) -> Problem | None:
+    limit = LIMITS[field]
+    if len(text) <= limit:
+        return None
+    return Problem(Code.OVER_LIMIT, f"{field}: {len(text)} characters, at most {limit} are allowed")
+
+
+def _whole(text: str, where: str) -> str:
+    """`text`, when all of it can go out."""
+    if _FORBIDDEN.search(text):
+        raise UsageError(f"{where}: a control character or half a character in it; remove it")
+    return text
+
+
+def _required(text: Any, where: str, limit: int | None) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"{where}: give text, at least one character")
+    if limit is not None and len(text) > limit:
+        raise UsageError(f"{where}: {len(text)} characters, at most {limit} are allowed")
+    return _whole(text, where)
+
+
+def _templates(given: Any) -> list[ContentTemplate]:
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Sequence):
+        raise UsageError("templates: give a list of ContentTemplate")
+    if not 1 <= len(given) <= MAX_TEMPLATES:
+        raise UsageError(f"templates: {len(given)} of them; 1 to {MAX_TEMPLATES} are allowed")
+    return [_template(item, f"templates[{at}]") for at, item in enumerate(given)]
+
+
+def _template(item: Any, where: str) -> ContentTemplate:
+    if isinstance(item, Mapping):
+        if unknown := sorted(set(item) - {"language", "parameters"}):
+            raise UsageError(f"{where}: no field {unknown[0]!r}; it has language and parameters")
+        item = ContentTemplate(**item)
+    if not isinstance(item, ContentTemplate):
+        raise UsageError(f"{where}: give a ContentTemplate, not {type(item).__name__}")
+    if item.language is not None and not isinstance(item.language, str):
+        raise UsageError(f"{where}.language: give text such as 'en-US'")
+    if not isinstance(item.parameters, Mapping):
+        raise UsageError(f"{where}.parameters: give a mapping of names to texts")
+    for name, text in item.parameters.items():
+        if not isinstance(text, str):
+            raise UsageError(
+                f"{where}.parameters.{name}: give text, not {type(text).__name__} ({text!r})"
+            )
+    # A copy: what the caller does with the mapping later must not change the message.
+    return ContentTemplate(dict(item.parameters), _whole(item.language or "", where) or None)
+
+
+def _compile(value: Any, where: str, table: SlotTable) -> Any:
+    """A JSON value whose texts with placeholders are `Text`."""
+    if isinstance(value, str):
+        text = Text(_whole(value, where), where, table)
+        return text if text.literal is None else text.literal
+    if isinstance(value, Mapping):
+        compiled = {}
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise UsageError(f"{where}: the name {name!r} is not text")
+            compiled[_whole(name, where)] = _compile(item, f"{where}.{name}", table)
+        return compiled
+    if isinstance(value, (list, tuple)):
+        return [_compile(item, f"{where}[{at}]", table) for at, item in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise UsageError(f"{where}: {type(value).__name__} is not a JSON value; write it as text")
+
+
+def _texts(node: Any) -> Iterator[Text]:
+    if isinstance(node, Text):
+        yield node
+    elif isinstance(node, (dict, list)):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _texts(item)
+
+
+def _is_static(node: Any) -> bool:
+    return next(_texts(node), None) is None
+
+
+def _render(node: Any, values: Sequence[str]) -> Any:
+    if isinstance(node, Text):
+        return node.render(values)
+    if isinstance(node, dict):
+        return {name: _render(item, values) for name, item in node.items()}
+    if isinstance(node, list):
+        return [_render(item, values) for item in node]
+    return node
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

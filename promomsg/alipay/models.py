@@ -1,0 +1,146 @@
+"""The shapes of the Mini Program OpenAPI: what a user writes, what goes out, what comes back.
+
+Fields and limits are those of the tables in seeds/alipay-miniprogram-send.txt (Request, Response)
+and facts/alipay.md (Access token of a user, Limits); the tables win over the seed's sample, which
+has no requestId and an `actionUrl` that no table knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from promomsg.model import Secret
+
+__all__ = [
+    "APPLY_PATH",
+    "LIMITS",
+    "MAX_TEMPLATES",
+    "SEND_PATH",
+    "ContentTemplate",
+    "Result",
+    "SendAnswer",
+    "SendRequest",
+    "TokenAnswer",
+    "TokenRequest",
+    "UserToken",
+    "UserTokens",
+]
+
+SEND_PATH: Final = "/v2/miniprogram/message/send"
+"""Seed, title line; the wallet's prefix goes before it (facts/alipay.md, Calling convention)."""
+
+APPLY_PATH: Final = "/v2/authorizations/applyToken"
+"""facts/alipay.md, Access token of a user."""
+
+LIMITS: Final[Mapping[str, int]] = {
+    "appId": 32,
+    "accessToken": 128,
+    "requestId": 64,
+    "templateCode": 64,
+    "redirectUrl": 2048,
+    "extendInfo": 4096,
+}
+"""Most characters (code points) of each field: seed, Request table."""
+
+MAX_TEMPLATES: Final = 5
+"""Seed, Request table, `templates`: "The maximum array size is 5"; it is required, so at least 1."""
+
+
+class ContentTemplate(msgspec.Struct, frozen=True):
+    """One language of a message (seed, Request table, `templates`).
+
+    Attributes:
+        parameters: the template's parameters, name to text; texts may hold `{placeholders}`.
+        language: of the template on the portal, `"en-US"`; None leaves it to the wallet.
+    """
+
+    parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
+    language: str | None = None
+
+
+class SendRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """The body of `/v2/miniprogram/message/send`: seed, Request table, in its order.
+
+    `templates` is a list of `{"templateParameters", "language"}`, or that list already encoded.
+    """
+
+    app_id: str
+    access_token: Secret
+    request_id: str
+    template_code: str
+    redirect_url: str | None = None
+    templates: list[Any] | msgspec.Raw
+    extend_info: str | None = None
+
+
+class Result(msgspec.Struct, rename="camel"):
+    """seed, Result process logic: `result_status` is S, F or U."""
+
+    result_code: str | None = None
+    result_status: str | None = None
+    result_message: Any = None
+
+
+class SendAnswer(msgspec.Struct, rename="camel"):
+    """seed, Response table; `message_id` is newer wallets' (facts/alipay.md, Limits)."""
+
+    result: Result
+    extend_info: Any = None
+    message_id: Any = None
+
+
+class TokenRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """The body of `/v2/authorizations/applyToken`: facts/alipay.md, Access token of a user."""
+
+    app_id: str
+    grant_type: str
+    auth_client_id: str | None = None
+    auth_code: Secret | None = None
+    refresh_token: Secret | None = None
+    customer_belongs_to: str | None = None
+    extend_info: str | None = None
+
+
+class TokenAnswer(msgspec.Struct, rename="camel"):
+    """The answer of applyToken: facts/alipay.md, Access token of a user."""
+
+    access_token: Secret
+    access_token_expiry_time: Any = None
+    refresh_token: Secret | None = None
+    refresh_token_expiry_time: Any = None
+    customer_id: str | None = None
+
+
+class UserToken(msgspec.Struct, frozen=True):
+    """A wallet user's tokens. It prints no token.
+
+    Attributes:
+        access_token: what a send carries.
+        access_token_expiry: with its offset; None when the wallet did not say, or not readably.
+        refresh_token: what the next refresh takes, once (facts/alipay.md); None: it cannot be
+            refreshed.
+        refresh_token_expiry: as above.
+        customer_id: the wallet's id of the user.
+    """
+
+    access_token: Secret
+    access_token_expiry: datetime | None = None
+    refresh_token: Secret | None = None
+    refresh_token_expiry: datetime | None = None
+    customer_id: str | None = None
+
+
+class UserTokens(Protocol):
+    """Where refreshed user tokens are kept. `key` is the recipient's key."""
+
+    async def get(self, key: str) -> UserToken | None:
+        """The latest token saved under `key`; None when there is none."""
+        ...
+
+    async def save(self, key: str, token: UserToken) -> None:
+        """Replaces it. Durable when it returns: the refresh token before it is spent by then."""
+        ...

@@ -1,0 +1,394 @@
+"""A Mini Program of an Alipay+ wallet as a channel: single sends, deduplicated by requestId.
+
+Source of its rules: facts/alipay.md; the endpoint is seeds/alipay-miniprogram-send.txt's.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, NamedTuple, Self
+
+import aiohttp
+import msgspec
+import yarl
+
+from promomsg.alipay import codec, signing
+from promomsg.alipay.message import AlipayLetter, AlipayMessage
+from promomsg.alipay.models import (
+    APPLY_PATH,
+    LIMITS,
+    SEND_PATH,
+    TokenRequest,
+    UserToken,
+    UserTokens,
+)
+from promomsg.alipay.signing import Signature, SignatureEncoding
+from promomsg.channels.base import Advice, Letter
+from promomsg.channels.direct import outcome_of, paced, parcel_for
+from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
+from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
+from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.session import HttpAnswer, HttpSession
+
+__all__ = ["AlipayMiniProgram"]
+
+_DISTRUST: Final = 1000
+"""Successes that no signature proves, with none ever proved, after which sending stops: the
+public key is not this wallet's, and each further send would end unknown as well."""
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
+_UNSAFE: Final = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
+_UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
+
+
+class _Endpoint(NamedTuple):
+    url: yarl.URL
+    path: str
+    """As it goes on the wire, the wallet's prefix included: it is part of what is signed."""
+
+
+class AlipayMiniProgram:
+    """One Mini Program at one wallet.
+
+    Args:
+        client_id: the `Client-Id` that the portal gave.
+        app_id: the Mini Program's, at most 32 characters.
+        private_key: yours; PKCS#8 or PKCS#1 PEM, or the bare base64 of either.
+        public_key: the wallet's, which its answers are checked with; required unless
+            `verify=False`.
+        verify: whether a success has to be signed to be believed.
+        base_url: the wallet's, its prefix included (`"https://…/api"`); http for loopback only.
+        key_version: of your key at the portal.
+        signature_encoding: `"percent"` (default), `"base64"` or `"base64url"`.
+        tokens: where refreshed user tokens are kept; a token in it goes before the recipient's own.
+        session: your own `aiohttp.ClientSession`; it is not closed here.
+        pace: how fast to send; None: 50 singles a second.
+        timeout: seconds for one call in all.
+        proxy: URL of an HTTP proxy.
+        clock: the machine's by default.
+        extra: request fields of this wallet's own, by their wire names (`customerBelongsTo`,
+            `authClientId`); a message's own go before them.
+        random_id: gives the run id from which `send_one` derives a requestId.
+
+    Raises:
+        UsageError: a key that does not load, a missing public key, a bad base URL or option.
+    """
+
+    name: ClassVar[str] = "alipay"
+    idempotent: ClassVar[bool] = True
+    needs_tokens: ClassVar[bool] = True
+    groups: ClassVar[bool] = False
+    daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        client_id: str,
+        app_id: str,
+        private_key: str | bytes | Secret,
+        *,
+        public_key: str | bytes | Secret | None = None,
+        verify: bool = True,
+        base_url: str,
+        key_version: int | str = 1,
+        signature_encoding: SignatureEncoding = "percent",
+        tokens: UserTokens | None = None,
+        session: aiohttp.ClientSession | None = None,
+        pace: Pace | None = None,
+        timeout: float = 30.0,
+        proxy: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        extra: Mapping[str, Any] | None = None,
+        random_id: Callable[[], str] = secrets.token_hex,
+    ) -> None:
+        self._client_id = _option("client_id", client_id)
+        self._app_id = _option("app_id", app_id)
+        if len(self._app_id) > LIMITS["appId"]:
+            raise UsageError(
+                f"app_id: {len(self._app_id)} characters, at most {LIMITS['appId']} are allowed"
+            )
+        self._key_version = _option("key_version", str(key_version))
+        if signature_encoding not in signing.ENCODINGS:
+            raise UsageError(
+                f"signature_encoding: {signature_encoding!r} is not one of "
+                + ", ".join(signing.ENCODINGS)
+            )
+        self._encoding: SignatureEncoding = signature_encoding
+        if not isinstance(verify, bool):
+            raise UsageError(f"verify: give True or False, not {verify!r}")
+        if verify and not public_key:
+            raise UsageError(
+                "public_key: missing; give the wallet's public key (it is on the portal), or "
+                "verify = false to believe unsigned answers"
+            )
+        self._key = signing.load_private_key(private_key)
+        self._public_key = signing.load_public_key(public_key) if verify and public_key else None
+        self._http = HttpSession(base_url, timeout=timeout, proxy=proxy, session=session)
+        self._send_to = self._endpoint(SEND_PATH)
+        self._apply_at = self._endpoint(APPLY_PATH)
+        self._extra = dict(extra or {})
+        self._clock = clock
+        self._pacer = Pacer(pace, clock)
+        self._random_id = random_id
+        self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
+        self._proved = False
+        self._doubted = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"AlipayMiniProgram({self._client_id!r}, {self._app_id!r}, "
+            f"base_url={self._http.base_url!r})"
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections that are its own."""
+        await self._http.close()
+
+    def _endpoint(self, path: str) -> _Endpoint:
+        url = self._http.url(path)
+        return _Endpoint(url, url.raw_path)
+
+    async def _post(self, endpoint: _Endpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
+        """One attempt: signed afresh, with its own Request-Time.
+
+        Raises:
+            NotSent, OutcomeUnknown: see `HttpSession.post`.
+        """
+        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
+        signature = signing.sign(
+            self._key, endpoint.path, self._client_id, now, body, self._encoding
+        )
+        answer = await self._http.post(
+            endpoint.url,
+            body,
+            {
+                "Content-Type": "application/json; charset=UTF-8",
+                "Client-Id": self._client_id,
+                "Request-Time": now,
+                "Signature": signing.signature_header(signature, self._key_version),
+            },
+        )
+        return answer, signing.check_answer(
+            self._public_key, endpoint.path, self._client_id, answer.headers, answer.body
+        )
+
+    # The engine's interface.
+
+    @property
+    def account(self) -> str:
+        return self._client_id
+
+    @property
+    def pacer(self) -> Pacer:
+        return self._pacer
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return () if self._public_key is not None else (_UNVERIFIED,)
+
+    def expect(self, concurrency: int) -> None:
+        self._http.expect(concurrency)
+
+    def compile(self, message: Any) -> AlipayLetter:
+        if not isinstance(message, AlipayMessage):
+            raise UsageError(
+                f"an Alipay campaign sends an AlipayMessage, not {type(message).__name__}"
+            )
+        return AlipayLetter(message, self._extra)
+
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> AlipayLetter:
+        return AlipayLetter.from_snapshot(snapshot)
+
+    def check_address(
+        self,
+        id: str | None,
+        openid: str | None,
+        unionid: str | None,
+        token: str | None,
+        request_id: str | None,
+    ) -> Problem | None:
+        if not token:
+            if self._users is None:
+                return Problem(Code.NO_ADDRESS, "the row has no access_token")
+        else:
+            # The token itself stands in no text.
+            if len(token) > LIMITS["accessToken"]:
+                return Problem(
+                    Code.OVER_LIMIT,
+                    f"accessToken: {len(token)} characters, at most {LIMITS['accessToken']}",
+                )
+            if _UNSAFE.search(token):
+                return Problem(Code.BAD_ADDRESS, "access_token: a space or control character in it")
+        if request_id is not None:
+            if len(request_id) > LIMITS["requestId"]:
+                return Problem(
+                    Code.OVER_LIMIT,
+                    f"requestId: {len(request_id)} characters, at most {LIMITS['requestId']}",
+                )
+            if not request_id or _UNSAFE.search(request_id):
+                return Problem(
+                    Code.BAD_ADDRESS, "request_id: empty, or a space or control character in it"
+                )
+        return None
+
+    async def prepare(self) -> None:
+        if self._doubted >= _DISTRUST and not self._proved:
+            raise Halted(
+                Code.UNSIGNED,
+                f"none of {self._doubted} successes was signed with public_key: "
+                "it is not this wallet's, or the wallet does not sign; nothing more is sent",
+            )
+
+    def request_id(self, run_id: str, key: str, generation: int) -> str | None:
+        return codec.derive_request_id(run_id, key, generation)
+
+    async def deliver(self, letter: Letter, parcel: Parcel) -> Answer:
+        assert isinstance(letter, AlipayLetter)  # made by this channel's compile
+        if self._users is None:
+            return await self._send(letter, parcel, parcel.token)
+        try:
+            stored = await self._users.get(parcel.key)
+            token = stored.access_token if stored is not None else parcel.token
+            answer = await self._send(letter, parcel, token)
+            if token is not None and answer.token_failed:
+                return await self._users.renew(parcel.key, token, parcel.token, answer)
+        except StoreError as error:
+            return Answer(Verdict.HALT, TOKEN_STORE, str(error))
+        if answer.verdict not in (Verdict.RETRY, Verdict.THROTTLED, Verdict.UNKNOWN):
+            self._users.accepted(parcel.key)
+        return answer
+
+    async def _send(self, letter: AlipayLetter, parcel: Parcel, token: Secret | None) -> Answer:
+        if not token or not parcel.request_id:
+            what = "requestId" if token else "access token"
+            return Answer(Verdict.FAILED, Code.NO_ADDRESS, f"there is no {what} for this recipient")
+        body = letter.body(
+            parcel.values, app_id=self._app_id, access_token=token, request_id=parcel.request_id
+        )
+        try:
+            answer, signature = await self._post(self._send_to, body)
+        except NotSent as error:
+            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+        except OutcomeUnknown as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        reply = codec.read_send(answer.status, answer.body, codec.masking(token))
+        judged = codec.judge(reply, signature)
+        if signature is Signature.GOOD:
+            self._proved = True
+        elif judged.code == Code.UNSIGNED:
+            self._doubted += 1
+        return judged
+
+    async def advise(self) -> Advice | None:
+        return None
+
+    # The endpoints, typed.
+
+    async def send_one(self, message: AlipayMessage, to: Recipient) -> Outcome:
+        """One send, at the channel's pace; nothing is tried again but a refreshed token.
+
+        Returns the outcome: `sent`, `failed`, or `unknown` when the answer was lost. Its
+        recipient has the `request_id` that was used: sending to it again is safe, the wallet
+        answers for the same message.
+
+        Raises:
+            UsageError: no access token, a missing parameter, or a message over a limit.
+            ProviderError: nobody can be reached (credentials, traffic). NotSent: nothing went out.
+        """
+        letter = self.compile(message)
+        if to.request_id is None:
+            request_id = codec.derive_request_id(self._random_id(), to.key or "", 0)
+            to = msgspec.structs.replace(to, request_id=request_id)
+        parcel = parcel_for(self, letter, to)
+        answer = await paced(self._pacer.singles, lambda: self.deliver(letter, parcel))
+        return outcome_of(to, answer, self._clock.time())
+
+    async def apply_token(
+        self,
+        *,
+        auth_code: str | Secret | None = None,
+        refresh_token: str | Secret | None = None,
+        auth_client_id: str | None = None,
+        customer_belongs_to: str | None = None,
+        extend_info: str | Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> UserToken:
+        """A user's tokens (`/v2/authorizations/applyToken`).
+
+        Args:
+            auth_code: from the Mini Program, for the first time.
+            refresh_token: from the last answer; it is probably used up by this.
+            auth_client_id, customer_belongs_to: some wallets want them; the channel's `extra` by
+                default.
+            extend_info: text, or a mapping that is sent as a JSON string.
+            key: the recipient's key: the tokens are saved under it before this returns, and no
+                other refresh of that user runs meanwhile. With neither code nor refresh token,
+                the saved one is refreshed.
+
+        Raises:
+            UsageError: not exactly one of code and refresh token; a key without a token store.
+            ProviderError: refused. NotSent: nothing went out.
+            OutcomeUnknown: no believable answer: the code or refresh token may be used up.
+        """
+        if auth_code and refresh_token:
+            raise UsageError("apply_token: give auth_code or refresh_token, not both")
+        if not (auth_code or refresh_token or key is not None):
+            raise UsageError("apply_token: give auth_code, refresh_token, or the key of a user")
+        info = (
+            msgspec.json.encode(extend_info).decode()
+            if isinstance(extend_info, Mapping)
+            else extend_info
+        )
+        more = {
+            "auth_client_id": auth_client_id or self._extra.get("authClientId"),
+            "customer_belongs_to": customer_belongs_to or self._extra.get("customerBelongsTo"),
+            "extend_info": info,
+        }
+        code = Secret(auth_code) if auth_code else None
+        refresh = Secret(refresh_token) if refresh_token else None
+        if key is None:
+            return await self._apply(code, refresh, **more)
+        if self._users is None:
+            raise UsageError("apply_token(key=…): there is no token store; give tokens=…")
+        async with self._users.alone(key):
+            stored = await self._users.get(key)
+            if code is None and refresh is None:
+                refresh = stored.refresh_token if stored is not None else None
+                if refresh is None:
+                    raise UsageError(f"apply_token: no refresh token is saved under {key!r}")
+            token = await self._apply(code, refresh, **more)
+            # A new authorisation owes nothing to the one before it.
+            return await self._users.replace(key, stored if code is None else None, token)
+
+    async def _refresh(self, refresh_token: Secret) -> UserToken:
+        return await self.apply_token(refresh_token=refresh_token)
+
+    async def _apply(
+        self, auth_code: Secret | None, refresh_token: Secret | None, **more: str | None
+    ) -> UserToken:
+        request = TokenRequest(
+            app_id=self._app_id,
+            grant_type="AUTHORIZATION_CODE" if auth_code else "REFRESH_TOKEN",
+            auth_code=auth_code,
+            refresh_token=refresh_token,
+            **more,
+        )
+        answer, signature = await self._post(self._apply_at, codec.encode(request))
+        mask = codec.masking(auth_code, refresh_token)
+        return codec.read_token(answer.status, answer.body, signature, mask)
+
+
+def _option(name: str, value: Any) -> str:
+    """A setting that goes into a header or the body as it is."""
+    if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value):
+        raise UsageError(f"{name}: {value!r} is not one word of plain characters")
+    return value

@@ -1,0 +1,141 @@
+"""Rules of the wallet channel's pure half that hold for every input."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promomsg.alipay import signing
+from promomsg.alipay.codec import derive_request_id, judge, read_send
+from promomsg.alipay.message import AlipayLetter, AlipayMessage
+from promomsg.alipay.models import ContentTemplate
+from promomsg.alipay.signing import Signature
+from promomsg.model import Secret, Verdict
+
+PRIVATE = signing.load_private_key(signing.make_key_pair().private_pem)
+PUBLIC = PRIVATE.public_key()
+FEW = settings(max_examples=60, deadline=None)
+
+anything: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        1e400,
+        "",
+        "S",
+        "a\x1b\u2028b",
+        "\ud800",
+        "x" * 5000,
+        [],
+        [{}],
+        {},
+        {"a": [1]},
+    ]
+)
+results = st.fixed_dictionaries(
+    {},
+    optional={
+        "resultCode": st.sampled_from(["SUCCESS", "PROCESS_FAIL", "ACCESS_DENIED"]) | anything,
+        "resultStatus": st.sampled_from(["S", "F", "U"]) | anything,
+        "resultMessage": anything,
+    },
+)
+answers = st.fixed_dictionaries(
+    {}, optional={"result": results | anything, "extendInfo": anything, "messageId": anything}
+)
+
+
+@given(st.integers(100, 599), st.binary(max_size=80), st.sampled_from(Signature))
+def test_no_bytes_make_a_send_raise_or_succeed(
+    status: int, body: bytes, signature: Signature
+) -> None:
+    answer = judge(read_send(status, body), signature)
+    assert answer.verdict in (Verdict.UNKNOWN, Verdict.THROTTLED)
+
+
+@given(st.integers(100, 599), answers, st.sampled_from(Signature))
+def test_no_answer_raises_and_an_unproved_one_is_never_sent(
+    status: int, fields: Any, signature: Signature
+) -> None:
+    answer = judge(read_send(status, json.dumps(fields).encode()), signature)
+    if answer.verdict is Verdict.SENT:
+        assert signature in (Signature.GOOD, Signature.UNCHECKED)
+        assert status < 300
+        assert fields["result"].get("resultStatus") in ("S", None)
+    for text in (answer.code, answer.detail, answer.msg_id or "", answer.extra or ""):
+        text.encode()
+        assert len(text) <= 4096
+    assert answer.detail == "" or answer.detail.isprintable()
+
+
+@given(st.data())
+def test_a_success_cut_short_anywhere_is_unknown(data: st.DataObject) -> None:
+    whole = b'{"result":{"resultCode":"SUCCESS","resultStatus":"S"},"messageId":"M"}'
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    assert read_send(200, whole[:cut]).answer.verdict is Verdict.UNKNOWN
+
+
+@FEW
+@given(
+    st.text(st.characters(codec="utf-8")),
+    st.binary(max_size=200),
+    st.sampled_from(signing.ENCODINGS),
+    st.integers(0, 199),
+)
+def test_a_signature_verifies_and_a_flipped_bit_does_not(
+    time: str, body: bytes, encoding: Any, at: int
+) -> None:
+    signature = signing.sign(PRIVATE, "/api/x", "client", time, body, encoding)
+    assert signing.verify(PUBLIC, "/api/x", "client", time, body, signature)
+    if body:
+        flipped = bytearray(body)
+        flipped[at % len(body)] ^= 1
+        assert not signing.verify(PUBLIC, "/api/x", "client", time, bytes(flipped), signature)
+
+
+@given(st.text(max_size=400))
+def test_no_text_makes_verification_raise(text: str) -> None:
+    assert not signing.verify(PUBLIC, "/", "c", "t", b"", text)
+    headers = {"Signature": text, "Response-Time": "t"}
+    found = signing.check_answer(PUBLIC, "/", "c", headers, b"")
+    assert found in (Signature.BAD, Signature.MISSING)
+
+
+keys = st.tuples(st.text("0123456789abcdef", min_size=1, max_size=32), st.text(), st.integers(0, 9))
+
+
+@given(keys, keys)
+def test_request_ids_are_as_different_as_what_they_are_of(
+    one: tuple[str, str, int], other: tuple[str, str, int]
+) -> None:
+    first, second = derive_request_id(*one), derive_request_id(*other)
+    assert (first == second) == (one == other)
+    assert len(first) <= 64
+    assert first.isascii()
+    assert first.isalnum()
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60))
+def test_a_value_either_arrives_as_it_was_or_is_a_problem(value: str) -> None:
+    letter = AlipayLetter(
+        AlipayMessage(
+            "TP",
+            [ContentTemplate({"who": "hi {who}"}, "en-US")],
+            redirect_url="/p?w={who}",
+            extend_info={"m": "{who}"},
+        )
+    )
+    values = letter.values({"who": value}, "k")
+    if letter.problem(values) is None:
+        raw = letter.body(values, app_id="P", access_token=Secret("t"), request_id="r")
+        body = json.loads(raw)
+        assert body["templates"][0]["templateParameters"]["who"] == f"hi {value}"
+        assert json.loads(body["extendInfo"]) == {"m": value}
+        assert body["redirectUrl"].isascii()
+    else:
+        assert not value.isprintable()
