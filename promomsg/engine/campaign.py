@@ -225,7 +225,7 @@ class Campaign:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         assert self._run is not None
         assert self._tasks is not None
         run = self._run
@@ -235,10 +235,10 @@ class Campaign:
         with anyio.CancelScope(shield=True):
             await run.ended.wait()
             self._report = await run.close()
-        swallowed = await self._tasks.__aexit__(kind, error, trace)
+        # Without the block's own error: a task group would wrap it up in an exception group.
+        await self._tasks.__aexit__(None, None, None)
         if error is None and run.error is not None:
             raise run.error
-        return swallowed
 
     def _running(self) -> Run:
         if self._run is None:

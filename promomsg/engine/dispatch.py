@@ -115,6 +115,7 @@ class Dispatcher:
         self._probe: Parcel | None = None
         self._calling = 0
         self._closing = False
+        self._through = False
         self._feed_signal = Signal()
         self._settle_signal = Signal()
 
@@ -140,7 +141,8 @@ class Dispatcher:
                             await self._feed(feeding)
                 self._closing = True
                 self._wake(len(self._idle))
-            self._closing = True
+            # Only now: a call that was under way when the closing began has its result to settle.
+            self._through = True
             self._settle_signal.set()
         self._finished += self._slots
         await self._release_finished()
@@ -412,7 +414,7 @@ class Dispatcher:
         result = Settled(
             parcel.seq,
             decision.state.value,
-            answer.code,
+            str(answer.code),
             answer.detail,
             answer.rid,
             self._clock.time(),
@@ -441,7 +443,7 @@ class Dispatcher:
     async def _settle_all(self) -> None:
         while True:
             if not self._results:
-                if self._closing:
+                if self._through:
                     return
                 await self._settle_signal.wait()
                 continue

@@ -88,6 +88,8 @@ class Poller:
     async def _poll_all(self) -> None:
         async with anyio.create_task_group() as looks:
             while True:
+                # A look that ends while the rows are being read has made its row stale.
+                busy = frozenset(self._busy)
                 rows = await self._handle.groups()
                 now = self._clock.time()
                 out = [
@@ -99,7 +101,7 @@ class Poller:
                     return
                 upcoming: float | None = None
                 for row in out:
-                    if row.no in self._busy:
+                    if row.no in busy:
                         continue
                     wait = (row.next_poll_at or now) - now
                     if wait <= 0:

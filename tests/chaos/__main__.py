@@ -1,0 +1,57 @@
+"""`python -m tests.chaos --kills 2000 --seed 7`: campaigns killed until there were so many kills."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from .trial import CRASH_POINTS, Result, Trial
+from .zygote import Zygote
+
+
+async def storm(kills: int, seed: int, kinds: list[str]) -> list[Result]:
+    """Trials of each kind in turn until there were `kills` kills."""
+    results: list[Result] = []
+    done = number = 0
+    async with Zygote() as zygote:
+        while done < kills:
+            kind = kinds[number % len(kinds)]
+            with tempfile.TemporaryDirectory() as folder:
+                result = await Trial(kind, f"{seed}/{number}", Path(folder)).run(zygote)
+            results.append(result)
+            done += result.kills
+            number += 1
+            print(
+                f"{result.name}: {result.kills} kills in {result.runs} runs, {result.faults} "
+                f"faults; {result.sent} sent, {result.failed} failed, {result.unknown} unknown "
+                f"(at most {result.bound})",
+                flush=True,
+            )
+    return results
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=sorted(CRASH_POINTS), action="append")
+    given = parser.parse_args()
+    began = time.monotonic()
+    results = asyncio.run(storm(given.kills, given.seed, given.kind or sorted(CRASH_POINTS)))
+    by_point: Counter[str] = sum((r.by_point for r in results), Counter())
+    print(
+        f"{sum(r.kills for r in results)} kills in {len(results)} campaigns, "
+        f"{time.monotonic() - began:.0f} s: 0 lost, 0 delivered twice; "
+        + ", ".join(f"{name} {count}" for name, count in by_point.most_common())
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""What else can happen to a sender: a long hold, a second sender, a full disk, Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from chaos.hurried import HurriedClock
+from chaos.trial import Counted, read_rows
+from chaos.work import Job, channel, message, people
+from chaos.zygote import Zygote
+
+from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
+from promomsg.model import State
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+COUNT = 400
+
+
+@asynccontextmanager
+async def sandbox(*faults: Fault) -> AsyncIterator[Sandbox]:
+    async with Sandbox(faults=FaultPlan(faults), ledger=Counted()) as box:
+        yield box
+
+
+def job(box: Sandbox, folder: Path, **changed: Any) -> Job:
+    given = {
+        "kind": "singles",
+        "url": box.url,
+        "journal": str(folder / "edge.db"),
+        "count": COUNT,
+        "log": str(folder / "log"),
+        "result": str(folder / "result.json"),
+        **changed,
+    }
+    return Job(**given)
+
+
+def campaign(work: Job, provider: Any, journal: Any = None, **options: Any) -> Campaign:
+    return Campaign(
+        provider,
+        message(work.kind),
+        people(work.kind, work.count),
+        journal=journal or work.journal,
+        concurrency=work.concurrency,
+        retry=RetryPolicy(base=0.005, ceiling=0.02),
+        **options,
+    )
+
+
+async def resumed(work: Job) -> Report:
+    clock = HurriedClock(work.hurry)
+    async with channel(work, clock) as provider:
+        async with Campaign.resume(work.journal, provider, clock=clock) as run:
+            await run.wait()
+        return run.report
+
+
+def states(path: str) -> Counter[State]:
+    rows, reader = read_rows(Path(path))
+    with reader:
+        tally = reader.tally()
+    parts = (tally.sent, tally.failed, tally.unknown, tally.skipped, tally.cancelled)
+    assert sum(parts) + tally.pending == tally.planned == len(rows)
+    return Counter(row.state for row in rows)
+
+
+def delivered_once(box: Sandbox, expected: int) -> None:
+    assert not box.ledger.twice()
+    assert len(box.ledger.delivered) == expected
+
+
+async def test_a_kill_during_a_long_hold_leaves_nobody_unknown(tmp_path: Path) -> None:
+    throttled = Fault(endpoint="singlesendmsg", kind="throttle", after=100)
+    async with sandbox(throttled) as box, Zygote() as zygote:
+        work = job(box, tmp_path, hurry=1, kill_after=0.8)
+        assert (await zygote.run(work)).killed
+        found = states(work.journal)
+        assert set(found) == {State.SENT, State.PENDING}
+        assert found[State.SENT] == 100
+        box.faults = FaultPlan()
+        report = await resumed(msgspec.structs.replace(work, hurry=600))
+        assert report.sent == COUNT
+        delivered_once(box, COUNT)
+
+
+async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
+    tmp_path: Path,
+) -> None:
+    async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01)) as box:
+        async with Zygote() as zygote:
+            work = job(box, tmp_path, hurry=1, kill_after=0.9)
+            sender = asyncio.create_task(zygote.run(work))
+            while box.calls["singlesendmsg"] < 100:
+                await asyncio.sleep(0.002)
+            await box.stop_listening()
+            assert (await sender).killed
+        found = states(work.journal)
+        assert set(found) <= {State.SENT, State.PENDING, State.UNKNOWN}
+        assert 0 < found[State.UNKNOWN] <= work.concurrency
+        async with Sandbox(ledger=box.ledger) as mended:
+            report = await resumed(msgspec.structs.replace(work, url=mended.url, hurry=600))
+        assert report.unknown == found[State.UNKNOWN]
+        assert report.sent == COUNT - report.unknown
+        assert not box.ledger.twice()
+
+
+async def test_a_second_sender_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:
+    slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
+    async with sandbox(slow) as box, Zygote() as zygote:
+        work = job(box, tmp_path)
+        async with channel(work, HurriedClock()) as provider, campaign(work, provider) as run:
+            with pytest.raises(JournalError, match="a sender has it open already"):
+                await resumed(work)
+            ending = await zygote.run(work)
+            assert ending.status == 70
+            assert "a sender has it open already" in Path(work.log).read_text()
+            await run.wait()
+        assert run.report.sent == COUNT
+        delivered_once(box, COUNT)
+
+
+@pytest.mark.parametrize("first", ["runs", "was killed"])
+async def test_the_lock_dies_with_its_process(first: str, tmp_path: Path) -> None:
+    async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)) as box:
+        async with Zygote() as one, Zygote() as two:
+            work = job(box, tmp_path)
+            sender = asyncio.create_task(
+                one.run(msgspec.structs.replace(work, kill_after=0.4 if first != "runs" else None))
+            )
+            while not box.calls["singlesendmsg"]:
+                await asyncio.sleep(0.005)
+            other = msgspec.structs.replace(work, log=str(tmp_path / "second"))
+            if first == "runs":
+                assert (await two.run(other)).status == 70
+                assert "a sender has it open already" in (tmp_path / "second").read_text()
+                assert (await sender).status == 0
+            else:
+                assert (await sender).killed
+                assert (await two.run(other)).status == 0
+        assert not box.ledger.twice()
+        found = states(work.journal)
+        assert found[State.PENDING] == 0
+        assert found[State.UNKNOWN] <= 2 * work.concurrency
+
+
+class Frail(SqliteJournal):
+    """A journal whose sender's connection can be spoilt while it is in use."""
+
+    db: sqlite3.Connection | None = None
+
+    def _connect(self) -> sqlite3.Connection:
+        self.db = super()._connect()
+        return self.db
+
+    def spoil(self, how: str) -> None:
+        assert self.db is not None
+        if how == "full":
+            (pages,) = self.db.execute("PRAGMA page_count").fetchone()
+            self.db.execute(f"PRAGMA max_page_count = {pages}")
+        else:
+            self.db.execute("PRAGMA query_only = ON")
+
+
+@pytest.mark.parametrize(("how", "said"), [("full", "free some space"), ("read-only", "writable")])
+async def test_a_disk_that_fails_mid_run_is_said_and_can_be_resumed(
+    how: str, said: str, tmp_path: Path
+) -> None:
+    async with sandbox() as box:
+        work = job(box, tmp_path, count=3000)
+        journal = Frail(work.journal)
+        async with channel(work, HurriedClock()) as provider:
+
+            async def sending() -> None:
+                async with campaign(work, provider, journal) as run:
+                    async for _ in run:
+                        journal.spoil(how)
+                        break
+                    await run.wait()
+
+            with pytest.raises(JournalError, match=said) as caught:
+                await sending()
+            assert work.journal in str(caught.value)
+            assert "resume" in str(caught.value)
+            assert "\n" not in str(caught.value)
+        found = states(work.journal)
+        assert found[State.PENDING] > 0
+        for row in read_rows(Path(work.journal))[0]:
+            count = box.ledger.deliveries(row.recipient.id or "")
+            assert (row.state is State.SENT) <= (count == 1)
+            assert (row.state is State.PENDING) <= (count == 0)
+        report = await resumed(work)
+        assert report.pending == 0
+        assert report.sent + report.unknown == work.count
+        assert report.unknown <= 2 * work.concurrency
+        assert not box.ledger.twice()
+
+
+async def test_a_file_that_may_not_grow_is_said_and_can_be_resumed(tmp_path: Path) -> None:
+    async with sandbox() as box, Zygote() as zygote:
+        work = job(box, tmp_path, fsize=160_000)
+        ending = await zygote.run(work)
+        assert ending.status == 70
+        log = Path(work.log).read_text()
+        assert "JournalError" in log
+        assert "then resume" in log
+        if Path(work.journal).exists():
+            states(work.journal)
+        Path(work.log).unlink()
+        ending = await zygote.run(msgspec.structs.replace(work, fsize=None))
+        assert ending.status == 0, Path(work.log).read_text()
+        found = states(work.journal)
+        assert found[State.SENT] + found[State.UNKNOWN] == COUNT
+        assert found[State.UNKNOWN] <= 2 * work.concurrency
+        assert not box.ledger.twice()
+
+
+async def test_ctrl_c_lets_calls_in_flight_finish(tmp_path: Path) -> None:
+    slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
+    async with sandbox(slow) as box, Zygote() as zygote:
+        work = job(box, tmp_path, kill_after=0.35, signal=signal.SIGINT.value)
+        ending = await zygote.run(work)
+        assert ending.status == 130, Path(work.log).read_text()
+        found = states(work.journal)
+        assert found[State.SENT] > 0
+        assert found[State.PENDING] > 0
+        assert set(found) == {State.SENT, State.PENDING}
+        assert found[State.SENT] == len(box.ledger.delivered)
+        report = await resumed(work)
+        assert report.sent == COUNT
+        delivered_once(box, COUNT)
+
+
+async def test_a_cancelled_task_lets_calls_in_flight_finish(tmp_path: Path) -> None:
+    slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
+    async with sandbox(slow) as box:
+        work = job(box, tmp_path)
+
+        async def sending() -> None:
+            async with channel(work, HurriedClock()) as provider, campaign(work, provider) as run:
+                await run.wait()
+
+        task = asyncio.create_task(sending())
+        while box.calls["singlesendmsg"] < 50:
+            await asyncio.sleep(0.002)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        found = states(work.journal)
+        assert set(found) == {State.SENT, State.PENDING}
+        assert found[State.SENT] == len(box.ledger.delivered)
+        assert (await resumed(work)).sent == COUNT
+        delivered_once(box, COUNT)
+
+
+async def test_the_blocks_own_error_comes_out_as_it_is(tmp_path: Path) -> None:
+    async with sandbox() as box:
+        work = job(box, tmp_path)
+
+        async def sending() -> None:
+            async with channel(work, HurriedClock()) as provider, campaign(work, provider):
+                raise LookupError("the caller's")
+
+        with pytest.raises(LookupError, match="the caller's"):
+            await sending()
+        assert set(states(work.journal)) <= {State.SENT, State.PENDING}
+        assert (await resumed(work)).sent == COUNT
+        delivered_once(box, COUNT)
+
+
+async def test_a_lost_group_is_never_sent_again_by_a_resume(tmp_path: Path) -> None:
+    lost = Fault(endpoint="sendmsg", kind="drop_after_delivering")
+    async with sandbox(lost) as box:
+        work = job(box, tmp_path, kind="groups", count=120)
+        async with channel(work, HurriedClock()) as provider, campaign(work, provider) as run:
+            await run.wait()
+        assert run.report.unknown == 120
+        for _ in range(2):
+            again = await resumed(work)
+            assert (again.unknown, again.pending) == (120, 0)
+        assert box.calls["sendmsg"] == 2
+        assert box.calls["singlesendmsg"] == 0
+        delivered_once(box, 120)
