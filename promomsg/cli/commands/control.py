@@ -1,0 +1,68 @@
+"""`pause` and `cancel`: a wish written into the journal, which its sender obeys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from promomsg.cli.runner import run_async
+
+__all__ = ["cancel", "pause"]
+
+_journal = click.argument("journal", type=click.Path(path_type=Path))
+
+
+@click.command(short_help="Stop sending until resume; calls in flight finish.")
+@_journal
+def pause(journal: Path) -> int:
+    """Ask whoever is sending JOURNAL to stop; `promomsg resume JOURNAL` goes on."""
+    return run_async(lambda interrupts: _ask(journal, "pause"))
+
+
+@click.command(short_help="Give up what was not sent yet.")
+@_journal
+def cancel(journal: Path) -> int:
+    """Cancel the recipients of JOURNAL that were not sent to; calls in flight finish."""
+    return run_async(lambda interrupts: _ask(journal, "cancel"))
+
+
+async def _ask(path: Path, wish: str) -> int:
+    from promomsg.cli.output import note
+    from promomsg.cli.sending import command
+    from promomsg.engine.opening import open_journal
+    from promomsg.journal.base import Control
+    from promomsg.journal.sqlite import SqliteJournal, is_being_sent
+
+    with open_journal(path) as opened:
+        report = opened.report()
+    if report.pending == 0:
+        note(f"{report.campaign} has come to its end already ({report.state})")
+        return 0
+    journal = SqliteJournal(path)
+    await journal.request(Control(wish))
+    resume = command("resume", str(path))
+    if is_being_sent(str(path)):
+        then = f"; go on with: {resume}" if wish == "pause" else ""
+        note(f"asked the sender of {report.campaign} to {wish}{then}")
+    elif wish == "pause":
+        note(f"nobody is sending {report.campaign}; it stays so until: {resume}")
+    else:
+        await _cancel_now(path)
+        note(f"{report.campaign}: what was not sent is cancelled")
+    return 0
+
+
+async def _cancel_now(path: Path) -> None:
+    """Nobody is there to obey: the rows are cancelled here, under the sender's lock."""
+    from promomsg.clock import SYSTEM_CLOCK, china_day
+    from promomsg.journal.sqlite import SqliteJournal
+
+    now = SYSTEM_CLOCK.time()
+    handle = await SqliteJournal(path).open(write=True)
+    try:
+        # What an earlier process left intended may have been delivered: unknown, not cancelled.
+        await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
+        await handle.cancel_pending(now)
+    finally:
+        await handle.close()

@@ -1,0 +1,133 @@
+"""`demo`: the whole way on this machine: a sandbox, campaigns over real HTTP, reports, files left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
+from promomsg.cli.output import line, note
+from promomsg.cli.runner import Interrupts, run_async
+from promomsg.errors import UsageError
+
+__all__ = ["demo"]
+
+_CAMPAIGNS: Final = {"wechat": ("autumn", "vip"), "alipay": ("wallet",)}
+_SIDES: Final = ("", "-wal", "-shm", ".planning")
+
+
+@click.command(short_help="Show the whole way on this machine, against a sandbox.")
+@click.option(
+    "--channel", type=click.Choice(("wechat", "alipay")), help="Only this one; default both."
+)
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), default=Path("promomsg-demo"),
+    help="Where to leave the files; default promomsg-demo.",
+)  # fmt: skip
+def demo(channel: str | None, folder: Path) -> int:
+    """Send three campaigns to a sandbox on this machine, and leave their files to go on with."""
+    channels = ("wechat", "alipay") if channel is None else (channel,)
+    place, edited = folder_for(folder, channels)
+    if edited:
+        note(f"{folder}: {', '.join(sorted(edited)[:5])} is yours and stays; using {place}")
+    try:
+        write_files(place, files_for(channels, str(place)))
+        _secrets(place, channels)
+    except OSError as error:
+        raise UsageError(f"{error.filename or place} cannot be written: {error.strerror}") from None
+    return run_async(lambda interrupts: _demo(place, channels, interrupts))
+
+
+def _secrets(place: Path, channels: tuple[str, ...]) -> None:
+    from promomsg.private import write_private
+
+    if "wechat" in channels and not (place / "appsecret.txt").exists():
+        write_private(place / "appsecret.txt", b"demo-appsecret-of-nobody\n")
+    if "alipay" in channels and not (place / "key.pem").exists():
+        from promomsg.alipay.signing import make_key_pair
+
+        pair = make_key_pair()
+        write_private(place / "key.pem", pair.private_pem.reveal().encode())
+
+
+async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) -> int:
+    from promomsg.sandbox import FaultPlan, Sandbox
+
+    names = [name for channel in channels for name in _CAMPAIGNS[channel]]
+    first: Path | None = None
+    box = Sandbox(faults=FaultPlan.load(place / "sandbox.toml"))
+    async with box:
+        line(f"a sandbox of both providers listens on {box.url}; nothing leaves this machine")
+        for name in names:
+            line()
+            journal = place / f"demo-{name}.db"
+            for side in _SIDES:
+                journal.with_name(journal.name + side).unlink(missing_ok=True)
+            status = await _send(place / f"{name}.toml", journal, box, interrupts)
+            if status not in (0, 3):
+                return status
+            first = first or journal
+    assert first is not None
+    _leave(place, first, names)
+    return 0
+
+
+async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> int:
+    import msgspec
+
+    from promomsg.cli.campaign_file import load_campaign
+    from promomsg.cli.channel_for import (
+        message_of,
+        open_channel,
+        options_of,
+        recipients_of,
+    )
+    from promomsg.cli.sending import Sending, command, plan_and_send
+    from promomsg.engine.campaign import Campaign
+
+    campaign: Any = load_campaign(file, journal=journal)
+    # The file names a sandbox to come; this one is elsewhere, and its public key is known here.
+    here: dict[str, Any] = {"base_url": box.url}
+    if campaign.channel == "alipay":
+        here = {
+            "base_url": f"{box.url}/api", "public_key": box.alipay_public_key, "verify": True,
+        }  # fmt: skip
+    campaign = msgspec.structs.replace(
+        campaign, account=msgspec.structs.replace(campaign.account, **here)
+    )
+    how = Sending(yes=True, as_json=False, resume_with=command("resume", str(journal)))
+    async with open_channel(campaign) as channel:
+        sending = Campaign(
+            channel,
+            message_of(campaign),
+            recipients_of(campaign),
+            name=campaign.name,
+            journal=journal,
+            suppress=campaign.suppress,
+            campaign_file=str(campaign.path),
+            **options_of(campaign),
+        )
+        return await plan_and_send(sending, how, interrupts)
+
+
+def _leave(place: Path, journal: Path, names: list[str]) -> None:
+    """The reports, and what to do next."""
+    from promomsg.cli.commands.report import write_report
+    from promomsg.cli.output import private_file
+    from promomsg.cli.sending import command
+
+    with private_file(place / "report.json") as file:
+        write_report(journal, "json", everybody=True, file=file)
+    with private_file(place / "failures.csv") as file:
+        write_report(journal, "csv", everybody=False, file=file)
+    campaign = place / f"{names[0]}.toml"
+    line()
+    line(f"left in {place}: campaign files, recipients, journals (demo-*.db), report.json,")
+    line(f"failures.csv; the reports are of {journal.name}")
+    line("next:")
+    line(f"  1. edit {campaign}")
+    line(f"  2. {command('sandbox', '--port', str(PORT), '--faults', str(place / 'sandbox.toml'))}")
+    line("     (in another terminal; or put your own account into the file)")
+    line(f"  3. {command('send', str(campaign))}")

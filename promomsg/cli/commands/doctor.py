@@ -1,0 +1,191 @@
+"""`doctor`: everything that a campaign needs, looked at one by one; nothing is sent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+
+from promomsg.cli.campaign_file import load_campaign
+from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.runner import Interrupts, run_async
+from promomsg.errors import PromoError, UsageError
+
+__all__ = ["Finding", "doctor", "examine"]
+
+_SKEW_WARN: Final = 5.0
+_SKEW_FAIL: Final = 60.0
+"""Seconds that the clock may be off: signed requests carry its time, and days end by it."""
+_ROOM: Final = 200 * 1024 * 1024
+"""Bytes that should be free for a journal: about half a million recipients."""
+
+
+class Finding(NamedTuple):
+    """One thing looked at: `level` is ok, warn or fail; `detail` says how to mend it."""
+
+    level: str
+    what: str
+    detail: str
+
+
+@click.command(short_help="Check a campaign file, its account, the clock and the disk.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--base-url", metavar="URL", help="Instead of the file's own.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def doctor(file: Path, base_url: str | None, as_json: bool) -> int:
+    """Check what sending the campaign in FILE needs. Nothing is sent.
+
+    Exit status: 0 nothing failed, 1 something did.
+    """
+    return run_async(lambda interrupts: _doctor(file, base_url, as_json, interrupts))
+
+
+async def _doctor(file: Path, base_url: str | None, as_json: bool, interrupts: Interrupts) -> int:
+    from promomsg.cli.exits import ALL_SENT, WRONG
+    from promomsg.cli.output import print_json, table
+
+    async def all_of_them() -> list[Finding]:
+        return [finding async for finding in examine(file, base_url)]
+
+    findings = await interrupts.unless(all_of_them())
+    if as_json:
+        print_json({"findings": [finding._asdict() for finding in findings]})
+    else:
+        table(("", "what", "detail"), findings)
+    return WRONG if any(f.level == "fail" for f in findings) else ALL_SENT
+
+
+async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Finding]:
+    """Every finding, in the order in which they would bite."""
+    from promomsg.cli.channel_for import message_of, open_channel
+
+    try:
+        file = load_campaign(path, base_url=base_url)
+    except UsageError as error:
+        yield Finding("fail", "campaign file", str(error))
+        return
+    yield Finding("ok", "campaign file", f"{file.name}, {file.channel}, {file.account_id}")
+    for notice in file.notices:
+        yield Finding("warn", "campaign file", notice)
+    for finding in _journal(file):
+        yield finding
+    try:
+        async with open_channel(file) as channel:
+            for notice in channel.notices:
+                yield Finding("warn", "account", notice)
+            letter = channel.compile(message_of(file))
+            yield Finding("ok", "message", "every field is within its limits")
+            for warning in letter.warnings:
+                yield Finding("warn", "message", warning)
+            for finding in _recipients(file, letter.names):
+                yield finding
+            async for finding in _provider(file, channel):
+                yield finding
+    except UsageError as error:
+        yield Finding("fail", "campaign file", str(error))
+
+
+def _recipients(file: CampaignFile, names: frozenset[str]) -> list[Finding]:
+    from promomsg.intake import read_file, read_suppression
+
+    found = []
+    if file.audience is not None:
+        found.append(Finding("ok", "recipients", "an audience: counted when it is planned"))
+    else:
+        assert file.recipients is not None
+        try:
+            source = read_file(
+                file.recipients, columns=file.columns or None, encoding=file.encoding
+            )
+            source.check(names)
+        except UsageError as error:
+            found.append(Finding("fail", "recipients", str(error)))
+        else:
+            found.append(Finding("ok", "recipients", str(file.recipients)))
+            found += [Finding("warn", "recipients", notice) for notice in source.notices]
+    if file.suppress is not None:
+        try:
+            people = sum(len(batch) for batch in read_suppression(file.suppress))
+        except UsageError as error:
+            found.append(Finding("fail", "suppression", str(error)))
+        else:
+            found.append(Finding("ok", "suppression", f"{people:,} keys and addresses"))
+    return found
+
+
+def _journal(file: CampaignFile) -> list[Finding]:
+    folder = file.journal.parent
+    if not folder.is_dir():
+        return [Finding("fail", "journal", f"the folder {folder} is not there; make it")]
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [Finding("fail", "journal", f"the folder {folder} is not yours to write")]
+    found = []
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        found.append(Finding("warn", "journal", f"only {free // 2**20} MiB are free in {folder}"))
+    if os.path.lexists(file.journal):
+        found.append(
+            Finding(
+                "warn", "journal", f"{file.journal} holds a campaign; resume it, or use another"
+            )
+        )
+    return found or [Finding("ok", "journal", str(file.journal))]
+
+
+async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[Finding]:
+    reached = True
+    async for finding in _clock(file):
+        reached = finding.what != "provider" or finding.level != "fail"
+        yield finding
+    if not reached:
+        return
+    if file.channel == "alipay":
+        yield Finding("ok", "keys", "both keys load; the wallet checks the signature with a send")
+        return
+    try:
+        await channel.prepare()
+    except PromoError as error:
+        yield Finding("fail", "token", f"{error}; check appid and secret at the platform")
+        return
+    yield Finding("ok", "token", "the account gets an access token")
+    advice = await channel.advise()
+    if advice is None:
+        yield Finding("warn", "quota", "quota/get cannot be read; set [pace] to your quota")
+        return
+    left = "" if advice.daily_remaining is None else f"{advice.daily_remaining:,} calls left today"
+    level = "warn" if advice.daily_remaining is not None and advice.daily_remaining <= 0 else "ok"
+    yield Finding(level, "quota", left or "the provider says no daily limit")
+
+
+async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
+    from promomsg.clock import SYSTEM_CLOCK
+    from promomsg.errors import TransportError
+    from promomsg.transport.session import HttpSession
+
+    async with HttpSession(file.account.base_url, timeout=10.0) as http:
+        before = SYSTEM_CLOCK.time()
+        try:
+            answer = await http.get(http.url("/"))
+        except TransportError as error:
+            yield Finding("fail", "provider", f"{file.account.base_url} is not reached: {error}")
+            return
+        now = (before + SYSTEM_CLOCK.time()) / 2
+    yield Finding("ok", "provider", f"{file.account.base_url} answers")
+    said = {name.lower(): value for name, value in answer.headers.items()}.get("date")
+    try:
+        there = None if said is None else parsedate_to_datetime(said).timestamp()
+    except ValueError:
+        there = None
+    if there is None:
+        yield Finding("warn", "clock", "the provider does not say its time; keep yours by NTP")
+        return
+    # The header has whole seconds: half of one is the best guess for what it cut off.
+    off = now - (there + 0.5)
+    level = "fail" if abs(off) > _SKEW_FAIL else "warn" if abs(off) > _SKEW_WARN else "ok"
+    mend = "" if level == "ok" else "; set it by NTP"
+    yield Finding(level, "clock", f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}{mend}")

@@ -1,0 +1,75 @@
+"""`reconcile`: group sends whose answer was lost, looked for at the provider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from promomsg.cli.runner import Interrupts, run_async
+
+__all__ = ["reconcile"]
+
+
+@click.command(short_help="Look for group sends whose answer was lost.")
+@click.argument("journal", type=click.Path(path_type=Path))
+@click.option("--campaign", type=click.Path(path_type=Path), help="The file, when it has moved.")
+@click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")
+@click.option("--adopt", is_flag=True, help="Take over what can only be ours; resume follows it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def reconcile(
+    journal: Path, campaign: Path | None, base_url: str | None, adopt: bool, as_json: bool
+) -> int:
+    """Show which messages of the provider match the lost group sends of JOURNAL, and which do not.
+
+    Works from the China-time day after the send. Nothing is ever sent.
+    """
+    return run_async(
+        lambda interrupts: _reconcile(journal, campaign, base_url, adopt, as_json, interrupts)
+    )
+
+
+async def _reconcile(
+    journal: Path,
+    campaign: Path | None,
+    base_url: str | None,
+    adopt: bool,
+    as_json: bool,
+    interrupts: Interrupts,
+) -> int:
+    from promomsg.cli.channel_for import open_wechat
+    from promomsg.cli.commands.resume import campaign_of
+    from promomsg.cli.output import clock_time, line, note, print_json, table
+    from promomsg.cli.sending import command
+    from promomsg.engine.reconcile import reconcile as look
+    from promomsg.journal.sqlite import SqliteJournal
+
+    file = campaign_of(journal, campaign, None, base_url)
+    async with open_wechat(file, "reconcile") as channel:
+        matches = await interrupts.unless(look(SqliteJournal(journal), channel, adopt=adopt))
+    if as_json:
+        import msgspec
+
+        print_json({"journal": str(journal), "matches": msgspec.to_builtins(matches)})
+        return 0
+    if not matches:
+        line("no group send of this journal lost its answer")
+        return 0
+    table(
+        ("group", "members", "sent at", "msg_id", "what"),
+        (
+            (
+                str(m.group),
+                str(m.members),
+                clock_time(m.sent_at),
+                m.msg_id or "",
+                "adopted" if m.adopted else m.reason or "matches",
+            )
+            for m in matches
+        ),
+    )
+    if any(m.adopted for m in matches):
+        note(f"follow what was adopted: {command('resume', str(journal))}")
+    elif any(m.msg_id for m in matches):
+        note(f"take the matches over: {command('reconcile', str(journal), '--adopt')}")
+    return 0

@@ -1,0 +1,159 @@
+"""`status` and `report`: what a journal holds, while it is being sent or long after."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+
+from promomsg.cli.output import note, print_json, private_file, table
+from promomsg.cli.runner import Interrupts, run_async
+from promomsg.cli.show import outcome_cells, print_result
+from promomsg.engine.opening import open_journal
+from promomsg.journal.sqlite import JournalReader
+from promomsg.model import Outcome, State
+
+__all__ = ["COLUMNS", "report", "safe_cell", "status", "write_report"]
+
+COLUMNS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
+_NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_EVERY: Final = 1.0
+"""Seconds between looks of `--watch`."""
+
+
+@click.command(short_help="Show where a campaign stands.")
+@click.argument("journal", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Keep looking until its sender ends.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def status(journal: Path, watch: bool, as_json: bool) -> int:
+    """Show the counts, groups and warnings of the campaign in JOURNAL."""
+    if watch:
+        code = run_async(lambda interrupts: _watch(journal, interrupts))
+        if code:
+            return code
+    with open_journal(journal) as opened:
+        document = opened.report().to_dict()
+    if as_json:
+        print_json(document)
+    else:
+        print_result(document)
+    return 0
+
+
+async def _watch(journal: Path, interrupts: Interrupts) -> int:
+    """Shows progress on stderr until nobody sends, or Ctrl-C."""
+    import anyio
+
+    from promomsg.cli.exits import INTERRUPTED
+    from promomsg.cli.progress import make_view
+    from promomsg.journal.sqlite import is_being_sent
+
+    view = make_view()
+    try:
+        with open_journal(journal) as opened:
+            while is_being_sent(journal) and not interrupts.asked:
+                view.show(opened.report().to_dict(), 0)
+                with anyio.move_on_after(_EVERY):
+                    await interrupts.wait()
+    finally:
+        view.close()
+    return INTERRUPTED if interrupts.asked else 0
+
+
+@click.command(short_help="List who was not reached and why, as a table, CSV or JSON.")
+@click.argument("journal", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(("table", "json", "csv")), default="table",
+    help="How; default table.",
+)  # fmt: skip
+@click.option("--all", "everybody", is_flag=True, help="Every row read, the sent ones too.")
+@click.option("--output", type=click.Path(path_type=Path), help="A file that only you can read.")
+@click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then sees UTF-8.")
+def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: bool) -> int:
+    """List the recipients of JOURNAL that were not sent to, and why; all of them with --all.
+
+    CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
+    """
+    with _sink(output, bom and form == "csv") as file:
+        write_report(journal, form, everybody=everybody, file=file)
+    if output is not None:
+        note(f"written: {output}")
+    return 0
+
+
+@contextmanager
+def _sink(output: Path | None, bom: bool) -> Iterator[IO[str]]:
+    if output is not None:
+        with private_file(output, bom=bom) as file:
+            yield file
+        return
+    if bom:
+        sys.stdout.write("\ufeff")
+    yield sys.stdout
+
+
+def write_report(
+    journal: str | os.PathLike[str], form: str, *, everybody: bool, file: IO[str]
+) -> None:
+    """Writes a journal's report row by row: memory does not grow with the recipients.
+
+    Args:
+        form: `"table"`, `"json"` or `"csv"`.
+        everybody: every row read; else only what was not sent.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    with open_journal(journal) as opened, JournalReader(journal) as reader:
+        document = opened.report().to_dict()
+        _write(document, reader.rows(None if everybody else _NOT_SENT), form, file)
+
+
+def _write(document: dict[str, Any], rows: Iterator[Outcome], form: str, file: IO[str]) -> None:
+    if form == "csv":
+        # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([safe_cell(c) for c in outcome_cells(o)] for o in rows)
+    elif form == "json":
+        _write_json(document, rows, file)
+    else:
+        print_result(document, file)
+        print(file=file)
+        table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
+
+
+def safe_cell(text: str) -> str:
+    """A cell that a spreadsheet does not take for a formula: an apostrophe goes before it.
+
+    A plain number, also a negative one, is left as it is.
+    """
+    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:
+    head = json.dumps(document, ensure_ascii=False, indent=2)
+    file.write(head.removesuffix("\n}") + ',\n  "outcomes": [')
+    before = "\n    "
+    for outcome in rows:
+        cells: dict[str, Any] = dict(zip(COLUMNS, outcome_cells(outcome), strict=True))
+        cells["attempts"] = outcome.attempts
+        cells["at"] = cells["at"] or None
+        cells["group"] = outcome.group
+        cells["rid"] = outcome.rid
+        if outcome.extra is not None:
+            cells["extra"] = outcome.extra
+        file.write(before + json.dumps(cells, ensure_ascii=False))
+        before = ",\n    "
+    file.write("\n  ]\n}\n")

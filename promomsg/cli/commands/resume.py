@@ -1,0 +1,326 @@
+"""`resume` and `retry`: a campaign gone on with from its journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promomsg.cli.campaign_file import load_campaign
+from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.output import note
+from promomsg.cli.runner import Interrupted, Interrupts, run_async
+from promomsg.errors import JournalError, UsageError
+
+__all__ = ["campaign_of", "resume", "retry"]
+
+
+def common(command: Any) -> Any:
+    """The options that `resume` and `retry` share."""
+    for option in (
+        click.argument("journal", type=click.Path(path_type=Path)),
+        click.option(
+            "--campaign",
+            type=click.Path(path_type=Path),
+            help="The campaign file, when it has moved.",
+        ),
+        click.option("--recipients", type=click.Path(path_type=Path), help="Likewise the list."),
+        click.option("--base-url", metavar="URL", help="Instead of the campaign file's own."),
+        click.option(
+            "--everyone", is_flag=True, help="Really to every promoter, as it was planned."
+        ),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Go on with a campaign that did not come to its end.")
+@common
+def resume(
+    journal: Path,
+    campaign: Path | None,
+    recipients: Path | None,
+    base_url: str | None,
+    everyone: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Go on with the campaign in JOURNAL: send what is pending, follow its group sends.
+
+    Nobody who was or may have been reached is sent to again.
+    """
+    if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
+        return _plan_again(journal, campaign, recipients, base_url, everyone, yes, as_json)
+    finished = _finished(journal, as_json)
+    if finished is not None:
+        return finished
+    if _wake(journal):
+        return 0
+    file = campaign_of(journal, campaign, recipients, base_url)
+    from promomsg.cli.sending import Sending, command, need_terminal
+
+    need_terminal(yes)
+    _need_everyone(journal, everyone)
+    how = Sending(
+        yes=yes,
+        as_json=as_json,
+        resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
+        verb="go on sending",
+        new=False,
+    )
+    return run_async(lambda interrupts: _resume(journal, file, how, interrupts))
+
+
+@click.command(short_help="Send again to the failed or the unknown ones, as you say.")
+@common
+@click.option("--failed", is_flag=True, help="Those who were refused.")
+@click.option("--unknown", is_flag=True, help="Those who may have been reached already.")
+@click.option(
+    "--include-unnamed",
+    is_flag=True,
+    help="With --unknown: also members of groups whose failures nobody named.",
+)
+def retry(
+    journal: Path,
+    campaign: Path | None,
+    recipients: Path | None,
+    base_url: str | None,
+    everyone: bool,
+    yes: bool,
+    as_json: bool,
+    failed: bool,
+    unknown: bool,
+    include_unnamed: bool,
+) -> int:
+    """Send again to exactly the set you name of JOURNAL; those that were sent are never touched."""
+    if not failed and not unknown:
+        raise UsageError("retry: say --failed, --unknown or both; nothing else is meant by it")
+    if include_unnamed and not unknown:
+        raise UsageError("retry: --include-unnamed goes with --unknown")
+    from promomsg.cli.sending import Sending, command, need_terminal
+
+    need_terminal(yes)
+    file = campaign_of(journal, campaign, recipients, base_url)
+    _need_everyone(journal, everyone)
+    how = Sending(
+        yes=True,
+        as_json=as_json,
+        resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
+        new=False,
+    )
+    words: dict[str, Any] = {
+        "failed": failed,
+        "unknown": unknown,
+        "include_unnamed": include_unnamed,
+    }
+    return run_async(lambda interrupts: _retry(journal, file, how, words, yes, interrupts))
+
+
+def _planning(journal: Path) -> Path:
+    return Path(f"{os.path.realpath(journal)}.planning")
+
+
+def _said(*words: object) -> Iterable[str]:
+    names = ("--campaign", "--recipients", "--base-url")
+    for name, word in zip(names, words, strict=True):
+        if word is not None:
+            yield name
+            yield str(word)
+
+
+def _finished(journal: Path, as_json: bool) -> int | None:
+    """Prints a finished campaign and returns its status; None when there is something to do."""
+    from promomsg.cli.exits import status_of
+    from promomsg.cli.output import print_json
+    from promomsg.cli.show import print_result
+    from promomsg.engine.opening import open_journal
+
+    with open_journal(journal) as opened:
+        report = opened.report()
+        document = report.to_dict()
+    if document["pending"]:
+        return None
+    if as_json:
+        print_json(document)
+    else:
+        print_result(document)
+    return status_of(document)
+
+
+def _wake(journal: Path) -> bool:
+    """Ends the pause of a sender that is alive; whether there was one.
+
+    Raises:
+        JournalError: another process is sending, and is not paused.
+    """
+    from promomsg.engine.opening import open_journal
+    from promomsg.journal.base import Control
+    from promomsg.journal.sqlite import SqliteJournal, is_being_sent
+
+    if not is_being_sent(journal):
+        return False
+    with open_journal(journal) as opened:
+        state = opened.report().state
+    if state != "paused":
+        raise JournalError(
+            f"{journal}: another process is sending it ({state}); watch it with "
+            f"`promomsg status {journal} --watch`, or ask it to pause or cancel"
+        )
+
+    async def ask(interrupts: Interrupts) -> int:
+        await SqliteJournal(journal).request(Control.RUN)
+        return 0
+
+    run_async(ask)
+    note("its sender was paused and goes on now")
+    return True
+
+
+def campaign_of(
+    journal: Path, campaign: Path | None, recipients: Path | None, base_url: str | None
+) -> CampaignFile:
+    """The campaign file of a journal: the one given, else the one that the journal remembers.
+
+    Raises:
+        UsageError: there is none, or it cannot be read. JournalError: nor can the journal.
+    """
+    from promomsg.journal.sqlite import JournalReader
+
+    with JournalReader(journal) as reader:
+        record = reader.record
+    source = record.source
+    if base_url is None and isinstance(source.get("base_url"), str):
+        base_url = source["base_url"]
+    if campaign is None:
+        if record.campaign_file is None:
+            raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
+        campaign = Path(record.campaign_file)
+        if not campaign.exists():
+            raise UsageError(
+                f"the campaign file {campaign} is no longer there: say --campaign FILE"
+            )
+    file = load_campaign(campaign, recipients=recipients, journal=journal, base_url=base_url)
+    if recipients is not None or not isinstance(source.get("path"), str):
+        return file
+    # The list that was planned from, also when it was given by --recipients then.
+    begun_with = Path(source["path"])
+    if begun_with == file.recipients or not begun_with.exists():
+        return file
+    if file.recipients is not None:
+        note(
+            f"the recipients are read from {begun_with}, which the campaign was begun with "
+            f"(the campaign file names {file.recipients})"
+        )
+    return load_campaign(campaign, recipients=begun_with, journal=journal, base_url=base_url)
+
+
+def _need_everyone(journal: Path, everyone: bool) -> None:
+    """A call to every promoter that has not gone out yet needs the word again."""
+    if everyone:
+        return
+    from promomsg.engine.opening import open_journal
+
+    with open_journal(journal) as opened:
+        groups = opened.report().groups
+    if any(g.audience == {"everyone": True} and g.state.value == "planned" for g in groups):
+        raise UsageError(f"{journal} reaches every promoter there is: say --everyone as well")
+
+
+def _recipients(file: CampaignFile) -> Any:
+    from promomsg.cli.channel_for import recipients_of
+
+    # An audience was counted and decided on when it was planned: it is not read again.
+    return None if file.audience is not None else recipients_of(file)
+
+
+async def _resume(journal: Path, file: CampaignFile, how: Any, interrupts: Interrupts) -> int:
+    from promomsg.cli.channel_for import message_of, open_channel, run_options_of
+    from promomsg.cli.sending import plan_and_send
+    from promomsg.engine.campaign import Campaign
+
+    async with open_channel(file) as channel:
+        again = Campaign.resume(
+            journal,
+            channel,
+            recipients=_recipients(file),
+            message=message_of(file),
+            **run_options_of(file),
+        )
+        return await plan_and_send(again, how, interrupts)
+
+
+async def _retry(
+    journal: Path,
+    file: CampaignFile,
+    how: Any,
+    words: dict[str, Any],
+    yes: bool,
+    interrupts: Interrupts,
+) -> int:
+    from promomsg.cli.channel_for import open_channel, run_options_of
+    from promomsg.cli.exits import WRONG
+    from promomsg.cli.sending import plan_and_send
+    from promomsg.engine.campaign import Campaign
+    from promomsg.engine.opening import open_journal
+
+    # Planning a retry reopens the recipients, so the question comes before it.
+    with open_journal(journal) as opened:
+        report = opened.report()
+    sets = [f"{getattr(report, name):,} {name}" for name in ("failed", "unknown") if words[name]]
+    note(f"{report.campaign}: {' and '.join(sets)}")
+    if words["unknown"] and report.unknown and file.channel == "wechat":
+        note("warning: unknown ones may have been reached; some may get the message twice")
+    if not yes and not interrupts.ask(
+        lambda: click.confirm("send to them again?", default=False, err=True)
+    ):
+        note("nothing was sent")
+        return WRONG
+    async with open_channel(file) as channel:
+        again = Campaign.retry(
+            journal, channel, recipients=_recipients(file), **words, **run_options_of(file)
+        )
+        try:
+            return await plan_and_send(again, how, interrupts)
+        except Interrupted:
+            raise Interrupted(f"interrupted; go on with: {how.resume_with}") from None
+
+
+def _plan_again(
+    journal: Path,
+    campaign: Path | None,
+    recipients: Path | None,
+    base_url: str | None,
+    everyone: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
+    from promomsg.cli.commands.send import Wishes, send_file
+    from promomsg.journal.sqlite import JournalReader, is_being_sent
+
+    if is_being_sent(journal):
+        raise JournalError(f"{journal}: another process is planning it; wait for it to end")
+    source: dict[str, Any] = {}
+    if campaign is None:
+        try:
+            with JournalReader(_planning(journal)) as reader:
+                record = reader.record
+        except JournalError:
+            raise UsageError(
+                f"{journal}: its plan was not completed and nothing was sent; "
+                "say --campaign FILE to plan it again"
+            ) from None
+        if record.campaign_file is None:
+            raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
+        campaign, source = Path(record.campaign_file), record.source
+    note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
+    if base_url is None and isinstance(source.get("base_url"), str):
+        base_url = source["base_url"]
+    file = load_campaign(campaign, recipients=recipients, journal=journal, base_url=base_url)
+    wishes = Wishes(base_url=base_url, yes=yes, as_json=as_json, everyone=everyone)
+    return send_file(file, wishes)

@@ -1,0 +1,218 @@
+"""`send` and `plan`: from a campaign file to a delivered campaign, or to what it would be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from promomsg.cli.campaign_file import load_campaign
+from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.runner import Interrupts, run_async
+from promomsg.errors import JournalError, UsageError
+
+__all__ = ["Wishes", "plan", "send", "send_file"]
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said on the command line beside the campaign file."""
+
+    base_url: str | None = None
+    yes: bool = False
+    as_json: bool = False
+    max_recipients: int | None = None
+    everyone: bool = False
+    no_wait: bool = False
+    test_to: tuple[str, ...] = ()
+
+
+def common(command: Any) -> Any:
+    """The options that `send` and `plan` share."""
+    for option in (
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option(
+            "--recipients", type=click.Path(path_type=Path), help="Instead of the file's own."
+        ),
+        click.option(
+            "--journal", type=click.Path(path_type=Path), help="Instead of the file's own."
+        ),
+        click.option("--base-url", metavar="URL", help="Instead of the file's own."),
+        click.option(
+            "--max-recipients", type=click.IntRange(1), metavar="N", help="Refuse a larger plan."
+        ),
+        click.option(
+            "--everyone", is_flag=True, help="Really to every promoter, as [audience] says."
+        ),
+        click.option("--test-to", metavar="KEY,…", help="To these keys alone, journalled apart."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Plan a campaign file, ask, and send it.")
+@common
+@click.option("--dry-run", is_flag=True, help="Only plan: the same as `promomsg plan`.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-wait", is_flag=True, help="Do not follow group sends; resume does later.")
+def send(
+    file: Path,
+    recipients: Path | None,
+    journal: Path | None,
+    base_url: str | None,
+    max_recipients: int | None,
+    everyone: bool,
+    test_to: str | None,
+    as_json: bool,
+    dry_run: bool,
+    yes: bool,
+    no_wait: bool,
+) -> int:
+    """Plan the campaign in FILE, show the plan, ask, and send it."""
+    wishes = Wishes(
+        base_url=base_url,
+        yes=yes,
+        as_json=as_json,
+        max_recipients=max_recipients,
+        everyone=everyone,
+        no_wait=no_wait,
+        test_to=_keys(test_to),
+    )
+    campaign = load_campaign(file, recipients=recipients, journal=journal, base_url=base_url)
+    if dry_run:
+        return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
+    return send_file(campaign, wishes)
+
+
+@click.command(short_help="Show what send would do, and send nothing.")
+@common
+def plan(
+    file: Path,
+    recipients: Path | None,
+    journal: Path | None,
+    base_url: str | None,
+    max_recipients: int | None,
+    everyone: bool,
+    test_to: str | None,
+    as_json: bool,
+) -> int:
+    """Show what sending the campaign in FILE would do: calls, time, messages, rows left out."""
+    wishes = Wishes(
+        base_url=base_url,
+        as_json=as_json,
+        max_recipients=max_recipients,
+        everyone=everyone,
+        test_to=_keys(test_to),
+    )
+    campaign = load_campaign(file, recipients=recipients, journal=journal, base_url=base_url)
+    return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
+
+
+def _keys(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    keys = tuple(dict.fromkeys(k.strip() for k in text.split(",") if k.strip()))
+    if not keys:
+        raise UsageError("--test-to: no key; write --test-to KEY or --test-to KEY,KEY")
+    return keys
+
+
+def send_file(file: CampaignFile, wishes: Wishes) -> int:
+    """Sends a campaign file; returns the exit status."""
+    from promomsg.cli.sending import need_terminal
+
+    need_terminal(wishes.yes)
+    return run_async(lambda interrupts: _send(file, wishes, interrupts))
+
+
+async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
+    from promomsg.cli.channel_for import open_channel
+    from promomsg.cli.sending import Sending, command, plan_and_send
+
+    journal = _journal(file, wishes.test_to)
+    _refuse_used(journal)
+    resume = command(
+        "resume",
+        str(journal),
+        *(("--base-url", wishes.base_url) if wishes.base_url else ()),
+        *(("--everyone",) if wishes.everyone else ()),
+    )
+    how = Sending(yes=wishes.yes, as_json=wishes.as_json, resume_with=resume, submit=wishes.no_wait)
+    async with open_channel(file) as channel:
+        campaign = _campaign(file, wishes, channel, journal)
+        return await plan_and_send(campaign, how, interrupts)
+
+
+async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
+    import anyio
+
+    from promomsg.cli.channel_for import open_channel
+    from promomsg.cli.output import print_json
+    from promomsg.cli.show import plan_document, print_plan, print_rows_left_out
+
+    journal = _journal(file, wishes.test_to)
+    async with open_channel(file) as channel:
+        # A plan writes nothing that stays, so it needs no place of its own: a temporary one.
+        campaign = _campaign(file, wishes, channel, None)
+        try:
+            found = await interrupts.unless(campaign.plan())
+            if wishes.as_json:
+                print_json(plan_document(found, str(journal)))
+            else:
+                print_plan(found, str(journal))
+                if hasattr(campaign, "not_sent"):
+                    await print_rows_left_out(campaign.not_sent(), limit=None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await campaign.discard()
+    return 0
+
+
+def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | None) -> Any:
+    from promomsg.cli.channel_for import message_of, options_of, recipients_of
+    from promomsg.cli.remember import remember
+    from promomsg.engine.campaign import Campaign
+
+    if wishes.test_to and file.audience is not None and not file.audience.expand:
+        raise UsageError(
+            "--test-to picks recipients by their key, and an [audience] has none: "
+            "give --recipients with a file of the people to test with"
+        )
+    options = options_of(file)
+    if wishes.max_recipients is not None:
+        options["max_recipients"] = wishes.max_recipients
+    if wishes.test_to:
+        options["only"] = wishes.test_to
+    return Campaign(
+        channel,
+        message_of(file),
+        remember(recipients_of(file, everyone=wishes.everyone), base_url=wishes.base_url),
+        name=f"{file.name} (test)" if wishes.test_to else file.name,
+        journal=journal,
+        suppress=file.suppress,
+        campaign_file=str(file.path),
+        **options,
+    )
+
+
+def _journal(file: CampaignFile, test_to: Sequence[str]) -> Path:
+    if not test_to:
+        return file.journal
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    return file.journal.with_name(f"{file.journal.stem}-test-{stamp}.db")
+
+
+def _refuse_used(journal: Path) -> None:
+    if os.path.lexists(journal):
+        from promomsg.cli.sending import command
+
+        raise JournalError(
+            f"{journal} already holds a campaign: go on with it by "
+            f"`{command('resume', str(journal))}`, send again to the failed ones by "
+            f"`{command('retry', str(journal), '--failed')}`, or give another --journal"
+        )

@@ -1,0 +1,142 @@
+"""What is printed: lines for a person, tables that stream, and the one JSON document on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, Final
+
+from promomsg.errors import UsageError
+
+__all__ = [
+    "clean",
+    "clock_time",
+    "count",
+    "duration",
+    "line",
+    "note",
+    "print_json",
+    "private_file",
+    "table",
+]
+
+_SAMPLE: Final = 200
+"""Rows that a table's column widths are taken from; it streams, so it cannot wait for all."""
+_WIDEST: Final = 60
+
+
+def clean(text: str) -> str:
+    """Text of a stranger made safe for a terminal: control characters are shown, not obeyed."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def line(text: str = "") -> None:
+    """One line on stdout."""
+    print(text, file=sys.stdout)
+
+
+def note(text: str) -> None:
+    """One line on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(document: Any) -> None:
+    """The one JSON document on stdout."""
+    print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 group call`, `1,200 single calls`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock_time(at: float | None) -> str:
+    """A Unix time as ISO 8601 in UTC, `2026-11-24T12:00:00.250+00:00`; empty for None."""
+    if at is None:
+        return ""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal: most Chinese characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def _padded(text: str, to: int) -> str:
+    return text + " " * (to - width(text))
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, file: IO[str] | None = None
+) -> int:
+    """Prints rows under headings as they come; returns how many. Memory does not grow with them."""
+    out = file or sys.stdout
+    stream = iter(rows)
+    first = [tuple(map(clean, row)) for row in islice(stream, _SAMPLE)]
+    widths = [
+        min(max(width(row[i]) for row in [tuple(headings), *first]), _WIDEST)
+        for i in range(len(headings))
+    ]
+
+    def put(row: Sequence[str]) -> None:
+        cells = [_padded(cell, w) for cell, w in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip(), file=out)
+
+    put(headings)
+    put(["─" * w for w in widths])
+    number = 0
+    for row in chain(first, (tuple(map(clean, row)) for row in stream)):
+        put(row)
+        number += 1
+    return number
+
+
+@contextmanager
+def private_file(path: Path, *, bom: bool = False) -> Iterator[IO[str]]:
+    """A text file that only its owner can read, put in place in one step when the block ends well.
+
+    Raises:
+        UsageError: it cannot be written; an earlier file of that name is untouched.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(
+                descriptor, "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace",
+                newline="",
+            ) as file:  # fmt: skip
+                yield file
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None

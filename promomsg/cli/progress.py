@@ -1,0 +1,163 @@
+"""What is shown while a campaign runs: live on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from promomsg.cli.output import clean, count, duration, note
+
+__all__ = ["Meter", "View", "make_view", "sentence"]
+
+_WINDOW: Final = 10.0
+"""Seconds that the rate is taken over."""
+_EVERY: Final = 5.0
+"""Seconds between plain lines."""
+_GROUPS: Final = 8
+"""Groups shown at once; the rest is counted."""
+
+
+class Meter:
+    """How fast it goes: settled recipients a second over the last seconds, and what is left."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, document: Mapping[str, Any]) -> None:
+        """Takes a document in."""
+        now = self._now()
+        settled = document["planned"] - document["pending"]
+        self._seen.append((now, settled))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
+            self._seen.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Recipients a second; 0 while nothing moves."""
+        if len(self._seen) < 2:
+            return 0.0
+        (then, before), (now, after) = self._seen[0], self._seen[-1]
+        return max(after - before, 0) / (now - then) if now > then else 0.0
+
+    def left(self, document: Mapping[str, Any]) -> float | None:
+        """Seconds to the end at this rate; None when that cannot be said."""
+        pending: int = document["pending"]
+        rate = self.rate
+        return pending / rate if pending and rate > 0 else None
+
+
+def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight: int = 0) -> str:
+    """The counts in one line."""
+    parts = [
+        f"{document['state']}: {document['sent']:,} sent, {document['failed']:,} failed, "
+        f"{document['unknown']:,} unknown, {document['pending']:,} pending of "
+        f"{document['planned']:,}"
+    ]
+    if document["skipped"]:
+        parts.append(f"{document['skipped']:,} skipped")
+    if document["cancelled"]:
+        parts.append(f"{document['cancelled']:,} cancelled")
+    if meter is not None:
+        parts.append(f"{meter.rate:.1f}/s")
+        left = meter.left(document)
+        if left is not None:
+            parts.append(f"about {duration(left)} left")
+    if in_flight:
+        parts.append(f"{in_flight} in flight")
+    return ", ".join(parts)
+
+
+def group_lines(document: Mapping[str, Any]) -> list[str]:
+    """One line a group that is not through yet, the first few of them."""
+    groups = [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
+    lines = []
+    for group in groups[:_GROUPS]:
+        percent = "?" if group["percent"] is None else group["percent"]
+        name = clean(str(group["msg_id"] or "no msg_id yet"))
+        lines.append(f"group {name} ({group['planned']:,}): {percent}%")
+    if len(groups) > _GROUPS:
+        lines.append(f"and {count(len(groups) - _GROUPS, 'more group')}")
+    return lines
+
+
+class View(Protocol):
+    """Where progress goes."""
+
+    def show(self, document: Mapping[str, Any], in_flight: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class PlainView:
+    """A line on stderr when something has changed, every few seconds at the most."""
+
+    def __init__(self, every: float = _EVERY, now: Callable[[], float] = time.monotonic) -> None:
+        self._every = every
+        self._now = now
+        self._meter = Meter(now)
+        self._last = now()
+        self._said: object = None
+
+    def show(self, document: Mapping[str, Any], in_flight: int) -> None:
+        """Takes a document in; says it when it is time."""
+        self._meter.note(document)
+        if self._now() - self._last < self._every:
+            return
+        groups = group_lines(document)
+        key = (document["state"], document["pending"], document["planned"], groups)
+        if key == self._said:
+            return
+        self._last = self._now()
+        self._said = key
+        note("; ".join([sentence(document, self._meter, in_flight), *groups]))
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+
+class LiveView:
+    """A few lines at the foot of the terminal, redrawn in place."""
+
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._meter = Meter()
+        self._live = Live(
+            console=console or Console(stderr=True, highlight=False),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._live.start()
+
+    def show(self, document: Mapping[str, Any], in_flight: int) -> None:
+        """Draws a document."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        self._meter.note(document)
+        planned: int = document["planned"]
+        self._live.update(
+            Group(
+                Text(clean(document["campaign"]), style="bold"),
+                ProgressBar(
+                    total=max(planned, 1), completed=planned - document["pending"], width=60
+                ),
+                Text(sentence(document, self._meter, in_flight)),
+                *(Text(text, style="cyan") for text in group_lines(document)),
+            ),
+            refresh=True,
+        )
+
+    def close(self) -> None:
+        """Takes it off the terminal."""
+        self._live.stop()
+
+
+def make_view() -> View:
+    """The live one when stderr is a terminal."""
+    return LiveView() if sys.stderr.isatty() else PlainView()

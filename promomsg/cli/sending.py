@@ -1,0 +1,179 @@
+"""A campaign driven from the terminal: plan, ask, send, watch, stop cleanly. Shared by all that send."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG, status_of
+from promomsg.cli.output import note, print_json
+from promomsg.cli.progress import View, make_view
+from promomsg.cli.runner import Interrupts
+from promomsg.cli.show import print_plan, print_result, print_rows_left_out
+from promomsg.engine.campaign import Campaign
+from promomsg.engine.plan import Plan
+from promomsg.errors import JournalError, PromoError, UsageError
+
+__all__ = ["Ending", "Sending", "command", "need_terminal", "plan_and_send"]
+
+_LOOK_EVERY: Final = 0.2
+_FEW: Final = 20
+"""Rows that will not be sent, shown before asking."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a run ended: its document, and the exit status."""
+
+    document: dict[str, Any]
+    status: int
+
+
+class Sending(msgspec.Struct, kw_only=True):
+    """How a campaign is to be driven.
+
+    Attributes:
+        yes: do not ask.
+        as_json: one document on stdout, the rest on stderr.
+        submit: leave when every call is answered, groups still pending.
+        resume_with: the command that goes on with it.
+        verb: what the question says.
+        new: it is a new campaign: the rows that will not be sent are shown.
+        check: looks at the plan before asking; raises UsageError.
+    """
+
+    yes: bool
+    as_json: bool
+    resume_with: str
+    submit: bool = False
+    verb: str = "send"
+    new: bool = True
+    check: Callable[[Plan], None] | None = None
+
+
+def command(*words: str | None) -> str:
+    """A command line to be copied."""
+    return shlex.join(["promomsg", *(w for w in words if w is not None)])
+
+
+def need_terminal(yes: bool) -> None:
+    """Raises UsageError when nobody can be asked and nobody said yes."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on; say --yes, or look first with plan")
+
+
+async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts) -> int:
+    """Shows the plan, asks, sends; returns the exit status.
+
+    Raises:
+        UsageError, JournalError: before anything was sent.
+        Interrupted: before anything was sent.
+    """
+    try:
+        plan = await interrupts.unless(campaign.plan())
+        if how.check is not None:
+            how.check(plan)
+        out = sys.stderr if how.as_json else sys.stdout
+        print_plan(plan, str(campaign.journal or ""), out)
+        if how.new and hasattr(campaign, "not_sent"):
+            await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
+        out.flush()
+        if not how.yes and not interrupts.ask(lambda: _confirm(plan, how.verb)):
+            await campaign.discard()
+            note("nothing was sent")
+            return WRONG
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await campaign.discard()
+        raise
+    ending = await drive(campaign, how, interrupts)
+    if how.as_json:
+        print_json(ending.document)
+    else:
+        print_result(ending.document)
+    return ending.status
+
+
+def _confirm(plan: Plan, verb: str) -> bool:
+    import click
+
+    return click.confirm(f"{verb} to {plan.to_send:,} recipients?", default=False, err=True)
+
+
+async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> Ending:
+    """Sends a planned campaign to its end, or to the first reason to stop."""
+    view = make_view()
+    trouble: PromoError | None = None
+    paused = False
+    entered = False
+    try:
+        async with campaign as run:
+            entered = True
+            paused = await _watch(run, view, how, interrupts)
+            view.close()
+            if interrupts.asked:
+                note(
+                    f"stopping: {run.in_flight} calls are in flight and finish; "
+                    "Ctrl-C again ends at once"
+                )
+    except JournalError as error:
+        if not entered:
+            raise
+        trouble = error
+    finally:
+        view.close()
+    document = campaign.report.to_dict()
+    status = status_of(document)
+    if trouble is not None:
+        note(f"promomsg: {trouble}")
+        status = RESUMABLE
+    elif interrupts.asked and document["pending"]:
+        status = INTERRUPTED
+    if document["pending"]:
+        why = "paused" if paused else document["state"]
+        note(f"{why}: {document['pending']:,} are pending; go on with: {how.resume_with}")
+    elif interrupts.asked:
+        note("interrupted, but everything had been sent: nothing is left to resume")
+    return Ending(document, status)
+
+
+async def _watch(run: Campaign, view: View, how: Sending, interrupts: Interrupts) -> bool:
+    """Waits for the end, an interrupt or a pause; whether it was a pause."""
+    over = anyio.Event()
+    failed: list[Exception] = []
+    paused = False
+
+    async def until_end() -> None:
+        try:
+            await (run.submit() if how.submit else run.wait())
+        except PromoError as error:
+            failed.append(error)
+        over.set()
+
+    async def until_interrupt() -> None:
+        await interrupts.wait()
+        over.set()
+
+    async def look() -> None:
+        nonlocal paused
+        while True:
+            document = run.progress
+            view.show(document, run.in_flight)
+            if document["state"] == "paused":
+                paused = True
+                over.set()
+                return
+            await anyio.sleep(_LOOK_EVERY)
+
+    async with anyio.create_task_group() as tasks:
+        for task in (until_end, until_interrupt, look):
+            tasks.start_soon(task)
+        await over.wait()
+        tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+    return paused

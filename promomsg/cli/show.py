@@ -1,0 +1,159 @@
+"""A plan and a result in words, for a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import IO, Any
+
+from promomsg.cli.output import clean, clock_time, duration, table
+from promomsg.engine.plan import Plan, Sample
+from promomsg.model import Outcome
+
+__all__ = [
+    "outcome_cells",
+    "plan_document",
+    "print_plan",
+    "print_result",
+    "print_rows_left_out",
+]
+
+
+def print_plan(plan: Plan, journal: str, file: IO[str] | None = None) -> None:
+    """What is about to be done."""
+    out = file or sys.stdout
+
+    def put(name: str, value: str) -> None:
+        print(f"  {name:<18}{clean(value)}", file=out)
+
+    print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
+    put("rows read", f"{plan.rows:,}")
+    put("to send to", f"{plan.to_send:,}")
+    put("group calls", _groups(plan))
+    put("single calls", f"{plan.singles:,}")
+    if plan.audience is not None:
+        put("audience", plan.audience)
+    if plan.not_sent:
+        why = ", ".join(f"{number:,} {code}" for code, number in sorted(plan.not_sent.items()))
+        put("will not be sent", f"{sum(plan.not_sent.values()):,} ({why})")
+    put("pace", plan.pace)
+    put("time", "not limited" if plan.seconds is None else f"about {duration(plan.seconds)}")
+    put("journal", journal)
+    seen: list[dict[str, str]] = []
+    for number, sample in enumerate(plan.samples, 1):
+        if sample.fields not in seen:
+            seen.append(sample.fields)
+            _print_sample(f"message {number}", sample, out)
+    if plan.longest is not None and plan.longest.fields not in seen:
+        _print_sample("longest message", plan.longest, out)
+    for text in plan.notices:
+        print(f"  note: {clean(text)}", file=out)
+
+
+def _groups(plan: Plan) -> str:
+    if not plan.groups:
+        return "0"
+    sizes = sorted(set(plan.groups))
+    spread = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    return f"{len(plan.groups):,} (of {spread})"
+
+
+def _print_sample(title: str, sample: Sample, out: IO[str]) -> None:
+    to = f" to {sample.key}" if sample.key else ""
+    print(clean(f"  {title}{to}"), file=out)
+    for name, text in sample.fields.items():
+        print(clean(f"    {name}: {text}"), file=out)
+
+
+async def print_rows_left_out(
+    rows: AsyncIterator[Outcome], *, limit: int | None, file: IO[str] | None = None
+) -> None:
+    """Every row that will not be sent and why; with a limit, the first ones."""
+    out = file or sys.stdout
+    shown = 0
+    async for outcome in rows:
+        if shown == 0:
+            print("  will not be sent:", file=out)
+        if limit is not None and shown == limit:
+            print("    … `promomsg plan` lists them all", file=out)
+            return
+        shown += 1
+        key = outcome.recipient.key or ""
+        print(clean(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
+
+
+def plan_document(plan: Plan, journal: str) -> dict[str, Any]:
+    """The plan for `--json`."""
+
+    def sample(one: Sample) -> dict[str, Any]:
+        return {"key": one.key, "message": one.fields}
+
+    return {
+        "campaign": plan.name,
+        "channel": plan.channel,
+        "account": plan.account,
+        "rows": plan.rows,
+        "to_send": plan.to_send,
+        "group_calls": len(plan.groups),
+        "groups": list(plan.groups),
+        "single_calls": plan.singles,
+        "audience": plan.audience,
+        "not_sent": dict(sorted(plan.not_sent.items())),
+        "pace": plan.pace,
+        "seconds": plan.seconds,
+        "journal": journal,
+        "samples": [sample(s) for s in plan.samples],
+        "longest": None if plan.longest is None else sample(plan.longest),
+        "notices": list(plan.notices),
+    }
+
+
+def print_result(document: Mapping[str, Any], file: IO[str] | None = None) -> None:
+    """Where a campaign stands, or how it ended."""
+    out = file or sys.stdout
+    state, reason = document["state"], document["reason"]
+    print(clean(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out)
+    for name in ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"):
+        print(f"  {name:<10}{document[name]:>12,}", file=out)
+    if document["by_code"]:
+        codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
+        print(clean(f"  by code   {codes}"), file=out)
+    if document["groups"]:
+        _print_groups(document["groups"], out)
+    for text in document["warnings"]:
+        print(clean(f"  warning: {text}"), file=out)
+    print(f"  {duration(document['elapsed_s'])} of sending", file=out)
+
+
+def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
+    def text(value: object) -> str:
+        return "–" if value is None else str(value)
+
+    table(
+        ("  group", "planned", "percent", "send_cnt", "fail_cnt", "state"),
+        (
+            (
+                f"  {text(g['msg_id'])}",
+                text(g["planned"]),
+                text(g["percent"]),
+                text(g["send_cnt"]),
+                text(g["fail_cnt"]),
+                text(g["state"]),
+            )
+            for g in groups
+        ),
+        file=out,
+    )
+
+
+def outcome_cells(outcome: Outcome) -> tuple[str, ...]:
+    """An outcome as the cells of `report`: key, verdict, code, detail, attempts, group, at."""
+    return (
+        outcome.recipient.key or "",
+        outcome.state.value,
+        outcome.code,
+        outcome.detail,
+        str(outcome.attempts),
+        outcome.group or "",
+        clock_time(outcome.at),
+    )

@@ -1,0 +1,140 @@
+"""A sandbox in a thread of its own, and a campaign file for it: what the terminal's tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promomsg.cli import main
+from promomsg.sandbox import Sandbox
+
+WECHAT = """\
+[campaign]
+name = "{name}"
+channel = "wechat"
+{who}
+journal = "{name}.db"
+durability = "process"
+{campaign}
+[wechat]
+appid = "wx0123456789abcdef"
+secret = "file:secret.txt"
+base_url = "{url}"
+[message]
+msg_type = 1
+path = "pages/index/index"
+[message.content]
+title = "{title}"
+{sections}
+[pace]
+{pace}
+[poll]
+first_after = "20ms"
+every = "40ms"
+give_up_after = "20s"
+"""
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[Sandbox]:
+    """A sandbox that serves while the block runs, from another thread."""
+    ready: list[Sandbox] = []
+    up, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with Sandbox(**settings) as box:
+            ready.append(box)
+            up.set()
+            await stop.wait()
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(serve())
+        loop.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert up.wait(10)
+        yield ready[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def campaign(
+    folder: Path,
+    url: str,
+    rows: int | str = 10,
+    *,
+    name: str = "autumn",
+    title: str = "优惠",
+    pace: str = "unlimited = true",
+    campaign: str = "",
+    sections: str = "",
+    who: str = 'recipients = "people.csv"',
+) -> Path:
+    """Writes a campaign file and its recipients; returns the file's path."""
+    (folder / "secret.txt").write_text("a-secret-of-nobody")
+    if isinstance(rows, int):
+        rows = "key,id,name\n" + "".join(f"k{n},{1000 + n},客{n}\n" for n in range(rows))
+    (folder / "people.csv").write_text(rows)
+    file = folder / f"{name}.toml"
+    file.write_text(
+        WECHAT.format(
+            name=name,
+            title=title,
+            url=url,
+            pace=pace,
+            campaign=campaign,
+            sections=sections,
+            who=who,
+        )
+    )
+    return file
+
+
+def promomsg(*words: object) -> int:
+    """Runs the terminal in this process; returns its exit status."""
+    return main([str(w) for w in words])
+
+
+def one_document(capsys: pytest.CaptureFixture[str]) -> Any:
+    """What stdout has, which must be one JSON document and nothing else."""
+    return json.loads(capsys.readouterr().out)
+
+
+def conserved(document: dict[str, Any]) -> bool:
+    """DESIGN §2.1."""
+    rest = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
+    return bool(document["planned"] == sum(document[name] for name in rest))
+
+
+def started(*words: object, **options: Any) -> subprocess.Popen[str]:
+    """The terminal in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "promomsg.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Waits until something is true of another process."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)

@@ -1,0 +1,205 @@
+"""`follow`, `clicks`, `promoters`, `reconcile` and `doctor` against a sandbox."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_box import campaign, one_document, promomsg, running
+
+from promomsg.clock import SystemClock, china_day
+from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
+
+DAY = 86_400.0
+Later = Callable[[Sandbox], None]
+
+
+@pytest.fixture
+def a_day_later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """Moves the sandbox's clock and the terminal's on by a day."""
+
+    def move(box: Sandbox) -> None:
+        box.clock.advance(DAY)
+        monkeypatch.setattr(SystemClock, "time", lambda self: time.time() + DAY)
+
+    return move
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+def test_follow_needs_no_campaign_of_its_own(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.refuse_group = {"1003": 103010}
+    file = campaign(tmp_path, box.url, 60)
+    assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
+    [group] = one_document(capsys)["groups"]
+    assert promomsg("follow", group["msg_id"], "--campaign", file, "--json") == 3
+    found = one_document(capsys)
+    assert (found["percent"], found["send_cnt"], found["fail_cnt"]) == (100, 60, 1)
+    assert found["failures"] == [{"id": "1003", "code": "103010"}]
+    assert promomsg("follow", group["msg_id"], "--campaign", file) == 3
+    assert "1003" in capsys.readouterr().out
+    assert promomsg("follow", "999", "--campaign", file) == 1
+
+
+def test_follow_gives_up_with_5(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, box.url, 60)
+    file.write_text(file.read_text().replace('"20s"', '"100ms"'))
+    assert promomsg("send", file, "--yes", "--json") == 5
+    [group] = one_document(capsys)["groups"]
+    assert promomsg("follow", group["msg_id"], "--campaign", file) == 5
+    assert "ask again later" in capsys.readouterr().err
+
+
+def test_clicks_of_yesterday_in_both_dimensions(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
+) -> None:
+    box.settings.click_rate = 1.0
+    file = campaign(tmp_path, box.url, 60)
+    assert promomsg("send", file, "--yes") == 0
+    day = china_day(time.time())
+    capsys.readouterr()
+    assert promomsg("clicks", "--campaign", file, "--date", day, "--dimension", 0) == 1
+    assert "day after" in capsys.readouterr().err
+    a_day_later(box)
+    words = ("clicks", "--campaign", file, "--date", day)
+    assert promomsg(*words, "--dimension", 0, "--json") == 0
+    [row] = one_document(capsys)["clicks"]
+    assert row["msg_id"] == box.ledger.groups[0].msg_id
+    assert promomsg(*words, "--dimension", 1, "--msg-type", 1) == 0
+    assert "people" in capsys.readouterr().out
+    assert promomsg("clicks", "--campaign", file, "--date", "2020-01-01", "--dimension", 0) == 1
+    assert "90 days" in capsys.readouterr().err
+    assert promomsg(*words, "--dimension", 1, "--msg-id", 3) == 1
+
+
+def test_promoters_are_pulled_and_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = SandboxSettings(promoters=130, page_size=50)
+    plan = FaultPlan([Fault(endpoint="getpromoter", kind="errcode", errcode=48001, calls=[3])])
+    output = tmp_path / "all.csv"
+    with running(settings=settings, faults=plan) as box:
+        words = ("promoters", "--campaign", campaign(tmp_path, box.url), "--output", output)
+        assert promomsg(*words) == 1
+        assert not output.exists()
+        assert promomsg(*words, "--role", 2) == 1
+        assert "other filters" in capsys.readouterr().err
+        assert promomsg(*words) == 0
+        assert "going on behind 100100" in capsys.readouterr().err
+        assert promomsg(*words) == 1
+        assert "not overwritten" in capsys.readouterr().err
+        again = tmp_path / "two.csv"
+        assert promomsg(*words[:-1], again, "--role", 2, "--retailer", "r1") == 0
+    rows = read(output)
+    assert [r["id"] for r in rows] == [str(100_001 + n) for n in range(130)]
+    assert rows[0]["unionid"]
+    assert {r["role_id"] for r in read(again)} == {"2"}
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_reconcile_finds_a_lost_group_and_adopt_lets_resume_follow_it(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
+) -> None:
+    box.settings.click_rate = 1.0
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering")])
+    file = campaign(tmp_path, box.url, 60)
+    journal = tmp_path / "autumn.db"
+    assert promomsg("send", file, "--yes", "--json") == 4
+    capsys.readouterr()
+    assert promomsg("reconcile", journal) == 0
+    assert "day after" in capsys.readouterr().out
+    a_day_later(box)
+    assert promomsg("reconcile", journal) == 0
+    out = capsys.readouterr()
+    assert box.ledger.groups[0].msg_id in out.out
+    assert "--adopt" in out.err
+    assert promomsg("resume", journal, "--json") == 4
+    capsys.readouterr()
+    assert promomsg("reconcile", journal, "--adopt", "--json") == 0
+    [match] = one_document(capsys)["matches"]
+    assert match["adopted"] is True
+    assert promomsg("resume", journal, "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 60
+    assert box.calls["sendmsg"] == 1
+
+
+def test_reconcile_of_a_campaign_that_lost_nothing(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
+    capsys.readouterr()
+    assert promomsg("reconcile", tmp_path / "autumn.db") == 0
+    assert "no group send" in capsys.readouterr().out
+    assert promomsg("reconcile", tmp_path / "autumn.db", "--json") == 0
+    assert one_document(capsys)["matches"] == []
+
+
+def test_doctor_says_what_is_well(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "blocked.csv").write_text("id\n5\n")
+    file = campaign(tmp_path, box.url, campaign='suppress = "blocked.csv"')
+    assert promomsg("doctor", file, "--json") == 0
+    found = {f["what"]: f["level"] for f in one_document(capsys)["findings"] if f["level"] == "ok"}
+    assert {"campaign file", "message", "recipients", "suppression", "journal", "token"} <= set(
+        found
+    )
+    assert box.calls["singlesendmsg"] == 0
+    assert promomsg("doctor", file) == 0
+    assert "clock" in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, "http://127.0.0.1:9", campaign='suppress = "no.csv"')
+    (tmp_path / "people.csv").write_text("name\nAnn\n")
+    (tmp_path / "autumn.db").touch()
+    assert promomsg("doctor", file, "--json") == 1
+    found = {f["what"]: f["level"] for f in one_document(capsys)["findings"]}
+    assert found["provider"] == found["recipients"] == found["suppression"] == "fail"
+    assert found["journal"] == "warn"
+    assert promomsg("doctor", tmp_path / "no.toml") == 1
+    with running(settings=SandboxSettings(accounts={"wx1": "x"})) as box:
+        file = campaign(tmp_path, box.url)
+        assert promomsg("doctor", file, "--json") == 1
+    out = capsys.readouterr().out
+    findings = json.loads(out[out.index("{") :])["findings"]
+    assert [f["what"] for f in findings if f["level"] == "fail"] == ["token"]
+    assert "a-secret-of-nobody" not in out
+
+
+def test_what_only_wechat_has_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promomsg("keys", "--output", tmp_path) == 0
+    (tmp_path / "w.csv").write_text("key,access_token\nu,t\n")
+    file = tmp_path / "w.toml"
+    file.write_text(
+        '[campaign]\nchannel = "alipay"\nrecipients = "w.csv"\n'
+        '[alipay]\nclient_id = "c"\napp_id = "a"\nprivate_key = "file:key.pem"\nverify = false\n'
+        'base_url = "http://127.0.0.1:9/api"\n'
+        '[message]\ntemplate_code = "T"\n[[message.templates]]\nparameters = { a = "b" }\n'
+    )
+    capsys.readouterr()
+    assert promomsg("follow", "1", "--campaign", file) == 1
+    assert "only WeChat" in capsys.readouterr().err
+    with running() as box:
+        assert promomsg("doctor", file, "--base-url", f"{box.url}/api") == 0
+    assert "both keys load" in capsys.readouterr().out
