@@ -98,7 +98,9 @@ class Dispatcher:
         self._day = china_day(clock.time())
         self._sent_today = sent_today
 
-        self._permits = 2 * settings.concurrency
+        # Group calls that are out count too (DESIGN §2.3).
+        groups = settings.groups_in_flight if channel.groups else 0
+        self._permits = max(1, 2 * settings.concurrency - groups)
         self._quorum = max(1, settings.concurrency // 2)
         self._ready: deque[_Ticket] = deque()
         self._idle: list[anyio.Event] = []

@@ -22,8 +22,8 @@ from promomsg.transport.session import HttpSession, inflate
 
 __all__ = ["MAX_FAILURE_FILE", "fetch_failure_file"]
 
-MAX_FAILURE_FILE: Final = 256 * 1024 * 1024
-"""Bytes; a million failures in the longest known form are a quarter of it."""
+MAX_FAILURE_FILE: Final = 64 * 1024 * 1024
+"""Bytes; a million failures in the longest known form."""
 
 _PLAIN: Final = re.compile(r"[!-~]+")
 

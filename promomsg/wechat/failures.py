@@ -7,7 +7,6 @@ lines, and CSV or TSV of id and errcode are read; what cannot be read is counted
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -23,6 +22,9 @@ _LISTS: Final = ("fail_info", "data_list", "data", "list")
 _PLAIN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _SPACE: Final = " \t\r\n"
 _SPACES: Final = re.compile(r"[ \t\r\n]+")
+_LINE: Final = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+_MOST: Final = 1_000_000
+"""Failures read of one answer or file. No group comes near; a hostile file could fill the memory."""
 
 
 class Collector:
@@ -34,6 +36,11 @@ class Collector:
         self.repeated = 0
         self.not_failed = 0
         self._first_unreadable: str | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more are taken."""
+        return len(self.failures) >= _MOST
 
     def add(self, id: object, errcode: object, where: str) -> None:
         """One record; `where` says which for the warning."""
@@ -62,6 +69,8 @@ class Collector:
     def notes(self) -> list[str]:
         """What a person should know of the records that are not among the failures."""
         notes = []
+        if self.full:
+            notes.append(f"no more than {_MOST} are read")
         if self.unreadable:
             notes.append(
                 f"{self.unreadable} cannot be read as id and errcode "
@@ -118,6 +127,8 @@ def _read_array(text: str, start: int, found: Collector) -> str | None:
         except UnreadableError:
             return f"it is cut or broken from character {at} on, record {number}"
         found.add_item(item, f"record {number}")
+        if found.full:
+            return None
         at = _skip_space(text, end)
         mark = text[at : at + 1]
         if mark == ",":
@@ -141,11 +152,13 @@ def _read_objects(text: str, found: Collector) -> str | None:
                 found.add_item(parse(line), f"line {number}")
             except UnreadableError:
                 found.skip(f"line {number}")
+            if found.full:
+                break
         return None
     if isinstance(whole, dict) and "id" not in whole and not isinstance(whole, Clash):
         for name in _LISTS:
             if isinstance(whole.get(name), list):
-                for number, item in enumerate(whole[name], 1):
+                for number, item in enumerate(whole[name][:_MOST], 1):
                     found.add_item(item, f"record {number}")
                 return None
     found.add_item(whole, "record 1")
@@ -153,8 +166,9 @@ def _read_objects(text: str, found: Collector) -> str | None:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        line = line.strip(_SPACE)
+    # One by one: a list of the lines, or a StringIO, takes several times the file's size.
+    for number, match in enumerate(_LINE.finditer(text), 1):
+        line = match[1].strip(_SPACE)
         if line:
             yield number, line
 
@@ -175,6 +189,8 @@ def _read_table(text: str, found: Collector) -> None:
             found.skip(f"line {number}")
         else:
             found.add(cells[columns[0]], cells[columns[1]], f"line {number}")
+            if found.full:
+                return
 
 
 def _header(cells: list[str]) -> tuple[int, int] | None:

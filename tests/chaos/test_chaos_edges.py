@@ -21,6 +21,7 @@ from chaos.zygote import Zygote
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.model import State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
+from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
@@ -113,6 +114,30 @@ async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
         assert report.unknown == found[State.UNKNOWN]
         assert report.sent == COUNT - report.unknown
         assert not box.ledger.twice()
+
+
+async def test_singles_and_groups_together_stay_within_twice_the_concurrency(
+    tmp_path: Path,
+) -> None:
+    hang = Fault(endpoint="*sendmsg", kind="hang")
+    async with sandbox(hang) as box:
+        work = job(box, tmp_path, kind="groups", count=3 * 60 + 40, concurrency=4)
+        async with (
+            channel(work, HurriedClock(), timeout=0.4) as provider,
+            campaign(work, provider) as run,
+        ):
+            while box.calls["singlesendmsg"] < 4 or not box.calls["sendmsg"]:
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(0.05)
+            rows, reader = read_rows(Path(work.journal))
+            with reader:
+                out = [g for g in reader.groups() if g.state is GroupState.INTENDED]
+            singles = sum(row.state is State.INTENDED for row in rows)
+            assert len(out) == 1
+            assert 4 <= singles <= 2 * 4 - 1
+            run.cancel()
+            await run.wait()
+        assert box.ledger.total == 0
 
 
 async def test_a_second_sender_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:

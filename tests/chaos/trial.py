@@ -71,7 +71,8 @@ class Counted(Ledger):
 
     def fault(self, kind: str, *, endpoint: str, call: int) -> None:
         super().fault(kind, endpoint=endpoint, call=call)
-        if kind in _LOSING and endpoint in _SENDS:
+        # A connection that is reset as soon as it is made may take a request with it.
+        if kind in _LOSING and (endpoint in _SENDS or endpoint == "connect"):
             self.lost[endpoint] += 1
 
 
@@ -325,7 +326,8 @@ class Trial:
         assert len(calls) <= result.bound, f"{len(calls)} unknown, over {result.bound}"
         assert len(groups) == expected_groups(self.kind, self.count)
         lost = sum(g.state is GroupState.UNKNOWN for g in groups)
-        assert lost <= self.ledger.lost["sendmsg"] + result.kills
+        faults = self.ledger.lost["sendmsg"] + self.ledger.lost["connect"]
+        assert lost <= faults + result.kills
         for row in rows:
             group = self.ledger.group(row.group) if row.group is not None else None
             if group is not None and row.state is not State.UNKNOWN:

@@ -90,7 +90,7 @@ def message(kind: str) -> WeChatMessage | AlipayMessage:
     return WeChatMessage(1, {"title": "今日优惠", "desc": "{who}"}, "pages/index/index")
 
 
-def channel(job: Job, clock: Clock) -> WeChatPromoter | AlipayMiniProgram:
+def channel(job: Job, clock: Clock, *, timeout: float = 5.0) -> WeChatPromoter | AlipayMiniProgram:
     """The channel to the sandbox, at no pace but the provider's."""
     pace = Pace(unlimited=True)
     if job.kind == "alipay":
@@ -103,10 +103,12 @@ def channel(job: Job, clock: Clock) -> WeChatPromoter | AlipayMiniProgram:
             public_key=public,
             base_url=f"{job.url}/api",
             pace=pace,
-            timeout=5.0,
+            timeout=timeout,
             clock=clock,
         )
-    return WeChatPromoter("wx1", "s3cret", base_url=job.url, pace=pace, timeout=5.0, clock=clock)
+    return WeChatPromoter(
+        "wx1", "s3cret", base_url=job.url, pace=pace, timeout=timeout, clock=clock
+    )
 
 
 async def perform(job: Job) -> dict[str, Any]:
