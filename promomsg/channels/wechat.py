@@ -254,13 +254,14 @@ class WeChatPromoter:
             ProviderError, TransportError, Halted.
         """
         for _ in range(3):
-            token = await self._token()
+            # A Secret, since an error passes through here and tracebacks may show locals.
+            token = Secret(await self._token())
             answer = await self._http.post(
-                self._url(path, token), body, _JSON, limit=_READ_LIMIT
+                self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
-            self._tokens.failed(token)
+            self._tokens.failed(token.reveal())
         return answer
 
     async def _ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:

@@ -25,10 +25,14 @@ _GUARD: Final = 0.030
 _TICK: Final = 1e-6
 """No sleep is shorter: what floating point leaves over is not worth a turn."""
 _RECENT: Final = 512
-_CUT: Final = 0.5
+_CUT: Final = 0.75
+_DEEP_CUT: Final = 0.5
+_AT_ONCE: Final = 4
+"""Calls let through after a hold below which the next refusal counts as the same trouble going on:
+the pace is cut deeper and the hold doubled."""
 _FLOOR: Final = 1 / 64
-_RECOVERY: Final = 0.02
-"""Of the full pace, regained each second after a hold: from half to all of it in 25 s."""
+_RECOVERY: Final = 0.03
+"""Of the full pace, regained each second after a hold."""
 _FIRST_HOLD: Final = 1.0
 _LONGEST_HOLD: Final = 60.0
 _CALM: Final = 30.0
@@ -248,22 +252,31 @@ class Lane:
     def throttled(self, retry_after: float | None = None) -> None:
         """The provider said: slower. Holds everybody, and lowers the pace.
 
-        The pace is halved and comes back by 2% of the full one each second. On a lane without a
-        quota that is half of the pace seen last. Refusals of calls that were already out when the
-        hold began count as one with it.
+        The pace goes down by a quarter, by half when it is refused again right after a hold, and
+        comes back by 3% of the full one each second. On a lane without a quota the pace seen last
+        is what goes down. Refusals of calls that were already out when the hold began count as
+        one with it.
 
         Args:
-            retry_after: seconds to hold; None for 1 s, doubled each time up to 60 s.
+            retry_after: seconds to hold; None for 1 s, doubled up to 60 s when it is refused again
+                right after a hold.
         """
         now = self._now()
         same = self.held_until is not None or self._admitted == self._at_throttle
         if not same:
             share = self._share(now)
-            if now - self._since > _CALM:
+            going_on = (
+                self._at_throttle >= 0
+                and self._admitted - self._at_throttle < _AT_ONCE
+                and now - self._since <= _CALM
+            )
+            if not going_on:
                 self._next_hold = _FIRST_HOLD
             if self._full is None:
                 self._full = self._seen(now)
-            self._lowered = max(_FLOOR, (1.0 if share is None else share) * _CUT)
+            self._lowered = max(
+                _FLOOR, (1.0 if share is None else share) * (_DEEP_CUT if going_on else _CUT)
+            )
             self._at_throttle = self._admitted
         seconds = self._next_hold if retry_after is None else max(0.0, retry_after)
         if not same:
