@@ -47,6 +47,22 @@ class NewCampaign(BaseModel):
     recipients: list[dict[str, Any]] = Field(min_length=1)
 
 
+class Beginning:
+    """What a request waits for: a campaign whose plan is on disk, or why there is none."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+        self.progress: dict[str, Any] | None = None
+        self.error: promomsg.PromoError | None = None
+
+    async def wait(self) -> dict[str, Any]:
+        """The campaign's first progress; raises what planning raised."""
+        await self.over.wait()
+        if self.progress is not None:
+            return self.progress
+        raise self.error or HTTPException(503, "the service is stopping")
+
+
 class Campaigns:
     """The campaigns of one folder, run in one task group that the service's lifespan owns."""
 
@@ -93,32 +109,26 @@ class Campaigns:
         return await self._begin(name, campaign)
 
     async def _begin(self, name: str, campaign: promomsg.Campaign) -> dict[str, Any]:
-        # `start` raises what planning raises, here, where a request waits for it; when that
-        # request is cancelled meanwhile the plan is thrown away, and no other task notices.
-        progress: dict[str, Any] = await self._tasks.start(self._run, name, campaign)
-        return progress
+        # The campaign is the service's, not the request's: it begins in the service's task group,
+        # and a request that is cancelled while it waits here changes nothing.
+        beginning = Beginning()
+        self._tasks.start_soon(self._run, name, campaign, beginning)
+        return await beginning.wait()
 
-    async def _run(
-        self,
-        name: str,
-        campaign: promomsg.Campaign,
-        *,
-        task_status: anyio.abc.TaskStatus[dict[str, Any]],
-    ) -> None:
-        begun = False
+    async def _run(self, name: str, campaign: promomsg.Campaign, beginning: Beginning) -> None:
         try:
             async with campaign as run:
-                begun = True
                 self.running[name] = run
-                task_status.started(run.progress)
+                beginning.progress = run.progress
+                beginning.over.set()
                 await run.wait()
         except promomsg.PromoError as error:
-            if not begun:
-                raise
-            # One campaign's full disk must not end the others' task group.
+            # Caught, since one campaign's full disk must not end the others' task group.
             log.error("campaign %s: %s", name, error)
+            beginning.error = error
         finally:
             self.running.pop(name, None)
+            beginning.over.set()
 
     async def go_on_with_all(self) -> None:
         """At start: every campaign that a stop left unfinished. A paused one waits for its word."""

@@ -1,1 +1,1 @@
-
+"""Recipients in, outcomes out, over any channel and journal."""

@@ -1,1 +1,1 @@
-
+"""Carrying bytes: sessions that know whether anything was sent, tokens, quotas."""

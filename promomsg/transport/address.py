@@ -26,6 +26,11 @@ def is_loopback(host: str) -> bool:
 
 
 def check_base_url(text: str) -> URL:
+    """A provider's base URL: https, or http to this machine; no user, query or fragment.
+
+    Raises:
+        UsageError: it is not one.
+    """
     if not isinstance(text, str):
         raise UsageError(f"base_url: give a str, not {type(text).__name__}")
     try:
@@ -48,6 +53,7 @@ def check_base_url(text: str) -> URL:
 
 
 def check_proxy(text: str) -> URL:
+    """A proxy's URL. Raises UsageError, which does not say it back: it may hold a password."""
     try:
         url = URL(text)
         good = url.scheme in ("http", "https") and url.raw_host and url.port

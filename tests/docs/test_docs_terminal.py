@@ -1,0 +1,163 @@
+"""Commands, options, campaign files, documents and exit statuses are as the pages say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from markdown_blocks import ROOT, Block, all_blocks, blocks, read, section
+
+import promomsg
+from promomsg.cli.app import COMMANDS
+from promomsg.cli.campaign_file import load_campaign
+from promomsg.cli.channel_for import message_of, pace_of
+from promomsg.cli.exits import TABLE
+from promomsg.cli.section import Section
+from promomsg.sandbox import Sandbox
+
+
+def command(name: str) -> click.Command:
+    found = getattr(import_module(f"promomsg.cli.commands.{COMMANDS[name][0]}"), name)
+    assert isinstance(found, click.Command)
+    return found
+
+
+def options(name: str) -> set[str]:
+    return {
+        opt
+        for parameter in command(name).params
+        if isinstance(parameter, click.Option)
+        for opt in parameter.opts
+        if opt.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    documented = set(re.findall(r"--[a-z][a-z-]*", section("docs/terminal.md", f"promomsg {name}")))
+    missing = options(name) - documented
+    assert not missing, f"docs/terminal.md says nothing of {name} {sorted(missing)}"
+
+
+def test_the_page_has_no_command_that_is_not_there() -> None:
+    assert re.findall(r"^## promomsg (\w+)$", read("docs/terminal.md"), re.M) == list(COMMANDS)
+
+
+def command_lines() -> list[tuple[Block, list[str]]]:
+    found = []
+    for block in all_blocks("sh"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            for part in line.partition("#")[0].split("&&"):
+                words = shlex.split(part)
+                if words and words[0] == "promomsg":
+                    found.append((block, words))
+    return found
+
+
+def test_command_lines_of_the_pages_are_real() -> None:
+    lines = command_lines()
+    assert len(lines) > 8
+    for block, (_, name, *words) in lines:
+        assert name in COMMANDS, f"{block}: there is no promomsg {name}"
+        # Parses as the terminal would: unknown options and missing arguments raise.
+        command(name).make_context(name, list(words))
+
+
+def test_the_two_commands_stand_in_the_readme_as_they_are() -> None:
+    lines = [block.text.strip() for block in blocks("README.md", "sh")]
+    assert lines[0] == "python -m pip install '.[cli]' && promomsg demo"
+    assert lines[1] == "python -m pip install -e '.[dev]' && pytest"
+    assert "python -m pip install --quiet --disable-pip-version-check -e '.[dev]'" in read(
+        ".ci/run"
+    )
+
+
+@pytest.mark.parametrize("block", all_blocks("toml"), ids=str)
+def test_campaign_files_of_the_pages_load(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "appsecret.txt").write_text("s")
+    for name in ("key.pem", "wallet.pem"):
+        (tmp_path / name).write_text("pem")
+    file = tmp_path / "autumn.toml"
+    file.write_text(block.text, encoding="utf-8")
+    campaign = load_campaign(file, environ={"WECHAT_SECRET": "s"})
+    assert message_of(campaign)
+    pace_of(campaign.pace)
+
+
+def test_every_key_of_a_campaign_file_is_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[str] = set()
+    make = Section.__init__
+
+    def spy(self: Section, table: Any, file: str, name: str, keys: Any = None) -> None:
+        known.update(keys or ())
+        make(self, table, file, name, keys)
+
+    monkeypatch.setattr(Section, "__init__", spy)
+    for block in blocks("docs/terminal.md", "toml"):
+        test_campaign_files_of_the_pages_load(block, tmp_path)
+    page = section("docs/terminal.md", "The campaign file")
+    assert len(known) > 30
+    missing = [key for key in sorted(known) if not re.search(rf"\b{key}\b", page)]
+    assert not missing
+
+
+def test_the_document_of_the_page_is_the_one_that_status_prints() -> None:
+    (block,) = blocks("docs/terminal.md", "json")
+    shown = json.loads(block.text)
+
+    async def make() -> promomsg.Report:
+        async with (
+            Sandbox() as box,
+            promomsg.WeChatPromoter("wx1", "an-appsecret", base_url=box.url) as wechat,
+        ):
+            return await promomsg.send(
+                wechat,
+                promomsg.WeChatMessage(1, {"title": "t"}, "p"),
+                [str(i) for i in range(1000, 1050)],
+                poll=promomsg.PollPolicy(first_after=0.01, every=0.02),
+            )
+
+    real = asyncio.run(make()).to_dict()
+    assert list(shown) == list(real)
+    assert list(shown["groups"][0]) == list(real["groups"][0])
+    parts = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
+    assert shown["planned"] == sum(shown[part] for part in parts)
+
+
+def test_exit_statuses_are_the_ones_of_the_table() -> None:
+    for page in ("README.md", "docs/terminal.md"):
+        rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", read(page), re.M))
+        assert list(map(int, rows)) == list(TABLE)
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", read("README.md"), re.M))
+    assert {int(status): text for status, text in rows.items()} == dict(TABLE)
+
+
+def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    shown = read("README.md").partition("<!-- from the demo -->")[2].partition("```text\n")[2]
+    lines = [line for line in shown.partition("```")[0].splitlines() if line.strip() != "…"]
+    assert len(lines) > 20
+    done = subprocess.run(
+        [sys.executable, "-m", "promomsg.cli", "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = iter(done.stdout.splitlines())
+    for line in lines:
+        assert line in printed, f"the demo does not print, in this order: {line!r}"
