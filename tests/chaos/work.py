@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from typing import Any
 
 import msgspec
@@ -144,13 +145,12 @@ async def perform(job: Job) -> dict[str, Any]:
 def main(job: Job) -> int:
     """The whole life of a child that nobody kills; its exit status."""
     if job.fsize is not None:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.fsize, job.fsize))
     try:
         report = asyncio.run(perform(job))
     except KeyboardInterrupt:
         return 130
+    report["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with open(job.result, "wb") as file:
         file.write(msgspec.json.encode(report))
     return 0

@@ -45,7 +45,7 @@ APPSECRET = "appsecret-0f1e2d3c4b5a"
 GROUP = 60
 _OPTIONS: dict[str, Any] = {
     "concurrency": 2,
-    "poll": PollPolicy(first_after=0.01, every=0.02, give_up_after=300.0),
+    "poll": PollPolicy(first_after=0.01, every=0.02, give_up_after=3000.0),
     "retry": RetryPolicy(base=0.005, ceiling=0.02),
 }
 
