@@ -1,0 +1,30 @@
+"""promomsg's client without its engine: 64 workers, no journal, no pace, no retries."""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.child import Laps
+from benchmarks.contenders.ours import message, promoter
+from benchmarks.contenders.wire import check, openids
+from benchmarks.job import Job
+from promomsg.model import Parcel, Verdict
+
+
+async def run(job: Job) -> Laps:
+    """Sends."""
+    queue = enumerate(openids(job.messages))
+    done = 0
+    async with promoter(job.base_url) as wechat:
+        letter = wechat.compile(message())
+        wechat.expect(job.concurrency)
+
+        async def work() -> None:
+            nonlocal done
+            for number, openid in queue:
+                answer = await wechat.deliver(letter, Parcel(number, openid, openid=openid))
+                done += answer.verdict is Verdict.SENT
+
+        await asyncio.gather(*(work() for _ in range(job.concurrency)))
+    check(done, job.messages)
+    return {}

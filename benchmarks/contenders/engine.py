@@ -1,0 +1,40 @@
+"""promomsg's engine: planned, journalled, sent, settled and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.child import Laps
+from benchmarks.contenders.ours import journal, message, promoter
+from benchmarks.contenders.wire import check, openids
+from benchmarks.job import Job
+from benchmarks.machine import read_clocks
+from promomsg.engine.campaign import Campaign
+from promomsg.model import Recipient
+
+__all__ = ["recipients", "run"]
+
+
+def recipients(count: int) -> Iterator[Recipient]:
+    for openid in openids(count):
+        yield Recipient(openid=openid)
+
+
+async def run(job: Job) -> Laps:
+    """Sends. `plan` is up to the durable plan, `sending` from there to the last settle."""
+    async with promoter(job.base_url) as wechat:
+        begin = read_clocks()
+        campaign = Campaign(
+            wechat,
+            message(),
+            recipients(job.messages),
+            concurrency=job.concurrency,
+            **journal(job.options["journal"], job.folder),
+        )
+        async with campaign as run:
+            planned = read_clocks()
+            await run.wait()
+            settled = read_clocks()
+        report = campaign.report.to_dict()
+    check(report["sent"], job.messages)
+    return {"plan": planned.since(begin), "sending": settled.since(planned)}

@@ -1,0 +1,53 @@
+"""The floor: 64 coroutines, each with a socket of its own and HTTP written by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+from benchmarks.child import Laps
+from benchmarks.contenders.wire import PATH, TOKEN, check, openids, parts
+from benchmarks.job import Job
+
+_OPENID = 28
+
+
+async def run(job: Job) -> Laps:
+    """Sends."""
+    loop = asyncio.get_running_loop()
+    url = urlsplit(job.base_url)
+    before, after = parts()
+    before = (
+        f"POST {PATH}?access_token={TOKEN} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(before) + _OPENID + len(after)}\r\n\r\n"
+    ).encode() + before
+    queue = openids(job.messages)
+    done = 0
+
+    async def work() -> None:
+        nonlocal done
+        with socket.socket() as line:
+            line.setblocking(False)
+            await loop.sock_connect(line, (url.hostname, url.port))
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for openid in queue:
+                await loop.sock_sendall(line, before + openid.encode() + after)
+                answer = await loop.sock_recv(line, 65_536)
+                while not _whole(answer):
+                    answer += await loop.sock_recv(line, 65_536)
+                if answer.startswith(b"HTTP/1.1 200 ") and b'"errcode":0,' in answer:
+                    done += 1
+
+    await asyncio.gather(*(work() for _ in range(job.concurrency)))
+    check(done, job.messages)
+    return {}
+
+
+def _whole(answer: bytes) -> bool:
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    at = answer.find(b"Content-Length: ", 0, end) + 16
+    return len(answer) >= end + 4 + int(answer[at : answer.find(b"\r\n", at)])

@@ -1,0 +1,259 @@
+"""The regression gate: counts, not times, so that a busy machine cannot fail it.
+
+`python -m benchmarks.gate` compares with `gate.json`; `--update` writes what it counted there.
+The calls of Python functions a message stand for instructions: they grow with them, and a
+profiler's hook counts them nearly the same in every run. Sends are answered at once inside the
+process, but for `client calls`, which go to a responder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import sqlite3
+import sys
+import tempfile
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from unittest import mock
+
+from benchmarks.contenders.client import run as run_client
+from benchmarks.contenders.engine import recipients
+from benchmarks.contenders.ours import journal, message
+from benchmarks.job import Job
+from benchmarks.session import Responder
+from benchmarks.table import render
+from promomsg.channels.wechat import WeChatPromoter
+from promomsg.engine.campaign import Campaign
+from promomsg.model import Answer, Parcel, Verdict
+from promomsg.transport.pace import Pace
+from promomsg.wechat.message import WeChatLetter
+
+__all__ = ["COUNTS", "STATED", "Finding", "compare", "count_all", "main"]
+
+STATED: Final = Path(__file__).with_name("gate.json")
+_SENT: Final = Answer(Verdict.SENT)
+
+COUNTS: Final = {
+    "client calls": "function calls a message, client alone",
+    "memory calls": "function calls a message, engine with the memory journal, planning included",
+    "sqlite calls": "function calls a message, engine with SQLite, planning included",
+    "planning calls": "function calls a row, planning into SQLite",
+    "statements": "SQL statements a thousand recipients, sending",
+    "planning statements": "SQL statements a thousand recipients, planning (without row inserts)",
+    "held bytes": "bytes of Python memory held a recipient at the peak of a campaign, SQLite",
+}
+"""What is counted, by the names of gate.json."""
+
+
+class Instant(WeChatPromoter):
+    """An account whose single sends are answered inside the process, one turn of the loop later."""
+
+    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
+        letter.single_body(parcel.values, openid=parcel.openid)
+        await asyncio.sleep(0)
+        return _SENT
+
+
+def _account() -> Instant:
+    async def token(stale: str | None) -> str:
+        return "t"
+
+    return Instant("wx0123456789", token=token, pace=Pace(unlimited=True))
+
+
+async def _campaign(count: int, kind: str, folder: str, planned: Callable[[], None]) -> None:
+    async with _account() as wechat:
+        campaign = Campaign(wechat, message(), recipients(count), **journal(kind, folder))
+        async with campaign as run:
+            planned()
+            await run.wait()
+        if campaign.report.sent != count:
+            raise RuntimeError(f"{campaign.report.sent} of {count} were sent")
+
+
+def _run(count: int, kind: str, planned: Callable[[], None] = lambda: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_campaign(count, kind, folder, planned))
+
+
+class _Calls:
+    """Counts calls, Python's and C's, in all threads that start while it counts."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def _hook(self, frame: Any, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            self.total += 1
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """In here."""
+        threading.setprofile(self._hook)
+        sys.setprofile(self._hook)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+
+
+def _calls(count: int, kind: str) -> tuple[float, float]:
+    """Calls of a whole campaign and of its planning. The first run warms caches up."""
+    _run(64, kind)
+    calls = _Calls()
+    at_plan = 0
+
+    def planned() -> None:
+        nonlocal at_plan
+        at_plan = calls.total
+
+    with calls.counting():
+        _run(count, kind, planned)
+    return calls.total, at_plan
+
+
+def engine_calls(kind: str, small: int, large: int) -> tuple[float, float]:
+    """Calls a message in all, and of planning: the slope between two sizes, so without the start."""
+    low, low_plan = _calls(small, kind)
+    high, high_plan = _calls(large, kind)
+    span = large - small
+    return (high - low) / span, (high_plan - low_plan) / span
+
+
+def client_calls(count: int) -> float:
+    """Calls a message of the client alone, one after the other, over a real connection."""
+    responder = Responder(None)
+    try:
+        job = Job(base_url=responder.url, messages=count, concurrency=1)
+        asyncio.run(run_client(job))
+        calls = _Calls()
+        with calls.counting():
+            asyncio.run(run_client(job))
+        return calls.total / count
+    finally:
+        responder.close()
+
+
+def statements(count: int) -> tuple[float, float]:
+    """SQL statements a thousand recipients: (sending, planning without the inserts of rows)."""
+    seen = {"sending": 0, "planning": 0}
+    phase = "planning"
+    connect = sqlite3.connect
+
+    def note(text: str) -> None:
+        if not text.lstrip().startswith("INSERT INTO recipient"):
+            seen[phase] += 1
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        base: sqlite3.Connection = connect(*args, **kwargs)
+        base.set_trace_callback(note)
+        return base
+
+    def planned() -> None:
+        nonlocal phase
+        phase = "sending"
+
+    with mock.patch("sqlite3.connect", traced):
+        _run(count, "power", planned)
+    return seen["sending"] / count * 1e3, seen["planning"] / count * 1e3
+
+
+def held_bytes(small: int, large: int) -> float:
+    """How much higher Python's memory peaks for each recipient more."""
+    peaks = []
+    _run(64, "process")
+    for count in (small, large):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            _run(count, "process")
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return (peaks[1] - peaks[0]) / (large - small)
+
+
+def count_all() -> dict[str, float]:
+    """Everything of COUNTS; some seconds."""
+    memory, _ = engine_calls("memory", 1_024, 5_120)
+    sqlite, planning = engine_calls("process", 1_024, 5_120)
+    sending, made = statements(4_096)
+    return {
+        "client calls": client_calls(500),
+        "memory calls": memory,
+        "sqlite calls": sqlite,
+        "planning calls": planning,
+        "statements": sending,
+        "planning statements": made,
+        "held bytes": held_bytes(2_000, 12_000),
+    }
+
+
+class Finding(NamedTuple):
+    """One count beside what was stated. `verdict` is ok, worse or better."""
+
+    name: str
+    counted: float
+    stated: float
+    allowed: float
+    verdict: str
+
+
+def compare(counted: dict[str, float], stated: dict[str, Any]) -> list[Finding]:
+    """Judges counts by the document of gate.json.
+
+    Args:
+        stated: `{"tolerance": 0.1, "counts": {name: number}, "slack": {name: number}}`: a count may
+            be above its number by the tolerance (a share) and the slack (in its own unit).
+
+    Raises:
+        ValueError: the document states other counts than there are.
+    """
+    numbers = stated["counts"]
+    if set(numbers) != set(counted):
+        odd = ", ".join(sorted(set(numbers) ^ set(counted)))
+        raise ValueError(f"gate.json and gate.py do not count the same: {odd}; run with --update")
+    findings = []
+    for name, value in counted.items():
+        slack = stated.get("slack", {}).get(name, 0.0)
+        room = abs(numbers[name]) * stated["tolerance"] + slack
+        verdict = "ok"
+        if value > numbers[name] + room:
+            verdict = "worse"
+        elif value < numbers[name] - room:
+            verdict = "better"
+        findings.append(Finding(name, value, numbers[name], numbers[name] + room, verdict))
+    return findings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the counts; returns 1 when one is worse than stated."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="state what is counted now")
+    told = parser.parse_args(arguments)
+    counted = count_all()
+    stated = json.loads(STATED.read_text())
+    if told.update:
+        stated["counts"] = {name: round(value, 2) for name, value in counted.items()}
+        STATED.write_text(json.dumps(stated, indent=2) + "\n")
+    findings = compare(counted, stated)
+    rows = [
+        [COUNTS[f.name], f"{f.counted:.2f}", f"{f.stated:.2f}", f"{f.allowed:.2f}", f.verdict]
+        for f in findings
+    ]
+    print(render(["count", "now", "stated", "allowed", ""], rows))
+    if any(finding.verdict == "better" for finding in findings):
+        print("better than stated: run `python -m benchmarks.gate --update` and commit gate.json")
+    return int(any(finding.verdict == "worse" for finding in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

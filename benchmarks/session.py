@@ -1,0 +1,173 @@
+"""One invocation: its options, its responder, and the measured processes that it starts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from benchmarks.child import Sample
+from benchmarks.job import Job
+from benchmarks.machine import cores
+
+__all__ = ["Options", "Responder", "Session"]
+
+ROOT = Path(__file__).resolve().parent.parent
+_PATIENCE = 3600
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line said.
+
+    Attributes:
+        rounds: how often everything is run.
+        messages: of `fanout`.
+        scale: what the sizes of the other suites are multiplied with.
+        concurrency: calls in flight.
+        loops: event loops to run on; the bars are judged on the first.
+        only: contenders of `fanout` that take part; empty: all.
+        folder: where journals are written.
+    """
+
+    rounds: int = 5
+    messages: int = 20_000
+    scale: float = 1.0
+    concurrency: int = 64
+    loops: tuple[str, ...] = ("asyncio",)
+    only: tuple[str, ...] = ()
+    folder: str = ""
+
+    def scaled(self, size: int, least: int = 100) -> int:
+        """A suite's size, scaled."""
+        return max(least, round(size * self.scale))
+
+
+class Responder:
+    """The responder's process and its control endpoint."""
+
+    def __init__(self, core: int | None) -> None:
+        told = [] if core is None else ["--core", str(core)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.responder", *told],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        if not said:
+            raise RuntimeError("the responder did not start; its error is above")
+        self._port = json.loads(said)["port"]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def ask(self, name: str, **query: float) -> dict[str, Any]:
+        """`reset`, or `counts`."""
+        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        told = "&".join(f"{key}={value}" for key, value in query.items())
+        line.request("GET", f"/_bench/{name}?{told}")
+        answer: dict[str, Any] = json.loads(line.getresponse().read())
+        line.close()
+        return answer
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
+
+
+class Session:
+    """What the suites run on."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._kept: dict[str, list[Sample]] = {}
+
+    def __enter__(self) -> Self:
+        self._core, other = cores()
+        self.responder = Responder(other)
+        self.folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=self.options.folder or None))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.responder.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def say(self, text: str) -> None:
+        """Progress, on stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+    def new_folder(self) -> Path:
+        """An empty folder; the caller removes it."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def measure(
+        self,
+        module: str,
+        *,
+        messages: int = 0,
+        loop: str | None = None,
+        warm_up: int = 0,
+        server: Mapping[str, float] | None = None,
+        folder: Path | None = None,
+        **options: Any,
+    ) -> Sample:
+        """Runs a module of this package once, in a fresh process.
+
+        Args:
+            server: what the responder is told (`Desk.reset`).
+            options: for the module.
+
+        Raises:
+            RuntimeError: it failed; its error is on stderr.
+            subprocess.TimeoutExpired: it took over an hour.
+        """
+        self.responder.ask("reset", **(server or {}))
+        own = folder or self.new_folder()
+        job = Job(
+            base_url=self.responder.url,
+            messages=messages,
+            concurrency=self.options.concurrency,
+            warm_up=min(warm_up, messages),
+            loop=loop or self.options.loops[0],
+            core=self._core,
+            folder=str(own),
+            options=options,
+        )
+        try:
+            return self._run(f"benchmarks.{module}", job)
+        finally:
+            if folder is None:
+                shutil.rmtree(own, ignore_errors=True)
+
+    def _run(self, module: str, job: Job) -> Sample:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.child", module, msgspec.json.encode(job).decode()],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=_PATIENCE,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{module} ended with status {done.returncode}; see above")
+        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
+
+    def kept(self, name: str) -> list[Sample]:
+        """Samples that two suites share, by name; an empty list until somebody fills it."""
+        return self._kept.setdefault(name, [])

@@ -1,0 +1,23 @@
+"""The suites, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks.result import Result
+from benchmarks.session import Session
+from benchmarks.suites import fanout, group, pace, plan, resume, sizes, startup
+
+__all__ = ["SUITES"]
+
+SUITES: Final[dict[str, Callable[[Session], Result]]] = {
+    "fanout": fanout.run,
+    "group": group.run,
+    "plan": plan.run,
+    "resume": resume.run,
+    "pace": pace.run,
+    "memory": sizes.memory,
+    "grow": sizes.grow,
+    "startup": startup.run,
+}

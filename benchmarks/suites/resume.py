@@ -1,0 +1,54 @@
+"""`resume`: from the start of a process to the first send of a journal that is nine tenths done."""
+
+from __future__ import annotations
+
+import shutil
+
+from benchmarks.child import Sample
+from benchmarks.result import Result
+from benchmarks.session import Session
+from benchmarks.suites.simple import figures, rounds
+
+__all__ = ["run"]
+
+DONE = 0.9
+
+
+def run(session: Session) -> Result:
+    """Runs it."""
+    count = session.options.scaled(1_000_000, least=2_000)
+    made = session.new_folder()
+    session.say(f"resume: making a journal of {count:,} rows, {DONE:.0%} of them sent")
+    stopped = session.measure(
+        "tasks.part_sent", messages=count, folder=made, server={"day_limit": DONE * count}
+    )
+    if stopped.said["sent"] != DONE * count:
+        raise RuntimeError(f"{stopped.said['sent']:.0f} sent, {DONE:.0%} of {count} were wanted")
+    sizes: list[float] = []
+
+    def once() -> Sample:
+        folder = session.new_folder()
+        for file in made.iterdir():
+            shutil.copy2(file, folder)
+        sizes.append(sum(file.stat().st_size for file in folder.iterdir()) / 1e6)
+        sample = session.measure("tasks.resume", messages=count, folder=folder)
+        first = session.responder.ask("counts")["first"]
+        sample.said["first_send"] = first - sample.said["began"]
+        shutil.rmtree(folder)
+        return sample
+
+    samples = rounds(session, "resume", {"resume": once})["resume"]
+    shutil.rmtree(made)
+    first = [sample.said["first_send"] for sample in samples]
+    rows = {
+        ("to the first send, seen by the server", "s"): first,
+        ("CPU up to there", "s"): [sample.parts["opening"].cpu for sample in samples],
+        ("the journal's size", "MB"): sizes,
+        ("peak memory", "MB"): [sample.peak_mb for sample in samples],
+    }
+    result = Result("resume")
+    result.tables.append(figures(f"a journal of {count:,} rows, {DONE:.0%} sent", rows))
+    result.samples = {f"{what}: {unit}": values for (what, unit), values in rows.items()}
+    result.judge("resume", first, full=session.options.scale >= 1)
+    result.notes.append("the clock starts when the imports are done")
+    return result

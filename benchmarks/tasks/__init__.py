@@ -1,0 +1,1 @@
+"""What the suites beside `fanout` run in a measured process of its own."""
