@@ -58,7 +58,8 @@ async def run(job: Job) -> Laps:
     """Sends."""
     loop = asyncio.get_running_loop()
     url = urlsplit(job.base_url)
-    assert url.hostname and url.port
+    assert url.hostname
+    assert url.port
     queue = openids(job.messages)
     lines = []
     for _ in range(job.concurrency):
