@@ -135,23 +135,20 @@ class LiveView:
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:
         """Draws a document."""
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         self._meter.note(document)
         planned: int = document["planned"]
-        self._live.update(
-            Group(
-                Text(clean(document["campaign"]), style="bold"),
-                ProgressBar(
-                    total=max(planned, 1), completed=planned - document["pending"], width=60
-                ),
-                Text(sentence(document, self._meter, in_flight)),
-                *(Text(text, style="cyan") for text in group_lines(document)),
-            ),
-            refresh=True,
-        )
+        lines = Table.grid()
+        lines.add_row(Text(clean(document["campaign"]), style="bold"))
+        done = planned - document["pending"]
+        lines.add_row(ProgressBar(total=max(planned, 1), completed=done, width=60))
+        lines.add_row(Text(sentence(document, self._meter, in_flight)))
+        for text in group_lines(document):
+            lines.add_row(Text(text, style="cyan"))
+        self._live.update(lines, refresh=True)
 
     def close(self) -> None:
         """Takes it off the terminal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -28,7 +29,6 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._asked = anyio.Event()
-        self._said: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -49,13 +49,9 @@ class Interrupts:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """For as long as the block runs; elsewhere than in the main thread it changes nothing."""
-        try:
-            for number in _SIGNALS:
-                self._loop.add_signal_handler(number, self._got)
-        except (ValueError, RuntimeError, NotImplementedError):
-            yield
-            return
+        """For as long as the block runs, in the main thread."""
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._got)
         try:
             yield
         finally:
@@ -69,46 +65,64 @@ class Interrupts:
             Interrupted: it was.
         """
         outcome: list[T] = []
-        error: Exception | None = None
+        errors: list[Exception] = []
+        working, watching = anyio.CancelScope(), anyio.CancelScope()
 
-        async def watch(scope: anyio.CancelScope) -> None:
-            await self.wait()
-            scope.cancel()
+        async def do() -> None:
+            with working:
+                try:
+                    outcome.append(await work)
+                except Exception as error:  # noqa: BLE001 - raised below, out of the task group
+                    errors.append(error)
+            watching.cancel()
+
+        async def watch() -> None:
+            with watching:
+                await self.wait()
+                working.cancel()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, tasks.cancel_scope)
-            try:
-                outcome.append(await work)
-            except Exception as caught:  # noqa: BLE001 - raised below, out of the task group
-                error = caught
-            tasks.cancel_scope.cancel()
-        if error is not None:
-            raise error
+            tasks.start_soon(do)
+            tasks.start_soon(watch)
+        if errors:
+            raise errors[0]
         if not outcome:
             raise Interrupted
         return outcome[0]
 
-    def ask(self, question: Callable[[], bool]) -> bool:
-        """Asks the user, blocking; Ctrl-C and SIGTERM meanwhile raise Interrupted."""
-        import click
+    async def ask(self, question: str) -> bool:
+        """Asks the user on the terminal, blocking; anything but yes is no.
 
-        def stop(number: int, frame: object) -> None:
-            raise KeyboardInterrupt
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came instead of an answer.
+        """
+        with _own_signals() as came:
+            # What came before goes to the loop's own handlers, which have their turn here.
+            await anyio.sleep(0.01)
+            if not self.asked:
+                print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+                # Waiting for both at once, a signal right before the read is not lost.
+                if came not in select.select([sys.stdin, came], [], [])[0]:
+                    return sys.stdin.readline().strip().lower() in ("y", "yes")
+                self._asked.set()
+        raise Interrupted
 
-        before = {}
-        try:
-            for number in _SIGNALS:
-                before[number] = signal.signal(number, stop)
-        except ValueError:  # not the main thread
-            return question()
-        try:
-            return question()
-        except (KeyboardInterrupt, click.Abort):
-            self._asked.set()
-            raise Interrupted from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+@contextmanager
+def _own_signals() -> Iterator[int]:
+    """Signals wake the descriptor it gives instead of the event loop."""
+    here, there = os.pipe()
+    os.set_blocking(there, False)
+    wakes = signal.set_wakeup_fd(there, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    try:
+        yield here
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakes)
+        os.close(here)
+        os.close(there)
 
 
 def run_async(work: Callable[[Interrupts], Coroutine[Any, Any, int]]) -> int:

@@ -82,7 +82,7 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
         if how.new and hasattr(campaign, "not_sent"):
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
         out.flush()
-        if not how.yes and not interrupts.ask(lambda: _confirm(plan, how.verb)):
+        if not how.yes and not await interrupts.ask(f"{how.verb} to {plan.to_send:,} recipients?"):
             await campaign.discard()
             note("nothing was sent")
             return WRONG
@@ -96,12 +96,6 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
     else:
         print_result(ending.document)
     return ending.status
-
-
-def _confirm(plan: Plan, verb: str) -> bool:
-    import click
-
-    return click.confirm(f"{verb} to {plan.to_send:,} recipients?", default=False, err=True)
 
 
 async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> Ending:
@@ -143,37 +137,40 @@ async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> End
 
 async def _watch(run: Campaign, view: View, how: Sending, interrupts: Interrupts) -> bool:
     """Waits for the end, an interrupt or a pause; whether it was a pause."""
-    over = anyio.Event()
     failed: list[Exception] = []
     paused = False
+    scopes = [anyio.CancelScope() for _ in range(3)]
+
+    def over() -> None:
+        for scope in scopes:
+            scope.cancel()
 
     async def until_end() -> None:
-        try:
-            await (run.submit() if how.submit else run.wait())
-        except PromoError as error:
-            failed.append(error)
-        over.set()
+        with scopes[0]:
+            try:
+                await (run.submit() if how.submit else run.wait())
+            except PromoError as error:
+                failed.append(error)
+            over()
 
     async def until_interrupt() -> None:
-        await interrupts.wait()
-        over.set()
+        with scopes[1]:
+            await interrupts.wait()
+            over()
 
     async def look() -> None:
         nonlocal paused
-        while True:
-            document = run.progress
-            view.show(document, run.in_flight)
-            if document["state"] == "paused":
-                paused = True
-                over.set()
-                return
-            await anyio.sleep(_LOOK_EVERY)
+        with scopes[2]:
+            while not paused:
+                document = run.progress
+                view.show(document, run.in_flight)
+                paused = document["state"] == "paused"
+                await anyio.sleep(0 if paused else _LOOK_EVERY)
+            over()
 
     async with anyio.create_task_group() as tasks:
         for task in (until_end, until_interrupt, look):
             tasks.start_soon(task)
-        await over.wait()
-        tasks.cancel_scope.cancel()
     if failed:
         raise failed[0]
     return paused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+import promomsg as promomsg_package
 from promomsg.cli import main
 from promomsg.sandbox import Sandbox
 
@@ -106,8 +109,12 @@ def campaign(
 
 
 def promomsg(*words: object) -> int:
-    """Runs the terminal in this process; returns its exit status."""
-    return main([str(w) for w in words])
+    """Runs the terminal in this process; returns its exit status.
+
+    On asyncio's own loop, since coverage does not see into uvloop's; children have uvloop.
+    """
+    with mock.patch.dict(sys.modules, {"uvloop": None}):
+        return main([str(w) for w in words])
 
 
 def one_document(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -121,14 +128,18 @@ def conserved(document: dict[str, Any]) -> bool:
     return bool(document["planned"] == sum(document[name] for name in rest))
 
 
-def started(*words: object, **options: Any) -> subprocess.Popen[str]:
+ENV = {**os.environ, "PYTHONPATH": str(Path(promomsg_package.__file__).parents[1])}
+"""For children, wherever they run: the package need not be installed."""
+
+
+def started(*words: object) -> subprocess.Popen[str]:
     """The terminal in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "promomsg.cli", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        env=ENV,
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import campaign, conserved, one_document, promomsg, running, started, wait_for
+from cli_box import ENV, campaign, conserved, one_document, promomsg, running, started, wait_for
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -295,10 +295,8 @@ def test_resume_wakes_a_paused_sender_that_is_alive(
         "            await run.wait()\n"
         "asyncio.run(main())\n"
     )
-    import sys
-
     process = subprocess.Popen(
-        [sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENV
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"

@@ -275,9 +275,7 @@ async def _retry(
     note(f"{report.campaign}: {' and '.join(sets)}")
     if words["unknown"] and report.unknown and file.channel == "wechat":
         note("warning: unknown ones may have been reached; some may get the message twice")
-    if not yes and not interrupts.ask(
-        lambda: click.confirm("send to them again?", default=False, err=True)
-    ):
+    if not yes and not await interrupts.ask("send to them again?"):
         note("nothing was sent")
         return WRONG
     async with open_channel(file) as channel:

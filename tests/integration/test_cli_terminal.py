@@ -1,0 +1,161 @@
+"""The terminal as a person has it: a pseudo-terminal, a question, live progress, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_box import ENV, campaign, one_document, promomsg, running, started, wait_for
+
+from promomsg.sandbox import Sandbox
+
+
+class Person:
+    """Somebody at a pseudo-terminal."""
+
+    def __init__(self, *words: object) -> None:
+        self._fd, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "promomsg.cli", *map(str, words)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**ENV, "TERM": "xterm", "COLUMNS": "120"},
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def sees(self, text: str, seconds: float = 15.0) -> None:
+        """Reads until `text` is there."""
+        until = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < until, self.seen
+            self._read()
+
+    def _read(self) -> None:
+        if select.select([self._fd], [], [], 0.1)[0]:
+            try:
+                self.seen += os.read(self._fd, 65536).decode(errors="replace")
+            except OSError:
+                assert self.process.wait(10) is not None
+                time.sleep(0.05)
+
+    def types(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def ends(self) -> int:
+        """Waits for the end; the exit status."""
+        until = time.monotonic() + 15
+        while self.process.poll() is None:
+            assert time.monotonic() < until, self.seen
+            self._read()
+        self._read()
+        os.close(self._fd)
+        return self.process.returncode
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+def test_the_plan_is_shown_and_yes_sends_it(box: Sandbox, tmp_path: Path) -> None:
+    person = Person("send", campaign(tmp_path, box.url, 60, pace="singles_per_second = 40"))
+    person.sees("send to 60 recipients?")
+    assert "group calls" in person.seen
+    assert box.calls["sendmsg"] == 0
+    person.types("y\n")
+    person.sees("autumn: done")
+    assert person.ends() == 0
+    assert box.calls["sendmsg"] == 1
+
+
+def test_no_sends_nothing_and_leaves_nothing(box: Sandbox, tmp_path: Path) -> None:
+    person = Person("send", campaign(tmp_path, box.url, 3))
+    person.sees("send to 3 recipients?")
+    person.types("n\n")
+    person.sees("nothing was sent")
+    assert person.ends() == 1
+    assert not list(tmp_path.glob("autumn.db*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_at_the_question_sends_nothing(
+    box: Sandbox, tmp_path: Path, number: int
+) -> None:
+    person = Person("send", campaign(tmp_path, box.url, 3))
+    person.sees("send to 3 recipients?")
+    person.process.send_signal(number)
+    assert person.ends() == 130
+    assert box.calls["singlesendmsg"] == 0
+    assert not list(tmp_path.glob("autumn.db*"))
+
+
+def test_progress_is_live_and_an_interrupt_says_how_to_go_on(box: Sandbox, tmp_path: Path) -> None:
+    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
+    person = Person("send", file, "--yes")
+    person.sees("left")
+    assert "/s" in person.seen
+    person.process.send_signal(signal.SIGINT)
+    person.sees("promomsg resume")
+    assert person.ends() == 130
+
+
+def test_a_retry_is_asked_for_before_anything_changes(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.refuse_single = {"1001": 43101}
+    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 3
+    journal = tmp_path / "autumn.db"
+    person = Person("retry", journal, "--failed")
+    person.sees("send to them again?")
+    person.types("n\n")
+    assert person.ends() == 1
+    capsys.readouterr()
+    assert promomsg("status", journal, "--json") == 0
+    assert one_document(capsys)["failed"] == 1
+
+
+def test_a_kill_in_the_middle_of_planning_is_planned_again_by_resume(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url, 200_000)
+    planning = tmp_path / "autumn.db.planning"
+    sender = started("send", file, "--yes")
+    wait_for(lambda: planning.exists() and planning.stat().st_size > 100_000)
+    sender.kill()
+    sender.communicate()
+    assert planning.exists()
+    campaign(tmp_path, box.url, 5)
+    assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
+    out = capsys.readouterr()
+    assert '"sent": 5' in out.out
+    assert not planning.exists()
+
+
+def test_status_watch_ends_with_the_sender_or_with_an_interrupt(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    file = campaign(tmp_path, box.url, 60, title="{name}", pace="singles_per_second = 40")
+    sender = started("send", file, "--yes", "--json")
+    wait_for(lambda: box.calls["singlesendmsg"] > 1)
+    watcher = started("status", tmp_path / "autumn.db", "--watch", "--json")
+    other = Person("status", tmp_path / "autumn.db", "--watch")
+    other.sees("pending of 60")
+    other.process.send_signal(signal.SIGINT)
+    assert other.ends() == 130
+    out, _ = watcher.communicate(timeout=20)
+    assert watcher.returncode == 0
+    assert '"state": "done"' in out
+    sender.communicate(timeout=20)
+    assert sender.returncode == 0

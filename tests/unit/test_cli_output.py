@@ -1,0 +1,174 @@
+"""What the terminal prints: safe cells, streaming tables, private files, progress, statuses."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promomsg.cli import exits, output, progress
+from promomsg.cli.commands.report import safe_cell
+from promomsg.cli.pull import Partial
+from promomsg.errors import UsageError
+
+
+def document(**values: Any) -> dict[str, Any]:
+    """A campaign's document."""
+    base: dict[str, Any] = dict.fromkeys(
+        ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"), 0
+    )
+    return base | {"campaign": "a", "state": "sending", "groups": []} | values
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({}, 0),
+        ({"sent": 3, "skipped": 2}, 0),
+        ({"sent": 3, "failed": 1}, 3),
+        ({"sent": 3, "cancelled": 1}, 3),
+        ({"failed": 1, "unknown": 1, "cancelled": 1}, 4),
+        ({"failed": 1, "unknown": 1, "pending": 1}, 5),
+    ],
+)
+def test_the_first_status_that_applies(values: dict[str, int], status: int) -> None:
+    assert exits.status_of(document(**values)) == status
+    assert status in exits.TABLE
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@a", "\tx", "\rx", "-1+2", "+1;2"])
+def test_a_formula_is_disarmed(text: str) -> None:
+    assert safe_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "-5", "+86", "-1.5", "a=b", "0", "推广员"])
+def test_what_is_no_formula_stays(text: str) -> None:
+    assert safe_cell(text) == text
+
+
+@given(st.text())
+def test_clean_text_obeys_nobody(text: str) -> None:
+    assert output.clean(text).isprintable()
+
+
+def test_a_table_streams_and_aligns_wide_characters() -> None:
+    file = io.StringIO()
+    rows = (("客户", str(n)) for n in range(1000))
+    assert output.table(("name", "n"), rows, file=file) == 1000
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "name  n"
+    assert lines[2] == "客户  0"
+    assert len(lines) == 1002
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert output.duration(seconds) == text
+
+
+def test_a_private_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+
+    def write_half() -> None:
+        with output.private_file(path) as file:
+            file.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_text() == "before"
+    with output.private_file(path) as file:
+        file.write("\udc80 whole")
+    assert path.read_text() == "? whole"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+    with pytest.raises(UsageError, match="cannot be written"), output.private_file(path / "x"):
+        pass
+
+
+class Clock:
+    """Seconds that are set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rate_and_time_left_are_of_the_last_seconds() -> None:
+    clock = Clock()
+    meter = progress.Meter(clock)
+    assert meter.rate == 0.0
+    for second in range(30):
+        clock.now = float(second)
+        meter.note(document(planned=1000, sent=second * 20, pending=1000 - second * 20))
+    assert meter.rate == pytest.approx(20)
+    assert meter.left(document(pending=100)) == pytest.approx(5)
+    assert meter.left(document(pending=0)) is None
+    text = progress.sentence(document(pending=100, skipped=1, cancelled=2), meter, 7)
+    for part in ("20.0/s", "about 5 s left", "1 skipped", "2 cancelled", "7 in flight"):
+        assert part in text
+
+
+def test_plain_lines_come_seldom_and_only_when_something_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    view = progress.PlainView(now=clock)
+    groups = [
+        {"msg_id": None if n == 0 else str(n), "planned": 50, "percent": None if n == 0 else n,
+         "state": "accepted"}
+        for n in range(12)
+    ]  # fmt: skip
+    for tick in range(100):
+        clock.now = tick * 0.2
+        view.show(document(planned=600, pending=600, groups=groups), 0)
+    view.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "group 3 (50): 3%" in lines[0]
+    assert "group no msg_id yet (50): ?%" in lines[0]
+    assert "and 4 more groups" in lines[0]
+
+
+def test_the_live_view_draws_counts_and_groups() -> None:
+    from rich.console import Console
+
+    out = io.StringIO()
+    view = progress.LiveView(Console(file=out, force_terminal=True, width=100))
+    groups = [{"msg_id": "77", "planned": 50, "percent": 40, "state": "accepted"}]
+    view.show(document(planned=60, sent=10, pending=50, groups=groups), 3)
+    view.close()
+    assert "10 sent" in out.getvalue()
+    assert "group 77 (50): 40%" in out.getvalue()
+
+
+def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    with Partial(path, ("id", "name"), {"role_id": 1}) as partial:
+        for n in range(5):
+            partial.add([n, "two\nlines"])
+    partial_file = tmp_path / "p.csv.partial"
+    with partial_file.open("a") as file:
+        file.write('5,"torn')
+    with Partial(path, ("id", "name"), {"role_id": 1}) as partial:
+        assert (partial.rows, partial.last_id) == (5, "4")
+        partial.add([5, None])
+        partial.finish()
+    assert path.read_text().splitlines() == [
+        "id,name", *(f"{n},two lines" for n in range(5)), "5,",
+    ]  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
+    with (
+        pytest.raises(UsageError, match="cannot be written"),
+        Partial(tmp_path / "no" / "p.csv", ("id",), {}),
+    ):
+        pass
