@@ -36,7 +36,7 @@ from promomsg.intake import (
     read_jsonl,
     read_parquet,
 )
-#from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.sqlite import SqliteJournal
 from promomsg.model import (
     Code,
@@ -72,7 +72,7 @@ __all__ = [
     "Halted",
     "JournalError",
     "Match",
-#    "MemoryJournal",
+    "MemoryJournal",
     "NotSent",
     "Outcome",
     "OutcomeUnknown",

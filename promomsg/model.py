@@ -217,6 +217,7 @@ class Parcel(msgspec.Struct, gc=False):
         token: the wallet user's access token (channels with `needs_tokens` only).
         attempts: calls already made for this recipient.
         doubt: an earlier attempt may have been delivered (idempotent channels only).
+        generation: how often the user's word reopened a failure: part of the idempotency key.
     """
 
     seq: int
@@ -229,6 +230,7 @@ class Parcel(msgspec.Struct, gc=False):
     token: Secret | None = None
     attempts: int = 0
     doubt: bool = False
+    generation: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -243,6 +245,8 @@ class Outcome(msgspec.Struct, frozen=True):
         attempts: calls made for this recipient.
         group: the `msg_id` of the group send they were in, or its number while it has none.
         at: when the state was reached, Unix seconds; None for a recipient never begun.
+        extra: what else the answer held: Alipay+'s `extendInfo`, or with a `messageId` both in
+            one JSON object.
     """
 
     recipient: Recipient

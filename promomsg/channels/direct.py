@@ -13,7 +13,7 @@ from promomsg.model import Answer, Outcome, Parcel, Recipient, State, Verdict
 from promomsg.placeholders import MissingParam
 from promomsg.transport.pace import Lane
 
-__all__ = ["error_of", "outcome_of", "paced", "parcel_for"]
+__all__ = ["error_of", "kept", "outcome_of", "paced", "parcel_for"]
 
 _TOKENS_WORTH: Final = 3
 """Tokens that one direct call tries: the current one and two newer ones."""
@@ -89,6 +89,15 @@ def error_of(answer: Answer) -> PromoError:
     return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict)
 
 
+def kept(answer: Answer) -> str | None:
+    """What else of an answer an outcome keeps: `extendInfo` as it came, or with a `messageId`
+    both in one JSON object."""
+    if answer.msg_id is None:
+        return answer.extra
+    found = {"messageId": answer.msg_id, "extendInfo": answer.extra}
+    return msgspec.json.encode({k: v for k, v in found.items() if v is not None}).decode()
+
+
 def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
     """The outcome of one direct send.
 
@@ -105,7 +114,6 @@ def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
         detail=answer.detail,
         rid=answer.rid,
         attempts=1,
-        group=answer.msg_id,
         at=at,
-        extra=answer.extra,
+        extra=kept(answer),
     )

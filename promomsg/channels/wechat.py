@@ -56,6 +56,9 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
 
 T = TypeVar("T")
+_TELLING: Final = 6
+"""Characters of a secret that already tell something."""
+
 TokenCallable = Callable[[str | None], Awaitable[str]]
 
 
@@ -167,11 +170,21 @@ class WeChatPromoter:
             yield self._secret.reveal()
         yield from self._tokens.known()
 
-    def _masked(self, body: bytes) -> bytes:
-        """An answer without our secrets, should the provider say them back."""
+    def _mask(self, text: str) -> str:
+        """A provider's text without our secrets, should it say them back.
+
+        The text may have been cut to length: the beginning of a secret at its end goes too.
+        """
+        text = self._http.mask(text)
         for secret in self._secrets():
-            body = body.replace(secret.encode(), "…".encode())
-        return body
+            for size in range(min(len(secret), len(text)), _TELLING - 1, -1):
+                if text.rstrip("…").endswith(secret[:size]):
+                    text = text.rstrip("…")[:-size] + "…"
+                    break
+        return text
+
+    def _masked(self, error: ProviderError) -> ProviderError:
+        return ProviderError(error.code, self._mask(error.detail), error.rid, error.verdict)
 
     async def _fetch_token(self, stale: str | None) -> Fetched:
         if self._own_token is not None:
@@ -187,10 +200,10 @@ class WeChatPromoter:
         else:
             body = codec.stable_token_body(self._appid, self._secret.reveal(), force=False)
             answer = await self._http.post(self._http.url(codec.STABLE_TOKEN), body, _JSON)
-        body = answer.body
-        if self._secret is not None:
-            body = body.replace(self._secret.reveal().encode(), "…".encode())
-        token, expires_in = codec.read_token(answer.status, body)
+        try:
+            token, expires_in = codec.read_token(answer.status, answer.body)
+        except ProviderError as error:
+            raise self._masked(error) from None
         return Fetched(token.reveal(), expires_in)
 
     async def _token(self) -> str:
@@ -241,8 +254,7 @@ class WeChatPromoter:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
         answer = read(status, content)
         if answer.detail:
-            # Masked before it is cut to length: half a token is a secret too.
-            answer = read(status, self._masked(content))
+            answer = msgspec.structs.replace(answer, detail=self._mask(answer.detail))
         if answer.token_failed:
             self._tokens.failed(token)
         return answer
@@ -266,7 +278,10 @@ class WeChatPromoter:
 
     async def _ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
         answer = await self._read(path, body)
-        return read(answer.status, self._masked(answer.body))
+        try:
+            return read(answer.status, answer.body)
+        except ProviderError as error:
+            raise self._masked(error) from None
 
     # The engine's interface.
 

@@ -14,7 +14,7 @@ from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.output import note, print_json
 from promomsg.cli.progress import View, make_view
 from promomsg.cli.runner import Interrupts
-from promomsg.cli.show import print_plan, print_result, print_rows_left_out
+from promomsg.cli.show import print_plan, print_rest, print_result, print_rows_left_out
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
@@ -41,8 +41,8 @@ class Sending(msgspec.Struct, kw_only=True):
         as_json: one document on stdout, the rest on stderr.
         submit: leave when every call is answered, groups still pending.
         resume_with: the command that goes on with it.
-        verb: what the question says.
-        new: it is a new campaign: the rows that will not be sent are shown.
+        notes: of the campaign file, to be shown with the plan.
+        left: of a campaign that is gone on with: how many are pending; None for a new one.
         check: looks at the plan before asking; raises UsageError.
     """
 
@@ -50,8 +50,8 @@ class Sending(msgspec.Struct, kw_only=True):
     as_json: bool
     resume_with: str
     submit: bool = False
-    verb: str = "send"
-    new: bool = True
+    notes: tuple[str, ...] = ()
+    left: int | None = None
     check: Callable[[Plan], None] | None = None
 
 
@@ -78,9 +78,14 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
         if how.check is not None:
             how.check(plan)
         out = sys.stderr if how.as_json else sys.stdout
-        print_plan(plan, str(campaign.journal or ""), out)
-        if how.new and hasattr(campaign, "not_sent"):
-            await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
+        if how.left is None:
+            print_plan(plan, str(campaign.journal or ""), how.notes, out)
+            if hasattr(campaign, "not_sent"):
+                await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
+            question = f"send to {plan.to_send:,} recipients?"
+        else:
+            print_rest(plan, how.left, out)
+            question = f"go on with the {how.left:,} that are pending?"
         out.flush()
         if not how.yes and not await interrupts.ask(f"{how.verb} to {plan.to_send:,} recipients?"):
             await campaign.discard()

@@ -14,13 +14,16 @@ __all__ = [
     "outcome_cells",
     "plan_document",
     "print_plan",
+    "print_rest",
     "print_result",
     "print_rows_left_out",
 ]
 
 
-def print_plan(plan: Plan, journal: str, file: IO[str] | None = None) -> None:
-    """What is about to be done."""
+def print_plan(
+    plan: Plan, journal: str, notes: Iterable[str] = (), file: IO[str] | None = None
+) -> None:
+    """What is about to be done; `notes` are of the campaign file."""
     out = file or sys.stdout
 
     def put(name: str, value: str) -> None:
@@ -46,6 +49,15 @@ def print_plan(plan: Plan, journal: str, file: IO[str] | None = None) -> None:
             _print_sample(f"message {number}", sample, out)
     if plan.longest is not None and plan.longest.fields not in seen:
         _print_sample("longest message", plan.longest, out)
+    for text in (*notes, *plan.notices):
+        print(f"  note: {clean(text)}", file=out)
+
+
+def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
+    """What is left of a campaign that is gone on with."""
+    out = file or sys.stdout
+    print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
+    print(f"  {left:,} are pending, {plan.singles:,} of them single calls ({plan.pace})", file=out)
     for text in plan.notices:
         print(f"  note: {clean(text)}", file=out)
 
@@ -82,8 +94,8 @@ async def print_rows_left_out(
         print(clean(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
 
 
-def plan_document(plan: Plan, journal: str) -> dict[str, Any]:
-    """The plan for `--json`."""
+def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[str, Any]:
+    """The plan for `--json`; `notes` are of the campaign file."""
 
     def sample(one: Sample) -> dict[str, Any]:
         return {"key": one.key, "message": one.fields}
@@ -104,7 +116,7 @@ def plan_document(plan: Plan, journal: str) -> dict[str, Any]:
         "journal": journal,
         "samples": [sample(s) for s in plan.samples],
         "longest": None if plan.longest is None else sample(plan.longest),
-        "notices": list(plan.notices),
+        "notices": [*notes, *plan.notices],
     }
 
 

@@ -17,6 +17,7 @@ from typing import Final
 import anyio
 
 from promomsg.channels.base import Channel, Letter
+from promomsg.channels.direct import kept
 from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
 from promomsg.engine.decide import Decision, Halt, backoff, decide
@@ -158,6 +159,8 @@ class Dispatcher:
                 return
             await self._release_finished()
             slot, parcels, wait = self._next()
+            if slot is not None and not parcels:
+                continue  # all of them had a refused message: the next ones may have another
             if not parcels:
                 if wait is None and not self._slots and not self._taking:
                     if self._dry:
@@ -421,7 +424,7 @@ class Dispatcher:
             answer.rid,
             self._clock.time(),
             decision.doubt,
-            answer.extra,
+            kept(answer),
             True,
         )
         parcel.doubt = decision.doubt

@@ -151,7 +151,7 @@ class GroupSender:
             return None
         if verdict in (Verdict.SENT, Verdict.ACCEPTED, Verdict.UNKNOWN):
             # Without a msg_id nobody can ask how it went: taken or not, the outcome is unknown.
-            await handle.lose_group(lease, answer.code or Code.NO_ANSWER, answer.detail, now)
+            await handle.lose_group(lease, str(answer.code or Code.NO_ANSWER), answer.detail, now)
             return None
         if verdict in (Verdict.FAILED, Verdict.REFUSED):
             await handle.refuse_group(lease, answer.code, answer.detail, answer.rid, now)

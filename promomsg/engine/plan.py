@@ -22,6 +22,7 @@ from promomsg.intake import Row
 from promomsg.journal.base import Handle, PlannedRow, Tally
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
+from promomsg.transport.pace import Pace
 
 __all__ = ["CHUNK", "Plan", "Planner", "Sample", "chunk_size", "fill_vault"]
 
@@ -232,7 +233,7 @@ class Planner:
             samples=samples,
             longest=longest,
             seconds=_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),
-            pace=_in_words(pacer.singles.rate, singles),
+            pace=_in_words(pacer.pace, singles),
             notices=(*notices, *_gives_up(singles, len(groups))),
         )
 
@@ -287,10 +288,16 @@ def _seconds(
     return max(single_time, group_time)
 
 
-def _in_words(rate: float | None, singles: int) -> str:
+def _in_words(pace: Pace, singles: int) -> str:
     if not singles:
         return "group calls only"
-    return "unlimited" if rate is None else f"{rate:g} singles a second"
+    quotas = (
+        (pace.singles_per_second, "second"),
+        (pace.singles_per_minute, "minute"),
+        (pace.singles_per_day, "China-time day"),
+    )
+    said = [f"{number:g} singles a {span}" for number, span in quotas if number is not None]
+    return ", ".join(said) or "unlimited"
 
 
 def _gives_up(singles: int, groups: int) -> list[str]:

@@ -143,8 +143,9 @@ class Run:
             await self._handle.save(record)
 
     async def _count(self) -> None:
-        self._tally = await self._handle.tally()
-        self._group_rows = await self._handle.groups()
+        groups = await self._handle.groups()
+        # The two change together, or a campaign would look done before its groups do.
+        self._tally, self._group_rows = await self._handle.tally(), groups
 
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""

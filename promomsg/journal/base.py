@@ -8,7 +8,7 @@ on. In one process the lease is trivially ours; in a fleet it is the fence that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ __all__ = [
     "Lease",
     "PlannedRow",
     "Recovered",
+    "Rows",
     "Settled",
     "Tally",
 ]
@@ -116,7 +117,8 @@ class Settled(NamedTuple):
     """What one intended single came to. `state` is sent, failed, unknown or pending.
 
     `doubt` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
-    makes it unknown, never cancelled.
+    makes it unknown, never cancelled. `called` False: no call was made after all, so the attempt
+    that `intend` counted is taken back.
     """
 
     seq: int
@@ -127,6 +129,7 @@ class Settled(NamedTuple):
     at: float
     doubt: bool
     extra: str | None
+    called: bool = True
 
 
 class GroupRow(msgspec.Struct, kw_only=True):
@@ -219,6 +222,11 @@ class Handle(Protocol):
     # taken before `seal`; planning that did not reach it is thrown away by `restart_plan`.
     async def restart_plan(self) -> None: ...
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None: ...
+    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+        """Gives pending rows without an id the promoter id that was found for their openid or
+        unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
+        ...
+
     async def suppress(self, values: Iterable[str]) -> int:
         """Skips (`SUPPRESSED`) pending rows whose key or address is in `values`."""
         ...
@@ -257,7 +265,9 @@ class Handle(Protocol):
     async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
         """The next chunk with work that nobody else's live lease holds; None when there is none.
 
-        `groups` and `singles` say which kinds are wanted (groups first)."""
+        `groups` and `singles` say which kinds are wanted (groups first). A chunk that was released
+        while some of it is intended is not handed out before those are settled: the new epoch
+        would shut their results out."""
         ...
 
     async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None: ...
@@ -266,16 +276,27 @@ class Handle(Protocol):
         ...
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled.
+        """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled,
+        or a row's message was refused meanwhile (`refuse_form`).
 
-        `day` is the China-time day (`2026-11-24`) whose single count is raised."""
+        `day` is the China-time day (`2026-11-24`) whose single count is raised.
+
+        Raises:
+            IllegalMove: a row is not pending, or not of this chunk; nothing changed.
+        """
         ...
 
     async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
-        """intended → the given states, durable. False, and nothing changed: the lease moved on."""
+        """intended → the given states, durable. False, and nothing changed: the lease moved on.
+
+        Raises:
+            IllegalMove: a row is not intended, or the state is not one of the four; nothing changed.
+        """
         ...
 
-    async def refuse_form(self, form_of: int, code: str, detail: str, rid: str | None, at: float) -> int:
+    async def refuse_form(
+        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
         """The message of row `form_of` was refused for everybody: every other *pending* single and
         every planned group with the same rendered message fails; returns how many recipients."""
         ...
@@ -288,8 +309,8 @@ class Handle(Protocol):
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
     ) -> bool: ...
-    async def return_group(self, lease: Lease, code: str, detail: str) -> bool:
-        """Not sent: intended → planned."""
+    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
+        """Not sent: intended → planned. `called` False: the attempt is not counted."""
         ...
 
     async def refuse_group(
@@ -361,7 +382,9 @@ class Handle(Protocol):
         """`retry`: failed or unknown recipients become pending *singles* or planned groups again, in
         new chunks (their group is left; the channel's rules route them anew by the caller through
         `forms` and `make_groups`, before `seal_retry`). The attempt they leave is kept in history.
-        Failed ones get a new generation of their idempotency key; unknown ones keep it."""
+        Failed ones get a new generation of their idempotency key; unknown ones keep it, and are in
+        doubt from then on. Rows that planning itself refused are not reopened. Unknown rows with
+        the code `UNNAMED` only with `include_unnamed`. JournalError while singles are intended."""
         ...
 
     async def seal_retry(self, *, chunk_size: int) -> None: ...
@@ -377,7 +400,14 @@ class Handle(Protocol):
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
     ) -> tuple[list[Outcome], tuple[int, int]]:
-        """Outcomes in the order in which they became final, from a cursor on; the next cursor."""
+        """Outcomes in the order in which they became final, from a cursor on; the next cursor.
+
+        What planning left final comes first. An outcome that the user's word took back (`reopen`,
+        `adopt_group`) is left out: it comes again when it is final again."""
+        ...
+
+    async def outcomes_end(self) -> tuple[int, int]:
+        """The cursor behind everything that is final now: for those who want only what comes."""
         ...
 
     def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
@@ -387,8 +417,33 @@ class Handle(Protocol):
     async def close(self) -> None: ...
 
 
+class Rows(Protocol):
+    """Single outcomes to read, by plain calls without an event loop, from any thread.
+
+    They are read as they stand when asked for, while a sender runs and after, and stay readable
+    after `Journal.discard`.
+    """
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq."""
+        ...
+
+
 class Journal(Protocol):
     """A place that keeps one campaign."""
+
+    @property
+    def path(self) -> str | None:
+        """Where it is; None in memory."""
+        ...
+
+    def rows_later(self) -> Rows:
+        """What a report reads single outcomes from, from now on; opened at once."""
+        ...
+
+    def discard(self) -> None:
+        """Removes the campaign and everything beside it; what `rows_later` gave stays readable."""
+        ...
 
     async def exists(self) -> bool: ...
     async def create(self, record: CampaignRecord) -> Handle:

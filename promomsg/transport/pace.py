@@ -366,6 +366,7 @@ class Pacer:
         singles, groups: the lanes.
         day_limit: single sends in a China-time day, for the engine to count; None for no limit.
         configured: whether the pace of single sends was said by somebody.
+        pace: what is in force.
     """
 
     def __init__(
@@ -404,6 +405,7 @@ class Pacer:
         per_second = pace.singles_per_second
         if not self.configured:
             per_second = DEFAULT_SINGLES_PER_SECOND
+        self.pace = msgspec.structs.replace(pace, singles_per_second=per_second)
         self.singles.limit((per_second, 1.0), (pace.singles_per_minute, 60.0))
         self.groups.limit((pace.groups_per_minute, 60.0))
         self.day_limit = None if pace.singles_per_day is None else int(pace.singles_per_day)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, UsageError
+from promomsg.model import Secret
 
 __all__ = ["Fetched", "TokenSource"]
 
@@ -59,7 +60,7 @@ class TokenSource:
         self._stale: str | None = None
         self._failed: deque[str] = deque(maxlen=_REMEMBERED)
         self._known: deque[str] = deque(maxlen=_REMEMBERED)
-        self._flight: asyncio.Task[str] | None = None
+        self._flight: asyncio.Task[Secret] | None = None
         self._waiting = 0
 
     def __repr__(self) -> str:
@@ -100,7 +101,7 @@ class TokenSource:
                 flight.cancel()
         if flight.cancelled():  # by a shutdown; a CancelledError here would claim it was ours
             raise NotSent("the access token could not be fetched: the fetch was cancelled")
-        return flight.result()
+        return flight.result().reveal()
 
     def failed(self, token: str) -> None:
         """The provider refused this token; it is stale from now on, if it is still the current one."""
@@ -114,13 +115,14 @@ class TokenSource:
         """The latest tokens seen, for masking texts."""
         return tuple(self._known)
 
-    def _landed(self, flight: asyncio.Task[str]) -> None:
+    def _landed(self, flight: asyncio.Task[Secret]) -> None:
         if self._flight is flight:
             self._flight = None
         if not flight.cancelled():
             flight.exception()  # whoever waited has it; nobody else should hear of it
 
-    async def _renew(self) -> str:
+    async def _renew(self) -> Secret:
+        # A Secret, since asyncio's debug log prints the result of a task.
         stale = self._stale
         fetched = await self._ask(stale)
         if fetched.token in self._failed and fetched.token != stale:
@@ -142,7 +144,7 @@ class TokenSource:
             if life is not None:
                 margin = min(self._margin, life * 0.1)
                 self._until = self._clock.monotonic() + max(life - margin, 0.0)
-        return token
+        return Secret(token)
 
     async def _ask(self, stale: str | None) -> Fetched:
         pending = self._fetch(stale)

@@ -246,8 +246,9 @@ async def test_send_one_keeps_what_the_answer_holds(box: Sandbox) -> None:
     async with made(box) as channel:
         to = Recipient(access_token="token-u1", request_id="trade-1")
         outcome = await channel.send_one(message, to)
-    assert outcome.extra == '{"memo":"m"}'
-    assert outcome.group
+    held = msgspec.json.decode(outcome.extra or "")
+    assert held["extendInfo"] == '{"memo":"m"}'
+    assert held["messageId"]
     assert list(box.ledger.requests) == ["trade-1"]
 
 

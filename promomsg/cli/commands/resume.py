@@ -56,9 +56,9 @@ def resume(
     """
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
         return _plan_again(journal, campaign, recipients, base_url, everyone, yes, as_json)
-    finished = _finished(journal, as_json)
-    if finished is not None:
-        return finished
+    document = _document(journal)
+    if not document["pending"]:
+        return _show(document, as_json)
     if _wake(journal):
         return 0
     file = campaign_of(journal, campaign, recipients, base_url)
@@ -70,8 +70,7 @@ def resume(
         yes=yes,
         as_json=as_json,
         resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
-        verb="go on sending",
-        new=False,
+        left=document["pending"],
     )
     return run_async(lambda interrupts: _resume(journal, file, how, interrupts))
 
@@ -111,7 +110,7 @@ def retry(
         yes=True,
         as_json=as_json,
         resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
-        new=False,
+        left=0,
     )
     words: dict[str, Any] = {
         "failed": failed,
@@ -133,18 +132,19 @@ def _said(*words: object) -> Iterable[str]:
             yield str(word)
 
 
-def _finished(journal: Path, as_json: bool) -> int | None:
-    """Prints a finished campaign and returns its status; None when there is something to do."""
-    from promomsg.cli.exits import status_of
-    from promomsg.cli.output import print_json
-    from promomsg.cli.show import print_result
+def _document(journal: Path) -> dict[str, Any]:
     from promomsg.engine.opening import open_journal
 
     with open_journal(journal) as opened:
-        report = opened.report()
-        document = report.to_dict()
-    if document["pending"]:
-        return None
+        return opened.report().to_dict()
+
+
+def _show(document: dict[str, Any], as_json: bool) -> int:
+    """Prints a finished campaign; its exit status."""
+    from promomsg.cli.exits import status_of
+    from promomsg.cli.output import print_json
+    from promomsg.cli.show import print_result
+
     if as_json:
         print_json(document)
     else:
@@ -158,14 +158,12 @@ def _wake(journal: Path) -> bool:
     Raises:
         JournalError: another process is sending, and is not paused.
     """
-    from promomsg.engine.opening import open_journal
     from promomsg.journal.base import Control
     from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 
     if not is_being_sent(journal):
         return False
-    with open_journal(journal) as opened:
-        state = opened.report().state
+    state = _document(journal)["state"]
     if state != "paused":
         raise JournalError(
             f"{journal}: another process is sending it ({state}); watch it with "
@@ -266,18 +264,17 @@ async def _retry(
     from promomsg.cli.exits import WRONG
     from promomsg.cli.sending import plan_and_send
     from promomsg.engine.campaign import Campaign
-    from promomsg.engine.opening import open_journal
 
     # Planning a retry reopens the recipients, so the question comes before it.
-    with open_journal(journal) as opened:
-        report = opened.report()
-    sets = [f"{getattr(report, name):,} {name}" for name in ("failed", "unknown") if words[name]]
-    note(f"{report.campaign}: {' and '.join(sets)}")
-    if words["unknown"] and report.unknown and file.channel == "wechat":
+    found = _document(journal)
+    sets = [f"{found[name]:,} {name}" for name in ("failed", "unknown") if words[name]]
+    note(f"{found['campaign']}: {' and '.join(sets)}")
+    if words["unknown"] and found["unknown"] and file.channel == "wechat":
         note("warning: unknown ones may have been reached; some may get the message twice")
     if not yes and not await interrupts.ask("send to them again?"):
         note("nothing was sent")
         return WRONG
+    how.left = sum(found[name] for name in ("failed", "unknown") if words[name])
     async with open_channel(file) as channel:
         again = Campaign.retry(
             journal, channel, recipients=_recipients(file), **words, **run_options_of(file)

@@ -142,7 +142,13 @@ async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
         *(("--base-url", wishes.base_url) if wishes.base_url else ()),
         *(("--everyone",) if wishes.everyone else ()),
     )
-    how = Sending(yes=wishes.yes, as_json=wishes.as_json, resume_with=resume, submit=wishes.no_wait)
+    how = Sending(
+        yes=wishes.yes,
+        as_json=wishes.as_json,
+        resume_with=resume,
+        submit=wishes.no_wait,
+        notes=file.notices,
+    )
     async with open_channel(file) as channel:
         campaign = _campaign(file, wishes, channel, journal)
         return await plan_and_send(campaign, how, interrupts)
@@ -162,9 +168,9 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
         try:
             found = await interrupts.unless(campaign.plan())
             if wishes.as_json:
-                print_json(plan_document(found, str(journal)))
+                print_json(plan_document(found, str(journal), file.notices))
             else:
-                print_plan(found, str(journal))
+                print_plan(found, str(journal), file.notices)
                 if hasattr(campaign, "not_sent"):
                     await print_rows_left_out(campaign.not_sent(), limit=None)
         finally:

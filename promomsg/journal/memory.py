@@ -1,0 +1,383 @@
+"""A journal in memory: for tests, dry runs, and as the plain statement of what a journal does.
+
+It shares no code with the SQLite one but the vocabulary, so that each is a check on the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from promomsg.crashpoints import reached
+from promomsg.errors import JournalError
+from promomsg.journal.base import (
+    CampaignRecord,
+    Control,
+    GroupRow,
+    Lease,
+    PlannedRow,
+    Settled,
+    Tally,
+)
+from promomsg.journal.memory_groups import MemoryGroups
+from promomsg.journal.memory_store import Chunk, Row, Store
+from promomsg.model import Code, Outcome, Parcel, State
+from promomsg.states import Event, GroupState, IllegalMove, move
+
+__all__ = ["MemoryHandle", "MemoryJournal", "MemoryReader"]
+
+_SETTLING = {
+    State.SENT: Event.SENT,
+    State.FAILED: Event.FAILED,
+    State.UNKNOWN: Event.UNKNOWN,
+    State.PENDING: Event.NOT_SENT,
+}
+
+
+class MemoryReader:
+    """What `JournalReader` is to a file."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def record(self) -> CampaignRecord:
+        return self._store.record
+
+    def control(self) -> Control:
+        return self._store.control
+
+    def tally(self) -> Tally:
+        return self._store.tally()
+
+    def groups(self) -> list[GroupRow]:
+        return [group.copy() for group in self._store.groups]
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        wanted = None if states is None else set(states)
+        for row in self._store.in_order():
+            if wanted is None or row.state in wanted:
+                yield self._store.outcome(row)
+
+    def elapsed(self) -> float:
+        times = [row.at for row in self._store.rows.values() if row.at is not None]
+        times += [g.row.sent_at for g in self._store.groups if g.row.sent_at is not None]
+        began = self._store.record.planned_at
+        return max(max(times) - began, 0.0) if times and began is not None else 0.0
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryHandle(MemoryGroups):
+    """See `promomsg.journal.base.Handle`."""
+
+    # Planning.
+
+    async def restart_plan(self) -> None:
+        store = self._planning()
+        store.rows.clear()
+        store.groups.clear()
+
+    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
+        store = self._planning()
+        for row in rows:
+            store.rows[row.seq] = Row(row)
+        reached("plan-batch")
+        await asyncio.sleep(0)
+
+    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+        pending = self._planning().pending()
+        changed = 0
+        for number, name in enumerate(("openid", "unionid")):
+            ids = {entry[number]: entry[2] for entry in found if entry[number] is not None}
+            for row in pending:
+                if row.id is None and (id := ids.get(getattr(row, name))) is not None:
+                    row.id = id
+                    changed += 1
+        return changed
+
+    def _skip(self, row: Row, code: Code, detail: str) -> None:
+        row.state = move(row.state, Event.SKIP)
+        row.code, row.detail = code.value, detail
+
+    async def suppress(self, values: Iterable[str]) -> int:
+        wanted = set(values)
+        found = [
+            row
+            for row in self._planning().pending()
+            if not wanted.isdisjoint((row.key, row.id, row.openid, row.unionid))
+        ]
+        for row in found:
+            self._skip(row, Code.SUPPRESSED, "on the suppression list")
+        return len(found)
+
+    async def select(self, keys: Iterable[str]) -> int:
+        wanted = set(keys)
+        pending = self._planning().pending()
+        for row in pending:
+            if row.key not in wanted:
+                self._skip(row, Code.NOT_SELECTED, "not selected")
+        return sum(row.key in wanted for row in pending)
+
+    async def mark_duplicates(self) -> int:
+        store = self._planning()
+        total = 0
+        for name, words, code in (
+            ("key", "key", Code.DUPLICATE_KEY),
+            ("id", "id", Code.DUPLICATE_ADDRESS),
+            ("openid", "openid", Code.DUPLICATE_ADDRESS),
+            ("unionid", "unionid", Code.DUPLICATE_ADDRESS),
+            ("fingerprint", "access_token", Code.DUPLICATE_ADDRESS),
+            ("request_id", "request_id", Code.DUPLICATE_REQUEST_ID),
+        ):
+            first: dict[Any, str] = {}
+            for row in store.pending():
+                value = getattr(row, name)
+                if value is None:
+                    continue
+                if value in first:
+                    self._skip(row, code, f"same {words} as {first[value]}")
+                    total += 1
+                else:
+                    first[value] = row.key
+        return total
+
+    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
+        store = self._store_for_writing()
+        count = Counter(row.form for row in store.singles() if row.id is not None)
+        found = [(form, number) for form, number in count.items() if number >= at_least]
+        return sorted(found, key=lambda entry: (entry[0] is not None, entry[0] or b""))
+
+    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
+        store = self._store_for_writing()
+        members = [r for r in store.singles() if r.id is not None and r.form == form]
+        if sum(sizes) > len(members) or any(size < 1 for size in sizes):
+            raise JournalError("the set has fewer recipients than that")
+        for size in sizes:
+            some, members = members[:size], members[size:]
+            values = some[0].values
+            group = store.add_group(size, form=form, values=values)
+            for row in some:
+                row.group = group
+
+    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
+        group = self._planning().add_group(planned, audience=dict(audience))
+        group.people[State.PENDING] = planned
+
+    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
+        store = self._planning()
+        if record.planned_at is None:
+            raise JournalError("a complete plan has the time it was completed")
+        store.record = record
+        store.chunk_size = chunk_size
+        store.cut()
+        store.sealed = True
+        reached("plan-sealed")
+
+    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
+        return [
+            (row.key, row.openid or row.unionid or row.id or "", row.values)
+            for row in self._store.pending()[:limit]
+        ]
+
+    async def plan_counts(self) -> tuple[int, int]:
+        planned = sum(g.row.state is GroupState.PLANNED for g in self._store.groups)
+        return len(self._store.singles()), planned
+
+    # Sending.
+
+    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+        store = self._store_for_writing()
+        await asyncio.sleep(0)
+        for wants_groups in (True, False):
+            if not (groups if wants_groups else singles):
+                continue
+            for chunk in store.chunks.values():
+                if chunk.is_group == wants_groups and not chunk.is_held(now):
+                    lease = self._try(chunk, now + ttl)
+                    if lease is not None:
+                        return lease
+        return None
+
+    def _try(self, chunk: Chunk, deadline: float) -> Lease | None:
+        parcels: tuple[Parcel, ...] = ()
+        if chunk.group is None:
+            rows = [r for r in self._store.in_range(chunk) if r.group is None]
+            if chunk.deadline is None and any(r.state is State.INTENDED for r in rows):
+                return None
+            parcels = tuple(row.parcel() for row in rows if row.state is State.PENDING)
+            if not parcels:
+                return None
+        elif chunk.group.row.state is not GroupState.PLANNED:
+            return None
+        chunk.epoch += 1
+        chunk.deadline = deadline
+        return Lease(
+            chunk=chunk.number,
+            epoch=chunk.epoch,
+            deadline=deadline,
+            group=None if chunk.group is None else chunk.group.row.no,
+            parcels=parcels,
+        )
+
+    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
+        chunk = self._held(lease)
+        if chunk is None:
+            return None
+        chunk.deadline = now + ttl
+        return msgspec.structs.replace(lease, deadline=now + ttl)
+
+    async def release(self, lease: Lease) -> None:
+        chunk = self._held(lease)
+        if chunk is not None:
+            chunk.deadline = None
+
+    async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
+        store = self._store_for_writing()
+        await asyncio.sleep(0)
+        chunk = self._held(lease)
+        if chunk is None or store.control is not Control.RUN:
+            return False
+        rows = self._singles_of(chunk, seqs)
+        for row in rows:
+            if row.state in (State.INTENDED, State.SENT, State.SKIPPED):
+                move(row.state, Event.INTEND)
+        if any(row.state is not State.PENDING for row in rows):
+            return False
+        for row in rows:
+            row.state = move(row.state, Event.INTEND)
+            row.attempts += 1
+            row.at = at
+        store.intents += [at] * len(rows)
+        store.days[day] += len(rows)
+        return True
+
+    def _singles_of(self, chunk: Chunk, seqs: Sequence[int]) -> list[Row]:
+        rows = [self._store.rows.get(seq) for seq in seqs]
+        found = [r for r in rows if r is not None and r.group is None and r.seq in chunk]
+        if len(found) != len(seqs) or len({row.seq for row in found}) != len(seqs):
+            raise IllegalMove(f"chunk {chunk.number}: not all of these are its singles")
+        return found
+
+    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+        store = self._store_for_writing()
+        await asyncio.sleep(0)
+        moves = {result.seq: _SETTLING.get(State(result.state)) for result in results}
+        for result in results:
+            if moves[result.seq] is None:
+                raise IllegalMove(f"a recipient that is intended cannot become {result.state}")
+        chunk = self._held(lease)
+        if chunk is None:
+            return False
+        rows = self._singles_of(chunk, [result.seq for result in results])
+        if any(row.state is not State.INTENDED for row in rows):
+            raise IllegalMove("only what is intended can be settled")
+        for row, result in zip(rows, results, strict=True):
+            event = moves[row.seq]
+            assert event is not None
+            row.state = move(row.state, event)
+            row.code, row.detail, row.rid = result.code, result.detail, result.rid
+            row.at, row.extra = result.at, result.extra
+            row.doubt = result.doubt and row.state is State.PENDING
+            if row.state is State.PENDING:
+                row.attempts -= not result.called
+            else:
+                store.log(row)
+        return True
+
+    # Reading.
+
+    async def tally(self) -> Tally:
+        return self._store.tally()
+
+    async def outcomes(
+        self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
+    ) -> tuple[list[Outcome], tuple[int, int]]:
+        store = self._store
+        await asyncio.sleep(0)
+        part, at = after
+        if part < 0:
+            left = [r for r in store.in_order() if r.seq >= at and r.was_final_at_planning]
+            if left:
+                some = left[:limit]
+                return [store.outcome(row) for row in some], (-1, some[-1].seq + 1)
+            at = 0
+        found: list[Outcome] = []
+        while at < len(store.finals) and len(found) < limit:
+            row = store.finals[at]
+            if row is not None:
+                found.append(store.outcome(row))
+            at += 1
+        return found, (0, at)
+
+    async def outcomes_end(self) -> tuple[int, int]:
+        return 0, len(self._store.finals)
+
+    async def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
+        page = list(MemoryReader(self._store).rows(states))
+        if page:
+            yield page
+
+    async def close(self) -> None:
+        self._closed = True
+        self._journal.closed(self)
+
+
+class MemoryJournal:
+    """A journal that ends with its process. It keeps one campaign, like a file."""
+
+    path: str | None = None
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+        self._sender: MemoryHandle | None = None
+
+    async def exists(self) -> bool:
+        return self._store is not None and self._store.sealed
+
+    def _free(self) -> None:
+        if self._sender is not None:
+            raise JournalError("a sender has this journal open already; wait for it to end")
+
+    async def create(self, record: CampaignRecord) -> MemoryHandle:
+        self._free()
+        if self._store is not None:
+            raise JournalError("there is a journal already; resume it, or take another one")
+        self._store = Store(record)
+        self._sender = MemoryHandle(self, self._store, write=True)
+        return self._sender
+
+    async def open(self, *, write: bool = False) -> MemoryHandle:
+        if self._store is None or not self._store.sealed:
+            raise JournalError("there is no journal")
+        if not write:
+            return MemoryHandle(self, self._store, write=False)
+        self._free()
+        self._sender = MemoryHandle(self, self._store, write=True)
+        return self._sender
+
+    def closed(self, handle: MemoryGroups) -> None:
+        """Called by a handle that closes: half a plan goes with its maker."""
+        if handle is self._sender:
+            self._sender = None
+            if self._store is not None and not self._store.sealed:
+                self._store = None
+
+    async def request(self, control: Control) -> None:
+        if self._store is None:
+            raise JournalError("there is no journal")
+        self._store.control = control
+
+    def rows_later(self) -> MemoryReader:
+        if self._store is None:
+            raise JournalError("there is no journal")
+        return MemoryReader(self._store)
+
+    def discard(self) -> None:
+        """Forgets the campaign; open readers keep it."""
+        self._store = None

@@ -1,0 +1,416 @@
+"""Group sends, recovery and the user's words, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from promomsg.errors import JournalError
+from promomsg.journal.base import CampaignRecord, Control, GroupRow, Lease, PlannedRow, Recovered
+from promomsg.journal.memory_store import Chunk, Group, Row, Store
+from promomsg.model import Code, Failure, State
+from promomsg.states import Event, GroupEvent, GroupState, move, move_group
+
+__all__ = ["MemoryGroups"]
+
+_INTERRUPTED = "the process ended between the intent and the result"
+_EXPIRED = "the result can be had for 7 days only"
+_UNNAMED = "the provider counted failures without naming them"
+
+_EVENT = {
+    State.SENT: Event.SENT,
+    State.FAILED: Event.FAILED,
+    State.UNKNOWN: Event.GROUP_LOST,
+    State.CANCELLED: Event.CANCEL,
+}
+
+
+class _Owner(Protocol):
+    def closed(self, handle: MemoryGroups) -> None: ...
+
+
+class MemoryGroups:
+    """The part of a handle that is about groups and whole campaigns."""
+
+    path: str | None = None
+
+    def __init__(self, journal: _Owner, store: Store, *, write: bool) -> None:
+        self._journal = journal
+        self._store = store
+        self._write = write
+        self._closed = False
+
+    @property
+    def record(self) -> CampaignRecord:
+        return self._store.record
+
+    def _store_for_writing(self) -> Store:
+        if self._closed:
+            raise JournalError("the journal is closed")
+        if not self._write:
+            raise JournalError("it was opened for reading only")
+        return self._store
+
+    def _planning(self) -> Store:
+        store = self._store_for_writing()
+        if store.sealed:
+            raise JournalError("its plan is complete; nothing is added to it")
+        return store
+
+    def _held(self, lease: Lease) -> Chunk | None:
+        chunk = self._store_for_writing().chunks.get(lease.chunk)
+        return chunk if chunk is not None and chunk.epoch == lease.epoch else None
+
+    def _group_of(self, lease: Lease) -> Group | None:
+        chunk = self._held(lease)
+        return None if chunk is None else chunk.group
+
+    def _get(self, no: int) -> Group:
+        if not 1 <= no <= len(self._store.groups):
+            raise JournalError(f"there is no group {no} in this journal")
+        return self._store.groups[no - 1]
+
+    def _move(self, group: Group, event: GroupEvent) -> None:
+        group.row.state = move_group(group.row.state, event)
+
+    # Ends.
+
+    def _close_row(
+        self, row: Row, state: State, code: str, detail: str, rid: str | None, at: float
+    ) -> None:
+        if row.doubt and state in (State.FAILED, State.CANCELLED):
+            state = State.UNKNOWN
+        row.state = move(row.state, _EVENT[state])
+        row.code, row.detail, row.rid, row.at = code, detail, rid, at
+        if row.group is not None:
+            row.attempts += row.group.row.attempts
+        self._store.log(row)
+
+    def _close_all(
+        self, rows: list[Row], state: State, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
+        # Those in doubt come first, as the order of outcomes is part of the contract.
+        for row in sorted(rows, key=lambda row: not row.doubt):
+            self._close_row(row, state, code, detail, rid, at)
+        return len(rows)
+
+    def _close_group(
+        self, group: Group, state: State, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
+        people = group.people.pop(State.PENDING, 0)
+        if people:
+            group.people[state] += people
+        members = [r for r in self._store.members(group) if r.state is State.PENDING]
+        return self._close_all(members, state, code, detail, rid, at) + people
+
+    def _refuse_one(self, group: Group, code: str, detail: str, rid: str | None, at: float) -> int:
+        self._move(group, GroupEvent.REFUSED)
+        group.row.code, group.row.detail, group.row.rid = code, detail, rid
+        return self._close_group(group, State.FAILED, code, detail, rid, at)
+
+    def _refuse_same(
+        self, form: bytes | None, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
+        singles = [row for row in self._store.singles() if row.form == form]
+        count = self._close_all(singles, State.FAILED, code, detail, rid, at)
+        for group in self._store.groups:
+            if group.row.state is GroupState.PLANNED and group.form == form:
+                count += self._refuse_one(group, code, detail, rid, at)
+        return count
+
+    # Sending.
+
+    async def refuse_form(
+        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
+        row = self._store_for_writing().rows.get(form_of)
+        if row is None:
+            raise JournalError(f"there is no row {form_of} in this journal")
+        return self._refuse_same(row.form, code, detail, rid, at)
+
+    async def intend_group(self, lease: Lease, at: float) -> bool:
+        group = self._group_of(lease)
+        if group is None or self._store.control is not Control.RUN:
+            return False
+        self._move(group, GroupEvent.INTEND)
+        group.row.attempts += 1
+        group.row.sent_at = at
+        return True
+
+    async def group_members(self, no: int) -> list[str]:
+        return [row.id for row in self._store.members(self._get(no)) if row.id is not None]
+
+    async def accept_group(
+        self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
+    ) -> bool:
+        group = self._group_of(lease)
+        if group is None:
+            return False
+        self._move(group, GroupEvent.ACCEPTED)
+        row = group.row
+        row.msg_id, row.rid, row.sent_at, row.next_poll_at = msg_id, rid, at, next_poll_at
+        row.code = row.detail = ""
+        return True
+
+    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
+        group = self._group_of(lease)
+        if group is None:
+            return False
+        self._move(group, GroupEvent.NOT_SENT)
+        group.row.code, group.row.detail = code, detail
+        group.row.attempts -= not called
+        return True
+
+    async def refuse_group(
+        self, lease: Lease, code: str, detail: str, rid: str | None, at: float
+    ) -> bool:
+        group = self._group_of(lease)
+        if group is None:
+            return False
+        self._refuse_one(group, code, detail, rid, at)
+        self._refuse_same(group.form, code, detail, rid, at)
+        return True
+
+    def _lose(self, group: Group, code: str, detail: str, at: float) -> None:
+        self._move(group, GroupEvent.LOST)
+        group.row.code, group.row.detail = code, detail
+        self._close_group(group, State.UNKNOWN, code, detail, None, at)
+
+    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
+        group = self._group_of(lease)
+        if group is None:
+            return False
+        self._lose(group, code, detail, at)
+        return True
+
+    # Following.
+
+    async def groups(self) -> list[GroupRow]:
+        return [group.copy() for group in self._store.groups]
+
+    async def due_groups(self, now: float) -> list[GroupRow]:
+        return [
+            group.copy()
+            for group in self._store.groups
+            if group.row.state is GroupState.ACCEPTED
+            and group.row.next_poll_at is not None
+            and group.row.next_poll_at <= now
+        ]
+
+    async def poll_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        next_poll_at: float,
+    ) -> None:
+        self._store_for_writing()
+        row = self._get(no).row
+        if row.state is GroupState.ACCEPTED:
+            row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
+            row.next_poll_at = next_poll_at
+            row.polls += 1
+
+    async def complete_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        failures: Sequence[Failure],
+        unnamed: int,
+        at: float,
+        warnings: Sequence[str] = (),
+    ) -> list[str]:
+        self._store_for_writing()
+        group = self._get(no)
+        self._move(group, GroupEvent.COMPLETE)
+        row = group.row
+        row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
+        row.next_poll_at = None
+        row.polls += 1
+        named = {failure.id: failure.code for failure in reversed(failures)}
+        named = {failure.id: named[failure.id] for failure in failures}
+        if row.audience is None:
+            own = self._complete_rows(group, named, unnamed, at)
+        else:
+            own = self._complete_audience(group, named, unnamed, at)
+        for text in (*warnings, *own):
+            await self.warn(text)
+        return own
+
+    def _complete_rows(
+        self, group: Group, named: dict[str, str], unnamed: int, at: float
+    ) -> list[str]:
+        members = [r for r in self._store.members(group) if r.state is State.PENDING]
+        failed = [row for row in members if row.id in named]
+        for row in failed:
+            self._close_row(row, State.FAILED, named[row.id or ""], "", None, at)
+        rest = [row for row in members if row.id not in named]
+        if unnamed:
+            self._close_all(rest, State.UNKNOWN, Code.UNNAMED.value, _UNNAMED, None, at)
+        else:
+            self._close_all(rest, State.SENT, "", "", None, at)
+        strangers = len(named) - len(failed)
+        if strangers <= 0:
+            return []
+        return [
+            f"group {group.row.msg_id}: {strangers} of the {len(named)} named failures are not "
+            "among its recipients; they change nobody"
+        ]
+
+    def _complete_audience(
+        self, group: Group, named: dict[str, str], unnamed: int, at: float
+    ) -> list[str]:
+        store, row = self._store, group.row
+        failed = len(named) + unnamed
+        if row.fail_cnt is not None:
+            failed = max(len(named), row.fail_cnt)
+        before = row.planned
+        row.planned = max(before if row.send_cnt is None else row.send_cnt, failed)
+        for id, code in named.items():
+            seq = max(store.rows, default=-1) + 1
+            person = store.rows[seq] = Row(
+                PlannedRow(
+                    seq, id, id, None, None, None, None, None, None, State.FAILED.value, code, ""
+                )
+            )
+            person.group, person.at, person.attempts = group, at, row.attempts
+            store.log(person)
+        group.people.clear()
+        group.people[State.FAILED] = failed - len(named)
+        group.people[State.SENT] = row.planned - failed
+        row.code = Code.UNNAMED.value if failed > len(named) else ""
+        row.detail = _UNNAMED if failed > len(named) else ""
+        if row.planned == before:
+            return []
+        return [
+            f"group {row.msg_id}: planned for {before}, but the provider counts {row.planned}; "
+            "its count is taken"
+        ]
+
+    async def expire_group(self, no: int, at: float) -> None:
+        self._store_for_writing()
+        group = self._get(no)
+        self._move(group, GroupEvent.EXPIRE)
+        group.row.next_poll_at = None
+        group.row.code, group.row.detail = Code.EXPIRED.value, _EXPIRED
+        self._close_group(group, State.UNKNOWN, Code.EXPIRED.value, _EXPIRED, None, at)
+
+    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+        self._store_for_writing()
+        group = self._get(no)
+        self._move(group, GroupEvent.ADOPT)
+        for row in self._store.members(group):
+            if row.state is State.UNKNOWN:
+                move(row.state, Event.ADOPT)
+                self._store.take_back(row)
+                row.attempts -= group.row.attempts
+        people = group.people.pop(State.UNKNOWN, 0)
+        if people:
+            group.people[State.PENDING] += people
+        group.row.msg_id, group.row.next_poll_at = msg_id, next_poll_at
+        group.row.code = group.row.detail = ""
+
+    # A new process, and the user's words.
+
+    async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
+        store = self._store_for_writing()
+        found = Recovered()
+        for row in store.in_order():
+            if row.state is not State.INTENDED:
+                continue
+            if idempotent:
+                row.state = move(row.state, Event.NOT_SENT)
+                row.doubt = True
+                found.again += 1
+            else:
+                row.state = move(row.state, Event.UNKNOWN)
+                row.code, row.detail = Code.INTERRUPTED.value, _INTERRUPTED
+                row.at = at
+                store.log(row)
+                found.unknown += 1
+        for group in store.groups:
+            if group.row.state is GroupState.INTENDED:
+                self._lose(group, Code.INTERRUPTED.value, _INTERRUPTED, at)
+                found.lost_groups += 1
+        for chunk in store.chunks.values():
+            if chunk.deadline is not None:
+                chunk.deadline = None
+                chunk.epoch += 1
+        if store.cutting:
+            store.cut()
+        found.recent = tuple(store.intents[-recent:]) if recent > 0 else ()
+        found.singles_today = store.days[day]
+        return found
+
+    async def cancel_pending(self, at: float) -> int:
+        store = self._store_for_writing()
+        code, detail = Code.CANCELLED.value, "cancelled"
+        count = self._close_all(store.singles(), State.CANCELLED, code, detail, None, at)
+        for group in store.groups:
+            if group.row.state is GroupState.PLANNED:
+                self._move(group, GroupEvent.CANCEL)
+                group.row.code, group.row.detail = code, detail
+                count += self._close_group(group, State.CANCELLED, code, detail, None, at)
+        return count
+
+    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
+        store = self._store_for_writing()
+        if state not in (State.FAILED, State.UNKNOWN):
+            raise JournalError(f"recipients that are {state} cannot be tried again")
+        self._nothing_out()
+        store.cutting = True
+        count = 0
+        for row in store.in_order():
+            if row.state is not state or (state is State.FAILED and row.at is None):
+                continue
+            if row.code == Code.UNNAMED and state is State.UNKNOWN and not include_unnamed:
+                continue
+            event = Event.RETRY_FAILED if state is State.FAILED else Event.RETRY_UNKNOWN
+            move(row.state, event)
+            store.take_back(row)
+            row.group = None
+            row.doubt = state is State.UNKNOWN
+            row.generation += state is State.FAILED
+            count += 1
+        lost = {
+            State.FAILED: (GroupState.REFUSED,),
+            State.UNKNOWN: (GroupState.UNKNOWN, GroupState.EXPIRED),
+        }
+        for group_state in lost[state]:
+            for group in list(store.groups):
+                people = group.people[state]
+                if group.row.state is group_state and people:
+                    del group.people[state]
+                    again = store.add_group(people, form=group.form, audience=group.row.audience)
+                    again.people[State.PENDING] = people
+                    count += people
+        return count
+
+    def _nothing_out(self) -> None:
+        if any(row.state is State.INTENDED for row in self._store.rows.values()):
+            raise JournalError("single sends are out: settle or recover them, then retry")
+
+    async def seal_retry(self, *, chunk_size: int) -> None:
+        store = self._store_for_writing()
+        self._nothing_out()
+        store.chunk_size = chunk_size
+        store.cut()
+
+    async def set_control(self, control: Control) -> None:
+        self._store_for_writing().control = control
+
+    async def control(self) -> Control:
+        return self._store.control
+
+    async def save(self, record: CampaignRecord) -> None:
+        self._store_for_writing().record = record
+
+    async def warn(self, text: str) -> None:
+        kept = self._store_for_writing().record.warnings
+        if text not in kept:
+            kept.append(text)

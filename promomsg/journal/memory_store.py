@@ -1,0 +1,230 @@
+"""What a journal in memory holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from promomsg.journal.base import CampaignRecord, Control, GroupRow, PlannedRow, Tally
+from promomsg.model import Outcome, Parcel, Recipient, State
+from promomsg.states import FINAL, GroupState
+
+__all__ = ["Attempt", "Chunk", "Group", "Row", "Store"]
+
+_REASONED = FINAL - {State.SENT}
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """An attempt that the user's word took back."""
+
+    state: State
+    attempts: int
+    code: str
+    detail: str
+    rid: str | None
+    at: float | None
+    msg_id: str | None
+
+
+class Row:
+    """One recipient."""
+
+    def __init__(self, planned: PlannedRow) -> None:
+        self.seq = planned.seq
+        self.key = planned.key
+        self.id = planned.id
+        self.openid = planned.openid
+        self.unionid = planned.unionid
+        self.fingerprint = planned.fingerprint
+        self.request_id = planned.request_id
+        self.values: tuple[str, ...] = (
+            msgspec.json.decode(planned.values, type=tuple[str, ...]) if planned.values else ()
+        )
+        self.form = planned.form
+        self.state = State(planned.state)
+        self.code = planned.code
+        self.detail = planned.detail
+        self.rid: str | None = None
+        self.extra: str | None = None
+        self.at: float | None = None
+        self.attempts = 0
+        self.doubt = False
+        self.generation = 0
+        self.group: Group | None = None
+        self.history: list[Attempt] = []
+
+    @property
+    def was_final_at_planning(self) -> bool:
+        return self.at is None and self.state in (State.FAILED, State.SKIPPED)
+
+    def parcel(self) -> Parcel:
+        return Parcel(
+            seq=self.seq,
+            key=self.key,
+            id=self.id,
+            openid=self.openid,
+            unionid=self.unionid,
+            values=self.values,
+            request_id=self.request_id,
+            attempts=self.attempts,
+            doubt=self.doubt,
+            generation=self.generation,
+        )
+
+
+class Group:
+    """One group send, and the people of an audience that are not rows."""
+
+    def __init__(self, row: GroupRow, form: bytes | None) -> None:
+        self.row = row
+        self.form = form
+        self.people: Counter[State] = Counter()
+
+    def copy(self) -> GroupRow:
+        return msgspec.structs.replace(self.row)
+
+
+class Chunk:
+    """What is leased: a range of singles, or one group."""
+
+    def __init__(self, number: int, first: int, last: int, group: Group | None) -> None:
+        self.number = number
+        self.first = first
+        self.last = last
+        self.group = group
+        self.epoch = 0
+        self.deadline: float | None = None
+
+    @property
+    def is_group(self) -> bool:
+        return self.group is not None
+
+    def is_held(self, now: float) -> bool:
+        return self.deadline is not None and self.deadline > now
+
+    def __contains__(self, seq: int) -> bool:
+        return self.group is None and self.first <= seq <= self.last
+
+
+class Store:
+    """All of it. `finals` is the order in which rows became final; None: taken back since."""
+
+    def __init__(self, record: CampaignRecord) -> None:
+        self.record = record
+        self.sealed = False
+        self.cutting = False
+        self.chunk_size = 0
+        self.control = Control.RUN
+        self.rows: dict[int, Row] = {}
+        self.groups: list[Group] = []
+        self.chunks: dict[int, Chunk] = {}
+        self.next_chunk = 1
+        self.finals: list[Row | None] = []
+        self.intents: list[float] = []
+        self.days: Counter[str] = Counter()
+
+    def in_order(self) -> list[Row]:
+        return [self.rows[seq] for seq in sorted(self.rows)]
+
+    def in_range(self, chunk: Chunk) -> list[Row]:
+        return [row for row in self.in_order() if row.seq in chunk]
+
+    def pending(self) -> list[Row]:
+        return [row for row in self.in_order() if row.state is State.PENDING]
+
+    def singles(self) -> list[Row]:
+        return [row for row in self.pending() if row.group is None]
+
+    def members(self, group: Group) -> list[Row]:
+        return [row for row in self.in_order() if row.group is group]
+
+    def add_group(
+        self,
+        planned: int,
+        *,
+        form: bytes | None = None,
+        values: tuple[str, ...] = (),
+        audience: dict[str, object] | None = None,
+    ) -> Group:
+        row = GroupRow(
+            no=len(self.groups) + 1,
+            state=GroupState.PLANNED,
+            planned=planned,
+            values=values,
+            audience=audience,
+        )
+        group = Group(row, form)
+        self.groups.append(group)
+        return group
+
+    def cut(self) -> None:
+        """New chunks for every pending single, and one for each group that has none."""
+        self.chunks = {number: c for number, c in self.chunks.items() if c.is_group}
+        have = {id(chunk.group) for chunk in self.chunks.values()}
+        for group in self.groups:
+            if group.row.state is GroupState.PLANNED and id(group) not in have:
+                self._add_chunk(-1, -1, group)
+        singles = self.singles()
+        for start in range(0, len(singles), self.chunk_size):
+            some = singles[start : start + self.chunk_size]
+            self._add_chunk(some[0].seq, some[-1].seq, None)
+        self.cutting = False
+
+    def _add_chunk(self, first: int, last: int, group: Group | None) -> None:
+        self.chunks[self.next_chunk] = Chunk(self.next_chunk, first, last, group)
+        self.next_chunk += 1
+
+    def log(self, row: Row) -> None:
+        self.finals.append(row)
+
+    def take_back(self, row: Row) -> None:
+        """Final → pending; what is left is kept in the row's history."""
+        msg_id = None if row.group is None else row.group.row.msg_id
+        row.history.append(
+            Attempt(row.state, row.attempts, row.code, row.detail, row.rid, row.at, msg_id)
+        )
+        self.finals = [None if other is row else other for other in self.finals]
+        row.state = State.PENDING
+        row.code, row.detail, row.rid, row.at = "", "", None, None
+
+    def outcome(self, row: Row) -> Outcome:
+        group = None
+        if row.group is not None:
+            group = row.group.row.msg_id or str(row.group.row.no)
+        return Outcome(
+            recipient=Recipient(
+                key=row.key,
+                id=row.id,
+                openid=row.openid,
+                unionid=row.unionid,
+                request_id=row.request_id,
+            ),
+            state=row.state,
+            code=row.code,
+            detail=row.detail,
+            rid=row.rid,
+            attempts=row.attempts,
+            group=group,
+            at=row.at,
+            extra=row.extra,
+        )
+
+    def tally(self) -> Tally:
+        """Counted anew each time: the plain truth."""
+        counts: Counter[tuple[State, str]] = Counter()
+        for row in self.rows.values():
+            counts[row.state, row.code] += 1
+        for group in self.groups:
+            for state, number in group.people.items():
+                counts[state, group.row.code] += number
+        tally = Tally()
+        for (state, code), number in counts.items():
+            if not number:
+                continue
+            name = State.PENDING if state is State.INTENDED else state
+            setattr(tally, name, getattr(tally, name) + number)
+            tally.planned += number
+            if state in _REASONED:
+                tally.by_code[code] = tally.by_code.get(code, 0) + number
+        return tally

@@ -1,0 +1,143 @@
+-- The journal of one campaign, version 1. The tables and the view are stable: query them freely
+-- (sqlite3, DuckDB, pandas), while a sender runs too; write nothing.
+--
+-- Times are Unix seconds. Codes of a recipient's state:
+--   0 pending, 1 intended, 2 sent, 3 failed, 4 unknown, 5 skipped, 6 cancelled.
+-- The view `outcomes` shows them as words.
+
+PRAGMA application_id = 1347571533; -- 'PROM'
+PRAGMA user_version = 1;
+
+-- The campaign: one row. message, settings, source and warnings are JSON.
+CREATE TABLE campaign (
+    one           INTEGER PRIMARY KEY CHECK (one = 1),
+    name          TEXT NOT NULL,
+    channel       TEXT NOT NULL,
+    account       TEXT NOT NULL,
+    run_id        TEXT NOT NULL,      -- idempotency keys are derived from it
+    message       TEXT NOT NULL,
+    settings      TEXT NOT NULL,
+    source        TEXT NOT NULL,
+    campaign_file TEXT,
+    created_at    REAL NOT NULL,
+    planned_at    REAL,               -- NULL while the plan is not complete
+    warnings      TEXT NOT NULL,
+    halted        TEXT,               -- why the last run stopped before the end
+    chunk_size    INTEGER NOT NULL DEFAULT 512,
+    unsealed      INTEGER NOT NULL DEFAULT 1 -- 1: rows may be pending outside of any chunk
+);
+
+-- What another process asks of the sender: 'run', 'pause' or 'cancel'.
+CREATE TABLE control (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    wish TEXT NOT NULL
+);
+INSERT INTO control VALUES (1, 'run');
+
+-- One row per row read. Updated by its integer key; nothing on the hot path has an index.
+CREATE TABLE recipient (
+    seq         INTEGER PRIMARY KEY,
+    state       INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0, -- calls made (of a group: once it is over)
+    at          REAL,                 -- when the state was reached; NULL: by planning, or never
+    grp         INTEGER,              -- the group send they are in
+    generation  INTEGER NOT NULL DEFAULT 0, -- raised when a failure is reopened
+    doubt       INTEGER NOT NULL DEFAULT 0, -- 1: an earlier attempt may have been delivered
+    key         TEXT NOT NULL,
+    id          TEXT,
+    openid      TEXT,
+    unionid     TEXT,
+    fingerprint BLOB,                 -- stands for an address that is not kept (a user's token)
+    request_id  TEXT,
+    vals        TEXT,                 -- JSON array: the message's values; NULL without placeholders
+    form        BLOB,                 -- digest of the rendered message; NULL without placeholders
+    code        TEXT NOT NULL DEFAULT '',
+    detail      TEXT NOT NULL DEFAULT '',
+    rid         TEXT,
+    extra       TEXT
+);
+
+-- One row per group send; `state` is a word (promomsg.states.GroupState).
+-- An audience that was not expanded has no recipients here: its people are the five n_ columns
+-- (only those named as failed become rows).
+CREATE TABLE grp (
+    no           INTEGER PRIMARY KEY,
+    state        TEXT NOT NULL DEFAULT 'planned',
+    planned      INTEGER NOT NULL,
+    vals         TEXT,
+    form         BLOB,
+    audience     TEXT,                -- JSON; NULL when the members are rows
+    msg_id       TEXT,
+    percent      INTEGER,
+    send_cnt     INTEGER,
+    fail_cnt     INTEGER,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    sent_at      REAL,
+    next_poll_at REAL,
+    polls        INTEGER NOT NULL DEFAULT 0,
+    code         TEXT NOT NULL DEFAULT '',
+    detail       TEXT NOT NULL DEFAULT '',
+    rid          TEXT,
+    n_pending    INTEGER NOT NULL DEFAULT 0,
+    n_sent       INTEGER NOT NULL DEFAULT 0,
+    n_failed     INTEGER NOT NULL DEFAULT 0,
+    n_unknown    INTEGER NOT NULL DEFAULT 0,
+    n_cancelled  INTEGER NOT NULL DEFAULT 0
+);
+
+-- What is leased: the pending singles with `first <= seq <= last`, or one group.
+CREATE TABLE chunk (
+    chunk    INTEGER PRIMARY KEY,
+    grp      INTEGER,                 -- NULL: singles
+    first    INTEGER,
+    last     INTEGER,
+    epoch    INTEGER NOT NULL DEFAULT 0, -- raised by every take: the fence
+    deadline REAL,                    -- NULL: nobody holds it
+    done     INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX chunk_open ON chunk (chunk) WHERE done = 0;
+
+-- One row per commit: how many singles it intended, and which rows it made final, in order.
+CREATE TABLE log (
+    n       INTEGER PRIMARY KEY,
+    at      REAL,                     -- of the intents
+    day     TEXT,                     -- their China-time day
+    singles INTEGER,                  -- how many
+    today   INTEGER,                  -- intended on that day so far
+    final   TEXT                      -- JSON array of seq
+);
+
+-- Attempts that the user's word took back (retry, reconcile).
+CREATE TABLE history (
+    seq      INTEGER NOT NULL,
+    no       INTEGER NOT NULL,        -- 1 for the first one taken back
+    upto     INTEGER NOT NULL,        -- log.n when it was taken back
+    state    INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    code     TEXT NOT NULL,
+    detail   TEXT NOT NULL,
+    rid      TEXT,
+    at       REAL,
+    msg_id   TEXT,                    -- of the group send, when it was one
+    PRIMARY KEY (seq, no)
+) WITHOUT ROWID;
+
+-- Recipients as words: what to look at first.
+CREATE VIEW outcomes AS
+SELECT r.seq,
+       r.key,
+       CASE r.state WHEN 0 THEN 'pending' WHEN 1 THEN 'intended' WHEN 2 THEN 'sent'
+                    WHEN 3 THEN 'failed' WHEN 4 THEN 'unknown' WHEN 5 THEN 'skipped'
+                    ELSE 'cancelled' END AS state,
+       r.code,
+       r.detail,
+       r.attempts,
+       coalesce(g.msg_id, CAST(g.no AS TEXT)) AS msg_id,
+       r.at,
+       r.rid,
+       r.id,
+       r.openid,
+       r.unionid,
+       r.request_id,
+       r.extra
+FROM recipient r LEFT JOIN grp g ON g.no = r.grp;

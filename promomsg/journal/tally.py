@@ -1,0 +1,75 @@
+"""Counting by known moves: the tally is scanned once, at opening, and then only added to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from promomsg.journal.base import Tally
+from promomsg.model import State
+
+__all__ = ["CODE_OF", "STATES", "Counts"]
+
+STATES: tuple[State, ...] = (
+    State.PENDING,
+    State.INTENDED,
+    State.SENT,
+    State.FAILED,
+    State.UNKNOWN,
+    State.SKIPPED,
+    State.CANCELLED,
+)
+"""A state by its number in the journal."""
+
+CODE_OF: dict[str, int] = {state.value: number for number, state in enumerate(STATES)}
+"""A state's number by its word."""
+
+_REASONED = frozenset({State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
+
+
+class Counts:
+    """Recipients by state and code; intended ones count as pending."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], int] = {}
+
+    def add(self, state: str, code: str, count: int) -> None:
+        """Adds `count` (below zero: takes away) recipients of a state."""
+        if count == 0:
+            return
+        if state == State.INTENDED:
+            state = State.PENDING.value
+        at = (state, code if state in _REASONED else "")
+        self._of[at] = self._of.get(at, 0) + count
+
+    def move(self, old: str, old_code: str, new: str, new_code: str, count: int = 1) -> None:
+        """Moves `count` recipients from one state to another."""
+        self.add(old, old_code, -count)
+        self.add(new, new_code, count)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._of.clear()
+
+    def merge(self, other: Counts) -> None:
+        """Adds all of another count."""
+        for at, count in other._of.items():
+            self._of[at] = self._of.get(at, 0) + count
+
+    def fill(self, rows: Iterable[tuple[int, str, int]]) -> None:
+        """Adds (state number, code, count) rows."""
+        for state, code, count in rows:
+            self.add(STATES[state].value, code, count)
+
+    def tally(self) -> Tally:
+        """The counts for a person."""
+        tally = Tally()
+        by_code = tally.by_code
+        for (state, code), count in self._of.items():
+            if count:
+                setattr(tally, state, getattr(tally, state) + count)
+                tally.planned += count
+                if state in _REASONED:
+                    by_code[code] = by_code.get(code, 0) + count
+        return tally

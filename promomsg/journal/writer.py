@@ -1,0 +1,279 @@
+"""The one thread that writes: operations wait in a queue and share commits.
+
+Each commit is `BEGIN IMMEDIATE`, the statements of every operation that was waiting, one row of
+the log, `COMMIT`; then one `call_soon_threadsafe` tells all who wait. `sqlite3` gives the GIL away
+around every step, so what counts beside a busy event loop is the number of statements, not rows:
+operations use one statement a batch.
+
+An operation that fails by itself undoes the commit it was in, and the operations are run again one
+by one: rare, and cheaper than a savepoint for each. An error of SQLite (a full disk) breaks the
+writer: everybody who waits, and everybody later, gets one `JournalError`; nothing is half written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.tally import Counts
+
+__all__ = ["Tx", "Withdrawn", "Writer", "explain"]
+
+T = TypeVar("T")
+
+_MOST: Final = 256
+"""Operations in one commit at the most."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def explain(error: BaseException, path: str) -> JournalError:
+    """An error of SQLite or of the system as one line: what, where, how to mend it."""
+    text = str(error)
+    low = text.lower()
+    if "full" in low or "no space" in low:
+        mend = "free some space, then resume"
+    elif "readonly" in low or "read-only" in low or "permission" in low:
+        mend = "make the file and its folder writable for you, then resume"
+    elif "unable to open" in low:
+        mend = "check that the folder exists and is yours to write"
+    elif "locked" in low or "busy" in low:
+        mend = "another program holds it; close that one, then resume"
+    elif "not a database" in low or "malformed" in low:
+        mend = "it is not a journal, or it is damaged; give another path"
+    else:
+        mend = "check the disk, then resume"
+    return JournalError(f"{path}: {text}; {mend}")
+
+
+class Withdrawn(Exception):  # noqa: N818 - a way out of an operation, not an error
+    """Raised by an operation to undo what it did and yet return `value`."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Tx:
+    """One commit in the making: what operations work on."""
+
+    __slots__ = ("_at", "_day", "_final", "_singles", "counts", "db", "today")
+
+    def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
+        self.db = db
+        self.counts = Counts()
+        self.today = today
+        self._final: list[int] = []
+        self._singles = 0
+        self._at = 0.0
+        self._day = ""
+
+    def intended(self, count: int, at: float, day: str) -> None:
+        """Counts intents of this commit."""
+        if self._singles and day != self._day:
+            self.flush()
+        self._singles += count
+        self._at, self._day = at, day
+
+    def final(self, seqs: list[int]) -> None:
+        """Notes rows that became final in this commit, in order."""
+        self._final += seqs
+
+    def flush(self) -> None:
+        """Writes the commit's log row, when there is something to log."""
+        if not self._final and not self._singles:
+            return
+        at = day = singles = total = final = None
+        if self._singles:
+            at, day, singles = self._at, self._day, self._singles
+            total = singles + (self.today[1] if self.today[0] == day else 0)
+            self.today = (day, total)
+        if self._final:
+            final = _encode(self._final).decode()
+        self.db.execute(
+            "INSERT INTO log VALUES (NULL, ?, ?, ?, ?, ?)", (at, day, singles, total, final)
+        )
+        self._final = []
+        self._singles = 0
+
+
+class _Op:
+    __slots__ = ("alone", "call", "error", "future", "result", "skippable")
+
+    def __init__(
+        self, call: Callable[[Tx], Any], future: asyncio.Future[Any], alone: bool, skippable: bool
+    ) -> None:
+        self.call = call
+        self.future = future
+        self.alone = alone
+        self.skippable = skippable
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """The writer thread of one open journal.
+
+    Args:
+        path: for messages.
+        db: a connection in autocommit mode (`isolation_level=None`), used by the thread alone.
+        today: the China-time day of the last intents, and how many it had.
+    """
+
+    def __init__(self, path: str, db: sqlite3.Connection, today: tuple[str, int] = ("", 0)) -> None:
+        self.path = path
+        self.db = db
+        self.counts = Counts()
+        """Changed by the event loop's thread alone, with each commit's results."""
+        self._today = today
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Op | None] = SimpleQueue()
+        self._broken: JournalError | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done when everything is written and the connection is closed."""
+        self._stopping = False
+        # A daemon: a process that ends without closing must not wait for it.
+        self._thread = threading.Thread(target=self._run, name="promomsg-journal", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, call: Callable[[Tx], T], *, alone: bool = False, skippable: bool = False
+    ) -> asyncio.Future[T]:
+        """Queues an operation; the future is done when its commit is.
+
+        Args:
+            alone: it manages transactions (and may replace the connection) by itself.
+            skippable: not begun at all when its future was cancelled before its turn.
+        """
+        if self._stopping:
+            raise JournalError(f"{self.path}: the journal is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Op(call, future, alone, skippable))
+        return future
+
+    async def stop(self) -> None:
+        """Does what is queued, checkpoints and closes the connection."""
+        if not self._stopping:
+            self._stopping = True
+            self._queue.put(None)
+        await asyncio.shield(self.ended)
+
+    # In the thread.
+
+    def _run(self) -> None:
+        stop = False
+        while not stop:
+            first = self._queue.get()
+            if first is None:
+                break
+            batch = [first]
+            with suppress(Empty):
+                while len(batch) < _MOST:
+                    op = self._queue.get_nowait()
+                    if op is None:
+                        stop = True
+                        break
+                    batch.append(op)
+            self._do(batch)
+        with suppress(sqlite3.Error):
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):
+            self.db.close()
+        self._tell(self._end)
+
+    def _do(self, batch: list[_Op]) -> None:
+        run: list[_Op] = []
+        for op in batch:
+            if op.alone:
+                self._commit(run)
+                run = []
+                self._alone(op)
+            else:
+                run.append(op)
+        self._commit(run)
+
+    def _alone(self, op: _Op) -> None:
+        tx = Tx(self.db, self._today)
+        try:
+            if self._broken is not None:
+                raise self._broken
+            op.result = op.call(tx)
+        except (sqlite3.Error, OSError) as error:
+            self._broken = op.error = explain(error, self.path)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            op.error = error
+        self._tell(self._deliver, [op], tx.counts)
+
+    def _commit(self, ops: list[_Op]) -> None:
+        if not ops:
+            return
+        tx = Tx(self.db, self._today)
+        try:
+            if self._broken is not None:
+                raise self._broken
+            self.db.execute("BEGIN IMMEDIATE")
+            for op in ops:
+                if not (op.skippable and op.future.cancelled()):
+                    op.result = op.call(tx)
+            tx.flush()
+            self.db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            self._broken = explain(error, self.path)
+            self._fail(ops, self._broken)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            self._undo()
+            if error is self._broken:
+                self._fail(ops, error)
+            elif len(ops) > 1:
+                for op in ops:
+                    self._commit([op])
+            elif isinstance(error, Withdrawn):
+                ops[0].result = error.value
+                self._tell(self._deliver, ops, Counts())
+            else:
+                self._fail(ops, error)
+        else:
+            self._today = tx.today
+            self._tell(self._deliver, ops, tx.counts)
+
+    def _undo(self) -> None:
+        with suppress(sqlite3.Error):
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+
+    def _fail(self, ops: list[_Op], error: BaseException) -> None:
+        for op in ops:
+            op.error = error
+        self._tell(self._deliver, ops, Counts())
+
+    def _tell(self, call: Callable[..., None], *args: Any) -> None:
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # In the event loop's thread.
+
+    def _deliver(self, ops: list[_Op], counts: Counts) -> None:
+        self.counts.merge(counts)
+        for op in ops:
+            if op.future.done():
+                continue
+            if op.error is None:
+                op.future.set_result(op.result)
+            elif isinstance(op.error, JournalError):
+                # Each waiter its own, or their tracebacks grow into one another.
+                op.future.set_exception(JournalError(*op.error.args))
+            else:
+                op.future.set_exception(op.error)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)

@@ -1,0 +1,429 @@
+"""The SQLite journal as a file: who may read it, what survives, and what a user is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states, take
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.base import Control
+from promomsg.journal.sqlite import JournalReader, SqliteJournal, is_being_sent
+from promomsg.model import State
+
+pytestmark = pytest.mark.asyncio
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> SqliteJournal:
+    return SqliteJournal(tmp_path / "autumn.db", durability="process")
+
+
+def beside(journal: SqliteJournal) -> list[str]:
+    """Names of the journal's files."""
+    path = Path(journal.path)
+    return sorted(p.name for p in path.parent.iterdir() if p.name.startswith(path.name))
+
+
+def child(code: str, path: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that runs `code` inside a coroutine, with `journal` the one at `path`."""
+    text = f"""
+import asyncio, sys
+from journal_rows import *
+from promomsg.journal.base import Control
+async def main():
+    journal = SqliteJournal(sys.argv[1])
+{textwrap.indent(textwrap.dedent(code), "    ")}
+asyncio.run(main())
+"""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-c", text, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+    )
+
+
+def told(process: subprocess.Popen[str], word: str) -> None:
+    """Waits until the child has said `word`."""
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == word
+
+
+def end(process: subprocess.Popen[str], kill: bool = True) -> None:
+    if kill:
+        process.kill()
+    process.communicate()
+
+
+async def test_only_its_owner_can_read_it_whatever_the_umask(journal: SqliteJournal) -> None:
+    before = os.umask(0)
+    try:
+        handle = await journal.create(record())
+        await handle.add_rows([row(0)])
+        assert beside(journal) == ["autumn.db.lock", "autumn.db.planning"]
+        modes = {
+            stat.S_IMODE(os.stat(f"{journal.path}{e}").st_mode) for e in (".lock", ".planning")
+        }
+        await handle.seal(record(planned_at=NOW), chunk_size=8)
+        await handle.warn("hello")
+        names = beside(journal)
+        assert names == ["autumn.db", "autumn.db-shm", "autumn.db-wal", "autumn.db.lock"]
+        folder = Path(journal.path).parent
+        modes |= {stat.S_IMODE((folder / name).stat().st_mode) for name in names}
+        assert modes == {0o600}
+        await handle.close()
+    finally:
+        os.umask(before)
+    assert beside(journal) == ["autumn.db"]
+
+
+async def test_a_look_leaves_nothing_behind(journal: SqliteJournal) -> None:
+    await (await sealed(journal, [row(0)])).close()
+    with JournalReader(journal.path) as reader:
+        assert reader.tally().pending == 1
+        assert reader.groups() == []
+        assert reader.control() is Control.RUN
+        assert reader.elapsed() == 0.0
+    assert beside(journal) == ["autumn.db"]
+    with pytest.raises(JournalError, match="closed"):
+        reader.tally()
+
+
+async def test_a_report_outlives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    journal = SqliteJournal.temporary()
+    assert Path(journal.path).parent == tmp_path
+    handle = await sealed(journal, [row(seq) for seq in range(2_500)])
+    reader = journal.rows_later()
+    lease = await take(handle)
+    assert await handle.intend(lease, [0], NOW, DAY)
+    assert await handle.settle(lease, [result(0, "failed", code="9", at=NOW + 7)])
+    await handle.close()
+    journal.discard()
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(reader.rows())) == 2_500
+    [failure] = reader.rows([State.FAILED])
+    assert (failure.recipient.key, failure.code) == ("k0", "9")
+    assert reader.elapsed() == 7.0
+    reader.close()
+
+
+async def test_people_can_query_it(journal: SqliteJournal) -> None:
+    handle = await sealed(journal, [row(seq) for seq in range(3)], groups=[2])
+    await handle.close()
+    db = sqlite3.connect(journal.path)
+    rows = db.execute("SELECT key, state, code, msg_id FROM outcomes ORDER BY seq").fetchall()
+    db.close()
+    assert rows == [
+        ("k0", "pending", "", "1"),
+        ("k1", "pending", "", "1"),
+        ("k2", "pending", "", None),
+    ]
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_second_sender_is_refused_and_a_reader_is_not(
+    journal: SqliteJournal, where: str
+) -> None:
+    await (await sealed(journal, [row(0)])).close()
+    process = None
+    if where == "there":
+        code = "handle = await journal.open(write=True); print('open', flush=True); input()"
+        process = child(code, journal.path)
+        told(process, "open")
+    else:
+        handle = await journal.open(write=True)
+    assert is_being_sent(journal.path)
+    with pytest.raises(JournalError, match="a sender has it open"):
+        await journal.open(write=True)
+    reader = await journal.open()
+    assert (await reader.tally()).pending == 1
+    await reader.close()
+    await journal.request(Control.PAUSE)
+    if process is not None:
+        end(process)
+    else:
+        await handle.close()
+    assert not is_being_sent(journal.path)
+    handle = await journal.open(write=True)
+    assert await handle.control() is Control.PAUSE
+    await handle.close()
+
+
+async def test_another_name_for_the_file_is_the_same_journal(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    handle = await sealed(journal, [row(0)])
+    (tmp_path / "link.db").symlink_to(journal.path)
+    with pytest.raises(JournalError, match="a sender has it open"):
+        await SqliteJournal(tmp_path / "link.db").open(write=True)
+    await handle.close()
+
+
+async def test_what_was_committed_survives_a_kill(journal: SqliteJournal) -> None:
+    code = """
+    handle = await sealed(journal, [row(seq) for seq in range(20)], chunk_size=10)
+    lease = await take(handle)
+    assert await handle.intend(lease, list(range(10)), NOW, DAY)
+    assert await handle.settle(lease, [result(seq) for seq in range(6)])
+    print("done", flush=True)
+    input()
+    """
+    process = child(code, journal.path)
+    told(process, "done")
+    process.send_signal(signal.SIGKILL)
+    end(process, kill=False)
+    assert "autumn.db.lock" in beside(journal)
+    with JournalReader(journal.path) as reader:
+        assert (reader.tally().sent, reader.tally().pending) == (6, 14)
+    handle = await journal.open(write=True)
+    found = await handle.recover(idempotent=False, at=NOW, day=DAY, recent=100)
+    assert (found.unknown, len(found.recent)) == (4, 10)
+    assert await states(handle) == "ssssssuuuupppppppppp"
+    assert adds_up(await handle.tally())
+    await handle.close()
+
+
+@pytest.mark.parametrize(("place", "appears"), [("plan-batch:2", False), ("plan-sealed", True)])
+async def test_a_kill_while_planning_leaves_all_of_the_plan_or_nothing(
+    journal: SqliteJournal, place: str, appears: bool
+) -> None:
+    code = """
+    handle = await journal.create(record())
+    for seq in range(3):
+        await handle.add_rows([row(seq)])
+    await handle.seal(record(planned_at=NOW), chunk_size=8)
+    """
+    process = child(code, journal.path, PROMOMSG_CRASH_AT=place)
+    end(process, kill=False)
+    assert process.returncode == -signal.SIGKILL
+    assert await journal.exists() is appears
+    if appears:
+        handle = await journal.open(write=True)
+        assert (await handle.tally()).pending == 3
+    else:
+        with pytest.raises(JournalError, match="not completed and nothing was sent"):
+            await journal.open()
+        handle = await sealed(journal, [row(7)])
+        assert (await handle.tally()).pending == 1
+    await handle.close()
+    assert beside(journal) == ["autumn.db"]
+
+
+async def test_a_plan_in_the_making_is_not_thrown_away_by_another(journal: SqliteJournal) -> None:
+    code = "handle = await journal.create(record()); print('made', flush=True); input()"
+    process = child(code, journal.path)
+    told(process, "made")
+    with pytest.raises(JournalError, match="a sender has it open"):
+        await journal.create(record())
+    assert "autumn.db.planning" in beside(journal)
+    end(process)
+
+
+async def test_a_full_disk_mid_run_is_one_clear_error_and_resumable(
+    journal: SqliteJournal,
+) -> None:
+    code = """
+    import os, resource, signal
+    handle = await sealed(journal, [row(seq) for seq in range(400)], chunk_size=400)
+    lease = await take(handle)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limit = os.path.getsize(journal.path + "-wal") + 60_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    done = 0
+    try:
+        while await handle.intend(lease, [done, done + 1], NOW, DAY):
+            done += 2
+    except Exception as error:
+        print(type(error).__name__, error)
+    print(done)
+    later = await asyncio.gather(
+        handle.settle(lease, [result(0)]), handle.warn("x"), return_exceptions=True
+    )
+    print(*(type(answer).__name__ for answer in later))
+    await handle.close()
+    """
+    process = child(code, journal.path)
+    error, done, later = process.communicate()[0].splitlines()
+    assert error.startswith(f"JournalError {journal.path}: ")
+    assert error.endswith("then resume")
+    assert later == "JournalError JournalError"
+    handle = await journal.open(write=True)
+    found = await handle.recover(idempotent=False, at=NOW, day=DAY, recent=0)
+    assert 0 < found.unknown == int(done) < 400
+    assert adds_up(await handle.tally())
+    await handle.close()
+
+
+async def test_a_full_disk_while_planning_leaves_nothing(journal: SqliteJournal) -> None:
+    handle = await journal.create(record())
+    handle._writer.db.execute("PRAGMA max_page_count = 20")  # type: ignore[union-attr] # a full disk
+    with pytest.raises(JournalError, match="full; free some space"):
+        await handle.add_rows([row(seq) for seq in range(5_000)])
+    await handle.close()
+    assert beside(journal) == []
+
+
+async def test_a_disk_that_turns_read_only_breaks_nothing(journal: SqliteJournal) -> None:
+    handle = await sealed(journal, [row(0)])
+    lease = await take(handle)
+    handle._writer.db.execute("PRAGMA query_only = ON")  # type: ignore[union-attr] # read-only
+    with pytest.raises(JournalError, match="writable for you, then resume"):
+        await handle.intend(lease, [0], NOW, DAY)
+    assert await states(handle) == "p"
+    await handle.close()
+
+
+@pytest.mark.parametrize("folder", ["missing", "autumn.txt"])
+async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "autumn.txt").write_text("a file")
+    journal = SqliteJournal(tmp_path / folder / "a.db")
+    with pytest.raises(JournalError, match=r"a\.db: its folder cannot be written"):
+        await journal.create(record())
+    with pytest.raises(JournalError, match="there is no journal"):
+        await journal.open(write=True)
+    journal.discard()
+
+
+async def test_other_files_and_versions_are_refused_and_left_alone(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.db"
+    text.write_text("no journal " * 500)
+    other = tmp_path / "other.db"
+    sqlite3.connect(other).executescript("CREATE TABLE t (x)")
+    await (await sealed(journal, [row(0)])).close()
+    db = sqlite3.connect(journal.path)
+    db.execute("PRAGMA user_version = 2")
+    db.close()
+    for path, words in (
+        (text, "it is not a journal"),
+        (other, "not a promomsg journal"),
+        (Path(journal.path), "version 2, and this promomsg reads version 1"),
+    ):
+        before = path.read_bytes()
+        strange = SqliteJournal(path)
+        for call in (strange.open(), strange.open(write=True), strange.request(Control.PAUSE)):
+            with pytest.raises(JournalError, match=words):
+                await call
+        with pytest.raises(JournalError, match="there is a journal already"):
+            await strange.create(record())
+        assert path.read_bytes() == before
+
+
+async def test_a_name_that_was_taken_meanwhile_is_not_overwritten(journal: SqliteJournal) -> None:
+    handle = await journal.create(record())
+    Path(journal.path).write_text("precious")
+    with pytest.raises(JournalError, match="has appeared"):
+        await handle.seal(record(planned_at=NOW), chunk_size=8)
+    await handle.close()
+    assert Path(journal.path).read_text() == "precious"
+
+
+async def test_operations_that_wait_together_share_one_commit(journal: SqliteJournal) -> None:
+    handle = await sealed(journal, [row(seq) for seq in range(40)], chunk_size=40)
+    lease = await take(handle)
+    writer = handle._writer  # type: ignore[attr-defined]
+    gate = writer.submit(lambda tx: time.sleep(0.05))
+    statements: list[str] = []
+    writer.db.set_trace_callback(statements.append)
+    calls = [handle.intend(lease, [seq], NOW, DAY) for seq in range(0, 40, 2)]
+    assert await asyncio.gather(gate, *calls) == [None] + [True] * 20
+    await handle.tally()
+    writer.db.set_trace_callback(None)
+    assert sum(text.startswith("COMMIT") for text in statements) <= 2
+    assert await states(handle) == "ip" * 20
+    await handle.close()
+
+
+async def test_one_bad_operation_does_not_take_its_neighbours_along(
+    journal: SqliteJournal,
+) -> None:
+    handle = await sealed(journal, [row(seq) for seq in range(4)])
+    lease = await take(handle)
+    answers = await asyncio.gather(
+        handle.intend(lease, [0], NOW, DAY),
+        handle.settle(lease, [result(3)]),
+        handle.intend(lease, [1], NOW, DAY),
+        handle.poll_group(9, percent=1, send_cnt=1, fail_cnt=1, next_poll_at=NOW),
+        return_exceptions=True,
+    )
+    assert [type(answer).__name__ for answer in answers] == [
+        "bool",
+        "IllegalMove",
+        "bool",
+        "JournalError",
+    ]
+    assert await states(handle) == "iipp"
+    assert adds_up(await handle.tally())
+    await handle.close()
+
+
+async def test_a_cancelled_intent_that_still_waits_is_not_made(journal: SqliteJournal) -> None:
+    handle = await sealed(journal, [row(0), row(1)])
+    lease = await take(handle)
+    handle._writer.submit(lambda tx: time.sleep(0.05))  # type: ignore[attr-defined]
+    intent = asyncio.ensure_future(handle.intend(lease, [0], NOW, DAY))
+    await asyncio.sleep(0.01)
+    intent.cancel()
+    assert await handle.intend(lease, [1], NOW, DAY)
+    assert await states(handle) == "pi"
+    await handle.close()
+
+
+async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -> None:
+    for verb in ("create", "open"):
+        call = journal.create(record()) if verb == "create" else journal.open(write=True)
+        task = asyncio.ensure_future(call)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(200):
+            if not is_being_sent(journal.path):
+                break
+            await asyncio.sleep(0.005)
+        assert not is_being_sent(journal.path)
+        if verb == "create":
+            await (await sealed(journal, [row(0)])).close()
+
+
+async def test_settings_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="power"):
+        SqliteJournal(tmp_path / "a.db", durability="moon")  # type: ignore[arg-type]
+    journal = SqliteJournal(tmp_path / "a.db")
+    assert repr(journal) == f"SqliteJournal({str(tmp_path / 'a.db')!r}, durability='power')"
+    handle = await sealed(journal, [row(0)])
+    level = handle._writer.db.execute("PRAGMA synchronous").fetchone()  # type: ignore[attr-defined]
+    assert level == (2,)
+    await handle.close()
+    await handle.close()
+
+
+async def test_a_crash_point_is_the_nth_passing_and_costs_nothing_unset() -> None:
+    code = "from promomsg.crashpoints import reached\nfor n in range(9): print(n); reached('a')"
+    for place, lines in (("a:3", 3), ("a", 1), ("b", 9), ("", 9)):
+        done = subprocess.run(
+            [sys.executable, "-u", "-c", code],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PROMOMSG_CRASH_AT": place},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert len(done.stdout.split()) == lines
+        assert done.returncode == (0 if lines == 9 else -signal.SIGKILL)

@@ -1,0 +1,194 @@
+"""Planning in a journal: duplicates, suppression, selection, sets and the seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from journal_rows import (
+    NOW,
+    adds_up,
+    bad_row,
+    everybody,
+    maker,
+    record,
+    row,
+    sealed,
+    states,
+    stream,
+    take,
+)
+
+from promomsg.errors import JournalError
+from promomsg.journal.base import Journal
+from promomsg.model import Code
+
+pytestmark = pytest.mark.asyncio
+
+Make = Callable[[], Journal]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    return maker(request.param, tmp_path)
+
+
+async def test_the_first_of_equal_keys_or_addresses_stays(make: Make) -> None:
+    handle = await make().create(record())
+    rows = [
+        bad_row(0)._replace(key="a", id="1"),
+        row(1, "a", id="1"),
+        row(2, "a", id="2"),
+        row(3, "b", id="1"),
+        row(4, "c", id=None, openid="o", unionid="u"),
+        row(5, "d", id=None, openid="o"),
+        row(6, "e", id=None, unionid="u"),
+        row(7, "f", id=None, fingerprint=b"t"),
+        row(8, "g", id=None, fingerprint=b"t"),
+        row(9, "h", id="9", request_id="r"),
+        row(10, "i", id="10", request_id="r"),
+        row(11, "j", id="2"),
+    ]
+    await handle.add_rows(rows)
+    assert await handle.mark_duplicates() == 6
+    found = await everybody(handle)
+    assert await states(handle) == "fpSSpSSpSpSp"
+    assert [(o.code, o.detail) for o in found if o.state == "skipped"] == [
+        (Code.DUPLICATE_KEY, "same key as a"),
+        (Code.DUPLICATE_ADDRESS, "same id as a"),
+        (Code.DUPLICATE_ADDRESS, "same openid as c"),
+        (Code.DUPLICATE_ADDRESS, "same unionid as c"),
+        (Code.DUPLICATE_ADDRESS, "same access_token as f"),
+        (Code.DUPLICATE_REQUEST_ID, "same request_id as h"),
+    ]
+    tally = await handle.tally()
+    assert adds_up(tally)
+    assert (tally.pending, tally.skipped, tally.failed) == (5, 6, 1)
+    assert await handle.mark_duplicates() == 0
+    await handle.close()
+
+
+async def test_an_address_that_is_the_key_counts_once(make: Make) -> None:
+    handle = await make().create(record())
+    await handle.add_rows([row(0, "7", id="7"), row(1, "8", id="8"), row(2, "7", id="7")])
+    assert await handle.mark_duplicates() == 1
+    assert (await handle.tally()).by_code == {"DUPLICATE_KEY": 1}
+    await handle.close()
+
+
+async def test_suppression_and_selection(make: Make) -> None:
+    handle = await make().create(record())
+    await handle.add_rows(
+        [row(0), row(1), row(2, openid="o2"), row(3, unionid="u3"), row(4), bad_row(5)]
+    )
+    assert await handle.suppress(v for v in ["k0", "1001", "o2", "u3", "k5", "stranger"]) == 4
+    assert await handle.suppress([]) == 0
+    assert await states(handle) == "SSSSpf"
+    assert await handle.select(["k4", "k0"]) == 1
+    assert await handle.select([]) == 0
+    assert (await handle.tally()).by_code == {
+        "BAD_ADDRESS": 1,
+        "NOT_SELECTED": 1,
+        "SUPPRESSED": 4,
+    }
+    await handle.close()
+
+
+async def test_long_lists_of_values_are_all_looked_at(make: Make) -> None:
+    handle = await make().create(record())
+    await handle.add_rows([row(0), row(1)])
+    assert await handle.suppress(f"k{number}" for number in range(12_000, 0, -1)) == 1
+    assert await states(handle) == "pS"
+    await handle.close()
+
+
+async def test_ids_are_found_for_openids(make: Make) -> None:
+    handle = await make().create(record())
+    await handle.add_rows(
+        [row(0, id=None, openid="o"), row(1, id=None, unionid="u"), row(2, openid="o"), row(3)]
+    )
+    assert await handle.assign_ids([("o", "v", "77"), (None, "u", "78"), ("x", None, "79")]) == 2
+    ids = [outcome.recipient.id for outcome in await everybody(handle)]
+    assert ids == ["77", "78", "1002", "1003"]
+    await handle.close()
+
+
+async def test_sets_become_groups_in_order(make: Make) -> None:
+    handle = await make().create(record())
+    words = ["red", "blue", "red", None, "red", "blue", "red", None, "red"]
+    rows = [row(seq, word=word) for seq, word in enumerate(words)]
+    rows[8] = rows[8]._replace(id=None, openid="o8")
+    await handle.add_rows(rows)
+    forms = await handle.forms(2)
+    assert forms[0] == (None, 2)
+    assert sorted(count for _, count in forms) == [2, 2, 4]
+    red = rows[0].form
+    assert (await handle.forms(3)) == [(red, 4)]
+    await handle.make_groups(red, [3, 1])
+    with pytest.raises(JournalError):
+        await handle.make_groups(None, [2, 1])
+    await handle.close()
+
+
+async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
+    journal = make()
+    handle = await journal.create(record())
+    await handle.add_rows([row(seq, word="red") for seq in range(5)])
+    await handle.make_groups(row(0, word="red").form, [2, 2])
+    await handle.add_audience_group({"roles": [1]}, 70)
+    assert await handle.plan_counts() == (1, 3)
+    assert await handle.sample(2) == [("k0", "1000", ("red",)), ("k1", "1001", ("red",))]
+    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    with pytest.raises(JournalError):
+        await handle.seal(record(), chunk_size=8)
+    await handle.seal(record(planned_at=NOW), chunk_size=8)
+    assert handle.record.planned_at == NOW
+    for call in (
+        handle.add_rows([row(9)]),
+        handle.mark_duplicates(),
+        handle.restart_plan(),
+        handle.seal(record(planned_at=NOW), chunk_size=8),
+    ):
+        with pytest.raises(JournalError, match="complete"):
+            await call
+    assert (await handle.tally()).planned == 75
+    one, two, three = await handle.groups()
+    assert (one.planned, one.values, one.audience) == (2, ("red",), None)
+    assert (three.planned, three.values, three.audience) == (70, (), {"roles": [1]})
+    assert await handle.group_members(two.no) == ["1002", "1003"]
+    assert [(await take(handle, groups=True)).group for _ in range(3)] == [1, 2, 3]
+    assert [parcel.seq for parcel in (await take(handle)).parcels] == [4]
+    await handle.close()
+
+
+async def test_half_a_plan_is_thrown_away(make: Make) -> None:
+    journal = make()
+    handle = await journal.create(record())
+    await handle.add_rows([row(0), row(1)])
+    await handle.restart_plan()
+    assert (await handle.tally()).planned == 0
+    await handle.add_rows([row(0)])
+    assert (await handle.tally()).planned == 1
+    await handle.close()
+    assert not await journal.exists()
+    handle = await sealed(journal, [row(0)])
+    assert (await handle.tally()).planned == 1
+    await handle.close()
+
+
+async def test_what_planning_left_final_comes_first_in_the_stream(make: Make) -> None:
+    rows = [bad_row(seq) if seq % 2 else row(seq) for seq in range(9)]
+    handle = await sealed(make(), rows)
+    assert [outcome.recipient.key for outcome in await stream(handle)] == ["k1", "k3", "k5", "k7"]
+    page, cursor = await handle.outcomes(after=await handle.outcomes_end())
+    assert (page, cursor) == ([], await handle.outcomes_end())
+    await handle.close()
+
+
+async def test_an_empty_journal_says_so(make: Make) -> None:
+    handle = await sealed(make(), [])
+    assert await everybody(handle) == []
+    assert (await handle.tally()).planned == 0
+    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    await handle.close()

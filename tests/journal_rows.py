@@ -1,0 +1,131 @@
+"""Rows, records and results for the journal's tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from promomsg.journal.base import CampaignRecord, Handle, Journal, Lease, PlannedRow, Settled, Tally
+from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.sqlite import SqliteJournal
+from promomsg.model import Outcome, State
+
+NOW = 1_700_000_000.0
+DAY = "2023-11-15"
+
+
+def record(**changes: Any) -> CampaignRecord:
+    fields: dict[str, Any] = {
+        "name": "autumn",
+        "channel": "wechat",
+        "account": "wx0123456789",
+        "run_id": "0" * 32,
+        "message": {"content": {"title": "今日优惠活动"}},
+        "settings": {"concurrency": 64},
+        "created_at": NOW,
+    }
+    return CampaignRecord(**{**fields, **changes})
+
+
+def row(seq: int, key: str | None = None, **changes: Any) -> PlannedRow:
+    """A pending row with an id, and with `word` a message of its own."""
+    word = changes.pop("word", None)
+    fields: dict[str, Any] = {
+        "seq": seq,
+        "key": key if key is not None else f"k{seq}",
+        "id": str(1000 + seq),
+        "openid": None,
+        "unionid": None,
+        "fingerprint": None,
+        "request_id": None,
+        "values": None if word is None else json.dumps([word]),
+        "form": None if word is None else blake2b(word.encode(), digest_size=16).digest(),
+        "state": "pending",
+        "code": "",
+        "detail": "",
+    }
+    return PlannedRow(**{**fields, **changes})
+
+
+def bad_row(seq: int, code: str = "BAD_ADDRESS") -> PlannedRow:
+    return row(seq, id="1.0", state="failed", code=code, detail="row 7: not an id")
+
+
+def result(seq: int, state: str = "sent", **changes: Any) -> Settled:
+    fields: dict[str, Any] = {
+        "seq": seq,
+        "state": state,
+        "code": "",
+        "detail": "",
+        "rid": None,
+        "at": NOW + 2,
+        "doubt": False,
+        "extra": None,
+    }
+    return Settled(**{**fields, **changes})
+
+
+async def sealed(
+    journal: Journal, rows: Sequence[PlannedRow], *, chunk_size: int = 8, groups: Sequence[int] = ()
+) -> Handle:
+    """A complete plan of these rows; `groups` are the sizes of groups of the plain message."""
+    handle = await journal.create(record())
+    await handle.add_rows(rows)
+    if groups:
+        await handle.make_groups(None, groups)
+    await handle.seal(record(planned_at=NOW), chunk_size=chunk_size)
+    return handle
+
+
+async def take(handle: Handle, *, groups: bool = False, at: float = NOW) -> Lease:
+    lease = await handle.take(groups=groups, singles=not groups, now=at, ttl=60.0)
+    assert lease is not None
+    return lease
+
+
+async def everybody(handle: Handle) -> list[Outcome]:
+    return [outcome async for page in handle.rows() for outcome in page]
+
+
+async def states(handle: Handle) -> str:
+    """A letter a row: p(ending), i(ntended), s(ent), f(ailed), u(nknown), S(kipped), C(ancelled)."""
+    letters = {State.SKIPPED: "S", State.CANCELLED: "C"}
+    return "".join(
+        letters.get(outcome.state, outcome.state.value[0]) for outcome in await everybody(handle)
+    )
+
+
+async def stream(handle: Handle, limit: int = 3) -> list[Outcome]:
+    """All outcomes so far, a few at a time."""
+    found: list[Outcome] = []
+    cursor = (-1, 0)
+    while True:
+        page, cursor = await handle.outcomes(after=cursor, limit=limit)
+        if not page:
+            return found
+        found += page
+
+
+def adds_up(tally: Tally) -> bool:
+    reasoned = tally.failed + tally.unknown + tally.skipped + tally.cancelled
+    return (
+        tally.planned == tally.sent + tally.pending + reasoned
+        and sum(tally.by_code.values()) == reasoned
+    )
+
+
+def maker(kind: str, folder: Path) -> Callable[[], Journal]:
+    """Journals of one kind; each call is a new, empty one."""
+    count = 0
+
+    def make() -> Journal:
+        nonlocal count
+        count += 1
+        if kind == "memory":
+            return MemoryJournal()
+        return SqliteJournal(folder / f"{count}.db", durability="process")
+
+    return make
