@@ -221,9 +221,11 @@ def outcomes(
         n, index = 0, 0
     while True:
         wanted: list[int] = []
+        # One by one: an entry may name one row or thousands.
         entries = db.execute(
-            "SELECT n, final FROM log WHERE n >= ? AND final IS NOT NULL ORDER BY n LIMIT 64", (n,)
-        ).fetchall()
+            "SELECT n, final FROM log WHERE n >= ? AND final IS NOT NULL ORDER BY n LIMIT ?",
+            (n, limit + 1),
+        )
         start = (n, index)
         for number, text in entries:
             seqs = _seqs(text)
@@ -232,6 +234,7 @@ def outcomes(
             index = (index if number == n else 0) + len(seqs)
             n = number
             if len(wanted) >= limit:
+                entries.close()
                 break
         found = _by_seq(db, wanted)
         if found or (n, index) == start:

@@ -386,6 +386,26 @@ async def test_a_cancelled_intent_that_still_waits_is_not_made(journal: SqliteJo
     await handle.close()
 
 
+async def test_a_cancelled_close_keeps_the_lock_until_all_is_written(
+    journal: SqliteJournal,
+) -> None:
+    handle = await sealed(journal, [row(0)])
+    handle._writer.submit(lambda tx: time.sleep(0.05))  # type: ignore[attr-defined]
+    warning = asyncio.ensure_future(handle.warn("the last word"))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(handle.close())
+    await asyncio.sleep(0.005)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert is_being_sent(journal.path)
+    await warning
+    await handle.close()
+    assert not is_being_sent(journal.path)
+    with JournalReader(journal.path) as reader:
+        assert reader.record.warnings == ["the last word"]
+
+
 async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -> None:
     for verb in ("create", "open"):
         call = journal.create(record()) if verb == "create" else journal.open(write=True)

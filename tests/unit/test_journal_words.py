@@ -113,7 +113,7 @@ async def test_an_error_while_reading_is_explained(tmp_path: Path) -> None:
         JournalReader(journal.path) as reader,
         pytest.raises(JournalError, match=r"a\.db: no such"),
     ):
-        reader.read(lambda db: db.execute("SELECT * FROM nothing"))
+        reader.read(lambda db: db.execute("SELECT * FROM nobody"))
 
 
 @pytest.mark.asyncio
