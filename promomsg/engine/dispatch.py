@@ -101,7 +101,7 @@ class Dispatcher:
 
         # Group calls that are out count too (DESIGN §2.3).
         groups = settings.groups_in_flight if channel.groups else 0
-        self._permits = max(1, 2 * settings.concurrency - groups)
+        self._permits = self._all_permits = max(1, 2 * settings.concurrency - groups)
         self._quorum = max(1, settings.concurrency // 2)
         self._ready: deque[_Ticket] = deque()
         self._idle: list[anyio.Event] = []
@@ -306,6 +306,10 @@ class Dispatcher:
             if day != self._day:
                 self._day, self._sent_today = day, 0
             if self._sent_today >= limit:
+                if self._permits < self._all_permits:
+                    # What is intended has its place in today's quota: it goes out first.
+                    await self._feed_signal.wait()
+                    return 0
                 said = f"the pace's {limit} singles of {day} are used up"
                 self._steering.halt_or_park(Halt(SINGLES_PER_DAY, said), self._lane)
                 await self._lane.wait_held()
@@ -475,6 +479,8 @@ class Dispatcher:
         self._permits += len(batch)
         now = self._clock.monotonic()
         for slot, parcel, result, decision in batch:
+            if not result.called:
+                self._sent_today = max(self._sent_today - 1, 0)
             if decision.refuse_form:
                 await self._handle.refuse_form(
                     parcel.seq, result.code, result.detail, result.rid, result.at

@@ -1,0 +1,106 @@
+"""What the campaign tests share: quick policies, messages, lists, and the sums that must hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from promomsg import (
+    Pace,
+    PollPolicy,
+    Report,
+    RetryPolicy,
+    SqliteJournal,
+    WeChatMessage,
+    WeChatPromoter,
+)
+from promomsg.journal.base import Journal
+from promomsg.journal.memory import MemoryJournal
+from promomsg.sandbox import Sandbox
+
+QUICK: dict[str, Any] = {
+    "poll": PollPolicy(first_after=0.01, every=0.02),
+    "retry": RetryPolicy(base=0.005, ceiling=0.02),
+}
+MESSAGE = WeChatMessage(
+    1, {"title": "今日优惠活动", "desc": "三件五折", "date": "2022/10/28"}, "pages/index/index"
+)
+PERSONAL = WeChatMessage(1, {"title": "{name|客官}", "desc": "三件五折"}, "pages/index/index")
+JOURNALS = ("sqlite", "memory")
+KEYS = {
+    "campaign",
+    "state",
+    "reason",
+    "planned",
+    "sent",
+    "failed",
+    "unknown",
+    "skipped",
+    "cancelled",
+    "pending",
+    "by_code",
+    "groups",
+    "warnings",
+    "elapsed_s",
+}
+"""Of the document of `--json` (DESIGN §9)."""
+
+
+def wechat(box: Sandbox, **changes: Any) -> WeChatPromoter:
+    """A client of the sandbox that nothing slows down."""
+    given = {"secret": "s3cret", "base_url": box.url, "pace": Pace(unlimited=True), **changes}
+    return WeChatPromoter("wx0001", **given)
+
+
+def ids(count: int, start: int = 500_001) -> list[str]:
+    """So many promoter ids."""
+    return [str(start + n) for n in range(count)]
+
+
+def journal_at(kind: str, folder: Path) -> Journal:
+    """A new journal of that kind."""
+    if kind == "memory":
+        return MemoryJournal()
+    return SqliteJournal(folder / "campaign.db", durability="process")
+
+
+def add_up(document: dict[str, Any]) -> None:
+    """The conservation of DESIGN §2.1, and the keys of §9."""
+    assert set(document) == KEYS
+    parts = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
+    assert document["planned"] == sum(document[part] for part in parts), document
+    not_sent = sum(document[part] for part in ("failed", "unknown", "skipped", "cancelled"))
+    assert sum(document["by_code"].values()) == not_sent, document
+
+
+def honest(report: Report, box: Sandbox) -> None:
+    """What the report says of each recipient against what the sandbox really delivered."""
+    add_up(report.to_dict())
+    seen = 0
+    for outcome in report.outcomes():
+        who = outcome.recipient
+        reached = box.ledger.deliveries(who.openid or who.unionid or who.id or "")
+        seen += 1
+        if outcome.state == "sent":
+            assert reached == 1, outcome
+        elif outcome.state in ("failed", "pending", "cancelled"):
+            assert reached == 0, outcome
+        elif outcome.state == "unknown":
+            assert reached <= 1, outcome
+    assert seen == report.planned
+
+
+def group_ids(box: Sandbox) -> list[list[str]]:
+    """The id lists of the group calls, in order."""
+    return [json.loads(body).get("id", []) for body in box.calls.bodies("sendmsg")]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Waits for something that other tasks are about to bring about."""
+    end = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, "it did not happen in time"
+        await asyncio.sleep(0.001)

@@ -1,0 +1,40 @@
+"""Fixtures of the campaign tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from campaigning import JOURNALS, journal_at, wechat
+
+from promomsg import WeChatPromoter
+from promomsg.journal.base import Journal
+from promomsg.sandbox import Sandbox
+
+
+@pytest_asyncio.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    """The provider."""
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest_asyncio.fixture
+async def channel(box: Sandbox) -> AsyncIterator[WeChatPromoter]:
+    """An account there, as fast as it goes."""
+    async with wechat(box) as client:
+        yield client
+
+
+@pytest.fixture(params=JOURNALS)
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
+    """A new journal, of each kind in turn."""
+    return journal_at(request.param, tmp_path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal file may be."""
+    return tmp_path / "campaign.db"

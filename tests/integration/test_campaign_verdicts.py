@@ -1,0 +1,527 @@
+"""What each answer does to its recipient, to the others, and to the campaign."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, until, wechat
+from clocks import FakeClock
+
+import promomsg
+from promomsg import Campaign, Halted, Pace, RetryPolicy, WeChatPromoter
+from promomsg.clock import next_china_midnight
+from promomsg.journal.base import Journal
+from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
+
+pytestmark = pytest.mark.asyncio
+
+MIDNIGHT = next_china_midnight(1_760_000_000.0)
+
+
+def single(**rule: object) -> FaultPlan:
+    """A plan of one rule for single sends."""
+    return FaultPlan([Fault(endpoint="singlesendmsg", **rule)])  # type: ignore[arg-type]
+
+
+async def test_a_refused_recipient_fails_alone_with_the_providers_words(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.refuse_single = {"500002": 43101, "500004": 40003, "500005": 99999}
+    report = await promomsg.send(channel, MESSAGE, ids(10), journal=journal, **QUICK)
+    assert (report.sent, report.failed, report.state) == (7, 3, "done")
+    assert report.by_code == {"43101": 1, "40003": 1, "99999": 1}
+    first = report.failures()[0]
+    assert "refuse" in first.detail
+    assert first.rid is not None
+    assert first.attempts == 1
+    assert first.at is not None
+    honest(report, box)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "drop_after_delivering"},
+        {"kind": "html"},
+        {"kind": "html", "delivered": True},
+        {"kind": "truncate"},
+        {"kind": "status"},
+        {"kind": "status", "status": 500, "delivered": True},
+        {"kind": "minus_one", "delivered": True},
+        {"kind": "reset_before_reading"},
+        {"kind": "garbage", "body": '{"errcode": {}}'},
+        {"kind": "redirect", "location": "http://127.0.0.1:9/"},
+    ],
+    ids=lambda rule: rule["kind"] + ("+" if rule.get("delivered") else ""),
+)
+async def test_a_lost_answer_is_unknown_and_never_sent_again(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, rule: dict[str, object]
+) -> None:
+    box.faults = single(calls=[2, 5], **rule)
+    report = await promomsg.send(channel, MESSAGE, ids(10), journal=journal, **QUICK)
+    assert (report.sent, report.unknown, report.state) == (8, 2, "done")
+    assert box.calls["singlesendmsg"] == 10
+    assert len(report.unknowns()) == 2
+    assert all(o.code and o.detail for o in report.unknowns())
+    honest(report, box)
+
+
+@pytest.mark.parametrize("code", [45002, 47003])
+async def test_a_refused_message_is_not_sent_to_anybody_else(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, code: int
+) -> None:
+    box.faults = single(errcode=code, errmsg="argument invalid! title")
+    report = await promomsg.send(
+        channel, MESSAGE, ids(300), journal=journal, route="single", concurrency=4, **QUICK
+    )
+    assert (report.failed, report.by_code) == (300, {str(code): 300})
+    assert box.calls["singlesendmsg"] <= 8
+    assert "title" in report.failures()[-1].detail
+    assert report.state == "done"
+
+
+async def test_a_refused_text_does_not_touch_the_others(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    rows = [{"id": i, "name": "坏" if n % 2 else f"好{n}"} for n, i in enumerate(ids(60))]
+    box.settings.templates = {1: {"title": "thing", "desc": "thing"}}
+    rows[10]["name"] = "字" * 30  # only the provider knows the template here
+    report = await promomsg.send(
+        channel, PERSONAL, rows, journal=journal, route="single", concurrency=2, **QUICK
+    )
+    assert (report.sent, report.failed, report.by_code) == (59, 1, {"47003": 1})
+    assert report.failures()[0].recipient.key == "500011"
+    honest(report, box)
+
+
+async def test_a_text_that_many_share_is_refused_once(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.templates = {1: {"title": "thing", "desc": "thing"}}
+    rows = [{"id": i, "name": "字" * 30 if n % 2 else f"好{n}"} for n, i in enumerate(ids(80))]
+    report = await promomsg.send(
+        channel, PERSONAL, rows, journal=journal, route="single", concurrency=1, **QUICK
+    )
+    assert (report.sent, report.failed) == (40, 40)
+    assert box.calls["singlesendmsg"] <= 42
+    honest(report, box)
+
+
+@pytest.mark.parametrize("code", [40013, 40164, 48001, 47001, 50002, 45009])
+async def test_a_halt_stops_within_one_call_a_worker(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, code: int
+) -> None:
+    box.faults = single(errcode=code, after=20)
+    report = await promomsg.send(
+        channel, MESSAGE, ids(400), journal=journal, route="single", concurrency=8, **QUICK
+    )
+    assert report.state == "halted"
+    assert report.reason.startswith(str(code))
+    assert report.sent == 20
+    assert report.pending == 380
+    assert box.calls["singlesendmsg"] <= 20 + 8
+    honest(report, box)
+    with pytest.raises(Halted) as caught:
+        report.raise_for_failures()
+    assert caught.value.code == str(code)
+
+
+async def test_a_halted_campaign_goes_on_when_it_is_mended(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = single(errcode=48001, calls=[5])
+    report = await promomsg.send(channel, MESSAGE, ids(40), journal=journal, concurrency=4, **QUICK)
+    assert report.state == "halted"
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        report = await run.wait()
+    assert (report.sent, report.state, report.reason) == (40, "done", "")
+    assert box.ledger.twice() == []
+
+
+async def test_a_wrong_secret_sends_nothing(box: Sandbox, journal: Journal) -> None:
+    box.settings.accounts = {"wx0001": "another"}
+    async with wechat(box) as channel:
+        report = await promomsg.send(channel, MESSAGE, ids(5), journal=journal, **QUICK)
+    assert (report.state, report.pending) == ("halted", 5)
+    assert "40125" in report.reason
+    assert "s3cret" not in report.reason
+    assert box.calls["singlesendmsg"] == 0
+
+
+async def test_a_wrong_secret_stops_groups_too(box: Sandbox, journal: Journal) -> None:
+    box.settings.accounts = {"wx0001": "another"}
+    async with wechat(box) as channel:
+        report = await promomsg.send(channel, MESSAGE, ids(50), journal=journal, **QUICK)
+    assert (report.state, report.pending, box.calls["sendmsg"]) == ("halted", 50, 0)
+
+
+@pytest.mark.parametrize("count", [5, 50])
+async def test_a_token_server_that_is_down_is_asked_again_then_halts(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, count: int
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="stable_token", kind="status")])
+    report = await promomsg.send(channel, MESSAGE, ids(count), journal=journal, **QUICK)
+    assert (report.state, report.pending) == ("halted", count)
+    assert box.calls["stable_token"] == 8
+    assert box.calls["sendmsg"] + box.calls["singlesendmsg"] == 0
+
+
+@pytest.mark.parametrize("count", [5, 50])
+async def test_a_token_server_that_comes_back_costs_nobody(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, count: int
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="stable_token", kind="status", limit=3)])
+    report = await promomsg.send(channel, MESSAGE, ids(count), journal=journal, **QUICK)
+    assert (report.sent, report.state) == (count, "done")
+
+
+async def test_max_error_rate_halts_before_the_list_is_burnt(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = single(errcode=43101, every=2)
+    report = await promomsg.send(
+        channel,
+        MESSAGE,
+        ids(500),
+        journal=journal,
+        route="single",
+        concurrency=4,
+        max_error_rate=0.3,
+        **QUICK,
+    )
+    assert report.state == "halted"
+    assert report.reason.startswith("MAX_ERROR_RATE")
+    assert report.pending > 400
+    add_up(report.to_dict())
+
+
+async def test_an_error_rate_under_the_limit_halts_nothing(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = single(errcode=43101, every=5)
+    report = await promomsg.send(
+        channel, MESSAGE, ids(300), journal=journal, route="single", max_error_rate=0.5, **QUICK
+    )
+    assert (report.state, report.failed) == ("done", 60)
+
+
+async def test_the_providers_daily_quota_stops_a_campaign_that_can_be_resumed(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.daily_quota = {"singlesendmsg": 30}
+    report = await promomsg.send(channel, MESSAGE, ids(49), journal=journal, **QUICK)
+    assert (report.state, report.sent, report.pending) == ("halted", 30, 19)
+    assert "45009" in report.reason
+    box.clock.advance(86_400)
+    box.expire_tokens()
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 49
+    assert box.ledger.twice() == []
+
+
+@pytest.mark.parametrize("count", [40, 50])
+async def test_a_daily_quota_is_waited_out_when_told_so(
+    box: Sandbox, journal: Journal, count: int
+) -> None:
+    endpoint = "singlesendmsg" if count < 50 else "sendmsg"
+    box.faults = FaultPlan([Fault(endpoint=endpoint, kind="daily", calls=[1])])
+    clock = FakeClock(start=MIDNIGHT - 3600)
+    async with (
+        wechat(box, clock=clock) as channel,
+        Campaign(
+            channel,
+            MESSAGE,
+            ids(count),
+            journal=journal,
+            clock=clock,
+            on_daily_quota="wait",
+            **QUICK,
+        ) as run,
+    ):
+        await until(lambda: box.calls[endpoint] >= 1)
+        states = set()
+        while run.report.pending:
+            states.add(run.progress["state"])
+            await clock.advance(300 if clock.time() < MIDNIGHT + 40 else 1)
+            await asyncio.sleep(0.003)
+            if clock.time() < MIDNIGHT:
+                assert box.calls[endpoint] <= count
+        await run.wait()
+    assert "waiting" in states
+    assert run.report.sent == count
+    assert clock.time() >= MIDNIGHT
+    assert box.ledger.twice() == []
+
+
+async def test_singles_per_day_is_the_users_own_daily_quota(box: Sandbox, journal: Journal) -> None:
+    clock = FakeClock(start=MIDNIGHT - 7200)
+    pace = Pace(singles_per_day=12, singles_per_second=1_000_000)
+    async with wechat(box, pace=pace, clock=clock) as channel:
+        async with Campaign(
+            channel, MESSAGE, ids(20), journal=journal, clock=clock, **QUICK
+        ) as run:
+            while not run.report.reason:
+                await clock.advance(0.05)
+                await asyncio.sleep(0.002)
+            report = await run.wait()
+        assert (report.state, report.sent, report.pending) == ("halted", 12, 8)
+        assert report.reason.startswith("SINGLES_PER_DAY")
+    # The journal keeps the count: a new process on the same day may send nobody.
+    again = FakeClock(start=MIDNIGHT - 3600)
+    async with wechat(box, pace=pace, clock=again) as channel:
+        async with Campaign.resume(journal, channel, clock=again, **QUICK) as run:
+            while not run.report.reason:
+                await again.advance(0.05)
+                await asyncio.sleep(0.002)
+            report = await run.wait()
+        assert (report.state, box.calls["singlesendmsg"]) == ("halted", 12)
+    tomorrow = FakeClock(start=MIDNIGHT + 60)
+    async with (
+        wechat(box, pace=pace, clock=tomorrow) as channel,
+        Campaign.resume(journal, channel, clock=tomorrow, **QUICK) as run,
+    ):
+        while run.report.pending:
+            await tomorrow.advance(0.05)
+            await asyncio.sleep(0.002)
+        report = await run.wait()
+    assert (report.sent, box.calls["singlesendmsg"]) == (20, 20)
+
+
+async def test_singles_per_day_can_be_waited_out_too(box: Sandbox, journal: Journal) -> None:
+    clock = FakeClock(start=MIDNIGHT - 100)
+    pace = Pace(singles_per_day=12, singles_per_second=1_000_000)
+    async with (
+        wechat(box, pace=pace, clock=clock) as channel,
+        Campaign(
+            channel, MESSAGE, ids(20), journal=journal, clock=clock, on_daily_quota="wait", **QUICK
+        ) as run,
+    ):
+        while run.report.pending:
+            await clock.advance(1)
+            await asyncio.sleep(0.002)
+            if clock.time() < MIDNIGHT:
+                assert box.calls["singlesendmsg"] <= 12
+        await run.wait()
+    assert run.report.sent == 20
+
+
+async def test_throttled_holds_everyone_and_nobody_is_left_intended(
+    box: Sandbox, journal: Journal
+) -> None:
+    box.faults = single(kind="throttle", calls=[10])
+    clock = FakeClock()
+    async with (
+        wechat(box, clock=clock) as channel,
+        Campaign(
+            channel, MESSAGE, ids(49), journal=journal, clock=clock, concurrency=4, **QUICK
+        ) as run,
+    ):
+        await until(lambda: box.calls["singlesendmsg"] >= 10)
+        for _ in range(10):  # what was out comes back; then nothing moves while the hold lasts
+            await asyncio.sleep(0.003)
+            await clock.advance(0.5)
+        held = box.calls["singlesendmsg"]
+        assert held <= 14
+        for _ in range(10):
+            await asyncio.sleep(0.002)
+            await clock.advance(4)
+        assert box.calls["singlesendmsg"] == held
+        assert run.in_flight == 0
+        if journal.path is not None:
+            lasting = [o.state for o in run.report.outcomes()]
+            assert lasting.count("pending") == 49 - lasting.count("sent")
+        while run.report.pending:
+            await clock.advance(1)
+            await asyncio.sleep(0.002)
+        await run.wait()
+    report = run.report
+    assert (report.sent, box.ledger.twice()) == (49, [])
+    assert sorted({o.attempts for o in report.outcomes()}) == [1, 2]
+    honest(report, box)
+
+
+async def test_a_throttled_group_waits_and_is_sent_once(box: Sandbox, journal: Journal) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="throttle", calls=[1])])
+    clock = FakeClock()
+    async with (
+        wechat(box, clock=clock) as channel,
+        Campaign(channel, MESSAGE, ids(50), journal=journal, clock=clock, **QUICK) as run,
+    ):
+        await until(lambda: box.calls["sendmsg"] == 1)
+        for _ in range(10):
+            await asyncio.sleep(0.002)
+            await clock.advance(5)
+        assert box.calls["sendmsg"] == 1
+        while run.report.pending:
+            await clock.advance(1)
+            await asyncio.sleep(0.002)
+        await run.wait()
+    assert (run.report.sent, box.calls["sendmsg"]) == (50, 2)
+    assert box.ledger.twice() == []
+
+
+async def test_a_token_that_ends_mid_run_costs_one_token_call_and_no_recipient(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    async with Campaign(
+        channel, MESSAGE, ids(400), journal=journal, route="single", concurrency=16, **QUICK
+    ) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 60)
+        box.expire_tokens()
+        report = await run.wait()
+    assert report.sent == 400
+    assert box.calls["stable_token"] == 2
+    assert box.calls["singlesendmsg"] <= 400 + 16
+    assert box.ledger.twice() == []
+    honest(report, box)
+
+
+async def test_tokens_that_end_again_and_again_cost_no_recipient(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    async with Campaign(
+        channel, MESSAGE, ids(300), journal=journal, route="single", concurrency=8, **QUICK
+    ) as run:
+        for mark in (40, 90, 140, 190):
+            await until(lambda mark=mark: box.calls["singlesendmsg"] >= mark)  # type: ignore[misc]
+            box.expire_tokens()
+        report = await run.wait()
+    assert report.sent == 300
+    assert box.calls["stable_token"] <= 5
+    assert box.ledger.twice() == []
+
+
+async def test_a_token_that_is_refused_though_new_halts_instead_of_looping(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = single(kind="token_invalid")
+    report = await promomsg.send(channel, MESSAGE, ids(20), journal=journal, **QUICK)
+    assert (report.state, report.pending) == ("halted", 20)
+    assert "TOKEN_REFUSED" in report.reason
+    assert box.calls["stable_token"] == 2
+    honest(report, box)
+
+
+async def test_a_token_callable_of_ones_own_is_asked_once_a_token(
+    box: Sandbox, journal: Journal
+) -> None:
+    issued: list[str | None] = []
+
+    async def token(stale: str | None) -> str:
+        issued.append(stale)
+        await asyncio.sleep(0)
+        return str(box.wechat.tokens.plain("wx0001")["access_token"])
+
+    async with (
+        wechat(box, secret=None, token=token) as channel,
+        Campaign(channel, MESSAGE, ids(300), journal=journal, route="single", **QUICK) as run,
+    ):
+        await until(lambda: box.calls["singlesendmsg"] >= 50)
+        box.expire_tokens()
+        report = await run.wait()
+    assert report.sent == 300
+    assert len(issued) == 2
+    assert issued[0] is None
+    assert issued[1] is not None
+    assert box.calls["stable_token"] == 0
+
+
+async def test_calls_that_never_left_are_tried_again(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    async with Campaign(
+        channel, MESSAGE, ids(200), journal=journal, route="single", concurrency=4, **QUICK
+    ) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 40)
+        await box.stop_listening(drop=True)
+        await asyncio.sleep(0.03)
+        await box.start_listening()
+        report = await run.wait()
+    assert report.sent + report.unknown == 200
+    assert report.unknown <= 4
+    assert report.pending == 0
+    honest(report, box)
+
+
+async def test_an_outage_is_probed_by_one_call_and_then_halts(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await channel.get_roles()
+    await box.stop_listening()
+    report = await promomsg.send(
+        channel, MESSAGE, ids(300), journal=journal, route="single", **QUICK
+    )
+    assert (report.state, report.pending) == ("halted", 300)
+    assert "NOT_SENT" in report.reason
+    assert sum(o.attempts for o in report.outcomes()) < 300
+    await box.start_listening()
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 300
+    assert box.ledger.twice() == []
+
+
+async def test_the_retry_budget_is_shared_and_a_spent_one_halts(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await channel.get_roles()
+    await box.stop_listening()
+    policy = RetryPolicy(base=0.001, ceiling=0.002, floor=3, share=0.0, attempts=50)
+    report = await promomsg.send(
+        channel, MESSAGE, ids(40), journal=journal, **{**QUICK, "retry": policy}
+    )
+    assert (report.state, report.pending) == ("halted", 40)
+    assert "retries of the whole campaign" in report.reason
+
+
+async def test_a_group_behind_an_outage_waits_then_halts_unsent(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await channel.get_roles()
+    await box.stop_listening()
+    report = await promomsg.send(channel, MESSAGE, ids(50), journal=journal, **QUICK)
+    assert (report.state, report.pending) == ("halted", 50)
+    await box.start_listening()
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 50
+    assert box.calls["sendmsg"] == 1
+
+
+async def test_a_channel_bug_costs_one_outcome_not_the_campaign(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = channel.deliver, []
+
+    async def deliver(letter: object, parcel: object) -> object:
+        calls.append(parcel)
+        if len(calls) == 3:
+            raise ZeroDivisionError("a bug with a secret in it: s3cret")
+        return await real(letter, parcel)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(channel, "deliver", deliver)
+    report = await promomsg.send(channel, MESSAGE, ids(10), journal=journal, **QUICK)
+    assert (report.sent, report.unknown) == (9, 1)
+    assert report.unknowns()[0].code == "NO_ANSWER"
+    assert "s3cret" not in report.unknowns()[0].detail
+
+
+async def test_two_faults_at_once_never_send_twice(journal: Journal) -> None:
+    plan = FaultPlan(
+        [
+            Fault(endpoint="singlesendmsg", kind="drop_after_delivering", probability=0.05),
+            Fault(endpoint="singlesendmsg", kind="html", probability=0.05),
+            Fault(endpoint="singlesendmsg", kind="reset_before_reading", probability=0.05),
+            Fault(endpoint="singlesendmsg", errcode=43101, probability=0.05),
+            Fault(endpoint="connect", kind="refuse", probability=0.02),
+        ],
+        seed=7,
+    )
+    async with Sandbox(faults=plan, settings=SandboxSettings(token_life=1)) as box:
+        async with wechat(box) as channel:
+            report = await promomsg.send(
+                channel, MESSAGE, ids(600), journal=journal, route="single", **QUICK
+            )
+        assert report.state == "done"
+        assert report.unknown <= sum(box.ledger.faults.values())
+        assert box.ledger.twice() == []
+        honest(report, box)
