@@ -165,6 +165,9 @@ class Recipient(_Keyed, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         setattr_ = msgspec.structs.force_setattr
+        # First of all: what is refused below is shown by its repr in a traceback with locals.
+        if isinstance(self.access_token, str):
+            setattr_(self, "access_token", Secret(self.access_token))
         for name in ("key", "id"):
             value = getattr(self, name)
             if isinstance(value, int) and not isinstance(value, bool):
@@ -175,8 +178,6 @@ class Recipient(_Keyed, frozen=True, kw_only=True):
                 raise UsageError(
                     f"Recipient({name}={value!r}): give a str, not {type(value).__name__}"
                 )
-        if isinstance(self.access_token, str):
-            setattr_(self, "access_token", Secret(self.access_token))
         if self.key is None:
             setattr_(self, "key", self.openid or self.unionid or self.id)
 

@@ -32,6 +32,7 @@ from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreErr
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
 from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
+from promomsg.private import forget
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpAnswer, HttpSession
 
@@ -104,6 +105,10 @@ class AlipayMiniProgram:
         extra: Mapping[str, Any] | None = None,
         random_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
+        # Out of this frame's locals: an error here may be shown with them.
+        hidden = Secret(private_key) if isinstance(private_key, str) else private_key
+        public = Secret(public_key) if isinstance(public_key, str) else public_key
+        del private_key, public_key
         self._client_id = _option("client_id", client_id)
         self._app_id = _option("app_id", app_id)
         if len(self._app_id) > LIMITS["appId"]:
@@ -119,13 +124,17 @@ class AlipayMiniProgram:
         self._encoding: SignatureEncoding = signature_encoding
         if not isinstance(verify, bool):
             raise UsageError(f"verify: give True or False, not {verify!r}")
-        if verify and not public_key:
+        if verify and not public:
             raise UsageError(
                 "public_key: missing; give the wallet's public key (it is on the portal), or "
                 "verify = false to believe unsigned answers"
             )
-        self._key = signing.load_private_key(private_key)
-        self._public_key = signing.load_public_key(public_key) if verify and public_key else None
+        try:
+            self._key = signing.load_private_key(hidden)
+            self._public_key = signing.load_public_key(public) if verify and public else None
+        except UsageError as error:
+            forget(error)
+            raise
         self._http = HttpSession(base_url, timeout=timeout, proxy=proxy, session=session)
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_at = self._endpoint(APPLY_PATH)
@@ -280,6 +289,10 @@ class AlipayMiniProgram:
             return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        except BaseException as error:
+            forget(error)
+            del body
+            raise
         reply = codec.read_send(answer.status, answer.body, codec.masking(token))
         judged = codec.judge(reply, signature)
         if signature is Signature.GOOD:
@@ -382,9 +395,13 @@ class AlipayMiniProgram:
             refresh_token=refresh_token,
             **more,
         )
-        answer, signature = await self._post(self._apply_at, codec.encode(request))
-        mask = codec.masking(auth_code, refresh_token)
-        return codec.read_token(answer.status, answer.body, signature, mask)
+        try:
+            answer, signature = await self._post(self._apply_at, codec.encode(request))
+            mask = codec.masking(auth_code, refresh_token)
+            return codec.read_token(answer.status, answer.body, signature, mask)
+        except BaseException as error:
+            forget(error)
+            raise
 
 
 def _option(name: str, value: Any) -> str:

@@ -39,6 +39,7 @@ from promomsg.model import (
     Secret,
     Verdict,
 )
+from promomsg.private import forget
 from promomsg.transport.fetch import fetch_failure_file
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpAnswer, HttpSession
@@ -101,6 +102,7 @@ class WeChatPromoter:
         legacy_token: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        secret = Secret(secret) if secret else None  # out of this frame's locals
         http = HttpSession(
             base_url, timeout=timeout, proxy=proxy, session=session, secrets=self._secrets
         )
@@ -144,6 +146,7 @@ class WeChatPromoter:
         legacy_token: bool = False,
     ) -> WeChatPromoter:
         """Another account on the same connection pool; closing it leaves the pool open."""
+        secret = Secret(secret) if secret else None
         other = WeChatPromoter.__new__(WeChatPromoter)
         other._set_up(appid, secret, token, self._http, pace, legacy_token, self._clock)
         other._owns_http = False
@@ -183,12 +186,29 @@ class WeChatPromoter:
                     break
         return text
 
-    def _masked(self, error: ProviderError) -> ProviderError:
+    def _masked(self, error: ProviderError | OutcomeUnknown) -> ProviderError | OutcomeUnknown:
+        """The same error anew: what the old one hangs on to (a decoder's text) is left behind."""
+        if isinstance(error, OutcomeUnknown):
+            return OutcomeUnknown(self._mask(str(error)))
         return ProviderError(error.code, self._mask(error.detail), error.rid, error.verdict)
 
     async def _fetch_token(self, stale: str | None) -> Fetched:
         if self._own_token is not None:
             return Fetched(await self._own_token(stale), None)
+        try:
+            answer = await self._ask_for_token()
+        except BaseException as error:
+            forget(error)
+            raise
+        failure: PromoError
+        try:
+            token, expires_in = codec.read_token(answer.status, answer.body)
+            return Fetched(token.reveal(), expires_in)
+        except (ProviderError, OutcomeUnknown) as error:
+            failure = self._masked(error)
+        raise failure
+
+    async def _ask_for_token(self) -> HttpAnswer:
         assert self._secret is not None
         if self._legacy_token:
             query = {
@@ -196,15 +216,9 @@ class WeChatPromoter:
                 "appid": self._appid,
                 "secret": self._secret.reveal(),
             }
-            answer = await self._http.get(self._http.url(codec.TOKEN, query))
-        else:
-            body = codec.stable_token_body(self._appid, self._secret.reveal(), force=False)
-            answer = await self._http.post(self._http.url(codec.STABLE_TOKEN), body, _JSON)
-        try:
-            token, expires_in = codec.read_token(answer.status, answer.body)
-        except ProviderError as error:
-            raise self._masked(error) from None
-        return Fetched(token.reveal(), expires_in)
+            return await self._http.get(self._http.url(codec.TOKEN, query))
+        body = codec.stable_token_body(self._appid, self._secret.reveal(), force=False)
+        return await self._http.post(self._http.url(codec.STABLE_TOKEN), body, _JSON)
 
     async def _token(self) -> str:
         """A token to try.
@@ -219,11 +233,16 @@ class WeChatPromoter:
         try:
             return await self._tokens.get()
         except OutcomeUnknown as error:
+            forget(error)
             raise NotSent(f"no access token: {error}") from None
         except ProviderError as error:
+            forget(error)
             if codec.is_transient(error):
                 raise NotSent(f"no access token: {error}") from None
             raise Halted(error.code, f"no access token: {error.detail}") from None
+        except BaseException as error:
+            forget(error)
+            raise
 
     def _url(self, path: str, token: str) -> yarl.URL:
         if token != self._urls_of:
@@ -252,6 +271,10 @@ class WeChatPromoter:
             return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        except BaseException as error:
+            forget(error)
+            del token
+            raise
         answer = read(status, content)
         if answer.detail:
             answer = msgspec.structs.replace(answer, detail=self._mask(answer.detail))
@@ -277,11 +300,17 @@ class WeChatPromoter:
         return answer
 
     async def _ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
-        answer = await self._read(path, body)
+        try:
+            answer = await self._read(path, body)
+        except BaseException as error:
+            forget(error)
+            raise
+        failure: PromoError
         try:
             return read(answer.status, answer.body)
-        except ProviderError as error:
-            raise self._masked(error) from None
+        except (ProviderError, OutcomeUnknown) as error:
+            failure = self._masked(error)
+        raise failure
 
     # The engine's interface.
 

@@ -22,6 +22,7 @@ from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.base import Control, Journal
 from promomsg.model import Outcome
+from promomsg.private import forget
 from promomsg.suggest import nearest
 
 __all__ = ["Campaign", "Options", "send"]
@@ -93,18 +94,24 @@ class Campaign:
         **options: Unpack[Options],
     ) -> None:
         settings = settings_of(options)
-        begin = NewPlan(
-            channel,
-            message,
-            recipients,
-            name=name or "campaign",
-            journal=journal,
-            suppress=suppress,
-            campaign_file=campaign_file,
-            settings=settings,
-            clock=clock,
-            run_id=secrets.token_hex(16),
-        )
+        try:
+            begin = NewPlan(
+                channel,
+                message,
+                recipients,
+                name=name or "campaign",
+                journal=journal,
+                suppress=suppress,
+                campaign_file=campaign_file,
+                settings=settings,
+                clock=clock,
+                run_id=secrets.token_hex(16),
+            )
+        except BaseException as error:
+            forget(error)
+            raise
+        finally:
+            del recipients  # user tokens in a plain list, for a traceback that shows locals
         self._set_up(begin, clock, rng)
 
     def _set_up(self, begin: Begun, clock: Clock, rng: Random | None) -> None:
@@ -198,7 +205,11 @@ class Campaign:
         Raises:
             UsageError, JournalError: as the class says.
         """
-        return await self._begin.plan()
+        try:
+            return await self._begin.plan()
+        except BaseException as error:
+            forget(error)  # the rows under way may have user tokens in them
+            raise
 
     async def discard(self) -> None:
         """Throws a plan away that is not to be sent; nothing of it stays on disk."""
@@ -208,7 +219,7 @@ class Campaign:
         if self._run is not None:
             raise UsageError("this campaign has run already; make another one, or resume it")
         try:
-            await self._begin.plan()
+            await self.plan()
             started = await self._begin.start()
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -376,15 +387,19 @@ async def send(
         UsageError: wrong arguments or recipients; nothing was sent.
         JournalError: the journal failed; what was sent is in it, and it can be resumed.
     """
-    async with Campaign(
-        channel,
-        message,
-        recipients,
-        name=name,
-        journal=journal,
-        suppress=suppress,
-        clock=clock,
-        **options,
-    ) as run:
+    try:
+        campaign = Campaign(
+            channel,
+            message,
+            recipients,
+            name=name,
+            journal=journal,
+            suppress=suppress,
+            clock=clock,
+            **options,
+        )
+    finally:
+        del recipients  # as in Campaign
+    async with campaign as run:
         await run.wait()
     return run.report
