@@ -42,7 +42,8 @@ class Sending(msgspec.Struct, kw_only=True):
         submit: leave when every call is answered, groups still pending.
         resume_with: the command that goes on with it.
         notes: of the campaign file, to be shown with the plan.
-        left: of a campaign that is gone on with: how many are pending; None for a new one.
+        left: of a campaign that is gone on with: how many are pending (0: not known); None for a
+            new one.
         check: looks at the plan before asking; raises UsageError.
     """
 
@@ -87,7 +88,7 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
             print_rest(plan, how.left, out)
             question = f"go on with the {how.left:,} that are pending?"
         out.flush()
-        if not how.yes and not await interrupts.ask(f"{how.verb} to {plan.to_send:,} recipients?"):
+        if not how.yes and not await interrupts.ask(question):
             await campaign.discard()
             note("nothing was sent")
             return WRONG

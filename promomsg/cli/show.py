@@ -57,7 +57,8 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     """What is left of a campaign that is gone on with."""
     out = file or sys.stdout
     print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
-    print(f"  {left:,} are pending, {plan.singles:,} of them single calls ({plan.pace})", file=out)
+    pending = f"{left:,} are pending, " if left else ""
+    print(f"  {pending}{plan.singles:,} single calls to make ({plan.pace})", file=out)
     for text in plan.notices:
         print(f"  note: {clean(text)}", file=out)
 

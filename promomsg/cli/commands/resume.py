@@ -274,7 +274,6 @@ async def _retry(
     if not yes and not await interrupts.ask("send to them again?"):
         note("nothing was sent")
         return WRONG
-    how.left = sum(found[name] for name in ("failed", "unknown") if words[name])
     async with open_channel(file) as channel:
         again = Campaign.retry(
             journal, channel, recipients=_recipients(file), **words, **run_options_of(file)

@@ -1,0 +1,323 @@
+"""The terminal in its corners: interrupts in the middle, a journal that fails, audiences, wallets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_box import campaign, conserved, one_document, promomsg, running
+
+from promomsg.engine.campaign import Campaign
+from promomsg.errors import JournalError
+from promomsg.sandbox import Sandbox, SandboxSettings
+
+WALLET = """\
+[campaign]
+channel = "alipay"
+recipients = "users.csv"
+durability = "process"
+[alipay]
+client_id = "c"
+app_id = "a"
+private_key = "file:key.pem"
+verify = false
+tokens = "tokens.db"
+base_url = "{url}/api"
+[message]
+template_code = "T"
+extend_info = {{ scene = "sale" }}
+[[message.templates]]
+parameters = {{ who = "{{who}}" }}
+[pace]
+unlimited = true
+"""
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+def when(what: Callable[[], bool], then: Callable[[], object]) -> threading.Thread:
+    """Does something once something is true, while the terminal runs in this thread."""
+
+    def wait() -> None:
+        for _ in range(1500):
+            if what():
+                then()
+                return
+            threading.Event().wait(0.01)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_in_the_middle_leaves_the_rest_pending(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
+    thread = when(lambda: box.calls["singlesendmsg"] > 3, interrupt)
+    assert promomsg("send", file, "--yes", "--json") == 130
+    thread.join()
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    assert conserved(document)
+    assert document["pending"] > 0
+    assert document["unknown"] == 0
+    assert "in flight" in out.err
+    assert "promomsg resume" in out.err
+
+
+def test_an_interrupt_after_everything_was_sent_has_nothing_to_resume(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    wait = Campaign.wait
+
+    async def wait_and_be_interrupted(self: Campaign) -> Any:
+        report = await wait(self)
+        interrupt()
+        await asyncio.sleep(0.05)
+        return report
+
+    monkeypatch.setattr(Campaign, "wait", wait_and_be_interrupted)
+    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes", "--json") == 0
+    assert "nothing is left to resume" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_planning_leaves_nothing(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url, 200_000)
+    planning = tmp_path / "autumn.db.planning"
+    thread = when(lambda: planning.exists() and planning.stat().st_size > 100_000, interrupt)
+    assert promomsg("send", file, "--yes", "--json") == 130
+    thread.join()
+    assert "nothing was sent" in capsys.readouterr().err
+    assert not list(tmp_path.glob("autumn.db*"))
+
+
+def test_a_journal_that_fails_in_the_middle_is_5_and_before_it_1(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    async def fail(self: Campaign) -> Any:
+        raise JournalError("autumn.db: disk is full; free some space, then resume")
+
+    file = campaign(tmp_path, box.url, 50, title="{name}", pace="singles_per_second = 5")
+    monkeypatch.setattr(Campaign, "wait", fail)
+    assert promomsg("send", file, "--yes", "--json") == 5
+    out = capsys.readouterr()
+    assert conserved(json.loads(out.out))
+    assert "disk is full" in out.err
+    monkeypatch.undo()
+    monkeypatch.setattr(Campaign, "__aenter__", fail)
+    assert promomsg("send", file, "--yes", "--journal", tmp_path / "other.db") == 1
+
+
+def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "autumn.db"
+    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
+
+    def pause() -> None:
+        from promomsg.journal.base import Control
+        from promomsg.journal.sqlite import SqliteJournal
+
+        asyncio.run(SqliteJournal(journal).request(Control.PAUSE))
+
+    thread = when(lambda: box.calls["singlesendmsg"] > 3, pause)
+    assert promomsg("send", file, "--yes", "--json") == 5
+    thread.join()
+    assert one_document(capsys)["state"] == "paused"
+    assert promomsg("pause", journal) == 0
+    assert "nobody is sending" in capsys.readouterr().err
+    assert promomsg("cancel", journal) == 0
+    assert promomsg("resume", journal, "--json") == 3
+    assert one_document(capsys)["cancelled"] > 0
+
+
+def test_progress_and_results_of_many_groups_and_a_person_reading_a_resume(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, box.url, 250, campaign="max_group_size = 100")
+    assert promomsg("send", file, "--yes", "--no-wait") == 5
+    out = capsys.readouterr()
+    assert "3 (of 83 to 84)" in out.out
+    assert "send_cnt" in out.out
+    box.settings.poll_step_seconds = None
+    assert promomsg("resume", tmp_path / "autumn.db", "--yes") == 0
+    assert "250 are pending" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("audience", "list_type"), [("roles = [1]", 1), ('retailers = ["r1"]', 2)])
+def test_an_audience_is_one_group_call(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    audience: str,
+    list_type: int,
+) -> None:
+    file = campaign(tmp_path, box.url, who="", sections=f"[audience]\n{audience}")
+    assert promomsg("plan", file) == 0
+    assert "audience" in capsys.readouterr().out
+    assert promomsg("send", file, "--yes", "--everyone") == 1
+    capsys.readouterr()
+    assert promomsg("send", file, "--yes", "--json") == 0
+    assert box.ledger.groups[0].list_type == list_type
+    assert promomsg("doctor", file) == 0
+
+
+def test_everyone_that_did_not_go_out_needs_the_word_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = SandboxSettings(daily_quota={"sendmsg": 0})
+    with running(settings=settings) as box:
+        file = campaign(tmp_path, box.url, who="", sections="[audience]\neveryone = true")
+        assert promomsg("send", file, "--yes", "--everyone", "--json") == 5
+        assert "--everyone" in capsys.readouterr().err
+        box.settings.daily_quota = {}
+        assert promomsg("resume", tmp_path / "autumn.db", "--yes") == 1
+        assert "--everyone" in capsys.readouterr().err
+        assert not box.ledger.groups
+        assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--everyone") == 0
+        assert box.ledger.groups[0].everyone
+
+
+def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("keys", "--output", tmp_path) == 0
+    (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
+    file = tmp_path / "wallet.toml"
+    file.write_text(WALLET.format(url=box.url))
+    capsys.readouterr()
+    assert promomsg("plan", file, "--json") == 0
+    plan = one_document(capsys)
+    assert plan["single_calls"] == 2
+    assert any("verify = false" in note for note in plan["notices"])
+    assert "tok-1" not in json.dumps(plan)
+    assert promomsg("send", file, "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 2
+    assert (tmp_path / "tokens.db").stat().st_mode & 0o777 == 0o600
+    assert promomsg("reconcile", tmp_path / "wallet.db") == 1
+    assert "only WeChat" in capsys.readouterr().err
+
+
+def test_a_campaign_of_python_has_no_file_to_resume_from(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import promomsg as package
+
+    async def submit() -> None:
+        box.settings.poll_step_seconds = 10_000
+        async with package.WeChatPromoter(
+            "wx0123456789abcdef", "s", base_url=box.url, pace=package.Pace(unlimited=True)
+        ) as wechat:
+            message = package.WeChatMessage(1, {"title": "优惠"}, "pages/index/index")
+            ids = [str(1000 + n) for n in range(60)]
+            journal = tmp_path / "own.db"
+            poll = package.PollPolicy(first_after=0.02, every=0.04)
+            async with Campaign(wechat, message, ids, journal=journal, poll=poll) as run:
+                await run.submit()
+
+    asyncio.run(submit())
+    assert promomsg("resume", tmp_path / "own.db", "--yes") == 1
+    assert "--campaign FILE" in capsys.readouterr().err
+    box.settings.poll_step_seconds = None
+    file = campaign(tmp_path, box.url, "id\n" + "".join(f"{1000 + n}\n" for n in range(60)))
+    assert promomsg("resume", tmp_path / "own.db", "--campaign", file, "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 60
+
+
+def test_the_sandbox_command_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    threading.Timer(0.3, interrupt).start()
+    assert promomsg("sandbox") == 0
+    assert capsys.readouterr().out.startswith("listening on http://127.0.0.1:")
+
+
+def test_watching_a_campaign_until_an_interrupt(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
+    from promomsg.journal.lock import SenderLock
+
+    lock = SenderLock(str(tmp_path / "autumn.db"))
+    threading.Timer(0.2, interrupt).start()
+    try:
+        assert promomsg("status", tmp_path / "autumn.db", "--watch") == 130
+    finally:
+        lock.release()
+
+
+def test_follow_interrupted_says_to_ask_again(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, box.url, 60)
+    assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
+    [group] = one_document(capsys)["groups"]
+    threading.Timer(0.2, interrupt).start()
+    assert promomsg("follow", group["msg_id"], "--campaign", file) == 130
+    assert "the same command" in capsys.readouterr().err
+
+
+def test_promoters_interrupted_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = SandboxSettings(promoters=120, page_size=50)
+    with running(settings=settings) as box:
+        file = campaign(tmp_path, box.url)
+        words = ("promoters", "--campaign", file, "--output", tmp_path / "all.csv")
+        from promomsg.sandbox import Fault, FaultPlan
+
+        box.faults = FaultPlan([Fault(endpoint="getpromoter", kind="hang", calls=[2])])
+        thread = when(lambda: box.calls["getpromoter"] >= 2, interrupt)
+        assert promomsg(*words) == 130
+        thread.join()
+        assert "the same command goes on" in capsys.readouterr().err
+        assert promomsg(*words) == 0
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 121
+
+
+def test_clicks_of_a_day_without_any(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from promomsg.clock import SYSTEM_CLOCK, china_day
+
+    day = china_day(SYSTEM_CLOCK.time() - 3 * 86_400)
+    file = campaign(tmp_path, box.url)
+    assert promomsg("clicks", "--campaign", file, "--date", day, "--dimension", 0) == 0
+    assert "no clicks" in capsys.readouterr().err
+
+
+def test_doctor_of_a_folder_a_disk_and_a_clock_that_will_not_do(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    from promomsg.clock import SystemClock
+
+    now = SystemClock().time
+    file = campaign(tmp_path, box.url, sections='[templates.2]\nx = "thing"')
+    monkeypatch.setattr(SystemClock, "time", lambda self: now() + 3600)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))  # type: ignore[attr-defined]
+    assert promomsg("doctor", file, "--json") == 1
+    levels = {(f["what"], f["level"]) for f in one_document(capsys)["findings"]}
+    assert {("clock", "fail"), ("journal", "warn"), ("campaign file", "warn")} <= levels
+    file.write_text(file.read_text().replace('"autumn.db"', '"gone/autumn.db"'))
+    assert promomsg("doctor", file) == 1
+    assert "make it" in capsys.readouterr().out
+    file.write_text(file.read_text().replace('title = "优惠"', 'title = "{oops"'))
+    assert promomsg("doctor", file, "--json") == 1
+    assert "fail" in capsys.readouterr().out
