@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from promomsg.cli.exits import INTERRUPTED, WRONG
+from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG
 from promomsg.cli.output import clean
 from promomsg.errors import PromoError
 from promomsg.suggest import nearest
@@ -119,8 +119,7 @@ def run(argv: list[str]) -> int:
 
 
 def _failed(error: BaseException, debug: bool) -> int:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = _alone(error)
     if debug:
         import traceback
 
@@ -130,15 +129,26 @@ def _failed(error: BaseException, debug: bool) -> int:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror}", WRONG)
-    from promomsg.cli.runner import Interrupted
+    from promomsg.cli.runner import BrokeOffError, Interrupted
 
     if isinstance(error, Interrupted):
         return _complain(str(error) or "interrupted; nothing was sent", INTERRUPTED)
+    cause, status, then = error, WRONG, ""
+    if isinstance(error, BrokeOffError):
+        cause, status = _alone(error.__cause__ or error), RESUMABLE
+        then = f" go on with: {error};"
     return _complain(
-        f"unexpected {type(error).__name__}: {error}; "
+        f"unexpected {type(cause).__name__}: {cause};{then} "
         "run `promomsg --debug …` for the traceback, and please report it",
-        WRONG,
+        status,
     )
+
+
+def _alone(error: BaseException) -> BaseException:
+    """The one error of a group that has only one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _complain(text: str, status: int) -> int:

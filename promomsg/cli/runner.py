@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-__all__ = ["Interrupted", "Interrupts", "run_async"]
+__all__ = ["BrokeOffError", "Interrupted", "Interrupts", "run_async"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,10 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 class Interrupted(Exception):  # noqa: N818 - the user's wish, not an error
     """Ctrl-C or SIGTERM came; the text, when there is one, is for the user."""
+
+
+class BrokeOffError(Exception):
+    """Something unexpected (its cause) in the middle of sending; the text is the resume command."""
 
 
 class Interrupts:

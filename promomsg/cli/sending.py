@@ -13,7 +13,7 @@ import msgspec
 from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.output import note, print_json
 from promomsg.cli.progress import View, make_view
-from promomsg.cli.runner import Interrupts
+from promomsg.cli.runner import BrokeOffError, Interrupts
 from promomsg.cli.show import print_plan, print_rest, print_result, print_rows_left_out
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.plan import Plan
@@ -124,6 +124,10 @@ async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> End
         if not entered:
             raise
         trouble = error
+    except Exception as error:
+        if not entered:
+            raise
+        raise BrokeOffError(how.resume_with) from error
     finally:
         view.close()
     document = campaign.report.to_dict()

@@ -39,8 +39,9 @@ def print_plan(
     if plan.not_sent:
         why = ", ".join(f"{number:,} {code}" for code, number in sorted(plan.not_sent.items()))
         put("will not be sent", f"{sum(plan.not_sent.values()):,} ({why})")
-    put("pace", plan.pace)
-    put("time", "not limited" if plan.seconds is None else f"about {duration(plan.seconds)}")
+    if plan.to_send:
+        put("pace", plan.pace)
+        put("time", "not limited" if plan.seconds is None else f"about {duration(plan.seconds)}")
     put("journal", journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):

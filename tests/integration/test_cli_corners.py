@@ -122,6 +122,16 @@ def test_a_journal_that_fails_in_the_middle_is_5_and_before_it_1(
     out = capsys.readouterr()
     assert conserved(json.loads(out.out))
     assert "disk is full" in out.err
+
+    async def break_off(self: Campaign) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Campaign, "wait", break_off)
+    assert promomsg("send", file, "--yes", "--journal", tmp_path / "third.db") == 5
+    err = capsys.readouterr().err
+    assert "a mistake of ours" in err
+    assert "promomsg resume" in err
+    assert "Traceback" not in err
     monkeypatch.undo()
     monkeypatch.setattr(Campaign, "__aenter__", fail)
     assert promomsg("send", file, "--yes", "--journal", tmp_path / "other.db") == 1

@@ -127,6 +127,16 @@ def test_a_journal_in_use_is_refused_and_names_resume_and_retry(
     assert box.calls["singlesendmsg"] == 10
 
 
+def test_a_file_that_is_no_journal_is_left_alone(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url)
+    (tmp_path / "autumn.db").write_text("mine")
+    assert promomsg("send", file, "--yes") == 1
+    assert "not a journal" in capsys.readouterr().err
+    assert (tmp_path / "autumn.db").read_text() == "mine"
+
+
 def test_test_to_is_journalled_apart_and_never_counts_as_the_campaign(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -214,11 +214,19 @@ def _journal(file: CampaignFile, test_to: Sequence[str]) -> Path:
 
 
 def _refuse_used(journal: Path) -> None:
-    if os.path.lexists(journal):
-        from promomsg.cli.sending import command
+    if not os.path.lexists(journal):
+        return
+    from promomsg.cli.sending import command
+    from promomsg.journal.sqlite import JournalReader
 
+    try:
+        JournalReader(journal).close()
+    except JournalError:
         raise JournalError(
-            f"{journal} already holds a campaign: go on with it by "
-            f"`{command('resume', str(journal))}`, send again to the failed ones by "
-            f"`{command('retry', str(journal), '--failed')}`, or give another --journal"
-        )
+            f"{journal} is there already and is not a journal; give another --journal"
+        ) from None
+    raise JournalError(
+        f"{journal} already holds a campaign: go on with it by "
+        f"`{command('resume', str(journal))}`, send again to the failed ones by "
+        f"`{command('retry', str(journal), '--failed')}`, or give another --journal"
+    )
