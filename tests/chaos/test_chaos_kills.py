@@ -37,6 +37,6 @@ async def test_every_crash_point_kills_and_is_survived(kind: str, tmp_path: Path
         for number, point in enumerate(CRASH_POINTS[kind]):
             folder = tmp_path / str(number)
             folder.mkdir()
-            trial = Trial(kind, f"point/{point}", folder, kills=1, crash=f"{point}:1")
+            trial = Trial(kind, f"point/{point}", folder, kills=1, crash=f"{point}:1", count=260)
             died += (await trial.run(zygote)).by_point
     assert died == Counter(dict.fromkeys(CRASH_POINTS[kind], 1))
