@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from promomsg.cli import exits, output, progress
 from promomsg.cli.commands.report import safe_cell
 from promomsg.cli.pull import Partial
+from promomsg.cli.show import print_rows_left_out
 from promomsg.errors import UsageError
+from promomsg.model import Outcome, Recipient, State
 
 
 def document(**values: Any) -> dict[str, Any]:
@@ -172,3 +176,19 @@ def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:
         Partial(tmp_path / "no" / "p.csv", ("id",), {}),
     ):
         pass
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(None, 3), (2, 2)])
+def test_rows_that_will_not_be_sent_are_listed_with_their_reason(
+    limit: int | None, shown: int
+) -> None:
+    async def rows() -> AsyncIterator[Outcome]:
+        for n in range(3):
+            yield Outcome(Recipient(key=f"k{n}"), State.FAILED, "BAD_ROW", f"line {n}: torn")
+
+    file = io.StringIO()
+    asyncio.run(print_rows_left_out(rows(), limit=limit, file=file))
+    text = file.getvalue()
+    assert text.count("BAD_ROW") == shown
+    assert "k0  BAD_ROW  line 0: torn" in text
+    assert ("promomsg plan" in text) == (limit is not None)
