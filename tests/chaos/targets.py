@@ -31,7 +31,8 @@ def _says_ok(body: bytes) -> bool:
         return dict(found)
 
     try:
-        whole = json.loads(body.decode("utf-8-sig"), object_pairs_hook=keep)
+        # Numbers as text: Python refuses to read one of more than 4,300 digits.
+        whole = json.loads(body.decode("utf-8-sig"), object_pairs_hook=keep, parse_int=str)
     except (ValueError, RecursionError):
         return False
     if not isinstance(whole, dict):
