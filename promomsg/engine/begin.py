@@ -294,21 +294,18 @@ class Resumed:
         if not self._channel.needs_tokens and same_file(source, kept):
             return
         source.check(self._letter.names)
-        with_tokens = self._channel.needs_tokens
-        vault = TokenVault()
+        vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
         digest = await fill_vault(vault, source.batches(self._letter.names, _READ), planner)
-        if digest != kept.get("digest"):
+        if not self._channel.needs_tokens:
             vault.close()
+            self._vault = None
+        if digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.path or 'the journal'} was planned "
                 f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
                 "parameters differ): put that list back, or start a new campaign with a journal "
                 "of its own"
             )
-        if with_tokens:
-            self._vault = vault
-        else:
-            vault.close()
 
     async def start(self) -> Started:
         """The open journal, ready to go on."""
@@ -389,9 +386,7 @@ async def _started(
     )
 
 
-def journal_of(
-    journal: str | os.PathLike[str] | Journal | None, durability: Durability
-) -> Journal:
+def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
     """The journal that was meant: the only place of the engine that names a kind of journal."""
     if journal is None:
         return SqliteJournal.temporary(durability=durability)

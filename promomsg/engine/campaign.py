@@ -19,6 +19,7 @@ from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.settings import RetryPolicy, Settings
+from promomsg.engine.uninterrupted import to_the_end
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.base import Control, Journal
 from promomsg.model import Outcome
@@ -222,8 +223,7 @@ class Campaign:
             await self.plan()
             started = await self._begin.start()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._begin.discard()
+            await to_the_end(self._begin.discard)
             raise
         self._run = Run(started, clock=self._clock, rng=self._rng)
         self._tasks = anyio.create_task_group()
@@ -243,17 +243,24 @@ class Campaign:
         run.stop()
         # Calls in flight finish even when the caller is cancelled: an answer not read is a
         # recipient in doubt.
-        with anyio.CancelScope(shield=True):
-            await run.ended.wait()
-            self._report = await run.close()
-        # Without the block's own error: a task group would wrap it up in an exception group.
-        await self._tasks.__aexit__(None, None, None)
+        try:
+            await to_the_end(self._wind_up)
+        finally:
+            # Without the block's own error: a task group would wrap it up in an exception group.
+            await self._tasks.__aexit__(None, None, None)
         if error is None and run.error is not None:
             raise run.error
 
+    async def _wind_up(self) -> None:
+        run = self._running()
+        await run.ended.wait()
+        self._report = await run.close()
+
     def _running(self) -> Run:
         if self._run is None:
-            raise UsageError("the campaign has not begun: use it as `async with Campaign(…) as run`")
+            raise UsageError(
+                "the campaign has not begun: use it as `async with Campaign(…) as run`"
+            )
         return self._run
 
     async def wait(self) -> Report:

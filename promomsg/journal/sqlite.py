@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar, cast
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal import sqlite_plan as plan
@@ -82,7 +82,7 @@ class SqliteJournal:
             JournalError: there is one already, somebody is making one, or the folder is missing,
                 full or not to be written.
         """
-        lock, db = await _finish(self._create, record)
+        lock, db = await _finish(self._create, record, unwanted=self._planning)
         return SqliteHandle(
             self.path,
             record,
@@ -241,21 +241,23 @@ def is_being_sent(path: str | os.PathLike[str]) -> bool:
     return is_locked(os.path.realpath(path))
 
 
-async def _finish(call: Callable[..., T], *args: Any) -> T:
-    """Runs `call` in a thread. When the caller is cancelled meanwhile, what it opened is closed."""
+async def _finish(call: Callable[..., T], *args: Any, unwanted: str | None = None) -> T:
+    """Runs `call` in a thread, to its end. When the caller is cancelled meanwhile, what it opened is
+    closed, and the file `unwanted` that it made is removed."""
     running = asyncio.get_running_loop().run_in_executor(None, call, *args)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        running.add_done_callback(_close_unwanted)
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((running,))
+        if running.exception() is None:
+            lock, db, *_ = cast("tuple[Any, ...]", running.result())
+            db.close()
+            if unwanted is not None:
+                _remove(unwanted)
+            lock.release()
         raise
-
-
-def _close_unwanted(done: asyncio.Future[Any]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        lock, db, *_ = done.result()
-        db.close()
-        lock.release()
 
 
 def _remove(path: str) -> None:

@@ -107,6 +107,10 @@ class SqliteHandle:
             self._reader = read.JournalReader(self._path)
         return self._reader.read(lambda db: call(db, *args))
 
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
     # Planning.
 
     async def restart_plan(self) -> None:
@@ -332,9 +336,11 @@ class SqliteHandle:
         self._let_go()
 
     def _let_go(self) -> None:
+        # Behind the reads under way, whose callers may have been cancelled: one of them may be
+        # opening the reader just now.
+        with suppress(RuntimeError):  # closed before
+            self._threads.submit(self._close_reader)
         self._threads.shutdown(wait=False)
-        if self._reader is not None:
-            self._reader.close()
         if self._planning is not None:
             for end in ("", "-wal", "-shm", "-journal"):
                 with suppress(OSError):

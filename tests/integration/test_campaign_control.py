@@ -1,0 +1,261 @@
+"""Pause, go on, cancel, submit, and what `progress` says at every moment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids, until
+
+import promomsg
+from promomsg import Campaign, PollPolicy, WeChatPromoter
+from promomsg.journal.base import Control, Journal
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+SLOWLY = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01)])
+
+
+def slowly() -> FaultPlan:
+    """Every single call takes 10 ms."""
+    return FaultPlan(SLOWLY.faults)
+
+
+async def test_pause_stops_at_once_and_resume_sending_goes_on(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    async with Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 4)
+        await run.pause()
+        await until(lambda: run.in_flight == 0)
+        held = box.calls["singlesendmsg"]
+        assert held <= 8
+        await asyncio.sleep(0.04)
+        assert box.calls["singlesendmsg"] == held
+        assert run.progress["state"] == "paused"
+        add_up(run.progress)
+        await run.resume_sending()
+        report = await run.wait()
+    assert (report.sent, report.state) == (49, "done")
+    assert box.ledger.twice() == []
+
+
+async def test_pause_holds_groups_too(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="slow", seconds=0.03)])
+    async with Campaign(
+        channel, MESSAGE, ids(198), journal=journal, max_group_size=99, **QUICK
+    ) as run:
+        await until(lambda: box.calls["sendmsg"] == 1)
+        run.pause()
+        await asyncio.sleep(0.06)
+        assert box.calls["sendmsg"] == 1
+        run.resume_sending()
+        assert (await run.wait()).sent == 198
+    assert box.calls["sendmsg"] == 2
+
+
+async def test_leaving_while_paused_is_a_paused_campaign(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    async with Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 4)
+        await run.pause()
+    assert run.report.state == "paused"
+    honest(run.report, box)
+    async with Campaign.resume(journal, channel, **QUICK) as again:
+        assert (await again.wait()).sent == 49
+    assert box.ledger.twice() == []
+
+
+async def test_cancel_leaves_nobody_pending_and_calls_in_flight_finish(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    async with Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 4)
+        run.cancel()
+        report = await run.wait()
+    assert report.state == "cancelled"
+    assert (report.pending, report.unknown) == (0, 0)
+    assert report.sent == box.calls["singlesendmsg"]
+    assert report.cancelled == 49 - report.sent > 0
+    assert report.by_code == {"CANCELLED": report.cancelled}
+    honest(report, box)
+
+
+async def test_a_cancelled_campaign_still_follows_the_groups_that_are_out(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    rows = [*ids(50), *({"openid": f"o{n}"} for n in range(40))]
+    async with Campaign(channel, MESSAGE, rows, journal=journal, concurrency=2, **QUICK) as run:
+        await until(lambda: box.calls["sendmsg"] == 1 and box.calls["singlesendmsg"] > 2)
+        await until(lambda: any(g["msg_id"] for g in run.progress["groups"]))
+        await run.cancel()
+        report = await run.wait()
+    assert report.groups[0].state == "done"
+    assert report.sent >= 50
+    assert report.cancelled > 0
+    assert report.pending == 0
+    honest(report, box)
+
+
+async def test_a_planned_group_is_cancelled_with_its_members(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="slow", seconds=0.03)])
+    async with Campaign(
+        channel, MESSAGE, ids(198), journal=journal, max_group_size=99, **QUICK
+    ) as run:
+        await until(lambda: box.calls["sendmsg"] == 1)
+        run.cancel()
+        report = await run.wait()
+    assert (report.sent, report.cancelled) == (99, 99)
+    assert sorted(g.state for g in report.groups) == ["cancelled", "done"]
+    honest(report, box)
+
+
+async def test_a_paused_campaign_can_be_cancelled(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    async with Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 2)
+        run.pause()
+        run.cancel()
+        report = await run.wait()
+    assert (report.state, report.pending) == ("cancelled", 0)
+    honest(report, box)
+
+
+async def test_wishes_after_the_end_change_nothing(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    async with Campaign(channel, MESSAGE, ids(3), journal=journal, **QUICK) as run:
+        await run.wait()
+        await run.cancel()
+        await run.pause()
+    assert (run.report.state, run.report.sent) == ("done", 3)
+    await run.cancel()
+    assert run.report.state == "done"
+
+
+async def test_another_process_may_pause_go_on_and_cancel(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = slowly()
+    async with Campaign(
+        channel, MESSAGE, ids(400), journal=journal, concurrency=2, route="single", **QUICK
+    ) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 4)
+        await journal.request(Control.PAUSE)
+        await until(lambda: run.progress["state"] == "paused")
+        await until(lambda: run.in_flight == 0)
+        held = box.calls["singlesendmsg"]
+        await journal.request(Control.RUN)
+        await until(lambda: box.calls["singlesendmsg"] > held)
+        await journal.request(Control.CANCEL)
+        report = await run.wait()
+    assert report.state == "cancelled"
+    assert report.pending == 0
+    honest(report, box)
+
+
+async def test_submit_returns_when_every_call_is_answered(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    slow = {**QUICK, "poll": PollPolicy(first_after=0.05, every=0.05)}
+    rows = [*ids(50), *({"openid": f"o{n}"} for n in range(10))]
+    async with Campaign(channel, MESSAGE, rows, journal=journal, **slow) as run:
+        await run.submit()
+        assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (1, 10)
+        assert box.calls["getmsg"] == 0
+    report = run.report
+    assert (report.state, report.sent, report.pending) == ("following", 10, 50)
+    async with Campaign.resume(journal, channel, **QUICK) as again:
+        assert (await again.wait()).sent == 60
+    assert box.calls["sendmsg"] == 1
+
+
+async def test_the_numbers_add_up_at_every_moment(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.refuse_single = {"o7": 43101}
+    box.faults = FaultPlan(
+        [
+            Fault(endpoint="singlesendmsg", kind="html", every=9),
+            Fault(endpoint="singlesendmsg", kind="slow", seconds=0.004),
+        ]
+    )
+    rows = [
+        *({"id": i, "name": "甲"} for i in ids(60)),
+        *({"openid": f"o{n}", "name": f"n{n}"} for n in range(120)),
+        *({"openid": f"o{n}", "name": f"n{n}"} for n in range(20)),
+    ]
+    samples: list[dict[str, Any]] = []
+    async with Campaign(
+        channel, PERSONAL, rows, name="autumn", journal=journal, concurrency=4, **QUICK
+    ) as run:
+        waiting = asyncio.ensure_future(run.wait())
+        while not waiting.done():
+            samples.append(run.progress)
+            await asyncio.sleep(0.002)
+        samples.append(run.progress)
+    for sample in samples:
+        assert set(sample) == KEYS
+        add_up(sample)
+        assert sample["planned"] == 200
+        assert sample["campaign"] == "autumn"
+    assert {s["state"] for s in samples} >= {"sending", "done"}
+    settled = [s["sent"] + s["failed"] + s["unknown"] for s in samples]
+    assert settled == sorted(settled)
+    assert len(set(settled)) > 3
+    elapsed = [s["elapsed_s"] for s in samples]
+    assert elapsed == sorted(elapsed)
+    assert run.progress == run.report.to_dict()
+
+
+async def test_groups_show_their_percent_as_it_grows(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    seen = set()
+    async with Campaign(channel, MESSAGE, ids(50), journal=journal, **QUICK) as run:
+        waiting = asyncio.ensure_future(run.wait())
+        while not waiting.done():
+            [group] = run.progress["groups"]
+            assert set(group) == {"msg_id", "planned", "percent", "send_cnt", "fail_cnt", "state"}
+            seen.add((group["state"], group["percent"]))
+            await asyncio.sleep(0.001)
+    assert {"accepted"} <= {state for state, _ in seen}
+    assert run.progress["groups"][0]["percent"] == 100
+
+
+async def test_following_is_a_state_of_its_own(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.poll_steps = (10, 10, 10, 10, 10, 10, 10, 10, 100)
+    async with Campaign(channel, MESSAGE, ids(50), journal=journal, **QUICK) as run:
+        await until(lambda: run.progress["state"] == "following")
+        assert run.progress["pending"] == 50
+        await run.wait()
+    assert run.report.state == "done"
+
+
+async def test_campaigns_beside_each_other_do_not_share_their_course(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    async with (
+        Campaign(channel, MESSAGE, ids(20), **QUICK) as one,
+        Campaign(channel, MESSAGE, ids(20, 900), **QUICK) as two,
+    ):
+        one.cancel()
+        await one.wait()
+        assert (await two.wait()).sent == 20
+    assert one.report.pending == 0
+    assert promomsg.Report is type(one.report)
