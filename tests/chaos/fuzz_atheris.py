@@ -8,8 +8,11 @@ What follows goes to libFuzzer; an input that breaks a promise is written to `cr
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
@@ -19,15 +22,20 @@ def main() -> None:
         atheris: Any = import_module("atheris")
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
-    with atheris.instrument_imports(include=["promomsg.wechat", "promomsg.alipay"]):
-        from .targets import STATUSES, any_bytes
+    with atheris.instrument_imports(include=["promomsg"]):
+        from .targets import HONEST, STATUSES, any_bytes
 
     def one(data: bytes) -> None:
         if data:
             any_bytes(STATUSES[data[0] % len(STATUSES)], data[1:])
 
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as seeds:
+        for number, answer in enumerate(HONEST):
+            body = json.dumps(answer, ensure_ascii=False).encode()
+            Path(seeds, str(number)).write_bytes(b"\0" + body)
+        # libFuzzer keeps what it finds in the first folder: the user's, else these seeds'.
+        atheris.Setup([*sys.argv, seeds], one)
+        atheris.Fuzz()
 
 
 if __name__ == "__main__":

@@ -15,9 +15,34 @@ from promomsg.transport.reading import inflate
 from promomsg.wechat import codec
 from promomsg.wechat.failures import parse_failures
 
-__all__ = ["STATUSES", "TARGETS", "any_bytes"]
+__all__ = ["HONEST", "STATUSES", "TARGETS", "any_bytes"]
 
 STATUSES: Final = (200, 200, 200, 200, 201, 204, 302, 400, 404, 429, 500, 502, 503)
+HONEST: Final[list[Any]] = [
+    {"errcode": 0, "errmsg": "ok"},
+    {"errcode": 0, "errmsg": "OK", "msg_id": "1000001"},
+    {"errcode": 43101, "errmsg": "user refuse to accept the msg rid: 637f0b5a-1a2b3c4d-5e6f7a8b"},
+    {"errcode": 40001, "errmsg": "invalid credential"},
+    {
+        "errcode": 0,
+        "errmsg": "OK",
+        "percent": 100,
+        "send_cnt": 60,
+        "fail_cnt": 2,
+        "fail_info": [{"id": "3", "errcode": 43101}, {"id": "4", "errcode": 103010}],
+        "fail_info_url": "https://example.com/f?x=%2F",
+        "content": '{"title":{"value":"今日优惠"}}',
+        "id": ["3", "4"],
+    },
+    {"percent": 30, "send_cnt": 18, "fail_cnt": 0, "fail_info": []},
+    {"access_token": "AT_0123456789", "expires_in": 7200},
+    {"promoter_list": [{"id": "1", "openid": "o1", "name": "张三"}], "total_cnt": 1, "errcode": 0},
+    {"quota": {"daily_limit": 1000, "used": 2, "remain": 998}, "errcode": 0},
+    {"result": {"resultCode": "SUCCESS", "resultStatus": "S", "resultMessage": "ok"}},
+    {"result": {"resultCode": "USER_NOT_SUBSCRIBED", "resultStatus": "F"}, "extendInfo": "{}"},
+    [{"id": "1003", "errcode": 43101}, {"id": "1004", "errcode": 103010}],
+]
+"""Answers as the providers give them: what fuzzing begins with."""
 MEMBERS: Final = frozenset(str(n) for n in range(60))
 
 

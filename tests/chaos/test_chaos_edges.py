@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +21,12 @@ from chaos.work import Job, channel, message, people
 from chaos.zygote import Zygote
 
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
-from promomsg.model import State
+from promomsg.crashpoints import VARIABLE
+from promomsg.engine.poll import Poller
+from promomsg.engine.settings import Settings
+from promomsg.engine.steering import Steering
+from promomsg.journal.base import GroupRow
+from promomsg.model import Delivery, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.states import GroupState
 
@@ -302,6 +309,67 @@ async def test_the_blocks_own_error_comes_out_as_it_is(tmp_path: Path) -> None:
         assert set(states(work.journal)) <= {State.SENT, State.PENDING}
         assert (await resumed(work)).sent == COUNT
         delivered_once(box, COUNT)
+
+
+async def test_a_crash_point_is_a_sigkill_at_the_passing_that_was_named() -> None:
+    code = "from promomsg.crashpoints import reached as r\nr('a'); r('b'); r('a'); print('alive')"
+    for at, status in (("a:2", -signal.SIGKILL), ("a:3", 0), ("", 0)):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            code,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, VARIABLE: at, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == status
+        assert said == (b"" if status else b"alive\n")
+
+
+class Stale:
+    """A journal whose list of groups is read while the only look at them ends."""
+
+    def __init__(self) -> None:
+        self.row = GroupRow(no=1, state=GroupState.ACCEPTED, planned=60, msg_id="7", sent_at=1.0)
+        self.looked = asyncio.Event()
+        self.completed = 0
+        self.reads = 0
+
+    async def groups(self) -> list[GroupRow]:
+        self.reads += 1
+        if self.reads == 2:
+            stale = [self.row]
+            self.looked.set()
+            while not self.completed:
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return stale
+        return [] if self.completed else [self.row]
+
+    async def group_members(self, no: int) -> list[str]:
+        return [str(n) for n in range(60)]
+
+    async def complete_group(self, no: int, **_: Any) -> list[str]:
+        self.completed += 1
+        return []
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        await self.looked.wait()
+        return Delivery(msg_id, percent=100, send_cnt=60, fail_cnt=0)
+
+
+async def test_a_group_is_completed_once_though_its_row_was_read_too_early() -> None:
+    both: Any = Stale()
+    clock = HurriedClock()
+    clock.time = lambda: 2.0  # type: ignore[method-assign]
+    poller = Poller(both, both, Settings(), Steering(both, clock), clock=clock, raw=None)
+    poller.sending = False
+    run = asyncio.create_task(poller.run())
+    await asyncio.sleep(0.01)
+    poller.wake()
+    await asyncio.wait_for(run, 5)
+    assert both.completed == 1
 
 
 async def test_a_lost_group_is_never_sent_again_by_a_resume(tmp_path: Path) -> None:
