@@ -43,6 +43,7 @@ class Job(msgspec.Struct, kw_only=True):
         log, result: files for what the child prints and for its report.
         keys: PEM of the client's private and the wallet's public key (alipay).
         fsize: most bytes a file may have (RLIMIT_FSIZE), as a full disk; None: no limit.
+        retry: send again to those who failed.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Job(msgspec.Struct, kw_only=True):
     durability: str = "power"
     keys: tuple[str, str] | None = None
     fsize: int | None = None
+    retry: bool = False
 
 
 def address(kind: str, number: int) -> str:
@@ -123,7 +125,11 @@ async def perform(job: Job) -> dict[str, Any]:
         "retry": RetryPolicy(),
     }
     async with channel(job, clock) as provider:
-        if os.path.exists(job.journal):
+        if job.retry:
+            campaign = Campaign.retry(
+                job.journal, provider, failed=True, recipients=listed, clock=clock, **options
+            )
+        elif os.path.exists(job.journal):
             campaign = Campaign.resume(
                 job.journal, provider, recipients=listed, clock=clock, **options
             )
