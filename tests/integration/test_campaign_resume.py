@@ -1,0 +1,264 @@
+"""A journal gone on with: from where it stopped, by its own account, message and list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, journal_at, until, wechat
+
+import promomsg
+from promomsg import (
+    Campaign,
+    JournalError,
+    PollPolicy,
+    SqliteJournal,
+    UsageError,
+    WeChatMessage,
+    WeChatPromoter,
+)
+from promomsg.journal.base import Journal
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+
+async def half(channel: WeChatPromoter, box: Sandbox, journal: object, rows: object = None) -> None:
+    """Sends some of them and stops."""
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.005)])
+    async with Campaign(
+        channel,
+        PERSONAL,
+        [{"id": i, "name": f"n{i}"} for i in ids(40)] if rows is None else rows,
+        journal=journal,  # type: ignore[arg-type]
+        concurrency=2,
+        **QUICK,
+    ) as run:
+        await until(lambda: box.calls["singlesendmsg"] >= 8)
+    assert 0 < run.report.sent < 40
+    box.faults = FaultPlan()
+
+
+async def test_a_half_sent_campaign_goes_on_where_it_stopped(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await half(channel, box, journal)
+    before = box.ledger.total
+    campaign = Campaign.resume(journal, channel, **QUICK)
+    plan = await campaign.plan()
+    assert (plan.rows, plan.singles) == (40, 40 - before)
+    assert box.ledger.total == before
+    async with campaign as run:
+        streamed = [outcome async for outcome in run]
+    assert len(streamed) == 40 - before
+    assert (run.report.sent, run.report.state) == (40, "done")
+    assert box.ledger.twice() == []
+    honest(run.report, box)
+
+
+async def test_a_resume_may_bring_the_same_list_and_message(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await half(channel, box, journal)
+    rows = [{"id": i, "name": f"n{i}"} for i in ids(40)]
+    async with Campaign.resume(journal, channel, recipients=rows, message=PERSONAL, **QUICK) as run:
+        assert (await run.wait()).sent == 40
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows[:-1], r"40 rows then, 39 now"),
+        (lambda rows: [*rows, {"id": "1", "name": "x"}], r"40 rows then, 41 now"),
+        (lambda rows: [{**rows[0], "name": "other"}, *rows[1:]], "parameters differ"),
+        (lambda rows: [{**rows[0], "id": "77"}, *rows[1:]], "addresses"),
+        (lambda rows: rows[::-1], "not the list"),
+    ],
+    ids=["one less", "one more", "another parameter", "another address", "another order"],
+)
+async def test_a_changed_list_is_refused_and_nothing_is_sent(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, change: object, said: str
+) -> None:
+    await half(channel, box, journal)
+    before = box.calls["singlesendmsg"]
+    rows = change([{"id": i, "name": f"n{i}"} for i in ids(40)])  # type: ignore[operator]
+    with pytest.raises(UsageError, match=said) as caught:
+        async with Campaign.resume(journal, channel, recipients=rows, **QUICK):
+            raise AssertionError("it began")
+    assert "\n" not in str(caught.value)
+    assert box.calls["singlesendmsg"] == before
+    async with Campaign.resume(journal, channel, **QUICK) as run:  # and the journal is free again
+        assert (await run.wait()).sent == 40
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (WeChatMessage(1, {"title": "{name}", "desc": "三件五折"}, "pages/index/index"), "content"),
+        (WeChatMessage(2, dict(PERSONAL.content), "pages/index/index"), "msg_type"),
+        (WeChatMessage(1, dict(PERSONAL.content), "pages/other"), "path"),
+    ],
+)
+async def test_a_changed_message_is_refused_by_its_field(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, message: WeChatMessage, field: str
+) -> None:
+    await half(channel, box, journal)
+    with pytest.raises(UsageError, match=field):
+        await Campaign.resume(journal, channel, message=message, **QUICK).__aenter__()
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 40
+
+
+async def test_another_account_or_channel_is_refused(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await half(channel, box, journal)
+    other = channel.with_account("wx0002", "s3cret")
+    with pytest.raises(JournalError, match="wx0001"):
+        await Campaign.resume(journal, other, **QUICK).__aenter__()
+    key = promomsg_key()
+    wallet = promomsg.AlipayMiniProgram("c", "P1", key, verify=False, base_url=f"{box.url}/api")
+    with pytest.raises(JournalError, match="wechat"):
+        await Campaign.resume(journal, wallet, **QUICK).__aenter__()
+    await wallet.close()
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 40
+
+
+def promomsg_key() -> str:
+    """A throw-away key of a wallet client."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+async def test_a_finished_campaign_is_done_and_sends_nothing(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await promomsg.send(channel, MESSAGE, ids(3), journal=journal, **QUICK)
+    async with Campaign.resume(journal, channel, recipients=["1"], **QUICK) as run:
+        report = await run.wait()
+        assert [o async for o in run] == []
+    assert (report.state, report.sent, box.calls["singlesendmsg"]) == ("done", 3, 3)
+
+
+async def test_a_half_polled_campaign_is_polled_on(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.poll_steps = (10,)
+    box.settings.refuse_group = {"500009": 43101}
+    async with Campaign(channel, MESSAGE, ids(60), journal=journal, **QUICK) as run:
+        await until(lambda: run.progress["groups"][0]["percent"] == 10)
+    assert run.report.state == "following"
+    box.settings.poll_steps = (100,)
+    async with Campaign.resume(journal, channel, **QUICK) as again:
+        report = await again.wait()
+    assert (report.sent, report.failed, box.calls["sendmsg"]) == (59, 1, 1)
+    honest(report, box)
+
+
+async def test_options_of_a_resume_win_over_those_kept(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.daily_quota = {"singlesendmsg": 5}
+    await promomsg.send(channel, MESSAGE, ids(40), journal=journal, **QUICK)
+    box.settings.daily_quota = {}
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=43101)])
+    async with Campaign.resume(journal, channel, max_error_rate=0.1, concurrency=1) as run:
+        report = await run.wait()
+    assert report.reason.startswith("MAX_ERROR_RATE")
+    with pytest.raises((UsageError, TypeError), match="concurency"):
+        await Campaign.resume(journal, channel, concurency=1).__aenter__()  # type: ignore[call-arg]
+
+
+async def test_a_second_sender_is_refused_and_the_first_goes_on(
+    box: Sandbox, channel: WeChatPromoter, path: Path
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.005)])
+    async with Campaign(channel, MESSAGE, ids(40), journal=path, concurrency=2, **QUICK) as run:
+        with pytest.raises(JournalError, match="sender"):
+            await Campaign.resume(path, channel, **QUICK).__aenter__()
+        with promomsg.open_journal(path) as seen:  # a reader never
+            document = seen.report().to_dict()
+            add_up(document)
+            assert document["state"] == "sending"
+        assert (await run.wait()).sent == 40
+    assert box.ledger.twice() == []
+
+
+async def test_there_is_nothing_to_resume(channel: WeChatPromoter, journal: Journal) -> None:
+    with pytest.raises(JournalError):
+        await Campaign.resume(journal, channel, **QUICK).__aenter__()
+
+
+async def test_who_was_intended_when_the_process_died_is_unknown(
+    box: Sandbox, channel: WeChatPromoter, tmp_path: Path
+) -> None:
+    """A journal as `kill -9` leaves it: intents without results, a group without an answer."""
+    journal = SqliteJournal(tmp_path / "campaign.db")
+    rows = [*ids(50), *({"openid": f"o{n}"} for n in range(10))]
+    campaign = Campaign(channel, MESSAGE, rows, journal=journal, **QUICK)
+    await campaign.plan()
+    started = await campaign._begin.start()
+    handle = started.handle
+    singles = await handle.take(groups=False, singles=True, now=1.0, ttl=60)
+    group = await handle.take(groups=True, singles=False, now=1.0, ttl=60)
+    assert singles is not None
+    assert group is not None
+    assert await handle.intend(singles, [p.seq for p in singles.parcels[:4]], 1.0, "2026-11-24")
+    assert await handle.intend_group(group, 1.0)
+    await handle.close()
+
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        report = await run.wait()
+    assert (report.unknown, report.sent) == (54, 6)
+    assert report.by_code == {"INTERRUPTED": 54}
+    assert any("4 single sends and 1 group sends" in w for w in report.warnings)
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 6)
+
+
+async def test_a_file_that_is_the_same_needs_no_second_reading(
+    box: Sandbox, channel: WeChatPromoter, tmp_path: Path
+) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("id,name\n" + "".join(f"{i},n{i}\n" for i in ids(40)), encoding="utf-8")
+    journal = journal_at("sqlite", tmp_path)
+    await half(channel, box, journal, promomsg.read_csv(table))
+    async with Campaign.resume(
+        journal, channel, recipients=promomsg.read_csv(table), **QUICK
+    ) as run:
+        assert (await run.wait()).sent == 40
+
+
+async def test_a_file_that_has_changed_is_refused(
+    box: Sandbox, channel: WeChatPromoter, tmp_path: Path
+) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text("id,name\n" + "".join(f"{i},n{i}\n" for i in ids(40)), encoding="utf-8")
+    journal = journal_at("sqlite", tmp_path)
+    await half(channel, box, journal, promomsg.read_csv(table))
+    table.write_text("id,name\n" + "".join(f"{i},m{i}\n" for i in ids(40)), encoding="utf-8")
+    with pytest.raises(UsageError, match="not the list"):
+        await Campaign.resume(
+            journal, channel, recipients=promomsg.read_csv(table), **QUICK
+        ).__aenter__()
+
+
+async def test_polls_of_an_old_process_do_not_end_a_new_one(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.poll_steps = (10,)
+    brief = {**QUICK, "poll": PollPolicy(first_after=0.01, every=0.02, give_up_after=0.03)}
+    await promomsg.send(channel, MESSAGE, ids(50), journal=journal, **brief)
+    async with Campaign.resume(journal, channel) as run:
+        report = await run.wait()
+    assert (report.pending, report.state) == (50, "following")
+    box.settings.poll_steps = (100,)
+    async with wechat(box) as other, Campaign.resume(journal, other, **QUICK) as run:
+        assert (await run.wait()).sent == 50
