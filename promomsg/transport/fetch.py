@@ -18,7 +18,8 @@ from yarl import URL
 
 from promomsg.errors import OutcomeUnknown, TransportError, UsageError
 from promomsg.transport.address import is_loopback, is_public
-from promomsg.transport.session import HttpSession, inflate
+from promomsg.transport.reading import inflate
+from promomsg.transport.session import HttpSession
 
 __all__ = ["MAX_FAILURE_FILE", "fetch_failure_file"]
 

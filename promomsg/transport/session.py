@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-import zlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
 import aiohttp
-from multidict import istr
 from yarl import URL
 
-from promomsg.errors import OutcomeUnknown, UsageError
+from promomsg.errors import UsageError
 from promomsg.transport.address import check_base_url, check_proxy, is_loopback
+from promomsg.transport.express import Express
 from promomsg.transport.failure import expected, stale, translate
+from promomsg.transport.reading import ENCODED, rest
 from promomsg.transport.wire import Body, Call, Request, Watch
 
-__all__ = ["HttpAnswer", "HttpSession", "inflate"]
+__all__ = ["HttpAnswer", "HttpSession"]
 
 _KEEPALIVE: Final = 4.0
 """Seconds after which an idle connection is not used again. A server that closes it while a request
@@ -36,7 +36,6 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": "promomsg",
 }
-_ENCODED: Final = istr("Content-Encoding")
 
 
 class HttpAnswer(NamedTuple):
@@ -106,6 +105,7 @@ class HttpSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._watch: Watch | None = None
+        self._express: Express | None = None
 
     def __repr__(self) -> str:
         return f"HttpSession({self.base_url!r})"
@@ -215,6 +215,11 @@ class HttpSession:
             watch.enter(call)
             response: aiohttp.ClientResponse | None = None
             try:
+                express = self._express
+                if express is not None and isinstance(call, Body) and express.is_open():
+                    status, heads, part = await express.post(url, call, headers, limit)
+                    watch.leave(call)
+                    return HttpAnswer(status, heads, part)
                 response = await session.request(
                     method,
                     url,
@@ -226,8 +231,8 @@ class HttpSession:
                 part = await content.readany()
                 # Nearly every answer is complete with its first packet; then aiohttp has already
                 # given the connection back.
-                if not content.at_eof() or len(part) > limit or _ENCODED in response.headers:
-                    part = await _rest(response, part, limit)
+                if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
+                    part = await rest(response.headers, content, part, limit)
                 watch.leave(call)
                 return HttpAnswer(response.status, response.headers, part)
             except BaseException as exc:
@@ -274,6 +279,9 @@ class HttpSession:
                 raise UsageError("session=…: the aiohttp session belongs to another event loop")
             connector = shared
         self._opened = self._limit
+        limits = aiohttp.ClientTimeout(
+            connect=self._connect_timeout, sock_connect=self._connect_timeout
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._given is None,
@@ -283,51 +291,10 @@ class HttpSession:
             auto_decompress=False,
             trust_env=False,
             proxy=self._proxy,
-            timeout=aiohttp.ClientTimeout(
-                connect=self._connect_timeout, sock_connect=self._connect_timeout
-            ),
+            timeout=limits,
         )
+        self._express = Express(self._session, limits) if Express.fits(self._proxy) else None
         return self._session
-
-
-async def _rest(response: aiohttp.ClientResponse, first: bytes, limit: int) -> bytes:
-    """The whole body of an answer that is long, slow or compressed."""
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
-    parts = [first]
-    size = len(first)
-    while size <= limit and (part := await response.content.readany()):
-        parts.append(part)
-        size += len(part)
-    if size > limit:
-        raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
-    return inflate(b"".join(parts), response.headers.get(_ENCODED, ""), limit)
-
-
-def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """A body without its Content-Encoding, which some gateways add although nobody asked.
-
-    Raises:
-        OutcomeUnknown: another encoding than gzip or deflate, damaged, or over `limit` bytes.
-    """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return body
-    if name not in ("gzip", "x-gzip", "deflate"):
-        raise OutcomeUnknown("answer in an encoding that was not asked for; it may have arrived")
-    # 32 reads the header of gzip and of zlib; some servers' deflate has none at all.
-    for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
-        stream = zlib.decompressobj(bits)
-        try:
-            plain = stream.decompress(body, limit + 1)
-        except zlib.error:
-            continue
-        if len(plain) > limit:
-            raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
-        if stream.eof:
-            return plain
-    raise OutcomeUnknown("answer compressed, and damaged; it may have arrived")
 
 
 def _seconds(name: str, value: float) -> float:

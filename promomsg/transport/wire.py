@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
-__all__ = ["Body", "Call", "Request", "Watch"]
+__all__ = ["Body", "Call", "Request", "Watch", "hung_up"]
 
 _JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
 
@@ -46,6 +46,10 @@ class Body(Call, aiohttp.Payload):
         self._headers = _JSON
         self.started = False
 
+    def after(self, head: str) -> bytes:
+        """Everything of the request: its head, its length, and the bytes."""
+        return f"{head}Content-Length: {self._size}\r\n\r\n".encode() + self._value
+
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return "…"
 
@@ -55,7 +59,7 @@ class Body(Call, aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        if _hung_up(getattr(writer, "transport", None)):
+        if hung_up(getattr(writer, "transport", None)):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")
         self.started = True
         await writer.write(self._value)
@@ -117,7 +121,7 @@ class Watch:
             break
 
 
-def _hung_up(transport: asyncio.Transport | None) -> bool:
+def hung_up(transport: asyncio.Transport | None) -> bool:
     """Whether the server has closed this connection, even if the loop has not come to read it.
 
     After a loop that was busy, or an answer followed at once by a close, the end of the connection
