@@ -1,0 +1,416 @@
+"""The promoter API's endpoints as an SDK user calls them, over a real socket."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+from campaigning import MESSAGE, PERSONAL, ids, wechat
+from clocks import FakeClock
+
+from promomsg import (
+    Everyone,
+    Halted,
+    NotSent,
+    OutcomeUnknown,
+    Pace,
+    PollPolicy,
+    Promoters,
+    ProviderError,
+    Recipient,
+    Retailers,
+    Roles,
+    Secret,
+    State,
+    UsageError,
+    Verdict,
+    WeChatPromoter,
+)
+from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxPromoter
+
+pytestmark = pytest.mark.asyncio
+
+SOON = PollPolicy(first_after=0.001, every=0.002)
+DAY = 86_400
+
+
+async def test_send_one_says_what_became_of_it(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.refuse_single = {"oNo": 43101}
+    sent = await channel.send_one(PERSONAL, Recipient("我", openid="oA", params={"name": "小明"}))
+    assert (sent.state, sent.recipient.key, sent.attempts) == (State.SENT, "我", 1)
+    assert json.loads(box.ledger.messages["oA"])["title"] == "小明"
+    assert sent.at is not None
+    failed = await channel.send_one(MESSAGE, Recipient(openid="oNo"))
+    assert (failed.state, failed.code) == (State.FAILED, "43101")
+    assert failed.rid is not None
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="drop_after_delivering")])
+    unknown = await channel.send_one(MESSAGE, Recipient(openid="oB"))
+    assert (unknown.state, unknown.code) == (State.UNKNOWN, "NO_ANSWER")
+    assert box.calls["singlesendmsg"] == 3
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (Recipient("k"), "NO_ADDRESS"),
+        (Recipient(openid="o\ud800"), "BAD_ADDRESS"),
+    ],
+)
+async def test_send_one_needs_an_address(channel: WeChatPromoter, to: Recipient, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        await channel.send_one(MESSAGE, to)
+
+
+async def test_send_one_needs_its_parameters(box: Sandbox, channel: WeChatPromoter) -> None:
+    from promomsg import WeChatMessage
+
+    message = WeChatMessage(1, {"t": "{name}"}, "p", templates={"t": "thing"})
+    with pytest.raises(UsageError, match=r"\{name\}"):
+        await channel.send_one(message, Recipient(id="1"))
+    with pytest.raises(UsageError, match="OVER_LIMIT"):
+        await channel.send_one(message, Recipient(id="1", params={"name": "字" * 30}))
+    with pytest.raises(UsageError, match="WeChatMessage"):
+        await channel.send_one("hello", Recipient(id="1"))  # type: ignore[arg-type]
+    assert box.calls["singlesendmsg"] == 0
+
+
+async def test_send_one_raises_when_nobody_can_be_reached(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001)])
+    with pytest.raises(ProviderError, match="48001") as caught:
+        await channel.send_one(MESSAGE, Recipient(id="1"))
+    assert (caught.value.code, caught.value.verdict) == ("48001", Verdict.HALT)
+    assert caught.value.rid is not None
+    await box.stop_listening()
+    with pytest.raises(NotSent):
+        await channel.send_one(MESSAGE, Recipient(id="1"))
+
+
+async def test_send_one_replaces_a_token_that_ended(box: Sandbox, channel: WeChatPromoter) -> None:
+    await channel.get_roles()
+    box.expire_tokens()
+    assert (await channel.send_one(MESSAGE, Recipient(id="1"))).state == State.SENT
+    assert box.calls["stable_token"] == 2
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="token_invalid")])
+    with pytest.raises(ProviderError):
+        await channel.send_one(MESSAGE, Recipient(id="1"))
+
+
+async def test_send_one_holds_the_quota_it_was_told_of(box: Sandbox) -> None:
+    clock = FakeClock(auto=True, grace=0.003)
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="throttle", calls=[1])])
+    async with wechat(box, clock=clock) as channel:
+        with pytest.raises(ProviderError, match="45011") as caught:
+            await channel.send_one(MESSAGE, Recipient(id="1"))
+        assert caught.value.verdict == Verdict.THROTTLED
+        began = clock.monotonic()
+        assert (await channel.send_one(MESSAGE, Recipient(id="1"))).state == State.SENT
+        assert clock.monotonic() - began >= 59
+
+
+async def test_send_group_gives_the_msg_id(box: Sandbox, channel: WeChatPromoter) -> None:
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    assert box.ledger.group(msg_id) is not None
+    for audience in (Roles([1]), Retailers(["r1"]), Everyone(confirm=True)):
+        assert (await channel.send_group(MESSAGE, audience)).isdigit()
+    assert [g.list_type for g in box.ledger.groups] == [3, 1, 2, 0]
+
+
+async def test_send_group_refuses_what_a_group_cannot_be(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    with pytest.raises(UsageError, match="49 promoters"):
+        await channel.send_group(MESSAGE, Promoters([*ids(49), "500001"]))
+    with pytest.raises(UsageError, match="placeholders"):
+        await channel.send_group(PERSONAL, Roles([1]))
+    assert box.calls["sendmsg"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(endpoint="sendmsg", errcode=47003), ProviderError),
+        (Fault(endpoint="sendmsg", kind="drop_after_delivering"), OutcomeUnknown),
+        (Fault(endpoint="sendmsg", kind="html"), OutcomeUnknown),
+        (Fault(endpoint="sendmsg", kind="alter", unset=["msg_id"]), OutcomeUnknown),
+    ],
+    ids=lambda v: getattr(v, "kind", ""),
+)
+async def test_send_group_says_whether_it_may_have_been_sent(
+    box: Sandbox, channel: WeChatPromoter, fault: Fault, error: type[Exception]
+) -> None:
+    box.faults = FaultPlan([fault])
+    with pytest.raises(error):
+        await channel.send_group(MESSAGE, Promoters(ids(50)))
+    assert box.calls["sendmsg"] == 1
+
+
+async def test_get_delivery_is_one_poll(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.refuse_group = {"500002": 43101}
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    first = await channel.get_delivery(msg_id)
+    assert (first.percent, first.send_cnt, box.calls["getmsg"]) == (30, 15, 1)
+    await channel.get_delivery(msg_id)
+    last = await channel.get_delivery(msg_id)
+    assert (last.percent, last.send_cnt, last.fail_cnt) == (100, 50, 1)
+    assert [(f.id, f.code) for f in last.failures] == [("500002", "43101")]
+    assert (last.list_type, last.path, last.msg_type) == (3, MESSAGE.path, 1)
+    assert json.loads(last.content or "") == MESSAGE.content
+    assert (
+        box.calls.bodies("getmsg")[0]
+        == json.dumps({"msg_id": msg_id}, separators=(",", ":")).encode()
+    )
+    with pytest.raises(ProviderError, match="103001"):
+        await channel.get_delivery("nope")
+
+
+async def test_follow_needs_no_campaign(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.refuse_group = dict.fromkeys(ids(7), 103010)
+    box.settings.failure_threshold = 3
+    box.faults = FaultPlan([Fault(endpoint="getmsg", kind="html", calls=[2])])
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    clock = FakeClock(auto=True, grace=0.003)
+    async with wechat(box, clock=clock) as other:
+        delivery = await other.follow(msg_id, poll=SOON)
+    assert (delivery.percent, delivery.fail_cnt) == (100, 7)
+    assert [f.id for f in delivery.failures] == ids(7)
+    assert delivery.warnings == ()
+    assert box.calls["failure_file"] == 1
+
+
+async def test_follow_gives_up_with_a_time_out(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.poll_steps = (10,)
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    brief = PollPolicy(first_after=0.001, every=0.002, give_up_after=0.01)
+    with pytest.raises(TimeoutError, match="10 percent"):
+        await channel.follow(msg_id, poll=brief)
+
+
+async def test_follow_says_when_failures_stay_unnamed(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    box.settings.refuse_group = dict.fromkeys(ids(7), 103010)
+    box.settings.unnamed_failures = 2
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    delivery = await channel.follow(msg_id, poll=SOON)
+    assert len(delivery.failures) == 5
+    assert any("7 failures" in w for w in delivery.warnings)
+
+
+async def test_follow_survives_a_failure_file_that_cannot_be_had(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    box.settings.refuse_group = dict.fromkeys(ids(7), 103010)
+    box.settings.failure_threshold = 3
+    box.settings.failure_url = "https://10.0.0.1/failures"
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    delivery = await channel.follow(msg_id, poll=SOON)
+    assert delivery.failures == ()
+    assert any("failure file" in w for w in delivery.warnings)
+
+
+async def test_follow_raises_what_a_look_cannot_get_over(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    with pytest.raises(ProviderError, match="103001"):
+        await channel.follow("nope", poll=SOON)
+    assert box.calls["getmsg"] == 1
+
+
+async def test_roles_and_quota(box: Sandbox, channel: WeChatPromoter) -> None:
+    assert [(r.role_id, r.name) for r in await channel.get_roles()] == [
+        (1, "assistant"),
+        (2, "manager"),
+        (3, "partner"),
+    ]
+    box.settings.daily_quota = {"singlesendmsg": 100}
+    box.settings.rate_quota = {"singlesendmsg": (50, 10)}
+    await channel.send_one(MESSAGE, Recipient(id="1"))
+    quota = await channel.get_quota()
+    assert (quota.daily_limit, quota.used, quota.remain) == (100, 1, 99)
+    assert (quota.call_count, quota.refresh_second) == (50, 10)
+    empty = await channel.get_quota("/promoter/sendmsg")
+    assert (empty.daily_limit, empty.call_count) == (None, None)
+    box.settings.roles = {}
+    assert await channel.get_roles() == []
+
+
+async def test_promoters_are_paged_by_the_last_id(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.page_size = 70
+    found = [p.id async for p in channel.iter_promoters()]
+    assert found == [str(100_000 + n) for n in range(1, 301)]
+    assert box.calls["getpromoter"] == 6
+    pages = [json.loads(body) for body in box.calls.bodies("getpromoter")]
+    assert "start_id" not in pages[0]
+    assert pages[1]["start_id"] == "100070"
+
+
+async def test_promoters_can_be_filtered_and_begun_in_the_middle(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    assert len([p async for p in channel.iter_promoters(role_id=1)]) == 100
+    some = [p async for p in channel.iter_promoters(start_id="100290", need_unionid=1)]
+    assert len(some) == 10
+    assert some[0].unionid
+    assert [p async for p in channel.iter_promoters(openid="oNobody")] == []
+
+
+async def test_a_page_that_does_not_move_on_ends_the_paging(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    row = {"id": "100001", "openid": "o1"}
+    box.faults = FaultPlan(
+        [Fault(endpoint="getpromoter", kind="alter", set={"promoter_list": [row]})]
+    )
+    assert len([p async for p in channel.iter_promoters()]) == 2
+    assert box.calls["getpromoter"] == 2
+
+
+async def test_clicks_by_message_and_by_type(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.click_rate = 1.0
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(70)))
+    for n in range(7):
+        await channel.send_one(MESSAGE, Recipient(id=str(n)))
+    sent_at = int(box.clock.time())
+    day = box.clock.china_day()
+    box.clock.advance(DAY)
+    later = FakeClock(start=box.clock.time())
+    async with wechat(box, clock=later) as other:
+        [by_message] = await other.get_clicks(day, dimension=0, msg_type=1)
+        assert (by_message.msg_id, by_message.click_uv) == (msg_id, 10)
+        [narrow] = (
+            await other.get_clicks(
+                day, dimension=0, msg_type=1, msg_id=msg_id, begin=sent_at - 60, end=sent_at + 60
+            )
+            if same_day(day, sent_at)
+            else [by_message]
+        )
+        assert narrow == by_message
+        [by_type] = await other.get_clicks(day, dimension=1, msg_type=1)
+        assert (by_type.msg_type, by_type.click_uv) == (1, 11)
+        assert await other.get_clicks(day, dimension=1, msg_type=9) == []
+    assert b'"dimonsion":0' in box.calls.bodies("getmsgclickdata")[0]
+
+
+def same_day(day: str, at: int) -> bool:
+    """Whether a minute around this moment is within that China-time day."""
+    zone = datetime.timezone(datetime.timedelta(hours=8))
+    return all(
+        datetime.datetime.fromtimestamp(at + shift, zone).date().isoformat() == day
+        for shift in (-60, 60)
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"dimension": 2},
+        {"dimension": 1, "msg_id": "1"},
+        {"dimension": 0, "begin": 5},
+        {"dimension": 0, "send_date": "2023/08/04"},
+        {"dimension": 0, "send_date": "2020-01-01"},
+        {"dimension": 0, "days": 0},
+    ],
+    ids=str,
+)
+async def test_clicks_are_checked_before_the_call(
+    box: Sandbox, channel: WeChatPromoter, question: dict[str, Any]
+) -> None:
+    days = question.pop("days", 1)
+    yesterday = box.clock.china_day(box.clock.time() - days * DAY)
+    with pytest.raises(UsageError):
+        await channel.get_clicks(question.pop("send_date", yesterday), msg_type=1, **question)
+    assert box.calls["getmsgclickdata"] == 0
+
+
+async def test_a_read_tries_a_newer_token_and_masks_what_comes_back(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    await channel.get_roles()
+    box.expire_tokens()
+    assert len(await channel.get_roles()) == 3
+    token = box.calls.requests[-1].query["access_token"]
+    box.faults = FaultPlan(
+        [Fault(endpoint="getrole", errcode=99999, errmsg=f"bad {token} and s3cret")]
+    )
+    with pytest.raises(ProviderError) as caught:
+        await channel.get_roles()
+    assert token not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_read_raises_halted_when_there_is_no_token_to_have(box: Sandbox) -> None:
+    box.settings.accounts = {}
+    async with wechat(box) as channel:
+        with pytest.raises(Halted, match="40013"):
+            await channel.get_roles()
+
+
+async def test_a_read_raises_not_sent_when_the_token_server_is_away(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    for kind in ("status", "minus_one", "hang"):
+        box.faults = FaultPlan([Fault(endpoint="stable_token", kind=kind)])
+        async with wechat(box, timeout=0.05) as other:
+            with pytest.raises(NotSent, match="token"):
+                await other.get_roles()
+
+
+async def test_the_legacy_token_is_a_get(box: Sandbox) -> None:
+    async with wechat(box, legacy_token=True) as channel:
+        assert len(await channel.get_roles()) == 3
+        box.expire_tokens()
+        assert len(await channel.get_roles()) == 3
+    assert (box.calls["token"], box.calls["stable_token"]) == (2, 0)
+
+
+async def test_audiences_are_counted_by_filter(box: Sandbox, channel: WeChatPromoter) -> None:
+    assert await channel.count_audience(Roles([1, 2])) == 200
+    assert await channel.count_audience(Promoters(["1", "1", "2"])) == 2
+    box.settings.promoters = [SandboxPromoter(id="1", openid="o1", name="小明", unionid="u1")]
+    [only] = [r async for r in channel.iter_audience(Everyone(confirm=True))]
+    assert (only.id, only.openid, only.unionid, only.params["name"]) == ("1", "o1", "u1", "小明")
+    with pytest.raises(UsageError, match="Promoters"):
+        [r async for r in channel.iter_audience(Promoters(["1"]))]
+
+
+async def test_advice_is_only_advice(box: Sandbox, channel: WeChatPromoter) -> None:
+    box.settings.rate_quota = {"singlesendmsg": (70, 10)}
+    advice = await channel.advise()
+    assert advice is not None
+    assert (advice.calls, advice.per_seconds) == (70, 10)
+    box.faults = FaultPlan([Fault(endpoint="quota_get", errcode=48001)])
+    assert await channel.advise() is None
+
+
+async def test_a_pace_is_taken_from_what_the_provider_says(box: Sandbox) -> None:
+    from promomsg import Campaign
+
+    box.settings.rate_quota = {"singlesendmsg": (600, 60)}
+    box.settings.daily_quota = {"singlesendmsg": 2}
+    async with wechat(box, pace=None) as channel:
+        campaign = Campaign(channel, MESSAGE, ids(3))
+        plan = await campaign.plan()
+        await campaign.discard()
+    assert any("quota says" in notice for notice in plan.notices)
+    assert any("2 single calls left" in notice for notice in plan.notices)
+    box.faults = FaultPlan([Fault(endpoint="quota_get", kind="html")])
+    async with wechat(box, pace=None) as channel:
+        campaign = Campaign(channel, MESSAGE, ids(3))
+        plan = await campaign.plan()
+        await campaign.discard()
+    assert any("50 singles a second" in notice for notice in plan.notices)
+
+
+async def test_closing_and_reprs_say_no_secret(box: Sandbox) -> None:
+    channel = WeChatPromoter(
+        "wx0001", Secret("s3cret"), base_url=box.url, pace=Pace(unlimited=True)
+    )
+    assert "s3cret" not in repr(channel)
+    assert "wx0001" in repr(channel)
+    await channel.close()
+    with pytest.raises(UsageError, match="closed"):
+        await channel.get_roles()

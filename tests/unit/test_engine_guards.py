@@ -1,0 +1,219 @@
+"""The shared retry budget, the error window, the pace that is taken up, and the course."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, cast
+
+import anyio
+import pytest
+from clocks import FakeClock
+
+from promomsg import Pace, RetryPolicy
+from promomsg.channels.base import Advice
+from promomsg.clock import next_china_midnight
+from promomsg.engine.decide import Halt
+from promomsg.engine.guards import ErrorWindow, RetryBudget
+from promomsg.engine.pacing import ask_advice, pace_from, quota_notices, settle_pace
+from promomsg.engine.steering import Signal, Steering
+from promomsg.journal.base import Control
+from promomsg.transport.pace import Lane, Pacer
+
+
+def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
+    budget = RetryBudget(RetryPolicy(share=0.25, floor=2))
+    budget.retries = 2
+    assert not budget.left
+    budget.calls = 4
+    assert budget.left
+    budget.retries = 3
+    assert not budget.left
+
+
+def test_the_window_looks_at_the_last_200_and_needs_20() -> None:
+    window = ErrorWindow(0.5)
+    assert all(window.add(False) is None for _ in range(19))
+    halt = window.add(False)
+    assert halt is not None
+    assert halt.code == "MAX_ERROR_RATE"
+    assert "20 of the last 20" in halt.detail
+    window = ErrorWindow(0.5)
+    for _ in range(200):
+        assert window.add(True) is None
+    for _ in range(100):
+        assert window.add(False) is None
+    assert window.add(False) is not None
+    for _ in range(200):
+        window.add(True)
+    assert window.add(False) is None
+
+
+def test_without_a_limit_nothing_halts() -> None:
+    window = ErrorWindow(None)
+    assert all(window.add(False) is None for _ in range(500))
+
+
+@pytest.mark.parametrize(
+    ("advice", "pace"),
+    [
+        (None, None),
+        (Advice(), None),
+        (Advice(calls=0, per_seconds=60), None),
+        (Advice(calls=-5, per_seconds=60), None),
+        (Advice(calls=5, per_seconds=-60), None),
+        (Advice(calls=600, per_seconds=60), Pace(singles_per_minute=600)),
+        (Advice(calls=70, per_seconds=10), Pace(singles_per_second=7)),
+    ],
+)
+def test_a_pace_is_what_the_provider_says_it_is(advice: Advice | None, pace: Pace | None) -> None:
+    assert pace_from(advice) == pace
+
+
+class Advising:
+    """A channel that says of its quota what it is told to."""
+
+    def __init__(self, advice: Advice | None = None, pace: Pace | None = None) -> None:
+        self.pacer = Pacer(pace)
+        self._advice = advice
+
+    async def advise(self) -> Advice | None:
+        return self._advice
+
+
+def test_a_pace_of_the_users_own_stays() -> None:
+    channel = Advising(pace=Pace(singles_per_second=9))
+    assert settle_pace(cast(Any, channel), Advice(calls=1, per_seconds=1)) == []
+    assert channel.pacer.singles.rate == pytest.approx(9, rel=0.05)
+
+
+def test_without_advice_it_is_50_a_second_and_a_notice() -> None:
+    channel = Advising()
+    [notice] = settle_pace(cast(Any, channel), None)
+    assert "50 singles a second" in notice
+    assert channel.pacer.configured
+    assert settle_pace(cast(Any, channel), None) == []
+
+
+@pytest.mark.asyncio
+async def test_advice_is_passed_on_and_a_quota_too_small_is_said() -> None:
+    advice = Advice(calls=100, per_seconds=10, daily_remaining=7)
+    channel = Advising(advice)
+    assert await ask_advice(cast(Any, channel)) is advice
+    [notice] = settle_pace(cast(Any, channel), advice)
+    assert "quota" in notice
+    assert channel.pacer.singles.rate == pytest.approx(10, rel=0.05)
+    [small] = quota_notices(advice, 8)
+    assert "7 single calls left" in small
+    assert quota_notices(advice, 7) == quota_notices(None, 8) == quota_notices(Advice(), 8) == []
+
+
+@pytest.mark.asyncio
+async def test_a_signal_that_came_early_is_not_lost() -> None:
+    signal = Signal()
+    signal.set()
+    await signal.wait()
+    clock = FakeClock(auto=True)
+    await signal.wait_for(5.0, clock)
+    assert clock.monotonic() == 1005.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(signal.wait_for, None, clock)
+        signal.set()
+    signal.set()
+    await signal.wait_for(100.0, clock)
+    assert clock.monotonic() < 1010.0
+
+
+class Row:
+    """A journal's control row."""
+
+    def __init__(self) -> None:
+        self.wish = Control.RUN
+
+    async def control(self) -> Control:
+        return self.wish
+
+
+def course(clock: FakeClock, *, wait: bool = False) -> Steering:
+    """A steering with nothing behind it."""
+    return Steering(
+        cast(Any, Row()), clock, daily_codes=frozenset({"45009"}), wait_for_day=wait, rng=Random(1)
+    )
+
+
+@pytest.mark.asyncio
+async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock: FakeClock) -> None:
+    steering = course(clock)
+    with anyio.CancelScope() as sending, anyio.CancelScope() as following:
+        assert steering.send_in(sending)
+        assert steering.follow(following)
+        steering.obey(Control.CANCEL)
+        assert sending.cancel_called
+        assert not following.cancel_called
+        assert steering.cancelled
+        assert not steering.may_send()
+        steering.stop(Halt("X", "why"))
+        assert following.cancel_called
+    assert steering.halt == Halt("X", "why")
+    steering.stop(Halt("Y", "later"))
+    assert steering.halt.code == "X"
+    with anyio.CancelScope() as late:
+        assert not steering.send_in(late)
+        assert not steering.follow(late)
+
+
+@pytest.mark.asyncio
+async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
+    steering = course(clock)
+    await steering.until_sending()
+    steering.obey(Control.PAUSE)
+    assert not steering.may_send()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.until_sending)
+        await anyio.sleep(0)
+        steering.obey(Control.RUN)
+    assert steering.may_send()
+    steering.obey(Control.PAUSE)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.until_sending)
+        await anyio.sleep(0)
+        steering.stop()
+
+
+def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None:
+    stopping = course(clock)
+    stopping.halt_or_park(Halt("45009", "used up"), Lane(clock))
+    assert stopping.stopping
+    assert not stopping.parked
+    parking = course(clock, wait=True)
+    lane = Lane(clock)
+    parking.halt_or_park(Halt("45009", "used up"), lane)
+    assert parking.parked
+    assert not parking.stopping
+    midnight = next_china_midnight(clock.time())
+    assert parking.parked_until is not None
+    assert midnight + 5 <= parking.parked_until <= midnight + 30
+    assert lane.held_until is not None
+    until = parking.parked_until
+    parking.halt_or_park(Halt("45009", "used up"), lane)  # another worker, a moment later
+    assert parking.parked_until == until
+    parking.halt_or_park(Halt("48001", "no"), lane)
+    assert parking.stopping
+
+
+@pytest.mark.asyncio
+async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) -> None:
+    steering = course(clock)
+    row = cast(Any, steering)._handle
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.watch)
+        await clock.settle()
+        row.wish = Control.PAUSE
+        await clock.advance(0.5)
+        assert steering.paused
+        row.wish = Control.RUN
+        await clock.advance(0.5)
+        assert not steering.paused
+        row.wish = Control.CANCEL
+        await clock.advance(0.5)
+        assert steering.cancelled
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,43 @@
+"""Where a campaign stands, in one word."""
+
+from __future__ import annotations
+
+import pytest
+
+from promomsg.engine.report import campaign_state
+from promomsg.journal.base import Control, GroupRow, Tally
+from promomsg.states import GroupState
+
+OUT = [GroupRow(no=1, state=GroupState.ACCEPTED, planned=50)]
+
+
+@pytest.mark.parametrize(
+    ("tally", "more", "state"),
+    [
+        (Tally(planned=3, sent=3), {}, "done"),
+        (Tally(planned=3, failed=3), {"running": True}, "done"),
+        (Tally(planned=3, sent=1, cancelled=2), {}, "cancelled"),
+        (Tally(planned=3, pending=3), {"running": True}, "sending"),
+        (Tally(planned=3, pending=3), {"running": True, "parked": True}, "waiting"),
+        (Tally(planned=3, pending=3), {"running": True, "control": Control.PAUSE}, "paused"),
+        (Tally(planned=3, pending=3), {"halted": "45009: used up"}, "halted"),
+        (Tally(planned=3, pending=3), {"control": Control.PAUSE}, "paused"),
+        (Tally(planned=3, pending=3), {}, "stopped"),
+        (Tally(planned=50, pending=50), {"running": True, "groups": OUT}, "following"),
+        (Tally(planned=50, pending=50), {"groups": OUT}, "following"),
+        (Tally(planned=53, pending=53), {"running": True, "groups": OUT}, "sending"),
+        (
+            Tally(planned=50, pending=50),
+            {"running": True, "groups": OUT, "control": Control.PAUSE},
+            "following",
+        ),
+    ],
+)
+def test_one_word(tally: Tally, more: dict[str, object], state: str) -> None:
+    given = {"groups": [], "control": Control.RUN, "halted": None, "running": False, **more}
+    groups = given.pop("groups")
+    word, reason = campaign_state(tally, groups, **given)  # type: ignore[arg-type]
+    assert word == state
+    assert (reason == "") is (
+        state in ("done", "sending") or (state, given["running"]) == ("following", True)
+    )

@@ -1,0 +1,57 @@
+"""Work that a cancellation waits for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+
+from promomsg.engine.uninterrupted import to_the_end
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_it_gives_what_the_work_gave() -> None:
+    async def work() -> int:
+        await anyio.sleep(0)
+        return 7
+
+    assert await to_the_end(work) == 7
+
+
+async def test_it_raises_what_the_work_raised_as_it_is() -> None:
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await to_the_end(work)
+
+
+async def test_every_cancellation_waits_for_the_end() -> None:
+    done = []
+
+    async def work() -> None:
+        await anyio.sleep(0.03)
+        done.append(True)
+
+    task = asyncio.create_task(to_the_end(work))
+    for _ in range(4):
+        await asyncio.sleep(0.002)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == [True]
+
+
+async def test_a_scope_that_is_cancelled_already_waits_too() -> None:
+    done = []
+
+    async def work() -> None:
+        await anyio.sleep(0.005)
+        done.append(True)
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await to_the_end(work)
+    assert done == [True]
