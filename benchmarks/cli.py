@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from benchmarks.picture import KINDS, draw
 from benchmarks.result import Result
 from benchmarks.session import Options, Session
 from benchmarks.suites import SUITES
-from benchmarks.table import render_result
+from benchmarks.table import markdown, render_result
 
 __all__ = ["main", "parse"]
 
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"contenders of fanout: {', '.join(CONTENDERS)}",
     )
     add("--json", type=_file, metavar="FILE", help="writes every sample there")
+    add("--markdown", type=_file, metavar="FILE", help="writes the tables there as Markdown")
     add("--plot", type=_picture, metavar="FILE", help="draws a picture: .svg, or .png")
     add("--folder", type=Path, help="where journals are written; default: the temporary folder")
     return parser
@@ -143,6 +145,20 @@ def parse(arguments: Sequence[str] | None) -> tuple[list[str], Options, argparse
     return suites or ["fanout"], options, told
 
 
+def _told(machine: dict[str, Any]) -> str:
+    client, other = machine["client_core"], machine["responder_core"]
+    where = (
+        "client and responder share the cores"
+        if client is None
+        else f"client on core {client}, responder on core {other}"
+    )
+    packages = ", ".join(f"{name} {said}" for name, said in machine["packages"].items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['disk']}; "
+        f"Python {machine['python']}; {packages}; {where}."
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs, prints, writes. Returns 0 when everything could be measured, met or not."""
     suites, options, told = parse(arguments)
@@ -151,15 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine = facts(session.folder)
         if disk_of(session.folder) in ("tmpfs", "ramfs"):
             session.say("note: journals are in memory here; --folder names a real disk")
-        client, other = machine["client_core"], machine["responder_core"]
-        where = (
-            "client and responder share the one core"
-            if client is None
-            else f"client on core {client}, responder on core {other}"
-        )
-        packages = ", ".join(f"{name} {said}" for name, said in machine["packages"].items())
-        print(f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {where}")
-        print(f"{packages}\n")
+        print(_told(machine) + "\n")
         for name in suites:
             began = time.monotonic()
             result = SUITES[name](session)
@@ -173,6 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told.json:
         document = {"machine": machine, "options": options, "results": results}
         told.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+    if told.markdown:
+        pages = "\n".join(markdown(result) for result in results)
+        told.markdown.write_text(f"{_told(machine)}\n\n{pages}", encoding="utf-8")
     charts = [chart for result in results for chart in result.charts]
     if told.plot and charts:
         draw(charts, told.plot)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.result import Judged, Result, Table
 
-__all__ = ["render", "render_result"]
+__all__ = ["markdown", "render", "render_result"]
 
 
 def _width(text: str) -> int:
@@ -34,6 +34,26 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def _markdown(table: Table) -> str:
+    rule = [":--", *["--:"] * (len(table.columns) - 1)]
+    rows = [table.columns, rule, *table.rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _tables(result: Result) -> list[Table]:
+    return [*result.tables, *([_judged(result.judged)] if result.judged else [])]
+
+
+def markdown(result: Result) -> str:
+    """One suite, for a page of documentation."""
+    parts = [f"### {result.suite}"]
+    for table in _tables(result):
+        parts += [f"{table.title}:", _markdown(table)]
+    if result.notes:
+        parts.append("\n".join(f"- {note}" for note in result.notes))
+    return "\n\n".join(parts) + "\n"
+
+
 def _judged(rows: Sequence[Judged]) -> Table:
     said = {True: "met", False: "NOT MET", None: "–"}
     return Table(
@@ -55,9 +75,8 @@ def _judged(rows: Sequence[Judged]) -> Table:
 
 def render_result(result: Result) -> str:
     """One suite, as text."""
-    tables = [*result.tables, *([_judged(result.judged)] if result.judged else [])]
     parts = [f"== {result.suite} =="]
-    for table in tables:
+    for table in _tables(result):
         parts += [table.title, render(table.columns, table.rows), ""]
     parts += [f"note: {note}" for note in result.notes]
     return "\n".join(parts).rstrip() + "\n"

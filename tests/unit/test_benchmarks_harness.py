@@ -174,8 +174,9 @@ def test_clocks_go_forward_and_the_disk_is_named() -> None:
 
 def test_a_small_run_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = ["--messages", "200", "--rounds", "1", "--only", "raw,aiohttp-tuned,client,power"]
-    written, picture = tmp_path / "b.json", tmp_path / "b.svg"
-    assert main([*told, "--json", str(written), "--plot", str(picture)]) == 0
+    written, picture, page = tmp_path / "b.json", tmp_path / "b.svg", tmp_path / "b.md"
+    files = ["--json", str(written), "--plot", str(picture), "--markdown", str(page)]
+    assert main([*told, *files]) == 0
     out = capsys.readouterr().out
     for name in ("raw", "aiohttp-tuned", "client", "power"):
         assert CONTENDERS[name].title in out
@@ -186,6 +187,7 @@ def test_a_small_run_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert all(len(values) == 1 and values[0] > 0 for values in fanout["samples"].values())
     assert [row["met"] is None for row in fanout["judged"]].count(False) == 3
     assert "promomsg, SQLite power" in picture.read_text(encoding="utf-8")
+    assert "| contender | messages |" in page.read_text(encoding="utf-8")
 
 
 def test_peers_that_are_not_installed_are_left_out_and_named(
