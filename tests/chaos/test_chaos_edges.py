@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from chaos.hurried import HurriedClock
 from chaos.trial import Counted, read_rows
 from chaos.work import Job, channel, message, people
-from chaos.zygote import Zygote
+from chaos.zygote import Ending, Zygote
 
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.crashpoints import VARIABLE
@@ -83,6 +83,29 @@ def states(path: str) -> Counter[State]:
     return Counter(row.state for row in rows)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def killed(
+    zygote: Zygote, work: Job, condition: Callable[[], bool], *, after: float = 0.0
+) -> Ending:
+    """The end of a child that is killed as soon as `condition` holds."""
+    mark = Path(f"{work.log}.kill")
+
+    async def give_the_sign() -> None:
+        await until(condition)
+        await asyncio.sleep(after)
+        mark.touch()
+
+    sign = asyncio.create_task(give_the_sign())
+    ending = await zygote.run(msgspec.structs.replace(work, kill_when=str(mark)))
+    await sign
+    return ending
+
+
 def delivered_once(box: Sandbox, expected: int) -> None:
     assert not box.ledger.twice()
     assert len(box.ledger.delivered) == expected
@@ -91,8 +114,9 @@ def delivered_once(box: Sandbox, expected: int) -> None:
 async def test_a_kill_during_a_long_hold_leaves_nobody_unknown(tmp_path: Path) -> None:
     throttled = Fault(endpoint="singlesendmsg", kind="throttle", after=100)
     async with sandbox(throttled) as box, Zygote() as zygote:
-        work = job(box, tmp_path, hurry=1, kill_after=0.8)
-        assert (await zygote.run(work)).killed
+        work = job(box, tmp_path, hurry=1)
+        ending = await killed(zygote, work, lambda: box.ledger.faults["throttle"] > 0, after=0.1)
+        assert ending.killed
         found = states(work.journal)
         assert set(found) == {State.SENT, State.PENDING}
         assert found[State.SENT] == 100
@@ -107,12 +131,17 @@ async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
 ) -> None:
     async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01)) as box:
         async with Zygote() as zygote:
-            work = job(box, tmp_path, hurry=1, kill_after=0.9)
-            sender = asyncio.create_task(zygote.run(work))
-            while box.calls["singlesendmsg"] < 100:
-                await asyncio.sleep(0.002)
-            await box.stop_listening()
-            assert (await sender).killed
+            work = job(box, tmp_path, hurry=1)
+            begun = asyncio.Event()
+
+            async def outage() -> None:
+                await until(lambda: box.calls["singlesendmsg"] >= 100)
+                await box.stop_listening()
+                begun.set()
+
+            cut = asyncio.create_task(outage())
+            assert (await killed(zygote, work, begun.is_set, after=0.2)).killed
+            await cut
         found = states(work.journal)
         assert set(found) <= {State.SENT, State.PENDING, State.UNKNOWN}
         assert 0 < found[State.UNKNOWN] <= work.concurrency
@@ -133,8 +162,7 @@ async def test_singles_and_groups_together_stay_within_twice_the_concurrency(
             channel(work, HurriedClock(), timeout=0.4) as provider,
             campaign(work, provider) as run,
         ):
-            while box.calls["singlesendmsg"] < 4 or not box.calls["sendmsg"]:
-                await asyncio.sleep(0.002)
+            await until(lambda: box.calls["singlesendmsg"] >= 4 and box.calls["sendmsg"] > 0)
             await asyncio.sleep(0.05)
             rows, reader = read_rows(Path(work.journal))
             with reader:
@@ -167,11 +195,13 @@ async def test_the_lock_dies_with_its_process(first: str, tmp_path: Path) -> Non
     async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)) as box:
         async with Zygote() as one, Zygote() as two:
             work = job(box, tmp_path)
-            sender = asyncio.create_task(
-                one.run(msgspec.structs.replace(work, kill_after=0.4 if first != "runs" else None))
-            )
-            while not box.calls["singlesendmsg"]:
-                await asyncio.sleep(0.005)
+            if first == "runs":
+                sender = asyncio.create_task(one.run(work))
+            else:
+                sender = asyncio.create_task(
+                    killed(one, work, lambda: box.calls["singlesendmsg"] >= 50)
+                )
+            await until(lambda: box.calls["singlesendmsg"] > 0)
             other = msgspec.structs.replace(work, log=str(tmp_path / "second"))
             if first == "runs":
                 assert (await two.run(other)).status == 70
@@ -260,8 +290,8 @@ async def test_a_file_that_may_not_grow_is_said_and_can_be_resumed(tmp_path: Pat
 async def test_ctrl_c_lets_calls_in_flight_finish(tmp_path: Path) -> None:
     slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
     async with sandbox(slow) as box, Zygote() as zygote:
-        work = job(box, tmp_path, kill_after=0.35, signal=signal.SIGINT.value)
-        ending = await zygote.run(work)
+        work = job(box, tmp_path, signal=signal.SIGINT.value)
+        ending = await killed(zygote, work, lambda: box.calls["singlesendmsg"] >= 50)
         assert ending.status == 130, Path(work.log).read_text()
         found = states(work.journal)
         assert found[State.SENT] > 0
@@ -283,8 +313,7 @@ async def test_a_cancelled_task_lets_calls_in_flight_finish(tmp_path: Path) -> N
                 await run.wait()
 
         task = asyncio.create_task(sending())
-        while box.calls["singlesendmsg"] < 50:
-            await asyncio.sleep(0.002)
+        await until(lambda: box.calls["singlesendmsg"] >= 50)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -18,15 +18,13 @@ from promomsg.sandbox import Sandbox, SandboxSettings
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.mark.parametrize(
-    ("kind", "kills", "trials"), [("singles", 90, 12), ("groups", 70, 30), ("alipay", 60, 10)]
-)
+@pytest.mark.parametrize(("kind", "kills"), [("singles", 90), ("groups", 70), ("alipay", 60)])
 async def test_nothing_is_lost_and_nothing_goes_out_twice(
-    kind: str, kills: int, trials: int, tmp_path: Path
+    kind: str, kills: int, tmp_path: Path
 ) -> None:
     done = 0
     async with Zygote() as zygote:
-        for number in range(trials):
+        for number in range(80):
             folder = tmp_path / str(number)
             folder.mkdir()
             result = await Trial(kind, f"ci/{number}", folder).run(zygote)
@@ -86,5 +84,5 @@ async def test_a_retry_that_is_killed_loses_nobody_and_doubles_nobody(tmp_path: 
                 assert (row.state is State.FAILED) <= (times == 0), row
                 if row.state is State.PENDING and row.group not in out:
                     assert times == 0, row
-        assert kills >= 5
+        assert kills >= 2
         assert tally.sent >= count - 60 * kills

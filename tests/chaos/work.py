@@ -38,6 +38,8 @@ class Job(msgspec.Struct, kw_only=True):
         kind: "singles" (each message its own), "groups" (a message an area) or "alipay".
         url, journal, count: where the sandbox and the journal are, and how many recipients.
         kill_after: seconds from the fork to the SIGKILL; None: no kill.
+        kill_when: a file whose appearance is the moment of the kill instead; None: none.
+        signal: what kills; SIGKILL.
         crash: `name:n` of a crash point; None: none.
         hurry: how much faster waits pass; 1 is the real clock.
         log, result: files for what the child prints and for its report.
@@ -54,6 +56,7 @@ class Job(msgspec.Struct, kw_only=True):
     result: str
     concurrency: int = 8
     kill_after: float | None = None
+    kill_when: str | None = None
     signal: int = 9
     crash: str | None = None
     hurry: float = 600.0

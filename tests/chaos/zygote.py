@@ -120,7 +120,9 @@ def _wait(pid: int, job: Job) -> Ending:
         if done:
             code = os.waitstatus_to_exitcode(status)
             return Ending(code == -signal.SIGKILL and not hung, code, seconds, hung)
-        if not ordered and job.kill_after is not None and seconds >= job.kill_after:
+        due = job.kill_after is not None and seconds >= job.kill_after
+        due = due or (job.kill_when is not None and os.path.exists(job.kill_when))
+        if not ordered and due:
             os.kill(pid, job.signal)
             ordered = True
         if seconds > _HUNG:

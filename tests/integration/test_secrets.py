@@ -200,7 +200,7 @@ async def test_a_provider_that_says_our_secrets_back(
 ) -> None:
     async with watched(leaks) as box, client(box, "wechat") as channel:
         await channel.prepare()
-        token = channel._tokens.current()
+        token = channel._account.tokens.current()
         said = f"{token} {APPSECRET} ?access_token={token}&secret={APPSECRET}"
         for endpoint in ("*sendmsg", "getmsg", "quota_get", "getrole", "getpromoter"):
             for body in (
@@ -366,7 +366,15 @@ async def test_what_public_objects_print(leaks: Leaks, tmp_path: Path) -> None:
             async with run:
                 leaks.shown("during", [run, run.progress, vars(run)])
                 await run.wait()
-            for thing in (channel, wallet, run, channel._http, channel._tokens, wallet._users):
+            for thing in (
+                channel,
+                wallet,
+                run,
+                channel._http,
+                channel._account,
+                channel._account.tokens,
+                wallet._users,
+            ):
                 leaks.shown("objects", [thing])
             leaks.shown("users", [Recipient(access_token=USERTOKEN + "1"), *wallet_users(0)])
             leaks.shown("audience", [Promoters(["1"])])
@@ -401,14 +409,17 @@ async def test_files_are_their_owners_only(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         async with Sandbox(settings=settings) as box:
-            async with client(box, "wechat") as channel, Campaign(
-                channel,
-                message("wechat"),
-                members(1),
-                journal=tmp_path / "a.db",
-                poll=promomsg.PollPolicy(first_after=0.01, every=0.02),
-                clock=HurriedClock(),
-            ) as run:
+            async with (
+                client(box, "wechat") as channel,
+                Campaign(
+                    channel,
+                    message("wechat"),
+                    members(1),
+                    journal=tmp_path / "a.db",
+                    poll=promomsg.PollPolicy(first_after=0.01, every=0.02),
+                    clock=HurriedClock(),
+                ) as run,
+            ):
                 async for _ in run:
                     for path in tmp_path.iterdir():
                         seen[path.name] = stat.S_IMODE(path.stat().st_mode)
