@@ -122,6 +122,7 @@ class Campaign:
         self._run: Run | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._report: Report | None = None
+        self._said: list[Said] = []
 
     @classmethod
     def resume(
@@ -254,6 +255,8 @@ class Campaign:
     async def _wind_up(self) -> None:
         run = self._running()
         await run.ended.wait()
+        for said in self._said:
+            await said.done.wait()
         self._report = await run.close()
 
     def _running(self) -> Run:
@@ -325,11 +328,12 @@ class Campaign:
     def _say(self, control: Control) -> Said:
         run = self._running()
         said = Said()
-        run.obey(control)
         if run.ended.is_set():
             said.done.set()
             return said
         assert self._tasks is not None
+        run.steering.say(control)
+        self._said.append(said)
         self._tasks.start_soon(said.write, run, control)
         return said
 
@@ -347,7 +351,9 @@ class Said:
             await run.write(control)
         except PromoError as error:
             self._error = error
-        self.done.set()
+        finally:
+            run.steering.said()
+            self.done.set()
 
     def __await__(self) -> Any:
         return self._wait().__await__()

@@ -79,6 +79,8 @@ class Steering:
         self._sending_scopes: list[anyio.CancelScope] = []
         self._following_scopes: list[anyio.CancelScope] = []
         self._ended = False
+        self._words = 0
+        self._unwritten = 0
 
     def may_send(self) -> bool:
         """Whether a call may still go out."""
@@ -146,10 +148,25 @@ class Steering:
             self.paused = False
             self._note()
 
+    def say(self, control: Control) -> None:
+        """The user's own word: in effect at once, and in the row once `said` is called."""
+        self._words += 1
+        self._unwritten += 1
+        self.obey(control)
+
+    def said(self) -> None:
+        """What `say` was told stands in the control row now, or never will."""
+        self._words += 1
+        self._unwritten -= 1
+
     async def watch(self) -> None:
         """Looks at the control row again and again."""
         while True:
-            self.obey(await self._handle.control())
+            words = self._words
+            control = await self._handle.control()
+            # A row that was read before the user's latest word was written is out of date.
+            if words == self._words and not self._unwritten:
+                self.obey(control)
             await self._clock.sleep(_LOOK_EVERY)
 
     async def until_sending(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -75,6 +75,7 @@ class SqliteHandle:
         self._reader: read.JournalReader | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
         self._closed = False
+        self._closing: Future[None] | None = None
 
     @property
     def record(self) -> CampaignRecord:
@@ -334,12 +335,14 @@ class SqliteHandle:
                 self._writer.ended.add_done_callback(lambda _: self._let_go())
                 raise
         self._let_go()
+        if self._closing is not None:
+            await asyncio.wrap_future(self._closing)
 
     def _let_go(self) -> None:
         # Behind the reads under way, whose callers may have been cancelled: one of them may be
         # opening the reader just now.
-        with suppress(RuntimeError):  # closed before
-            self._threads.submit(self._close_reader)
+        if self._closing is None:
+            self._closing = self._threads.submit(self._close_reader)
         self._threads.shutdown(wait=False)
         if self._planning is not None:
             for end in ("", "-wal", "-shm", "-journal"):

@@ -344,9 +344,12 @@ async def test_a_group_whose_answer_is_lost_is_unknown_and_never_sent_again(
 async def test_a_group_that_never_left_is_sent_again(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
+    campaign = Campaign(channel, MESSAGE, ids(60), journal=journal, **QUICK)
+    await campaign.plan()
     await channel.get_roles()
     box.expire_tokens()
-    report = await promomsg.send(channel, MESSAGE, ids(60), journal=journal, **QUICK)
+    async with campaign as run:
+        report = await run.wait()
     assert (report.sent, box.calls["sendmsg"], box.calls["stable_token"]) == (60, 2, 2)
     assert [o.attempts for o in report.outcomes()][:1] == [2]
     assert box.ledger.twice() == []

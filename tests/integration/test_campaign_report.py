@@ -120,6 +120,7 @@ async def test_pending_is_raised_as_a_halt_with_its_code(
 ) -> None:
     async with Campaign(channel, MESSAGE, ids(40), journal=journal, **QUICK) as run:
         run.pause()
+    assert run.report.state == "paused"
     with pytest.raises(Halted, match="pause") as caught:
         run.report.raise_for_failures()
     assert caught.value.code

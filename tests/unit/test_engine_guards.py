@@ -217,3 +217,36 @@ async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) ->
         await clock.advance(0.5)
         assert steering.cancelled
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.asyncio
+async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) -> None:
+    steering = course(clock)
+    row = cast(Any, steering)._handle
+    gate = anyio.Event()
+    slow = False
+
+    async def control() -> Control:
+        wish: Control = row.wish
+        if slow:
+            await gate.wait()
+        return wish
+
+    row.control = control
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.watch)
+        await clock.settle()
+        steering.say(Control.PAUSE)
+        await clock.advance(0.5)
+        assert steering.paused  # the row still says go on
+        slow = True
+        await clock.advance(0.5)  # it is read now, before the word is written
+        row.wish = Control.PAUSE
+        steering.said()
+        gate.set()
+        await clock.settle()
+        assert steering.paused
+        row.wish = Control.RUN
+        await clock.advance(0.5)
+        assert not steering.paused
+        tasks.cancel_scope.cancel()
