@@ -7,55 +7,61 @@ async with promomsg.WeChatPromoter(appid="wx…", secret="…") as wechat:
 ```
 """
 
-from promomsg.alipay.message import AlipayMessage
-from promomsg.alipay.models import ContentTemplate, UserToken, UserTokens
-from promomsg.channels.alipay import AlipayMiniProgram
-from promomsg.channels.follow import PollPolicy
-from promomsg.channels.wechat import WeChatPromoter
-from promomsg.engine.campaign import Campaign, send
-from promomsg.engine.opening import open_journal
-from promomsg.engine.plan import Plan
-from promomsg.engine.reconcile import Match, reconcile
-from promomsg.engine.report import Report
-from promomsg.engine.settings import RetryPolicy
-from promomsg.errors import (
-    Halted,
-    JournalError,
-    NotSent,
-    OutcomeUnknown,
-    PromoError,
-    ProviderError,
-    TransportError,
-    UsageError,
-)
-from promomsg.intake import (
-    from_frame,
-    openids,
-    read_csv,
-    read_excel,
-    read_jsonl,
-    read_parquet,
-)
-from promomsg.journal.memory import MemoryJournal
-from promomsg.journal.sqlite import SqliteJournal
-from promomsg.model import (
-    Code,
-    Delivery,
-    Everyone,
-    Failure,
-    Outcome,
-    Promoters,
-    Recipient,
-    Retailers,
-    Roles,
-    Secret,
-    State,
-    Verdict,
-)
-from promomsg.transport.pace import Pace
-from promomsg.transport.user_tokens import TokenDatabase
-from promomsg.wechat.message import WeChatMessage
-from promomsg.wechat.models import Clicks, Promoter, Quota, Role
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from promomsg.alipay.message import AlipayMessage
+    from promomsg.alipay.models import ContentTemplate, UserToken, UserTokens
+    from promomsg.channels.alipay import AlipayMiniProgram
+    from promomsg.channels.follow import PollPolicy
+    from promomsg.channels.wechat import WeChatPromoter
+    from promomsg.engine.campaign import Campaign, send
+    from promomsg.engine.opening import open_journal
+    from promomsg.engine.plan import Plan
+    from promomsg.engine.reconcile import Match, reconcile
+    from promomsg.engine.report import Report
+    from promomsg.engine.settings import RetryPolicy
+    from promomsg.errors import (
+        Halted,
+        JournalError,
+        NotSent,
+        OutcomeUnknown,
+        PromoError,
+        ProviderError,
+        TransportError,
+        UsageError,
+    )
+    from promomsg.intake import (
+        from_frame,
+        openids,
+        read_csv,
+        read_excel,
+        read_jsonl,
+        read_parquet,
+    )
+    from promomsg.journal.memory import MemoryJournal
+    from promomsg.journal.sqlite import SqliteJournal
+    from promomsg.model import (
+        Code,
+        Delivery,
+        Everyone,
+        Failure,
+        Outcome,
+        Promoters,
+        Recipient,
+        Retailers,
+        Roles,
+        Secret,
+        State,
+        Verdict,
+    )
+    from promomsg.transport.pace import Pace
+    from promomsg.transport.user_tokens import TokenDatabase
+    from promomsg.wechat.message import WeChatMessage
+    from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 
 __version__ = "0.1.0"
 
@@ -111,3 +117,85 @@ __all__ = [
     "reconcile",
     "send",
 ]
+
+_HOMES: Final = {
+    "promomsg.alipay.message": ("AlipayMessage",),
+    "promomsg.alipay.models": (
+        "ContentTemplate",
+        "UserToken",
+        "UserTokens",
+    ),
+    "promomsg.channels.alipay": ("AlipayMiniProgram",),
+    "promomsg.channels.follow": ("PollPolicy",),
+    "promomsg.channels.wechat": ("WeChatPromoter",),
+    "promomsg.engine.campaign": (
+        "Campaign",
+        "send",
+    ),
+    "promomsg.engine.opening": ("open_journal",),
+    "promomsg.engine.plan": ("Plan",),
+    "promomsg.engine.reconcile": (
+        "Match",
+        "reconcile",
+    ),
+    "promomsg.engine.report": ("Report",),
+    "promomsg.engine.settings": ("RetryPolicy",),
+    "promomsg.errors": (
+        "Halted",
+        "JournalError",
+        "NotSent",
+        "OutcomeUnknown",
+        "PromoError",
+        "ProviderError",
+        "TransportError",
+        "UsageError",
+    ),
+    "promomsg.intake": (
+        "from_frame",
+        "openids",
+        "read_csv",
+        "read_excel",
+        "read_jsonl",
+        "read_parquet",
+    ),
+    "promomsg.journal.memory": ("MemoryJournal",),
+    "promomsg.journal.sqlite": ("SqliteJournal",),
+    "promomsg.model": (
+        "Code",
+        "Delivery",
+        "Everyone",
+        "Failure",
+        "Outcome",
+        "Promoters",
+        "Recipient",
+        "Retailers",
+        "Roles",
+        "Secret",
+        "State",
+        "Verdict",
+    ),
+    "promomsg.transport.pace": ("Pace",),
+    "promomsg.transport.user_tokens": ("TokenDatabase",),
+    "promomsg.wechat.message": ("WeChatMessage",),
+    "promomsg.wechat.models": (
+        "Clicks",
+        "Promoter",
+        "Quota",
+        "Role",
+    ),
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from its module: a script that only reads a journal loads no HTTP client."""
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -219,6 +219,7 @@ class Parcel(msgspec.Struct, gc=False):
         attempts: calls already made for this recipient.
         doubt: an earlier attempt may have been delivered (idempotent channels only).
         generation: how often the user's word reopened a failure: part of the idempotency key.
+        earlier: of the attempts, those that an earlier run or try made: a budget is of one run.
     """
 
     seq: int
@@ -232,6 +233,7 @@ class Parcel(msgspec.Struct, gc=False):
     attempts: int = 0
     doubt: bool = False
     generation: int = 0
+    earlier: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):

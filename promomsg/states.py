@@ -16,11 +16,11 @@ from promomsg.model import State, Verdict
 __all__ = [
     "FINAL",
     "GROUP_MOVES",
+    "MOVES",
+    "Event",
     "GroupEvent",
     "GroupState",
     "IllegalMove",
-    "MOVES",
-    "Event",
     "move",
     "move_group",
     "state_after",
@@ -76,9 +76,7 @@ MOVES: Final[dict[tuple[State, Event], State]] = {
     (State.UNKNOWN, Event.ADOPT): State.PENDING,
 }
 
-FINAL: Final = frozenset(
-    {State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED}
-)
+FINAL: Final = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
 """States that nothing but the user's word leaves."""
 
 

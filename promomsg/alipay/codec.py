@@ -31,7 +31,10 @@ _MAX_EXTRA: Final = 4096
 """seed, Response table, `extendInfo`."""
 
 # What must not reach a terminal, a CSV or a UTF-8 file: controls, line separators, lone surrogates.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# Direction overrides and the BOM too: a terminal would show another text than there is.
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
+)
 _LONE: Final = re.compile("[\ud800-\udfff]")
 # Of these two different values in one object are two answers in one: neither is believed.
 _DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})

@@ -157,9 +157,7 @@ class Channel(Protocol):
 class Following(Channel, Protocol):
     """A channel that can send to a group and say later how that went."""
 
-    async def deliver_group(
-        self, letter: Any, values: Sequence[str], audience: Audience
-    ) -> Answer:
+    async def deliver_group(self, letter: Any, values: Sequence[str], audience: Audience) -> Answer:
         """One group call. Never raises for an answer or a lost one: the verdict says it."""
         ...
 

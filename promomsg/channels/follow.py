@@ -181,9 +181,7 @@ async def look(channel: Following, msg_id: str, clock: Clock) -> Delivery:
     raise AssertionError("unreachable")
 
 
-async def follow(
-    channel: Following, msg_id: str, policy: PollPolicy, clock: Clock
-) -> Delivery:
+async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clock) -> Delivery:
     """Polls one group send until it is done; its failures merged, its failure file fetched.
 
     Raises:

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Self, TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
 
 import aiohttp
 import msgspec
-import yarl
 
 from promomsg.channels.base import Advice, FailureFile
-from promomsg.channels.direct import error_of, outcome_of, parcel_for, paced
+from promomsg.channels.direct import error_of, outcome_of, paced, parcel_for
 from promomsg.channels.follow import PollPolicy, follow
+from promomsg.channels.promoters import audience_filters, recipient_from
+from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
 from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
-from promomsg.errors import (
-    Halted,
-    NotSent,
-    OutcomeUnknown,
-    PromoError,
-    ProviderError,
-    TransportError,
-    UsageError,
-)
+from promomsg.errors import PromoError, UsageError
 from promomsg.model import (
     GROUP_THRESHOLD,
     Answer,
     Audience,
     Code,
     Delivery,
-    Everyone,
     Outcome,
     Parcel,
     Problem,
     Promoters,
     Recipient,
-    Retailers,
-    Roles,
     Secret,
     Verdict,
 )
-from promomsg.private import forget
 from promomsg.transport.fetch import fetch_failure_file
 from promomsg.transport.pace import Pace, Pacer
-from promomsg.transport.session import HttpAnswer, HttpSession
-from promomsg.transport.tokens import Fetched, TokenSource
+from promomsg.transport.session import HttpSession
 from promomsg.wechat import codec, windows
 from promomsg.wechat.failures import parse_failures
 from promomsg.wechat.message import WeChatLetter, WeChatMessage
@@ -52,15 +40,6 @@ from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 __all__ = ["WeChatPromoter"]
 
 BASE_URL: Final = "https://api.weixin.qq.com"
-_JSON: Final = {"Content-Type": "application/json"}
-_READ_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
-
-T = TypeVar("T")
-_TELLING: Final = 6
-"""Characters of a secret that already tell something."""
-
-TokenCallable = Callable[[str | None], Awaitable[str]]
 
 
 class WeChatPromoter:
@@ -119,22 +98,17 @@ class WeChatPromoter:
         legacy_token: bool,
         clock: Clock,
     ) -> None:
-        if not isinstance(appid, str) or not appid.strip():
-            raise UsageError("WeChatPromoter(appid): the appid is empty; it looks like 'wx0123…'")
-        if (secret is None or not secret) == (token is None):
-            raise UsageError(
-                "WeChatPromoter: give either the appsecret (secret=…) or a token source (token=…)"
-            )
-        self._appid = appid.strip()
-        self._secret = Secret(secret) if secret else None
-        self._own_token = token
-        self._legacy_token = legacy_token
+        self._account = WeChatAccount(
+            appid,
+            Secret(secret) if secret else None,
+            token,
+            http,
+            legacy=legacy_token,
+            clock=clock,
+        )
         self._http = http
         self._clock = clock
         self._pacer = Pacer(pace, clock)
-        self._tokens = TokenSource(self._fetch_token, clock)
-        self._urls: dict[str, yarl.URL] = {}
-        self._urls_of: str | None = None
 
     def with_account(
         self,
@@ -152,8 +126,11 @@ class WeChatPromoter:
         other._owns_http = False
         return other
 
+    def _secrets(self) -> Iterable[str]:
+        return self._account.secrets()
+
     def __repr__(self) -> str:
-        return f"WeChatPromoter({self._appid!r}, base_url={self._http.base_url!r})"
+        return f"WeChatPromoter({self.account!r}, base_url={self._http.base_url!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,157 +143,11 @@ class WeChatPromoter:
         if self._owns_http:
             await self._http.close()
 
-    # Tokens and URLs.
-
-    def _secrets(self) -> Iterable[str]:
-        if self._secret is not None:
-            yield self._secret.reveal()
-        yield from self._tokens.known()
-
-    def _mask(self, text: str) -> str:
-        """A provider's text without our secrets, should it say them back.
-
-        The text may have been cut to length: the beginning of a secret at its end goes too.
-        """
-        text = self._http.mask(text)
-        for secret in self._secrets():
-            for size in range(min(len(secret), len(text)), _TELLING - 1, -1):
-                if text.rstrip("…").endswith(secret[:size]):
-                    text = text.rstrip("…")[:-size] + "…"
-                    break
-        return text
-
-    def _masked(self, error: ProviderError | OutcomeUnknown) -> ProviderError | OutcomeUnknown:
-        """The same error anew: what the old one hangs on to (a decoder's text) is left behind."""
-        if isinstance(error, OutcomeUnknown):
-            return OutcomeUnknown(self._mask(str(error)))
-        return ProviderError(error.code, self._mask(error.detail), error.rid, error.verdict)
-
-    async def _fetch_token(self, stale: str | None) -> Fetched:
-        if self._own_token is not None:
-            return Fetched(await self._own_token(stale), None)
-        try:
-            answer = await self._ask_for_token()
-        except BaseException as error:
-            forget(error)
-            raise
-        failure: PromoError
-        try:
-            token, expires_in = codec.read_token(answer.status, answer.body)
-            return Fetched(token.reveal(), expires_in)
-        except (ProviderError, OutcomeUnknown) as error:
-            failure = self._masked(error)
-        raise failure
-
-    async def _ask_for_token(self) -> HttpAnswer:
-        assert self._secret is not None
-        if self._legacy_token:
-            query = {
-                "grant_type": "client_credential",
-                "appid": self._appid,
-                "secret": self._secret.reveal(),
-            }
-            return await self._http.get(self._http.url(codec.TOKEN, query))
-        body = codec.stable_token_body(self._appid, self._secret.reveal(), force=False)
-        return await self._http.post(self._http.url(codec.STABLE_TOKEN), body, _JSON)
-
-    async def _token(self) -> str:
-        """A token to try.
-
-        Raises:
-            NotSent: it could not be had now.
-            Halted: it never will be.
-        """
-        token = self._tokens.current()
-        if token is not None:
-            return token
-        try:
-            return await self._tokens.get()
-        except OutcomeUnknown as error:
-            forget(error)
-            raise NotSent(f"no access token: {error}") from None
-        except ProviderError as error:
-            forget(error)
-            if codec.is_transient(error):
-                raise NotSent(f"no access token: {error}") from None
-            raise Halted(error.code, f"no access token: {error.detail}") from None
-        except BaseException as error:
-            forget(error)
-            raise
-
-    def _url(self, path: str, token: str) -> yarl.URL:
-        if token != self._urls_of:
-            self._urls = {}
-            self._urls_of = token
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = self._http.url(path, {"access_token": token})
-        return url
-
-    async def _send(
-        self, path: str, body: bytes, read: Callable[[int, bytes], Answer]
-    ) -> Answer:
-        """One send call. Never raises for what the provider or the road does."""
-        token = self._tokens.current()
-        if token is None:
-            try:
-                token = await self._token()
-            except NotSent as error:
-                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
-            except Halted as error:
-                return Answer(Verdict.HALT, error.code, error.detail)
-        try:
-            status, _, content = await self._http.post(self._url(path, token), body, _JSON)
-        except NotSent as error:
-            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
-        except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
-        except BaseException as error:
-            forget(error)
-            del token
-            raise
-        answer = read(status, content)
-        if answer.detail:
-            answer = msgspec.structs.replace(answer, detail=self._mask(answer.detail))
-        if answer.token_failed:
-            self._tokens.failed(token)
-        return answer
-
-    async def _read(self, path: str, body: bytes) -> HttpAnswer:
-        """One read, tried again with each newer token.
-
-        Raises:
-            ProviderError, TransportError, Halted.
-        """
-        for _ in range(3):
-            # A Secret, since an error passes through here and tracebacks may show locals.
-            token = Secret(await self._token())
-            answer = await self._http.post(
-                self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
-            )
-            if not codec.token_refused(answer.body):
-                break
-            self._tokens.failed(token.reveal())
-        return answer
-
-    async def _ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
-        try:
-            answer = await self._read(path, body)
-        except BaseException as error:
-            forget(error)
-            raise
-        failure: PromoError
-        try:
-            return read(answer.status, answer.body)
-        except (ProviderError, OutcomeUnknown) as error:
-            failure = self._masked(error)
-        raise failure
-
     # The engine's interface.
 
     @property
     def account(self) -> str:
-        return self._appid
+        return self._account.appid
 
     @property
     def pacer(self) -> Pacer:
@@ -355,8 +186,7 @@ class WeChatPromoter:
         return None
 
     async def prepare(self) -> None:
-        if self._tokens.current() is None:
-            await self._token()
+        await self._account.prepare()
 
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return None
@@ -365,13 +195,13 @@ class WeChatPromoter:
         body = letter.single_body(
             parcel.values, id=parcel.id, openid=parcel.openid, unionid=parcel.unionid
         )
-        return await self._send(codec.SINGLESENDMSG, body, codec.read_single)
+        return await self._account.send(codec.SINGLESENDMSG, body, codec.read_single)
 
     async def deliver_group(
         self, letter: WeChatLetter, values: Sequence[str], audience: Audience
     ) -> Answer:
         body = letter.group_body(values, audience)
-        return await self._send(codec.SENDMSG, body, codec.read_group)
+        return await self._account.send(codec.SENDMSG, body, codec.read_group)
 
     async def fetch_failures(self, url: str) -> FailureFile:
         raw = await fetch_failure_file(self._http, url)
@@ -386,7 +216,7 @@ class WeChatPromoter:
             return len(set(audience.ids))
         total = 0
         for filters in audience_filters(audience):
-            page = await self._ask(
+            page = await self._account.ask(
                 codec.GETPROMOTER, codec.promoters_body(**filters), codec.read_promoters
             )
             total += page.total_cnt
@@ -441,7 +271,7 @@ class WeChatPromoter:
     async def advise(self) -> Advice | None:
         try:
             quota = await self.get_quota(codec.SINGLESENDMSG)
-        except (PromoError, TransportError):
+        except PromoError:
             return None
         return Advice(
             calls=quota.call_count,
@@ -507,7 +337,7 @@ class WeChatPromoter:
         def read(status: int, body: bytes) -> Delivery:
             return codec.read_delivery(msg_id, status, body)
 
-        return await self._ask(codec.GETMSG, codec.delivery_body(msg_id), read)
+        return await self._account.ask(codec.GETMSG, codec.delivery_body(msg_id), read)
 
     async def follow(self, msg_id: str, *, poll: PollPolicy | None = None) -> Delivery:
         """Polls a group send to 100 percent and merges its failure file; needs no campaign.
@@ -558,7 +388,7 @@ class WeChatPromoter:
             begin=begin,
             end=end,
         )
-        return await self._ask(codec.GETMSGCLICKDATA, body, codec.read_clicks)
+        return await self._account.ask(codec.GETMSGCLICKDATA, body, codec.read_clicks)
 
     async def iter_promoters(self, **filters: Any) -> AsyncIterator[Promoter]:
         """Every promoter, 2,000 a page (`getpromoter`).
@@ -569,7 +399,7 @@ class WeChatPromoter:
         """
         start = filters.pop("start_id", None)
         while True:
-            page = await self._ask(
+            page = await self._account.ask(
                 codec.GETPROMOTER,
                 codec.promoters_body(**filters, start_id=start),
                 codec.read_promoters,
@@ -585,33 +415,11 @@ class WeChatPromoter:
 
     async def get_roles(self) -> list[Role]:
         """The account's promoter roles (`getrole`)."""
-        return await self._ask(codec.GETROLE, codec.roles_body(), codec.read_roles)
+        return await self._account.ask(codec.GETROLE, codec.roles_body(), codec.read_roles)
 
     async def get_quota(self, path: str = codec.SINGLESENDMSG) -> Quota:
         """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
-        return await self._ask(codec.QUOTA_GET, codec.quota_body(path), codec.read_quota)
-
-
-def audience_filters(audience: Audience) -> list[dict[str, Any]]:
-    """The `getpromoter` filters that list an audience's authorised promoters."""
-    if isinstance(audience, Roles):
-        return [{"role_id": role, "auth_status": 1} for role in audience.ids]
-    if isinstance(audience, Retailers):
-        return [{"retail_id": name, "auth_status": 1} for name in audience.ids]
-    if isinstance(audience, Everyone):
-        return [{"auth_status": 1}]
-    raise UsageError(f"{type(audience).__name__} is not an audience that can be listed")
-
-
-def recipient_from(promoter: Promoter) -> Recipient:
-    """A promoter as a recipient; what else is known of them becomes parameters."""
-    known = {"name": promoter.name, "phone": promoter.phone, "retail_id": promoter.retail_id}
-    return Recipient(
-        id=promoter.id,
-        openid=promoter.openid,
-        unionid=promoter.unionid,
-        params={name: value for name, value in known.items() if value is not None},
-    )
+        return await self._account.ask(codec.QUOTA_GET, codec.quota_body(path), codec.read_quota)
 
 
 def _encodable(text: str) -> bool:

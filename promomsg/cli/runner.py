@@ -20,7 +20,7 @@ T = TypeVar("T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):  # noqa: N818 - the user's wish, not an error
+class Interrupted(Exception):
     """Ctrl-C or SIGTERM came; the text, when there is one, is for the user."""
 
 

@@ -62,9 +62,7 @@ def audience_from(record: dict[str, Any]) -> Audience:
     return Retailers(tuple(record["retailers"]))
 
 
-async def decide_audience(
-    channel: Channel, audience: Audience, settings: Settings
-) -> Routed:
+async def decide_audience(channel: Channel, audience: Audience, settings: Settings) -> Routed:
     """Counts an audience: under 50 it is expanded into singles, else it is one group call.
 
     Raises:

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Advice, Channel, Letter
 from promomsg.clock import Clock, china_day
 from promomsg.engine.audience import Routed, decide_audience, resolve_ids
 from promomsg.engine.checks import check_account, check_message, same_file, suppressed_batches
-from promomsg.engine.pacing import settle_pace
+from promomsg.engine.pacing import ask_advice, quota_notices, settle_pace
 from promomsg.engine.plan import Plan, Planner, chunk_size, fill_vault, route
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
@@ -80,7 +80,7 @@ class Begun(Protocol):
 
     @property
     def path(self) -> str | None: ...
-    async def plan(self) -> Plan: ...
+    async def plan(self, *, shown: bool) -> Plan: ...
     async def start(self) -> Started: ...
     async def discard(self) -> None: ...
 
@@ -133,8 +133,12 @@ class NewPlan:
         """Where the journal is; None in memory."""
         return self._journal.path
 
-    async def plan(self) -> Plan:
-        """Reads, checks and writes the whole list, once; nothing is sent and nothing appears."""
+    async def plan(self, *, shown: bool) -> Plan:
+        """Reads, checks and writes the whole list, once; nothing is sent and nothing appears.
+
+        Args:
+            shown: a person will look at it: the provider is asked for the quota that is left.
+        """
         if self._plan is not None:
             return self._plan
         channel, settings = self._channel, self._settings
@@ -148,10 +152,18 @@ class NewPlan:
                     "say expand=true to make every promoter a recipient, or take them out"
                 )
             routed = await decide_audience(channel, source, settings)
+            if routed.rows is None and settings.only is not None:
+                raise UsageError(
+                    "an audience that is sent to as one group has no keys to choose from: "
+                    "say expand=true, or give a list of recipients"
+                )
             notices += routed.notices
         else:
             source.check(self._letter.names)
-        notices += await settle_pace(channel)
+        advice: Advice | None = None
+        if shown or not channel.pacer.configured:
+            advice = await ask_advice(channel)
+        notices += settle_pace(channel, advice)
         self._handle = handle = await self._journal.create(self._record)
         if channel.needs_tokens:
             self._vault = TokenVault()
@@ -172,6 +184,8 @@ class NewPlan:
             described = {**read_from.describe(), "digest": planner.digest, "rows": planner.rows}
         self._record.source = described
         self._record.warnings = list(dict.fromkeys([*channel.notices, *self._letter.warnings]))
+        singles, _ = await handle.plan_counts()
+        notices += quota_notices(advice, singles)
         self._plan = plan = await planner.describe(name=self._name, notices=notices)
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
@@ -232,7 +246,7 @@ class Resumed:
         """Where the journal is; None in memory."""
         return self._journal.path
 
-    async def plan(self) -> Plan:
+    async def plan(self, *, shown: bool) -> Plan:
         """Opens the journal as its sender, checks it, and says what is left to do."""
         if self._plan is not None:
             return self._plan
@@ -246,7 +260,8 @@ class Resumed:
         self._settings = settings = msgspec.structs.replace(
             Settings.from_snapshot(record.settings), **self._options
         )
-        pace_notices = await settle_pace(channel)
+        pacing = channel.pacer.configured
+        pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
         now = self._clock.time()
         recovered = await handle.recover(
             idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT

@@ -207,8 +207,11 @@ class Campaign:
         Raises:
             UsageError, JournalError: as the class says.
         """
+        return await self._plan(shown=True)
+
+    async def _plan(self, *, shown: bool) -> Plan:
         try:
-            return await self._begin.plan()
+            return await self._begin.plan(shown=shown)
         except BaseException as error:
             forget(error)  # the rows under way may have user tokens in them
             raise
@@ -221,7 +224,7 @@ class Campaign:
         if self._run is not None:
             raise UsageError("this campaign has run already; make another one, or resume it")
         try:
-            await self.plan()
+            await self._plan(shown=False)
             started = await self._begin.start()
         except BaseException:
             await to_the_end(self._begin.discard)

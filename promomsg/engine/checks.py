@@ -40,7 +40,19 @@ def check_message(kept: dict[str, Any], given: dict[str, Any]) -> None:
         )
 
 
+def _named(value: Any) -> Any:
+    """A list of [name, value] pairs as a mapping: the order of content is no difference."""
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, list) and len(v) == 2 for v in value)
+    ):
+        return dict(value)
+    return value
+
+
 def _differences(kept: Any, given: Any, at: str) -> Iterator[str]:
+    kept, given = _named(kept), _named(given)
     if isinstance(kept, dict) and isinstance(given, dict):
         for name in kept.keys() | given.keys():
             yield from _differences(

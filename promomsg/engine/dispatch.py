@@ -7,6 +7,7 @@ never a task, nor a Python object that stays, per recipient.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import logging
 from collections import deque
@@ -104,7 +105,7 @@ class Dispatcher:
         self._permits = self._all_permits = max(1, 2 * settings.concurrency - groups)
         self._quorum = max(1, settings.concurrency // 2)
         self._ready: deque[_Ticket] = deque()
-        self._idle: list[anyio.Event] = []
+        self._idle: list[asyncio.Future[None]] = []
         self._results: list[tuple[_Slot, Parcel, Settled, Decision]] = []
         self._slots: list[_Slot] = []
         self._finished: list[_Slot] = []
@@ -163,9 +164,14 @@ class Dispatcher:
                 continue  # all of them had a refused message: the next ones may have another
             if not parcels:
                 if wait is None and not self._slots and not self._taking:
-                    if self._dry:
+                    if not self._dry:
+                        await self._take()
+                        continue
+                    if self._permits == self._all_permits:
                         return
-                    await self._take()
+                    # A chunk that was given back is handed out again once its calls are settled.
+                    await self._feed_signal.wait()
+                    self._dry = False
                     continue
                 self._look_ahead(tasks)
                 await self._feed_signal.wait_for(wait, self._clock)
@@ -194,9 +200,7 @@ class Dispatcher:
         if again and again[0][0] <= now:
             slot = again[0][2]
             parcels: list[Parcel] = []
-            while (
-                again and again[0][0] <= now and again[0][2] is slot and len(parcels) < most
-            ):
+            while again and again[0][0] <= now and again[0][2] is slot and len(parcels) < most:
                 parcels.append(heapq.heappop(again)[3])
             return slot, self._sendable(slot, parcels), None
         for slot in self._slots:
@@ -232,8 +236,7 @@ class Dispatcher:
                 if lease is None:
                     self._dry = True
                     return
-                if self._vault is not None or self._channel.idempotent:
-                    self._complete(lease.parcels)
+                self._complete(lease.parcels)
                 if lease.parcels:
                     self._slots.append(_Slot(lease))
                 else:
@@ -245,13 +248,15 @@ class Dispatcher:
     def _complete(self, parcels: Iterable[Parcel]) -> None:
         """Adds what the journal does not keep: user tokens, and keys that are derived."""
         run_id = self._handle.record.run_id
+        bare = self._vault is None and not self._channel.idempotent
         for parcel in parcels:
+            parcel.earlier = parcel.attempts
+            if bare:
+                continue
             if self._vault is not None:
                 parcel.token = self._vault.get(parcel.seq)
             if parcel.request_id is None:
-                parcel.request_id = self._channel.request_id(
-                    run_id, parcel.key, parcel.generation
-                )
+                parcel.request_id = self._channel.request_id(run_id, parcel.key, parcel.generation)
 
     async def _release_finished(self) -> None:
         while self._finished:
@@ -329,9 +334,7 @@ class Dispatcher:
             if self._strikes >= self._policy.outage_after:
                 self._probe = batch[0]
             self._permits -= len(batch)
-            ok = await self._handle.intend(
-                slot.lease, [p.seq for p in batch], now, china_day(now)
-            )
+            ok = await self._handle.intend(slot.lease, [p.seq for p in batch], now, china_day(now))
             if not ok:
                 self._permits += len(batch)
                 return False
@@ -355,18 +358,22 @@ class Dispatcher:
     def _wake(self, count: int) -> None:
         idle = self._idle
         for _ in range(min(count, len(idle))):
-            idle.pop().set()
+            turn = idle.pop()
+            if not turn.done():
+                turn.set_result(None)
 
     async def _work(self) -> None:
         ready, steering, lane = self._ready, self._steering, self._lane
         deliver, letter = self._channel.deliver, self._letter
+        loop = asyncio.get_running_loop()
         while True:
             if not ready:
                 if self._closing:
                     return
-                event = anyio.Event()
-                self._idle.append(event)
-                await event.wait()
+                # A bare future: an Event for each turn of a worker costs 2 µs a message.
+                turn = loop.create_future()
+                self._idle.append(turn)
+                await turn
                 continue
             slot, parcel = ready.popleft()
             if self._refused and parcel.values in self._refused:
@@ -400,7 +407,7 @@ class Dispatcher:
         """Decides, notes the result for the next commit, and steers."""
         decision = decide(
             answer,
-            attempt=parcel.attempts,
+            attempt=parcel.attempts - parcel.earlier,
             doubt=parcel.doubt,
             idempotent=self._channel.idempotent,
             budget_left=self._budget.left,
@@ -412,7 +419,7 @@ class Dispatcher:
         if verdict is Verdict.RETRY or (verdict is Verdict.UNKNOWN and decision.again):
             if not answer.token_failed:
                 self._strike(parcel)
-        elif verdict is not Verdict.UNKNOWN:
+        else:
             self._strikes = 0
         if parcel is self._probe:
             self._probe = None
@@ -510,7 +517,7 @@ class Dispatcher:
         if result.called:
             self._budget.retries += 1
             if result.code in (Code.NOT_SENT, Code.NO_ANSWER):
-                pause = backoff(parcel.attempts, self._policy, self._rng.random())
+                pause = backoff(parcel.attempts - parcel.earlier, self._policy, self._rng.random())
         heapq.heappush(self._again, (now + pause, parcel.seq, slot, parcel))
 
     def _judge_rate(self, good: bool) -> None:

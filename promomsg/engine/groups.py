@@ -56,6 +56,8 @@ class GroupSender:
         self._accepted = accepted
         self._lane = channel.pacer.groups
         self._failures = 0
+        self.in_flight = 0
+        """Group calls whose answer is awaited."""
         self._signal = Signal()
 
     async def run(self) -> None:
@@ -104,7 +106,9 @@ class GroupSender:
                     await self._handle.return_group(lease, "", "", False)
                     continue
                 attempt += 1
+                self.in_flight += 1
                 answer = await self._channel.deliver_group(self._letter, group.values, audience)
+                self.in_flight -= 1
                 self._budget.calls += 1
                 pause = await self._settle(lease, answer, attempt)
             if pause is None:
@@ -154,7 +158,14 @@ class GroupSender:
             await handle.lose_group(lease, str(answer.code or Code.NO_ANSWER), answer.detail, now)
             return None
         if verdict in (Verdict.FAILED, Verdict.REFUSED):
-            await handle.refuse_group(lease, answer.code, answer.detail, answer.rid, now)
+            await handle.refuse_group(
+                lease,
+                answer.code,
+                answer.detail,
+                answer.rid,
+                now,
+                everybody=verdict is Verdict.REFUSED,
+            )
             return None
         await handle.return_group(lease, answer.code, answer.detail, True)
         decision = decide(

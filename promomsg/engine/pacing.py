@@ -9,10 +9,10 @@ import anyio
 from promomsg.channels.base import Advice, Channel
 from promomsg.transport.pace import Pace
 
-__all__ = ["DEFAULT_PACE", "pace_from", "settle_pace"]
+__all__ = ["DEFAULT_PACE", "ask_advice", "pace_from", "quota_notices", "settle_pace"]
 
 DEFAULT_PACE: Final = Pace(singles_per_second=50)
-_PATIENCE: Final = 8.0
+_PATIENCE: Final = 5.0
 """Seconds that advice is waited for: without it there is a default."""
 
 
@@ -27,24 +27,34 @@ def pace_from(advice: Advice | None) -> Pace | None:
     return Pace(singles_per_second=advice.calls / advice.per_seconds)
 
 
-async def settle_pace(channel: Channel, singles: int | None = None) -> list[str]:
+async def ask_advice(channel: Channel) -> Advice | None:
+    """What the provider says of its quotas; None when it cannot be had in some seconds."""
+    with anyio.move_on_after(_PATIENCE):
+        return await channel.advise()
+    return None
+
+
+def quota_notices(advice: Advice | None, singles: int) -> list[str]:
+    """What a plan should say of the day's quota: only when it is known to be too small."""
+    if advice is None or advice.daily_remaining is None or advice.daily_remaining >= singles:
+        return []
+    return [
+        f"today's quota has {advice.daily_remaining} single calls left and the plan needs "
+        f'{singles}: the campaign will stop, resumable, or wait with on_daily_quota = "wait"'
+    ]
+
+
+def settle_pace(channel: Channel, advice: Advice | None) -> list[str]:
     """Sets the account's pace when nobody did; returns what the plan should say of it."""
     pacer = channel.pacer
     if pacer.configured:
         return []
-    advice: Advice | None = None
-    with anyio.move_on_after(_PATIENCE):
-        advice = await channel.advise()
     pace = pace_from(advice)
     if pace is not None:
         pacer.configure(pace)
-        notices = ["the pace is what the provider's quota says"]
-    else:
-        pacer.configure(DEFAULT_PACE)
-        notices = [
-            f"no pace is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
-            "singles a second; set [pace] (or pace=Pace(…)) to your quota"
-        ]
-    if advice is not None and advice.daily_remaining is not None:
-        notices.append(f"{advice.daily_remaining} single calls are left of today's quota")
-    return notices
+        return ["the pace is what the provider's quota says"]
+    pacer.configure(DEFAULT_PACE)
+    return [
+        f"no pace is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
+        "singles a second; set [pace] (or pace=Pace(…)) to your quota"
+    ]

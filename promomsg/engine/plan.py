@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -22,6 +23,7 @@ from promomsg.intake import Row
 from promomsg.journal.base import Handle, PlannedRow, Tally
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
+from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
 
 __all__ = ["CHUNK", "Plan", "Planner", "Sample", "chunk_size", "fill_vault"]
@@ -133,7 +135,7 @@ class Planner:
 
     def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
         check = self._channel.check_address
-        personal, letter = self._personal, self._letter
+        personal = self._personal
         planned: list[PlannedRow] = []
         tokens: list[tuple[int, str]] = []
         seq = self.rows
@@ -186,8 +188,7 @@ class Planner:
 
     async def exclude(self, suppressed: Iterable[list[str]]) -> None:
         """Takes out what is suppressed, not selected, or there twice."""
-        for batch in suppressed:
-            await self._handle.suppress(batch)
+        await self._handle.suppress(chain.from_iterable(suppressed))
         await self._handle.mark_duplicates()
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
@@ -209,7 +210,7 @@ class Planner:
         handle = self._handle
         tally: Tally = await handle.tally()
         singles, _ = await handle.plan_counts()
-        groups = await handle.groups()
+        groups = [g for g in await handle.groups() if g.state is GroupState.PLANNED]
         audience = next((g.audience for g in groups if g.audience is not None), None)
         samples = tuple(
             Sample(key, self._letter.preview(values))
@@ -265,9 +266,7 @@ def digest_lines(planned: Iterable[PlannedRow]) -> bytes:
     )
 
 
-async def fill_vault(
-    vault: TokenVault, batches: AsyncIterator[list[Row]], planner: Planner
-) -> str:
+async def fill_vault(vault: TokenVault, batches: AsyncIterator[list[Row]], planner: Planner) -> str:
     """Reads a list again for its tokens alone; returns its digest (DESIGN, user tokens)."""
     digest = hashlib.blake2b(digest_size=16)
     async for batch in batches:

@@ -27,8 +27,8 @@ from promomsg.engine.steering import Signal, Steering
 from promomsg.errors import JournalError, PromoError
 from promomsg.journal.base import GroupRow, Handle
 from promomsg.model import Delivery, Failure
-from promomsg.states import GroupState
 from promomsg.private import write_private
+from promomsg.states import GroupState
 
 __all__ = ["Poller"]
 
@@ -147,9 +147,7 @@ class Poller:
         if complete(delivery, row.planned) and await self._finish(row, delivery):
             return
         waited = max(now - (row.next_poll_at or now), 0.0) + self._last_wait(row)
-        wait = next_look(
-            self._policy, waited=waited, percent=delivery.percent, before=row.percent
-        )
+        wait = next_look(self._policy, waited=waited, percent=delivery.percent, before=row.percent)
         await self._again(row, delivery, wait)
 
     def _last_wait(self, row: GroupRow) -> float:

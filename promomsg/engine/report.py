@@ -217,5 +217,3 @@ class Report:
             f"{self.failed} failed, {self.unknown} unknown, {self.skipped} skipped, "
             f"{self.cancelled} cancelled, {self.pending} pending>"
         )
-
-

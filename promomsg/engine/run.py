@@ -186,8 +186,9 @@ class Run:
 
     @property
     def in_flight(self) -> int:
-        """Single calls whose answer is awaited."""
-        return self._dispatcher.in_flight
+        """Calls whose answer is awaited."""
+        groups = 0 if self._groups is None else self._groups.in_flight
+        return self._dispatcher.in_flight + groups
 
     def _state(self) -> tuple[str, str]:
         halted = self._handle.record.halted

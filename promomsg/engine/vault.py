@@ -12,8 +12,6 @@ import tempfile
 from collections.abc import Iterable
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from promomsg.model import Secret
 
 __all__ = ["TokenVault"]
@@ -28,7 +26,12 @@ class TokenVault:
     """Tokens by recipient number."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="promomsg-", buffering=0)
+        # cryptography takes long to import, and only wallets need it.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._file = tempfile.TemporaryFile(  # noqa: SIM115 - closed by `close`
+            prefix="promomsg-", buffering=0
+        )
         self._cipher = AESGCM(AESGCM.generate_key(bit_length=128))
         self._long: dict[int, Secret] = {}
 

@@ -314,10 +314,17 @@ class Handle(Protocol):
         ...
 
     async def refuse_group(
-        self, lease: Lease, code: str, detail: str, rid: str | None, at: float
+        self,
+        lease: Lease,
+        code: str,
+        detail: str,
+        rid: str | None,
+        at: float,
+        *,
+        everybody: bool = True,
     ) -> bool:
-        """Refused: its members fail, and so do the planned groups and pending singles with the
-        same rendered message."""
+        """Refused: its members fail. `everybody`: the message is refused, so the planned groups
+        and pending singles with the same rendered message fail too."""
         ...
 
     async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:

@@ -162,13 +162,21 @@ class MemoryGroups:
         return True
 
     async def refuse_group(
-        self, lease: Lease, code: str, detail: str, rid: str | None, at: float
+        self,
+        lease: Lease,
+        code: str,
+        detail: str,
+        rid: str | None,
+        at: float,
+        *,
+        everybody: bool = True,
     ) -> bool:
         group = self._group_of(lease)
         if group is None:
             return False
         self._refuse_one(group, code, detail, rid, at)
-        self._refuse_same(group.form, code, detail, rid, at)
+        if everybody:
+            self._refuse_same(group.form, code, detail, rid, at)
         return True
 
     def _lose(self, group: Group, code: str, detail: str, at: float) -> None:

@@ -128,7 +128,10 @@ class Store:
         return [self.rows[seq] for seq in sorted(self.rows)]
 
     def in_range(self, chunk: Chunk) -> list[Row]:
-        return [row for row in self.in_order() if row.seq in chunk]
+        if chunk.group is not None:
+            return []
+        numbers = range(chunk.first, chunk.last + 1)
+        return [self.rows[seq] for seq in numbers if seq in self.rows]
 
     def pending(self) -> list[Row]:
         return [row for row in self.in_order() if row.state is State.PENDING]

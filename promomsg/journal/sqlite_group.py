@@ -166,14 +166,17 @@ def refuse_form(tx: Tx, form_of: int, code: str, detail: str, rid: str | None, a
     return _refuse_same(tx, row[0], code, detail, rid, at)
 
 
-def refuse(tx: Tx, lease: Lease, code: str, detail: str, rid: str | None, at: float) -> bool:
-    """intended → refused, and so is everybody with the same message."""
+def refuse(
+    tx: Tx, lease: Lease, code: str, detail: str, rid: str | None, at: float, everybody: bool
+) -> bool:
+    """intended → refused; `everybody` with the same message too."""
     if not holds(tx, lease):
         return False
     group = get(tx.db, lease.group)
     _refuse(tx, group, code, detail, rid, at)
-    (form,) = tx.db.execute("SELECT form FROM grp WHERE no = ?", (group.no,)).fetchone()
-    _refuse_same(tx, form, code, detail, rid, at)
+    if everybody:
+        (form,) = tx.db.execute("SELECT form FROM grp WHERE no = ?", (group.no,)).fetchone()
+        _refuse_same(tx, form, code, detail, rid, at)
     return True
 
 

@@ -216,9 +216,16 @@ class SqliteHandle:
         return await self._do(group.return_, lease, code, detail, called)
 
     async def refuse_group(
-        self, lease: Lease, code: str, detail: str, rid: str | None, at: float
+        self,
+        lease: Lease,
+        code: str,
+        detail: str,
+        rid: str | None,
+        at: float,
+        *,
+        everybody: bool = True,
     ) -> bool:
-        return await self._do(group.refuse, lease, code, detail, rid, at)
+        return await self._do(group.refuse, lease, code, detail, rid, at, everybody)
 
     async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
         return await self._do(group.lose, lease, code, detail, at)

@@ -54,7 +54,7 @@ def explain(error: BaseException, path: str) -> JournalError:
     return JournalError(f"{path}: {text}; {mend}")
 
 
-class Withdrawn(Exception):  # noqa: N818 - a way out of an operation, not an error
+class Withdrawn(Exception):
     """Raised by an operation to undo what it did and yet return `value`."""
 
     def __init__(self, value: Any) -> None:

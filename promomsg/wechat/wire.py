@@ -20,6 +20,8 @@ __all__ = [
 
 _INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_MISLEADING: Final = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Direction overrides, which make a terminal show another text than there is; and the BOM."""
 _CREDENTIAL: Final = re.compile(
     r"""((?:access_token|appsecret|secret)["']?\s*(?:=|:)\s*["']?)[^&\s"'<>,}]+""", re.IGNORECASE
 )
@@ -117,7 +119,8 @@ def clean(text: str, limit: int = _DETAIL) -> str:
     What follows `access_token=` or `secret=` is left out before the cut, since half a token is
     not found by whoever masks whole ones.
     """
-    text = _CREDENTIAL.sub(r"\1…", _UNPRINTABLE.sub(" ", text[: limit * 8])).strip()
+    text = _MISLEADING.sub("", _UNPRINTABLE.sub(" ", text[: limit * 8]))
+    text = _CREDENTIAL.sub(r"\1…", text).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -66,6 +66,9 @@ def bent(draw: st.DrawFn) -> bytes:
 @example(status=200, body=b"[" * 20_000)
 @example(status=200, body=b'{"a":' * 20_000)
 @example(status=200, body=b"")
+@example(status=200, body=b'{"\\ud800errcode":0,"percent":100,"send_cnt":60,"fail_cnt":0}')
+@example(status=200, body=b'{"errcode":43101,"errmsg":"\xef\xbb\xbf\xe2\x80\xaeno"}')
+@example(status=200, body=b'{"result":{"resultCode":"\\ud800","resultStatus":"F"},"\\ud800":1}')
 def test_a_decoder_keeps_its_promise(target: Any, status: int, body: bytes) -> None:
     target(status, body)
 

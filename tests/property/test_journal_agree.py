@@ -126,7 +126,31 @@ async def act(pair: Pair, data: st.DataObject) -> None:
     pair.time = now = pair.time + 1
     what = data.draw(
         st.sampled_from(
-            ["take", "take", "take", "take", "intend", "intend", "intend", "settle", "settle", "settle", "release", "renew", "group", "group", "group", "follow", "follow", "follow", "control", "refuse_form", "cancel", "retry", "restart"]
+            [
+                "take",
+                "take",
+                "take",
+                "take",
+                "intend",
+                "intend",
+                "intend",
+                "settle",
+                "settle",
+                "settle",
+                "release",
+                "renew",
+                "group",
+                "group",
+                "group",
+                "follow",
+                "follow",
+                "follow",
+                "control",
+                "refuse_form",
+                "cancel",
+                "retry",
+                "restart",
+            ]
         )
     )
     lease = data.draw(st.sampled_from(pair.leases)) if pair.leases else None
@@ -176,7 +200,9 @@ async def single_call(pair: Pair, data: st.DataObject, lease: Lease, what: str, 
     else:
         results = []
         for seq in some:
-            state = data.draw(st.sampled_from(["sent", "sent", "sent", "failed", "unknown", "pending"]))
+            state = data.draw(
+                st.sampled_from(["sent", "sent", "sent", "failed", "unknown", "pending"])
+            )
             code = "" if state == "sent" else data.draw(st.sampled_from(["40001", "9"]))
             changes: dict[str, Any] = {"at": now + data.draw(st.sampled_from([0.0, 0.5]))}
             if state == "pending":
@@ -189,7 +215,9 @@ async def single_call(pair: Pair, data: st.DataObject, lease: Lease, what: str, 
 
 async def group_call(pair: Pair, data: st.DataObject, lease: Lease, now: float) -> None:
     await pair.both("intend_group", lease, now)
-    end = data.draw(st.sampled_from(["accept", "accept", "accept", "return", "refuse", "lose", "nothing"]))
+    end = data.draw(
+        st.sampled_from(["accept", "accept", "accept", "return", "refuse", "lose", "nothing"])
+    )
     if end == "accept":
         await pair.both("accept_group", lease, f"m{lease.group}", "rid", now, now + 2)
     elif end == "return":

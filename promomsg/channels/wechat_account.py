@@ -1,0 +1,221 @@
+"""One WeChat account's calls: its access token, its addresses, and no secret in what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import msgspec
+import yarl
+
+from promomsg.clock import Clock
+from promomsg.errors import (
+    Halted,
+    NotSent,
+    OutcomeUnknown,
+    PromoError,
+    ProviderError,
+    UsageError,
+)
+from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.private import forget
+from promomsg.transport.session import HttpAnswer, HttpSession
+from promomsg.transport.tokens import Fetched, TokenSource
+from promomsg.wechat import codec
+
+__all__ = ["TokenCallable", "WeChatAccount"]
+
+_JSON: Final = {"Content-Type": "application/json"}
+_READ_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
+_TELLING: Final = 6
+"""Characters of a secret that already tell something."""
+_TOKENS_WORTH: Final = 3
+"""Tokens that one read tries: the current one and two newer ones."""
+
+T = TypeVar("T")
+TokenCallable = Callable[[str | None], Awaitable[str]]
+
+
+class WeChatAccount:
+    """An appid's calls over a pool of connections.
+
+    Args:
+        appid, secret, source, legacy: as `WeChatPromoter` has them; either a secret or a source.
+        http: the pool, which other accounts may share.
+
+    Raises:
+        UsageError: no appid; neither or both of a secret and a token source.
+    """
+
+    def __init__(
+        self,
+        appid: str,
+        secret: Secret | None,
+        source: TokenCallable | None,
+        http: HttpSession,
+        *,
+        legacy: bool,
+        clock: Clock,
+    ) -> None:
+        if not isinstance(appid, str) or not appid.strip():
+            raise UsageError("WeChatPromoter(appid): the appid is empty; it looks like 'wx0123…'")
+        if (not secret) == (source is None):
+            raise UsageError(
+                "WeChatPromoter: give either the appsecret (secret=…) or a token source (token=…)"
+            )
+        self.appid = appid.strip()
+        self.http = http
+        self._secret = secret
+        self._source = source
+        self._legacy_token = legacy
+        self.tokens = TokenSource(self._fetch_token, clock)
+        self._urls: dict[str, yarl.URL] = {}
+        self._urls_of: str | None = None
+
+    async def prepare(self) -> None:
+        """Has a token at hand. Raises as `token` does."""
+        if self.tokens.current() is None:
+            await self.token()
+
+    def secrets(self) -> Iterable[str]:
+        if self._secret is not None:
+            yield self._secret.reveal()
+        yield from self.tokens.known()
+
+    def _mask(self, text: str) -> str:
+        """A provider's text without our secrets, should it say them back.
+
+        The text may have been cut to length: the beginning of a secret at its end goes too.
+        """
+        text = self.http.mask(text)
+        for secret in self.secrets():
+            for size in range(min(len(secret), len(text)), _TELLING - 1, -1):
+                if text.rstrip("…").endswith(secret[:size]):
+                    text = text.rstrip("…")[:-size] + "…"
+                    break
+        return text
+
+    def _masked(self, error: ProviderError | OutcomeUnknown) -> ProviderError | OutcomeUnknown:
+        """The same error anew: what the old one hangs on to (a decoder's text) is left behind."""
+        if isinstance(error, OutcomeUnknown):
+            return OutcomeUnknown(self._mask(str(error)))
+        return ProviderError(error.code, self._mask(error.detail), error.rid, error.verdict)
+
+    async def _fetch_token(self, stale: str | None) -> Fetched:
+        if self._source is not None:
+            return Fetched(await self._source(stale), None)
+        try:
+            answer = await self._ask_for_token()
+        except BaseException as error:
+            forget(error)
+            raise
+        failure: PromoError
+        try:
+            token, expires_in = codec.read_token(answer.status, answer.body)
+            return Fetched(token.reveal(), expires_in)
+        except (ProviderError, OutcomeUnknown) as error:
+            failure = self._masked(error)
+        raise failure
+
+    async def _ask_for_token(self) -> HttpAnswer:
+        assert self._secret is not None
+        if self._legacy_token:
+            query = {
+                "grant_type": "client_credential",
+                "appid": self.appid,
+                "secret": self._secret.reveal(),
+            }
+            return await self.http.get(self.http.url(codec.TOKEN, query))
+        body = codec.stable_token_body(self.appid, self._secret.reveal(), force=False)
+        return await self.http.post(self.http.url(codec.STABLE_TOKEN), body, _JSON)
+
+    async def token(self) -> str:
+        """A token to try.
+
+        Raises:
+            NotSent: it could not be had now.
+            Halted: it never will be.
+        """
+        token = self.tokens.current()
+        if token is not None:
+            return token
+        try:
+            return await self.tokens.get()
+        except OutcomeUnknown as error:
+            forget(error)
+            raise NotSent(f"no access token: {error}") from None
+        except ProviderError as error:
+            forget(error)
+            if codec.is_transient(error):
+                raise NotSent(f"no access token: {error}") from None
+            raise Halted(error.code, f"no access token: {error.detail}") from None
+        except BaseException as error:
+            forget(error)
+            raise
+
+    def _url(self, path: str, token: str) -> yarl.URL:
+        if token != self._urls_of:
+            self._urls = {}
+            self._urls_of = token
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self.http.url(path, {"access_token": token})
+        return url
+
+    async def send(self, path: str, body: bytes, read: Callable[[int, bytes], Answer]) -> Answer:
+        """One send call. Never raises for what the provider or the road does."""
+        token = self.tokens.current()
+        if token is None:
+            try:
+                token = await self.token()
+            except NotSent as error:
+                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+            except Halted as error:
+                return Answer(Verdict.HALT, error.code, error.detail)
+        try:
+            status, _, content = await self.http.post(self._url(path, token), body, _JSON)
+        except NotSent as error:
+            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+        except OutcomeUnknown as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        except BaseException as error:
+            forget(error)
+            del token
+            raise
+        answer = read(status, content)
+        if answer.detail:
+            answer = msgspec.structs.replace(answer, detail=self._mask(answer.detail))
+        if answer.token_failed:
+            self.tokens.failed(token)
+        return answer
+
+    async def _read(self, path: str, body: bytes) -> HttpAnswer:
+        """One read, tried again with each newer token.
+
+        Raises:
+            ProviderError, TransportError, Halted.
+        """
+        for _ in range(_TOKENS_WORTH):
+            # A Secret, since an error passes through here and tracebacks may show locals.
+            token = Secret(await self.token())
+            answer = await self.http.post(
+                self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
+            )
+            if not codec.token_refused(answer.body):
+                break
+            self.tokens.failed(token.reveal())
+        return answer
+
+    async def ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
+        try:
+            answer = await self._read(path, body)
+        except BaseException as error:
+            forget(error)
+            raise
+        failure: PromoError
+        try:
+            return read(answer.status, answer.body)
+        except (ProviderError, OutcomeUnknown) as error:
+            failure = self._masked(error)
+        raise failure
