@@ -389,3 +389,21 @@ async def test_one_group_is_out_at_a_time_unless_told_otherwise(
     assert max(out) <= 1
     first, second = box.calls.times("sendmsg")
     assert second - first >= 0.05
+
+
+async def test_groups_per_minute_spaces_the_group_calls(box: Sandbox, journal: Journal) -> None:
+    clock = FakeClock(auto=True, grace=0.003)
+    pace = promomsg.Pace(groups_per_minute=60, singles_per_second=1_000)
+    began = clock.monotonic()
+    async with wechat(box, pace=pace, clock=clock) as channel:
+        report = await promomsg.send(
+            channel,
+            MESSAGE,
+            ids(297),
+            journal=journal,
+            max_group_size=99,
+            clock=clock,
+            **QUICK,
+        )
+    assert (report.sent, box.calls["sendmsg"]) == (297, 3)
+    assert clock.monotonic() - began > 0.5
