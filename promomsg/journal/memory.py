@@ -338,6 +338,7 @@ class MemoryJournal:
         self._sender: MemoryHandle | None = None
 
     async def exists(self) -> bool:
+        """Whether it holds a campaign."""
         return self._store is not None and self._store.sealed
 
     def _free(self) -> None:
@@ -345,6 +346,7 @@ class MemoryJournal:
             raise JournalError("a sender has this journal open already; wait for it to end")
 
     async def create(self, record: CampaignRecord) -> MemoryHandle:
+        """See `Journal.create`."""
         self._free()
         if self._store is not None:
             raise JournalError("there is a journal already; resume it, or take another one")
@@ -353,6 +355,7 @@ class MemoryJournal:
         return self._sender
 
     async def open(self, *, write: bool = False) -> MemoryHandle:
+        """See `Journal.open`."""
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
         if not write:
@@ -369,11 +372,13 @@ class MemoryJournal:
                 self._store = None
 
     async def request(self, control: Control) -> None:
+        """See `Journal.request`."""
         if self._store is None:
             raise JournalError("there is no journal")
         self._store.control = control
 
     def rows_later(self) -> MemoryReader:
+        """See `Journal.rows_later`."""
         if self._store is None:
             raise JournalError("there is no journal")
         return MemoryReader(self._store)

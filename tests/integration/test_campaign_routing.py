@@ -298,7 +298,7 @@ async def test_an_empty_list_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match="empty"):
         await promomsg.send(channel, MESSAGE, empty, journal=path, **QUICK)
-    assert box.calls["sendmsg"] + box.calls["singlesendmsg"] == 0
+    assert not box.calls
     assert not path.exists()
 
 

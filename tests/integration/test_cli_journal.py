@@ -201,7 +201,7 @@ def test_resume_refuses_a_changed_message_or_list(
     file.write_text(text.replace("优惠", "别的"))
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes") == 1
-    assert "content changed" in capsys.readouterr().err
+    assert "content.title changed" in capsys.readouterr().err
     file.write_text(text)
     people = tmp_path / "people.csv"
     listed = people.read_text()
