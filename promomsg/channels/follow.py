@@ -13,8 +13,9 @@ import msgspec
 
 from promomsg.channels.base import Following
 from promomsg.clock import Clock
-from promomsg.errors import PromoError, ProviderError, TransportError, UsageError
+from promomsg.errors import Halted, PromoError, ProviderError, TransportError, UsageError
 from promomsg.model import Delivery, Failure
+from promomsg.transport.tokens import TOKEN_REFUSED
 
 __all__ = [
     "RESULT_LIFE",
@@ -174,8 +175,9 @@ async def look(channel: Following, msg_id: str, clock: Clock) -> Delivery:
     for attempt in range(1, _READ_TRIES + 1):
         try:
             return await channel.get_delivery(msg_id)
-        except (ProviderError, TransportError) as error:
-            if attempt == _READ_TRIES or not channel.is_transient(error):
+        except (ProviderError, TransportError, Halted) as error:
+            refused = isinstance(error, Halted) and error.code == TOKEN_REFUSED
+            if attempt == _READ_TRIES or not (refused or channel.is_transient(error)):
                 raise
             await clock.sleep(min(2.0**attempt * 0.25, 10.0))
     raise AssertionError("unreachable")

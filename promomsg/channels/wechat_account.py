@@ -194,17 +194,25 @@ class WeChatAccount:
         """One read, tried again with each newer token.
 
         Raises:
-            ProviderError, TransportError, Halted.
+            ProviderError, TransportError.
+            Halted: there is no token; with `TOKEN_REFUSED` the same one may be tried later.
         """
+        refused: Secret | None = None
         for _ in range(_TOKENS_WORTH):
             # A Secret, since an error passes through here and tracebacks may show locals.
-            token = Secret(await self.token())
+            try:
+                token = Secret(await self.token())
+            except Halted:
+                if refused is not None:
+                    self.tokens.pardon(refused.reveal())
+                raise
             answer = await self.http.post(
                 self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
             self.tokens.failed(token.reveal())
+            refused = token
         return answer
 
     async def ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:

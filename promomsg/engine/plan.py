@@ -235,7 +235,7 @@ class Planner:
             longest=longest,
             seconds=_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),
             pace=_in_words(pacer.pace, singles),
-            notices=(*notices, *_gives_up(singles, len(groups))),
+            notices=(*notices, *_gives_up(self._channel, singles, len(groups))),
         )
 
 
@@ -299,10 +299,10 @@ def _in_words(pace: Pace, singles: int) -> str:
     return ", ".join(said) or "unlimited"
 
 
-def _gives_up(singles: int, groups: int) -> list[str]:
-    """What each route cannot give (seed, sections 1.2 and II)."""
+def _gives_up(channel: Channel, singles: int, groups: int) -> list[str]:
+    """What each route cannot give, where there are two (seed, sections 1.2 and II)."""
     notes = []
-    if singles:
+    if singles and channel.groups:
         notes.append("single sends: no clicks per message, only per message type")
     if groups:
         notes.append("group sends: no immediate result; it is polled for some minutes")

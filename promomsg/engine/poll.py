@@ -22,9 +22,10 @@ from promomsg.channels.follow import (
 )
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
+from promomsg.engine.decide import Halt
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
-from promomsg.errors import JournalError, PromoError
+from promomsg.errors import Halted, JournalError, PromoError
 from promomsg.journal.base import GroupRow, Handle
 from promomsg.model import Delivery, Failure
 from promomsg.private import write_private
@@ -140,6 +141,10 @@ class Poller:
         reached("poll")
         try:
             delivery = await look(self._channel, msg_id, self._clock)
+        except Halted as error:
+            # No token, and none to come: asking on would only pass the time. Resume follows on.
+            self._steering.stop(Halt(error.code, error.detail))
+            return
         except PromoError as error:
             await self._handle.warn(f"group {row.no} ({msg_id}) could not be polled: {error}")
             await self._again(row, None, self._policy.every)

@@ -12,7 +12,7 @@ from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Secret
 
-__all__ = ["Fetched", "TokenSource"]
+__all__ = ["TOKEN_REFUSED", "Fetched", "TokenSource"]
 
 _REMEMBERED = 32
 """Tokens kept for masking and for recognising one that failed before. A token lives for hours
@@ -32,6 +32,10 @@ class Fetched(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Fetched(token=…, expires_in={self.expires_in!r})"
+
+
+TOKEN_REFUSED = "TOKEN_REFUSED"  # noqa: S105 - a code
+"""The code of a halt: the token was refused, and there is no newer one."""
 
 
 class TokenSource:
@@ -111,6 +115,12 @@ class TokenSource:
             self._token = None
             self._stale = token
 
+    def pardon(self, token: str) -> None:
+        """Lets a refused token be tried again: the provider still hands it out, so that a *read*,
+        which does no harm twice, may take the refusal for a hiccup."""
+        if token in self._failed:
+            self._failed.remove(token)
+
     def known(self) -> Iterable[str]:
         """The latest tokens seen, for masking texts."""
         return tuple(self._known)
@@ -132,7 +142,7 @@ class TokenSource:
         token, life = fetched
         if token in self._failed:
             raise Halted(
-                "TOKEN_REFUSED",
+                TOKEN_REFUSED,
                 "the provider refused the access token, and asking for a new one gave the same one "
                 "back: check the appid and secret, and that only one program refreshes this "
                 "account's token, then resume",

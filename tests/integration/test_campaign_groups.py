@@ -407,3 +407,19 @@ async def test_groups_per_minute_spaces_the_group_calls(box: Sandbox, journal: J
         )
     assert (report.sent, box.calls["sendmsg"]) == (297, 3)
     assert clock.monotonic() - began > 0.5
+
+
+async def test_a_token_refused_for_good_while_polling_halts_and_a_resume_follows_on(
+    box: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promomsg.channels.follow, "_READ_TRIES", 2)
+    box.faults = FaultPlan([Fault(endpoint="getmsg", kind="token_invalid", limit=2, every=1)])
+    async with wechat(box) as channel:
+        report = await promomsg.send(channel, MESSAGE, ids(60), journal=path, **QUICK)
+    assert (report.state, report.pending) == ("halted", 60)
+    assert "TOKEN_REFUSED" in report.reason
+    async with wechat(box) as channel, Campaign.resume(path, channel) as run:
+        await run.wait()
+    assert (run.report.state, run.report.sent) == ("done", 60)
+    assert box.calls["sendmsg"] == 1
+    honest(run.report, box)
