@@ -11,8 +11,8 @@ from promomsg.channels.base import Following, Letter
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.audience import audience_from
+from promomsg.engine.chunks import LEASE_LIFE
 from promomsg.engine.decide import Halt, backoff, decide
-from promomsg.engine.dispatch import LEASE_LIFE
 from promomsg.engine.guards import RetryBudget
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
