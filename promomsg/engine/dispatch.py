@@ -346,6 +346,11 @@ class Dispatcher:
         if verdict is Verdict.RETRY or (verdict is Verdict.UNKNOWN and decision.again):
             if not answer.token_failed:
                 self._outage.failed(parcel)
+                if self._outage.hopeless:
+                    said = f"{self._policy.attempts} probes in a row failed, the last one: "
+                    self._steering.stop(
+                        Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
+                    )
         else:
             self._outage.through()
         if decision.again:

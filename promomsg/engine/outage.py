@@ -32,6 +32,11 @@ class Outage:
         """Whether the campaign probes with one call at a time."""
         return self._strikes >= self._policy.outage_after
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether as many probes in a row as a recipient has attempts have found no road."""
+        return self._strikes - self._policy.outage_after >= self._policy.attempts
+
     def wait(self) -> float:
         """Seconds until the next probe may go; 0 or less: now."""
         return self._quiet_until - self._clock.monotonic()

@@ -461,6 +461,22 @@ async def test_an_outage_is_probed_by_one_call_and_then_halts(
     assert box.ledger.twice() == []
 
 
+async def test_an_outage_halts_after_as_many_probes_as_a_recipient_has_attempts(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await channel.get_roles()
+    await box.stop_listening()
+    # Pauses are longer between probes than for one recipient: each probe is somebody else's.
+    policy = RetryPolicy(base=0.001, ceiling=0.002, floor=10_000)
+    options = {**QUICK, "retry": policy, "concurrency": 4}
+    report = await promomsg.send(
+        channel, MESSAGE, ids(2_000), journal=journal, route="single", **options
+    )
+    assert (report.state, report.pending) == ("halted", 2_000)
+    assert "8 probes in a row" in report.reason
+    assert sum(o.attempts for o in report.outcomes()) <= 2 * 4 + 3 + 8
+
+
 async def test_the_retry_budget_is_shared_and_a_spent_one_halts(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
