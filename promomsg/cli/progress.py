@@ -64,10 +64,12 @@ def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight:
     if meter is not None:
         parts.append(f"{meter.rate:.1f}/s")
         left = meter.left(document)
-        if left is not None:
+        if left is not None and not document["reason"]:
             parts.append(f"about {duration(left)} left")
     if in_flight:
         parts.append(f"{in_flight} in flight")
+    if document["state"] == "sending" and document["reason"]:
+        parts.append(document["reason"])
     return ", ".join(parts)
 
 
@@ -107,7 +109,8 @@ class PlainView:
         if self._now() - self._last < self._every:
             return
         groups = group_lines(document)
-        key = (document["state"], document["pending"], document["planned"], groups)
+        stalled = bool(document["reason"])
+        key = (document["state"], stalled, document["pending"], document["planned"], groups)
         if key == self._said:
             return
         self._last = self._now()

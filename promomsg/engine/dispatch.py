@@ -112,6 +112,17 @@ class Dispatcher:
         """Calls whose answer is awaited."""
         return self._calling
 
+    @property
+    def stalled_by(self) -> str:
+        """Why nothing goes out although there is work; empty when it does."""
+        if self._outage.on:
+            return "the provider cannot be reached; one call at a time is tried"
+        until = self._lane.held_until
+        if until is None:
+            return ""
+        seconds = until - self._clock.monotonic()
+        return f"the provider asked to slow down; it goes on in {seconds:.0f} s"
+
     async def run(self) -> None:
         """Returns when every single is final, or the steering says stop and all calls are back.
 

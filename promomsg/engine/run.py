@@ -193,7 +193,7 @@ class Run:
     def _state(self) -> tuple[str, str]:
         halted = self._handle.record.halted
         control = Control.PAUSE if self.steering.paused else Control.RUN
-        return campaign_state(
+        state, reason = campaign_state(
             self._tally,
             self._group_rows,
             control=control,
@@ -201,6 +201,9 @@ class Run:
             running=not self.ended.is_set(),
             parked=self.steering.parked,
         )
+        if state == "sending":
+            reason = self._dispatcher.stalled_by
+        return state, reason
 
     def _seconds(self) -> float:
         if self._elapsed is not None:

@@ -430,12 +430,13 @@ async def test_a_token_callable_of_ones_own_is_asked_once_a_token(
 async def test_calls_that_never_left_are_tried_again(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
+    options = {**QUICK, "retry": RetryPolicy(base=0.005, ceiling=0.02, attempts=50)}
     async with Campaign(
-        channel, MESSAGE, ids(200), journal=journal, route="single", concurrency=4, **QUICK
+        channel, MESSAGE, ids(200), journal=journal, route="single", concurrency=4, **options
     ) as run:
         await until(lambda: box.calls["singlesendmsg"] >= 40)
         await box.stop_listening(drop=True)
-        await asyncio.sleep(0.03)
+        await until(lambda: "cannot be reached" in run.progress["reason"])
         await box.start_listening()
         report = await run.wait()
     assert report.sent + report.unknown == 200

@@ -25,7 +25,7 @@ def document(**values: Any) -> dict[str, Any]:
     base: dict[str, Any] = dict.fromkeys(
         ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"), 0
     )
-    return base | {"campaign": "a", "state": "sending", "groups": []} | values
+    return base | {"campaign": "a", "state": "sending", "reason": "", "groups": []} | values
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,11 @@ def test_rows_that_will_not_be_sent_are_listed_with_their_reason(
     assert text.count("BAD_ROW") == shown
     assert "k0  BAD_ROW  line 0: torn" in text
     assert ("promomsg plan" in text) == (limit is not None)
+
+
+def test_a_stall_says_why_instead_of_a_time_left() -> None:
+    from promomsg.cli.progress import sentence
+
+    line = sentence(document(planned=9, pending=9, reason="the provider cannot be reached"))
+    assert line.endswith("the provider cannot be reached")
+    assert "left" not in line
