@@ -354,16 +354,15 @@ class Dispatcher:
         verdict = answer.verdict
         if verdict is Verdict.THROTTLED:
             self._lane.throttled(answer.retry_after)
-        if verdict is Verdict.RETRY or (verdict is Verdict.UNKNOWN and decision.again):
-            if not answer.token_failed:
-                self._outage.failed(parcel)
-                if self._outage.hopeless:
-                    said = f"{self._policy.attempts} probes in a row failed, the last one: "
-                    self._steering.stop(
-                        Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
-                    )
-        else:
+        if verdict is not Verdict.RETRY or answer.token_failed:
             self._outage.through()
+        else:
+            self._outage.failed(parcel)
+            if self._outage.hopeless:
+                said = f"{self._policy.attempts} probes in a row failed, the last one: "
+                self._steering.stop(
+                    Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
+                )
         if decision.again:
             self._budget.retries += 1
         if decision.refuse_form:
