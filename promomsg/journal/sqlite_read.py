@@ -370,11 +370,6 @@ class JournalReader:
         if hasattr(self, "_db"):
             self.close()
 
-    def __del__(self) -> None:
-        # A report may keep a reader to the end of the program; that is no leak to warn of.
-        if hasattr(self, "_db"):
-            self.close()
-
     def close(self) -> None:
         """Closes the connection; a second call does nothing."""
         with self._lock, suppress(sqlite3.Error):

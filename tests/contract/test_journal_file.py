@@ -306,7 +306,9 @@ async def test_other_files_and_versions_are_refused_and_left_alone(
     text = tmp_path / "notes.db"
     text.write_text("no journal " * 500)
     other = tmp_path / "other.db"
-    sqlite3.connect(other).executescript("CREATE TABLE t (x)")
+    stranger = sqlite3.connect(other)
+    stranger.executescript("CREATE TABLE t (x)")
+    stranger.close()
     await (await sealed(journal, [row(0)])).close()
     db = sqlite3.connect(journal.path)
     db.execute("PRAGMA user_version = 2")
