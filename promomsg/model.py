@@ -84,6 +84,8 @@ class Code(StrEnum):
     """A field, once rendered, is longer than the provider allows."""
     NO_ANSWER = "NO_ANSWER"
     """The call may have reached the provider, but no readable answer came back."""
+    CLIENT = "CLIENT"
+    """The client itself cannot be used: it was closed, or belongs to another event loop."""
     NOT_SENT = "NOT_SENT"
     """The call failed before its first byte left."""
     INTERRUPTED = "INTERRUPTED"

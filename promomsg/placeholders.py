@@ -61,12 +61,19 @@ class SlotTable:
         values = []
         for name, fallback in self.slots:
             value = key if name == "key" else params.get(name)
-            if value is None or value == "":
+            if value is None or value == "" or (not isinstance(value, str) and _is_nothing(value)):
                 if fallback is None:
                     raise MissingParam(name)
                 value = fallback
             values.append(value if isinstance(value, str) else str(value))
         return tuple(values)
+
+
+def _is_nothing(value: Any) -> bool:
+    """An empty cell of a data frame: NaN, NaT, pandas' NA."""
+    if isinstance(value, float):
+        return value != value
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 class Text:

@@ -133,6 +133,12 @@ class UserToken(msgspec.Struct, frozen=True):
     refresh_token_expiry: datetime | None = None
     customer_id: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("access_token", "refresh_token"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                msgspec.structs.force_setattr(self, name, Secret(value))
+
 
 class UserTokens(Protocol):
     """Where refreshed user tokens are kept. `key` is the recipient's key."""

@@ -289,6 +289,9 @@ class AlipayMiniProgram:
             return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        except UsageError as error:
+            # The client was closed, or is used from another event loop: nothing left.
+            return Answer(Verdict.HALT, Code.CLIENT, str(error))
         except BaseException as error:
             forget(error)
             del body

@@ -70,6 +70,7 @@ async def paced(lane: Lane, call: Callable[[], Awaitable[Answer]]) -> Answer:
         await lane.reserve(1)
         while not await lane.gate():
             await lane.wait_held()
+            await lane.reserve(1)
         answer = await call()
         if answer.verdict is Verdict.THROTTLED:
             lane.throttled(answer.retry_after)

@@ -270,7 +270,9 @@ class WeChatPromoter:
 
     async def advise(self) -> Advice | None:
         try:
-            quota = await self.get_quota(codec.SINGLESENDMSG)
+            quota = await self._account.ask(
+                codec.QUOTA_GET, codec.quota_body(codec.SINGLESENDMSG), codec.read_quota, tries=1
+            )
         except PromoError:
             return None
         return Advice(
@@ -337,7 +339,7 @@ class WeChatPromoter:
         def read(status: int, body: bytes) -> Delivery:
             return codec.read_delivery(msg_id, status, body)
 
-        return await self._account.ask(codec.GETMSG, codec.delivery_body(msg_id), read)
+        return await self._account.ask(codec.GETMSG, codec.delivery_body(msg_id), read, tries=1)
 
     async def follow(self, msg_id: str, *, poll: PollPolicy | None = None) -> Delivery:
         """Polls a group send to 100 percent and merges its failure file; needs no campaign.

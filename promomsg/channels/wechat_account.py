@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
@@ -15,6 +16,7 @@ from promomsg.errors import (
     OutcomeUnknown,
     PromoError,
     ProviderError,
+    TransportError,
     UsageError,
 )
 from promomsg.model import Answer, Code, Secret, Verdict
@@ -30,6 +32,7 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
 _TELLING: Final = 6
 """Characters of a secret that already tell something."""
+_READ_TRIES: Final = 5
 _TOKENS_WORTH: Final = 3
 """Tokens that one read tries: the current one and two newer ones."""
 
@@ -69,6 +72,7 @@ class WeChatAccount:
         self._secret = secret
         self._source = source
         self._legacy_token = legacy
+        self._clock = clock
         self.tokens = TokenSource(self._fetch_token, clock)
         self._urls: dict[str, yarl.URL] = {}
         self._urls_of: str | None = None
@@ -150,9 +154,15 @@ class WeChatAccount:
             if codec.is_transient(error):
                 raise NotSent(f"no access token: {error}") from None
             raise Halted(error.code, f"no access token: {error.detail}") from None
-        except BaseException as error:
+        except (PromoError, asyncio.CancelledError) as error:
             forget(error)
             raise
+        except Exception as error:  # noqa: BLE001 - whatever the user's own token source raises
+            # Its text may hold what it should not.
+            forget(error)
+            raise NotSent(
+                f"no access token: the token source raised {type(error).__name__}"
+            ) from None
 
     def _url(self, path: str, token: str) -> yarl.URL:
         if token != self._urls_of:
@@ -173,12 +183,17 @@ class WeChatAccount:
                 return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
             except Halted as error:
                 return Answer(Verdict.HALT, error.code, error.detail)
+            except UsageError as error:
+                return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
             status, _, content = await self.http.post(self._url(path, token), body, _JSON)
         except NotSent as error:
             return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+        except UsageError as error:
+            # The client was closed, or is used from another event loop: nothing left.
+            return Answer(Verdict.HALT, Code.CLIENT, str(error))
         except BaseException as error:
             forget(error)
             del token
@@ -215,7 +230,24 @@ class WeChatAccount:
             refused = token
         return answer
 
-    async def ask(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
+    async def ask(
+        self, path: str, body: bytes, read: Callable[[int, bytes], T], *, tries: int = _READ_TRIES
+    ) -> T:
+        """A read: what the road or the provider's moment spoils is tried again, with pauses.
+
+        Raises:
+            ProviderError, TransportError, Halted.
+        """
+        for attempt in range(1, tries + 1):
+            try:
+                return await self._ask_once(path, body, read)
+            except (ProviderError, TransportError) as error:
+                if attempt == tries or not codec.is_transient(error):
+                    raise
+            await self._clock.sleep(min(0.25 * 2.0**attempt, 10.0))
+        raise AssertionError("unreachable")
+
+    async def _ask_once(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
         try:
             answer = await self._read(path, body)
         except BaseException as error:

@@ -68,9 +68,9 @@ class _Commands(click.Group):
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from promomsg import __version__
 
-        click.echo(f"promomsg {version('promomsg')}")
+        click.echo(f"promomsg {__version__}")
         ctx.exit()
 
 

@@ -81,8 +81,7 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
         out = sys.stderr if how.as_json else sys.stdout
         if how.left is None:
             print_plan(plan, str(campaign.journal or ""), how.notes, out)
-            if hasattr(campaign, "not_sent"):
-                await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
+            await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
             question = f"send to {plan.to_send:,} recipients?"
         else:
             print_rest(plan, how.left, out)
@@ -92,11 +91,11 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
             await campaign.discard()
             note("nothing was sent")
             return WRONG
+        ending = await drive(campaign, how, interrupts)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await campaign.discard()
         raise
-    ending = await drive(campaign, how, interrupts)
     if how.as_json:
         print_json(ending.document)
     else:

@@ -59,7 +59,10 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     out = file or sys.stdout
     print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
     pending = f"{left:,} are pending, " if left else ""
-    print(f"  {pending}{plan.singles:,} single calls to make ({plan.pace})", file=out)
+    calls = f"{plan.singles:,} single calls to make ({plan.pace})"
+    if plan.groups:
+        calls = f"{calls}, group calls: {_groups(plan)}"
+    print(f"  {pending}{calls}", file=out)
     for text in plan.notices:
         print(f"  note: {clean(text)}", file=out)
 

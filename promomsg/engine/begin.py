@@ -6,7 +6,7 @@ Each ends in a `Started`: an open journal whose plan is complete, and what the r
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ from promomsg.channels.base import Advice, Channel, Letter
 from promomsg.clock import Clock, china_day
 from promomsg.engine.audience import Routed, decide_audience, resolve_ids
 from promomsg.engine.checks import check_account, check_message, same_file, suppressed_batches
-from promomsg.engine.pacing import ask_advice, quota_notices, settle_pace
+from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
 from promomsg.engine.plan import Plan, Planner, chunk_size, fill_vault, route
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
@@ -24,7 +24,7 @@ from promomsg.errors import UsageError
 from promomsg.intake import as_source
 from promomsg.journal.base import CampaignRecord, Control, GroupRow, Handle, Journal, Rows, Tally
 from promomsg.journal.sqlite import Durability, SqliteJournal
-from promomsg.model import Audience, Promoters, State
+from promomsg.model import Audience, Outcome, Promoters, State
 
 __all__ = ["Begun", "NewPlan", "Reopened", "Resumed", "Started"]
 
@@ -82,6 +82,7 @@ class Begun(Protocol):
     def path(self) -> str | None: ...
     async def plan(self, *, shown: bool) -> Plan: ...
     async def start(self) -> Started: ...
+    def not_sent(self) -> AsyncIterator[Outcome]: ...
     async def discard(self) -> None: ...
 
 
@@ -101,6 +102,7 @@ class NewPlan:
         journal: str | os.PathLike[str] | Journal | None,
         suppress: str | os.PathLike[str] | Iterable[str] | None,
         campaign_file: str | None,
+        base_url: str | None,
         settings: Settings,
         clock: Clock,
         run_id: str,
@@ -111,6 +113,7 @@ class NewPlan:
         self._name = name
         self._settings = settings
         self._suppress = suppress
+        self._base_url = base_url
         self._clock = clock
         self._record = CampaignRecord(
             name=name,
@@ -182,10 +185,13 @@ class NewPlan:
             await planner.route()
             notices += read_from.notices
             described = {**read_from.describe(), "digest": planner.digest, "rows": planner.rows}
+        if self._base_url is not None:
+            described["base_url"] = self._base_url
         self._record.source = described
         self._record.warnings = list(dict.fromkeys([*channel.notices, *self._letter.warnings]))
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
+        notices += day_notices(channel.pacer.day_limit, singles)
         self._plan = plan = await planner.describe(name=self._name, notices=notices)
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
@@ -209,6 +215,13 @@ class NewPlan:
             started.kept_path = None
         self._handle = self._vault = None
         return started
+
+    async def not_sent(self) -> AsyncIterator[Outcome]:
+        """The rows that will not be sent, and why."""
+        if self._handle is not None:
+            async for page in self._handle.rows([State.FAILED, State.SKIPPED]):
+                for outcome in page:
+                    yield outcome
 
     async def discard(self) -> None:
         """Throws the plan away; nothing of it stays."""
@@ -339,6 +352,12 @@ class Resumed:
         self._handle = self._vault = None
         return started
 
+    async def not_sent(self) -> AsyncIterator[Outcome]:
+        """Nothing: what was left out is in the journal."""
+        nobody: tuple[Outcome, ...] = ()
+        for outcome in nobody:
+            yield outcome
+
     async def discard(self) -> None:
         """Lets go of the journal."""
         await _drop(self._handle, self._vault)
@@ -370,6 +389,8 @@ class Reopened(Resumed):
         self._include_unnamed = include_unnamed
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        # The user's word for this set is newer than a pause or a cancel of the campaign.
+        await handle.set_control(Control.RUN)
         now = self._clock.time()
         for state in self._states:
             await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)

@@ -71,6 +71,8 @@ class Campaign:
             and kept, and named in the warnings, when the campaign did not come to its end.
         suppress: keys and addresses not to send to: a path or an iterable of strings.
         campaign_file: the TOML file it comes from; the journal remembers it.
+        base_url: where it is sent instead of the file's own address; the journal remembers it, so
+            that a resume goes to the same place.
         clock: where the time comes from.
         rng: the randomness of pauses.
         options: see `Settings`.
@@ -90,6 +92,7 @@ class Campaign:
         journal: str | os.PathLike[str] | Journal | None = None,
         suppress: str | os.PathLike[str] | Iterable[str] | None = None,
         campaign_file: str | None = None,
+        base_url: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -104,6 +107,7 @@ class Campaign:
                 journal=journal,
                 suppress=suppress,
                 campaign_file=campaign_file,
+                base_url=base_url,
                 settings=settings,
                 clock=clock,
                 run_id=secrets.token_hex(16),
@@ -215,6 +219,13 @@ class Campaign:
         except BaseException as error:
             forget(error)  # the rows under way may have user tokens in them
             raise
+
+    def not_sent(self) -> AsyncIterator[Outcome]:
+        """After `plan`: every row that will not be sent, with its code and why.
+
+        Nothing of a campaign that is resumed or retried: `report` has those.
+        """
+        return self._begin.not_sent()
 
     async def discard(self) -> None:
         """Throws a plan away that is not to be sent; nothing of it stays on disk."""

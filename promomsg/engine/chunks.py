@@ -57,6 +57,10 @@ class Chunks:
         """Whether no chunk is held and none is on its way."""
         return not self._slots and not self._taking
 
+    def exhausted(self) -> bool:
+        """Whether nothing is held and the journal has nothing more to hand out."""
+        return self.dry and self.idle
+
     def fresh(self, most: int) -> tuple[Slot, list[Parcel]] | None:
         """Up to `most` recipients of one chunk that were not intended yet."""
         for slot in self._slots:
@@ -117,6 +121,7 @@ class Chunks:
                 if lease is None:
                     self.dry = True
                 elif lease.parcels:
+                    self.dry = False
                     self._complete(lease.parcels)
                     self._slots.append(Slot(lease))
                 else:

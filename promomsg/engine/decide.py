@@ -72,7 +72,8 @@ def decide(
         if doubt:
             return _UNKNOWN
         return _REFUSED if verdict is Verdict.REFUSED else _FAILED
-    may_repeat = attempt < policy.attempts and budget_left
+    # Each newer token is worth a try (DESIGN §3), whatever the others have used of the budget.
+    may_repeat = attempt < policy.attempts and (budget_left or answer.token_failed)
     if verdict is Verdict.UNKNOWN:
         if idempotent and may_repeat:
             return Decision(State.PENDING, again=True, doubt=True)

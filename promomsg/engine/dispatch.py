@@ -29,7 +29,7 @@ from promomsg.engine.settings import Settings
 from promomsg.engine.settle import Result, Settler, Slot
 from promomsg.engine.steering import SINGLES_PER_DAY, Signal, Steering
 from promomsg.engine.vault import TokenVault
-from promomsg.errors import Halted, NotSent
+from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.journal.base import Handle, Settled
 from promomsg.model import Answer, Code, Parcel, State, Verdict
 
@@ -161,7 +161,11 @@ class Dispatcher:
                         await self._chunks.take()
                         continue
                     if self._permits == self._all_permits:
-                        return
+                        # Everything is settled: what was given back meanwhile shows now.
+                        await self._chunks.take()
+                        if self._chunks.exhausted():
+                            return
+                        continue
                     # A chunk that was given back is handed out again once its calls are settled.
                     await self._feed_signal.wait()
                     self._chunks.dry = False
@@ -245,6 +249,9 @@ class Dispatcher:
         except Halted as error:
             self._steering.stop(Halt(error.code, error.detail))
             return False
+        except UsageError as error:
+            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
+            return False
         self._unready = 0
         return True
 
@@ -261,8 +268,7 @@ class Dispatcher:
                     await self._feed_signal.wait()
                     return 0
                 said = f"the pace's {limit} singles of {day} are used up"
-                self._steering.halt_or_park(Halt(SINGLES_PER_DAY, said), self._lane)
-                await self._lane.wait_held()
+                self._steering.halt_or_park(Halt(SINGLES_PER_DAY, said))
                 return 0
             most = min(most, limit - self._sent_today)
         return await self._lane.reserve(most)
@@ -363,14 +369,14 @@ class Dispatcher:
                 self._steering.stop(
                     Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
                 )
-        if decision.again:
+        if decision.again and not answer.token_failed:
             self._budget.retries += 1
         if decision.refuse_form:
             if len(self._refused) >= _MOST_REFUSED:
                 del self._refused[next(iter(self._refused))]
             self._refused.setdefault(parcel.values, answer)
         if decision.halt is not None:
-            self._steering.halt_or_park(decision.halt, self._lane)
+            self._steering.halt_or_park(decision.halt)
         result = Settled(
             parcel.seq,
             decision.state.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from random import Random
 
@@ -16,11 +17,13 @@ from promomsg.engine.decide import Halt, backoff, decide
 from promomsg.engine.guards import RetryBudget
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
-from promomsg.errors import Halted, JournalError, NotSent
+from promomsg.errors import Halted, JournalError, NotSent, UsageError
 from promomsg.journal.base import GroupRow, Handle, Lease
 from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
 
 __all__ = ["GroupSender"]
+
+log = logging.getLogger("promomsg.engine")
 
 _PATIENCE = 1.0
 
@@ -90,7 +93,7 @@ class GroupSender:
         """One group, until it is out, refused, lost, or not to be sent now."""
         group = next(g for g in await self._handle.groups() if g.no == lease.group)
         audience = await self._audience(group)
-        attempt = group.attempts
+        attempt = 0
         while self._steering.may_send():
             if not await self._ready():
                 continue
@@ -106,14 +109,23 @@ class GroupSender:
                     await self._handle.return_group(lease, "", "", False)
                     continue
                 attempt += 1
-                self.in_flight += 1
-                answer = await self._channel.deliver_group(self._letter, group.values, audience)
-                self.in_flight -= 1
+                answer = await self._call(group, audience)
                 self._budget.calls += 1
                 pause = await self._settle(lease, answer, attempt)
             if pause is None:
                 return
             await self._clock.sleep(pause)
+
+    async def _call(self, group: GroupRow, audience: Audience) -> Answer:
+        self.in_flight += 1
+        try:
+            return await self._channel.deliver_group(self._letter, group.values, audience)
+        except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
+            why = f"the call ended in {type(error).__name__}"
+            log.error("%s: its outcome is unknown", why)
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why)
+        finally:
+            self.in_flight -= 1
 
     async def _audience(self, group: GroupRow) -> Audience:
         if group.audience is not None:
@@ -137,6 +149,9 @@ class GroupSender:
             return False
         except Halted as error:
             self._steering.stop(Halt(error.code, error.detail))
+            return False
+        except UsageError as error:
+            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
             return False
         self._failures = 0
         return True
@@ -180,8 +195,8 @@ class GroupSender:
         if verdict is Verdict.THROTTLED:
             self._lane.throttled(answer.retry_after)
         if decision.halt is not None:
-            self._steering.halt_or_park(decision.halt, self._lane)
-            return None if self._steering.stopping else 0.0
+            self._steering.halt_or_park(decision.halt)
+            return None
         self._budget.retries += 1
         if answer.token_failed or verdict is Verdict.THROTTLED:
             return 0.0

@@ -9,7 +9,7 @@ import anyio
 from promomsg.channels.base import Advice, Channel
 from promomsg.transport.pace import Pace
 
-__all__ = ["DEFAULT_PACE", "ask_advice", "pace_from", "quota_notices", "settle_pace"]
+__all__ = ["DEFAULT_PACE", "ask_advice", "day_notices", "pace_from", "quota_notices", "settle_pace"]
 
 DEFAULT_PACE: Final = Pace(singles_per_second=50)
 _PATIENCE: Final = 5.0
@@ -44,6 +44,17 @@ def quota_notices(advice: Advice | None, singles: int) -> list[str]:
     ]
 
 
+def day_notices(limit: int | None, singles: int) -> list[str]:
+    """What a plan should say of the user's own limit for one China-time day."""
+    if limit is None or singles <= limit:
+        return []
+    return [
+        f"{singles} single calls at {limit} a China-time day take {-(-singles // limit)} days: "
+        "each day the campaign stops, resumable, or waits for the next one with "
+        'on_daily_quota = "wait"'
+    ]
+
+
 def settle_pace(channel: Channel, advice: Advice | None) -> list[str]:
     """Sets the account's pace when nobody did; returns what the plan should say of it."""
     pacer = channel.pacer
@@ -55,6 +66,6 @@ def settle_pace(channel: Channel, advice: Advice | None) -> list[str]:
         return ["the pace is what the provider's quota says"]
     pacer.configure(DEFAULT_PACE)
     return [
-        f"no pace is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
+        f"no pace a second or a minute is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
         "singles a second; set [pace] (or pace=Pace(…)) to your quota"
     ]

@@ -72,7 +72,7 @@ class Poller:
         self._given_up: set[int] = set()
         self._looks_at_100: dict[int, int] = {}
         self._warned_of_age: set[int] = set()
-        self._began = clock.monotonic()
+        self._seen: dict[int, float] = {}
         self.sending = True
         """Whether more groups may still be accepted."""
 
@@ -102,6 +102,7 @@ class Poller:
                     return
                 upcoming: float | None = None
                 for row in out:
+                    self._seen.setdefault(row.no, self._clock.monotonic())
                     if row.no in busy:
                         continue
                     wait = (row.next_poll_at or now) - now
@@ -163,7 +164,7 @@ class Poller:
         return max(age / (row.polls + 1), 0.001)
 
     async def _again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
-        following = self._clock.monotonic() - self._began
+        following = self._clock.monotonic() - self._seen[row.no]
         if following + wait > self._policy.give_up_after:
             self._given_up.add(row.no)
             await self._handle.warn(

@@ -26,7 +26,7 @@ __all__ = ["Run"]
 log = logging.getLogger("promomsg.engine")
 
 _PAGE = 500
-_COUNT_EVERY = 0.1
+_COUNT_EVERY = 0.05
 """Seconds between counts for `progress`."""
 
 
@@ -129,6 +129,7 @@ class Run:
                         sending.start_soon(self._groups.run)
                 if self.steering.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
+                await self._count()
                 self.submitted.set()
                 self._moved()
                 if self._poller is not None:
@@ -150,9 +151,10 @@ class Run:
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
         while True:
-            await self._news.wait()
+            news = self._news
             await self._count()
             await self._clock.sleep(_COUNT_EVERY)
+            await news.wait()
 
     def stop(self) -> None:
         """Nothing more goes out; calls in flight finish."""

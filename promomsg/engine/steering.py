@@ -10,7 +10,6 @@ import anyio
 from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.decide import Halt
 from promomsg.journal.base import Control, Handle
-from promomsg.transport.pace import Lane
 
 __all__ = ["SINGLES_PER_DAY", "Signal", "Steering"]
 
@@ -84,7 +83,7 @@ class Steering:
 
     def may_send(self) -> bool:
         """Whether a call may still go out."""
-        return not (self.stopping or self.paused)
+        return not (self.stopping or self.paused or self.parked)
 
     def _note(self) -> None:
         event, self.changed = self.changed, anyio.Event()
@@ -120,8 +119,11 @@ class Steering:
             scope.cancel()
         self._note()
 
-    def halt_or_park(self, halt: Halt, lane: Lane) -> None:
-        """Stops the campaign; a used-up day is waited out instead, when the user says so."""
+    def halt_or_park(self, halt: Halt) -> None:
+        """Stops the campaign; a used-up day is waited out instead, when the user says so.
+
+        The campaign waits, not the account's lane: another campaign on it may have said "stop".
+        """
         if halt.code not in self._daily_codes or not self._wait_for_day:
             self.stop(halt)
             return
@@ -129,7 +131,6 @@ class Steering:
         if self.parked_until is None or self.parked_until <= now:
             # Some seconds into the day, apart from everybody else who waits for midnight.
             self.parked_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
-            lane.hold(self.parked_until - now)
             self._note()
 
     @property
@@ -170,6 +171,21 @@ class Steering:
             await self._clock.sleep(_LOOK_EVERY)
 
     async def until_sending(self) -> None:
-        """Waits out a pause; returns at once when the campaign is stopping."""
-        while self.paused and not self.stopping:
-            await self.changed.wait()
+        """Waits out a pause and a used-up day; returns at once when the campaign is stopping."""
+        while not self.stopping:
+            if self.paused:
+                await self.changed.wait()
+            elif self.parked_until is not None and self.parked:
+                seconds = self.parked_until - self._clock.time()
+                changed = self.changed
+                async with anyio.create_task_group() as waiting:
+                    waiting.start_soon(_ring, self._clock, seconds, changed)
+                    await changed.wait()
+                    waiting.cancel_scope.cancel()
+            else:
+                return
+
+
+async def _ring(clock: Clock, seconds: float, event: anyio.Event) -> None:
+    await clock.sleep(max(seconds, 0.001))
+    event.set()

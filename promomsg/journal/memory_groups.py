@@ -132,6 +132,8 @@ class MemoryGroups:
         group = self._group_of(lease)
         if group is None or self._store.control is not Control.RUN:
             return False
+        if group.row.state in (GroupState.REFUSED, GroupState.CANCELLED):
+            return False
         self._move(group, GroupEvent.INTEND)
         group.row.attempts += 1
         group.row.sent_at = at

@@ -18,7 +18,7 @@ from promomsg.journal.sqlite_read import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite_send import close_rows, holds, wish
 from promomsg.journal.writer import Tx
 from promomsg.model import Code, Failure, State
-from promomsg.states import GroupEvent, move_group
+from promomsg.states import GroupEvent, GroupState, move_group
 
 __all__ = [
     "accept",
@@ -105,6 +105,8 @@ def intend(tx: Tx, lease: Lease, at: float) -> bool:
     if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
         return False
     group = get(tx.db, lease.group)
+    if group.state in (GroupState.REFUSED, GroupState.CANCELLED):
+        return False  # its message was refused for everybody, or it was cancelled, since `take`
     move(tx, group, GroupEvent.INTEND, attempts=group.attempts + 1, sent_at=at)
     return True
 

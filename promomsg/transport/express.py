@@ -108,7 +108,7 @@ class Express:
                 read_bufsize=_READ_SIZE,
             )
             transport = protocol.transport
-            if hung_up(transport):
+            if hung_up(transport) or _spoke(protocol):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
             call.started = True
@@ -128,6 +128,11 @@ class Express:
             raise
         connection.release()
         return message.code, message.headers, part
+
+
+def _spoke(protocol: Any) -> bool:
+    """Whether something came unasked: one answer too many would be taken for the next call's."""
+    return bool(getattr(protocol, "_buffer", None) or getattr(protocol, "_tail", None))
 
 
 def _lines(headers: Mapping[str, str]) -> str:

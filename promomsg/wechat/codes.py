@@ -68,7 +68,7 @@ _CHECK_RIGHTS = "ask for the permission at mp.weixin.qq.com, or check the author
 
 _TABLE: Final = (
     Meaning("0", Verdict.SENT, Verdict.ACCEPTED, "ok", _FACTS),
-    _both("-1", _UNKNOWN, "system busy: it may have been sent"),
+    _both("-1", _UNKNOWN, "system busy"),
     _both("40001", _RETRY, "access token bad or not the latest", _ACCESS, token_failed=True),
     _both("40014", _RETRY, "access token malformed", _ACCESS, token_failed=True),
     _both("42001", _RETRY, "access token expired", _ACCESS, token_failed=True),

@@ -91,10 +91,11 @@ def test_no_command_shows_the_help_and_is_wrong_use(capsys: pytest.CaptureFixtur
     assert "Commands:" in capsys.readouterr().err
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
+def test_the_version_also_from_a_clone_that_is_not_installed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "promomsg 9.9\n"
+    assert capsys.readouterr().out == f"promomsg {promomsg.__version__}\n"
 
 
 def test_without_the_extra_it_says_which_command_installs_it(

@@ -17,7 +17,7 @@ from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.pacing import ask_advice, pace_from, quota_notices, settle_pace
 from promomsg.engine.steering import Signal, Steering
 from promomsg.journal.base import Control
-from promomsg.transport.pace import Lane, Pacer
+from promomsg.transport.pace import Pacer
 
 
 def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
@@ -181,22 +181,21 @@ async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
 
 def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None:
     stopping = course(clock)
-    stopping.halt_or_park(Halt("45009", "used up"), Lane(clock))
+    stopping.halt_or_park(Halt("45009", "used up"))
     assert stopping.stopping
     assert not stopping.parked
     parking = course(clock, wait=True)
-    lane = Lane(clock)
-    parking.halt_or_park(Halt("45009", "used up"), lane)
+    parking.halt_or_park(Halt("45009", "used up"))
     assert parking.parked
     assert not parking.stopping
     midnight = next_china_midnight(clock.time())
     assert parking.parked_until is not None
     assert midnight + 5 <= parking.parked_until <= midnight + 30
-    assert lane.held_until is not None
+    assert not parking.may_send()
     until = parking.parked_until
-    parking.halt_or_park(Halt("45009", "used up"), lane)  # another worker, a moment later
+    parking.halt_or_park(Halt("45009", "used up"))  # another worker, a moment later
     assert parking.parked_until == until
-    parking.halt_or_park(Halt("48001", "no"), lane)
+    parking.halt_or_park(Halt("48001", "no"))
     assert parking.stopping
 
 

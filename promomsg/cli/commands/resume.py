@@ -105,7 +105,7 @@ def retry(
 
     need_terminal(yes)
     file = campaign_of(journal, campaign, recipients, base_url)
-    _need_everyone(journal, everyone)
+    _need_everyone(journal, everyone, reopened=True)
     how = Sending(
         yes=True,
         as_json=as_json,
@@ -217,15 +217,18 @@ def campaign_of(
     return load_campaign(campaign, recipients=begun_with, journal=journal, base_url=base_url)
 
 
-def _need_everyone(journal: Path, everyone: bool) -> None:
-    """A call to every promoter that has not gone out yet needs the word again."""
+def _need_everyone(journal: Path, everyone: bool, *, reopened: bool = False) -> None:
+    """A call to every promoter needs the word again, also when a retry is what plans it anew."""
     if everyone:
         return
     from promomsg.engine.opening import open_journal
 
     with open_journal(journal) as opened:
         groups = opened.report().groups
-    if any(g.audience == {"everyone": True} and g.state.value == "planned" for g in groups):
+    if any(
+        g.audience == {"everyone": True} and (reopened or g.state.value == "planned")
+        for g in groups
+    ):
         raise UsageError(f"{journal} reaches every promoter there is: say --everyone as well")
 
 

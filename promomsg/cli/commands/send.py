@@ -168,11 +168,15 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
         try:
             found = await interrupts.unless(campaign.plan())
             if wishes.as_json:
-                print_json(plan_document(found, str(journal), file.notices))
+                document = plan_document(found, str(journal), file.notices)
+                document["rows_not_sent"] = [
+                    {"key": o.recipient.key, "code": o.code, "detail": o.detail}
+                    async for o in campaign.not_sent()
+                ]
+                print_json(document)
             else:
                 print_plan(found, str(journal), file.notices)
-                if hasattr(campaign, "not_sent"):
-                    await print_rows_left_out(campaign.not_sent(), limit=None)
+                await print_rows_left_out(campaign.not_sent(), limit=None)
         finally:
             with anyio.CancelScope(shield=True):
                 await campaign.discard()
@@ -181,7 +185,6 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
 
 def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | None) -> Any:
     from promomsg.cli.channel_for import message_of, options_of, recipients_of
-    from promomsg.cli.remember import remember
     from promomsg.engine.campaign import Campaign
 
     if wishes.test_to and file.audience is not None and not file.audience.expand:
@@ -197,7 +200,8 @@ def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | 
     return Campaign(
         channel,
         message_of(file),
-        remember(recipients_of(file, everyone=wishes.everyone), base_url=wishes.base_url),
+        recipients_of(file, everyone=wishes.everyone),
+        base_url=wishes.base_url,
         name=f"{file.name} (test)" if wishes.test_to else file.name,
         journal=journal,
         suppress=file.suppress,
