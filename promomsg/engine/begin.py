@@ -113,7 +113,6 @@ class NewPlan:
         self._name = name
         self._settings = settings
         self._suppress = suppress
-        self._base_url = base_url
         self._clock = clock
         self._record = CampaignRecord(
             name=name,
@@ -122,6 +121,8 @@ class NewPlan:
             run_id=run_id,
             message=self._letter.snapshot(),
             settings=settings.snapshot(),
+            # From the start: half a plan must not be sent to another place either.
+            source={} if base_url is None else {"base_url": base_url},
             campaign_file=campaign_file,
             created_at=clock.time(),
         )
@@ -185,9 +186,7 @@ class NewPlan:
             await planner.route()
             notices += read_from.notices
             described = {**read_from.describe(), "digest": planner.digest, "rows": planner.rows}
-        if self._base_url is not None:
-            described["base_url"] = self._base_url
-        self._record.source = described
+        self._record.source = {**self._record.source, **described}
         self._record.warnings = list(dict.fromkeys([*channel.notices, *self._letter.warnings]))
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)

@@ -101,7 +101,10 @@ class GroupSender:
             if not self._steering.may_send():
                 return
             with anyio.CancelScope(shield=True):
-                if not await self._handle.intend_group(lease, self._clock.time()):
+                # The pace may have kept it for longer than a lease lives.
+                now = self._clock.time()
+                renewed = await self._handle.renew(lease, now=now, ttl=LEASE_LIFE)
+                if renewed is None or not await self._handle.intend_group(renewed, now):
                     self._steering.obey(await self._handle.control())
                     return
                 reached("group-intended")

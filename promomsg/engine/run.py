@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -111,6 +112,9 @@ class Run:
         except JournalError as error:
             self.error = error
         finally:
+            if self.error is not None:
+                with anyio.CancelScope(shield=True), suppress(JournalError):
+                    await self._count()  # what the journal has, as far as it can be read
             self._elapsed = self._clock.monotonic() - self._began
             self.submitted.set()
             self.ended.set()

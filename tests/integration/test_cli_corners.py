@@ -17,7 +17,7 @@ from cli_box import campaign, conserved, one_document, promomsg, running
 
 from promomsg.engine.campaign import Campaign
 from promomsg.errors import JournalError
-from promomsg.sandbox import Sandbox, SandboxSettings
+from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 
 WALLET = """\
 [campaign]
@@ -331,3 +331,40 @@ def test_doctor_of_a_folder_a_disk_and_a_clock_that_will_not_do(
     file.write_text(file.read_text().replace('title = "优惠"', 'title = "{oops"'))
     assert promomsg("doctor", file, "--json") == 1
     assert "fail" in capsys.readouterr().out
+
+
+def test_a_retry_that_reaches_everyone_needs_the_word_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running() as box:
+        box.faults = FaultPlan(
+            [Fault(endpoint="sendmsg", kind="errcode", errcode=45002, every=1, limit=1)]
+        )
+        file = campaign(
+            tmp_path, "http://127.0.0.1:9", who="", sections="[audience]\neveryone = true"
+        )
+        words = ("--yes", "--everyone", "--base-url", box.url)
+        assert promomsg("send", file, *words) == 3
+        calls = box.calls["sendmsg"]
+        journal = tmp_path / "autumn.db"
+        assert promomsg("retry", journal, "--failed", "--yes") == 1
+        assert "--everyone" in capsys.readouterr().err
+        assert box.calls["sendmsg"] == calls
+        # The journal remembers where it was sent: the file's own address is another one.
+        assert promomsg("retry", journal, "--failed", "--yes", "--everyone") == 0
+        assert box.calls["sendmsg"] == calls + 1
+
+
+def test_a_plan_lists_every_row_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running() as box:
+        file = campaign(tmp_path, box.url)
+        people = tmp_path / "people.csv"
+        people.write_text(people.read_text() + "odd,1.2E+17,x\n")
+        assert promomsg("plan", file) == 0
+        shown = capsys.readouterr().out
+        assert promomsg("plan", file, "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+    assert "odd  BAD_ADDRESS" in shown
+    assert [(r["key"], r["code"]) for r in document["rows_not_sent"]] == [("odd", "BAD_ADDRESS")]

@@ -605,3 +605,9 @@ async def test_an_unsigned_token_answer_is_not_believed(box: Sandbox) -> None:
     async with made(box) as channel:
         with pytest.raises(OutcomeUnknown, match="not signed"):
             await channel.apply_token(auth_code="code-1")
+
+
+async def test_a_user_token_hides_a_plain_string_too() -> None:
+    token = UserToken(access_token="plain-access", refresh_token="plain-refresh")  # type: ignore[arg-type]
+    assert token.access_token.reveal() == "plain-access"
+    assert "plain" not in repr(token)

@@ -274,6 +274,12 @@ async def _retry(
     note(f"{found['campaign']}: {' and '.join(sets)}")
     if words["unknown"] and found["unknown"] and file.channel == "wechat":
         note("warning: unknown ones may have been reached; some may get the message twice")
+    unnamed = found["by_code"].get("UNNAMED", 0)
+    if words["unknown"] and unnamed and not words["include_unnamed"]:
+        note(
+            f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
+            "they are left out unless you say --include-unnamed"
+        )
     if not yes and not await interrupts.ask("send to them again?"):
         note("nothing was sent")
         return WRONG
