@@ -287,11 +287,6 @@ class Lane:
         self._since = max(self._since, self._hold)
         self._free = False
 
-    def hold(self, seconds: float) -> None:
-        """Holds everybody for so long, without lowering the pace."""
-        self._hold = max(self._hold or 0.0, self._now() + max(0.0, seconds))
-        self._free = False
-
     def seed(self, times: Iterable[float], now_wall: float) -> None:
         """Counts the intents of an earlier process in the windows.
 
