@@ -195,11 +195,16 @@ def held_bytes(small: int, large: int) -> float:
     return (peaks[1] - peaks[0]) / (large - small)
 
 
+_TRIES: Final = 5
+
+
 def count_all() -> dict[str, float]:
     """Everything of COUNTS; some seconds."""
     memory, _ = engine_calls("memory", 1_024, 5_120)
     sqlite, planning = engine_calls("process", 1_024, 5_120)
-    sending, made = statements(1_024, 6_144)
+    # What else the machine does splits commits and keeps objects waiting: it only adds to these
+    # two, so the lowest of some measurements is the engine's own.
+    sending, made = min(statements(1_024, 6_144) for _ in range(_TRIES))
     return {
         "client calls": client_calls(500),
         "memory calls": memory,
@@ -207,7 +212,7 @@ def count_all() -> dict[str, float]:
         "planning calls": planning,
         "statements": sending,
         "planning statements": made,
-        "held bytes": held_bytes(2_000, 12_000),
+        "held bytes": min(held_bytes(2_000, 12_000) for _ in range(_TRIES)),
     }
 
 
