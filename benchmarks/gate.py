@@ -3,7 +3,7 @@
 `python -m benchmarks.gate` compares with `gate.json`; `--update` writes what it counted there.
 The calls of Python functions a message stand for instructions: they grow with them, and a
 profiler's hook counts them nearly the same in every run. Sends are answered at once inside the
-process, but for `client calls`, which go to a responder.
+process, in lockstep with the journal, but for `client calls`, which go to a responder.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from unittest import mock
 
+from benchmarks import lockstep
 from benchmarks.contenders.client import run as run_client
 from benchmarks.contenders.engine import recipients
 from benchmarks.contenders.ours import journal, message
@@ -61,15 +62,25 @@ class Instant(WeChatPromoter):
         return _SENT
 
 
-def _account() -> Instant:
+class Spread(Instant):
+    """The same, answered after 5 to 12 ms of the loop's time, as a provider would: one by one."""
+
+    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
+        await asyncio.sleep((50 + parcel.seq * 37 % 71) * 1e-4)
+        return await super().deliver(letter, parcel)
+
+
+def _account(kind: type[Instant]) -> Instant:
     async def token(stale: str | None) -> str:
         return "t"
 
-    return Instant("wx0123456789", token=token, pace=Pace(unlimited=True))
+    return kind("wx0123456789", token=token, pace=Pace(unlimited=True))
 
 
-async def _campaign(count: int, kind: str, folder: str, planned: Callable[[], None]) -> None:
-    async with _account() as wechat:
+async def _campaign(
+    count: int, kind: str, folder: str, planned: Callable[[], None], account: type[Instant]
+) -> None:
+    async with _account(account) as wechat:
         campaign = Campaign(wechat, message(), recipients(count), **journal(kind, folder))
         async with campaign as run:
             planned()
@@ -78,9 +89,14 @@ async def _campaign(count: int, kind: str, folder: str, planned: Callable[[], No
             raise RuntimeError(f"{campaign.report.sent} of {count} were sent")
 
 
-def _run(count: int, kind: str, planned: Callable[[], None] = lambda: None) -> None:
+def _run(
+    count: int,
+    kind: str,
+    planned: Callable[[], None] = lambda: None,
+    account: type[Instant] = Instant,
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_campaign(count, kind, folder, planned))
+        lockstep.run(_campaign(count, kind, folder, planned, account))
 
 
 class _Calls:
@@ -162,22 +178,17 @@ def _statements(count: int) -> tuple[int, int]:
         phase = "sending"
 
     with mock.patch("sqlite3.connect", traced):
-        _run(count, "power", planned)
+        _run(count, "power", planned, Spread)
     return seen["sending"], seen["planning"]
 
 
 def statements(small: int, large: int) -> tuple[float, float]:
-    """SQL statements a thousand recipients, by the slope between two sizes.
-
-    How results gather into commits is a matter of threads: a busy machine makes more of them,
-    never fewer, so the least of some runs is taken.
-    """
-    low = [_statements(small) for _ in range(3)]
-    high = [_statements(large) for _ in range(3)]
+    """SQL statements a thousand recipients, sending and planning: the slope between two sizes."""
+    low, high = _statements(small), _statements(large)
     sending, planning = (
-        min(run[part] for run in high) - min(run[part] for run in low) for part in (0, 1)
+        (most - least) / (large - small) for least, most in zip(low, high, strict=True)
     )
-    return sending / (large - small) * 1e3, planning / (large - small) * 1e3
+    return sending * 1e3, planning * 1e3
 
 
 def held_bytes(small: int, large: int) -> float:
@@ -195,16 +206,11 @@ def held_bytes(small: int, large: int) -> float:
     return (peaks[1] - peaks[0]) / (large - small)
 
 
-_TRIES: Final = 5
-
-
 def count_all() -> dict[str, float]:
     """Everything of COUNTS; some seconds."""
     memory, _ = engine_calls("memory", 1_024, 5_120)
     sqlite, planning = engine_calls("process", 1_024, 5_120)
-    # What else the machine does splits commits and keeps objects waiting: it only adds to these
-    # two, so the lowest of some measurements is the engine's own.
-    sending, made = min(statements(1_024, 6_144) for _ in range(_TRIES))
+    sending, made = statements(1_024, 6_144)
     return {
         "client calls": client_calls(500),
         "memory calls": memory,
@@ -212,7 +218,7 @@ def count_all() -> dict[str, float]:
         "planning calls": planning,
         "statements": sending,
         "planning statements": made,
-        "held bytes": min(held_bytes(2_000, 12_000) for _ in range(_TRIES)),
+        "held bytes": held_bytes(2_000, 12_000),
     }
 
 

@@ -25,7 +25,7 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.tally import Counts
 
-__all__ = ["Tx", "Withdrawn", "Writer", "explain"]
+__all__ = ["Op", "Tx", "Withdrawn", "Writer", "explain"]
 
 T = TypeVar("T")
 
@@ -104,7 +104,9 @@ class Tx:
         self._singles = 0
 
 
-class _Op:
+class Op:
+    """One operation that waits for its commit."""
+
     __slots__ = ("alone", "call", "error", "future", "result", "skippable")
 
     def __init__(
@@ -134,14 +136,19 @@ class Writer:
         """Changed by the event loop's thread alone, with each commit's results."""
         self._today = today
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Op | None] = SimpleQueue()
+        self._queue: SimpleQueue[Op | None] = SimpleQueue()
         self._broken: JournalError | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when everything is written and the connection is closed."""
         self._stopping = False
+        self._start()
+
+    def _start(self) -> None:
         # A daemon: a process that ends without closing must not wait for it.
-        self._thread = threading.Thread(target=self._run, name="promomsg-journal", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="promomsg-journal", daemon=True).start()
+
+    def _put(self, op: Op | None) -> None:
+        self._queue.put(op)
 
     def submit(
         self, call: Callable[[Tx], T], *, alone: bool = False, skippable: bool = False
@@ -155,41 +162,45 @@ class Writer:
         if self._stopping:
             raise JournalError(f"{self.path}: the journal is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Op(call, future, alone, skippable))
+        self._put(Op(call, future, alone, skippable))
         return future
 
     async def stop(self) -> None:
         """Does what is queued, checkpoints and closes the connection."""
         if not self._stopping:
             self._stopping = True
-            self._queue.put(None)
+            self._put(None)
         await asyncio.shield(self.ended)
 
     # In the thread.
 
     def _run(self) -> None:
-        stop = False
-        while not stop:
-            first = self._queue.get()
-            if first is None:
-                break
-            batch = [first]
-            with suppress(Empty):
-                while len(batch) < _MOST:
-                    op = self._queue.get_nowait()
-                    if op is None:
-                        stop = True
-                        break
-                    batch.append(op)
-            self._do(batch)
+        while self._turn():
+            pass
+        self._end()
+
+    def _turn(self) -> bool:
+        """Waits for an operation and does all that are queued; False after the last ones."""
+        op = self._queue.get()
+        batch: list[Op] = []
+        with suppress(Empty):
+            while op is not None:
+                batch.append(op)
+                if len(batch) == _MOST:
+                    break
+                op = self._queue.get_nowait()
+        self._do(batch)
+        return op is not None
+
+    def _end(self) -> None:
         with suppress(sqlite3.Error):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with suppress(sqlite3.Error):
             self.db.close()
-        self._tell(self._end)
+        self._tell(self._ended)
 
-    def _do(self, batch: list[_Op]) -> None:
-        run: list[_Op] = []
+    def _do(self, batch: list[Op]) -> None:
+        run: list[Op] = []
         for op in batch:
             if op.alone:
                 self._commit(run)
@@ -199,7 +210,7 @@ class Writer:
                 run.append(op)
         self._commit(run)
 
-    def _alone(self, op: _Op) -> None:
+    def _alone(self, op: Op) -> None:
         tx = Tx(self.db, self._today)
         try:
             if self._broken is not None:
@@ -211,7 +222,7 @@ class Writer:
             op.error = error
         self._tell(self._deliver, [op], tx.counts)
 
-    def _commit(self, ops: list[_Op]) -> None:
+    def _commit(self, ops: list[Op]) -> None:
         if not ops:
             return
         tx = Tx(self.db, self._today)
@@ -249,7 +260,7 @@ class Writer:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
 
-    def _fail(self, ops: list[_Op], error: BaseException) -> None:
+    def _fail(self, ops: list[Op], error: BaseException) -> None:
         for op in ops:
             op.error = error
         self._tell(self._deliver, ops, Counts())
@@ -261,7 +272,7 @@ class Writer:
 
     # In the event loop's thread.
 
-    def _deliver(self, ops: list[_Op], counts: Counts) -> None:
+    def _deliver(self, ops: list[Op], counts: Counts) -> None:
         self.counts.merge(counts)
         for op in ops:
             if op.future.done():
@@ -274,6 +285,6 @@ class Writer:
             else:
                 op.future.set_exception(op.error)
 
-    def _end(self) -> None:
+    def _ended(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)

@@ -1,0 +1,94 @@
+"""An event loop and a journal without threads or time, so that whatever is counted repeats.
+
+How results gather into commits is otherwise a matter of threads: of how long a commit takes while
+the loop goes on, and so of what else the machine does. Here a commit happens when nothing else
+can move, and the clock jumps to the next timer when there is nothing left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+from unittest import mock
+
+from promomsg.journal.writer import Op, Writer
+
+__all__ = ["run"]
+
+_COMMIT: Final = 0.0005
+"""What a commit takes on the loop's own clock, in seconds."""
+
+
+_PATIENCE: Final = 60.0
+"""Seconds of real time for a thread that is the only one at work, like a journal's that closes."""
+
+
+class _Jump(selectors.DefaultSelector):
+    """Never waits for a timer."""
+
+    slept = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None:
+            found = super().select(0)
+            self.slept += 0 if found else timeout
+            return found
+        found = super().select(_PATIENCE)
+        if not found:
+            raise RuntimeError("everybody waits, and nothing will wake them")
+        return found
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Runs what is for threads in its own, and has its own time."""
+
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.slept
+
+    def run_in_executor(  # type: ignore[override]  # narrower than any executor
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            future.set_exception(error)
+        return future
+
+
+class _Writer(Writer):
+    """Commits by a timer of the loop instead of in a thread."""
+
+    _due = False
+
+    def _start(self) -> None:
+        pass
+
+    def _put(self, op: Op | None) -> None:
+        super()._put(op)
+        if not self._due:
+            self._due = True
+            self._loop.call_later(_COMMIT, self._now)
+
+    def _now(self) -> None:
+        self._due = False
+        if not self._turn():
+            self._end()
+        elif not self._queue.empty():
+            self._due = True
+            self._loop.call_later(_COMMIT, self._now)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Like `asyncio.run`, the same way every time."""
+    with (
+        mock.patch("promomsg.journal.sqlite.Writer", _Writer),
+        asyncio.Runner(loop_factory=_Loop) as runner,
+    ):
+        runner.run(main)
