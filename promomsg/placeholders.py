@@ -52,6 +52,11 @@ class SlotTable:
         """The parameters that some slot needs or can use, `key` left out."""
         return frozenset(slot.name for slot in self.slots) - {"key"}
 
+    @property
+    def spare(self) -> frozenset[str]:
+        """Those of `names` that are never needed: each of their slots has a fallback."""
+        return self.names - {slot.name for slot in self.slots if slot.fallback is None}
+
     def resolve(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """This recipient's values.
 

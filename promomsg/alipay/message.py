@@ -130,6 +130,10 @@ class AlipayLetter:
         return self._table.names
 
     @property
+    def spare(self) -> frozenset[str]:
+        return self._table.spare
+
+    @property
     def personal(self) -> bool:
         return bool(self._table.slots)
 

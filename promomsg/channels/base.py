@@ -27,6 +27,11 @@ class Letter(Protocol):
         ...
 
     @property
+    def spare(self) -> frozenset[str]:
+        """Those of `names` that have a fallback wherever they stand."""
+        ...
+
+    @property
     def personal(self) -> bool:
         """Whether it has any placeholder."""
         ...

@@ -163,7 +163,7 @@ class NewPlan:
                 )
             notices += routed.notices
         else:
-            source.check(self._letter.names)
+            source.check(self._letter.names, self._letter.spare)
         advice: Advice | None = None
         if shown or not channel.pacer.configured:
             advice = await ask_advice(channel)
@@ -320,7 +320,7 @@ class Resumed:
             return
         if not self._channel.needs_tokens and same_file(source, kept):
             return
-        source.check(self._letter.names)
+        source.check(self._letter.names, self._letter.spare)
         vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
         digest = await fill_vault(vault, source.batches(self._letter.names, _READ), planner)
         if not self._channel.needs_tokens:

@@ -67,11 +67,12 @@ class Source(Protocol):
         """Whether it can be read from the start again."""
         ...
 
-    def check(self, names: frozenset[str]) -> None:
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks before reading: is it there, has it the columns that are needed?
 
         Args:
             names: the parameters that the message uses.
+            spare: those of them that have a fallback: a notice when there is no such column.
 
         Raises:
             UsageError: the file, its headings or its encoding; or a placeholder without a column.

@@ -56,21 +56,23 @@ class CsvSource:
         self._file = TextFile(path, encoding)
         self._columns = columns
         self._layout: Layout | None = None
-        self._unused: list[str] = []
+        self._spare: frozenset[str] = frozenset()
+        self._columns_said: list[str] = []
         self._blank = 0
 
     @property
     def notices(self) -> list[str]:
         self._file.scan_now()
-        said = list(self._unused)
+        said = list(self._columns_said)
         if self._file.encoding != "utf-8-sig":
             said.insert(0, f"{self._file.path} is read as {self._file.label}")
         if self._blank:
             said.append(f"{self._file.path}: {self._blank} blank lines left out")
         return said
 
-    def check(self, names: frozenset[str]) -> None:
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
+        self._spare = spare
         self._use(_headings(self._file.head(), self._file.path), names)
 
     def _use(self, headings: list[str], names: frozenset[str]) -> Layout:
@@ -78,8 +80,7 @@ class CsvSource:
         if not headings:
             raise UsageError(f"{where} is empty; it needs a heading line, such as: id,name")
         layout = Layout(headings, self._columns, where)
-        layout.check(names)
-        self._unused = layout.unused(names)
+        self._columns_said = [*layout.check(names, self._spare), *layout.unused(names)]
         self._layout = layout
         return layout
 

@@ -87,7 +87,7 @@ class Items:
         self.notices: list[str] = []
         self.repeatable = not isinstance(items, (Iterator, AsyncIterator))
 
-    def check(self, names: frozenset[str]) -> None:
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Nothing can be said of an iterable before it is read."""
 
     def describe(self) -> dict[str, Any]:

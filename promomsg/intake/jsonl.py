@@ -53,7 +53,7 @@ class JsonLinesSource:
         self._sha256: str | None = None
         self.notices: list[str] = []
 
-    def check(self, names: frozenset[str]) -> None:
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the first 100 lines. Raises UsageError as `Source.check` says."""
         check_file(self._path)
         with self._path.open("rb") as file:
@@ -75,8 +75,9 @@ class JsonLinesSource:
             )
         values = there.difference(KNOWN)
         # A later line may have what the first hundred have not, unless it is plainly a slip.
-        sure = names if len(lines) <= _HEAD else {n for n in names - values if nearest(n, values)}
-        check_names(sure, values, str(self._path))
+        if len(lines) > _HEAD:
+            names = frozenset(n for n in names - values if nearest(n, values))
+        self.notices = check_names(names, spare, values, str(self._path))
 
     def describe(self) -> dict[str, Any]:
         """Kind, path and sha256."""

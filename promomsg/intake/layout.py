@@ -105,9 +105,9 @@ class Layout:
             f"(there are {quoted(named)}); {hint}"
         )
 
-    def check(self, names: frozenset[str]) -> None:
-        """Raises UsageError when a placeholder of the message has no column."""
-        check_names(names, self.params, self.where)
+    def check(self, names: frozenset[str], spare: frozenset[str]) -> list[str]:
+        """See `check_names`."""
+        return check_names(names, spare, self.params, self.where)
 
     def unused(self, names: frozenset[str]) -> list[str]:
         """A notice of the columns that neither address anybody nor stand in the message."""
@@ -119,10 +119,25 @@ class Layout:
         return [f"{self.where}: {verb.format(quoted(left))} not used"]
 
 
-def check_names(names: Iterable[str], there: Iterable[str], where: str) -> None:
-    """Raises UsageError for the first of `names`, in order, that is not among `there`."""
+def check_names(
+    names: frozenset[str], spare: frozenset[str], there: Iterable[str], where: str
+) -> list[str]:
+    """Looks for the message's placeholders among the columns.
+
+    Returns:
+        A notice of each of `spare` that is not there: everybody gets its fallback.
+
+    Raises:
+        UsageError: another one is not there, or one of `spare` looks like a slip of the pen.
+    """
     there = set(there)
-    for name in sorted(set(names) - there):
+    notices = []
+    for name in sorted(names - there):
+        if name in spare and name not in KNOWN and not nearest(name, there):
+            notices.append(
+                f"{where}: no column is called {name!r}: everybody gets the fallback of {{{name}|…}}"
+            )
+            continue
         if name in KNOWN:
             hint = "; that is an address, not a parameter: {key} is the recipient's key"
         else:
@@ -131,6 +146,7 @@ def check_names(names: Iterable[str], there: Iterable[str], where: str) -> None:
         raise UsageError(
             f"{where}: the message uses {{{name}}}, but no column is called that{hint}{listed}"
         )
+    return notices
 
 
 def make_rows(

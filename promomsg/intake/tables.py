@@ -71,6 +71,7 @@ class TableSource:
         self._first_row = first_row
         self._layout: Layout | None = None
         self._sha256: str | None = None
+        self._spare: frozenset[str] = frozenset()
         self.notices: list[str] = []
 
     @property
@@ -79,13 +80,13 @@ class TableSource:
 
     def _lay_out(self, table: _Table, names: frozenset[str]) -> Layout:
         layout = Layout(table.headings, self._columns, self._where)
-        layout.check(names)
-        self.notices = layout.unused(names)
+        self.notices = [*layout.check(names, self._spare), *layout.unused(names)]
         self._layout = layout
         return layout
 
-    def check(self, names: frozenset[str]) -> None:
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
+        self._spare = spare
         self._lay_out(self._open(), names)
 
     def describe(self) -> dict[str, Any]:

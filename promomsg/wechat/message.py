@@ -162,6 +162,11 @@ class WeChatLetter:
         return self._table.names
 
     @property
+    def spare(self) -> frozenset[str]:
+        """Those of `names` that have a fallback wherever they stand."""
+        return self._table.spare
+
+    @property
     def personal(self) -> bool:
         """Whether it has any placeholder."""
         return bool(self._fills)

@@ -145,6 +145,20 @@ async def test_a_placeholder_without_a_column(tmp_path: Path) -> None:
     assert source.notices == [f"{path}: columns 'name', 'city' are not used"]
 
 
+async def test_a_fallback_without_a_column_is_for_everybody_and_said(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,city\n1,x\n")
+    source = read_csv(path)
+    source.check(frozenset({"name", "city"}), frozenset({"name"}))
+    [row] = await read(source, "name", "city", check=False)
+    assert row.params == {"city": "x"}
+    assert source.notices == [
+        f"{path}: no column is called 'name': everybody gets the fallback of {{name|…}}"
+    ]
+    for slip in ("citi", "id"):  # a typo, and an address
+        with pytest.raises(UsageError, match=f"{{{slip}}}"):
+            read_csv(path).check(frozenset({slip}), frozenset({slip}))
+
+
 @pytest.mark.parametrize(
     "address", ["1.0", "1.2E+17", "1.2e17", "1,2E+17", "nan", "NaN", "inf", "#N/A", "-5.25", "1 2"]
 )

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from promomsg.channels.base import Letter
 from promomsg.cli.campaign_file import load_campaign
 from promomsg.cli.campaign_values import CampaignFile
 from promomsg.cli.runner import Interrupts, run_async
@@ -82,7 +83,7 @@ async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Find
             yield Finding("ok", "message", "every field is within its limits")
             for warning in letter.warnings:
                 yield Finding("warn", "message", warning)
-            for finding in _recipients(file, letter.names):
+            for finding in _recipients(file, letter):
                 yield finding
             async for finding in _provider(file, channel):
                 yield finding
@@ -90,7 +91,7 @@ async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Find
         yield Finding("fail", "campaign file", str(error))
 
 
-def _recipients(file: CampaignFile, names: frozenset[str]) -> list[Finding]:
+def _recipients(file: CampaignFile, letter: Letter) -> list[Finding]:
     from promomsg.intake import read_file, read_suppression
 
     found = []
@@ -102,7 +103,7 @@ def _recipients(file: CampaignFile, names: frozenset[str]) -> list[Finding]:
             source = read_file(
                 file.recipients, columns=file.columns or None, encoding=file.encoding
             )
-            source.check(names)
+            source.check(letter.names, letter.spare)
         except UsageError as error:
             found.append(Finding("fail", "recipients", str(error)))
         else:
