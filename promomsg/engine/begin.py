@@ -286,6 +286,8 @@ class Resumed:
                 "out when an earlier process ended: their recipients are unknown"
             )
         channel.pacer.singles.seed(recovered.recent, now)
+        calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
+        channel.pacer.groups.seed(calls, now)
         await self._reopen(handle, settings)
         tally = await handle.tally()
         planner = Planner(handle, channel, self._letter, settings, None)

@@ -11,6 +11,7 @@ import promomsg
 from promomsg import (
     Campaign,
     JournalError,
+    Pace,
     PollPolicy,
     SqliteJournal,
     UsageError,
@@ -54,6 +55,21 @@ async def test_a_half_sent_campaign_goes_on_where_it_stopped(
     assert (run.report.sent, run.report.state) == (40, "done")
     assert box.ledger.twice() == []
     honest(run.report, box)
+
+
+async def test_a_resume_counts_the_groups_of_the_minute_before(
+    box: Sandbox, journal: Journal
+) -> None:
+    pace = Pace(groups_per_minute=1)
+    async with (
+        wechat(box, pace=pace) as first,
+        Campaign(first, MESSAGE, ids(200), journal=journal, max_group_size=99, **QUICK) as run,
+    ):
+        await until(lambda: box.calls["sendmsg"] == 1)
+    assert [group.state for group in run.report.groups].count("planned") == 2
+    async with wechat(box, pace=pace) as second, Campaign.resume(journal, second, **QUICK):
+        assert not await second.pacer.groups.gate(patience=30)
+    assert box.calls["sendmsg"] == 1
 
 
 async def test_a_resume_may_bring_the_same_list_and_message(
