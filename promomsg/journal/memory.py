@@ -255,6 +255,7 @@ class MemoryHandle(MemoryGroups):
             row.at = at
         store.intents += [at] * len(rows)
         store.days[day] += len(rows)
+        store.day = day
         return True
 
     def _singles_of(self, chunk: Chunk, seqs: Sequence[int]) -> list[Row]:
@@ -286,6 +287,7 @@ class MemoryHandle(MemoryGroups):
             row.doubt = result.doubt and row.state is State.PENDING
             if row.state is State.PENDING:
                 row.attempts -= not result.called
+                store.days[store.day] -= not result.called
             else:
                 store.log(row)
         return True

@@ -122,6 +122,8 @@ class Store:
         self.next_chunk = 1
         self.finals: list[Row | None] = []
         self.intents: list[float] = []
+        self.day = ""
+        """The China-time day of the last intents."""
         self.days: Counter[str] = Counter()
 
     def in_order(self) -> list[Row]:

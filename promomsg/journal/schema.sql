@@ -103,7 +103,7 @@ CREATE TABLE log (
     at      REAL,                     -- of the intents
     day     TEXT,                     -- their China-time day
     singles INTEGER,                  -- how many
-    today   INTEGER,                  -- intended on that day so far
+    today   INTEGER,                  -- intended on that day so far, less those given back uncalled
     final   TEXT                      -- JSON array of seq
 );
 

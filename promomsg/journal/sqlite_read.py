@@ -167,7 +167,7 @@ def groups(db: sqlite3.Connection, due: float | None = None) -> list[GroupRow]:
 def today(db: sqlite3.Connection) -> tuple[str, int]:
     """The China-time day of the last intents, and how many singles it had."""
     row = db.execute(
-        "SELECT day, today FROM log WHERE singles > 0 ORDER BY n DESC LIMIT 1"
+        "SELECT day, today FROM log WHERE today IS NOT NULL ORDER BY n DESC LIMIT 1"
     ).fetchone()
     return row or ("", 0)
 

@@ -242,6 +242,7 @@ def settle(tx: Tx, lease: Lease, results: Sequence[Settled]) -> bool:
     plain: dict[int, float] = {}
     others: list[tuple[Any, ...]] = []
     final: list[int] = []
+    uncalled = 0
     times = set()
     number = CODE_OF
     for seq, state, code, detail, rid, at, doubt, extra, called in results:
@@ -264,6 +265,7 @@ def settle(tx: Tx, lease: Lease, results: Sequence[Settled]) -> bool:
                     1 if back else 0,
                 )
             )
+            uncalled += back
             if state != _PENDING:
                 final.append(seq)
         else:
@@ -302,6 +304,7 @@ def settle(tx: Tx, lease: Lease, results: Sequence[Settled]) -> bool:
         if state != _PENDING:
             tx.counts.move(_PENDING, "", state, other[2])
     tx.final(final)
+    tx.returned(uncalled)
     return True
 
 

@@ -64,7 +64,7 @@ class Withdrawn(Exception):
 class Tx:
     """One commit in the making: what operations work on."""
 
-    __slots__ = ("_at", "_day", "_final", "_singles", "counts", "db", "today")
+    __slots__ = ("_at", "_day", "_final", "_returned", "_singles", "counts", "db", "today")
 
     def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
         self.db = db
@@ -72,6 +72,7 @@ class Tx:
         self.today = today
         self._final: list[int] = []
         self._singles = 0
+        self._returned = 0
         self._at = 0.0
         self._day = ""
 
@@ -82,15 +83,22 @@ class Tx:
         self._singles += count
         self._at, self._day = at, day
 
+    def returned(self, count: int) -> None:
+        """Takes intents that went uncalled off the day's count."""
+        self._returned += count
+
     def final(self, seqs: list[int]) -> None:
         """Notes rows that became final in this commit, in order."""
         self._final += seqs
 
     def flush(self) -> None:
         """Writes the commit's log row, when there is something to log."""
-        if not self._final and not self._singles:
+        if not self._final and not self._singles and not self._returned:
             return
         at = day = singles = total = final = None
+        if self._returned:
+            day, total = self.today[0], max(0, self.today[1] - self._returned)
+            self.today = (day, total)
         if self._singles:
             at, day, singles = self._at, self._day, self._singles
             total = singles + (self.today[1] if self.today[0] == day else 0)
@@ -101,7 +109,7 @@ class Tx:
             "INSERT INTO log VALUES (NULL, ?, ?, ?, ?, ?)", (at, day, singles, total, final)
         )
         self._final = []
-        self._singles = 0
+        self._singles = self._returned = 0
 
 
 class Op:

@@ -227,6 +227,21 @@ async def test_intents_of_two_days_are_counted_apart(make: Make) -> None:
     await handle.close()
 
 
+async def test_what_was_given_back_uncalled_does_not_count_for_the_day(make: Make) -> None:
+    journal = make()
+    handle = await sealed(journal, [row(seq) for seq in range(4)])
+    lease = await take(handle)
+    assert await handle.intend(lease, [0, 1, 2], NOW, DAY)
+    assert await handle.settle(lease, [result(0), result(1, "pending")])  # called, to be retried
+    assert await handle.settle(lease, [result(2, "pending", called=False)])
+    assert await handle.intend(lease, [3], NOW + 1, DAY)
+    await handle.close()
+    handle = await journal.open(write=True)
+    found = await handle.recover(idempotent=False, at=NOW + 5, day=DAY, recent=9)
+    assert found.singles_today == 3
+    await handle.close()
+
+
 async def test_a_retry_reopens_one_set_in_new_chunks(make: Make) -> None:
     handle = await sealed(make(), [row(0), bad_row(1), row(2), row(3), row(4)])
     await settled(handle, "failed", "unknown", "sent", "unknown", code="9")
