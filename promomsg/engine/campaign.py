@@ -80,6 +80,8 @@ class Campaign:
     Raises:
         UsageError: anything wrong with the arguments or the recipients; nothing was sent.
         JournalError: the journal cannot be made, or is another campaign's.
+        ProviderError, NotSent, OutcomeUnknown, Halted: the provider did not say who an audience or
+            an openid (`resolve`) is, after some tries; nothing was sent.
     """
 
     def __init__(
@@ -413,6 +415,7 @@ async def send(
     Raises:
         UsageError: wrong arguments or recipients; nothing was sent.
         JournalError: the journal failed; what was sent is in it, and it can be resumed.
+        ProviderError, NotSent, OutcomeUnknown, Halted: as `Campaign`; nothing was sent.
     """
     try:
         campaign = Campaign(
