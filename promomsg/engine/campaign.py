@@ -7,44 +7,26 @@ import secrets
 from collections.abc import AsyncIterator, Iterable
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import anyio
 
 from promomsg.channels.base import Channel
-from promomsg.channels.follow import PollPolicy
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.begin import Begun, NewPlan, Reopened, Resumed
+from promomsg.engine.again import Reopened, Resumed
+from promomsg.engine.begin import NewPlan
 from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
-from promomsg.engine.settings import RetryPolicy, Settings
+from promomsg.engine.settings import Options, settings_of
+from promomsg.engine.started import Begun
 from promomsg.engine.uninterrupted import to_the_end
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.base import Control, Journal
 from promomsg.model import Outcome
 from promomsg.private import forget
-from promomsg.suggest import nearest
 
 __all__ = ["Campaign", "Options", "send"]
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments that `send` and `Campaign` share; `Settings` documents each."""
-
-    concurrency: int
-    route: Literal["single", "group"] | None
-    resolve: bool
-    expand: bool
-    max_group_size: int
-    groups_in_flight: int
-    max_error_rate: float | None
-    on_daily_quota: Literal["stop", "wait"]
-    max_recipients: int | None
-    only: tuple[str, ...] | None
-    durability: Literal["power", "process"]
-    poll: PollPolicy
-    retry: RetryPolicy
 
 
 class Campaign:
@@ -378,21 +360,6 @@ class Said:
         await self.done.wait()
         if self._error is not None:
             raise self._error
-
-
-def settings_of(options: Any) -> Settings:
-    """The settings, with the nearest known name for one that is not.
-
-    Raises:
-        UsageError: an unknown option, or a value out of its range.
-    """
-    known = Settings.__struct_fields__
-    for name in options:
-        if name not in known:
-            meant = nearest(name, known)
-            hint = f"; did you mean {meant}?" if meant else ""
-            raise UsageError(f"there is no option {name!r}{hint}")
-    return Settings(**options)
 
 
 async def send(

@@ -26,10 +26,12 @@ from promomsg.placeholders import MissingParam
 from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
 
-__all__ = ["CHUNK", "Plan", "Planner", "Sample", "chunk_size", "fill_vault"]
+__all__ = ["CHUNK", "READ_SIZE", "Plan", "Planner", "Sample", "chunk_size", "fill_vault"]
 
 CHUNK: Final = 512
 """Singles in one leased chunk at the most: a few hundred (DESIGN §8)."""
+READ_SIZE: Final = 1_000
+"""Rows of a list that are read and planned at a time."""
 _BATCH: Final = 1_000
 _SAMPLES: Final = 3
 

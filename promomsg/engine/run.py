@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 
 from promomsg.clock import Clock
-from promomsg.engine.begin import Started
 from promomsg.engine.dispatch import Dispatcher
 from promomsg.engine.groups import GroupSender
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.poll import Poller
 from promomsg.engine.report import Report, campaign_state, document
+from promomsg.engine.started import Started
 from promomsg.engine.steering import Steering
 from promomsg.errors import JournalError
 from promomsg.journal.base import Control

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
 from promomsg.channels.follow import PollPolicy
 from promomsg.errors import UsageError
 from promomsg.model import GROUP_THRESHOLD
+from promomsg.suggest import nearest
 
-__all__ = ["RetryPolicy", "Settings"]
+__all__ = ["Options", "RetryPolicy", "Settings", "settings_of"]
 
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
@@ -103,3 +104,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def _whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(f"{name}={value!r}: a whole number of {least} or more")
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments that `send` and `Campaign` share; `Settings` documents each."""
+
+    concurrency: int
+    route: Literal["single", "group"] | None
+    resolve: bool
+    expand: bool
+    max_group_size: int
+    groups_in_flight: int
+    max_error_rate: float | None
+    on_daily_quota: Literal["stop", "wait"]
+    max_recipients: int | None
+    only: tuple[str, ...] | None
+    durability: Literal["power", "process"]
+    poll: PollPolicy
+    retry: RetryPolicy
+
+
+def settings_of(options: Any) -> Settings:
+    """The settings, with the nearest known name for one that is not.
+
+    Raises:
+        UsageError: an unknown option, or a value out of its range.
+    """
+    known = Settings.__struct_fields__
+    for name in options:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise UsageError(f"there is no option {name!r}{hint}")
+    return Settings(**options)

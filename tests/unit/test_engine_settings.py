@@ -9,8 +9,8 @@ import pytest
 
 import promomsg
 from promomsg import PollPolicy, RetryPolicy, UsageError
-from promomsg.engine.campaign import Campaign, Options, send, settings_of
-from promomsg.engine.settings import Settings
+from promomsg.engine.campaign import Campaign, send
+from promomsg.engine.settings import Options, Settings, settings_of
 
 
 @pytest.mark.parametrize(

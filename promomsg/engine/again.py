@@ -1,0 +1,196 @@
+"""A campaign that was begun before: gone on with, or one set of it tried again by the user's word."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from promomsg.channels.base import Channel
+from promomsg.clock import Clock, china_day
+from promomsg.engine.checks import check_account, check_message, same_file
+from promomsg.engine.pacing import ask_advice, settle_pace
+from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size, fill_vault, route
+from promomsg.engine.settings import Settings
+from promomsg.engine.started import Started, close_all, journal_of
+from promomsg.engine.vault import TokenVault
+from promomsg.errors import UsageError
+from promomsg.intake import as_source
+from promomsg.journal.base import Control, Handle, Journal
+from promomsg.model import Audience, Outcome, State
+
+__all__ = ["Reopened", "Resumed"]
+
+_RECENT = 10_000
+"""Intents of an earlier process that the pace begins with, at the most."""
+
+
+class Resumed:
+    """A campaign gone on with: what is in its journal, checked against what the caller brings."""
+
+    def __init__(
+        self,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        recipients: Any,
+        message: Any,
+        options: Any,
+        clock: Clock,
+    ) -> None:
+        self._channel = channel
+        self._options = options
+        self._clock = clock
+        self._journal = journal_of(journal, options.get("durability", "power"))
+        self._source = None if recipients is None else as_source(recipients)
+        self._message = None if message is None else channel.compile(message).snapshot()
+        self._handle: Handle | None = None
+        self._vault: TokenVault | None = None
+        self._plan: Plan | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Where the journal is; None in memory."""
+        return self._journal.path
+
+    async def plan(self, *, shown: bool) -> Plan:
+        """Opens the journal as its sender, checks it, and says what is left to do."""
+        if self._plan is not None:
+            return self._plan
+        channel = self._channel
+        self._handle = handle = await self._journal.open(write=True)
+        record = handle.record
+        check_account(record, channel)
+        if self._message is not None:
+            check_message(record.message, self._message)
+        self._letter = channel.compile_snapshot(record.message)
+        self._settings = settings = msgspec.structs.replace(
+            Settings.from_snapshot(record.settings), **self._options
+        )
+        pacing = channel.pacer.configured
+        pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
+        now = self._clock.time()
+        recovered = await handle.recover(
+            idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT
+        )
+        self._sent_today = recovered.singles_today
+        self._before = await handle.outcomes_end()
+        if recovered.unknown or recovered.lost_groups:
+            await handle.warn(
+                f"{recovered.unknown} single sends and {recovered.lost_groups} group sends were "
+                "out when an earlier process ended: their recipients are unknown"
+            )
+        channel.pacer.singles.seed(recovered.recent, now)
+        calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
+        channel.pacer.groups.seed(calls, now)
+        await self._reopen(handle, settings)
+        tally = await handle.tally()
+        planner = Planner(handle, channel, self._letter, settings, None)
+        if tally.pending:
+            await self._check_recipients(planner)
+        record.halted = None
+        await handle.save(record)
+        if await handle.control() is Control.PAUSE:
+            await handle.set_control(Control.RUN)
+        self._plan = await planner.describe(
+            name=record.name, notices=(*channel.notices, *pace_notices)
+        )
+        return self._plan
+
+    async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        """Nothing to reopen in a plain resume."""
+
+    async def _check_recipients(self, planner: Planner) -> None:
+        """Reads the list again when it is needed, or when it may have changed.
+
+        User tokens are not in the journal: a channel with tokens reads them from the list.
+        """
+        assert self._handle is not None
+        kept = self._handle.record.source
+        source = self._source
+        if source is None or isinstance(source, Audience):
+            if self._channel.needs_tokens:
+                raise UsageError(
+                    "this channel's user tokens are not kept in the journal: "
+                    "give the recipients again (recipients=…, or the campaign file)"
+                )
+            return
+        if not self._channel.needs_tokens and same_file(source, kept):
+            return
+        source.check(self._letter.names, self._letter.spare)
+        vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
+        digest = await fill_vault(vault, source.batches(self._letter.names, READ_SIZE), planner)
+        if not self._channel.needs_tokens:
+            vault.close()
+            self._vault = None
+        if digest != kept.get("digest"):
+            raise UsageError(
+                f"the recipients are not the list that {self.path or 'the journal'} was planned "
+                f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
+                "parameters differ): put that list back, or start a new campaign with a journal "
+                "of its own"
+            )
+
+    async def start(self) -> Started:
+        """The open journal, ready to go on."""
+        assert self._handle is not None
+        self._channel.expect(self._settings.concurrency)
+        started = await Started.of(
+            self._handle,
+            self._channel,
+            self._letter,
+            self._settings,
+            self._vault,
+            self._journal,
+        )
+        started.sent_today = self._sent_today
+        started.stream_from = self._before
+        self._handle = self._vault = None
+        return started
+
+    async def not_sent(self) -> AsyncIterator[Outcome]:
+        """Nothing: what was left out is in the journal."""
+        nobody: tuple[Outcome, ...] = ()
+        for outcome in nobody:
+            yield outcome
+
+    async def discard(self) -> None:
+        """Lets go of the journal."""
+        await close_all(self._handle, self._vault)
+        self._handle = self._vault = None
+
+
+class Reopened(Resumed):
+    """A retry: the user's word for exactly one set, planned anew; `sent` is never touched."""
+
+    def __init__(
+        self,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        failed: bool,
+        unknown: bool,
+        include_unnamed: bool,
+        recipients: Any,
+        options: Any,
+        clock: Clock,
+    ) -> None:
+        super().__init__(
+            journal, channel, recipients=recipients, message=None, options=options, clock=clock
+        )
+        self._states = [
+            *([State.FAILED] if failed else []),
+            *([State.UNKNOWN] if unknown else []),
+        ]
+        self._include_unnamed = include_unnamed
+
+    async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        # The user's word for this set is newer than a pause or a cancel of the campaign.
+        await handle.set_control(Control.RUN)
+        now = self._clock.time()
+        for state in self._states:
+            await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
+        await route(handle, self._channel, settings)
+        await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))

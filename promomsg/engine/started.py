@@ -1,0 +1,116 @@
+"""What a campaign that has begun is: an open journal whose plan is complete, and what a run needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Protocol, Self
+
+import msgspec
+
+from promomsg.channels.base import Channel, Letter
+from promomsg.engine.plan import Plan
+from promomsg.engine.report import Report
+from promomsg.engine.settings import Settings
+from promomsg.engine.vault import TokenVault
+from promomsg.journal.base import GroupRow, Handle, Journal, Rows, Tally
+from promomsg.journal.sqlite import Durability, SqliteJournal
+from promomsg.model import Outcome
+
+__all__ = ["Begun", "Started", "close_all", "journal_of"]
+
+
+class Started(msgspec.Struct):
+    """What a run needs.
+
+    Attributes:
+        handle, channel, letter, settings: of the campaign.
+        vault: the user tokens; None for channels without them.
+        tally, groups: the counts at the start.
+        sent_today: singles that the journal has for this China-time day.
+        stream_from: the cursor from which outcomes are streamed.
+        kept_path: the journal's path when it stays; None in memory and for a temporary one.
+        journal: the journal itself; temporary: it is removed on a clean close.
+    """
+
+    handle: Handle
+    channel: Channel
+    letter: Letter
+    settings: Settings
+    vault: TokenVault | None
+    tally: Tally
+    groups: list[GroupRow]
+    sent_today: int
+    stream_from: tuple[int, int]
+    kept_path: str | None
+    journal: Journal
+    rows: Rows
+    temporary: bool = False
+
+    @classmethod
+    async def of(
+        cls,
+        handle: Handle,
+        channel: Channel,
+        letter: Letter,
+        settings: Settings,
+        vault: TokenVault | None,
+        journal: Journal,
+    ) -> Self:
+        """What a run of this open journal begins with."""
+        return cls(
+            handle=handle,
+            channel=channel,
+            letter=letter,
+            settings=settings,
+            vault=vault,
+            tally=await handle.tally(),
+            groups=await handle.groups(),
+            sent_today=0,
+            stream_from=(-1, 0),
+            kept_path=handle.path,
+            journal=journal,
+            rows=journal.rows_later(),
+        )
+
+    async def close(self, *, clean: bool, report: Report) -> None:
+        """Closes the journal; a temporary one goes when the campaign came to its end."""
+        if self.vault is not None:
+            self.vault.close()
+        if self.temporary and not clean:
+            report.journal = self.handle.path
+            report.warnings.append(
+                f"the campaign did not come to its end; its journal is kept: {self.handle.path} "
+                "(Campaign.resume goes on with it)"
+            )
+        await self.handle.close()
+        if self.temporary and clean:
+            self.journal.discard()
+
+
+class Begun(Protocol):
+    """A way to begin: a new plan, a journal gone on with, or a retry of a set."""
+
+    @property
+    def path(self) -> str | None: ...
+    async def plan(self, *, shown: bool) -> Plan: ...
+    async def start(self) -> Started: ...
+    def not_sent(self) -> AsyncIterator[Outcome]: ...
+    async def discard(self) -> None: ...
+
+
+def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
+    """The journal that was meant: the only place of the engine that names a kind of journal."""
+    if journal is None:
+        return SqliteJournal.temporary(durability=durability)
+    if isinstance(journal, (str, os.PathLike)):
+        return SqliteJournal(journal, durability=durability)
+    return journal
+
+
+async def close_all(handle: Handle | None, vault: TokenVault | None) -> None:
+    """Closes what a beginning that comes to nothing had opened."""
+    if vault is not None:
+        vault.close()
+    if handle is not None:
+        await handle.close()
