@@ -1,0 +1,114 @@
+"""A WeChat account without a wire, and another machine: engine tests that need no socket."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clocks import FakeClock
+
+from promomsg import Pace, WeChatPromoter
+from promomsg.channels.base import Advice
+from promomsg.journal.base import Lease
+from promomsg.journal.memory import MemoryHandle, MemoryJournal
+from promomsg.model import Answer, Audience, Delivery, Parcel, Promoters, Verdict
+from promomsg.wechat.message import WeChatLetter
+
+__all__ = ["ScriptedWeChat", "SharedJournal"]
+
+
+class ScriptedWeChat(WeChatPromoter):
+    """Answers from lists, then with success; remembers when (`clock.monotonic()`) it was called.
+
+    Args:
+        clock: the campaign's.
+        pace: of the account; default: none.
+
+    Attributes:
+        single_answers, group_answers: answers, or exceptions to raise, in order.
+        prepared: what the next calls of `prepare` raise.
+        before_single, before_group: awaited within each call.
+        looks: what `getmsg` says, `msg_id` to the deliveries to come; the last one stands.
+        single_times, group_times: when each call began.
+        reached: the addresses of every call that was answered with success, in order.
+    """
+
+    def __init__(self, clock: FakeClock, pace: Pace | None = None) -> None:
+        super().__init__("wx0001", token=_token, pace=pace or Pace(unlimited=True), clock=clock)
+        self.clock = clock
+        self.single_answers: deque[Answer | Exception] = deque()
+        self.group_answers: deque[Answer | Exception] = deque()
+        self.prepared: deque[Exception] = deque()
+        self.before_single: Callable[[], Any] | None = None
+        self.before_group: Callable[[], Any] | None = None
+        self.looks: dict[str, deque[Delivery]] = {}
+        self.single_times: list[float] = []
+        self.group_times: list[float] = []
+        self.reached: list[str] = []
+
+    async def prepare(self) -> None:
+        if self.prepared:
+            raise self.prepared.popleft()
+
+    async def advise(self) -> Advice | None:
+        return None
+
+    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
+        self.single_times.append(self.clock.monotonic())
+        if self.before_single is not None:
+            await self.before_single()
+        answer = self.single_answers.popleft() if self.single_answers else Answer(Verdict.SENT)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.verdict is Verdict.SENT:
+            self.reached.append(parcel.id or "")
+        return answer
+
+    async def deliver_group(
+        self, letter: WeChatLetter, values: Sequence[str], audience: Audience
+    ) -> Answer:
+        self.group_times.append(self.clock.monotonic())
+        if self.before_group is not None:
+            await self.before_group()
+        number = len(self.group_times)
+        answer = (
+            self.group_answers.popleft()
+            if self.group_answers
+            else Answer(Verdict.ACCEPTED, msg_id=f"m{number}")
+        )
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.verdict is Verdict.ACCEPTED and answer.msg_id is not None:
+            assert isinstance(audience, Promoters)
+            self.reached += audience.ids
+            size = len(audience.ids)
+            done = Delivery(answer.msg_id, percent=100, send_cnt=size, fail_cnt=0)
+            self.looks.setdefault(answer.msg_id, deque([done]))
+        return answer
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        left = self.looks[msg_id]
+        return left.popleft() if len(left) > 1 else left[0]
+
+
+async def _token(stale: str | None) -> str:
+    return "t"
+
+
+class SharedJournal(MemoryJournal):
+    """A journal that another machine works on too.
+
+    Attributes:
+        handle: the sender's, once there is one.
+    """
+
+    handle: MemoryHandle
+
+    async def create(self, record: Any) -> MemoryHandle:
+        self.handle = await super().create(record)
+        return self.handle
+
+    async def take(self, now: float, *, groups: bool = False) -> Lease | None:
+        """What another machine gets when it asks for work at that moment."""
+        return await self.handle.take(groups=groups, singles=not groups, now=now, ttl=60.0)

@@ -1,0 +1,69 @@
+"""Groups that are accepted late in a run are followed for as long as those that came first."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from clocks import FakeClock
+from scripted import ScriptedWeChat
+
+from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
+from promomsg.journal.memory import MemoryJournal
+from promomsg.model import Delivery
+
+pytestmark = pytest.mark.asyncio
+
+MESSAGE = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")
+POLL = PollPolicy(first_after=20.0, every=30.0, give_up_after=100.0)
+
+
+async def test_a_group_accepted_late_is_not_given_up_for_the_age_of_the_run(
+    auto_clock: FakeClock,
+) -> None:
+    """The second group goes out minutes after the first, and at its first look is half done."""
+    channel = ScriptedWeChat(auto_clock, Pace(groups_per_minute=0.5))
+    channel.looks = {
+        f"m{n}": deque(Delivery(f"m{n}", percent=p, send_cnt=p, fail_cnt=0) for p in (50, 75, 100))
+        for n in (1, 2)
+    }
+    people = [str(500_001 + n) for n in range(200)]
+    async with Campaign(
+        channel,
+        MESSAGE,
+        people,
+        journal=MemoryJournal(),
+        clock=auto_clock,
+        max_group_size=100,
+        poll=POLL,
+    ) as run:
+        report = await run.wait()
+    first, second = channel.group_times
+    assert second - first > POLL.give_up_after
+    assert (report.state, report.sent, report.pending) == ("done", 200, 0)
+    assert report.warnings == []
+
+
+async def test_a_group_that_stays_behind_is_given_up_after_its_own_time(
+    auto_clock: FakeClock,
+) -> None:
+    channel = ScriptedWeChat(auto_clock, Pace(groups_per_minute=0.5))
+    channel.looks = {
+        f"m{n}": deque([Delivery(f"m{n}", percent=50, send_cnt=50, fail_cnt=0)]) for n in (1, 2)
+    }
+    people = [str(500_001 + n) for n in range(200)]
+    async with Campaign(
+        channel,
+        MESSAGE,
+        people,
+        journal=MemoryJournal(),
+        clock=auto_clock,
+        max_group_size=100,
+        poll=POLL,
+    ) as run:
+        report = await run.wait()
+    assert report.pending == 200
+    assert len(report.warnings) == 2
+    assert all("at 50 percent" in text and "resume later" in text for text in report.warnings)
+    followed = auto_clock.monotonic() - channel.group_times[1]
+    assert followed == pytest.approx(POLL.give_up_after, abs=POLL.every)
