@@ -109,6 +109,6 @@ class SharedJournal(MemoryJournal):
         self.handle = await super().create(record)
         return self.handle
 
-    async def take(self, now: float, *, groups: bool = False) -> Lease | None:
+    async def take(self, now: float, *, groups: bool = False, ttl: float = 60.0) -> Lease | None:
         """What another machine gets when it asks for work at that moment."""
-        return await self.handle.take(groups=groups, singles=not groups, now=now, ttl=60.0)
+        return await self.handle.take(groups=groups, singles=not groups, now=now, ttl=ttl)

@@ -228,6 +228,21 @@ def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
     assert "only WeChat" in capsys.readouterr().err
 
 
+def test_the_same_campaign_file_a_month_later_reaches_everybody_again(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("keys", "--output", tmp_path) == 0
+    (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
+    file = tmp_path / "wallet.toml"
+    file.write_text(WALLET.format(url=box.url))
+    assert promomsg("send", file, "--yes", "--json") == 0
+    box.clock.advance(30 * 86_400)
+    assert promomsg("send", file, "--journal", tmp_path / "next.db", "--yes", "--json") == 0
+    assert [box.ledger.deliveries(token) for token in ("tok-1", "tok-2")] == [2, 2]
+    assert len(box.ledger.requests) == 4
+    capsys.readouterr()
+
+
 def test_a_campaign_of_python_has_no_file_to_resume_from(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
