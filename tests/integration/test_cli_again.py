@@ -1,0 +1,212 @@
+"""Going on from a journal at the terminal: whom a retry leaves out, a no, an interrupt, half a plan."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_box import campaign, one_document, promomsg, running, wait_for
+
+from promomsg.errors import JournalError
+from promomsg.journal.lock import SenderLock
+from promomsg.journal.sqlite_handle import SqliteHandle
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+LEFT_OUT = "60 of the unknown are members of groups whose failures nobody named"
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Somebody at a terminal, who types ahead."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+        def say(text: str) -> None:
+            os.write(ours, text.encode())
+
+        yield say
+    os.close(ours)
+
+
+def unnamed(box: Sandbox, folder: Path) -> Path:
+    """A journal whose 60 members of one group are unknown, since one failure has no name."""
+    box.settings.refuse_group = {"1003": 103010}
+    box.settings.unnamed_failures = 1
+    assert promomsg("send", campaign(folder, box.url, 60), "--yes") == 4
+    box.settings.refuse_group = {}
+    return folder / "autumn.db"
+
+
+def test_retry_unknown_says_whom_it_leaves_out(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = unnamed(box, tmp_path)
+    capsys.readouterr()
+    assert promomsg("retry", journal, "--unknown", "--yes", "--json") == 4
+    out = capsys.readouterr()
+    assert LEFT_OUT in out.err
+    assert "--include-unnamed" in out.err
+    assert len(box.ledger.groups) == 1
+
+    assert promomsg("retry", journal, "--unknown", "--include-unnamed", "--yes", "--json") == 0
+    out = capsys.readouterr()
+    assert LEFT_OUT not in out.err
+    assert "twice" in out.err
+    assert len(box.ledger.groups) == 2
+
+
+def test_retry_failed_does_not_speak_of_the_unknown(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = unnamed(box, tmp_path)
+    capsys.readouterr()
+    assert promomsg("retry", journal, "--failed", "--yes", "--json") == 4
+    assert LEFT_OUT not in capsys.readouterr().err
+
+
+def test_a_no_to_a_retry_leaves_the_journal_as_it_was(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], says: Callable[[str], None]
+) -> None:
+    box.settings.refuse_single = {"1001": 43101}
+    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 3
+    journal = tmp_path / "autumn.db"
+    assert promomsg("status", journal, "--json") == 0
+    capsys.readouterr()
+    assert promomsg("status", journal, "--json") == 0
+    before = one_document(capsys)
+    box.settings.refuse_single = {}
+    says("n\n")
+    assert promomsg("retry", journal, "--failed") == 1
+    assert "nothing was sent" in capsys.readouterr().err
+    assert promomsg("status", journal, "--json") == 0
+    assert one_document(capsys) == before
+    assert before["failed"] == 1
+    says("y\n")
+    assert promomsg("retry", journal, "--failed") == 0
+    assert box.ledger.deliveries("1001") == 1
+
+
+def test_a_retry_that_is_interrupted_while_planning_has_changed_nothing(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.refuse_single = {"1001": 43101, "1002": 43101}
+    file = campaign(tmp_path, box.url, pace="groups_per_minute = 60")
+    assert promomsg("send", file, "--yes") == 3
+    box.settings.refuse_single = {}
+    asked = box.calls["quota_get"]
+    box.faults = FaultPlan([Fault(endpoint="quota_get", kind="hang")])
+
+    def interrupt() -> None:
+        wait_for(lambda: box.calls["quota_get"] > asked)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    journal = tmp_path / "autumn.db"
+    capsys.readouterr()
+    assert promomsg("retry", journal, "--failed", "--yes") == 130
+    thread.join()
+    assert "interrupted" in capsys.readouterr().err
+    box.faults = FaultPlan()
+    assert promomsg("status", journal, "--json") == 0
+    found = one_document(capsys)
+    assert (found["sent"], found["failed"], found["unknown"]) == (8, 2, 0)
+    assert promomsg("retry", journal, "--failed", "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 10
+    assert set(box.ledger.delivered.values()) == {1}
+
+
+def half_plan(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: object) -> Path:
+    """What a process leaves that is killed right before its plan is complete; its journal's path."""
+    journal = folder / "autumn.db"
+    planning = folder / "autumn.db.planning"
+    kept = folder / "kept"
+
+    async def killed(self: SqliteHandle, *args: Any, **rest: Any) -> None:
+        shutil.copy(planning, kept)
+        raise JournalError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteHandle, "seal", killed)
+        assert promomsg("send", *words, "--yes") == 1
+    assert not planning.exists()
+    kept.rename(planning)
+    return journal
+
+
+def test_half_a_plan_goes_where_it_was_going(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was begun with --base-url: the campaign file's own address gets nothing."""
+    with running() as elsewhere:
+        file = campaign(tmp_path, elsewhere.url, 5)
+        journal = half_plan(tmp_path, monkeypatch, file, "--base-url", box.url)
+        capsys.readouterr()
+        assert promomsg("resume", journal, "--yes", "--json") == 0
+        out = capsys.readouterr()
+        assert "planning it again" in out.err
+        assert len(elsewhere.ledger.delivered) == 0
+    assert set(box.ledger.delivered.values()) == {1}
+    assert len(box.ledger.delivered) == 5
+
+
+def test_half_a_plan_that_another_process_makes_is_left_alone(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = half_plan(tmp_path, monkeypatch, campaign(tmp_path, box.url, 5))
+    lock = SenderLock(str(journal))
+    try:
+        capsys.readouterr()
+        assert promomsg("resume", journal, "--yes") == 1
+    finally:
+        lock.release()
+    assert "another process is planning it" in capsys.readouterr().err
+    assert (tmp_path / "autumn.db.planning").exists()
+    assert not box.ledger.delivered
+
+
+def test_half_a_plan_of_python_needs_a_campaign_file(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import asyncio
+
+    from journal_rows import record
+
+    from promomsg.journal.sqlite import SqliteJournal
+
+    journal = tmp_path / "autumn.db"
+    planning = tmp_path / "autumn.db.planning"
+
+    async def begin() -> None:
+        handle = await SqliteJournal(journal).create(record())
+        shutil.copy(planning, tmp_path / "kept")
+        await handle.close()
+
+    asyncio.run(begin())
+    (tmp_path / "kept").rename(planning)
+    assert promomsg("resume", journal, "--yes") == 1
+    assert "was not begun from a campaign file" in capsys.readouterr().err
+    file = campaign(tmp_path, box.url, 5)
+    assert promomsg("resume", journal, "--campaign", file, "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 5
