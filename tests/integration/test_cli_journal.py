@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,12 +152,26 @@ def test_an_interrupt_stops_cleanly_and_prints_the_resume_command(
     assert one_document(capsys)["cancelled"] == 200 - document["sent"]
 
 
+def wait_until_it_says(process: subprocess.Popen[str], text: str) -> None:
+    """Waits until a process has written this on stderr."""
+    assert process.stderr is not None
+    fd, seen = process.stderr.fileno(), b""
+
+    def said() -> bool:
+        nonlocal seen
+        if select.select([fd], [], [], 0)[0]:
+            seen += os.read(fd, 65_536)
+        return text.encode() in seen
+
+    wait_for(said)
+
+
 def test_a_second_interrupt_ends_at_once(box: Sandbox, tmp_path: Path) -> None:
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="hang")])
     sender = started("send", campaign(tmp_path, box.url, 5, title="{name}"), "--yes")
     wait_for(lambda: box.calls["singlesendmsg"] >= 1)
     sender.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    wait_until_it_says(sender, "calls are in flight")
     assert sender.poll() is None
     sender.send_signal(signal.SIGINT)
     ended(sender, 130)
