@@ -19,7 +19,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from promomsg.transport.reading import ENCODED, rest
-from promomsg.transport.wire import Body, Request, hung_up
+from promomsg.transport.wire import Body, Request, unfit
 
 __all__ = ["Express"]
 
@@ -35,6 +35,7 @@ _AS_IT_WAS: Final = aiohttp.ClientSession._request
 class _Road(NamedTuple):
     request: Any
     head: str
+    plain: bool
 
 
 class Express:
@@ -78,7 +79,7 @@ class Express:
         lines += [f"{name}: {value}" for name, value in session.headers.items()]
         if len(self._roads) >= _ROADS:
             self._roads.clear()
-        road = self._roads[url] = _Road(request, "\r\n".join(lines) + "\r\n")
+        road = self._roads[url] = _Road(request, "\r\n".join(lines) + "\r\n", url.scheme == "http")
         return road
 
     async def post(
@@ -101,6 +102,8 @@ class Express:
         try:
             protocol = connection.protocol
             assert protocol is not None
+            # A connection that has answered before has its parser still.
+            quiet = road.plain or getattr(protocol, "_parser", None) is not None
             protocol.set_response_params(
                 timer=_NO_TIMER,
                 read_until_eof=True,
@@ -108,7 +111,7 @@ class Express:
                 read_bufsize=_READ_SIZE,
             )
             transport = protocol.transport
-            if hung_up(transport) or _spoke(protocol):
+            if unfit(transport, protocol, quiet=quiet):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
             call.started = True
@@ -128,11 +131,6 @@ class Express:
             raise
         connection.release()
         return message.code, message.headers, part
-
-
-def _spoke(protocol: Any) -> bool:
-    """Whether something came unasked: one answer too many would be taken for the next call's."""
-    return bool(getattr(protocol, "_buffer", None) or getattr(protocol, "_tail", None))
 
 
 def _lines(headers: Mapping[str, str]) -> str:

@@ -14,11 +14,12 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
-__all__ = ["Body", "Call", "Request", "Watch", "hung_up"]
+__all__ = ["Body", "Call", "Request", "Watch", "unfit"]
 
 _JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
 
-_POLLRDHUP: Final = getattr(select, "POLLRDHUP", 0)
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)
+_SPOKE: Final = _HUNG_UP | getattr(select, "POLLIN", 0)
 
 
 class Call:
@@ -59,7 +60,9 @@ class Body(Call, aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        if hung_up(getattr(writer, "transport", None)):
+        transport = getattr(writer, "transport", None)
+        plain = transport is not None and transport.get_extra_info("ssl_object") is None
+        if unfit(transport, getattr(writer, "protocol", None), quiet=plain):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")
         self.started = True
         await writer.write(self._value)
@@ -121,18 +124,25 @@ class Watch:
             break
 
 
-def hung_up(transport: asyncio.Transport | None) -> bool:
-    """Whether the server has closed this connection, even if the loop has not come to read it.
+def unfit(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) -> bool:
+    """Whether a connection will not do for a request: closed by the server, or not silent.
 
     After a loop that was busy, or an answer followed at once by a close, the end of the connection
-    waits unread in the socket. A request written into it would be an `unknown` (measured: the
-    question costs 2.5 µs a call).
+    waits unread in the socket, and a request written into it would be an `unknown`. An answer that
+    nobody asked for would be taken for the next call's, whether it is read yet or not. (Measured:
+    the question costs 2.5 µs a call.)
+
+    Args:
+        quiet: nothing unread may wait in the socket. Not for a new TLS connection, where the
+            server's session tickets come unasked.
     """
     if transport is None or transport.is_closing():
+        return True
+    if getattr(protocol, "_buffer", None) or getattr(protocol, "_tail", None):
         return True
     sock = transport.get_extra_info("socket")
     if sock is None or not hasattr(select, "poll"):
         return False
     poll = select.poll()
-    poll.register(sock.fileno(), _POLLRDHUP)
+    poll.register(sock.fileno(), _SPOKE if quiet else _HUNG_UP)
     return bool(poll.poll(0))

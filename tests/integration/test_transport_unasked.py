@@ -14,7 +14,7 @@ from rawserver import RawServer, read_request, reply, serve
 
 from promomsg import Pace, Recipient, WeChatMessage, WeChatPromoter
 from promomsg.transport.session import HttpSession
-from promomsg.transport.wire import Body, hung_up
+from promomsg.transport.wire import Body, unfit
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,6 +65,42 @@ async def test_an_answer_nobody_asked_for_is_not_the_next_calls() -> None:
     assert [b"o1" in body for _, body in server.requests] == [True, False]
     assert len(server.requests) == 2
     assert server.connections == 2
+
+
+def answers_twice(listener: socket.socket, go: threading.Event, said: threading.Event) -> None:
+    """A server that answers the first call again when it is told to, and the next one properly."""
+    first, _ = listener.accept()
+    first.recv(65_536)
+    first.sendall(SENT)
+    go.wait(10)
+    first.sendall(SENT)
+    said.set()
+    second, _ = listener.accept()
+    with first, second:
+        second.recv(65_536)
+        second.sendall(REFUSED)
+
+
+@pytest.mark.parametrize("own_way", [False, True])
+async def test_nor_when_the_loop_was_too_busy_to_read_it(
+    request: pytest.FixtureRequest, own_way: bool
+) -> None:
+    if own_way:
+        request.getfixturevalue("traced")
+    go, said = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answers_twice, args=(listener, go, said), daemon=True)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with WeChatPromoter(
+            "wx1", token=token, base_url=url, pace=Pace(unlimited=True)
+        ) as wechat:
+            await wechat.send_one(MESSAGE, Recipient(openid="o1"))
+            go.set()
+            assert said.wait(10)  # the loop is busy here
+            outcome = await wechat.send_one(MESSAGE, Recipient(openid="o2"))
+        server.join(10)
+    assert (outcome.state, outcome.code) == ("failed", "43101")
 
 
 @pytest.fixture
@@ -169,7 +205,7 @@ async def test_without_poll_a_machine_still_sends(
 
 
 async def test_a_connection_that_is_gone_has_hung_up() -> None:
-    assert hung_up(None)
+    assert unfit(None, None, quiet=True)
 
 
 async def test_a_body_tells_debuggers_nothing() -> None:
