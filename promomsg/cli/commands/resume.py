@@ -290,7 +290,9 @@ async def _retry(
         try:
             return await plan_and_send(again, how, interrupts)
         except Interrupted:
-            raise Interrupted(f"interrupted; go on with: {how.resume_with}") from None
+            if _document(journal)["pending"]:
+                raise Interrupted(f"interrupted; go on with: {how.resume_with}") from None
+            raise Interrupted("interrupted; nothing was changed: say retry again") from None
 
 
 def _plan_again(
