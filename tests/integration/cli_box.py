@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -128,7 +129,11 @@ def conserved(document: dict[str, Any]) -> bool:
     return bool(document["planned"] == sum(document[name] for name in rest))
 
 
-ENV = {**os.environ, "PYTHONPATH": str(Path(promomsg_package.__file__).parents[1])}
+ENV = {
+    **os.environ,
+    "PYTHONPATH": str(Path(promomsg_package.__file__).parents[1]),
+    "PYTHONFAULTHANDLER": "1",  # SIGABRT then prints every thread's stack: see `finished`
+}
 """For children, wherever they run: the package need not be installed."""
 
 
@@ -141,6 +146,24 @@ def started(*words: object) -> subprocess.Popen[str]:
         text=True,
         env=ENV,
     )
+
+
+def finished(process: subprocess.Popen[str], seconds: float = 20.0) -> tuple[str, str]:
+    """What a child wrote on stdout and stderr until its end.
+
+    One that does not end is aborted, so that it cannot disturb later tests, and the stacks of its
+    threads are in the failure's text.
+    """
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+    try:
+        out, err = process.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    raise AssertionError(f"it did not end within {seconds:g} s; stdout:\n{out}\nstderr:\n{err}")
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 15.0) -> None:

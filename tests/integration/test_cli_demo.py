@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_box import conserved, promomsg, started, wait_for
+from cli_box import conserved, finished, promomsg, started, wait_for
 
 from promomsg.alipay.signing import load_private_key, load_public_key
 
@@ -60,7 +60,7 @@ def test_the_printed_next_step_works_and_an_edited_file_is_kept(
         assert promomsg("send", file, "--base-url", url, "--yes") == 3
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        finished(process)
     assert process.returncode == 0
     capsys.readouterr()
     assert promomsg("demo", "--channel", "wechat") == 0
@@ -110,11 +110,11 @@ def test_the_sandbox_says_where_it_is_and_a_taken_port_is_one_line(tmp_path: Pat
     url = process.stdout.readline().strip().removeprefix("listening on ")
     port = url.rsplit(":", 1)[1]
     second: subprocess.Popen[str] = started("sandbox", "--port", port)
-    _, err = second.communicate(timeout=10)
+    _, err = finished(second)
     assert second.returncode == 1
     assert "already taken" in err
     assert err.count("\n") == 1
     wait_for(ledger.exists)
     process.terminate()
-    process.communicate(timeout=10)
+    finished(process)
     assert process.returncode == 0

@@ -14,7 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import ENV, campaign, conserved, one_document, promomsg, running, started, wait_for
+from cli_box import (
+    ENV,
+    campaign,
+    conserved,
+    finished,
+    one_document,
+    promomsg,
+    running,
+    started,
+    wait_for,
+)
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -28,7 +38,7 @@ def box() -> Iterator[Sandbox]:
 
 
 def ended(process: subprocess.Popen[str], status: int) -> tuple[str, str]:
-    out, err = process.communicate(timeout=20)
+    out, err = finished(process)
     assert process.returncode == status, err
     assert "Traceback" not in err
     return out, err
@@ -164,6 +174,19 @@ def wait_until_it_says(process: subprocess.Popen[str], text: str) -> None:
         return text.encode() in seen
 
     wait_for(said)
+
+
+def test_a_child_that_hangs_is_ended_and_shows_where_it_hung() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time\nprint('up', flush=True)\ntime.sleep(60)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENV,
+    )
+    with pytest.raises(AssertionError, match=r'(?s)up\n.*File "<string>", line 3'):
+        finished(process, 0.5)
+    assert process.poll() is not None
 
 
 def test_a_second_interrupt_ends_at_once(box: Sandbox, tmp_path: Path) -> None:
@@ -311,13 +334,17 @@ def test_resume_wakes_a_paused_sender_that_is_alive(
         "asyncio.run(main())\n"
     )
     process = subprocess.Popen(
-        [sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENV
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENV,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"
     if box.calls["singlesendmsg"] < 2:
         assert promomsg("resume", tmp_path / "own.db") == 0
         assert "goes on now" in capsys.readouterr().err
-    assert process.wait(20) == 0
-    process.stdout.close()
+    ended(process, 0)
     assert box.calls["singlesendmsg"] == 2

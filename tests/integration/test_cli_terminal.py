@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_box import ENV, campaign, one_document, promomsg, running, started, wait_for
+from cli_box import ENV, campaign, finished, one_document, promomsg, running, started, wait_for
 
 from promomsg.sandbox import Sandbox
 
@@ -46,17 +47,36 @@ class Person:
             try:
                 self.seen += os.read(self._fd, 65536).decode(errors="replace")
             except OSError:
-                assert self.process.wait(10) is not None
+                self._waited_for()
                 time.sleep(0.05)
+
+    def _waited_for(self) -> None:
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._abort()
+
+    def _abort(self) -> None:
+        """Its threads' stacks are what it says last; nothing of it disturbs later tests."""
+        self.process.send_signal(signal.SIGABRT)
+        until = time.monotonic() + 5
+        while self.process.poll() is None and time.monotonic() < until:
+            if select.select([self._fd], [], [], 0.1)[0]:
+                with suppress(OSError):
+                    self.seen += os.read(self._fd, 65536).decode(errors="replace")
+        self.process.kill()
+        self.process.wait()
+        raise AssertionError(f"it did not end: {self.seen}")
 
     def types(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
     def ends(self) -> int:
         """Waits for the end; the exit status."""
-        until = time.monotonic() + 15
+        until = time.monotonic() + 20
         while self.process.poll() is None:
-            assert time.monotonic() < until, self.seen
+            if time.monotonic() > until:
+                self._abort()
             self._read()
         self._read()
         os.close(self._fd)
@@ -154,8 +174,8 @@ def test_status_watch_ends_with_the_sender_or_with_an_interrupt(
     other.sees("pending of 60")
     other.process.send_signal(signal.SIGINT)
     assert other.ends() == 130
-    out, _ = watcher.communicate(timeout=20)
+    out, _ = finished(watcher)
     assert watcher.returncode == 0
     assert '"state": "done"' in out
-    sender.communicate(timeout=20)
+    finished(sender)
     assert sender.returncode == 0
