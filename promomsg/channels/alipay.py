@@ -194,7 +194,7 @@ class AlipayMiniProgram:
 
     @property
     def account(self) -> str:
-        return self._client_id
+        return f"{self._client_id}/{self._app_id}"
 
     @property
     def pacer(self) -> Pacer:

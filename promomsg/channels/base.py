@@ -95,7 +95,7 @@ class Channel(Protocol):
 
     @property
     def account(self) -> str:
-        """The appid or client id: a journal is of one account."""
+        """The appid, or the client id and app id: a journal is of one account."""
         ...
 
     @property

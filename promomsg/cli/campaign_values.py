@@ -148,9 +148,11 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def account_id(self) -> str:
-        """The appid or client id."""
+        """The appid, or the client id and app id, as `Channel.account` has it."""
         account = self.account
-        return account.appid if isinstance(account, WeChatAccount) else account.client_id
+        if isinstance(account, WeChatAccount):
+            return account.appid
+        return f"{account.client_id}/{account.app_id}"
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same when the campaign is resumed, without secrets."""

@@ -62,7 +62,8 @@ class Resumed:
         channel = self._channel
         self._handle = handle = await self._journal.open(write=True)
         record = handle.record
-        check_account(record, channel)
+        other = record.account != channel.account
+        check_account(record, channel, untouched=other and await handle.untouched())
         if self._message is not None:
             check_message(record.message, self._message)
         self._letter = channel.compile_snapshot(record.message)
@@ -91,6 +92,7 @@ class Resumed:
         if tally.pending:
             await self._check_recipients(planner)
         record.halted = None
+        record.account = channel.account
         await handle.save(record)
         if await handle.control() is Control.PAUSE:
             await handle.set_control(Control.RUN)

@@ -17,13 +17,18 @@ __all__ = ["check_account", "check_message", "same_file", "suppressed_batches"]
 _BATCH: Final = 2_000
 
 
-def check_account(record: CampaignRecord, channel: Channel) -> None:
-    """Raises when a journal is another channel's or another account's."""
+def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool = False) -> None:
+    """Raises when a journal is another channel's or another account's.
+
+    Args:
+        untouched: nobody of it was ever sent to or is in doubt. Then it may go to another account:
+            the wrong one of a campaign file is only found out when the provider refuses it.
+    """
     if record.channel != channel.name:
         raise JournalError(
             f"this journal is of a {record.channel} campaign, and the channel is {channel.name}"
         )
-    if record.account != channel.account:
+    if record.account != channel.account and not untouched:
         raise JournalError(
             f"this journal is of the account {record.account}, and the channel is "
             f"{channel.account}: use the account it was begun with"

@@ -45,7 +45,8 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
 
     Attributes:
         name: the campaign's name.
-        channel, account: `"wechat"` and the appid, say; a resume with another one is refused.
+        channel, account: `"wechat"` and the appid, say; a resume with another one is refused,
+            but for an account of which nothing was ever taken (`Handle.untouched`).
         run_id: 32 random hex digits made at planning; idempotency keys are derived from it.
         message: `Letter.snapshot()`: the message as plain JSON values.
         settings: what resume needs again (route, max_group_size, concurrency, pace, …).
@@ -404,6 +405,11 @@ class Handle(Protocol):
 
     # Reading.
     async def tally(self) -> Tally: ...
+    async def untouched(self) -> bool:
+        """Whether nobody was ever sent to and nobody is, or was, in doubt: no sent, intended or
+        unknown recipient, no group send that was taken or lost."""
+        ...
+
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
     ) -> tuple[list[Outcome], tuple[int, int]]:

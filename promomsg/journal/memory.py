@@ -297,6 +297,17 @@ class MemoryHandle(MemoryGroups):
     async def tally(self) -> Tally:
         return self._store.tally()
 
+    async def untouched(self) -> bool:
+        store = self._store
+        doubtful = (State.INTENDED, State.SENT, State.UNKNOWN)
+        harmless = (GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED)
+        return all(g.row.state in harmless for g in store.groups) and not any(
+            row.state in doubtful
+            or row.doubt
+            or any(earlier.state is State.UNKNOWN for earlier in row.history)
+            for row in store.in_order()
+        )
+
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
     ) -> tuple[list[Outcome], tuple[int, int]]:

@@ -312,6 +312,9 @@ class SqliteHandle:
             return self._writer.counts.tally()
         return (await self._read(read.counts)).tally()
 
+    async def untouched(self) -> bool:
+        return await self._read(read.untouched)
+
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
     ) -> tuple[list[Outcome], tuple[int, int]]:

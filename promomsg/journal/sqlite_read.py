@@ -37,6 +37,7 @@ __all__ = [
     "page",
     "record",
     "today",
+    "untouched",
 ]
 
 APPLICATION_ID: Final = 1347571533
@@ -126,6 +127,16 @@ def counts(db: sqlite3.Connection) -> Counts:
         for state, number in zip(_AUDIENCE_STATES, people, strict=True):
             found.add(state, code, number)
     return found
+
+
+def untouched(db: sqlite3.Connection) -> bool:
+    """Whether nobody was sent to or is in doubt; see `Handle.untouched`."""
+    (touched,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM recipient WHERE state IN (1, 2, 4) OR doubt = 1)"
+        " OR EXISTS (SELECT 1 FROM history WHERE state = 4)"
+        " OR EXISTS (SELECT 1 FROM grp WHERE state NOT IN ('planned', 'refused', 'cancelled'))"
+    ).fetchone()
+    return not touched
 
 
 _AUDIENCE_STATES: Final = (

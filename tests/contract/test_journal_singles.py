@@ -77,6 +77,22 @@ async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     await handle.close()
 
 
+@pytest.mark.parametrize("end", ["sent", "unknown", "failed", "pending", "doubt", "intended"])
+async def test_a_journal_knows_whether_anybody_was_ever_reached(make: Make, end: str) -> None:
+    handle = await sealed(make(), [row(seq) for seq in range(3)])
+    assert await handle.untouched()
+    lease = await take(handle)
+    assert await handle.intend(lease, [0], NOW + 1, DAY)
+    if end != "intended":
+        state = "pending" if end == "doubt" else end
+        assert await handle.settle(lease, [result(0, state, code="x", doubt=end == "doubt")])
+    assert await handle.untouched() is (end in ("failed", "pending"))
+    if end == "unknown":
+        await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 3)
+        assert not await handle.untouched()
+    await handle.close()
+
+
 async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -> None:
     handle = await sealed(make(), [row(0), row(1)])
     old = await take(handle)

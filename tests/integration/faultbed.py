@@ -60,14 +60,14 @@ def client(box: Sandbox, kind: str, **changes: Any) -> Any:
     """A channel to the sandbox whose long waits pass quickly."""
     given = {"pace": Pace(unlimited=True), "clock": HurriedClock(), "timeout": 3.0, **changes}
     if kind == "alipay":
-        return AlipayMiniProgram(
-            "CLIENT_1",
-            "P1",
-            keys().private_pem,
-            public_key=box.alipay_public_key,
-            base_url=f"{box.url}/api",
-            **given,
-        )
+        wallet = {
+            "client_id": "CLIENT_1",
+            "app_id": "P1",
+            "private_key": keys().private_pem,
+            "public_key": box.alipay_public_key,
+            "base_url": f"{box.url}/api",
+        }
+        return AlipayMiniProgram(**{**wallet, **given})
     return WeChatPromoter("wx1", APPSECRET, base_url=box.url, **given)
 
 

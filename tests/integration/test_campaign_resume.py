@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, journal_at, until, wechat
+from faultbed import client, message, wallet_users
 
 import promomsg
 from promomsg import (
@@ -139,6 +140,51 @@ async def test_another_account_or_channel_is_refused(
     await wallet.close()
     async with Campaign.resume(journal, channel, **QUICK) as run:
         assert (await run.wait()).sent == 40
+
+
+@pytest.mark.parametrize("count", [5, 60])
+async def test_a_wrong_appid_is_mended_and_resumed(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, count: int
+) -> None:
+    box.settings.accounts = {"wx0001": "s3cret"}
+    wrong = channel.with_account("wx0009", "s3cret")
+    report = await promomsg.send(wrong, MESSAGE, ids(count), journal=journal, **QUICK)
+    assert (report.state, report.pending) == ("halted", count)
+    async with Campaign.resume(journal, channel, message=MESSAGE, **QUICK) as run:
+        assert (await run.wait()).sent == count
+    with pytest.raises(JournalError, match="wx0001"):  # it is that account's now
+        await Campaign.resume(journal, wrong, **QUICK).__aenter__()
+    assert box.ledger.twice() == []
+
+
+async def test_an_account_is_not_changed_by_a_resume_that_is_refused(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.accounts = {"wx0001": "another"}
+    await promomsg.send(channel, MESSAGE, ids(5), journal=journal, **QUICK)
+    other = channel.with_account("wx0002", "s3cret")
+    with pytest.raises(UsageError, match="content"):
+        await Campaign.resume(journal, other, message=PERSONAL, **QUICK).__aenter__()
+    handle = await journal.open(write=False)
+    assert handle.record.account == "wx0001"
+    await handle.close()
+
+
+@pytest.mark.parametrize("changed", [{"client_id": "CLIENT_2"}, {"app_id": "P2"}])
+async def test_a_wallet_campaign_is_of_a_client_and_an_app(
+    box: Sandbox, journal: Journal, changed: dict[str, str]
+) -> None:
+    users = wallet_users()
+    box.faults = FaultPlan([Fault(endpoint="alipay.send", result="INVALID_CLIENT")])
+    async with client(box, "alipay") as wallet, client(box, "alipay", **changed) as other:
+        report = await promomsg.send(wallet, message("alipay"), users, journal=journal)
+        assert (report.state, report.pending) == ("halted", len(users))
+        box.faults = FaultPlan([Fault(endpoint="alipay.send", result="INVALID_CLIENT", after=2)])
+        async with Campaign.resume(journal, other, recipients=users) as run:
+            report = await run.wait()
+        assert (report.state, report.sent > 0) == ("halted", True)
+        with pytest.raises(JournalError, match=f"{'/'.join(changed.values())}"):
+            await Campaign.resume(journal, wallet, recipients=users).__aenter__()
 
 
 def promomsg_key() -> str:

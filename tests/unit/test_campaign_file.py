@@ -162,7 +162,7 @@ def test_everything_it_can_say(folder: Path) -> None:
 def test_a_wallet(folder: Path) -> None:
     got = load(folder, WALLET)
     account = got.account
-    assert got.account_id == "C1"
+    assert got.account_id == "C1/P000"
     assert (account.private_key.reveal(), account.public_key) == (
         "-----PRIVATE-----", "-----PUBLIC-----",
     )  # fmt: skip

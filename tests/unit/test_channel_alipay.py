@@ -104,7 +104,7 @@ async def test_it_is_a_channel_that_dedupes_and_never_groups(box: Sandbox) -> No
         True,
         False,
     )
-    assert channel.account == "CLIENT_1"
+    assert channel.account == "CLIENT_1/P1"
     assert channel.notices == ()
     assert channel.daily_quota_codes == frozenset()
     assert await channel.advise() is None
