@@ -16,13 +16,14 @@ from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN, Row
 from promomsg.intake.items import item_rows
 from promomsg.intake.layout import check_names
-from promomsg.intake.textfile import check_file
+from promomsg.intake.textfile import check_file, wide_of
 from promomsg.model import Code, Problem
 from promomsg.suggest import nearest, quoted
 
 __all__ = ["JsonLinesSource", "read_jsonl"]
 
 _HEAD: Final = 100
+_SAMPLE: Final = 4096
 _BOM: Final = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder()
 
@@ -57,9 +58,16 @@ class JsonLinesSource:
         """Looks at the first 100 lines. Raises UsageError as `Source.check` says."""
         check_file(self._path)
         with self._path.open("rb") as file:
-            lines = [line for _, line in _lines(file, 1, _HEAD + 1)]
+            if wide := wide_of(file.read(_SAMPLE)):
+                raise UsageError(
+                    f"{self._path} is {wide.upper()}, and JSON lines are UTF-8; save it as that"
+                )
+            file.seek(0)
+            numbered = list(_lines(file, 1, _HEAD + 1))
+        lines = [line for _, line in numbered]
         if not lines:
             raise UsageError(f"{self._path} is empty: nobody to send to")
+        _check_utf8(numbered, self._path)
         if lines[0].startswith(b"["):
             raise UsageError(f"{self._path} is one JSON array; write one object a line instead")
         objects: list[dict[str, Any]] = [o for o in map(_decode, lines) if isinstance(o, dict)]
@@ -119,6 +127,24 @@ def _lines(file: BinaryIO, start: int, limit: int | None) -> Iterator[tuple[int,
         text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if text:
             yield number, text
+
+
+def _check_utf8(numbered: list[tuple[int, bytes]], path: Path) -> None:
+    """Raises UsageError when the file is of another encoding, rather than a line of it torn."""
+    other = []
+    for number, line in numbered:
+        try:
+            said = not line.isascii() and bool(line.decode())
+        except UnicodeDecodeError:
+            other.append(number)
+        else:
+            if said:
+                return
+    if len(other) > 1 or other == [numbered[0][0]]:
+        raise UsageError(
+            f"{path} is not UTF-8 (line {other[0]}), as JSON lines are; save it as UTF-8, "
+            "as with: iconv -f GB18030 -t UTF-8"
+        )
 
 
 def _decode(line: bytes) -> Any:

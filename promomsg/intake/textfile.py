@@ -19,12 +19,24 @@ from typing import Final, NamedTuple, TextIO
 
 from promomsg.errors import UsageError
 
-__all__ = ["Record", "TextFile", "check_file", "read_records"]
+__all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
 
 _CHUNK: Final = 1 << 19
 _MAX_LINES: Final = 1000
 """A quoted field over this many lines is a quote that was never closed."""
+_SAMPLE: Final = 4096
 _CHINESE: Final = frozenset({"gb2312", "gbk", "gb18030", "cp936"})
+_WIDE: Final = ("utf-16", "utf-32")
+_BOMS: Final = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-16-le": (codecs.BOM_UTF16_LE,),
+    "utf-16-be": (codecs.BOM_UTF16_BE,),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-32-le": (codecs.BOM_UTF32_LE,),
+    "utf-32-be": (codecs.BOM_UTF32_BE,),
+}
+_NOT_OF_FILES: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
+_TRIAL: Final = 'id,name\n1,"a b"\n'
 
 
 def check_file(path: Path) -> None:
@@ -58,12 +70,12 @@ class TextFile:
         if encoding == "auto":
             self._candidates: tuple[str, ...] = ("utf-8-sig", "gb18030")
             return
-        try:
-            name = codecs.lookup(encoding).name
-        except LookupError:
+        name = _codec_of(encoding)
+        if name is None:
             raise UsageError(
-                f"{path}: there is no encoding {encoding!r}; say auto, utf-8 or gb18030"
-            ) from None
+                f"{path}: there is no encoding {encoding!r} of text files; "
+                "say auto, utf-8 or gb18030"
+            )
         name = "gb18030" if name in _CHINESE else "utf-8-sig" if name == "utf-8" else name
         self._candidates = (name,)
 
@@ -83,14 +95,23 @@ class TextFile:
             raise UsageError(f"{self.path} is an Excel workbook; use read_excel, or save it as CSV")
         if start.startswith(b"PAR1"):
             raise UsageError(f"{self.path} is a Parquet file; use read_parquet")
-        if len(self._candidates) > 1 and start.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise UsageError(f"{self.path} is UTF-16; save it as UTF-8, or say encoding = 'utf-16'")
+        if not self._candidates[0].startswith(_WIDE) and (wide := wide_of(start)):
+            raise UsageError(
+                f"{self.path} is {wide.upper()}; save it as UTF-8, or say encoding = {wide!r}"
+            )
+        self._mind_bom(start)
         for name in self._candidates:
             try:
                 return codecs.getincrementaldecoder(name)().decode(start)
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
         raise UsageError(self._undecodable())
+
+    def _mind_bom(self, start: bytes) -> None:
+        """A BOM is no part of the first heading, also when the byte order was said as well."""
+        name = self._candidates[0]
+        if name.startswith(_WIDE) and start.startswith(_BOMS.get(name, ())):
+            self._candidates = (name[:6],)
 
     def scan(self) -> Iterator[None]:
         """Reads the file once, a chunk a step: afterwards `encoding` and `sha256` are known.
@@ -99,6 +120,8 @@ class TextFile:
             UsageError: no encoding fits.
         """
         check_file(self.path)
+        with self.path.open("rb") as file:
+            self._mind_bom(file.read(4))
         for name in self._candidates:
             decoder = codecs.getincrementaldecoder(name)()
             digest = hashlib.sha256()
@@ -109,7 +132,7 @@ class TextFile:
                         decoder.decode(chunk)
                         yield
                     decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
+            except UnicodeError:
                 continue
             self.encoding, self.sha256 = name, digest.hexdigest()
             return
@@ -126,18 +149,60 @@ class TextFile:
         return self.path.open(encoding=self.encoding, newline="")
 
     def _undecodable(self) -> str:
-        name = self._candidates[0].removesuffix("-sig").upper()
+        codec = self._candidates[0]
+        name = codec.removesuffix("-sig").upper()
+        decoder = codecs.getincrementaldecoder(codec)()
         number = 1
         with self.path.open("rb") as file:
-            for line in file:
-                try:
-                    line.decode(self._candidates[0])
-                except UnicodeDecodeError:
-                    break
-                number += 1
+            start = file.read(_SAMPLE)
+            if codec in ("utf-16", "utf-32") and not start.startswith(_BOMS[codec]):
+                said = wide_of(start)
+                then = f"say encoding = {said!r}" if said else "is it that at all? Say 'auto'"
+                return f"{self.path} has no byte order mark, which {name} needs; {then}"
+            if codec.startswith(_WIDE):  # its lines are not those that a file is read by
+                return f"{self.path} is not {name}; save it as UTF-8"
+            file.seek(0)
+            try:
+                for line in file:
+                    number += decoder.decode(line).count("\n")
+            except UnicodeError:
+                pass
         tried = f"{name} nor GB18030" if len(self._candidates) > 1 else name
         join = "neither " if len(self._candidates) > 1 else "not "
         return f"{self.path} is {join}{tried} (line {number}); save it as UTF-8"
+
+
+def wide_of(start: bytes) -> str | None:
+    """The encoding to say when a file begins like UTF-16 (or UTF-32 with a BOM); else None.
+
+    Without a BOM, the digits, commas and line ends of a list show it: every second byte of them is
+    zero, and no byte in the other places is.
+    """
+    for name in ("utf-32", "utf-16"):
+        if start.startswith(_BOMS[name]):
+            return name
+    sample = start[:_SAMPLE]
+    first, second = sample[0::2].count(0), sample[1::2].count(0)
+    enough = max(3, len(sample) // 10)
+    if second >= enough and not first:
+        return "utf-16-le"
+    return "utf-16-be" if first >= enough and not second else None
+
+
+def _codec_of(encoding: str) -> str | None:
+    """The name of a codec that reads text files piece by piece; None when it is not one."""
+    try:
+        found = codecs.lookup(encoding)
+        # base64 and rot13 are not from bytes to text, and the others are of single names.
+        if not found._is_text_encoding or found.name in _NOT_OF_FILES:
+            return None
+        data = _TRIAL.encode(found.name)
+        decoder = codecs.getincrementaldecoder(found.name)()
+        pieces = [decoder.decode(data[i : i + 1]) for i in range(len(data))]
+        whole = "".join([*pieces, decoder.decode(b"", final=True)])
+    except (LookupError, ValueError, TypeError):  # not there, or punycode, undefined
+        return None
+    return found.name if whole == _TRIAL else None
 
 
 class Record(NamedTuple):

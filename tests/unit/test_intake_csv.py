@@ -75,6 +75,53 @@ async def test_a_named_encoding_is_taken_at_its_word(tmp_path: Path) -> None:
         read_csv(path, encoding="utf-9")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base64",
+        "rot13",
+        "hex",
+        "zlib",
+        "punycode",
+        "idna",
+        "undefined",
+        "unicode_escape",
+        "a\0b",
+        "",
+    ],
+)
+async def test_only_encodings_of_text_files_are_taken(name: str) -> None:
+    with pytest.raises(UsageError, match="no encoding"):
+        read_csv("people.csv", encoding=name)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+async def test_utf_16_without_a_bom_is_known_and_named(tmp_path: Path, order: str) -> None:
+    text = "key,推广员,id\n" + "".join(f"客{n},某某某,{n}\n" for n in range(9))
+    path = put(tmp_path, text.encode(f"utf-16-{order}"))
+    for encoding in ("auto", "utf-8", "utf-16"):
+        assert f"encoding = 'utf-16-{order}'" in await fails(path, encoding=encoding)
+    rows = await read(read_csv(path, encoding=f"utf-16-{order}"))
+    assert [r.key for r in rows] == [f"客{n}" for n in range(9)]
+    bom = "\ufeff".encode(f"utf-16-{order}")
+    for encoding in ("utf-16", f"utf-16-{order}"):
+        source = read_csv(put(tmp_path, bom + path.read_bytes()), encoding=encoding)
+        assert len(await read(source)) == len(await read(source, check=False)) == 9
+        path = put(tmp_path, text.encode(f"utf-16-{order}"))
+    assert "encoding = 'utf-32'" in await fails(put(tmp_path, text.encode("utf-32")))
+
+
+async def test_a_wide_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name\n1,x\n")
+    assert "no byte order mark" in await fails(path, encoding="utf-16")
+    with pytest.raises(UsageError, match="no byte order mark"):
+        await read(read_csv(path, encoding="utf-16"), check=False)
+    torn = put(tmp_path, "id,name\n1,x\n2,y\n".encode("utf-16-le") + b"\x00\xd8\x00\x00")
+    assert "not UTF-16-LE" in await fails(torn, encoding="utf-16-le")
+    half = put(tmp_path, "id\n1\n".encode("utf-16-le") + b"2")
+    assert "not UTF-16-LE" in await fails(half, encoding="utf-16-le")
+
+
 async def test_what_no_encoding_fits_names_the_line(tmp_path: Path) -> None:
     path = put(tmp_path, b"id,name\n1,a\n2,\xff\xff\xff\n")
     assert "neither UTF-8 nor GB18030 (line 3)" in await fails(path)

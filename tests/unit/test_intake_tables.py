@@ -210,6 +210,17 @@ async def test_json_files_that_cannot_be_used(tmp_path: Path) -> None:
     assert codes(await read(read_jsonl(jsonl(tmp_path, "{\n")))) == [Code.BAD_ROW]
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "utf-16-le"])
+async def test_json_lines_of_another_encoding_are_said_once(tmp_path: Path, encoding: str) -> None:
+    for text in ('{"id": 1, "name": "客官"}\n', '{"id": 1}\n{"name": "客"}\n{"name": "官"}\n'):
+        with pytest.raises(UsageError, match="UTF-8") as caught:
+            await read(read_jsonl(jsonl(tmp_path, text.encode(encoding))))
+        assert "codec" not in str(caught.value)
+    torn = '{"id": 1, "name": "客"}\n'.encode() + b'{"id": 2, "name": "\xff"}\n' * 3
+    rows = await read(read_jsonl(jsonl(tmp_path, torn)))
+    assert codes(rows) == [None, *[Code.BAD_ROW] * 3]
+
+
 @pytest.mark.parametrize("reader", [read_jsonl, read_parquet, read_excel])
 async def test_a_file_that_has_gone_is_said_in_one_line(reader: Any, tmp_path: Path) -> None:
     source = reader(tmp_path / "gone")
