@@ -10,10 +10,11 @@ import msgspec
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
+from promomsg.engine.arguments import check_channel
 from promomsg.engine.checks import check_account, check_message, same_file
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size, fill_vault, route
-from promomsg.engine.settings import Settings
+from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.started import Started, close_all, journal_of
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
@@ -40,6 +41,10 @@ class Resumed:
         options: Any,
         clock: Clock,
     ) -> None:
+        check_channel(channel, "Campaign.resume(journal, channel)")
+        if journal is None:
+            raise UsageError("journal=None: give the journal that the campaign was begun with")
+        settings_of(options)
         self._channel = channel
         self._options = options
         self._clock = clock

@@ -8,6 +8,7 @@ from typing import Any
 
 from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
+from promomsg.engine.arguments import SEND, check_channel, check_name, check_suppress
 from promomsg.engine.audience import Routed, decide_audience, resolve_ids
 from promomsg.engine.checks import suppressed_batches
 from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
@@ -35,7 +36,7 @@ class NewPlan:
         message: Any,
         recipients: Any,
         *,
-        name: str,
+        name: str | None,
         journal: str | os.PathLike[str] | Journal | None,
         suppress: str | os.PathLike[str] | Iterable[str] | None,
         campaign_file: str | None,
@@ -44,10 +45,13 @@ class NewPlan:
         clock: Clock,
         run_id: str,
     ) -> None:
+        check_channel(channel, SEND)
+        check_name(name)
+        check_suppress(suppress)
         self._channel = channel
         self._letter = channel.compile(message)
         self._source = as_source(recipients)
-        self._name = name
+        self._name = name = name or "campaign"
         self._settings = settings
         self._suppress = suppress
         self._clock = clock

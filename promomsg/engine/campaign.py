@@ -87,7 +87,7 @@ class Campaign:
                 channel,
                 message,
                 recipients,
-                name=name or "campaign",
+                name=name,
                 journal=journal,
                 suppress=suppress,
                 campaign_file=campaign_file,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypedDict
 
 import msgspec
@@ -15,6 +17,8 @@ __all__ = ["Options", "RetryPolicy", "Settings", "settings_of"]
 
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
+_MOST_AT_ONCE: Final = 1_000
+"""Calls in flight: the campaign file's limit too."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,21 +40,31 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: float = 30.0
     outage_after: int = 3
 
+    def __post_init__(self) -> None:
+        for name, least in (("attempts", 1), ("floor", 0), ("outage_after", 1)):
+            _whole(f"RetryPolicy: {name}", getattr(self, name), least)
+        for name, unit in (("share", "of the calls"), ("base", "seconds"), ("ceiling", "seconds")):
+            value = getattr(self, name)
+            if not _number(value) or not 0 <= value < math.inf:
+                raise UsageError(f"RetryPolicy: {name}={value!r}: a number of 0 or more ({unit})")
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `send` and `Campaign` take beside the channel, the message and the recipients.
 
     Attributes:
-        concurrency: calls in flight at once; default 64.
+        concurrency: calls in flight at once, 1 to 1,000; default 64.
         route: `"single"` or `"group"` overrides the 50 threshold; None lets the planner decide.
         resolve: map openids to promoter ids through `getpromoter` first.
         expand: make every authorised promoter of an audience a recipient of its own.
         max_group_size: most members of one group call, at least 99; default 10,000.
-        groups_in_flight: group calls out at once; one lost answer costs one group; default 1.
+        groups_in_flight: group calls out at once, 1 to 1,000; one lost answer costs one group;
+            default 1.
         max_error_rate: halt when more than this share of the last outcomes are not `sent`; off.
         on_daily_quota: `"stop"` (resumable) or `"wait"` for the next China-time day.
         max_recipients: refuse a plan with more than this many to send to.
-        only: send to these keys alone; the rest is skipped (`NOT_SELECTED`).
+        only: send to these keys alone, an iterable of strings; the rest is skipped
+            (`NOT_SELECTED`).
         durability: `"power"` survives a power cut, `"process"` a killed process.
         poll, retry: see `PollPolicy` and `RetryPolicy`.
     """
@@ -70,16 +84,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
-        _whole("concurrency", self.concurrency, 1)
-        _whole("groups_in_flight", self.groups_in_flight, 1)
+        _whole("concurrency", self.concurrency, 1, _MOST_AT_ONCE)
+        _whole("groups_in_flight", self.groups_in_flight, 1, _MOST_AT_ONCE)
         if self.max_recipients is not None:
             _whole("max_recipients", self.max_recipients, 1)
-        if self.route not in (None, "single", "group"):
-            raise UsageError(f"route={self.route!r}: say 'single', 'group' or nothing")
-        if self.on_daily_quota not in ("stop", "wait"):
-            raise UsageError(f"on_daily_quota={self.on_daily_quota!r}: say 'stop' or 'wait'")
-        if self.durability not in ("power", "process"):
-            raise UsageError(f"durability={self.durability!r}: say 'power' or 'process'")
+        if self.route is not None:
+            _one_of("route", self.route, "single", "group")
+        _one_of("on_daily_quota", self.on_daily_quota, "stop", "wait")
+        _one_of("durability", self.durability, "power", "process")
+        for name in ("resolve", "expand"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise UsageError(f"{name}={value!r}: say True or False")
         _whole("max_group_size", self.max_group_size, 1)
         if self.max_group_size < _SMALLEST_GROUP_LIMIT:
             raise UsageError(
@@ -87,8 +103,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"no group ends up under {GROUP_THRESHOLD}"
             )
         rate = self.max_error_rate
-        if rate is not None and (isinstance(rate, bool) or not 0 < rate <= 1):
+        if rate is not None and (not _number(rate) or not 0 < rate <= 1):
             raise UsageError(f"max_error_rate={rate!r}: a share over 0 and up to 1, like 0.2")
+        if not isinstance(self.poll, PollPolicy):
+            raise UsageError(
+                f"poll={self.poll!r}: give promomsg.PollPolicy(first_after=60, every=120), in seconds"
+            )
+        if not isinstance(self.retry, RetryPolicy):
+            raise UsageError(f"retry={self.retry!r}: give promomsg.RetryPolicy(attempts=8)")
+        if self.only is not None:
+            msgspec.structs.force_setattr(self, "only", _keys(self.only))
 
     def snapshot(self) -> dict[str, Any]:
         """What the journal keeps, so that a resume runs the same way."""
@@ -101,9 +125,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(kept, cls)
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{name}={value!r}: a whole number of {least} or more")
+def _whole(name: str, value: object, least: int, most: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        wanted = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
+        raise UsageError(f"{name}={value!r}: a whole number {wanted}")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _one_of(name: str, value: object, *words: str) -> None:
+    if not isinstance(value, str) or value not in words:
+        raise UsageError(f"{name}={value!r}: say {' or '.join(map(repr, words))}")
+
+
+def _keys(only: Any) -> tuple[str, ...]:
+    """The keys of `only`. A bare string would be taken letter by letter, for other people's keys."""
+    if isinstance(only, (str, bytes, Mapping)) or not isinstance(only, Iterable):
+        raise UsageError(f"only={only!r}: give a list of keys, like only=[{str(only)!r}]")
+    keys = tuple(only)
+    for key in keys:
+        if not isinstance(key, str):
+            raise UsageError(f"only: {key!r} is not a str; keys are strings, like {str(key)!r}")
+    if not keys:
+        raise UsageError("only is empty: nobody would be sent to; name a key, or leave it out")
+    return keys
 
 
 class Options(TypedDict, total=False):
@@ -118,7 +165,7 @@ class Options(TypedDict, total=False):
     max_error_rate: float | None
     on_daily_quota: Literal["stop", "wait"]
     max_recipients: int | None
-    only: tuple[str, ...] | None
+    only: Iterable[str] | None
     durability: Literal["power", "process"]
     poll: PollPolicy
     retry: RetryPolicy

@@ -13,6 +13,7 @@ from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.engine.vault import TokenVault
+from promomsg.errors import UsageError
 from promomsg.journal.base import GroupRow, Handle, Journal, Rows, Tally
 from promomsg.journal.sqlite import Durability, SqliteJournal
 from promomsg.model import Outcome
@@ -100,11 +101,20 @@ class Begun(Protocol):
 
 
 def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
-    """The journal that was meant: the only place of the engine that names a kind of journal."""
+    """The journal that was meant: the only place of the engine that names a kind of journal.
+
+    Raises:
+        UsageError: it is none.
+    """
     if journal is None:
         return SqliteJournal.temporary(durability=durability)
-    if isinstance(journal, (str, os.PathLike)):
+    if isinstance(journal, os.PathLike) or (journal and isinstance(journal, str)):
         return SqliteJournal(journal, durability=durability)
+    if isinstance(journal, (str, type)) or not hasattr(journal, "rows_later"):
+        raise UsageError(
+            f"journal={journal!r}: give a file's path or a promomsg.SqliteJournal(path); without "
+            "a journal a new campaign has a temporary one"
+        )
     return journal
 
 

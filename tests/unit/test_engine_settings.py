@@ -19,16 +19,32 @@ from promomsg.engine.settings import Options, Settings, settings_of
         ({"concurrency": 0}, "concurrency=0"),
         ({"concurrency": 1.5}, "concurrency=1.5"),
         ({"concurrency": True}, "concurrency=True"),
+        ({"concurrency": 1001}, "concurrency=1001: a whole number from 1 to 1000"),
         ({"groups_in_flight": 0}, "groups_in_flight=0"),
+        ({"groups_in_flight": 1001}, "from 1 to 1000"),
         ({"max_recipients": 0}, "max_recipients=0"),
         ({"max_group_size": 98}, "at least 99"),
         ({"max_group_size": "many"}, "max_group_size='many'"),
-        ({"route": "groups"}, "'single', 'group'"),
+        ({"route": "groups"}, "'single' or 'group'"),
         ({"on_daily_quota": "park"}, "'stop' or 'wait'"),
         ({"durability": "none"}, "'power' or 'process'"),
         ({"max_error_rate": 0}, "max_error_rate=0"),
         ({"max_error_rate": 1.01}, "max_error_rate=1.01"),
         ({"max_error_rate": True}, "max_error_rate=True"),
+        ({"max_error_rate": "0.2"}, "max_error_rate='0.2'"),
+        ({"max_error_rate": float("nan")}, "max_error_rate=nan"),
+        ({"route": ["single"]}, "route="),
+        ({"on_daily_quota": None}, "'stop' or 'wait'"),
+        ({"resolve": "no"}, "resolve='no': say True or False"),
+        ({"expand": 1}, "expand=1: say True or False"),
+        ({"poll": 60}, r"poll=60: give promomsg\.PollPolicy\(first_after=60"),
+        ({"poll": "60s"}, r"poll='60s': give promomsg\.PollPolicy"),
+        ({"poll": None}, r"poll=None: give promomsg\.PollPolicy"),
+        ({"retry": 5}, r"retry=5: give promomsg\.RetryPolicy\(attempts=8\)"),
+        ({"only": "12"}, r"only='12': give a list of keys, like only=\['12'\]"),
+        ({"only": 12}, r"only=12: give a list of keys, like only=\['12'\]"),
+        ({"only": [12]}, "only: 12 is not a str; keys are strings, like '12'"),
+        ({"only": ()}, "only is empty"),
         ({"concurency": 4}, "did you mean concurrency"),
         ({"zzz": 4}, "no option 'zzz'"),
     ],
@@ -58,7 +74,8 @@ def test_the_journal_keeps_the_settings_as_they_are(given: dict[str, Any]) -> No
 
 def test_options_are_the_settings() -> None:
     assert set(Options.__annotations__) == set(Settings.__struct_fields__)
-    assert get_type_hints(Options) == get_type_hints(Settings)
+    # `only` may be any iterable, and is kept as a tuple.
+    assert get_type_hints(Options) | {"only": 0} == get_type_hints(Settings) | {"only": 0}
 
 
 def test_send_takes_what_a_campaign_takes() -> None:
@@ -73,6 +90,32 @@ def test_send_takes_what_a_campaign_takes() -> None:
 def test_a_poll_policy_is_checked(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(given))):
         PollPolicy(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"attempts": 0},
+        {"attempts": -1},
+        {"attempts": 2.0},
+        {"floor": -1},
+        {"outage_after": 0},
+        {"share": "25%"},
+        {"share": float("nan")},
+        {"base": -0.5},
+        {"ceiling": float("inf")},
+        {"ceiling": None},
+    ],
+    ids=str,
+)
+def test_a_retry_policy_is_checked(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"RetryPolicy: {next(iter(given))}="):
+        RetryPolicy(**given)
+
+
+def test_the_keys_to_send_to_may_be_any_iterable_of_strings() -> None:
+    assert settings_of({"only": (key for key in ["b", "a"])}).only == ("b", "a")
+    assert settings_of({"only": {"a"}}).only == ("a",)
 
 
 def test_everything_public_says_what_it_is() -> None:

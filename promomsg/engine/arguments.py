@@ -1,0 +1,46 @@
+"""What the caller gave, by kind: nothing is read or opened before that is known to be right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+from promomsg.errors import UsageError
+
+__all__ = ["SEND", "check_channel", "check_name", "check_suppress"]
+
+SEND: Final = "promomsg.send(channel, message, recipients)"
+"""The order of what a new campaign takes."""
+
+
+def check_channel(channel: Any, call: str) -> None:
+    """Raises UsageError when something else stands in the channel's place; `call` is the right one."""
+    if isinstance(channel, type) or not all(hasattr(channel, n) for n in ("compile", "deliver")):
+        kind = (
+            f"the class {channel.__name__}" if isinstance(channel, type) else type(channel).__name__
+        )
+        raise UsageError(
+            f"{kind} is not a channel: it is {call}, with a WeChatPromoter(…) or an "
+            "AlipayMiniProgram(…) as the channel"
+        )
+
+
+def check_name(name: Any) -> None:
+    """Raises UsageError unless it is a campaign's name, or None."""
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"name={name!r}: give a str, or leave it out")
+
+
+def check_suppress(suppress: Any) -> None:
+    """Raises UsageError unless it is a path, an iterable that may hold strings, or None."""
+    if (
+        suppress is None
+        or isinstance(suppress, os.PathLike)
+        or (suppress and isinstance(suppress, str))
+    ):
+        return
+    if isinstance(suppress, (str, bytes)) or not isinstance(suppress, Iterable):
+        raise UsageError(
+            f"suppress={suppress!r}: give a file's path, or a list of keys and addresses"
+        )
