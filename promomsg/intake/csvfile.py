@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
 from promomsg.intake.base import Row
-from promomsg.intake.layout import Layout, make_rows
+from promomsg.intake.layout import Layout, clean_columns, make_rows
 from promomsg.intake.textfile import TextFile, read_records
 from promomsg.model import Code, Problem
 
@@ -37,7 +37,7 @@ def read_csv(
         encoding: `"auto"` is UTF-8 with or without BOM, else GB18030; or a codec's name.
 
     Raises:
-        UsageError: there is no such encoding. (The file is looked at when planning begins.)
+        UsageError: there is no such encoding, or `columns` is no such mapping. (The file is looked at when planning begins.)
     """
     return CsvSource(path, columns, encoding)
 
@@ -54,7 +54,7 @@ class CsvSource:
         encoding: str,
     ) -> None:
         self._file = TextFile(path, encoding)
-        self._columns = columns
+        self._columns = clean_columns(columns)
         self._layout: Layout | None = None
         self._spare: frozenset[str] = frozenset()
         self._columns_said: list[str] = []

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from promomsg.errors import UsageError
 from promomsg.intake.base import KNOWN, NO_PARAMS, Row, Source
 from promomsg.intake.clean import mangled
-from promomsg.intake.layout import make_rows
+from promomsg.intake.layout import check_no_address, make_rows
 from promomsg.model import Audience, Code, Problem, Recipient
 
 __all__ = ["Items", "as_source", "item_rows", "openids"]
@@ -88,7 +88,12 @@ class Items:
         self.repeatable = not isinstance(items, (Iterator, AsyncIterator))
 
     def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
-        """Nothing can be said of an iterable before it is read."""
+        """Of an iterable nothing is known before it is read, but an address is no parameter.
+
+        Raises:
+            UsageError: the message has one in its text.
+        """
+        check_no_address(names, "recipients")
 
     def describe(self) -> dict[str, Any]:
         """`{"kind": "iterable"}`: there is nothing to find it again by."""
@@ -157,7 +162,8 @@ def item_rows(
     """
     problems = {} if problems is None else problems
     known: dict[str, list[Any]] = {name: [] for name in KNOWN}
-    params: dict[str, list[Any]] = {name: [] for name in sorted(names)}
+    # An address is no parameter: a token would get into the message and the journal.
+    params: dict[str, list[Any]] = {name: [] for name in sorted(names - _KNOWN)}
     for i, item in enumerate(batch):
         fields, values = _take(item, i, where[i], bare, columns or {}, problems)
         for name, known_column in known.items():

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN, Row
 from promomsg.intake.items import item_rows
-from promomsg.intake.layout import check_names
+from promomsg.intake.layout import check_names, check_no_address, check_slips, clean_columns
 from promomsg.intake.textfile import check_file, wide_of
 from promomsg.model import Code, Problem
 from promomsg.suggest import nearest, quoted
@@ -39,6 +39,9 @@ def read_jsonl(
     Args:
         path: the file.
         columns: our name → the file's key.
+
+    Raises:
+        UsageError: `columns` is no such mapping.
     """
     return JsonLinesSource(path, columns)
 
@@ -50,7 +53,7 @@ class JsonLinesSource:
 
     def __init__(self, path: str | os.PathLike[str], columns: Mapping[str, str] | None) -> None:
         self._path = Path(path)
-        self._columns = dict(columns or {})
+        self._columns = clean_columns(columns)
         self._sha256: str | None = None
         self.notices: list[str] = []
 
@@ -71,11 +74,13 @@ class JsonLinesSource:
         if lines[0].startswith(b"["):
             raise UsageError(f"{self._path} is one JSON array; write one object a line instead")
         objects: list[dict[str, Any]] = [o for o in map(_decode, lines) if isinstance(o, dict)]
+        check_no_address(names, str(self._path))
         if not objects:
             return
         renamed: dict[str, str] = {heading: name for name, heading in self._columns.items()}
         there: set[str] = {renamed.get(key, key) for o in objects for key in o}
         there |= {key for o in objects if isinstance(p := o.get("params"), dict) for key in p}
+        check_slips(self._columns, names, str(self._path))
         if not there.intersection((*ADDRESSES, "key")):
             raise UsageError(
                 f"{self._path}: no key is called id, openid, unionid or access_token (there are "

@@ -23,7 +23,14 @@ from promomsg.intake.clean import (
 from promomsg.model import Problem
 from promomsg.suggest import did_you_mean, nearest, quoted
 
-__all__ = ["Layout", "check_names", "make_rows"]
+__all__ = [
+    "Layout",
+    "check_names",
+    "check_no_address",
+    "check_slips",
+    "clean_columns",
+    "make_rows",
+]
 
 _DATA: Final = re.compile(r"\d+|o[\w-]{27}|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _new_row = tuple.__new__
@@ -38,8 +45,7 @@ class Layout:
         where: the file, for messages.
 
     Raises:
-        UsageError: no headings, the same heading twice, a mapped heading that is not there, no
-            column to address anybody by.
+        UsageError: no headings, the same heading twice, a mapped heading that is not there.
     """
 
     def __init__(
@@ -48,7 +54,8 @@ class Layout:
         self.where = where
         self.headings = [str(h).strip() for h in headings]
         self.width = len(self.headings)
-        self._check_headings(columns or {})
+        self._columns = columns or {}
+        self._check_headings(self._columns)
         index = {h: i for i, h in enumerate(self.headings) if h}
         self.at: dict[str, int] = {}
         for name, heading in (columns or {}).items():
@@ -62,7 +69,6 @@ class Layout:
         for heading, i in index.items():
             if heading not in self.at and i not in taken:
                 self.at[heading] = i
-        self._check_addresses()
         self.known = {name: self.at[name] for name in KNOWN if name in self.at}
         self.params = {name: i for name, i in self.at.items() if name not in KNOWN}
 
@@ -106,7 +112,9 @@ class Layout:
         )
 
     def check(self, names: frozenset[str], spare: frozenset[str]) -> list[str]:
-        """See `check_names`."""
+        """See `check_names`; besides, raises UsageError when no column addresses anybody."""
+        check_slips(self._columns, names, self.where)
+        self._check_addresses()
         return check_names(names, spare, self.params, self.where)
 
     def unused(self, names: frozenset[str]) -> list[str]:
@@ -119,6 +127,37 @@ class Layout:
         return [f"{self.where}: {verb.format(quoted(left))} not used"]
 
 
+def clean_columns(columns: Any) -> dict[str, str]:
+    """The `columns` of a reader, as they were given.
+
+    Raises:
+        UsageError: it is no mapping of text to text.
+    """
+    if columns is None:
+        return {}
+    example = 'our name → the file\'s heading, as in {"id": "推广员ID"}'
+    if not isinstance(columns, Mapping):
+        raise UsageError(f"columns is a {type(columns).__name__}; give a mapping, {example}")
+    for name, heading in columns.items():
+        for text in (name, heading):
+            if not isinstance(text, str) or not text.strip():
+                raise UsageError(f"columns has {text!r} in it; it is {example}")
+    return dict(columns)
+
+
+def check_slips(columns: Mapping[str, str], names: frozenset[str], where: str) -> None:
+    """Raises UsageError when `columns` names what neither we nor the message know, by a slip."""
+    for name, heading in columns.items():
+        if name in KNOWN or name in names:
+            continue
+        near = nearest(name, KNOWN)
+        if near is not None or heading in KNOWN:
+            raise UsageError(
+                f"{where}: columns says that {name} is {heading!r}, but the message has no "
+                f"{{{name}}}; did you mean {near or heading!r}?"
+            )
+
+
 def check_names(
     names: frozenset[str], spare: frozenset[str], there: Iterable[str], where: str
 ) -> list[str]:
@@ -128,25 +167,33 @@ def check_names(
         A notice of each of `spare` that is not there: everybody gets its fallback.
 
     Raises:
-        UsageError: another one is not there, or one of `spare` looks like a slip of the pen.
+        UsageError: another one is not there or is an address, or one of `spare` looks like a slip
+            of the pen.
     """
+    check_no_address(names, where)
     there = set(there)
     notices = []
     for name in sorted(names - there):
-        if name in spare and name not in KNOWN and not nearest(name, there):
+        if name in spare and not nearest(name, there):
             notices.append(
                 f"{where}: no column is called {name!r}: everybody gets the fallback of {{{name}|…}}"
             )
             continue
-        if name in KNOWN:
-            hint = "; that is an address, not a parameter: {key} is the recipient's key"
-        else:
-            hint = did_you_mean(name, there)
         listed = f" (there are {quoted(sorted(there))})" if there else ""
         raise UsageError(
-            f"{where}: the message uses {{{name}}}, but no column is called that{hint}{listed}"
+            f"{where}: the message uses {{{name}}}, but no column is called that"
+            f"{did_you_mean(name, there)}{listed}"
         )
     return notices
+
+
+def check_no_address(names: frozenset[str], where: str) -> None:
+    """Raises UsageError when the message has somebody's address, or their token, in its text."""
+    for name in sorted(names.intersection(KNOWN)):
+        raise UsageError(
+            f"{where}: the message uses {{{name}}}; that is an address, not a parameter: "
+            "{key} is the recipient's key"
+        )
 
 
 def make_rows(

@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, Row
-from promomsg.intake.layout import Layout, make_rows
+from promomsg.intake.layout import Layout, clean_columns, make_rows
 from promomsg.intake.textfile import check_file
 from promomsg.model import Code, Problem
 
@@ -187,7 +187,7 @@ def from_frame(
         raise UsageError(
             f"from_frame: {type(df).__name__} is not a DataFrame; give it as recipients"
         )
-    columns = {name: column for name, column in given.items() if column is not None}
+    columns = {name: str(column) for name, column in given.items() if column is not None}
     return TableSource("frame", lambda: _frame(df), columns)
 
 
@@ -228,7 +228,7 @@ def read_parquet(
         columns: our name → the file's heading.
 
     Raises:
-        UsageError: pyarrow is not installed.
+        UsageError: pyarrow is not installed, or `columns` is no such mapping.
     """
     parquet = _need("pyarrow.parquet", "read_parquet")
     where = Path(path)
@@ -248,7 +248,7 @@ def read_parquet(
 
         return _Table(headings, pieces)
 
-    return TableSource("parquet", open_table, dict(columns or {}), path=where)
+    return TableSource("parquet", open_table, clean_columns(columns), path=where)
 
 
 def read_excel(
@@ -265,7 +265,7 @@ def read_excel(
         sheet: its name; the one that was open when it was saved, without one.
 
     Raises:
-        UsageError: openpyxl is not installed.
+        UsageError: openpyxl is not installed, or `columns` is no such mapping.
     """
     openpyxl = _need("openpyxl", "read_excel")
     broken = _need("zipfile", "read_excel").BadZipFile
@@ -298,7 +298,7 @@ def read_excel(
 
         return _Table(headings, pieces)
 
-    return TableSource("excel", open_table, dict(columns or {}), path=where, first_row=2)
+    return TableSource("excel", open_table, clean_columns(columns), path=where, first_row=2)
 
 
 def _need(module: str, caller: str) -> Any:

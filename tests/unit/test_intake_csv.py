@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reading import read
 
 from promomsg import intake
 from promomsg.errors import UsageError
-from promomsg.intake import read_csv
+from promomsg.intake import read_csv, read_excel, read_parquet
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio
@@ -177,6 +178,33 @@ async def test_own_headings(tmp_path: Path) -> None:
     assert source.notices == [f"{path}: column 'id' is not used"]
     text = await fails(path, columns={"id": "推广员Id"})
     assert "推广员ID" in text
+
+
+@pytest.mark.parametrize("reader", [read_csv, intake.read_jsonl, read_parquet, read_excel])
+async def test_columns_that_are_no_mapping_of_text(reader: Any) -> None:
+    for columns in (["id"], "id", {"id": None}, {"id": ""}, {1: "a"}):
+        with pytest.raises(UsageError, match=r"as in \{\"id\": \"推广员ID\"\}"):
+            reader("people", columns=columns)
+
+
+@pytest.mark.parametrize("columns", [{"idd": "id"}, {"opneid": "OpenID", "id": "id"}, {"x": "id"}])
+async def test_a_slip_in_the_columns_is_said(tmp_path: Path, columns: dict[str, str]) -> None:
+    slip = next(iter(columns))
+    meant = "openid" if slip == "opneid" else "id"
+    path = put(tmp_path, "id,OpenID,name\n1,oA,x\n")
+    text = await fails(path, columns=columns)
+    assert f"did you mean {meant!r}?" in text
+    assert f"{{{slip}}}" in text
+    lines = put(tmp_path, '{"id": 1, "OpenID": "oA"}\n', "p.jsonl")
+    with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
+        await read(intake.read_jsonl(lines, columns=columns))
+    # A placeholder of the message may be called as it likes.
+    if slip != "opneid":
+        text = await fails(path, slip, columns=columns)
+        assert "no column is called id, openid" in text
+    else:
+        [row] = await read(read_csv(path, columns=columns), slip)
+        assert dict(row.params) == {"opneid": "oA"}
 
 
 async def test_a_placeholder_without_a_column(tmp_path: Path) -> None:

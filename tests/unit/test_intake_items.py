@@ -13,7 +13,7 @@ import pytest
 from reading import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import as_source, openids, read_csv
+from promomsg.intake import as_source, from_frame, openids, read_csv, read_jsonl
 from promomsg.model import Code, Everyone, Promoters, Recipient, Retailers, Roles, Secret
 
 pytestmark = pytest.mark.asyncio
@@ -184,6 +184,29 @@ async def test_audiences_pass_through(audience: Any) -> None:
 async def test_sources_pass_through_unread(tmp_path: Path) -> None:
     source = read_csv(tmp_path / "not-there-yet.csv")
     assert as_source(source) is source
+
+
+@pytest.mark.parametrize("name", ["access_token", "id", "openid", "unionid", "request_id"])
+async def test_an_address_is_no_parameter_of_any_source(name: str, tmp_path: Path) -> None:
+    lines = tmp_path / "p.jsonl"
+    lines.write_text('{"id": "1", "access_token": "SECRET"}\n' * 200)
+    table = tmp_path / "p.csv"
+    table.write_text("id,access_token\n1,SECRET\n")
+    person = {"id": "1", "access_token": "SECRET", "params": {name: "SECRET"}}
+    unchecked = [
+        [{"id": "1", "access_token": "SECRET"}],
+        [person],
+        [Recipient(**person)],  # type: ignore[arg-type]
+        read_jsonl(lines),
+    ]
+    frame = from_frame(pd.DataFrame({"id": ["1"], "access_token": ["SECRET"]}))
+    for source in (*unchecked, frame, read_csv(table)):
+        with pytest.raises(UsageError, match=r"\{key\} is the recipient's key"):
+            await read(source, name)
+    # Also where nobody looks first: its value is in no parameter, whatever the message says.
+    for source in unchecked:
+        rows = await read(source, name, check=False)
+        assert "SECRET" not in str([r.params for r in rows])
 
 
 async def test_tokens_hide(caplog: pytest.LogCaptureFixture) -> None:
