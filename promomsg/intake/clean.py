@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Integral
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
 def clean_address(name: str, value: Any) -> str | Problem | None:
     """An address or request id as text; None when absent; a problem when it is not one.
 
-    Whole numbers are accepted; bools, fractions, NaN and what a spreadsheet made of an id are not.
+    Whole numbers are accepted, exact decimals among them; bools, fractions, NaN and what a spreadsheet made of an id are not.
     """
     secret = name == "access_token"
     if isinstance(value, Secret):
@@ -91,7 +92,9 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
         return _bad(f"{name} is a {type(value).__name__}; give text")
     if isinstance(value, Integral):
         return str(int(value))
-    if isinstance(value, float) or hasattr(value, "as_tuple"):  # a Decimal
+    if isinstance(value, Decimal) and (digits := _whole(value)) is not None:
+        return digits
+    if isinstance(value, (float, Decimal)):
         return _bad(f"{name} {_short(str(value))} is not an address: {_BY_SPREADSHEET}")
     return _bad(f"{name} is a {type(value).__name__}; give text")
 
@@ -101,6 +104,9 @@ def clean_key(value: Any) -> str | Problem | None:
     if value is None:
         return None
     if not isinstance(value, str):
+        if isinstance(value, Decimal):
+            value = value if (digits := _whole(value)) is None else digits
+            return None if value != value else str(value)
         if isinstance(value, (Integral, float)) and not isinstance(value, bool):
             return None if value != value else str(value)
         return Problem(Code.BAD_ROW, f"key is a {type(value).__name__}; give text")
@@ -122,6 +128,14 @@ def clean_param(name: str, value: Any) -> Problem | None:
         detail = f"parameter {name!r} is a {type(value).__name__}; give text or a number"
         return Problem(Code.BAD_ROW, detail)
     return None
+
+
+def _whole(value: Decimal) -> str | None:
+    """The digits of a whole number that was never written as a power of ten; else None."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():
+        return None
+    return str(int(value))
 
 
 def _bad(detail: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from numbers import Integral
 from os import PathLike
 from typing import Any, Final, cast, get_args
@@ -198,7 +199,7 @@ def _take(
     if item is None or (isinstance(item, str) and not item.strip()):
         problems.setdefault(i, Problem(Code.BAD_ROW, "nothing there: neither key nor address"))
         return NO_PARAMS, NO_PARAMS
-    if isinstance(item, bool) or not isinstance(item, (str, Integral, float)):
+    if isinstance(item, bool) or not isinstance(item, (str, Integral, float, Decimal)):
         raise UsageError(
             f"{where} is a {type(item).__name__}, not a recipient; give a Recipient, a mapping, "
             "or a string of digits (a promoter id)"

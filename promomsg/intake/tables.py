@@ -24,8 +24,10 @@ from promomsg.model import Code, Problem
 
 __all__ = ["TableSource", "from_frame", "read_excel", "read_parquet"]
 
-Pieces = Iterator[tuple[int, dict[str, Sequence[Any]]]]
-"""Rows a batch at a time: how many, and the columns that were asked for, by heading."""
+Columns = dict[str, Sequence[Any]]
+Pieces = Iterator[tuple[Columns, int, Sequence[int]]]
+"""Rows a batch at a time: the columns that were asked for, by heading, how many rows there are, and
+which of them are blank in every column of a sheet."""
 
 _EXCEL_DIGITS: Final = 10**15
 """Excel keeps 15 digits of a number: a longer whole number is not what was typed."""
@@ -108,20 +110,29 @@ class TableSource:
         known = {name: table.headings[i] for name, i in layout.known.items()}
         params = {n: table.headings[i] for n, i in layout.params.items() if n in names}
         wanted = list(dict.fromkeys([*known.values(), *params.values()]))
-        first = 1
+        at, first = self._first_row, 1
         with closing(_generator(table.pieces(wanted, size))) as pieces:
-            for count, columns in pieces:
+            for columns, count, blank in pieces:
+                where = [f"row {n}" for n in range(at, at + count)]
+                at += count
+                if blank:
+                    left = sorted(set(range(count)).difference(blank))
+                    columns = {h: [column[i] for i in left] for h, column in columns.items()}
+                    where = [where[i] for i in left]
                 problems: dict[int, Problem] = {}
                 rows = make_rows(
-                    self._known({n: columns[h] for n, h in known.items()}, count, problems),
+                    self._known({n: columns[h] for n, h in known.items()}, len(where), problems),
                     {n: _without_nan(columns[h]) for n, h in params.items()},
-                    [f"row {self._first_row + first - 1 + i}" for i in range(count)],
+                    where,
                     first,
                     problems,
                 )
-                first += count
-                yield rows
+                first += len(rows)
+                if rows:
+                    yield rows
                 await checkpoint()
+        if blanks := at - self._first_row - (first - 1):
+            self.notices.append(f"{self._where}: {blanks} blank rows left out")
         if first == 1:
             raise UsageError(f"{self._where} has headings but no rows: nobody to send to")
 
@@ -212,8 +223,8 @@ def _frame(df: Any) -> _Table:
     def pieces(wanted: Sequence[str], size: int) -> Pieces:
         total = int(df.shape[0])
         for at in range(0, total, size):
-            count = min(size, total - at)
-            yield count, {h: cut(by_heading[h], at, size) for h in wanted}
+            # A row of NaN is no blank one: a NaN address fails its row (DESIGN §5).
+            yield {h: cut(by_heading[h], at, size) for h in wanted}, min(size, total - at), ()
 
     return _Table([str(n) for n in names], pieces)
 
@@ -244,7 +255,7 @@ def read_parquet(
         def pieces(wanted: Sequence[str], size: int) -> Pieces:
             with parquet.ParquetFile(where) as file:
                 for batch in file.iter_batches(batch_size=size, columns=list(wanted)):
-                    yield batch.num_rows, {h: batch.column(h).to_pylist() for h in wanted}
+                    yield {h: batch.column(h).to_pylist() for h in wanted}, batch.num_rows, ()
 
         return _Table(headings, pieces)
 
@@ -294,7 +305,9 @@ def read_excel(
             with closing(_generator(lines())) as rows:
                 next(rows)
                 while block := list(islice(rows, size)):
-                    yield len(block), {h: [r[i] for r in block] for h, i in at.items()}
+                    # Excel counts a row that was only given a colour or a border.
+                    blank = [i for i, r in enumerate(block) if all(v is None or v == "" for v in r)]
+                    yield {h: [r[i] for r in block] for h, i in at.items()}, len(block), blank
 
         return _Table(headings, pieces)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import openpyxl.styles
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -129,6 +131,54 @@ async def test_excel(tmp_path: Path) -> None:
     path.write_bytes(b"not one")
     with pytest.raises(UsageError, match=r"not an \.xlsx workbook"):
         await read(read_excel(path))
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+async def test_blank_rows_of_excel_are_left_out_as_those_of_a_csv_are(
+    tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "p.xlsx"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    for line in (["id", "name", "city"], [1, "a", "x"], [], [2, "b", "y"], [None, None, "z"]):
+        page.append(line)
+    for number in (3, 6, 7):
+        page.cell(number, 1).font = openpyxl.styles.Font(bold=True)
+    page["A7"] = ""
+    book.save(path)
+    source = read_excel(path)
+    rows = await read(source, "name", size=size)
+    assert [(r.key, r.id, r.where) for r in rows] == [
+        ("1", "1", "row 2"),
+        ("2", "2", "row 4"),
+        ("row 3", None, "row 5"),
+    ]
+    assert source.notices == [
+        f"{path}: column 'city' is not used",
+        f"{path}: 3 blank rows left out",
+    ]
+    page.delete_rows(2, 4)
+    book.save(path)
+    with pytest.raises(UsageError, match="no rows"):
+        await read(read_excel(path))
+
+
+async def test_whole_decimals_are_ids_and_others_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    ids = [Decimal(t) for t in ("12.00", "900719925474099312.00", "1.50")]
+    pyarrow.parquet.write_table(pa.table({"id": ids, "key": ids}), path)
+    rows = await read(read_parquet(path))
+    assert [(r.id, r.key) for r in rows] == [
+        ("12", "12"),
+        ("900719925474099312", "900719925474099312"),
+        (None, "1.50"),
+    ]
+    assert codes(rows) == [None, None, Code.BAD_ADDRESS]
+    odd = [Decimal(t) for t in ("1.2E+17", "NaN", "Infinity", "7")]
+    for rows in (await read(odd), await read([{"id": d} for d in odd])):
+        assert codes(rows) == [*[Code.BAD_ADDRESS] * 3, None]
+    assert [r.key for r in await read([{"key": Decimal("NaN"), "id": 5}])] == ["5"]
 
 
 @pytest.mark.parametrize(
