@@ -27,6 +27,7 @@ __all__ = [
     "audience_from",
     "audience_record",
     "decide_audience",
+    "expands",
     "resolve_ids",
 ]
 
@@ -62,11 +63,16 @@ def audience_from(record: dict[str, Any]) -> Audience:
     return Retailers(tuple(record["retailers"]))
 
 
+def expands(audience: Audience, settings: Settings) -> bool:
+    """Whether the user's words make every promoter of an audience a recipient, however many."""
+    return isinstance(audience, Promoters) or settings.expand or settings.route == "single"
+
+
 async def decide_audience(channel: Channel, audience: Audience, settings: Settings) -> Routed:
     """Counts an audience: under 50 it is expanded into singles, else it is one group call.
 
     Raises:
-        UsageError: nobody is in it, or the channel has no audiences.
+        UsageError: the channel has no audiences, or `route="group"` for fewer than 50.
         ProviderError, TransportError: it cannot be counted, so nothing can be decided.
     """
     if isinstance(audience, Promoters):
@@ -76,11 +82,17 @@ async def decide_audience(channel: Channel, audience: Audience, settings: Settin
     if not channel.groups:
         raise UsageError("this channel has no audiences: give it a list of recipients")
     following: Following = channel  # type: ignore[assignment] # `groups` says so
+    audience = _once(audience)
     record = audience_record(audience)
-    if not settings.expand:
+    if not expands(audience, settings):
         count = await following.count_audience(audience)
-        if count >= GROUP_THRESHOLD or settings.route == "group":
-            return Routed(None, record, max(1, count))
+        if count >= GROUP_THRESHOLD:
+            return Routed(None, record, count)
+        if settings.route == "group":
+            raise UsageError(
+                f'route = "group": the audience has {count} promoters, and a group send needs '
+                f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
+            )
         note = (
             f"the audience has {count} promoters, fewer than {GROUP_THRESHOLD}: "
             "they are sent to one by one"
@@ -90,6 +102,15 @@ async def decide_audience(channel: Channel, audience: Audience, settings: Settin
     rows = as_source(following.iter_audience(audience))
     assert not isinstance(rows, Audience)
     return Routed(rows, record, 0, (note,))
+
+
+def _once(audience: Audience) -> Audience:
+    """Without names that are there twice: their people would be counted twice."""
+    if isinstance(audience, Roles):
+        return Roles(tuple(dict.fromkeys(audience.ids)))
+    if isinstance(audience, Retailers):
+        return Retailers(tuple(dict.fromkeys(audience.ids)))
+    return audience
 
 
 async def resolve_ids(handle: Handle, channel: Channel) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
 from promomsg.engine.arguments import SEND, check_channel, check_name, check_suppress
-from promomsg.engine.audience import Routed, decide_audience, resolve_ids
+from promomsg.engine.audience import Routed, decide_audience, expands, resolve_ids
 from promomsg.engine.checks import suppressed_batches
 from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size
@@ -19,7 +19,7 @@ from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
 from promomsg.journal.base import CampaignRecord, Handle, Journal
-from promomsg.model import Audience, Outcome, Promoters, State
+from promomsg.model import Audience, Outcome, State
 
 __all__ = ["NewPlan"]
 
@@ -91,17 +91,14 @@ class NewPlan:
         routed: Routed | None = None
         notices = [*channel.notices, *self._letter.warnings]
         if isinstance(source, Audience):
-            if self._letter.personal and not isinstance(source, Promoters) and not settings.expand:
+            if self._letter.personal and not expands(source, settings):
                 raise UsageError(
                     "an audience gets one text, and the message has placeholders: "
                     "say expand=true to make every promoter a recipient, or take them out"
                 )
             routed = await decide_audience(channel, source, settings)
-            if routed.rows is None and settings.only is not None:
-                raise UsageError(
-                    "an audience that is sent to as one group has no keys to choose from: "
-                    "say expand=true, or give a list of recipients"
-                )
+            if routed.rows is None:
+                self._check_group_call()
             notices += routed.notices
         else:
             source.check(self._letter.names, self._letter.spare)
@@ -139,6 +136,19 @@ class NewPlan:
                 f"{settings.max_recipients} (max_recipients); nothing was sent"
             )
         return plan
+
+    def _check_group_call(self) -> None:
+        """Raises when somebody is to be left out of one call to a whole audience."""
+        if self._suppress is not None:
+            raise UsageError(
+                "suppress: an audience that is sent to as one group goes to everybody in it, also "
+                "to those on the suppression list: say expand=true, or leave suppress out"
+            )
+        if self._settings.only is not None:
+            raise UsageError(
+                "only: an audience that is sent to as one group has no keys to choose from: "
+                "say expand=true, or give a list of recipients"
+            )
 
     async def start(self) -> Started:
         """Makes the plan durable and gives it its name: from here on it may be sent."""

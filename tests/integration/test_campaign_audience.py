@@ -184,14 +184,56 @@ async def test_an_audience_with_nobody_in_it_is_refused(
     assert box.calls["sendmsg"] == 0
 
 
-async def test_route_group_sends_a_small_audience_as_one_call(
-    box: Sandbox, channel: WeChatPromoter, journal: Journal
+@pytest.mark.parametrize("more", [{}, {"expand": True}], ids=str)
+async def test_route_group_of_an_audience_under_fifty_is_refused(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, more: dict[str, Any]
 ) -> None:
-    box.settings.promoters = 30
-    report = await promomsg.send(
-        channel, MESSAGE, Everyone(confirm=True), journal=journal, route="group", **QUICK
-    )
-    assert (box.calls["sendmsg"], report.planned, report.sent) == (1, 30, 30)
+    box.settings.promoters = 49
+    everyone, options = Everyone(confirm=True), {"route": "group", **more, **QUICK}
+    with pytest.raises(UsageError, match=r'route = "group".*50 or more.*route = "single"'):
+        await promomsg.send(channel, MESSAGE, everyone, journal=journal, **options)
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 0)
+    assert not await journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("audience", "count"),
+    [(Roles([1]), 100), (Everyone(confirm=True), 300)],
+    ids=["roles", "everyone"],
+)
+async def test_route_single_sends_to_each_of_an_audience(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, audience: Any, count: int
+) -> None:
+    campaign = Campaign(channel, PERSONAL, audience, journal=journal, route="single", **QUICK)
+    async with campaign as run:
+        report = await run.wait()
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, count)
+    assert (report.planned, report.sent) == (count, count)
+
+
+@pytest.mark.parametrize("audience", [Roles([1, 1]), Retailers(["r1", "r1"])], ids=str)
+async def test_a_name_that_is_there_twice_counts_its_people_once(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, audience: Any
+) -> None:
+    box.settings.promoters = [
+        SandboxPromoter(id=str(n), openid=f"o{n}", role_id=1, retail_id="r1") for n in range(30)
+    ]
+    report = await promomsg.send(channel, MESSAGE, audience, journal=journal, **QUICK)
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 30)
+    assert (report.planned, report.sent, report.skipped) == (30, 30, 0)
+
+
+@pytest.mark.parametrize("suppress", [["100003"], []], ids=str)
+async def test_a_suppression_list_and_an_unexpanded_audience_do_not_go_together(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, suppress: list[str]
+) -> None:
+    options = {"journal": journal, "suppress": suppress, **QUICK}
+    with pytest.raises(UsageError, match="suppression list: say expand=true"):
+        await promomsg.send(channel, MESSAGE, Roles([1]), **options)
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 0)
+    report = await promomsg.send(channel, MESSAGE, Roles([1]), expand=True, **options)
+    assert (report.planned, report.skipped) == (100, len(suppress))
+    assert not box.ledger.delivered.keys() & set(suppress)
 
 
 async def test_an_audience_that_cannot_be_counted_sends_nothing(

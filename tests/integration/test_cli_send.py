@@ -177,6 +177,23 @@ def test_everyone_needs_the_word_on_the_command_line(
     assert group.everyone
 
 
+def test_a_suppression_list_needs_an_audience_that_is_expanded(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "blocked.csv").write_text("id\n100003\n", "utf-8")
+    roles = "[audience]\nroles = [1]"
+    blocked = {"who": "", "campaign": 'suppress = "blocked.csv"'}
+    file = campaign(tmp_path, box.url, sections=roles, **blocked)
+    for command in (("plan", file), ("send", file, "--yes")):
+        assert promomsg(*command) == 1
+        assert "expand=true" in capsys.readouterr().err
+    assert box.calls["sendmsg"] == 0
+    file = campaign(tmp_path, box.url, sections=f"{roles}\nexpand = true", **blocked)
+    assert promomsg("send", file, "--yes", "--json") == 0
+    assert one_document(capsys)["by_code"] == {"SUPPRESSED": 1}
+    assert "100003" not in box.ledger.delivered
+
+
 def test_everyone_does_not_go_with_a_list(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
