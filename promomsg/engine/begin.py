@@ -132,7 +132,7 @@ class NewPlan:
         self._plan = plan = await planner.describe(name=self._name, notices=notices)
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
-                f"the plan reaches for {plan.to_send} recipients, over the cap of "
+                f"the plan would send to {plan.to_send} recipients, over the cap of "
                 f"{settings.max_recipients} (max_recipients); nothing was sent"
             )
         return plan

@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def to_send(self) -> int:
-        """Recipients that the plan reaches for."""
+        """Recipients that would be sent to."""
         return self.singles + sum(self.groups)
 
 
@@ -111,6 +111,8 @@ class Planner:
         self._personal = letter.personal
         self._pepper = bytes.fromhex(handle.record.run_id)
         self._digest = hashlib.blake2b(digest_size=16)
+        self._only = None if settings.only is None else frozenset(settings.only)
+        self._missing = set(self._only or ())
         self.rows = 0
         self._longest: tuple[int, str, tuple[str, ...]] | None = None
 
@@ -128,6 +130,8 @@ class Planner:
         async for batch in batches:
             planned, tokens = self._convert(batch)
             self._digest.update(digest_lines(planned))
+            if self._missing:
+                self._missing.difference_update(row.key for row in planned)
             if self._vault is not None and tokens:
                 self._vault.put(tokens)
             await self._handle.add_rows(planned)
@@ -162,6 +166,13 @@ class Planner:
                         pending, "", "",
                     )
                 )  # fmt: skip
+            elif self._only is not None and key not in self._only:
+                planned.append(
+                    PlannedRow(
+                        seq, key, id, openid, unionid, None, request_id, None, None,
+                        State.SKIPPED.value, Code.NOT_SELECTED.value, "not selected",
+                    )
+                )  # fmt: skip
             else:
                 detail = f"{where}: {problem.detail}" if where else problem.detail
                 planned.append(
@@ -189,7 +200,18 @@ class Planner:
         return _lines.encode(values).decode(), self._letter.form(values), None
 
     async def exclude(self, suppressed: Iterable[list[str]]) -> None:
-        """Takes out what is suppressed, not selected, or there twice."""
+        """Takes out what is suppressed, not selected, or there twice.
+
+        Raises:
+            UsageError: a key to select is nobody's, or nobody selected can be sent to.
+        """
+        if self._missing:
+            few = sorted(self._missing)
+            said = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" * (len(few) > 5))
+            raise UsageError(
+                f"no recipient has the key {said}: nothing was sent. A key is the column of that "
+                "name, else the openid, unionid or id"
+            )
         await self._handle.suppress(chain.from_iterable(suppressed))
         await self._handle.mark_duplicates()
         only = self._settings.only

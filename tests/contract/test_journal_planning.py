@@ -95,6 +95,19 @@ async def test_suppression_and_selection(make: Make) -> None:
     await handle.close()
 
 
+async def test_a_row_may_be_written_as_skipped_at_once(make: Make) -> None:
+    handle = await make().create(record())
+    skipped = row(1, id=None, state="skipped", code="NOT_SELECTED", detail="not selected")
+    await handle.add_rows([row(0), skipped, bad_row(2)])
+    assert await handle.suppress(["k1"]) == 0
+    assert await handle.select(["k0"]) == 1
+    assert await states(handle) == "pSf"
+    tally = await handle.tally()
+    assert adds_up(tally)
+    assert tally.by_code == {"BAD_ADDRESS": 1, "NOT_SELECTED": 1}
+    await handle.close()
+
+
 async def test_long_lists_of_values_are_all_looked_at(make: Make) -> None:
     handle = await make().create(record())
     await handle.add_rows([row(0), row(1)])

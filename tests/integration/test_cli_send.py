@@ -151,12 +151,39 @@ def test_test_to_is_journalled_apart_and_never_counts_as_the_campaign(
     assert one_document(capsys)["sent"] == 10
 
 
+def test_test_to_somebody_who_is_not_in_the_list_sends_nothing(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url)
+    for command in (("plan", file), ("send", file, "--yes")):
+        assert promomsg(*command, "--test-to", "k1,zz,k2,yy") == 1
+        assert "no recipient has the key 'yy', 'zz': nothing was sent" in capsys.readouterr().err
+    assert box.calls["singlesendmsg"] == 0
+    assert not list(tmp_path.glob("*.db*"))
+
+
+def test_test_to_does_not_count_broken_rows_that_were_not_selected(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "key,id,name\na,1,Ann\nb,1.2E+17,Bob\nc,3,\nd,4,Dan\n"
+    file = campaign(tmp_path, box.url, rows, title="{name}")
+    assert promomsg("send", file, "--yes", "--json", "--test-to", "a") == 0
+    document = one_document(capsys)
+    assert (document["sent"], document["by_code"]) == (1, {"NOT_SELECTED": 3})
+    # One that was selected does count.
+    assert promomsg("send", file, "--yes", "--json", "--test-to", "a,b") == 3
+    document = one_document(capsys)
+    assert document["by_code"] == {"BAD_ADDRESS": 1, "NOT_SELECTED": 2}
+    assert promomsg("send", file, "--yes", "--test-to", "b,c") == 1
+    assert "can be sent to" in capsys.readouterr().err
+
+
 def test_max_recipients_is_checked_before_the_first_call(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = campaign(tmp_path, box.url)
     assert promomsg("send", file, "--yes", "--max-recipients", 9) == 1
-    assert "max_recipients" in capsys.readouterr().err
+    assert "the plan would send to 10 recipients, over the cap of 9" in capsys.readouterr().err
     assert box.calls["singlesendmsg"] == 0
     assert not list(tmp_path.glob("autumn.db*"))
 
