@@ -98,6 +98,23 @@ def test_the_version_also_from_a_clone_that_is_not_installed(
     assert capsys.readouterr().out == f"promomsg {promomsg.__version__}\n"
 
 
+@pytest.mark.parametrize("module", ["promomsg", "promomsg.cli"])
+def test_the_package_runs_as_a_module(module: str) -> None:
+    words = [sys.executable, "-m", module]
+    done = subprocess.run([*words, "--version"], capture_output=True, text=True, env=ENV)
+    assert (done.returncode, done.stdout) == (0, f"promomsg {promomsg.__version__}\n")
+    done = subprocess.run([*words, "sned"], capture_output=True, text=True, env=ENV)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    code = (
+        "import runpy, sys; sys.modules['click'] = None; sys.modules['rich'] = None;"
+        f"sys.argv = ['x', 'demo']; runpy.run_module({module!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV)
+    assert done.returncode == 1
+    assert "pip install 'promomsg[cli]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_without_the_extra_it_says_which_command_installs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
