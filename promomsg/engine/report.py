@@ -132,6 +132,10 @@ class Report:
     """A campaign's result. The counts add up:
     `planned = sent + failed + unknown + skipped + cancelled + pending`.
 
+    Keep as many as you like: outcomes are read from the journal, which is opened while they are.
+    Only that of a temporary journal of some thousand recipients holds a descriptor, until it is
+    forgotten or `close`d.
+
     Attributes:
         planned, sent, failed, unknown, skipped, cancelled, pending: how many recipients.
         by_code: of those not sent, how many by code.
@@ -185,6 +189,10 @@ class Report:
     def outcomes(self) -> Iterator[Outcome]:
         """One outcome per row read, in the order of the recipients."""
         return self._rows.rows(None)
+
+    def close(self) -> None:
+        """Gives back what a temporary journal's report holds; its outcomes cannot be read then."""
+        self._rows.close()
 
     def to_dict(self) -> dict[str, Any]:
         """The document of `--json` (DESIGN §9)."""

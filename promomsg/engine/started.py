@@ -86,6 +86,7 @@ class Started(msgspec.Struct):
             )
         await self.handle.close()
         if self.temporary and clean:
+            self.rows.keep()
             self.journal.discard()
 
 

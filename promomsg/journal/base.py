@@ -433,12 +433,20 @@ class Handle(Protocol):
 class Rows(Protocol):
     """Single outcomes to read, by plain calls without an event loop, from any thread.
 
-    They are read as they stand when asked for, while a sender runs and after, and stay readable
-    after `Journal.discard`.
+    They are read as they stand when asked for, while a sender runs and after. Nothing is held open
+    in between, until `keep`.
     """
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq."""
+        ...
+
+    def keep(self) -> None:
+        """Of a campaign that is closed: they stay readable after `Journal.discard`."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what `keep` holds; a second call does nothing."""
         ...
 
 
@@ -451,11 +459,11 @@ class Journal(Protocol):
         ...
 
     def rows_later(self) -> Rows:
-        """What a report reads single outcomes from, from now on; opened at once."""
+        """What a report reads single outcomes from, from now on."""
         ...
 
     def discard(self) -> None:
-        """Removes the campaign and everything beside it; what `rows_later` gave stays readable."""
+        """Removes the campaign and everything beside it."""
         ...
 
     async def exists(self) -> bool: ...

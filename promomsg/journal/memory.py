@@ -69,6 +69,9 @@ class MemoryReader:
         began = self._store.record.planned_at
         return max(max(times) - began, 0.0) if times and began is not None else 0.0
 
+    def keep(self) -> None:
+        """It has all of it."""
+
     def close(self) -> None:
         """Nothing is held."""
 

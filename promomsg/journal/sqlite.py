@@ -24,6 +24,7 @@ from promomsg.journal.base import CampaignRecord, Control
 from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.journal.sqlite_read import JournalReader
+from promomsg.journal.sqlite_rows import SqliteRows
 from promomsg.journal.sqlite_send import set_control
 from promomsg.journal.tally import Counts
 from promomsg.journal.writer import Writer, explain
@@ -227,12 +228,12 @@ class SqliteJournal:
             if db is not None:
                 db.close()
 
-    def rows_later(self) -> JournalReader:
-        """A reader of it, opened now; it outlives `discard`."""
-        return JournalReader(self.path)
+    def rows_later(self) -> SqliteRows:
+        """See `Journal.rows_later`."""
+        return SqliteRows(self.path)
 
     def discard(self) -> None:
-        """Removes the journal and every file beside it; open readers keep what they see."""
+        """Removes the journal and every file beside it; what is open keeps what it sees."""
         _remove(self.path)
         _remove(self._planning)
         _remove(f"{self.path}.lock")

@@ -288,8 +288,7 @@ def outcomes_end(db: sqlite3.Connection) -> tuple[int, int]:
 class JournalReader:
     """A journal as a reader sees it, without an event loop; any thread may use it.
 
-    It sees what is committed, while a sender runs and after, and outlives the file: an open
-    connection still reads a journal that was removed (POSIX). Each call, and each page of an
+    It sees what is committed, while a sender runs and after. Each call, and each page of an
     iteration, is one short read, so a sender is never held up.
 
     Raises:

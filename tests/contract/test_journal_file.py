@@ -104,23 +104,54 @@ async def test_a_look_leaves_nothing_behind(journal: SqliteJournal) -> None:
         reader.tally()
 
 
-async def test_a_report_outlives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [40, 4_000])
+async def test_a_report_outlives_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     journal = SqliteJournal.temporary()
     assert Path(journal.path).parent == tmp_path
-    handle = await sealed(journal, [row(seq) for seq in range(2_500)])
-    reader = journal.rows_later()
+    handle = await sealed(journal, [row(seq) for seq in range(count)])
+    rows = journal.rows_later()
     lease = await take(handle)
     assert await handle.intend(lease, [0], NOW, DAY)
     assert await handle.settle(lease, [result(0, "failed", code="9", at=NOW + 7)])
+    assert [failure.code for failure in rows.rows([State.FAILED])] == ["9"]
     await handle.close()
+    rows.keep()
+    rows.keep()
     journal.discard()
     assert list(tmp_path.iterdir()) == []
-    assert len(list(reader.rows())) == 2_500
-    [failure] = reader.rows([State.FAILED])
+    assert len(list(rows.rows())) == count
+    [failure] = rows.rows([State.FAILED])
     assert (failure.recipient.key, failure.code) == ("k0", "9")
-    assert reader.elapsed() == 7.0
-    reader.close()
+    rows.close()
+    rows.close()
+    with pytest.raises(JournalError, match="closed"):
+        list(rows.rows())
+
+
+async def test_rows_that_are_kept_while_a_sender_is_there_are_what_is_committed(
+    journal: SqliteJournal,
+) -> None:
+    handle = await sealed(journal, [row(0)])
+    rows = journal.rows_later()
+    rows.keep()
+    await handle.cancel_pending(NOW)
+    assert [outcome.state for outcome in rows.rows()] == ["cancelled"]
+    await handle.close()
+    rows.close()
+
+
+async def test_rows_of_a_journal_that_is_gone_say_so(journal: SqliteJournal) -> None:
+    rows = journal.rows_later()
+    with pytest.raises(JournalError, match="there is no journal"):
+        list(rows.rows())
+    with pytest.raises(JournalError, match="there is no journal"):
+        rows.keep()
+    Path(journal.path).write_bytes(b"something else")
+    with pytest.raises(JournalError, match="not a journal"):
+        rows.keep()
 
 
 async def test_people_can_query_it(journal: SqliteJournal) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,40 @@ async def test_a_temporary_journal_goes_and_the_report_stays_readable(
     assert report.warnings == []
     assert [o.recipient.key for o in report.failures()] == ["500002"]
     assert [o.state for o in report.outcomes()] == ["sent", "failed", "sent"]
+
+
+def open_files(folder: Path) -> list[str]:
+    """What this process has open in a folder, also when it was removed; of Linux only."""
+    descriptors = Path("/proc/self/fd")
+    found = []
+    for entry in descriptors.iterdir() if descriptors.exists() else ():
+        with suppress(OSError):
+            found.append(os.readlink(entry))
+    return [name for name in found if name.startswith(str(folder))]
+
+
+@pytest.mark.parametrize("count", [3, 4_000])
+async def test_reports_are_kept_without_descriptors(
+    box: Sandbox,
+    channel: WeChatPromoter,
+    temporary: Path,
+    path: Path,
+    count: int,
+) -> None:
+    everybody = [{"key": f"{'k' * 60}{n}", "id": str(n)} for n in range(1, count + 1)]
+
+    named = await promomsg.send(channel, MESSAGE, everybody, journal=path, **QUICK)
+    opened = promomsg.open_journal(path)
+    third = opened.report()
+    opened.close()
+    assert [len(list(r.outcomes())) for r in (named, third)] == [count, count]
+    assert open_files(path.parent) == []
+    kept = [await promomsg.send(channel, MESSAGE, everybody, **QUICK) for _ in range(3)]
+    assert len(open_files(path.parent)) <= (0 if count == 3 else 3)
+    for report in kept:
+        assert len(list(report.outcomes())) == count
+        report.close()
+    assert open_files(path.parent) == []
 
 
 async def test_a_temporary_journal_is_kept_and_named_after_a_halt(
