@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import mkstemp
 from typing import IO, Any, Final
 
 from promomsg.errors import UsageError
@@ -123,10 +124,12 @@ def private_file(path: Path, *, bom: bool = False) -> Iterator[IO[str]]:
     Raises:
         UsageError: it cannot be written; an earlier file of that name is untouched.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Under a name that nobody has: `NAME.partial` may be a pull to be gone on with.
+        descriptor, name = mkstemp(
+            prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent
+        )
+        partial = Path(name)
         try:
             with os.fdopen(
                 descriptor, "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace",

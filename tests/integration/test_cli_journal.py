@@ -8,6 +8,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -295,6 +296,65 @@ def test_report_in_each_format(
     assert output.read_bytes().startswith(b"\xef\xbb\xbfkey,")
     assert output.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_report_never_goes_over_a_journal(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=3)])
+    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 5
+    journal = tmp_path / "autumn.db"
+    before = journal.read_bytes()
+    other = tmp_path / "other.db"
+    other.write_bytes(before)
+    (tmp_path / "hard.csv").hardlink_to(journal)
+    (tmp_path / "soft.csv").symlink_to(journal)
+    (tmp_path / "ours.db").symlink_to(journal)
+    (tmp_path / "there").mkdir()
+    capsys.readouterr()
+    sides = [Path(f"{journal}{side}") for side in ("-wal", "-shm", ".lock", ".planning")]
+    targets = (
+        journal, tmp_path / "there" / ".." / "autumn.db", tmp_path / "hard.csv",
+        tmp_path / "soft.csv", *sides, other, Path(f"{other}-wal"), tmp_path / "there", Path(),
+        Path("/"), journal / "x",
+    )  # fmt: skip
+    listing = sorted(tmp_path.iterdir())
+    for target in targets:
+        for which in (journal, tmp_path / "ours.db"):
+            assert promomsg("report", which, "--format", "csv", "--output", target) == 1, target
+            err = capsys.readouterr().err
+            assert "report it" not in err
+            assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == listing
+    assert journal.read_bytes() == other.read_bytes() == before
+    assert promomsg("status", journal) == 0
+
+
+def test_a_report_replaces_an_earlier_one_and_what_is_no_file_is_written_to(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("send", campaign(tmp_path, box.url, 2), "--yes") == 0
+    words = ("report", tmp_path / "autumn.db", "--format", "csv", "--all", "--output")
+    earlier, link = tmp_path / "r.csv", tmp_path / "latest.csv"
+    earlier.write_text("an earlier report")
+    earlier.with_name("r.csv.partial").write_text("half of a pull")
+    link.symlink_to(earlier)
+    assert promomsg(*words, link) == 0
+    assert link.is_symlink()
+    assert earlier.read_text().count("sent") == 2
+    assert earlier.with_name("r.csv.partial").read_text() == "half of a pull"
+    assert promomsg(*words, "/dev/null") == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(
+        ["cat", pipe], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert promomsg(*words, pipe) == 0
+    assert ended(reader, 0)[0].count("sent") == 2
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    out, _ = ended(started(*words, "/dev/stdout"), 0)
+    assert out.count("sent") == 2
 
 
 def test_a_journal_that_is_none_is_one_line(

@@ -14,9 +14,10 @@ from typing import IO, Any, Final
 
 import click
 
-from promomsg.cli.output import note, print_json, private_file, table
+from promomsg.cli.output import note, print_json, table
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.cli.show import outcome_cells, print_result
+from promomsg.cli.target import report_file
 from promomsg.engine.opening import open_journal
 from promomsg.journal.sqlite import JournalReader
 from promomsg.model import Outcome, State
@@ -76,14 +77,18 @@ async def _watch(journal: Path, interrupts: Interrupts) -> int:
     help="How; default table.",
 )  # fmt: skip
 @click.option("--all", "everybody", is_flag=True, help="Every row read, the sent ones too.")
-@click.option("--output", type=click.Path(path_type=Path), help="A file that only you can read.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A file that only you can read; an earlier report is replaced.",
+)
 @click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then sees UTF-8.")
 def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: bool) -> int:
     """List the recipients of JOURNAL that were not sent to, and why; all of them with --all.
 
     CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
     """
-    with _sink(output, bom and form == "csv") as file:
+    with _sink(output, journal, bom and form == "csv") as file:
         write_report(journal, form, everybody=everybody, file=file)
     if output is not None:
         note(f"written: {output}")
@@ -91,9 +96,9 @@ def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: 
 
 
 @contextmanager
-def _sink(output: Path | None, bom: bool) -> Iterator[IO[str]]:
+def _sink(output: Path | None, journal: Path, bom: bool) -> Iterator[IO[str]]:
     if output is not None:
-        with private_file(output, bom=bom) as file:
+        with report_file(output, journal, bom=bom) as file:
             yield file
         return
     if bom:

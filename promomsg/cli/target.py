@@ -1,0 +1,96 @@
+"""Where a report may be written: never over a journal, a folder, a disk, or whatever is no file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+from promomsg.cli.output import private_file
+from promomsg.errors import UsageError
+
+__all__ = ["report_file"]
+
+_SIDES: Final = ("-wal", "-shm", "-journal", ".lock", ".planning")
+"""What stands beside a journal's name while it is in use."""
+_SQLITE: Final = b"SQLite format 3\0"
+_THEN: Final = "give another --output"
+
+
+@contextmanager
+def report_file(path: Path, journal: Path, *, bom: bool = False) -> Iterator[IO[str]]:
+    """A text file for a report of `journal`; an earlier report of that name is replaced.
+
+    A link is followed. A terminal, a pipe or `/dev/null` is written to as it is; anything else is
+    a private file, put in place in one step when the block ends well.
+
+    Raises:
+        UsageError: it is the journal, a file beside it, a link to it, or another SQLite database;
+            a folder or a device; or it cannot be written. Nothing of it was touched.
+    """
+    mode = _mode(path)
+    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        with _straight(path, bom) as file:
+            yield file
+        return
+    if mode is not None and not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
+        raise UsageError(f"{path} is {kind}; give --output the name of a file")
+    real = Path(os.path.realpath(path))
+    _refuse_journals(path, real, Path(os.path.realpath(journal)))
+    with private_file(real, bom=bom) as file:
+        yield file
+
+
+def _mode(path: Path) -> int | None:
+    """What is there, a link followed; None for nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _straight(path: Path, bom: bool) -> Iterator[IO[str]]:
+    try:
+        file = path.open(
+            "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace", newline=""
+        )
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _refuse_journals(path: Path, real: Path, journal: Path) -> None:
+    for side in ("", *_SIDES):
+        ours = journal.with_name(journal.name + side)
+        if real == ours or _same(real, ours):
+            what = f"the journal's {side}" if side else "the journal itself"
+            raise UsageError(f"{path} is {what}; {_THEN}")
+    if _is_sqlite(real):
+        raise UsageError(f"{path} is a SQLite database, perhaps a journal; {_THEN}")
+    for side in _SIDES:
+        base = real.with_name(real.name.removesuffix(side) or ".")
+        if real.name.endswith(side) and _is_sqlite(base):
+            raise UsageError(f"{path} belongs to the SQLite database {base.name}; {_THEN}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether they are one file, by whatever names."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
