@@ -53,6 +53,8 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in ("power", "process"):
             raise UsageError(f'durability = {durability!r}: say "power" or "process"')
+        if not os.fspath(path):
+            raise UsageError("journal: the path is empty; give a file's name, or leave it out")
         self.path = os.path.realpath(path)
         self.durability: Durability = durability
 
@@ -94,6 +96,8 @@ class SqliteJournal:
         )
 
     def _create(self, record: CampaignRecord) -> tuple[SenderLock, sqlite3.Connection]:
+        if os.path.isdir(self.path):  # before the lock, which would be left beside it
+            raise JournalError(f"{self.path} is a folder; give the journal a file's name in it")
         lock = SenderLock(self.path)
         try:
             if os.path.isdir(self.path):

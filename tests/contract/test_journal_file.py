@@ -456,6 +456,16 @@ async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -
             await (await sealed(journal, [row(0)])).close()
 
 
+async def test_a_folder_is_no_journal_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    with pytest.raises(JournalError, match="there is a folder; give the journal a file's name"):
+        await SqliteJournal(folder).create(record())
+    assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(UsageError, match="the path is empty"):
+        SqliteJournal("")
+
+
 async def test_settings_that_do_not_exist_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="power"):
         SqliteJournal(tmp_path / "a.db", durability="moon")  # type: ignore[arg-type]

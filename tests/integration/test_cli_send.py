@@ -137,6 +137,16 @@ def test_a_file_that_is_no_journal_is_left_alone(
     assert (tmp_path / "autumn.db").read_text() == "mine"
 
 
+def test_a_journal_that_is_a_folder_is_called_one(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url)
+    for journal in (tmp_path, ""):
+        assert promomsg("send", file, "--yes", "--journal", journal) == 1
+        assert "is a folder; give a file's name" in capsys.readouterr().err
+    assert box.calls["singlesendmsg"] == 0
+
+
 def test_test_to_is_journalled_apart_and_never_counts_as_the_campaign(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

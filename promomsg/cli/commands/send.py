@@ -220,6 +220,8 @@ def _journal(file: CampaignFile, test_to: Sequence[str]) -> Path:
 def _refuse_used(journal: Path) -> None:
     if not os.path.lexists(journal):
         return
+    if journal.is_dir():
+        raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
     from promomsg.cli.sending import command
     from promomsg.journal.sqlite import JournalReader
 
