@@ -192,6 +192,23 @@ def test_an_audience_is_one_group_call(
     assert promomsg("doctor", file) == 0
 
 
+def test_a_report_says_whom_of_an_audience_it_cannot_list(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering", calls=[1])])
+    file = campaign(tmp_path, box.url, who="", sections="[audience]\nroles = [1]")
+    assert promomsg("send", file, "--yes", "--json") == 4
+    unknown = one_document(capsys)["unknown"]
+    words = ("report", tmp_path / "autumn.db", "--format")
+    for more in ((), ("--all",)):
+        assert promomsg(*words, "csv", *more) == 0
+        out = capsys.readouterr()
+        assert out.out.count("\n") == 1
+        assert f"{unknown} recipients of an audience have no rows" in out.err
+    assert promomsg(*words, "json") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_everyone_that_did_not_go_out_needs_the_word_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 import click
 
-from promomsg.cli.output import note, print_json, table
+from promomsg.cli.output import count, note, print_json, table
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.cli.show import outcome_cells, print_result
 from promomsg.cli.target import report_file
@@ -89,7 +89,12 @@ def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: 
     CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
     """
     with _sink(output, journal, bom and form == "csv") as file:
-        write_report(journal, form, everybody=everybody, file=file)
+        nameless = write_report(journal, form, everybody=everybody, file=file)
+    if nameless and form == "csv":
+        note(
+            f"note: {count(nameless, 'recipient')} of an audience have no rows, since nobody named "
+            "them; --format table and json have their counts"
+        )
     if output is not None:
         note(f"written: {output}")
     return 0
@@ -108,8 +113,11 @@ def _sink(output: Path | None, journal: Path, bom: bool) -> Iterator[IO[str]]:
 
 def write_report(
     journal: str | os.PathLike[str], form: str, *, everybody: bool, file: IO[str]
-) -> None:
+) -> int:
     """Writes a journal's report row by row: memory does not grow with the recipients.
+
+    Returns how many of those it is about have no row: the members of an audience that was sent to
+    as one group are counted, and only its failures are named.
 
     Args:
         form: `"table"`, `"json"` or `"csv"`.
@@ -119,8 +127,19 @@ def write_report(
         JournalError: it cannot be read.
     """
     with open_journal(journal) as opened, JournalReader(journal) as reader:
-        document = opened.report().to_dict()
-        _write(document, reader.rows(None if everybody else _NOT_SENT), form, file)
+        said = opened.report()
+        written = 0
+
+        def rows() -> Iterator[Outcome]:
+            nonlocal written
+            for outcome in reader.rows(None if everybody else _NOT_SENT):
+                written += 1
+                yield outcome
+
+        _write(said.to_dict(), rows(), form, file)
+    if all(group.audience is None for group in said.groups):
+        return 0
+    return max(said.planned - (0 if everybody else said.sent) - written, 0)
 
 
 def _write(document: dict[str, Any], rows: Iterator[Outcome], form: str, file: IO[str]) -> None:
