@@ -244,11 +244,21 @@ class Campaign:
         # recipient in doubt.
         try:
             await to_the_end(self._wind_up)
+        except BaseException as cancelled:
+            self._name_journal(cancelled)
+            raise
         finally:
             # Without the block's own error: a task group would wrap it up in an exception group.
             await self._tasks.__aexit__(None, None, None)
+            self._name_journal(error or run.error)
         if error is None and run.error is not None:
             raise run.error
+
+    def _name_journal(self, error: BaseException | None) -> None:
+        """An exception that leaves the block takes the report's place: it says what is kept."""
+        note = self._running().note
+        if error is not None and note and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
 
     async def _wind_up(self) -> None:
         run = self._running()

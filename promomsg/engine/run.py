@@ -244,6 +244,11 @@ class Run:
             journal=self._started.kept_path,
         )
 
+    @property
+    def note(self) -> str:
+        """Once closed: where a temporary journal is that was not removed."""
+        return self._started.note
+
     async def close(self) -> Report:
         """Closes the journal; the report stays readable."""
         self._closed_state = self._state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from typing import Protocol, Self
@@ -13,10 +14,12 @@ from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.engine.vault import TokenVault
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.base import GroupRow, Handle, Journal, Rows, Tally
 from promomsg.journal.sqlite import Durability, SqliteJournal
 from promomsg.model import Outcome
+
+log = logging.getLogger("promomsg.engine")
 
 __all__ = ["Begun", "Started", "close_all", "journal_of"]
 
@@ -32,6 +35,7 @@ class Started(msgspec.Struct):
         stream_from: the cursor from which outcomes are streamed.
         kept_path: the journal's path when it stays; None in memory and for a temporary one.
         journal: the journal itself; temporary: it is removed on a clean close.
+        note: once closed: where a temporary journal is that was not removed.
     """
 
     handle: Handle
@@ -47,6 +51,7 @@ class Started(msgspec.Struct):
     journal: Journal
     rows: Rows
     temporary: bool = False
+    note: str = ""
 
     @classmethod
     async def of(
@@ -78,16 +83,25 @@ class Started(msgspec.Struct):
         """Closes the journal; a temporary one goes when the campaign came to its end."""
         if self.vault is not None:
             self.vault.close()
-        if self.temporary and not clean:
-            report.journal = self.handle.path
-            report.warnings.append(
-                f"the campaign did not come to its end; its journal is kept: {self.handle.path} "
-                "(Campaign.resume goes on with it)"
-            )
         await self.handle.close()
-        if self.temporary and clean:
+        if not self.temporary:
+            return
+        if not clean:
+            self._keep(report, "the campaign did not come to its end", "; Campaign.resume goes on")
+            return
+        try:
             self.rows.keep()
+        except JournalError as error:
+            self._keep(report, f"the outcomes stay where they are ({error})", "")
+        else:
             self.journal.discard()
+
+    def _keep(self, report: Report, why: str, then: str) -> None:
+        """Names a temporary journal that stays: nobody else knows where it is."""
+        report.journal = self.handle.path
+        self.note = f"{why}; its journal is kept: {self.handle.path}{then}"
+        report.warnings.append(self.note)
+        log.warning("%s", self.note)
 
 
 class Begun(Protocol):

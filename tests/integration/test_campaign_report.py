@@ -15,6 +15,7 @@ import promomsg
 from promomsg import Campaign, Halted, JournalError, State, WeChatPromoter
 from promomsg.engine.report import SomeFailed
 from promomsg.journal.base import Journal
+from promomsg.journal.sqlite_rows import SqliteRows
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -102,6 +103,58 @@ async def test_a_temporary_journal_is_kept_when_the_block_is_left_early(
     async with Campaign.resume(run.report.journal, channel, **QUICK) as again:
         assert (await again.wait()).sent == 20
     assert box.ledger.twice() == []
+
+
+@pytest.mark.parametrize("how", ["task", "time-out", "block"])
+async def test_who_ends_a_send_early_is_told_where_its_journal_is(
+    box: Sandbox,
+    channel: WeChatPromoter,
+    temporary: Path,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="delay", seconds=0.02)])
+    options = {"route": "single", "concurrency": 2, **QUICK}
+    error: BaseException | None = None
+    try:
+        if how == "time-out":
+            async with asyncio.timeout(0.1):
+                await promomsg.send(channel, MESSAGE, ids(300), **options)
+        elif how == "block":
+            async with Campaign(channel, MESSAGE, ids(300), **options):
+                await until(lambda: box.calls["singlesendmsg"] > 0)
+                raise ValueError("the user's own")
+        else:
+            task = asyncio.create_task(promomsg.send(channel, MESSAGE, ids(300), **options))
+            await until(lambda: box.calls["singlesendmsg"] > 0)
+            task.cancel()
+            await task
+    except (asyncio.CancelledError, TimeoutError, ValueError) as caught:
+        error = caught.__cause__ if how == "time-out" else caught
+    [path] = temporary.glob("*.db")
+    assert error is not None
+    assert [note for note in error.__notes__ if str(path) in note and "Campaign.resume" in note]
+    [record] = [r for r in caplog.records if r.name == "promomsg.engine"]
+    assert (record.levelname, str(path) in record.getMessage()) == ("WARNING", True)
+    box.faults = FaultPlan([])
+    async with Campaign.resume(path, channel, **QUICK) as again:
+        report = await again.wait()
+    assert (report.sent, report.pending) == (300, 0)
+    assert box.ledger.twice() == []
+
+
+async def test_outcomes_that_cannot_be_kept_apart_leave_the_journal_where_it_is(
+    channel: WeChatPromoter, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(rows: SqliteRows) -> None:
+        raise JournalError("too many open files")
+
+    monkeypatch.setattr(SqliteRows, "keep", too_many)
+    report = await promomsg.send(channel, MESSAGE, ids(3), **QUICK)
+    [path] = temporary.glob("*.db")
+    assert (report.state, report.sent, report.journal) == ("done", 3, str(path))
+    assert any(str(path) in warning for warning in report.warnings)
+    assert len(list(report.outcomes())) == 3
 
 
 async def test_a_refused_start_leaves_no_temporary_file(
