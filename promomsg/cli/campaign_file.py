@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from promomsg.cli.campaign_values import (
     WECHAT_BASE_URL,
+    AccountFile,
     AlipayAccount,
     AlipayText,
     AudienceChoice,
@@ -24,7 +25,7 @@ from promomsg.cli.section import Section, kind_of
 from promomsg.errors import UsageError
 from promomsg.suggest import did_you_mean, quoted
 
-__all__ = ["CampaignFile", "load_campaign"]
+__all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
 
 _SECTIONS: Final = (
     "campaign", "wechat", "alipay", "message", "templates", "audience", "pace", "poll",
@@ -56,6 +57,25 @@ def load_campaign(
         None if journal is None else Path(journal).absolute(),
         base_url,
     )
+
+
+def load_account(
+    path: str | os.PathLike[str],
+    *,
+    base_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> AccountFile:
+    """Reads the account of a campaign file; recipients and a message need not be there yet.
+
+    Args: as `load_campaign` has them.
+
+    Raises:
+        UsageError: as `load_campaign`, of what it reads.
+    """
+    file = Path(path).absolute()
+    top = _parse(file, str(path))
+    reader = _Reader(file, str(path), top, os.environ if environ is None else environ)
+    return reader.read_account(base_url)
 
 
 def _parse(file: Path, shown: str) -> dict[str, Any]:
@@ -96,14 +116,46 @@ class _Reader:
             table = self.top.get(name, {})
         return Section(table, self.shown, name, known or None)
 
-    def read(
-        self, recipients: Path | None, journal: Path | None, base_url: str | None
-    ) -> CampaignFile:
-        campaign = self.section(
+    def read_account(self, base_url: str | None) -> AccountFile:
+        campaign = self._campaign()
+        channel = campaign.choice("channel", ("wechat", "alipay"))
+        if channel is None:
+            # A file of an account alone: its one section says which.
+            there = [name for name in ("wechat", "alipay") if name in self.top]
+            if len(there) != 1:
+                raise UsageError(
+                    f"{self.shown}: it says nothing of an account: add [wechat] with appid and secret"
+                    if not there
+                    else f'{self.shown}: [campaign] channel is missing; add channel = "wechat"'
+                )
+            channel = there[0]
+        if channel not in self.top:
+            raise UsageError(f"{self.shown}: the section [{channel}] is missing")
+        msg_type = None
+        if channel == "wechat" and "message" in self.top:
+            msg_type = Section(self.top["message"], self.shown, "message", None).whole(
+                "msg_type", 0
+            )
+        return AccountFile(
+            path=self.file,
+            channel=channel,
+            account=self._wechat(base_url) if channel == "wechat" else self._alipay(base_url),
+            pace=self._pace(),
+            poll=self._poll(),
+            msg_type=msg_type,
+        )
+
+    def _campaign(self) -> Section:
+        return self.section(
             "campaign",
             "name", "channel", "recipients", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
         )  # fmt: skip
+
+    def read(
+        self, recipients: Path | None, journal: Path | None, base_url: str | None
+    ) -> CampaignFile:
+        campaign = self._campaign()
         campaign.need("channel", '"wechat"')
         channel = campaign.choice("channel", ("wechat", "alipay")) or ""
         self._only_for(channel)

@@ -11,6 +11,7 @@ from promomsg.model import Secret
 
 __all__ = [
     "WECHAT_BASE_URL",
+    "AccountFile",
     "AlipayAccount",
     "AlipayText",
     "AudienceChoice",
@@ -102,6 +103,23 @@ class PollChoice(msgspec.Struct, frozen=True, kw_only=True):
     first_after: float = 60.0
     every: float = 120.0
     give_up_after: float = 7200.0
+
+
+class AccountFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a campaign file says of its account: all that a look at the provider needs.
+
+    Attributes:
+        path: the file itself.
+        channel: `"wechat"` or `"alipay"`.
+        msg_type: `[message]`'s, when the file has one.
+    """
+
+    path: Path
+    channel: str
+    account: WeChatAccount | AlipayAccount
+    pace: PaceChoice
+    poll: PollChoice
+    msg_type: int | None = None
 
 
 class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):

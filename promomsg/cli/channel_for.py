@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from promomsg.cli.campaign_values import (
+    AccountFile,
     AlipayAccount,
     AlipayText,
     CampaignFile,
@@ -31,7 +32,7 @@ __all__ = [
 
 
 @asynccontextmanager
-async def open_channel(file: CampaignFile) -> AsyncIterator[Any]:
+async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
     """The channel of a campaign file, closed after the block.
 
     Raises:
@@ -54,7 +55,9 @@ async def open_channel(file: CampaignFile) -> AsyncIterator[Any]:
         yield await stack.enter_async_context(await _alipay(file, account, stack))
 
 
-async def _alipay(file: CampaignFile, account: AlipayAccount, stack: AsyncExitStack) -> Any:
+async def _alipay(
+    file: CampaignFile | AccountFile, account: AlipayAccount, stack: AsyncExitStack
+) -> Any:
     from promomsg.alipay.signing import SignatureEncoding
     from promomsg.channels.alipay import AlipayMiniProgram
     from promomsg.transport.user_tokens import TokenDatabase
@@ -76,7 +79,7 @@ async def _alipay(file: CampaignFile, account: AlipayAccount, stack: AsyncExitSt
     )
 
 
-def open_wechat(file: CampaignFile, command: str) -> Any:
+def open_wechat(file: CampaignFile | AccountFile, command: str) -> Any:
     """The same, for commands that only WeChat has.
 
     Raises:
@@ -84,7 +87,7 @@ def open_wechat(file: CampaignFile, command: str) -> Any:
     """
     if file.channel != "wechat":
         raise UsageError(
-            f'{command}: {file.path.name} has channel = "{file.channel}", and only WeChat has this'
+            f'{command}: {file.path.name} is of channel = "{file.channel}", and only WeChat has this'
         )
     return open_channel(file)
 

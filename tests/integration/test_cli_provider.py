@@ -55,6 +55,31 @@ def test_follow_needs_no_campaign_of_its_own(
     assert promomsg("follow", "999", "--campaign", file) == 1
 
 
+def test_an_account_alone_is_enough_to_look_at_the_provider(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(settings=SandboxSettings(promoters=3)) as box:
+        file = campaign(tmp_path, box.url, 60)
+        assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
+        [group] = one_document(capsys)["groups"]
+        account = tmp_path / "account.toml"
+        account.write_text(
+            '[wechat]\nappid = "wx0123456789abcdef"\nsecret = "file:secret.txt"\n'
+            f'base_url = "{box.url}"\n[poll]\nfirst_after = "20ms"\nevery = "40ms"\n'
+        )
+        assert promomsg("follow", group["msg_id"], "--campaign", account) == 0
+        output = tmp_path / "all.csv"
+        assert promomsg("promoters", "--campaign", account, "--output", output) == 0
+        assert len(read(output)) == 3
+        day = china_day(time.time() - 3 * DAY)
+        clicks = ("clicks", "--campaign", account, "--date", day, "--dimension", 1)
+        capsys.readouterr()
+        assert promomsg(*clicks) == 1
+        assert "--msg-type" in capsys.readouterr().err
+        assert promomsg(*clicks, "--msg-type", 1) == 0
+        assert promomsg("doctor", account) == 1  # that one is of a campaign
+
+
 def test_follow_gives_up_with_5(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

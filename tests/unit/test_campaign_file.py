@@ -8,8 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import AlipayText, AudienceChoice, CampaignFile, WeChatText
+from promomsg.cli.campaign_file import load_account, load_campaign
+from promomsg.cli.campaign_values import (
+    AccountFile,
+    AlipayText,
+    AudienceChoice,
+    CampaignFile,
+    WeChatText,
+)
 from promomsg.cli.durations import parse_duration
 from promomsg.errors import UsageError
 from promomsg.model import Secret
@@ -106,6 +112,13 @@ def load(folder: Path, text: str | bytes, **options: Any) -> CampaignFile:
     path = folder / "spring.toml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return load_campaign(path, environ=ENV, **options)
+
+
+def load_of(folder: Path, text: str) -> AccountFile:
+    """The account alone."""
+    path = folder / "spring.toml"
+    path.write_text(text)
+    return load_account(path, environ=ENV)
 
 
 def fails(folder: Path, text: str | bytes, **options: Any) -> str:
@@ -376,3 +389,29 @@ def test_durations(value: Any, seconds: float) -> None:
 def test_durations_that_are_none(value: Any) -> None:
     with pytest.raises(UsageError, match=r"every: .* is not a duration"):
         parse_duration(value, "every")
+
+
+@pytest.mark.parametrize("text", [WECHAT, WALLET, FULL])
+def test_the_account_of_a_whole_file(folder: Path, text: str) -> None:
+    whole, account = load(folder, text), load_of(folder, text)
+    assert (account.channel, account.account) == (whole.channel, whole.account)
+    assert (account.pace, account.poll) == (whole.pace, whole.poll)
+    assert account.msg_type == getattr(whole.message, "msg_type", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[pace]\nunlimited = true", "add [wechat]"),
+        ('[campaign]\nchannel = "wechat"', "the section [wechat] is missing"),
+        ("[wechat]\n[alipay]", "channel is missing"),
+        ('[wechat]\nappid = "wx1"', "secret"),
+        ('[wechat]\nappid = "wx1"\nsecret = "lit"', "env:NAME"),
+        ("[wehcat]", "did you mean 'wechat'"),
+    ],
+)
+def test_an_account_that_is_none(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_of(folder, text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

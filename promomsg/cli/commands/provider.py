@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from promomsg.cli.campaign_file import load_campaign
+from promomsg.cli.campaign_file import AccountFile, load_account
 from promomsg.cli.output import clock_time, line, note, print_json, table
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import UsageError
@@ -18,7 +18,7 @@ __all__ = ["clicks", "follow", "promoters"]
 
 _campaign = click.option(
     "--campaign", "file", type=click.Path(path_type=Path), required=True,
-    help="A campaign file of the account.",
+    help="A campaign file; its account is enough.",
 )  # fmt: skip
 _base_url = click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -34,11 +34,11 @@ def follow(msg_id: str, file: Path, base_url: str | None, as_json: bool) -> int:
 
     Exit status: 0 everybody was reached, 3 with failures, 5 not through yet.
     """
-    campaign = load_campaign(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url)
     return run_async(lambda interrupts: _follow(msg_id, campaign, as_json, interrupts))
 
 
-async def _follow(msg_id: str, campaign: Any, as_json: bool, interrupts: Interrupts) -> int:
+async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.channels.follow import PollPolicy
     from promomsg.cli.channel_for import open_wechat
     from promomsg.cli.exits import ALL_SENT, FAILURES, RESUMABLE
@@ -101,7 +101,7 @@ def clicks(
     as_json: bool,
 ) -> int:
     """Show the clicks on the messages sent on one day: from the day after on, for 90 days."""
-    campaign = load_campaign(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url)
     question: dict[str, Any] = {
         "dimension": int(dimension),
         "msg_type": msg_type,
@@ -113,13 +113,19 @@ def clicks(
 
 
 async def _clicks(
-    campaign: Any, date: str, question: dict[str, Any], as_json: bool, interrupts: Interrupts
+    campaign: AccountFile,
+    date: str,
+    question: dict[str, Any],
+    as_json: bool,
+    interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.channel_for import open_wechat
 
     opened = open_wechat(campaign, "clicks")
     if question["msg_type"] is None:
-        question["msg_type"] = campaign.message.msg_type
+        question["msg_type"] = campaign.msg_type
+    if question["msg_type"] is None:
+        raise UsageError(f"clicks: {campaign.path.name} has no [message]; say --msg-type N")
     async with opened as channel:
         rows = await interrupts.unless(channel.get_clicks(date, **question))
     if as_json:
@@ -185,7 +191,7 @@ def promoters(
     """
     if os.path.lexists(output):
         raise UsageError(f"{output} is there already and is not overwritten; give another --output")
-    campaign = load_campaign(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url)
     asked = {
         "role_id": role,
         "retail_id": retailer,
@@ -198,7 +204,7 @@ def promoters(
 
 
 async def _promoters(
-    campaign: Any, output: Path, filters: dict[str, Any], interrupts: Interrupts
+    campaign: AccountFile, output: Path, filters: dict[str, Any], interrupts: Interrupts
 ) -> int:
     from promomsg.cli.channel_for import open_wechat
     from promomsg.cli.pull import Partial
