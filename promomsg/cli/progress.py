@@ -16,6 +16,8 @@ _WINDOW: Final = 10.0
 """Seconds that the rate is taken over."""
 _EVERY: Final = 5.0
 """Seconds between plain lines."""
+_QUIET: Final = 10.0
+"""Seconds without a result after which that is said, and said again."""
 _GROUPS: Final = 8
 """Groups shown at once; the rest is counted."""
 
@@ -26,11 +28,14 @@ class Meter:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._seen: deque[tuple[float, int]] = deque()
+        self._moved = now()
 
     def note(self, document: Mapping[str, Any]) -> None:
         """Takes a document in."""
         now = self._now()
         settled = document["planned"] - document["pending"]
+        if not self._seen or self._seen[-1][1] != settled:
+            self._moved = now
         self._seen.append((now, settled))
         while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
             self._seen.popleft()
@@ -42,6 +47,11 @@ class Meter:
             return 0.0
         (then, before), (now, after) = self._seen[0], self._seen[-1]
         return max(after - before, 0) / (now - then) if now > then else 0.0
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since anybody was settled."""
+        return self._now() - self._moved
 
     def left(self, document: Mapping[str, Any]) -> float | None:
         """Seconds to the end at this rate; None when that cannot be said."""
@@ -68,8 +78,12 @@ def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight:
             parts.append(f"about {duration(left)} left")
     if in_flight:
         parts.append(f"{in_flight} in flight")
-    if document["state"] == "sending" and document["reason"]:
-        parts.append(document["reason"])
+    if document["state"] == "sending":
+        if document["reason"]:
+            parts.append(document["reason"])
+        elif meter is not None and meter.quiet >= _QUIET:
+            why = "" if in_flight else " (the rest waits for another try, or for the pace)"
+            parts.append(f"no result for {duration(meter.quiet)}{why}")
     return ", ".join(parts)
 
 
@@ -94,7 +108,8 @@ class View(Protocol):
 
 
 class PlainView:
-    """A line on stderr when something has changed, every few seconds at the most."""
+    """A line on stderr when something has changed, every few seconds at the most; and while it
+    sends, now and then although nothing has."""
 
     def __init__(self, every: float = _EVERY, now: Callable[[], float] = time.monotonic) -> None:
         self._every = every
@@ -111,7 +126,8 @@ class PlainView:
         groups = group_lines(document)
         stalled = bool(document["reason"])
         key = (document["state"], stalled, document["pending"], document["planned"], groups)
-        if key == self._said:
+        quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
+        if key == self._said and not quiet:
             return
         self._last = self._now()
         self._said = key

@@ -134,13 +134,36 @@ def test_plain_lines_come_seldom_and_only_when_something_changed(
     ]  # fmt: skip
     for tick in range(100):
         clock.now = tick * 0.2
-        view.show(document(planned=600, pending=600, groups=groups), 0)
+        view.show(document(state="following", planned=600, pending=600, groups=groups), 0)
     view.close()
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "group 3 (50): 3%" in lines[0]
     assert "group no msg_id yet (50): ?%" in lines[0]
     assert "and 4 more groups" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "in_flight", "said"),
+    [
+        ("", 0, "no result for 40 s (the rest waits for another try, or for the pace)"),
+        ("", 2, "2 in flight, no result for 40 s"),
+        ("one call at a time is tried", 0, "one call at a time is tried"),
+    ],
+)
+def test_a_long_back_off_is_not_silent(
+    capsys: pytest.CaptureFixture[str], reason: str, in_flight: int, said: str
+) -> None:
+    clock = Clock()
+    view = progress.PlainView(now=clock)
+    for tick in range(51):
+        clock.now = float(tick)
+        sent = min(tick, 10) * 10
+        view.show(document(planned=110, sent=sent, pending=110 - sent, reason=reason), in_flight)
+    lines = capsys.readouterr().err.splitlines()
+    assert 6 <= len(lines) <= 7
+    assert lines[-1].endswith(said)
+    assert "left" not in lines[-1]
 
 
 def test_the_live_view_draws_counts_and_groups() -> None:
