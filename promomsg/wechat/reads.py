@@ -12,7 +12,16 @@ from promomsg.model import Delivery, Secret, Verdict
 from promomsg.wechat.codes import EMPTY, advice_for, meaning_of, said_by
 from promomsg.wechat.failures import Collector
 from promomsg.wechat.models import Clicks, DeliveryAnswer, Promoter, PromoterPage, Quota, Role
-from promomsg.wechat.wire import Clash, UnreadableError, clean, excerpt, parse, to_int, to_text
+from promomsg.wechat.wire import (
+    Clash,
+    UnreadableError,
+    clean,
+    excerpt,
+    parse,
+    to_int,
+    to_text,
+    to_words,
+)
 
 __all__ = [
     "read_clicks",
@@ -194,11 +203,11 @@ def _promoter(row: Any) -> Promoter | None:
         unionid=to_text(row.get("unionid"), 128),
         role_id=to_int(row.get("role_id")),
         retail_id=to_text(row.get("retail_id")),
-        extra_info=to_text(row.get("extra_info"), 4096),
+        extra_info=to_words(row.get("extra_info"), 4096),
         auth_status=to_int(row.get("auth_status")),
         decl_status=to_int(row.get("decl_status")),
         update_time=to_int(row.get("update_time")),
-        name=to_text(row.get("name")),
+        name=to_words(row.get("name")),
         phone=to_text(row.get("phone")),
     )
     return promoter if promoter.id or promoter.openid else None

@@ -16,6 +16,7 @@ __all__ = [
     "to_code",
     "to_int",
     "to_text",
+    "to_words",
 ]
 
 _INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -111,6 +112,11 @@ def to_text(value: Any, limit: int = 512) -> str | None:
     if not isinstance(value, str) or not value.strip() or len(value) > limit:
         return None
     return None if _UNPRINTABLE.search(value) else value
+
+
+def to_words(value: Any, limit: int = 512) -> str | None:
+    """The same for what people typed: a line feed in it is a space, and loses nobody's name."""
+    return to_text(_UNPRINTABLE.sub(" ", value) if isinstance(value, str) else value, limit)
 
 
 def clean(text: str, limit: int = _DETAIL) -> str:

@@ -416,6 +416,13 @@ def test_odd_promoters_are_counted_and_harm_nobody() -> None:
     assert (page.unreadable, page.total_cnt) == (2, 4)
 
 
+def test_a_line_feed_in_a_name_is_a_space() -> None:
+    person = {"id": "1", "name": "王\r\n小明\x07", "extra_info": "a\u2028b", "phone": 139}
+    body = json.dumps({"errcode": 0, "promoter_list": [person]})
+    [one] = codec.read_promoters(200, body.encode()).promoters
+    assert (one.name, one.extra_info, one.phone) == ("王 小明 ", "a b", "139")
+
+
 def test_roles_as_the_facts_show_them() -> None:
     body = b'{"role_list":[{"role_id":1,"name":"x","desc":"y"}],"total_cnt":2,"errcode":0,"errmsg":"OK"}'
     assert codec.read_roles(200, body) == [Role(1, "x", "y")]
