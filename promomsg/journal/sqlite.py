@@ -97,11 +97,9 @@ class SqliteJournal:
 
     def _create(self, record: CampaignRecord) -> tuple[SenderLock, sqlite3.Connection]:
         if os.path.isdir(self.path):  # before the lock, which would be left beside it
-            raise JournalError(f"{self.path} is a folder; give the journal a file's name in it")
+            raise JournalError(f"{self.path}: it is a folder; give the path of a file in it")
         lock = SenderLock(self.path)
         try:
-            if os.path.isdir(self.path):
-                raise JournalError(f"{self.path}: it is a folder; give the path of a file in it")
             if os.path.exists(self.path):
                 raise JournalError(
                     f"{self.path}: there is a journal already; resume it, or give another path"

@@ -459,7 +459,7 @@ async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -
 async def test_a_folder_is_no_journal_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
-    with pytest.raises(JournalError, match="there is a folder; give the journal a file's name"):
+    with pytest.raises(JournalError, match="there: it is a folder"):
         await SqliteJournal(folder).create(record())
     assert list(tmp_path.iterdir()) == [folder]
     with pytest.raises(UsageError, match="the path is empty"):
