@@ -268,13 +268,24 @@ class AlipayMiniProgram:
             stored = await self._users.get(parcel.key)
             token = stored.access_token if stored is not None else parcel.token
             answer = await self._send(letter, parcel, token)
-            if token is not None and answer.token_failed:
-                return await self._users.renew(parcel.key, token, parcel.token, answer)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
+        if token is not None and answer.token_failed:
+            return self._users.refused(parcel.key, token, answer)
         if answer.verdict not in (Verdict.RETRY, Verdict.THROTTLED, Verdict.UNKNOWN):
-            self._users.accepted(parcel.key)
+            self._users.settled(parcel.key)
         return answer
+
+    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+        if self._users is None:
+            return None
+        try:
+            ruling = await self._users.renew(parcel.key, parcel.token, answer)
+        except StoreError as error:
+            return Answer(Verdict.HALT, TOKEN_STORE, str(error))
+        if ruling is not None and ruling.verdict is Verdict.FAILED:
+            self._users.settled(parcel.key)
+        return ruling
 
     async def _send(self, letter: AlipayLetter, parcel: Parcel, token: Secret | None) -> Answer:
         if not token or not parcel.request_id:
@@ -325,7 +336,14 @@ class AlipayMiniProgram:
             request_id = codec.derive_request_id(self._random_id(), to.key or "", 0)
             to = msgspec.structs.replace(to, request_id=request_id)
         parcel = parcel_for(self, letter, to)
-        answer = await paced(self._pacer.singles, lambda: self.deliver(letter, parcel))
+
+        async def call() -> Answer:
+            answer = await self.deliver(letter, parcel)
+            if answer.verdict is Verdict.RETRY and answer.token_failed:
+                return await self.renew(parcel, answer) or answer
+            return answer
+
+        answer = await paced(self._pacer.singles, call)
         return outcome_of(to, answer, self._clock.time())
 
     async def apply_token(

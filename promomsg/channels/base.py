@@ -151,6 +151,16 @@ class Channel(Protocol):
         """One single call. Never raises for an answer or a lost one: the verdict says it."""
         ...
 
+    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+        """Replaces a recipient's own token, which `answer` refused (`needs_tokens` only).
+
+        Called while the recipient is pending, however long it takes.
+
+        Returns:
+            None: another call is worth it. Else what the recipient comes to without one.
+        """
+        ...
+
     async def advise(self) -> Advice | None:
         """What the provider says of the singles' quota; None when it cannot be read."""
         ...

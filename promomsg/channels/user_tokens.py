@@ -40,6 +40,8 @@ class RefreshedTokens:
         self._store = store
         self._apply = apply
         self._locks: dict[str, tuple[anyio.Lock, list[None]]] = {}
+        # The tokens that sends were refused with, until they are renewed.
+        self._refused: dict[str, Secret] = {}
         # Users whose refreshed token has not been tried yet: if that fails too, it is final.
         self._untried: set[str] = set()
 
@@ -85,26 +87,37 @@ class RefreshedTokens:
         await self.save(key, new)
         return new
 
-    def accepted(self, key: str) -> None:
-        """The wallet took this user's token."""
+    def settled(self, key: str) -> None:
+        """The wallet took this user's token, or the refusal of it is final."""
+        self._refused.pop(key, None)
         self._untried.discard(key)
 
-    async def renew(self, key: str, failed: Secret, given: Secret | None, answer: Answer) -> Answer:
-        """What a send comes to whose access token failed: RETRY once there is a newer one.
+    def refused(self, key: str, token: Secret, answer: Answer) -> Answer:
+        """The wallet did not take this user's token: RETRY, once `renew` has been asked."""
+        self._refused[key] = token
+        return msgspec.structs.replace(answer, verdict=Verdict.RETRY, token_failed=True)
+
+    async def renew(self, key: str, given: Secret | None, answer: Answer) -> Answer | None:
+        """Has a refused token replaced.
 
         Args:
             key: the recipient's.
-            failed: the token of the refused send.
-            given: the one that the row brought, perhaps newer than the stored one.
+            given: the token that the row brought, perhaps newer than the stored one.
             answer: the refusal.
+
+        Returns:
+            None once there is a newer token; else what the recipient comes to without one.
 
         Raises:
             StoreError: see `get`.
         """
+        failed = self._refused.get(key)
+        if failed is None:
+            return None  # another send of this user was accepted meanwhile
         async with self.alone(key):
             stored = await self.get(key)
             if stored is not None and stored.access_token != failed:
-                return _again(answer)  # somebody refreshed it meanwhile
+                return None  # somebody refreshed it meanwhile
             untried = key in self._untried
             self._untried.discard(key)
             if stored is None or not stored.refresh_token:
@@ -123,7 +136,7 @@ class RefreshedTokens:
             except ProviderError as error:
                 now = await self.get(key)
                 if now is not None and now.access_token != failed:
-                    return _again(answer)  # another process spent the refresh token before us
+                    return None  # another process spent the refresh token before us
                 detail = f"refreshing the user's token: {error}"
                 if error.verdict == Verdict.THROTTLED:
                     return Answer(Verdict.THROTTLED, error.code, detail)
@@ -134,7 +147,7 @@ class RefreshedTokens:
             if fresh.access_token == failed:
                 return _final(answer, "the refresh gave the failed token again")
             self._untried.add(key)
-            return _again(answer)
+            return None
 
     async def _fall_back(
         self,
@@ -144,18 +157,14 @@ class RefreshedTokens:
         given: Secret | None,
         answer: Answer,
         why: str = "there is no refresh token for this user",
-    ) -> Answer:
+    ) -> Answer | None:
         """The row's own token, when it is not the failed one: the user may have authorised anew."""
         if stored is None or given is None or given == failed:
             return _final(answer, why)
         await self.save(
             key, msgspec.structs.replace(stored, access_token=given, access_token_expiry=None)
         )
-        return _again(answer)
-
-
-def _again(answer: Answer) -> Answer:
-    return msgspec.structs.replace(answer, verdict=Verdict.RETRY, token_failed=True)
+        return None
 
 
 def _final(answer: Answer, why: str) -> Answer:

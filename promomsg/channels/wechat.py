@@ -197,6 +197,9 @@ class WeChatPromoter:
         )
         return await self._account.send(codec.SINGLESENDMSG, body, codec.read_single)
 
+    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+        return None
+
     async def deliver_group(
         self, letter: WeChatLetter, values: Sequence[str], audience: Audience
     ) -> Answer:

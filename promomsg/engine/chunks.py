@@ -73,6 +73,10 @@ class Chunks:
         """Their turn comes again."""
         slot.fresh.extendleft(reversed(parcels))
 
+    def holds(self, slot: Slot) -> bool:
+        """Whether it is still ours and open."""
+        return slot in self._slots
+
     def close(self, slot: Slot, count: int) -> None:
         """So many more of a chunk are through with this run."""
         slot.open -= count

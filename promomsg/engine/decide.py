@@ -28,6 +28,7 @@ class Decision(msgspec.Struct, frozen=True):
     Attributes:
         state: where the recipient goes: sent, failed, unknown or pending.
         again: a pending recipient is to be tried again in this run.
+        pause: and not at once.
         doubt: an attempt so far may have been delivered (kept with a pending recipient).
         refuse_form: this rendered message can go to nobody.
         halt: stop the campaign cleanly.
@@ -35,6 +36,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     state: State
     again: bool = False
+    pause: bool = False
     doubt: bool = False
     refuse_form: bool = False
     halt: Halt | None = None
@@ -76,14 +78,16 @@ def decide(
     may_repeat = attempt < policy.attempts and (budget_left or answer.token_failed)
     if verdict is Verdict.UNKNOWN:
         if idempotent and may_repeat:
-            return Decision(State.PENDING, again=True, doubt=True)
+            return Decision(State.PENDING, again=True, pause=True, doubt=True)
         return _UNKNOWN
     if verdict is Verdict.HALT:
         return Decision(State.PENDING, doubt=doubt, halt=Halt(answer.code, answer.detail))
     if verdict is Verdict.ACCEPTED:
         raise ValueError("a single send cannot be ACCEPTED")
     if may_repeat:
-        return Decision(State.PENDING, again=True, doubt=doubt)
+        # A throttle holds the whole quota, and a newer token is as good as a first try.
+        pause = verdict is Verdict.RETRY and not answer.token_failed
+        return Decision(State.PENDING, again=True, pause=pause, doubt=doubt)
     return Decision(State.PENDING, doubt=doubt, halt=_spent(answer, attempt, policy))
 
 

@@ -8,7 +8,6 @@ never a task, nor a Python object that stays, per recipient.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from promomsg.engine.chunks import Chunks
 from promomsg.engine.decide import Decision, Halt, backoff, decide
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.outage import Outage
+from promomsg.engine.retries import Retries
 from promomsg.engine.settings import Settings
 from promomsg.engine.settle import Result, Settler, Slot
 from promomsg.engine.steering import SINGLES_PER_DAY, Signal, Steering
@@ -95,7 +95,6 @@ class Dispatcher:
         self._quorum = max(1, settings.concurrency // 2)
         self._ready: deque[_Ticket] = deque()
         self._idle: list[asyncio.Future[None]] = []
-        self._again: list[tuple[float, int, Slot, Parcel]] = []
         self._refused: dict[tuple[str, ...], Answer] = {}
         self._unready = 0
         self._outage = Outage(settings.retry, clock, rng)
@@ -105,6 +104,7 @@ class Dispatcher:
         self._chunks = Chunks(
             handle, channel, clock, vault, 2 * settings.concurrency, self._feed_signal.set
         )
+        self._retries = Retries(channel, self._chunks, clock, self._feed_signal.set)
         self._settler = Settler(handle, self._quorum, self._is_quiet, self._settled)
 
     @property
@@ -130,6 +130,7 @@ class Dispatcher:
             JournalError: the journal failed; what was intended is unknown to a later process.
         """
         async with anyio.create_task_group() as settling:
+            self._tasks = settling
             settling.start_soon(self._settler.run)
             async with anyio.create_task_group() as workers:
                 for _ in range(self._settings.concurrency):
@@ -179,7 +180,6 @@ class Dispatcher:
 
     def _next(self) -> tuple[Slot | None, list[Parcel], float | None]:
         """What to intend now, all of one chunk; or nothing, and how long to wait for it."""
-        now = self._clock.monotonic()
         most = self._permits
         probing = self._outage.on
         if probing:
@@ -194,17 +194,10 @@ class Dispatcher:
             return None, [], None
         if most <= 0:
             return None, [], None
-        again = self._again
-        if again and again[0][0] <= now:
-            slot = again[0][2]
-            parcels: list[Parcel] = []
-            while again and again[0][0] <= now and again[0][2] is slot and len(parcels) < most:
-                parcels.append(heapq.heappop(again)[3])
-            return slot, self._sendable(slot, parcels), None
-        found = self._chunks.fresh(min(most, self._settings.concurrency))
+        found = self._retries.due(most) or self._chunks.fresh(min(most, self._settings.concurrency))
         if found is not None:
             return found[0], self._sendable(*found), None
-        return None, [], again[0][0] - now if again else None
+        return None, [], self._retries.wait()
 
     def _sendable(self, slot: Slot, parcels: list[Parcel]) -> list[Parcel]:
         """Without those whose message was refused for everybody: the journal fails them."""
@@ -294,8 +287,7 @@ class Dispatcher:
     def _abandon(self, slot: Slot) -> None:
         """The lease moved on, or its rows did: take afresh what is pending."""
         if self._chunks.abandon(slot):
-            self._again = [item for item in self._again if item[2] is not slot]
-            heapq.heapify(self._again)
+            self._retries.forget(slot)
 
     # The workers: the gate and the call.
 
@@ -309,6 +301,7 @@ class Dispatcher:
     async def _work(self) -> None:
         ready, steering, lane = self._ready, self._steering, self._lane
         deliver, letter = self._channel.deliver, self._letter
+        retries = self._retries
         loop = asyncio.get_running_loop()
         while True:
             if not ready:
@@ -320,8 +313,10 @@ class Dispatcher:
                 await turn
                 continue
             slot, parcel = ready.popleft()
-            if self._refused and parcel.values in self._refused:
-                self._answered(slot, parcel, self._refused[parcel.values])
+            ruling = self._refused.get(parcel.values) if self._refused else None
+            ruling = ruling or retries.ruling(parcel)
+            if ruling is not None:
+                self._answered(slot, parcel, ruling, called=False)
                 continue
             if not steering.may_send() or (not lane.pass_now() and not await lane.gate(_PATIENCE)):
                 self._give_back(slot, parcel)
@@ -345,9 +340,9 @@ class Dispatcher:
             parcel.seq, _PENDING, "", "", None, self._clock.time(), parcel.doubt, None, False
         )
         decision = Decision(State.PENDING, again=True, doubt=parcel.doubt)
-        self._push(slot, parcel, result, decision)
+        self._settler.push(Result(slot, parcel, result, decision))
 
-    def _answered(self, slot: Slot, parcel: Parcel, answer: Answer) -> None:
+    def _answered(self, slot: Slot, parcel: Parcel, answer: Answer, *, called: bool = True) -> None:
         """Decides, notes the result for the next commit, and steers."""
         decision = decide(
             answer,
@@ -360,7 +355,9 @@ class Dispatcher:
         verdict = answer.verdict
         if verdict is Verdict.THROTTLED:
             self._lane.throttled(answer.retry_after)
-        if verdict is not Verdict.RETRY or answer.token_failed:
+        if not called:
+            pass
+        elif not self._failed_on_the_road(answer):
             self._outage.through()
         else:
             self._outage.failed(parcel)
@@ -386,13 +383,18 @@ class Dispatcher:
             self._clock.time(),
             decision.doubt,
             kept(answer),
-            True,
+            called,
         )
         parcel.doubt = decision.doubt
-        self._push(slot, parcel, result, decision)
+        renewable = called and decision.again and answer.token_failed and self._channel.needs_tokens
+        refusal = answer if renewable else None
+        self._settler.push(Result(slot, parcel, result, decision, refusal))
 
-    def _push(self, slot: Slot, parcel: Parcel, settled: Settled, decision: Decision) -> None:
-        self._settler.push(Result(slot, parcel, settled, decision))
+    def _failed_on_the_road(self, answer: Answer) -> bool:
+        """Whether an answer says nothing of its recipient, only that the provider is not there."""
+        if answer.verdict is Verdict.UNKNOWN:
+            return self._channel.idempotent and answer.code != Code.UNSIGNED
+        return answer.verdict is Verdict.RETRY and not answer.token_failed
 
     def _is_quiet(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -402,8 +404,7 @@ class Dispatcher:
 
     async def _settled(self, batch: list[Result]) -> None:
         self._permits += len(batch)
-        now = self._clock.monotonic()
-        for slot, parcel, settled, decision in batch:
+        for slot, parcel, settled, decision, refusal in batch:
             if not settled.called:
                 self._sent_today = max(self._sent_today - 1, 0)
             if decision.refuse_form:
@@ -411,7 +412,7 @@ class Dispatcher:
                     parcel.seq, settled.code, settled.detail, settled.rid, settled.at
                 )
             if decision.again:
-                self._try_again(slot, parcel, settled, now)
+                self._try_again(slot, parcel, decision, refusal)
                 continue
             if decision.state is State.PENDING:
                 self._chunks.dry = False
@@ -421,12 +422,17 @@ class Dispatcher:
         self._moved()
         self._feed_signal.set()
 
-    def _try_again(self, slot: Slot, parcel: Parcel, settled: Settled, now: float) -> None:
+    def _try_again(
+        self, slot: Slot, parcel: Parcel, decision: Decision, refusal: Answer | None
+    ) -> None:
         """Pending on disk now: back to its turn, after a pause when the road was bad."""
+        if refusal is not None:
+            self._tasks.start_soon(self._retries.renew, slot, parcel, refusal)
+            return
         pause = 0.0
-        if settled.called and settled.code in (Code.NOT_SENT, Code.NO_ANSWER):
+        if decision.pause:
             pause = backoff(parcel.attempts - parcel.earlier, self._policy, self._rng.random())
-        heapq.heappush(self._again, (now + pause, parcel.seq, slot, parcel))
+        self._retries.add(slot, parcel, pause)
 
     def _judge_rate(self, good: bool) -> None:
         halt = self._window.add(good)

@@ -17,7 +17,12 @@ __all__ = ["Outage"]
 
 
 class Outage:
-    """Counts failures that sent nothing, with no call getting through in between."""
+    """Counts failures of the road, with no call getting through in between.
+
+    On a channel that is not idempotent these are calls that sent nothing: one that may have been
+    delivered is final there, and nothing is called again. On an idempotent one a lost answer is a
+    failure like the others.
+    """
 
     def __init__(self, policy: RetryPolicy, clock: Clock, rng: Random) -> None:
         self._policy = policy

@@ -13,7 +13,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.decide import Decision
 from promomsg.engine.steering import Signal
 from promomsg.journal.base import Handle, Lease, Settled
-from promomsg.model import Parcel
+from promomsg.model import Answer, Parcel
 
 __all__ = ["Result", "Settler", "Slot"]
 
@@ -42,6 +42,8 @@ class Result(NamedTuple):
     parcel: Parcel
     settled: Settled
     decision: Decision
+    refusal: Answer | None = None
+    """Of a recipient's own token, which is to be replaced before they are called again."""
 
 
 class Settler:
@@ -106,7 +108,7 @@ class Settler:
 
     async def _commit(self, batch: list[Result]) -> None:
         by_slot: dict[Slot, list[Settled]] = {}
-        for slot, _, settled, _ in batch:
+        for slot, _, settled, _, _ in batch:
             by_slot.setdefault(slot, []).append(settled)
         reached("before-settle-commit")
         if len(by_slot) == 1:

@@ -288,10 +288,9 @@ class MemoryHandle(MemoryGroups):
             row.code, row.detail, row.rid = result.code, result.detail, result.rid
             row.at, row.extra = result.at, result.extra
             row.doubt = result.doubt and row.state is State.PENDING
-            if row.state is State.PENDING:
-                row.attempts -= not result.called
-                store.days[store.day] -= not result.called
-            else:
+            row.attempts -= not result.called
+            store.days[store.day] -= not result.called
+            if row.state is not State.PENDING:
                 store.log(row)
         return True
 

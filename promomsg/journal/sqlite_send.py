@@ -251,7 +251,7 @@ def settle(tx: Tx, lease: Lease, results: Sequence[Settled]) -> bool:
             times.add(at)
             final.append(seq)
         elif state in _SETTLES:
-            back = state == _PENDING and not called
+            back = not called
             others.append(
                 (
                     seq,

@@ -56,6 +56,23 @@ def test_an_unknown_outcome_is_asked_for_again_with_a_key_until_its_attempts_are
     assert (late.state, late.again) == (State.UNKNOWN, False)
 
 
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [
+        (Answer(Verdict.UNKNOWN, "UNKNOWN_EXCEPTION"), True),
+        (Answer(Verdict.UNKNOWN, "HTTP_502"), True),
+        (Answer(Verdict.RETRY, "NOT_SENT"), True),
+        (Answer(Verdict.RETRY, "40001", token_failed=True), False),
+        (Answer(Verdict.THROTTLED, "45011"), False),
+    ],
+)
+def test_another_try_waits_unless_a_hold_or_a_newer_token_is_what_it_needs(
+    answer: Answer, pause: bool
+) -> None:
+    made = decide(answer, attempt=1, doubt=False, idempotent=True, budget_left=True, policy=POLICY)
+    assert (made.again, made.pause) == (True, pause)
+
+
 @pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.REFUSED])
 def test_a_refusal_after_a_lost_answer_does_not_claim_that_nobody_was_reached(
     verdict: Verdict,
