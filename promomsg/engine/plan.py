@@ -212,8 +212,8 @@ class Planner:
                 f"no recipient has the key {said}: nothing was sent. A key is the column of that "
                 "name, else the openid, unionid or id"
             )
-        await self._handle.suppress(chain.from_iterable(suppressed))
         await self._handle.mark_duplicates()
+        await self._handle.suppress(chain.from_iterable(suppressed))
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
             raise UsageError(

@@ -229,7 +229,10 @@ class Handle(Protocol):
         ...
 
     async def suppress(self, values: Iterable[str]) -> int:
-        """Skips (`SUPPRESSED`) pending rows whose key or address is in `values`."""
+        """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is in `values`.
+
+        It holds for the person: a row that shares its key or an address with one that is named,
+        whatever the state of that one, is skipped too."""
         ...
 
     async def select(self, keys: Iterable[str]) -> int:
@@ -382,8 +385,8 @@ class Handle(Protocol):
         ...
 
     async def cancel_pending(self, at: float) -> int:
-        """Pending → cancelled (unknown when in doubt); planned groups are cancelled; groups that
-        are out are still followed."""
+        """Pending → cancelled (unknown when in doubt, with the reason of the doubt); planned groups
+        are cancelled; groups that are out are still followed."""
         ...
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
@@ -396,6 +399,16 @@ class Handle(Protocol):
         ...
 
     async def seal_retry(self, *, chunk_size: int) -> None: ...
+    async def suppress_pending(
+        self, values: Iterable[str], *, smallest_group: int, at: float
+    ) -> int:
+        """`suppress` for a plan that is complete; returns how many are not sent to any more.
+
+        Who is in doubt becomes unknown. Who is in a planned group leaves it; a group that would
+        have fewer than `smallest_group` then is cancelled, and its others become singles. Groups
+        that are out keep theirs. JournalError while singles are intended."""
+        ...
+
     async def set_control(self, control: Control) -> None: ...
     async def control(self) -> Control: ...
     async def save(self, record: CampaignRecord) -> None: ...

@@ -109,14 +109,10 @@ class MemoryHandle(MemoryGroups):
         row.code, row.detail = code.value, detail
 
     async def suppress(self, values: Iterable[str]) -> int:
-        wanted = set(values)
-        found = [
-            row
-            for row in self._planning().pending()
-            if not wanted.isdisjoint((row.key, row.id, row.openid, row.unionid))
-        ]
+        blocked = self._planning().blocked(set(values))
+        found = [row for row in self._store.pending() if row.seq in blocked]
         for row in found:
-            self._skip(row, Code.SUPPRESSED, "on the suppression list")
+            self._skip(row, Code.SUPPRESSED, blocked[row.seq])
         return len(found)
 
     async def select(self, keys: Iterable[str]) -> int:
@@ -285,7 +281,8 @@ class MemoryHandle(MemoryGroups):
             event = moves[row.seq]
             assert event is not None
             row.state = move(row.state, event)
-            row.code, row.detail, row.rid = result.code, result.detail, result.rid
+            if not (row.doubt and row.code and result.doubt and row.state is State.PENDING):
+                row.code, row.detail, row.rid = result.code, result.detail, result.rid
             row.at, row.extra = result.at, result.extra
             row.doubt = result.doubt and row.state is State.PENDING
             row.attempts -= not result.called

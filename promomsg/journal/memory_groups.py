@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from promomsg.errors import JournalError
@@ -22,7 +22,10 @@ _EVENT = {
     State.FAILED: Event.FAILED,
     State.UNKNOWN: Event.GROUP_LOST,
     State.CANCELLED: Event.CANCEL,
+    State.SKIPPED: Event.SKIP,
 }
+
+_UNSENT = (State.FAILED, State.SKIPPED, State.CANCELLED)
 
 
 class _Owner(Protocol):
@@ -78,7 +81,7 @@ class MemoryGroups:
     def _close_row(
         self, row: Row, state: State, code: str, detail: str, rid: str | None, at: float
     ) -> None:
-        if row.doubt and state in (State.FAILED, State.CANCELLED):
+        if row.doubt and state in _UNSENT:
             state = State.UNKNOWN
         row.state = move(row.state, _EVENT[state])
         row.code, row.detail, row.rid, row.at = code, detail, rid, at
@@ -91,7 +94,10 @@ class MemoryGroups:
     ) -> int:
         # Those in doubt come first, as the order of outcomes is part of the contract.
         for row in sorted(rows, key=lambda row: not row.doubt):
-            self._close_row(row, state, code, detail, rid, at)
+            if row.doubt and row.code and state in _UNSENT:
+                self._close_row(row, State.UNKNOWN, row.code, row.detail, row.rid, at)
+            else:
+                self._close_row(row, state, code, detail, rid, at)
         return len(rows)
 
     def _close_group(
@@ -335,6 +341,8 @@ class MemoryGroups:
                 continue
             if idempotent:
                 row.state = move(row.state, Event.NOT_SENT)
+                if not (row.doubt and row.code):
+                    row.code, row.detail, row.rid = Code.INTERRUPTED.value, _INTERRUPTED, None
                 row.doubt = True
                 found.again += 1
             else:
@@ -382,7 +390,7 @@ class MemoryGroups:
                 continue
             event = Event.RETRY_FAILED if state is State.FAILED else Event.RETRY_UNKNOWN
             move(row.state, event)
-            store.take_back(row)
+            store.take_back(row, doubted=state is State.UNKNOWN)
             row.group = None
             row.doubt = state is State.UNKNOWN
             row.generation += state is State.FAILED
@@ -410,6 +418,35 @@ class MemoryGroups:
         self._nothing_out()
         store.chunk_size = chunk_size
         store.cut()
+
+    async def suppress_pending(
+        self, values: Iterable[str], *, smallest_group: int, at: float
+    ) -> int:
+        store = self._store_for_writing()
+        self._nothing_out()
+        blocked = store.blocked(set(values))
+        code, detail = Code.SUPPRESSED.value, "on the suppression list"
+        dissolved = False
+        for group in store.groups:
+            if group.row.state is not GroupState.PLANNED or group.row.audience is not None:
+                continue
+            members = store.members(group)
+            leave = [row for row in members if row.seq in blocked]
+            if not leave:
+                continue
+            if group.row.planned - len(leave) >= smallest_group:
+                group.row.planned -= len(leave)
+            else:
+                self._move(group, GroupEvent.CANCEL)
+                group.row.planned, group.row.code, group.row.detail = 0, code, detail
+                leave, dissolved = members, True
+            for row in leave:
+                row.group = None
+        rows = [row for row in store.singles() if row.seq in blocked]
+        self._close_all(rows, State.SKIPPED, code, detail, None, at)
+        if dissolved:
+            store.cut()
+        return len(rows)
 
     async def set_control(self, control: Control) -> None:
         self._store_for_writing().control = control

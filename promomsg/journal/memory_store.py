@@ -13,6 +13,7 @@ from promomsg.states import FINAL, GroupState
 __all__ = ["Attempt", "Chunk", "Group", "Row", "Store"]
 
 _REASONED = FINAL - {State.SENT}
+_LINKS = ("key", "id", "openid", "unionid", "fingerprint")
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -138,6 +139,31 @@ class Store:
     def pending(self) -> list[Row]:
         return [row for row in self.in_order() if row.state is State.PENDING]
 
+    def blocked(self, values: set[str]) -> dict[int, str]:
+        """Every row of everybody whose key or address is in `values`: seq → why."""
+        rows = self.in_order()
+        found = {
+            row.seq: "on the suppression list"
+            for row in rows
+            if not values.isdisjoint((row.key, row.id, row.openid, row.unionid))
+        }
+        while True:
+            known = {
+                (name, value)
+                for row in rows
+                if row.seq in found
+                for name in _LINKS
+                if (value := getattr(row, name)) is not None
+            }
+            more = {
+                row.seq: "the same person as a row that is on the suppression list"
+                for row in rows
+                if row.seq not in found and any((n, getattr(row, n)) in known for n in _LINKS)
+            }
+            if not more:
+                return found
+            found.update(more)
+
     def singles(self) -> list[Row]:
         return [row for row in self.pending() if row.group is None]
 
@@ -183,15 +209,18 @@ class Store:
     def log(self, row: Row) -> None:
         self.finals.append(row)
 
-    def take_back(self, row: Row) -> None:
-        """Final → pending; what is left is kept in the row's history."""
+    def take_back(self, row: Row, *, doubted: bool = False) -> None:
+        """Final → pending; what is left is kept in the row's history.
+
+        Who is in doubt keeps the reason of it."""
         msg_id = None if row.group is None else row.group.row.msg_id
         row.history.append(
             Attempt(row.state, row.attempts, row.code, row.detail, row.rid, row.at, msg_id)
         )
         self.finals = [None if other is row else other for other in self.finals]
-        row.state = State.PENDING
-        row.code, row.detail, row.rid, row.at = "", "", None, None
+        row.state, row.at = State.PENDING, None
+        if not doubted:
+            row.code, row.detail, row.rid = "", "", None
 
     def outcome(self, row: Row) -> Outcome:
         group = None

@@ -21,7 +21,7 @@ from promomsg.errors import JournalError
 from promomsg.journal import sqlite_group as group
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
-from promomsg.journal import sqlite_recover, sqlite_send
+from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
 from promomsg.journal.base import (
     CampaignRecord,
     Control,
@@ -130,16 +130,16 @@ class SqliteHandle:
         rest = iter(values)
         first = True
         while (some := list(islice(rest, _SOME))) or first:
-            await self._plan(plan.keep_values, some, first)
+            await self._do(sqlite_suppress.keep_values, some, first)
             first = False
 
     async def suppress(self, values: Iterable[str]) -> int:
         await self._keep(values)
-        return await self._plan(plan.suppress_kept)
+        return await self._plan(sqlite_suppress.suppress_kept)
 
     async def select(self, keys: Iterable[str]) -> int:
         await self._keep(keys)
-        return await self._plan(plan.select_kept)
+        return await self._plan(sqlite_suppress.select_kept)
 
     async def mark_duplicates(self) -> int:
         return await self._plan(plan.mark_duplicates)
@@ -286,6 +286,12 @@ class SqliteHandle:
 
     async def seal_retry(self, *, chunk_size: int) -> None:
         await self._do(sqlite_recover.seal_retry, chunk_size)
+
+    async def suppress_pending(
+        self, values: Iterable[str], *, smallest_group: int, at: float
+    ) -> int:
+        await self._keep(values)
+        return await self._do(sqlite_suppress.suppress_pending, at, smallest_group)
 
     async def set_control(self, control: Control) -> None:
         await self._do(lambda tx: sqlite_send.set_control(tx.db, control))

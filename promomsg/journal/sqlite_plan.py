@@ -27,7 +27,6 @@ __all__ = [
     "assign_ids",
     "cut",
     "forms",
-    "keep_values",
     "make_groups",
     "mark_duplicates",
     "plan_counts",
@@ -35,8 +34,6 @@ __all__ = [
     "sample",
     "save_record",
     "seal",
-    "select_kept",
-    "suppress_kept",
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -139,44 +136,6 @@ def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> i
             (pairs,),
         ).rowcount
     return changed
-
-
-def keep_values(tx: Tx, values: Sequence[str], first: bool) -> None:
-    """Collects the values of `suppress` and `select`, batch by batch."""
-    if first:
-        tx.db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (value TEXT PRIMARY KEY) WITHOUT ROWID")
-        tx.db.execute("DELETE FROM temp.kept")
-    tx.db.execute(
-        "INSERT OR IGNORE INTO temp.kept SELECT value FROM json_each(?)",
-        (_encode(values).decode(),),
-    )
-
-
-def _skip(tx: Tx, code: Code, detail: str, where: str) -> int:
-    changed = tx.db.execute(
-        f"UPDATE recipient SET state = 5, code = ?, detail = ? WHERE state = 0 AND ({where})",
-        (code.value, detail),
-    ).rowcount
-    tx.counts.move(State.PENDING, "", State.SKIPPED, code.value, changed)
-    return changed
-
-
-def suppress_kept(tx: Tx) -> int:
-    """Skips pending rows whose key or address was kept."""
-    return _skip(
-        tx,
-        Code.SUPPRESSED,
-        "on the suppression list",
-        "key IN (SELECT value FROM temp.kept) OR id IN (SELECT value FROM temp.kept)"
-        " OR openid IN (SELECT value FROM temp.kept) OR unionid IN (SELECT value FROM temp.kept)",
-    )
-
-
-def select_kept(tx: Tx) -> int:
-    """Skips pending rows whose key was not kept; returns how many stay pending."""
-    _skip(tx, Code.NOT_SELECTED, "not selected", "key NOT IN (SELECT value FROM temp.kept)")
-    (left,) = tx.db.execute("SELECT count(*) FROM recipient WHERE state = 0").fetchone()
-    return int(left)
 
 
 def mark_duplicates(tx: Tx) -> int:

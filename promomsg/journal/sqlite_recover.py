@@ -18,7 +18,15 @@ from promomsg.journal.writer import Tx
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
 
-__all__ = ["INTERRUPTED_DETAIL", "adopt", "cancel_pending", "recover", "reopen", "seal_retry"]
+__all__ = [
+    "INTERRUPTED_DETAIL",
+    "adopt",
+    "cancel_pending",
+    "nothing_out",
+    "recover",
+    "reopen",
+    "seal_retry",
+]
 
 INTERRUPTED_DETAIL: Final = "the process ended between the intent and the result"
 
@@ -34,8 +42,13 @@ def recover(tx: Tx, idempotent: bool, at: float, day: str, recent: int) -> Recov
     for first, last in ranges:
         args = {"first": first, "last": last}
         if idempotent:
+            # The reason of an earlier doubt stays; with none, this is it.
+            kept = "doubt = 1 AND code <> ''"
             found.again += db.execute(
-                f"UPDATE recipient SET state = 0, doubt = 1 WHERE {where}", args
+                f"UPDATE recipient SET state = 0, doubt = 1, code = iif({kept}, code, :code),"
+                f" detail = iif({kept}, detail, :detail), rid = iif({kept}, rid, NULL)"
+                f" WHERE {where}",
+                {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL},
             ).rowcount
             continue
         seqs = [seq for (seq,) in db.execute(f"SELECT seq FROM recipient WHERE {where}", args)]
@@ -77,8 +90,14 @@ SELECT r.seq, (SELECT count(*) + 1 FROM history h WHERE h.seq = r.seq),
 FROM recipient r WHERE """
 
 
+_NO_REASON: Final = "code = '', detail = '', rid = NULL"
+
+
 def _take_back(tx: Tx, where: str, args: dict[str, Any], state: State, sets: str) -> int:
-    """Final → pending by the user's word; what is left is kept in the history."""
+    """Final → pending by the user's word; what is left is kept in the history.
+
+    `sets` says what becomes of its code, detail and rid, and what else changes.
+    """
     db = tx.db
     tx.flush()
     by_code = db.execute(
@@ -86,8 +105,7 @@ def _take_back(tx: Tx, where: str, args: dict[str, Any], state: State, sets: str
     ).fetchall()
     db.execute(_REMEMBER + where, args)
     db.execute(
-        f"UPDATE recipient AS r SET state = 0, code = '', detail = '', rid = NULL, at = NULL, {sets}"
-        f" WHERE {where}",
+        f"UPDATE recipient AS r SET state = 0, at = NULL, {sets} WHERE {where}",
         args,
     )
     for code, count in by_code:
@@ -103,7 +121,7 @@ def adopt(tx: Tx, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         "r.grp = :grp AND r.state = 4",
         {"grp": no},
         State.UNKNOWN,
-        f"attempts = attempts - {group.attempts}",
+        f"{_NO_REASON}, attempts = attempts - {group.attempts}",
     )
     group_sql.shift(tx, group, State.UNKNOWN, State.PENDING, group.code, "")
     group_sql.move(
@@ -124,8 +142,8 @@ def cancel_pending(tx: Tx, at: float) -> int:
     return count
 
 
-def _nothing_out(db: sqlite3.Connection) -> None:
-    """New chunks would let go of what is out: its results could not be settled any more."""
+def nothing_out(db: sqlite3.Connection) -> None:
+    """Raises while singles are out: new chunks would let go of them, and of their results."""
     out = db.execute(
         "SELECT 1 FROM chunk WHERE done = 0 AND epoch > 0 AND grp IS NULL AND EXISTS"
         " (SELECT 1 FROM recipient WHERE seq BETWEEN first AND last AND state = 1) LIMIT 1"
@@ -136,21 +154,21 @@ def _nothing_out(db: sqlite3.Connection) -> None:
 
 def seal_retry(tx: Tx, chunk_size: int) -> None:
     """Cuts what was reopened into new chunks."""
-    _nothing_out(tx.db)
+    nothing_out(tx.db)
     cut(tx.db, chunk_size)
 
 
 def reopen(tx: Tx, state: State, include_unnamed: bool) -> int:
     """`retry`: rows that were begun, out of their groups; planning's own refusals stay."""
     db = tx.db
-    _nothing_out(db)
+    nothing_out(db)
     db.execute("UPDATE campaign SET unsealed = 1")
     groups: tuple[str, ...]
     if state is State.FAILED:
-        sets = "grp = NULL, doubt = 0, generation = generation + 1"
+        sets = f"{_NO_REASON}, grp = NULL, doubt = 0, generation = generation + 1"
         where, groups = "r.state = 3 AND r.at IS NOT NULL", ("refused",)
     elif state is State.UNKNOWN:
-        sets = "grp = NULL, doubt = 1"
+        sets = "grp = NULL, doubt = 1"  # and the reason of the doubt
         where, groups = "r.state = 4", ("unknown", "expired")
         if not include_unnamed:
             where += f" AND r.code <> '{Code.UNNAMED.value}'"

@@ -227,10 +227,14 @@ _SETTLE_SENT_EACH = (
     " extra = NULL FROM json_each(:rows) AS j"
     f" WHERE seq = CAST(j.key AS INTEGER) AND {_SETTLE_WHERE}"
 )
+# Who was in doubt already and is pending again keeps the reason of that doubt.
+_DOUBTED = "doubt = 1 AND code <> '' AND json_extract(j.value, '$[6]')"
 _SETTLE_OTHERS = f"""
 UPDATE recipient SET
-    state = json_extract(j.value, '$[1]'), code = json_extract(j.value, '$[2]'),
-    detail = json_extract(j.value, '$[3]'), rid = json_extract(j.value, '$[4]'),
+    state = json_extract(j.value, '$[1]'),
+    code = iif({_DOUBTED}, code, json_extract(j.value, '$[2]')),
+    detail = iif({_DOUBTED}, detail, json_extract(j.value, '$[3]')),
+    rid = iif({_DOUBTED}, rid, json_extract(j.value, '$[4]')),
     at = json_extract(j.value, '$[5]'), doubt = json_extract(j.value, '$[6]'),
     extra = json_extract(j.value, '$[7]'), attempts = attempts - json_extract(j.value, '$[8]')
 FROM json_each(:rows) AS j WHERE seq = json_extract(j.value, '$[0]') AND {_SETTLE_WHERE}
@@ -324,40 +328,63 @@ def close_rows(
 ) -> int:
     """Makes pending rows final, as many as `where` finds, in a few statements.
 
-    Rows in doubt become unknown instead of failed or cancelled: an earlier attempt may have been
-    delivered.
+    Rows in doubt become unknown instead of failed, skipped or cancelled: an earlier attempt may
+    have been delivered. The reason of the doubt stays theirs.
     """
-    db = tx.db
-    if state in (State.FAILED, State.CANCELLED):
-        doubted = close_rows(
-            tx, f"{where} AND doubt = 1", args, State.UNKNOWN, code, detail, rid, at, attempts
-        )
-    else:
-        doubted = 0
-    tx.flush()
-    db.execute(
-        f"""
-        INSERT INTO log (final) SELECT json_group_array(seq)
-        FROM (SELECT seq FROM recipient WHERE state = 0 AND {where} ORDER BY seq)
-        GROUP BY seq / 4096
-        """,
-        args,
-    )
-    changed = db.execute(
+    new = {
+        "new_state": CODE_OF[state],
+        "new_code": code,
+        "new_detail": detail,
+        "new_rid": rid,
+        "new_at": at,
+        "new_attempts": attempts,
+    }
+    args = {**args, **new}
+    doubted = 0
+    if state in (State.FAILED, State.SKIPPED, State.CANCELLED):
+        doubted = _close_doubted(tx, f"state = 0 AND doubt = 1 AND {where}", args)
+    _log_final(tx, f"state = 0 AND {where}", args)
+    changed = tx.db.execute(
         f"""
         UPDATE recipient SET state = :new_state, code = :new_code, detail = :new_detail,
                rid = :new_rid, at = :new_at, attempts = attempts + :new_attempts
         WHERE state = 0 AND {where}
         """,
-        {
-            **args,
-            "new_state": CODE_OF[state],
-            "new_code": code,
-            "new_detail": detail,
-            "new_rid": rid,
-            "new_at": at,
-            "new_attempts": attempts,
-        },
+        args,
     ).rowcount
     tx.counts.move(_PENDING, "", state, code, changed)
     return changed + doubted
+
+
+def _close_doubted(tx: Tx, where: str, args: dict[str, Any]) -> int:
+    by_code = tx.db.execute(
+        f"SELECT iif(code = '', :new_code, code), count(*) FROM recipient WHERE {where} GROUP BY 1",
+        args,
+    ).fetchall()
+    if not by_code:
+        return 0
+    _log_final(tx, where, args)
+    tx.db.execute(
+        f"""
+        UPDATE recipient SET state = 4, code = iif(code = '', :new_code, code),
+               detail = iif(code = '', :new_detail, detail), rid = iif(code = '', :new_rid, rid),
+               at = :new_at, attempts = attempts + :new_attempts
+        WHERE {where}
+        """,
+        args,
+    )
+    for code, count in by_code:
+        tx.counts.move(_PENDING, "", State.UNKNOWN, code, count)
+    return sum(count for _, count in by_code)
+
+
+def _log_final(tx: Tx, where: str, args: dict[str, Any]) -> None:
+    tx.flush()
+    tx.db.execute(
+        f"""
+        INSERT INTO log (final) SELECT json_group_array(seq)
+        FROM (SELECT seq FROM recipient WHERE {where} ORDER BY seq)
+        GROUP BY seq / 4096
+        """,
+        args,
+    )

@@ -108,6 +108,74 @@ async def test_a_row_may_be_written_as_skipped_at_once(make: Make) -> None:
     await handle.close()
 
 
+@pytest.mark.parametrize("listed", ["p1", "1", "u3"])
+@pytest.mark.parametrize("duplicates_first", [True, False], ids=str)
+async def test_suppression_holds_for_the_person_however_many_rows_they_have(
+    make: Make, listed: str, duplicates_first: bool
+) -> None:
+    handle = await make().create(record())
+    await handle.add_rows(
+        [
+            row(0, "p9", id="1"),
+            row(1, "p1", id="1", openid="o1"),
+            row(2, "p8", id=None, openid="o1", unionid="u3"),
+            row(3, "p7", id=None, unionid="u3"),
+            row(4, "1000", id="2"),
+            row(5, "p6", id=None, fingerprint=b"t"),
+            row(6, "p8", id="3"),
+            bad_row(7)._replace(key="p5", id="3"),
+            row(8, "p5", id="4"),
+            row(9, "p4", id=None, openid="1"),
+        ]
+    )
+    if duplicates_first:
+        await handle.mark_duplicates()
+    await handle.suppress([listed])
+    if not duplicates_first:
+        await handle.mark_duplicates()
+    expected = list("SSSSppSfSp")
+    if listed == "1":
+        expected[9] = "S"  # a list does not say what its values are
+    assert await states(handle) == "".join(expected)
+    details = {o.detail for o in await everybody(handle) if o.code == "SUPPRESSED"}
+    assert len(details) <= 2
+    assert all("suppression list" in detail for detail in details)
+    assert adds_up(await handle.tally())
+    await handle.close()
+
+
+async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(make: Make) -> None:
+    journal = make()
+    rows = [row(seq) for seq in range(12)]
+    handle = await sealed(journal, [*rows, row(12, id=None, openid="o")], groups=[4, 4, 4])
+    lease = await take(handle, groups=True)
+    assert lease.group == 1
+    assert await handle.intend_group(lease, NOW)
+    assert await handle.accept_group(lease, "m1", None, NOW, NOW + 60)
+    await handle.release(lease)
+    # Of the first group, which is out: nobody leaves it. Of the others one and two.
+    listed = ["k0", "k4", "1008", "k9", "o"]
+    assert await handle.suppress_pending([], smallest_group=3, at=NOW) == 0
+    assert await handle.suppress_pending(listed, smallest_group=3, at=NOW + 5) == 4
+    assert await handle.suppress_pending(listed, smallest_group=3, at=NOW + 6) == 0
+    assert await states(handle) == "ppppSpppSSppS"
+    assert [(g.state, g.planned) for g in await handle.groups()] == [
+        ("accepted", 4),
+        ("planned", 3),
+        ("cancelled", 0),
+    ]
+    assert await handle.group_members(1) == ["1000", "1001", "1002", "1003"]
+    assert await handle.group_members(2) == ["1005", "1006", "1007"]
+    assert await handle.plan_counts() == (2, 1)
+    assert [parcel.seq for parcel in (await take(handle)).parcels] == [10, 11]
+    assert (await take(handle, groups=True)).group == 2
+    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    assert [o.recipient.key for o in await stream(handle)] == ["k4", "k8", "k9", "k12"]
+    assert {o.at for o in await stream(handle)} == {NOW + 5}
+    assert (await handle.tally()).by_code == {"SUPPRESSED": 4}
+    await handle.close()
+
+
 async def test_long_lists_of_values_are_all_looked_at(make: Make) -> None:
     handle = await make().create(record())
     await handle.add_rows([row(0), row(1)])

@@ -351,3 +351,52 @@ async def test_the_record_keeps_warnings_once_and_why_it_halted(make: Make) -> N
     assert handle.record.planned_at == NOW
     assert handle.record.message == {"content": {"title": "今日优惠活动"}}
     await handle.close()
+
+
+async def test_the_reason_of_a_doubt_is_what_a_cancel_leaves(make: Make) -> None:
+    handle = await sealed(make(), [row(seq) for seq in range(6)])
+    lease = await take(handle)
+    assert await handle.intend(lease, [0, 1, 2, 3, 4], NOW, DAY)
+    lost = {"code": "NO_ANSWER", "detail": "reset", "rid": "r1", "doubt": True}
+    assert await handle.settle(
+        lease,
+        [
+            result(0, "pending", **lost),
+            result(1, "pending", **lost),
+            result(2, "unknown", code="NO_ANSWER", detail="reset"),
+            result(3, "pending", code="-1", detail="busy"),
+        ],
+    )
+    # The second is tried again, and throttled: what leaves it in doubt is the first call still.
+    assert await handle.intend(lease, [1], NOW + 1, DAY)
+    assert await handle.settle(lease, [result(1, "pending", code="45009", doubt=True)])
+    # The fifth was out when its process ended, on a channel that may ask again.
+    await handle.recover(idempotent=True, at=NOW + 2, day=DAY, recent=9)
+    await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 3)
+    await handle.seal_retry(chunk_size=8)
+    assert await handle.suppress_pending(["k0"], smallest_group=1, at=NOW + 4) == 1
+    assert await handle.cancel_pending(NOW + 5) == 5
+    assert await states(handle) == "uuuCuC"
+    found = [(o.code, o.detail, o.rid) for o in await everybody(handle)]
+    assert found[:3] == [
+        ("NO_ANSWER", "reset", "r1"),
+        ("NO_ANSWER", "reset", "r1"),
+        ("NO_ANSWER", "reset", None),
+    ]
+    assert found[3] == found[5] == ("CANCELLED", "cancelled", None)
+    assert found[4][0] == "INTERRUPTED"
+    tally = await handle.tally()
+    assert adds_up(tally)
+    assert tally.by_code == {"NO_ANSWER": 3, "CANCELLED": 2, "INTERRUPTED": 1}
+    assert len(await stream(handle)) == 6
+    await handle.close()
+
+
+async def test_nobody_is_suppressed_while_singles_are_out(make: Make) -> None:
+    handle = await sealed(make(), [row(0), row(1)])
+    lease = await take(handle)
+    assert await handle.intend(lease, [0], NOW, DAY)
+    with pytest.raises(JournalError, match="out"):
+        await handle.suppress_pending(["k1"], smallest_group=1, at=NOW)
+    assert await states(handle) == "ip"
+    await handle.close()

@@ -148,6 +148,7 @@ async def act(pair: Pair, data: st.DataObject) -> None:
                 "control",
                 "refuse_form",
                 "cancel",
+                "suppress",
                 "retry",
                 "restart",
             ]
@@ -163,6 +164,10 @@ async def act(pair: Pair, data: st.DataObject) -> None:
     elif what == "cancel":
         if data.draw(_few) == 0:
             await pair.both("cancel_pending", now)
+    elif what == "suppress":
+        some = ["a", "2", "o3", "u2"][: data.draw(_few)]
+        smallest = data.draw(st.integers(1, 4))
+        await pair.both("suppress_pending", some, smallest_group=smallest, at=now)
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))
         for journal in pair.journals:
