@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
-from promomsg.engine.arguments import check_channel
-from promomsg.engine.checks import check_account, check_message, same_file
+from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_suppress
+from promomsg.engine.checks import check_account, check_message, same_file, suppressed_batches
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size, fill_vault, route
 from promomsg.engine.settings import Settings, settings_of
@@ -20,7 +21,8 @@ from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
 from promomsg.journal.base import Control, Handle, Journal
-from promomsg.model import Audience, Outcome, State
+from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
+from promomsg.states import GroupState
 
 __all__ = ["Reopened", "Resumed"]
 
@@ -38,10 +40,12 @@ class Resumed:
         *,
         recipients: Any,
         message: Any,
+        suppress: str | os.PathLike[str] | Iterable[str] | None,
         options: Any,
         clock: Clock,
     ) -> None:
         check_channel(channel, "Campaign.resume(journal, channel)")
+        check_suppress(suppress)
         if journal is None:
             raise UsageError("journal=None: give the journal that the campaign was begun with")
         settings_of(options)
@@ -51,6 +55,7 @@ class Resumed:
         self._journal = journal_of(journal, options.get("durability", "power"))
         self._source = None if recipients is None else as_source(recipients)
         self._message = None if message is None else channel.compile(message).snapshot()
+        self._suppress = suppress
         self._handle: Handle | None = None
         self._vault: TokenVault | None = None
         self._plan: Plan | None = None
@@ -65,6 +70,9 @@ class Resumed:
         if self._plan is not None:
             return self._plan
         channel = self._channel
+        if isinstance(self._suppress, (str, os.PathLike)):
+            for _ in suppressed_batches(self._suppress):
+                pass  # what is wrong with the file is said before anything changes
         self._handle = handle = await self._journal.open(write=True)
         record = handle.record
         other = record.account != channel.account
@@ -96,6 +104,8 @@ class Resumed:
         planner = Planner(handle, channel, self._letter, settings, None)
         if tally.pending:
             await self._check_recipients(planner)
+            if self._suppress is not None:
+                pace_notices += await self._leave_out(handle, now)
         record.halted = None
         record.account = channel.account
         await handle.save(record)
@@ -108,6 +118,21 @@ class Resumed:
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
         """Nothing to reopen in a plain resume."""
+
+    async def _leave_out(self, handle: Handle, now: float) -> list[str]:
+        """Looks at the suppression list again: it may have grown since the plan was made."""
+        if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
+            raise UsageError(GROUP_TO_ALL)
+        count = await handle.suppress_pending(
+            chain.from_iterable(suppressed_batches(self._suppress)),
+            smallest_group=GROUP_THRESHOLD,
+            at=now,
+        )
+        if not count:
+            return []
+        text = f"{count} that were still to be sent to are on the suppression list by now: left out"
+        await handle.warn(text)
+        return [text]
 
     async def _check_recipients(self, planner: Planner) -> None:
         """Reads the list again when it is needed, or when it may have changed.
@@ -181,11 +206,18 @@ class Reopened(Resumed):
         unknown: bool,
         include_unnamed: bool,
         recipients: Any,
+        suppress: str | os.PathLike[str] | Iterable[str] | None,
         options: Any,
         clock: Clock,
     ) -> None:
         super().__init__(
-            journal, channel, recipients=recipients, message=None, options=options, clock=clock
+            journal,
+            channel,
+            recipients=recipients,
+            message=None,
+            suppress=suppress,
+            options=options,
+            clock=clock,
         )
         self._states = [
             *([State.FAILED] if failed else []),

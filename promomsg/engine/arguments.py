@@ -8,10 +8,15 @@ from typing import Any, Final
 
 from promomsg.errors import UsageError
 
-__all__ = ["SEND", "check_channel", "check_name", "check_suppress"]
+__all__ = ["GROUP_TO_ALL", "SEND", "check_channel", "check_name", "check_suppress"]
 
 SEND: Final = "promomsg.send(channel, message, recipients)"
 """The order of what a new campaign takes."""
+GROUP_TO_ALL: Final = (
+    "suppress: an audience that is sent to as one group goes to everybody in it, also to those on "
+    "the suppression list: say expand=true, or leave suppress out"
+)
+"""Why nobody can be left out of one call to a whole audience."""
 
 
 def check_channel(channel: Any, call: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
-from promomsg.engine.arguments import SEND, check_channel, check_name, check_suppress
+from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name, check_suppress
 from promomsg.engine.audience import Routed, decide_audience, expands, resolve_ids
 from promomsg.engine.checks import suppressed_batches
 from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
@@ -140,10 +140,7 @@ class NewPlan:
     def _check_group_call(self) -> None:
         """Raises when somebody is to be left out of one call to a whole audience."""
         if self._suppress is not None:
-            raise UsageError(
-                "suppress: an audience that is sent to as one group goes to everybody in it, also "
-                "to those on the suppression list: say expand=true, or leave suppress out"
-            )
+            raise UsageError(GROUP_TO_ALL)
         if self._settings.only is not None:
             raise UsageError(
                 "only: an audience that is sent to as one group has no keys to choose from: "

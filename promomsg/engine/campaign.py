@@ -120,6 +120,7 @@ class Campaign:
         *,
         recipients: Any = None,
         message: Any = None,
+        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -133,6 +134,8 @@ class Campaign:
             recipients: the same list again: a channel with user tokens needs it, since the
                 journal keeps none; elsewhere it is only checked. None: not read.
             message: the message it should be of, checked against the journal's; None: not checked.
+            suppress: keys and addresses not to send to, as they are now: who is still to be sent
+                to and is among them is skipped. What planning skipped stays so.
             options: override what the journal kept.
 
         Raises:
@@ -141,7 +144,13 @@ class Campaign:
         """
         self = cls.__new__(cls)
         begin = Resumed(
-            journal, channel, recipients=recipients, message=message, options=options, clock=clock
+            journal,
+            channel,
+            recipients=recipients,
+            message=message,
+            suppress=suppress,
+            options=options,
+            clock=clock,
         )
         self._set_up(begin, clock, rng)
         return self
@@ -156,6 +165,7 @@ class Campaign:
         unknown: bool = False,
         include_unnamed: bool = False,
         recipients: Any = None,
+        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -168,6 +178,7 @@ class Campaign:
                 channel has idempotency keys.
             include_unnamed: with `unknown`, also members of a group whose failures the provider
                 counted without naming them: most of them did get the message.
+            suppress: as in `resume`.
         """
         if not failed and not unknown:
             raise UsageError("retry: say failed=True, unknown=True or both: nothing else is meant")
@@ -181,6 +192,7 @@ class Campaign:
             unknown=unknown,
             include_unnamed=include_unnamed,
             recipients=recipients,
+            suppress=suppress,
             options=options,
             clock=clock,
         )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, journal_at, until, wechat
+from campaigning import (
+    MESSAGE,
+    PERSONAL,
+    QUICK,
+    add_up,
+    group_ids,
+    honest,
+    ids,
+    journal_at,
+    until,
+    wechat,
+)
 from faultbed import client, message, wallet_users
 
 import promomsg
@@ -56,6 +67,75 @@ async def test_a_half_sent_campaign_goes_on_where_it_stopped(
     assert (run.report.sent, run.report.state) == (40, "done")
     assert box.ledger.twice() == []
     honest(run.report, box)
+
+
+async def test_a_list_that_has_grown_since_keeps_a_resume_from_those_on_it(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked.csv"
+    blocked.write_text("key\n500001\n500039\n500040\n", "utf-8")
+    await half(channel, box, journal)
+    campaign = Campaign.resume(journal, channel, suppress=blocked, **QUICK)
+    plan = await campaign.plan()
+    said = "2 that were still to be sent to are on the suppression list by now"
+    assert any(said in notice for notice in plan.notices)
+    async with campaign as run:
+        streamed = [o.recipient.key async for o in run if o.state == "skipped"]
+    report = run.report
+    assert streamed == ["500039", "500040"]
+    assert (report.sent, report.skipped, report.state) == (38, 2, "done")
+    assert report.by_code == {"SUPPRESSED": 2}
+    assert [said in warning for warning in report.warnings] == [True]
+    assert not {"500039", "500040"} & set(box.ledger.delivered)
+    honest(report, box)
+    # One that has shrunk changes nothing, nor does one with nobody left to find.
+    async with Campaign.resume(journal, channel, suppress=["500001"], **QUICK) as run:
+        again = await run.wait()
+    assert (again.sent, again.skipped, again.warnings) == (38, 2, report.warnings)
+
+
+async def test_a_list_that_has_grown_takes_people_out_of_the_groups_to_come(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", errcode=48001)])
+    first = await promomsg.send(
+        channel, MESSAGE, ids(150), journal=journal, max_group_size=99, **QUICK
+    )
+    assert (first.pending, first.state) == (150, "halted")
+    box.faults = FaultPlan()
+    blocked = [*ids(1), *ids(26, 500_076)]
+    async with Campaign.resume(journal, channel, suppress=blocked, **QUICK) as run:
+        report = await run.wait()
+    # 74 are a group still; of the other one 49 are left, which go one by one.
+    assert (report.sent, report.skipped, report.state) == (123, 27, "done")
+    assert [len(sent) for sent in group_ids(box)][-1] == 74
+    assert box.calls["singlesendmsg"] == 49
+    assert not set(blocked) & set(box.ledger.delivered)
+    honest(report, box)
+
+
+async def test_nobody_can_be_left_out_of_a_call_to_a_whole_audience(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", errcode=48001)])
+    await promomsg.send(channel, MESSAGE, promomsg.Roles([1]), journal=journal, **QUICK)
+    box.faults = FaultPlan()
+    with pytest.raises(UsageError, match="suppression list: say expand=true"):
+        async with Campaign.resume(journal, channel, suppress=["1"], **QUICK):
+            pass
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 100
+
+
+async def test_a_suppression_file_that_cannot_be_read_changes_nothing(
+    channel: WeChatPromoter, box: Sandbox, journal: Journal, tmp_path: Path
+) -> None:
+    await half(channel, box, journal)
+    with pytest.raises(UsageError, match=r"blocked\.csv"):
+        async with Campaign.resume(journal, channel, suppress=tmp_path / "blocked.csv", **QUICK):
+            pass
+    async with Campaign.resume(journal, channel, **QUICK) as run:
+        assert (await run.wait()).sent == 40
 
 
 async def test_a_resume_counts_the_groups_of_the_minute_before(

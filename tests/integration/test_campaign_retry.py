@@ -176,3 +176,22 @@ async def test_retry_needs_the_set_to_be_named(channel: WeChatPromoter, journal:
         Campaign.retry(journal, channel)
     with pytest.raises(UsageError, match="unknown=True"):
         Campaign.retry(journal, channel, failed=True, include_unnamed=True)
+
+
+async def test_a_retry_leaves_out_who_is_suppressed_by_now(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    first = await mixed(channel, box, journal)
+    doubted = next(iter(first.unknowns()))
+    before = box.calls["singlesendmsg"]
+    blocked = ["500001", doubted.recipient.key or ""]
+    async with Campaign.retry(
+        journal, channel, failed=True, unknown=True, suppress=blocked, **QUICK
+    ) as run:
+        report = await run.wait()
+    assert box.calls["singlesendmsg"] == before + 5
+    # Whoever may have been reached before stays unknown, and keeps the reason.
+    assert (report.sent, report.failed, report.unknown, report.skipped) == (28, 0, 1, 1)
+    [still] = report.unknowns()
+    assert (still.recipient.key, still.code) == (doubted.recipient.key, doubted.code)
+    add_up(report.to_dict())

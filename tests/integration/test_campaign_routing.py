@@ -201,6 +201,20 @@ async def test_who_is_suppressed_by_key_or_address_is_skipped(
     assert sorted(group_ids(box)[0]) == sorted(set(ids(52)) - {"500002", "500003"})
 
 
+@pytest.mark.parametrize("order", [["p1", "p9"], ["p9", "p1"]], ids=str)
+@pytest.mark.parametrize("listed", ["p1", "p9", "100"])
+async def test_who_is_suppressed_is_not_reached_through_a_second_row(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, order: list[str], listed: str
+) -> None:
+    rows = [{"key": key, "id": "100"} for key in order]
+    report = await promomsg.send(
+        channel, MESSAGE, [*rows, "101"], journal=journal, suppress=[listed], **QUICK
+    )
+    assert (report.sent, report.skipped) == (1, 2)
+    assert report.by_code == {"SUPPRESSED": 1, "DUPLICATE_ADDRESS": 1}
+    assert list(box.ledger.delivered) == ["101"]
+
+
 async def test_suppression_that_leaves_49_leaves_single_calls(
     box: Sandbox, channel: WeChatPromoter, tmp_path: Path
 ) -> None:

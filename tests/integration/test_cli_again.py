@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shutil
@@ -147,6 +148,26 @@ def half_plan(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: object) -> 
     assert not planning.exists()
     kept.rename(planning)
     return journal
+
+
+def test_a_suppression_list_that_has_grown_is_looked_at_again(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked.csv"
+    blocked.write_text("key\nzzz\n", "utf-8")
+    one = "unlimited = true\nconcurrency = 1"
+    file = campaign(tmp_path, box.url, 5, campaign='suppress = "blocked.csv"', pace=one)
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001)])
+    assert promomsg("send", file, "--yes", "--json") == 5
+    assert one_document(capsys)["pending"] == 5
+    blocked.write_text("key\nzzz\nk4\n", "utf-8")
+    box.faults = FaultPlan()
+    assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
+    out = capsys.readouterr()
+    assert "1 that were still to be sent to are on the suppression list by now" in out.err
+    document = json.loads(out.out)
+    assert (document["sent"], document["by_code"]) == (4, {"SUPPRESSED": 1})
+    assert "1004" not in box.ledger.delivered
 
 
 def test_half_a_plan_goes_where_it_was_going(

@@ -250,6 +250,7 @@ async def _resume(journal: Path, file: CampaignFile, how: Any, interrupts: Inter
             channel,
             recipients=_recipients(file),
             message=message_of(file),
+            suppress=file.suppress,
             **run_options_of(file),
         )
         return await plan_and_send(again, how, interrupts)
@@ -285,7 +286,12 @@ async def _retry(
         return WRONG
     async with open_channel(file) as channel:
         again = Campaign.retry(
-            journal, channel, recipients=_recipients(file), **words, **run_options_of(file)
+            journal,
+            channel,
+            recipients=_recipients(file),
+            suppress=file.suppress,
+            **words,
+            **run_options_of(file),
         )
         try:
             return await plan_and_send(again, how, interrupts)
