@@ -157,7 +157,7 @@ class TextFile:
             start = file.read(_SAMPLE)
             if codec in ("utf-16", "utf-32") and not start.startswith(_BOMS[codec]):
                 said = wide_of(start)
-                then = f"say encoding = {said!r}" if said else "is it not that, say encoding = 'auto'"
+                then = f"say encoding = {said!r}" if said else "if it is not that, say 'auto'"
                 return f"{self.path} has no byte order mark, which {name} needs; {then}"
             if codec.startswith(_WIDE):  # its lines are not those that a file is read by
                 return f"{self.path} is not {name}; save it as UTF-8"

@@ -198,6 +198,10 @@ async def test_a_slip_in_the_columns_is_said(tmp_path: Path, columns: dict[str, 
     lines = put(tmp_path, '{"id": 1, "OpenID": "oA"}\n', "p.jsonl")
     with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
         await read(intake.read_jsonl(lines, columns=columns))
+    # A column for a message that does not use it is no slip.
+    source = read_csv(path, columns={"id": "id", "客户": "name"})
+    assert len(await read(source)) == 1
+    assert "'name' are not used" in source.notices[0]
     # A placeholder of the message may be called as it likes.
     if slip != "opneid":
         text = await fails(path, slip, columns=columns)
