@@ -98,6 +98,7 @@ class Dispatcher:
         self._refused: dict[tuple[str, ...], Answer] = {}
         self._unready = 0
         self._outage = Outage(settings.retry, clock, rng)
+        self._probing = False
         self._calling = 0
         self._closing = False
         self._feed_signal = Signal()
@@ -181,7 +182,7 @@ class Dispatcher:
     def _next(self) -> tuple[Slot | None, list[Parcel], float | None]:
         """What to intend now, all of one chunk; or nothing, and how long to wait for it."""
         most = self._permits
-        probing = self._outage.on
+        self._probing = probing = self._outage.on
         if probing:
             # The road is down: one call at a time finds out when it is up again.
             if self._calling or self._ready or self._settler.waiting:
@@ -216,7 +217,9 @@ class Dispatcher:
                 self._chunks.put_back(slot, rest)
                 return
             count = await self._reserve(len(rest))
-            if count == 0 or not self._steering.may_send():
+            # An outage may have begun while these waited for the pace: then one call at a time.
+            fell_out = self._outage.on and not self._probing
+            if count == 0 or fell_out or not self._steering.may_send():
                 self._chunks.put_back(slot, rest)
                 return
             batch = rest[:count]
