@@ -56,8 +56,11 @@ CODES: Final[dict[str, Meaning]] = {
     "MEDIA_TYPE_NOT_ACCEPTABLE": Meaning(Verdict.HALT, _FACTS, advice="check base_url"),
     "KEY_NOT_FOUND": Meaning(Verdict.HALT, _FACTS, advice=_KEYS),
 }
-"""Codes whose meaning is theirs alone. PROCESS_FAIL is not among them: it says no more than its
-status ("PROCESS_FAIL, any other F")."""
+"""Codes whose meaning is theirs alone."""
+
+_FAILURES: Final = frozenset({"PROCESS_FAIL"})
+"""Codes of a failure that say no more of it than their status ("PROCESS_FAIL, any other F"), but
+that with S contradict it."""
 
 _BY_STATUS: Final[dict[str | None, Meaning]] = {
     "S": Meaning(Verdict.SENT, "seed, Result process logic, S"),
@@ -79,10 +82,12 @@ def classify(code: str | None, status: str | None) -> Meaning:
 
     A known code decides, except against its status: SUCCESS with anything but S (or no status at
     all), and a refusal with S, are UNKNOWN, since one half of such an answer is false and nobody
-    can say which. Without a known code the status decides, and without either it is UNKNOWN.
+    can say which: PROCESS_FAIL with S too. Without a known code the status decides, and without either it is UNKNOWN.
     """
     meaning = CODES.get(code) if code is not None else None
     if meaning is None:
+        if status == "S" and code in _FAILURES:
+            return _CONTRADICTION
         return _BY_STATUS.get(status, _NO_STATUS)
     if meaning.verdict is Verdict.SENT:
         return meaning if status in ("S", None) else _CONTRADICTION
