@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from promomsg.errors import (
         Halted,
         JournalError,
+        NotFinished,
         NotSent,
         OutcomeUnknown,
         PromoError,
@@ -79,6 +80,7 @@ __all__ = [
     "JournalError",
     "Match",
     "MemoryJournal",
+    "NotFinished",
     "NotSent",
     "Outcome",
     "OutcomeUnknown",
@@ -143,6 +145,7 @@ _HOMES: Final = {
     "promomsg.errors": (
         "Halted",
         "JournalError",
+        "NotFinished",
         "NotSent",
         "OutcomeUnknown",
         "PromoError",

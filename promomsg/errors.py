@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "Halted",
     "JournalError",
+    "NotFinished",
     "NotSent",
     "OutcomeUnknown",
     "PromoError",
@@ -58,6 +59,13 @@ class NotSent(TransportError):
 
 class OutcomeUnknown(TransportError):
     """The call may have reached the provider (time-out, reset, truncated): never resent blindly."""
+
+
+class NotFinished(OutcomeUnknown, TimeoutError):
+    """A group send was followed as long as was asked for, and the provider is not through with it.
+
+    Ask again later: a result can be had for 7 days. `except TimeoutError` catches it as well.
+    """
 
 
 class JournalError(PromoError):

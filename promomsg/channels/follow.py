@@ -13,7 +13,14 @@ import msgspec
 
 from promomsg.channels.base import Following
 from promomsg.clock import Clock
-from promomsg.errors import Halted, PromoError, ProviderError, TransportError, UsageError
+from promomsg.errors import (
+    Halted,
+    NotFinished,
+    PromoError,
+    ProviderError,
+    TransportError,
+    UsageError,
+)
 from promomsg.model import Delivery, Failure
 from promomsg.transport.tokens import TOKEN_REFUSED
 
@@ -188,7 +195,7 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
 
     Raises:
         ProviderError, TransportError: a look failed time and again.
-        TimeoutError: `give_up_after` is over.
+        NotFinished: `give_up_after` is over.
     """
     began = clock.monotonic()
     waited, before, at_100 = policy.first_after, None, 0
@@ -213,7 +220,7 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
         waited = next_look(policy, waited=waited, percent=delivery.percent, before=before)
         before = delivery.percent
         if clock.monotonic() - began + waited > policy.give_up_after:
-            raise TimeoutError(
+            raise NotFinished(
                 f"group {msg_id} is at {delivery.percent} percent after "
                 f"{clock.monotonic() - began:.0f} s; ask again later (results stay 7 days)"
             )

@@ -12,7 +12,7 @@ import msgspec
 from promomsg.cli.campaign_file import AccountFile, load_account
 from promomsg.cli.output import clock_time, line, note, print_json, table
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
-from promomsg.errors import UsageError
+from promomsg.errors import NotFinished, UsageError
 
 __all__ = ["clicks", "follow", "promoters"]
 
@@ -48,7 +48,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
         note(f"following group {msg_id}, a look every {poll.every:g} s at the most")
         try:
             found = await interrupts.unless(channel.follow(msg_id, poll=poll))
-        except TimeoutError as error:
+        except NotFinished as error:
             note(f"promomsg: {error}")
             return RESUMABLE
         except Interrupted:
