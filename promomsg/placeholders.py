@@ -33,11 +33,13 @@ class SlotTable:
     """The distinct placeholders of one message, in order of first use.
 
     A recipient's *values* are one string a slot, in this order; they are all that the journal
-    keeps of the parameters, and all that rendering needs.
+    keeps of the parameters, and all that rendering needs. `warnings` says what looks like another
+    notation than the one that is read here.
     """
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
+        self.warnings: list[str] = []
 
     def index(self, slot: Slot) -> int:
         """The slot's place, adding it when it is new."""
@@ -118,7 +120,14 @@ class Text:
                     f"{where}: placeholder {token!r} is not a name; "
                     "write {name} or {name|fallback}, and {{ }} for braces"
                 )
-            pieces.append("".join(literal))
+            before = "".join(literal)
+            if before.endswith("$"):
+                # The template's own notation (seed, "Hello, ${who}"), or a price in dollars.
+                table.warnings.append(
+                    f"{where}: ${token}: the placeholder is written {token} here; the $ is sent "
+                    "as it is"
+                )
+            pieces.append(before)
             literal = []
             pieces.append(table.index(Slot(name, fallback if bar else None)))
         pieces.append("".join(literal) + source[at:])

@@ -143,7 +143,7 @@ class AlipayLetter:
         languages = [template.get("language") for template in self._templates]
         if len(set(languages)) < len(languages):
             found.append("two templates of the message have the same language")
-        return tuple(found)
+        return (*found, *self._table.warnings)
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         return self._table.resolve(params, key)

@@ -173,8 +173,8 @@ class WeChatLetter:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before sending: nothing, of this channel."""
-        return ()
+        """What a user should know before sending."""
+        return tuple(self._table.warnings)
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """This recipient's values, one a slot.

@@ -179,6 +179,8 @@ def test_what_a_user_should_know() -> None:
     assert "redirect_url" in warning
     (warning,) = AlipayLetter(message(templates=PLAIN * 2)).warnings
     assert "same language" in warning
+    (warning,) = AlipayLetter(message(templates=[ContentTemplate({"who": "${who}"})])).warnings
+    assert warning.startswith("templates[0].parameters.who: ${who}: the placeholder is written")
 
 
 def test_forms_are_the_same_for_the_same_rendered_message_only() -> None:

@@ -141,6 +141,15 @@ def test_a_plain_letter_is_one_form_for_all() -> None:
     assert plain.warnings == ()
 
 
+def test_another_notation_of_a_placeholder_is_said() -> None:
+    made = letter({"title": "Hello, ${who}", "desc": "$5 for {who}"}, path="p?u=${who}")
+    assert made.warnings == (
+        "content.title: ${who}: the placeholder is written {who} here; the $ is sent as it is",
+        "path: ${who}: the placeholder is written {who} here; the $ is sent as it is",
+    )
+    assert made.preview(("A",))["title"] == "Hello, $A"
+
+
 def test_forms_are_those_of_the_rendered_message() -> None:
     made = letter({"title": "{a}{b}"}, path="p?c={c}")
     assert made.form(("x", "yz", "1")) == made.form(("xy", "z", "1"))
