@@ -10,9 +10,9 @@ from typing import Any, Final, cast, get_args
 
 from anyio.lowlevel import checkpoint
 
+from promomsg.addresses import mangled
 from promomsg.errors import UsageError
 from promomsg.intake.base import KNOWN, NO_PARAMS, Row, Source
-from promomsg.intake.clean import mangled
 from promomsg.intake.layout import check_no_address, make_rows
 from promomsg.model import Audience, Code, Problem, Recipient
 

@@ -11,15 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final, cast
 
+from promomsg.addresses import clean_address, column_is_clean
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN, NO_PARAMS, Row
-from promomsg.intake.clean import (
-    clean_address,
-    clean_key,
-    clean_param,
-    column_is_clean,
-    printable,
-)
+from promomsg.intake.clean import clean_key, clean_param, printable
 from promomsg.model import Problem
 from promomsg.suggest import did_you_mean, nearest, quoted
 

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from promomsg.addresses import mangled
 from promomsg.errors import UsageError
-from promomsg.intake.clean import mangled, printable
+from promomsg.intake.clean import printable
 from promomsg.intake.textfile import TextFile, read_records
 from promomsg.suggest import quoted
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import read
 
+from promomsg.addresses import clean_address
 from promomsg.errors import UsageError
 from promomsg.intake import Row, from_frame, read_csv, read_jsonl
-from promomsg.intake.clean import clean_address
 from promomsg.model import Problem
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -1,0 +1,115 @@
+"""What an address is: one rule for every list, and for a single call.
+
+Spreadsheets turn long ids into `1.2E+17` and whole columns into `1.0`: such an address is never
+guessed back, it is refused (DESIGN §5). A value of an access token is in no message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Integral
+from typing import Any, Final
+
+from promomsg.model import Code, Problem, Secret
+
+__all__ = ["CONTROL", "clean_address", "column_is_clean", "mangled", "shortened", "whole"]
+
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters and halves of a character."""
+
+_EXPONENT: Final = r"[+-]?\d+(?:[.,]\d*)?e[+-]?\d+"
+_MANGLED: Final = re.compile(
+    rf"{_EXPONENT}|[+-]?(?:\d+\.\d*|\.\d+)|\d{{1,3}}(?:,\d{{3}})+|[+-]?nan|[+-]?inf(?:inity)?"
+    r"|#[\w/]+[!?]?",
+    re.IGNORECASE | re.ASCII,
+)
+_MANGLED_ID: Final = re.compile(_EXPONENT, re.IGNORECASE | re.ASCII)
+_EMPTY: Final = re.compile(r"none|null|undefined|n/a|<na>", re.IGNORECASE | re.ASCII)
+_MAYBE_EMPTY: Final = re.compile(r"(?:none|null|undefined)\Z", re.IGNORECASE).match
+_MAYBE_MANGLED: Final = re.compile(
+    r"[+\-.]?\d|[+-]?nan\Z|[+-]?inf|(?:none|null|undefined)\Z", re.IGNORECASE
+).match
+_BY_SPREADSHEET: Final = "a spreadsheet or a float column did that; export the column as text"
+_BY_EXPORT: Final = "an export wrote that for an empty cell; leave the cell empty"
+
+
+def mangled(text: str) -> bool:
+    """Whether this is what a spreadsheet makes of an id: `1.0`, `1.2E+17`, `1,000`, `nan`, `#N/A`."""
+    return _MANGLED.fullmatch(text) is not None
+
+
+def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
+    """Whether a whole column of a batch needs no look at each value; may be False for a clean one.
+
+    Args:
+        name: the column's meaning.
+        joined: all its values, one after the other.
+        column: its values.
+    """
+    if name == "key":
+        return joined.isprintable() and " " not in joined
+    if not joined.isascii():
+        return False
+    if name == "id":
+        return not joined or joined.isdigit()
+    bare = joined.replace("_", "").replace("-", "")
+    if bare and not bare.isalnum():
+        return False
+    return not any(map(_MAYBE_EMPTY if name == "access_token" else _MAYBE_MANGLED, column))
+
+
+def clean_address(name: str, value: Any) -> str | Problem | None:
+    """An address or request id as text; None when absent; a problem when it is not one.
+
+    Whole numbers are accepted, exact decimals among them; bools, fractions, NaN and what a
+    spreadsheet made of an id are not.
+    """
+    secret = name == "access_token"
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if value is None:
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        if not text:
+            return None
+        shown = "" if secret else f" {shortened(text)}"
+        if CONTROL.search(text):
+            return _bad(f"{name}{shown} holds a control character or half a character")
+        if not secret and (_MANGLED_ID.fullmatch if name == "request_id" else mangled)(text):
+            return _bad(f"{name}{shown} is not an address: {_BY_SPREADSHEET}")
+        if not text.isascii() and text.isdecimal():
+            return _bad(f"{name}{shown} is not an address: write its digits in ASCII")
+        if _EMPTY.fullmatch(text):
+            return _bad(f"{name}{shown} is not an address: {_BY_EXPORT}")
+        if any(map(str.isspace, text)):
+            return _bad(f"{name}{shown} has a space in it")
+        return text
+    if isinstance(value, bool) or secret:
+        return _bad(f"{name} is a {type(value).__name__}; give text")
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Decimal) and (digits := whole(value)) is not None:
+        return digits
+    if isinstance(value, (float, Decimal)):
+        return _bad(f"{name} {shortened(str(value))} is not an address: {_BY_SPREADSHEET}")
+    return _bad(f"{name} is a {type(value).__name__}; give text")
+
+
+def whole(value: Decimal) -> str | None:
+    """The digits of a whole number that was never written as a power of ten; else None."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():
+        return None
+    return str(int(value))
+
+
+def shortened(text: str) -> str:
+    """A value in quotes, fit for a message."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def _bad(detail: str) -> Problem:
+    return Problem(Code.BAD_ADDRESS, detail)
