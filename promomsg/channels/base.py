@@ -109,7 +109,11 @@ class Channel(Protocol):
         ...
 
     def expect(self, concurrency: int) -> None:
-        """Makes the connection pool at least this large; called before the first send."""
+        """Makes the connection pool at least this large; called before the first send.
+
+        Raises:
+            UsageError: the client cannot be used: it was closed, or is another event loop's.
+        """
         ...
 
     def compile(self, message: Any) -> Letter:

@@ -367,6 +367,8 @@ class Pacer:
     def __init__(
         self, pace: Pace | None = None, clock: Clock = SYSTEM_CLOCK, *, guard: float = _GUARD
     ) -> None:
+        if pace is not None and not isinstance(pace, Pace):
+            raise UsageError(f"pace={pace!r}: give a Pace, Pace(singles_per_second=50) say")
         self.singles = Lane(clock, guard=guard)
         self.groups = Lane(clock, guard=guard)
         self.day_limit: int | None = None

@@ -96,6 +96,10 @@ class HttpSession:
         self._timeout = _seconds("timeout", timeout)
         self._connect_timeout = min(_seconds("connect_timeout", connect_timeout), self._timeout)
         self._proxy = None if proxy is None else check_proxy(proxy)
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise UsageError(
+                f"session=…: give an aiohttp.ClientSession, not {type(session).__name__}"
+            )
         self._given = session
         self._secrets = secrets
         self._limit = _POOL
@@ -119,7 +123,11 @@ class HttpSession:
         """Makes the pool at least this large (100 to begin with).
 
         An open pool is not resized: new calls go to a larger one, those under way end on the old.
+
+        Raises:
+            UsageError: no call could be made: it was closed, or is another event loop's.
         """
+        self._check(asyncio.get_running_loop())
         self._limit = max(self._limit, concurrency)
         if self._session is not None and self._given is None and self._limit > self._opened:
             self._retired.append(self._session)
@@ -255,29 +263,32 @@ class HttpSession:
         del url, body, headers, call, failure, response
         raise error
 
-    def _open(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
+    def _check(self, loop: asyncio.AbstractEventLoop) -> aiohttp.BaseConnector | None:
+        """The connector that was passed in; raises when no call can be made in this event loop."""
         if self._closed:
             raise UsageError(f"{self.base_url}: this client was closed; make a new one")
-        if self._loop is None:
-            self._loop = loop
-            self._watch = Watch(loop, self._timeout)
-        elif self._loop is not loop:
+        if self._loop is not None and self._loop is not loop:
             raise UsageError(
                 f"{self.base_url}: this client belongs to the event loop of its first call; make "
                 "one for each event loop"
             )
         if self._given is None:
-            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(
-                limit=self._limit, keepalive_timeout=_KEEPALIVE
-            )
-        else:
-            shared = self._given.connector
-            if self._given.closed or shared is None:
-                raise UsageError("session=…: the aiohttp session is closed")
-            if getattr(shared, "_loop", loop) is not loop:
-                raise UsageError("session=…: the aiohttp session belongs to another event loop")
-            connector = shared
+            return None
+        shared = self._given.connector
+        if self._given.closed or shared is None:
+            raise UsageError("session=…: the aiohttp session is closed")
+        if getattr(shared, "_loop", loop) is not loop:
+            raise UsageError("session=…: the aiohttp session belongs to another event loop")
+        return shared
+
+    def _open(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        connector = self._check(loop)
+        if self._loop is None:
+            self._loop = loop
+            self._watch = Watch(loop, self._timeout)
+        if connector is None:
+            connector = aiohttp.TCPConnector(limit=self._limit, keepalive_timeout=_KEEPALIVE)
         self._opened = self._limit
         limits = aiohttp.ClientTimeout(
             connect=self._connect_timeout, sock_connect=self._connect_timeout
