@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, NamedTuple, Self
@@ -27,7 +28,7 @@ from promomsg.alipay.models import (
 )
 from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.base import Advice, Letter
-from promomsg.channels.direct import outcome_of, paced, parcel_for
+from promomsg.channels.direct import hidden, not_a_recipient, outcome_of, paced, parcel_for
 from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
@@ -38,9 +39,10 @@ from promomsg.transport.session import HttpAnswer, HttpSession
 
 __all__ = ["AlipayMiniProgram"]
 
-_DISTRUST: Final = 1000
-"""Successes that no signature proves, with none ever proved, after which sending stops: the
-public key is not this wallet's, and each further send would end unknown as well."""
+_DISTRUST: Final = 20
+"""Recipients with answers that no signature proves, with none ever proved, from which on sending
+stops: the public key is not this wallet's, and each further send would end unknown as well. They
+are kept as they are; with the right key their outcomes are asked for by the same requestId."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 _UNSAFE: Final = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
@@ -106,8 +108,7 @@ class AlipayMiniProgram:
         random_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
         # Out of this frame's locals: an error here may be shown with them.
-        hidden = Secret(private_key) if isinstance(private_key, str) else private_key
-        public = Secret(public_key) if isinstance(public_key, str) else public_key
+        private, public = _hidden_key(private_key), _hidden_key(public_key)
         del private_key, public_key
         self._client_id = _option("client_id", client_id)
         self._app_id = _option("app_id", app_id)
@@ -130,7 +131,7 @@ class AlipayMiniProgram:
                 "verify = false to believe unsigned answers"
             )
         try:
-            self._key = signing.load_private_key(hidden)
+            self._key = signing.load_private_key(private)
             self._public_key = signing.load_public_key(public) if verify and public else None
         except UsageError as error:
             forget(error)
@@ -144,7 +145,8 @@ class AlipayMiniProgram:
         self._random_id = random_id
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
         self._proved = False
-        self._doubted = 0
+        self._doubted: set[str] = set()
+        """requestIds of unproved answers; a few recipients may be asked for again and again."""
 
     def __repr__(self) -> str:
         return (
@@ -250,10 +252,10 @@ class AlipayMiniProgram:
         return None
 
     async def prepare(self) -> None:
-        if self._doubted >= _DISTRUST and not self._proved:
+        if len(self._doubted) >= _DISTRUST and not self._proved:
             raise Halted(
                 Code.UNSIGNED,
-                f"none of {self._doubted} successes was signed with public_key: "
+                f"of {len(self._doubted)} recipients' answers none was signed with public_key: "
                 "it is not this wallet's, or the wallet does not sign; nothing more is sent",
             )
 
@@ -311,8 +313,9 @@ class AlipayMiniProgram:
         judged = codec.judge(reply, signature)
         if signature is Signature.GOOD:
             self._proved = True
-        elif judged.code == Code.UNSIGNED:
-            self._doubted += 1
+            self._doubted.clear()
+        elif judged.code == Code.UNSIGNED and len(self._doubted) < _DISTRUST:
+            self._doubted.add(parcel.request_id)
         return judged
 
     async def advise(self) -> Advice | None:
@@ -328,11 +331,15 @@ class AlipayMiniProgram:
         answers for the same message.
 
         Raises:
-            UsageError: no access token, a missing parameter, or a message over a limit.
+            UsageError: no access token, a missing parameter, a message over a limit, or a client
+                that is closed or another event loop's.
             ProviderError: nobody can be reached (credentials, traffic). NotSent: nothing went out.
         """
+        if (wrong := not_a_recipient(to)) is not None:
+            del to  # it may be a token, and this frame is shown with the error
+            raise wrong
         letter = self.compile(message)
-        if to.request_id is None:
+        if not (to.request_id or "").strip():
             request_id = codec.derive_request_id(self._random_id(), to.key or "", 0)
             to = msgspec.structs.replace(to, request_id=request_id)
         parcel = parcel_for(self, letter, to)
@@ -373,6 +380,12 @@ class AlipayMiniProgram:
             ProviderError: refused. NotSent: nothing went out.
             OutcomeUnknown: no believable answer: the code or refresh token may be used up.
         """
+        # First of all: an error from here on may be shown with this frame's variables.
+        auth_code, wrong = hidden(auth_code)
+        refresh_token, wrong_too = hidden(refresh_token)
+        if wrong or wrong_too:
+            name = "auth_code" if wrong else "refresh_token"
+            raise UsageError(f"apply_token({name}=…): give a str, not {wrong or wrong_too}")
         if auth_code and refresh_token:
             raise UsageError("apply_token: give auth_code or refresh_token, not both")
         if not (auth_code or refresh_token or key is not None):
@@ -387,21 +400,19 @@ class AlipayMiniProgram:
             "customer_belongs_to": customer_belongs_to or self._extra.get("customerBelongsTo"),
             "extend_info": info,
         }
-        code = Secret(auth_code) if auth_code else None
-        refresh = Secret(refresh_token) if refresh_token else None
         if key is None:
-            return await self._apply(code, refresh, **more)
+            return await self._apply(auth_code, refresh_token, **more)
         if self._users is None:
             raise UsageError("apply_token(key=…): there is no token store; give tokens=…")
         async with self._users.alone(key):
             stored = await self._users.get(key)
-            if code is None and refresh is None:
-                refresh = stored.refresh_token if stored is not None else None
-                if refresh is None:
+            if auth_code is None and refresh_token is None:
+                refresh_token = stored.refresh_token if stored is not None else None
+                if refresh_token is None:
                     raise UsageError(f"apply_token: no refresh token is saved under {key!r}")
-            token = await self._apply(code, refresh, **more)
+            token = await self._apply(auth_code, refresh_token, **more)
             # A new authorisation owes nothing to the one before it.
-            return await self._users.replace(key, stored if code is None else None, token)
+            return await self._users.replace(key, stored if auth_code is None else None, token)
 
     async def _refresh(self, refresh_token: Secret) -> UserToken:
         return await self.apply_token(refresh_token=refresh_token)
@@ -423,6 +434,15 @@ class AlipayMiniProgram:
         except BaseException as error:
             forget(error)
             raise
+
+
+def _hidden_key(key: Any) -> Any:
+    """A key as a Secret of its text; what is neither text nor bytes is the loader's to refuse."""
+    if isinstance(key, (bytes, bytearray)):
+        # A DER's bare base64 is a key's text too.
+        is_der = key[:1] == b"\x30"
+        key = b64encode(key).decode() if is_der else key.decode("utf-8-sig", "replace")
+    return Secret(key) if isinstance(key, str) else key
 
 
 def _option(name: str, value: Any) -> str:

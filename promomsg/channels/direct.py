@@ -7,13 +7,33 @@ from typing import Final
 
 import msgspec
 
+from promomsg.addresses import clean_address
 from promomsg.channels.base import Channel, Letter
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
-from promomsg.model import Answer, Outcome, Parcel, Recipient, State, Verdict
+from promomsg.model import (
+    Answer,
+    Code,
+    Outcome,
+    Parcel,
+    Problem,
+    Recipient,
+    Secret,
+    State,
+    Verdict,
+)
 from promomsg.placeholders import MissingParam
 from promomsg.transport.pace import Lane
 
-__all__ = ["error_of", "kept", "outcome_of", "paced", "parcel_for"]
+__all__ = [
+    "error_of",
+    "hidden",
+    "kept",
+    "not_a_recipient",
+    "outcome_of",
+    "paced",
+    "parcel_for",
+    "usable_address",
+]
 
 _TOKENS_WORTH: Final = 3
 """Tokens that one direct call tries: the current one and two newer ones."""
@@ -26,19 +46,59 @@ _STATES: Final = {
 }
 
 
-def parcel_for(
-    channel: Channel, letter: Letter, to: Recipient, *, request_id: str | None = None
-) -> Parcel:
+def not_a_recipient(to: object) -> UsageError | None:
+    """What `send_one` says to anything else; its type alone, since the rest may be a token."""
+    if isinstance(to, Recipient):
+        return None
+    return UsageError(
+        f"send_one: {type(to).__name__} is not a recipient; say Recipient(id=…), "
+        "Recipient(openid=…) or Recipient(access_token=…)"
+    )
+
+
+def hidden(value: object) -> tuple[Secret | None, str | None]:
+    """A secret of the caller's, out of sight, and the name of its type when it is none.
+
+    Whoever takes one rebinds its variable to the first before anything can be raised: errors are
+    shown with the variables of the frames they came through.
+    """
+    if value is None or isinstance(value, (str, Secret)):
+        return (Secret(value) if value else None), None
+    return None, type(value).__name__
+
+
+def usable_address(name: str, value: str | None, who: str) -> str | None:
+    """An address of a call outside a campaign, by the rule of every list.
+
+    Raises:
+        UsageError: it is fractional, `1.2E+17`, NaN or something else that no address is.
+    """
+    found = clean_address(name, value)
+    if isinstance(found, Problem):
+        raise UsageError(f"{who}: {found.code}: {found.detail}")
+    return found
+
+
+def _token_problem(token: Secret | str | None) -> Problem | None:
+    found = clean_address("access_token", token)
+    return found if isinstance(found, Problem) else None
+
+
+def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     """What a channel delivers for one recipient.
 
     Raises:
         UsageError: no usable address, a missing parameter, or a message over a limit.
     """
-    token = to.access_token
-    revealed = token if token is None or isinstance(token, str) else token.reveal()
+    token = None if to.access_token is None else Secret(to.access_token)
     key = to.key or ""
-    problem = channel.check_address(
-        to.id, to.openid, to.unionid, revealed, to.request_id or request_id
+    id, openid, unionid, request_id = (
+        usable_address(name, getattr(to, name), f"recipient {key!r}")
+        for name in ("id", "openid", "unionid", "request_id")
+    )
+    # The token is in no variable of this frame, which an error below is shown with.
+    problem = _token_problem(token) or channel.check_address(
+        id, openid, unionid, None if token is None else token.reveal(), request_id
     )
     values: tuple[str, ...] = ()
     if problem is None:
@@ -55,12 +115,12 @@ def parcel_for(
     return Parcel(
         seq=0,
         key=key,
-        id=to.id,
-        openid=to.openid,
-        unionid=to.unionid,
+        id=id,
+        openid=openid,
+        unionid=unionid,
         values=values,
-        request_id=to.request_id or request_id,
-        token=to.access_token if not isinstance(to.access_token, str) else None,
+        request_id=request_id,
+        token=token,
     )
 
 
@@ -83,6 +143,8 @@ async def paced(lane: Lane, call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 def error_of(answer: Answer) -> PromoError:
     """The exception that says what an answer which is neither sent nor refused-for-one means."""
+    if answer.verdict is Verdict.HALT and answer.code == Code.CLIENT:
+        return UsageError(answer.detail)  # closed, or another event loop's: nothing was asked
     if answer.verdict is Verdict.UNKNOWN:
         return OutcomeUnknown(f"{answer.code}: {answer.detail}")
     if answer.verdict is Verdict.RETRY and not answer.token_failed:
@@ -104,6 +166,7 @@ def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
 
     Raises:
         ProviderError, NotSent: the answer says nothing of this recipient (HALT, THROTTLED, RETRY).
+        UsageError: the client is closed, or belongs to another event loop.
     """
     state = _STATES.get(answer.verdict)
     if state is None:

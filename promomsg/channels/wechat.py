@@ -9,7 +9,15 @@ import aiohttp
 import msgspec
 
 from promomsg.channels.base import Advice, FailureFile
-from promomsg.channels.direct import error_of, outcome_of, paced, parcel_for
+from promomsg.channels.direct import (
+    error_of,
+    hidden,
+    not_a_recipient,
+    outcome_of,
+    paced,
+    parcel_for,
+    usable_address,
+)
 from promomsg.channels.follow import PollPolicy, follow
 from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
@@ -81,7 +89,9 @@ class WeChatPromoter:
         legacy_token: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        secret = Secret(secret) if secret else None  # out of this frame's locals
+        secret, wrong = hidden(secret)  # out of this frame's locals
+        token, wrong_token = _source(token)
+        _refuse(wrong, wrong_token)
         http = HttpSession(
             base_url, timeout=timeout, proxy=proxy, session=session, secrets=self._secrets
         )
@@ -91,7 +101,7 @@ class WeChatPromoter:
     def _set_up(
         self,
         appid: str,
-        secret: str | Secret | None,
+        secret: Secret | None,
         token: TokenCallable | None,
         http: HttpSession,
         pace: Pace | None,
@@ -100,7 +110,7 @@ class WeChatPromoter:
     ) -> None:
         self._account = WeChatAccount(
             appid,
-            Secret(secret) if secret else None,
+            secret,
             token,
             http,
             legacy=legacy_token,
@@ -120,7 +130,9 @@ class WeChatPromoter:
         legacy_token: bool = False,
     ) -> WeChatPromoter:
         """Another account on the same connection pool; closing it leaves the pool open."""
-        secret = Secret(secret) if secret else None
+        secret, wrong = hidden(secret)
+        token, wrong_token = _source(token)
+        _refuse(wrong, wrong_token)
         other = WeChatPromoter.__new__(WeChatPromoter)
         other._set_up(appid, secret, token, self._http, pace, legacy_token, self._clock)
         other._owns_http = False
@@ -295,15 +307,20 @@ class WeChatPromoter:
             audience: `Promoters` (50 or more), `Roles`, `Retailers` or `Everyone(confirm=True)`.
 
         Raises:
-            UsageError: under 50 promoters, or a message with placeholders.
+            UsageError: under 50 promoters, an id that is none (`1.0`, `1.2E+17`), a message with
+                placeholders, or a client that is closed or another event loop's.
             ProviderError: refused. NotSent: nothing went out. OutcomeUnknown: it may have.
         """
         letter = self._plain(message)
-        if isinstance(audience, Promoters) and len(set(audience.ids)) < GROUP_THRESHOLD:
-            raise UsageError(
-                f"send_group: {len(set(audience.ids))} promoters; a group send needs at least "
-                f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
-            )
+        if isinstance(audience, Promoters):
+            asked = (usable_address("id", id, "send_group: Promoters") for id in audience.ids)
+            ids = tuple(dict.fromkeys(id for id in asked if id))
+            audience = Promoters(ids)
+            if len(ids) < GROUP_THRESHOLD:
+                raise UsageError(
+                    f"send_group: {len(ids)} promoters; a group send needs at least "
+                    f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
+                )
         answer = await paced(self._pacer.groups, lambda: self.deliver_group(letter, (), audience))
         if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
             raise error_of(answer)
@@ -324,9 +341,13 @@ class WeChatPromoter:
         Returns the outcome: `sent`, `failed`, or `unknown` when the answer was lost.
 
         Raises:
-            UsageError: no address, a missing parameter, or a message over a limit.
+            UsageError: no address, a missing parameter, a message over a limit, or a client that
+                is closed or another event loop's.
             ProviderError: nobody can be reached (credentials, quota). NotSent: nothing went out.
         """
+        if (wrong := not_a_recipient(to)) is not None:
+            del to  # it may be a token, and this frame is shown with the error
+            raise wrong
         letter = self.compile(message)
         parcel = parcel_for(self, letter, to)
         answer = await paced(self._pacer.singles, lambda: self.deliver(letter, parcel))
@@ -352,8 +373,11 @@ class WeChatPromoter:
 
         Raises:
             ProviderError, TransportError: a look failed time and again.
-            TimeoutError: `poll.give_up_after` seconds are over.
+            NotFinished: `poll.give_up_after` seconds are over; it is a TimeoutError too.
+            UsageError: `poll` is no PollPolicy.
         """
+        if poll is not None and not isinstance(poll, PollPolicy):
+            raise UsageError(f"follow(poll={poll!r}): give a PollPolicy(…) of seconds")
         return await follow(self, msg_id, poll or PollPolicy(), self._clock)
 
     async def get_clicks(
@@ -375,11 +399,13 @@ class WeChatPromoter:
             msg_id, begin, end: narrow dimension 0; times are Unix seconds within `send_date`.
 
         Raises:
-            UsageError: the day or the window cannot have data (seed, section III).
+            UsageError: the day or the window cannot have data (seed, section III), or a value of
+                the wrong type.
         """
         windows.check_clicks(
             send_date,
             dimension=dimension,
+            msg_type=msg_type,
             msg_id=msg_id,
             begin=begin,
             end=end,
@@ -425,6 +451,20 @@ class WeChatPromoter:
     async def get_quota(self, path: str = codec.SINGLESENDMSG) -> Quota:
         """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
         return await self._account.ask(codec.QUOTA_GET, codec.quota_body(path), codec.read_quota)
+
+
+def _source(token: TokenCallable | None) -> tuple[TokenCallable | None, str | None]:
+    """A token source, and the name of its type when it is none: a token itself, perhaps."""
+    return (token, None) if token is None or callable(token) else (None, type(token).__name__)
+
+
+def _refuse(secret: str | None, token: str | None) -> None:
+    if secret:
+        raise UsageError(f"WeChatPromoter(secret=…): give a str, not {secret}")
+    if token:
+        raise UsageError(
+            f"WeChatPromoter(token=…): give an async callable, (stale) -> str, not {token}"
+        )
 
 
 def _encodable(text: str) -> bool:

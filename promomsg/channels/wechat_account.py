@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import yarl
@@ -108,7 +109,13 @@ class WeChatAccount:
 
     async def _fetch_token(self, stale: str | None) -> Fetched:
         if self._source is not None:
-            return Fetched(await self._source(stale), None)
+            pending: Any = self._source(stale)
+            if not inspect.isawaitable(pending):
+                del pending, stale  # a token, perhaps
+                raise UsageError(
+                    "token=…: the callable is not async; give an async one, (stale) -> str"
+                )
+            return Fetched(await pending, None)
         try:
             answer = await self._ask_for_token()
         except BaseException as error:

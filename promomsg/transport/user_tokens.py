@@ -67,29 +67,11 @@ class TokenDatabase:
 
     async def get(self, key: str) -> UserToken | None:
         """The latest token of a user; None when there is none."""
-        row = await self._do("read", lambda db: db.execute(_GET, (key,)).fetchone())
-        if row is None:
-            return None
-        access, access_expiry, refresh, refresh_expiry, customer_id = row
-        return UserToken(
-            access_token=Secret(access),
-            access_token_expiry=_moment(access_expiry),
-            refresh_token=Secret(refresh) if refresh else None,
-            refresh_token_expiry=_moment(refresh_expiry),
-            customer_id=customer_id,
-        )
+        return await self._do("read", lambda db: _token(db.execute(_GET, (key,)).fetchone()))
 
     async def save(self, key: str, token: UserToken) -> None:
         """Replaces a user's token; on disk when it returns."""
-        row = (
-            key,
-            token.access_token.reveal(),
-            token.access_token_expiry and token.access_token_expiry.isoformat(),
-            token.refresh_token and token.refresh_token.reveal(),
-            token.refresh_token_expiry and token.refresh_token_expiry.isoformat(),
-            token.customer_id,
-        )
-        await self._do("write", lambda db: db.execute(_SAVE, row))
+        await self._do("write", lambda db: db.execute(_SAVE, _row(key, token)))
 
     async def close(self) -> None:
         """Closes the file; a later call opens it again."""
@@ -145,5 +127,35 @@ class TokenDatabase:
         return connection
 
 
+def _row(key: str, token: UserToken) -> tuple[str | None, ...]:
+    """What is stored: in the clear, so in no variable of a frame that an error comes through."""
+    access_expiry, refresh_expiry = token.access_token_expiry, token.refresh_token_expiry
+    return (
+        key,
+        token.access_token.reveal(),
+        access_expiry.isoformat() if access_expiry else None,
+        token.refresh_token.reveal() if token.refresh_token else None,
+        refresh_expiry.isoformat() if refresh_expiry else None,
+        token.customer_id,
+    )
+
+
+def _token(row: tuple[str | None, ...] | None) -> UserToken | None:
+    if row is None:
+        return None
+    access, access_expiry, refresh, refresh_expiry, customer_id = row
+    return UserToken(
+        access_token=Secret(access or ""),
+        access_token_expiry=_moment(access_expiry),
+        refresh_token=Secret(refresh) if refresh else None,
+        refresh_token_expiry=_moment(refresh_expiry),
+        customer_id=customer_id,
+    )
+
+
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """None for what is no time: an expiry is only advice."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

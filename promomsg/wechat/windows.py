@@ -58,6 +58,7 @@ def check_clicks(
     send_date: str,
     *,
     dimension: int,
+    msg_type: int,
     msg_id: str | None = None,
     begin: int | None = None,
     end: int | None = None,
@@ -68,6 +69,7 @@ def check_clicks(
     Args:
         send_date: the China-time day of the send, yyyy-MM-dd.
         dimension: 0 by message id, 1 by message type.
+        msg_type: the message type, a whole number.
         msg_id, begin, end: dimension 0 only; Unix seconds inside that day.
         now: Unix seconds.
 
@@ -76,6 +78,10 @@ def check_clicks(
     """
     if isinstance(dimension, bool) or dimension not in (0, 1):
         raise UsageError(f"dimension: 0 (by message id) or 1 (by message type), not {dimension!r}")
+    if isinstance(msg_type, bool) or not isinstance(msg_type, int) or not 0 <= msg_type < 2**32:
+        raise UsageError(f"msg_type: give a whole number of 0 or more, not {msg_type!r}")
+    if msg_id is not None and not isinstance(msg_id, str):
+        raise UsageError(f"msg_id: give a str, not {msg_id!r}")
     start, last = day_window(send_date)
     age = day_of(now).toordinal() - _parse(send_date).toordinal()
     if age < 1:

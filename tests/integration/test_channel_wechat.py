@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from clocks import FakeClock
 from promomsg import (
     Everyone,
     Halted,
+    NotFinished,
     NotSent,
     OutcomeUnknown,
     Pace,
@@ -56,11 +59,97 @@ async def test_send_one_says_what_became_of_it(box: Sandbox, channel: WeChatProm
     [
         (Recipient("k"), "NO_ADDRESS"),
         (Recipient(openid="o\ud800"), "BAD_ADDRESS"),
+        (Recipient(id="1.0"), "id '1.0'"),
+        (Recipient(id="1.2E+17"), "id '1.2E"),
+        (Recipient("k", id="nan"), "id 'nan'"),
+        (Recipient(id="1,000"), "id '1,000'"),
+        (Recipient(id="１２３"), "ASCII"),
+        (Recipient(id="None", openid="oA"), "empty cell"),
+        (Recipient(openid="1e9"), "openid '1e9'"),
+        (Recipient(unionid="o A"), "a space"),
+        ("5", "str is not a recipient"),
+        ({"id": "5"}, "dict is not a recipient"),
+        (None, "NoneType is not a recipient"),
     ],
+    ids=repr,
 )
-async def test_send_one_needs_an_address(channel: WeChatPromoter, to: Recipient, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+async def test_send_one_needs_an_address(
+    box: Sandbox, channel: WeChatPromoter, to: Any, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
         await channel.send_one(MESSAGE, to)
+    assert "\n" not in str(caught.value)
+    assert box.calls["singlesendmsg"] == 0
+
+
+async def test_send_one_trims_an_address_as_a_list_does(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    assert (await channel.send_one(MESSAGE, Recipient(id=" 5 "))).state is State.SENT
+    assert box.ledger.delivered == {"5": 1}
+
+
+@pytest.mark.parametrize("bad", ["1.0", "1.2E+17", "nan", "None"])
+async def test_a_group_takes_ids_only(box: Sandbox, channel: WeChatPromoter, bad: str) -> None:
+    with pytest.raises(UsageError, match=f"Promoters: BAD_ADDRESS: id '{re.escape(bad)}'"):
+        await channel.send_group(MESSAGE, Promoters([*ids(60), bad]))
+    with pytest.raises(UsageError, match="49 promoters"):  # the same id twice is one
+        await channel.send_group(MESSAGE, Promoters([*ids(49), f" {ids(1)[0]}"]))
+    assert box.calls["sendmsg"] == 0
+
+
+async def test_a_closed_client_is_the_callers_fault(box: Sandbox) -> None:
+    channel = wechat(box)
+    await channel.prepare()
+    await channel.close()
+    with pytest.raises(UsageError, match="was closed"):
+        await channel.send_one(MESSAGE, Recipient(id="1"))
+    with pytest.raises(UsageError, match="was closed"):
+        await channel.send_group(MESSAGE, Promoters(ids(50)))
+
+
+async def test_another_event_loops_client_is_the_callers_fault(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    await channel.prepare()
+    for call in (
+        lambda: channel.send_one(MESSAGE, Recipient(id="1")),
+        lambda: channel.send_group(MESSAGE, Promoters(ids(50))),
+    ):
+        with pytest.raises(UsageError, match="event loop"):
+            await asyncio.to_thread(lambda call=call: asyncio.run(call()))
+    assert box.ledger.total == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"secret": 5}, r"secret=…\): give a str, not int"),
+        ({"secret": b"s3cret"}, "give a str, not bytes"),
+        ({"token": "TOKEN"}, r"token=…\): give an async callable"),
+        ({"secret": "s", "pace": 5}, "give a Pace"),
+        ({"secret": "s", "session": 5}, r"aiohttp\.ClientSession, not int"),
+    ],
+    ids=str,
+)
+async def test_what_a_client_is_made_of_is_checked(
+    channel: WeChatPromoter, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        WeChatPromoter("wx1", **given)
+    assert "s3cret" not in str(caught.value)
+    if "session" not in given:
+        with pytest.raises(UsageError, match=said):
+            channel.with_account("wx2", **given)
+
+
+async def test_a_token_source_that_is_not_async_is_said(box: Sandbox) -> None:
+    async with wechat(box, secret=None, token=lambda stale: "T0KEN") as channel:
+        with pytest.raises(UsageError, match="async") as caught:
+            await channel.send_one(MESSAGE, Recipient(id="1"))
+        assert "T0KEN" not in str(caught.value)
+        with pytest.raises(UsageError, match="async"):
+            await channel.get_roles()
 
 
 async def test_send_one_needs_its_parameters(box: Sandbox, channel: WeChatPromoter) -> None:
@@ -185,8 +274,19 @@ async def test_follow_gives_up_with_a_time_out(box: Sandbox, channel: WeChatProm
     box.settings.poll_steps = (10,)
     msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
     brief = PollPolicy(first_after=0.001, every=0.002, give_up_after=0.01)
-    with pytest.raises(TimeoutError, match="10 percent"):
+    with pytest.raises(NotFinished, match="10 percent") as caught:
         await channel.follow(msg_id, poll=brief)
+    assert isinstance(caught.value, (OutcomeUnknown, TimeoutError))
+    assert str(caught.value).endswith("(results stay 7 days)")
+
+
+@pytest.mark.parametrize("poll", [60, {"every": 1}, "60s"], ids=str)
+async def test_follow_takes_a_poll_policy_only(
+    box: Sandbox, channel: WeChatPromoter, poll: Any
+) -> None:
+    with pytest.raises(UsageError, match="PollPolicy"):
+        await channel.follow("1", poll=poll)
+    assert box.calls["getmsg"] == 0
 
 
 async def test_follow_says_when_failures_stay_unnamed(
@@ -313,6 +413,7 @@ def same_day(day: str, at: int) -> bool:
         {"dimension": 0, "send_date": "2023/08/04"},
         {"dimension": 0, "send_date": "2020-01-01"},
         {"dimension": 0, "days": 0},
+        {"dimension": 0, "msg_type": "1"},
     ],
     ids=str,
 )
@@ -322,7 +423,9 @@ async def test_clicks_are_checked_before_the_call(
     days = question.pop("days", 1)
     yesterday = box.clock.china_day(box.clock.time() - days * DAY)
     with pytest.raises(UsageError):
-        await channel.get_clicks(question.pop("send_date", yesterday), msg_type=1, **question)
+        await channel.get_clicks(
+            question.pop("send_date", yesterday), **{"msg_type": 1, **question}
+        )
     assert box.calls["getmsgclickdata"] == 0
 
 

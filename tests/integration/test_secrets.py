@@ -311,6 +311,55 @@ async def test_wrong_use(leaks: Leaks, tmp_path: Path) -> None:
             await expect_error(leaks, "another loop", lambda: other)
 
 
+async def test_secrets_given_in_the_clear(leaks: Leaks, tmp_path: Path) -> None:
+    """The caller's plain text is in no frame of ours that an error is shown with."""
+    token, wechats = USERTOKEN + "1", "SANDBOX_" + "1"
+    der = keys().private_pem.reveal().encode()
+    for make in (
+        lambda: WeChatPromoter("wx1", APPSECRET.encode()),  # type: ignore[arg-type]
+        lambda: WeChatPromoter("wx1", token=wechats),  # type: ignore[arg-type]
+        lambda: WeChatPromoter("wx1", APPSECRET, session=5),  # type: ignore[arg-type]
+        lambda: WeChatPromoter("wx1", APPSECRET, pace=5),  # type: ignore[arg-type]
+        lambda: promomsg.AlipayMiniProgram("c c", "a", der, public_key="x", base_url="https://x/"),
+    ):
+        try:
+            make()
+        except PromoError as error:
+            leaks.error("constructor", error)
+        else:
+            raise AssertionError("it was taken")
+    results = [
+        Fault(endpoint="alipay.*", kind=kind) for kind in ("minus_one", "token_invalid", "html")
+    ]
+    async with watched(leaks) as box, client(box, "alipay") as wallet:
+        kept = TokenDatabase(tmp_path)  # a folder: it cannot be opened
+        async with client(box, "alipay", tokens=kept) as storing:
+            calls: list[Callable[[], Awaitable[Any]]] = [
+                lambda: wallet.apply_token(refresh_token=REFRESH),
+                lambda: wallet.apply_token(auth_code=REFRESH),
+                lambda: wallet.apply_token(auth_code=REFRESH, refresh_token=REFRESH),
+                lambda: wallet.apply_token(auth_code=REFRESH.encode()),
+                lambda: wallet.apply_token(refresh_token=REFRESH, key="u"),
+                lambda: storing.apply_token(refresh_token=REFRESH, key="u"),
+                lambda: kept.save("u", UserToken(Secret(token), refresh_token=Secret(REFRESH))),
+                lambda: wallet.send_one(message("alipay"), token),
+                lambda: wallet.send_one(message("alipay"), {"access_token": token}),
+                lambda: wallet.send_one(message("alipay"), Recipient("u", access_token=token)),
+                lambda: wallet.send_one(
+                    message("alipay"),
+                    Recipient("u", access_token=token + " x", params={"who": "x"}),
+                ),
+                lambda: wallet.send_one(message("alipay"), Recipient("u", access_token=token * 20)),
+            ]
+            for fault in (None, *results):
+                box.faults = FaultPlan([fault] if fault is not None else [])
+                for number, call in enumerate(calls):
+                    await expect_error(leaks, f"call {number}", call)
+        async with WeChatPromoter("wx1", token=lambda stale: wechats, base_url=box.url) as sync:  # type: ignore[arg-type,return-value]
+            await expect_error(leaks, "sync token", lambda: sync.send_one(ONE, TO))
+            await expect_error(leaks, "sync token", sync.get_roles)
+
+
 async def test_planning_that_fails(leaks: Leaks, tmp_path: Path) -> None:
     users = wallet_users()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -208,6 +209,15 @@ async def test_a_wallet_that_never_signs_stops_the_run(
         await channel.prepare()
 
 
+async def test_a_few_unproved_answers_stop_nothing(box: Sandbox) -> None:
+    box.settings.success_signature = "bad"
+    async with made(box) as channel:
+        for _ in range(8):
+            for number in range(10):
+                assert (await deliver(channel, parcel(f"u{number}"))).code == Code.UNSIGNED
+                await channel.prepare()
+
+
 async def test_a_wallet_that_echoes_the_token_does_not_leak_it(box: Sandbox) -> None:
     body = '{"result": {"resultCode": "PARAM_ILLEGAL", "resultStatus": "F", "resultMessage": "bad token-u1!"}}'
     box.faults = FaultPlan([Fault(endpoint="alipay.send", kind="garbage", body=body)])
@@ -260,6 +270,15 @@ async def test_send_one_says_what_stopped_it(box: Sandbox) -> None:
     async with made(box) as channel:
         with pytest.raises(UsageError, match="no access_token"):
             await channel.send_one(MESSAGE, Recipient(key="u1"))
+        for to in ("token-u1", {"access_token": "token-u1"}, None):
+            with pytest.raises(UsageError, match="is not a recipient") as refused:
+                await channel.send_one(MESSAGE, to)  # type: ignore[arg-type]
+            assert "token-u1" not in str(refused.value)
+        for bad in ("1.2E+17", "null", "a b"):
+            with pytest.raises(UsageError, match=f"request_id '{re.escape(bad)}'"):
+                await channel.send_one(MESSAGE, Recipient(access_token="t", request_id=bad))
+        with pytest.raises(UsageError, match="empty cell"):
+            await channel.send_one(MESSAGE, Recipient("k", access_token="null"))
         with pytest.raises(UsageError, match="not dict"):
             await channel.send_one({}, Recipient(access_token="t"))  # type: ignore[arg-type]
         box.faults = FaultPlan([Fault(endpoint="alipay.send", result="INVALID_CLIENT")])
@@ -317,6 +336,8 @@ async def test_a_resumed_letter_sends_the_same_bytes(box: Sandbox) -> None:
     [
         ({"public_key": None}, "verify = false"),
         ({"public_key": "nonsense!"}, "public_key: "),
+        ({"pace": 5}, "give a Pace"),
+        ({"session": 5}, "aiohttp.ClientSession"),
         ({"verify": "no"}, "verify: give True or False"),
         ({"signature_encoding": "hex"}, "signature_encoding: 'hex'"),
         ({"key_version": "1, signature=x"}, "key_version: "),
@@ -596,7 +617,13 @@ async def test_a_refresh_without_a_new_refresh_token_keeps_the_old_one(box: Sand
 
 async def test_apply_token_wants_one_thing(box: Sandbox) -> None:
     async with made(box) as channel:
-        for given in ({}, {"auth_code": "a", "refresh_token": "r"}, {"auth_code": "a", "key": "k"}):
+        for given in (
+            {},
+            {"auth_code": "a", "refresh_token": "r"},
+            {"auth_code": "a", "key": "k"},
+            {"auth_code": 5},
+            {"refresh_token": b"r"},
+        ):
             with pytest.raises(UsageError, match="apply_token"):
                 await channel.apply_token(**given)
     async with made(box, tokens=Memory()) as channel:

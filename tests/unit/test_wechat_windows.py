@@ -18,18 +18,20 @@ def test_the_seeds_example_lies_in_its_day() -> None:
     assert START <= 1691114400 < 1691128800 < START + DAY
     assert day_of(START - 1).isoformat() == "2023-08-03"
     assert day_of(START).isoformat() == "2023-08-04"
-    check_clicks("2023-08-04", dimension=0, begin=1691114400, end=1691128800, now=START + DAY)
-    check_clicks("2023-08-04", dimension=1, now=START + DAY)
+    check_clicks(
+        "2023-08-04", dimension=0, msg_type=1, begin=1691114400, end=1691128800, now=START + DAY
+    )
+    check_clicks("2023-08-04", dimension=1, msg_type=1, now=START + DAY)
 
 
 @pytest.mark.parametrize(("days", "good"), [(0, False), (1, True), (90, True), (91, False)])
 def test_from_the_day_after_for_ninety_days(days: int, good: bool) -> None:
     for now in (START + days * DAY, START + days * DAY + DAY - 1):
         if good:
-            check_clicks("2023-08-04", dimension=1, now=now)
+            check_clicks("2023-08-04", dimension=1, msg_type=1, now=now)
         else:
             with pytest.raises(UsageError, match="send_date 2023-08-04: click data"):
-                check_clicks("2023-08-04", dimension=1, now=now)
+                check_clicks("2023-08-04", dimension=1, msg_type=1, now=now)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,10 @@ def test_from_the_day_after_for_ninety_days(days: int, good: bool) -> None:
         ({"send_date": None}, "yyyy-MM-dd"),
         ({"dimension": 2}, "dimension: 0"),
         ({"dimension": True}, "dimension: 0"),
+        ({"msg_type": "1"}, "msg_type: give a whole number"),
+        ({"msg_type": True}, "msg_type: give a whole number"),
+        ({"msg_type": -1}, "msg_type: give a whole number"),
+        ({"msg_id": 1}, "msg_id: give a str"),
         ({"dimension": 1, "msg_id": "1"}, "msg_id: only with dimension 0"),
         ({"dimension": 1, "begin": START}, "begin: only with dimension 0"),
         ({"dimension": 1, "end": START}, "end: only with dimension 0"),
@@ -52,7 +58,12 @@ def test_from_the_day_after_for_ninety_days(days: int, good: bool) -> None:
     ],
 )
 def test_a_question_that_cannot_be_answered_is_not_asked(change: dict[str, Any], says: str) -> None:
-    asked: dict[str, Any] = {"send_date": "2023-08-04", "dimension": 0, "now": START + 2 * DAY}
+    asked: dict[str, Any] = {
+        "send_date": "2023-08-04",
+        "dimension": 0,
+        "msg_type": 1,
+        "now": START + 2 * DAY,
+    }
     asked.update(change)
     with pytest.raises(UsageError, match=says):
         check_clicks(asked.pop("send_date"), **asked)
