@@ -16,7 +16,7 @@ from promomsg.engine.checks import check_account, check_message, same_file, supp
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size, fill_vault, route
 from promomsg.engine.settings import Settings, settings_of
-from promomsg.engine.started import Started, close_all, journal_of
+from promomsg.engine.started import Started, begun_journal, close_all
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
@@ -46,13 +46,11 @@ class Resumed:
     ) -> None:
         check_channel(channel, "Campaign.resume(journal, channel)")
         check_suppress(suppress)
-        if journal is None:
-            raise UsageError("journal=None: give the journal that the campaign was begun with")
         settings_of(options)
         self._channel = channel
         self._options = options
         self._clock = clock
-        self._journal = journal_of(journal, options.get("durability", "power"))
+        self._journal = begun_journal(journal, options.get("durability", "power"))
         self._source = None if recipients is None else as_source(recipients)
         self._message = None if message is None else channel.compile(message).snapshot()
         self._suppress = suppress

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from promomsg.errors import UsageError
 
-__all__ = ["GROUP_TO_ALL", "SEND", "check_channel", "check_name", "check_suppress"]
+__all__ = [
+    "GROUP_TO_ALL",
+    "SEND",
+    "check_channel",
+    "check_name",
+    "check_suppress",
+    "check_yes_or_no",
+    "is_text",
+]
 
 SEND: Final = "promomsg.send(channel, message, recipients)"
 """The order of what a new campaign takes."""
@@ -17,6 +26,8 @@ GROUP_TO_ALL: Final = (
     "the suppression list: say expand=true, or leave suppress out"
 )
 """Why nobody can be left out of one call to a whole audience."""
+
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def check_channel(channel: Any, call: str) -> None:
@@ -33,8 +44,20 @@ def check_channel(channel: Any, call: str) -> None:
 
 def check_name(name: Any) -> None:
     """Raises UsageError unless it is a campaign's name, or None."""
-    if name is not None and not isinstance(name, str):
+    if name is not None and not is_text(name):
         raise UsageError(f"name={name!r}: give a str, or leave it out")
+
+
+def check_yes_or_no(**given: Any) -> None:
+    """Raises UsageError unless all are bools: the string "no" would count as a yes."""
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}={value!r}: say True or False")
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a str of Unicode characters: half a surrogate pair cannot be written."""
+    return isinstance(value, str) and (value.isascii() or not _HALF.search(value))
 
 
 def check_suppress(suppress: Any) -> None:

@@ -14,6 +14,7 @@ import anyio
 from promomsg.channels.base import Channel
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.again import Reopened, Resumed
+from promomsg.engine.arguments import check_yes_or_no
 from promomsg.engine.begin import NewPlan
 from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
@@ -180,6 +181,7 @@ class Campaign:
                 counted without naming them: most of them did get the message.
             suppress: as in `resume`.
         """
+        check_yes_or_no(failed=failed, unknown=unknown, include_unnamed=include_unnamed)
         if not failed and not unknown:
             raise UsageError("retry: say failed=True, unknown=True or both: nothing else is meant")
         if include_unnamed and not unknown:

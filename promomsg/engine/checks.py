@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.channels.base import Channel
+from promomsg.engine.arguments import is_text
 from promomsg.errors import JournalError, UsageError
 from promomsg.intake import Source, read_suppression
 from promomsg.journal.base import CampaignRecord
@@ -84,9 +85,9 @@ def suppressed_batches(
         return
     batch: list[str] = []
     for item in suppress:
-        if not isinstance(item, str):
+        if not is_text(item):
             raise UsageError(
-                f"suppress: {item!r} is not a str; give keys or addresses, or a file's path"
+                f"suppress: {item!r} is not a str of Unicode text; give keys or addresses, or a file's path"
             )
         batch.append(item)
         if len(batch) == _BATCH:

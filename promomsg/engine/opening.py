@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from promomsg.engine.report import Report, campaign_state
+from promomsg.errors import UsageError
 from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 from promomsg.journal.sqlite_read import JournalReader
 
@@ -17,6 +18,8 @@ class OpenedJournal:
     """One journal, read only: a sender is never in its way, and it never in a sender's."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise UsageError(f"{path!r} is not a journal's path; give a str or a Path")
         self.path = os.fspath(path)
         self._reader = JournalReader(self.path)
 
@@ -63,6 +66,7 @@ def open_journal(path: str | os.PathLike[str]) -> OpenedJournal:
     """Opens a journal for reading: `promomsg.open_journal("autumn.db").report()`.
 
     Raises:
+        UsageError: it is no path.
         JournalError: there is none, or it is not one of this version.
     """
     return OpenedJournal(path)

@@ -6,6 +6,7 @@ with `msg_id` and time, and a look at each returns its content, path, list type 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ import msgspec
 
 from promomsg.channels.base import Channel, Following, Letter
 from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.checks import check_account
+from promomsg.engine.started import begun_journal
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.base import GroupRow, Handle, Journal
 from promomsg.model import Delivery
@@ -68,11 +71,16 @@ def pair(fits: dict[int, Sequence[str]]) -> dict[int, str]:
 
 
 async def reconcile(
-    journal: Journal, channel: Channel, *, adopt: bool = False, clock: Clock = SYSTEM_CLOCK
+    journal: str | os.PathLike[str] | Journal,
+    channel: Channel,
+    *,
+    adopt: bool = False,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> list[Match]:
     """Looks for every lost group send of a campaign; nothing is ever sent.
 
     Args:
+        journal: the campaign's; a path, or a `Journal`.
         adopt: take over the unambiguous ones: their members are pending again and `resume` polls
             them. Without it the journal is not changed.
 
@@ -80,6 +88,9 @@ async def reconcile(
         JournalError: it is another account's, or (with `adopt`) somebody is sending it.
         UsageError: the channel has no group sends.
     """
+    check_channel(channel, "promomsg.reconcile(journal, channel)")
+    check_yes_or_no(adopt=adopt)
+    journal = begun_journal(journal)
     if not channel.groups:
         raise UsageError(f"reconcile: {channel.name} has no group sends")
     following: Following = channel  # type: ignore[assignment] # `groups` says so

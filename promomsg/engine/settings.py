@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypedDict
 import msgspec
 
 from promomsg.channels.follow import PollPolicy
+from promomsg.engine.arguments import check_yes_or_no, is_text
 from promomsg.errors import UsageError
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.suggest import nearest
@@ -92,10 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             _one_of("route", self.route, "single", "group")
         _one_of("on_daily_quota", self.on_daily_quota, "stop", "wait")
         _one_of("durability", self.durability, "power", "process")
-        for name in ("resolve", "expand"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise UsageError(f"{name}={value!r}: say True or False")
+        check_yes_or_no(resolve=self.resolve, expand=self.expand)
         _whole("max_group_size", self.max_group_size, 1)
         if self.max_group_size < _SMALLEST_GROUP_LIMIT:
             raise UsageError(
@@ -146,8 +144,8 @@ def _keys(only: Any) -> tuple[str, ...]:
         raise UsageError(f"only={only!r}: give a list of keys, like only=[{str(only)!r}]")
     keys = tuple(only)
     for key in keys:
-        if not isinstance(key, str):
-            raise UsageError(f"only: {key!r} is not a str; keys are strings, like {str(key)!r}")
+        if not is_text(key):
+            raise UsageError(f"only: {key!r} is not a str; keys are text, like {str(key)!r}")
     if not keys:
         raise UsageError("only is empty: nobody would be sent to; name a key, or leave it out")
     return keys

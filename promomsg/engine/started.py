@@ -21,7 +21,7 @@ from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["Begun", "Started", "close_all", "journal_of"]
+__all__ = ["Begun", "Started", "begun_journal", "close_all", "journal_of"]
 
 
 class Started(msgspec.Struct):
@@ -131,6 +131,15 @@ def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Dur
             "a journal a new campaign has a temporary one"
         )
     return journal
+
+
+def begun_journal(
+    journal: str | os.PathLike[str] | Journal, durability: Durability = "power"
+) -> Journal:
+    """The journal of a campaign that was begun: there has to be one."""
+    if journal is None:
+        raise UsageError("journal=None: give the journal that the campaign was begun with")
+    return journal_of(journal, durability)
 
 
 async def close_all(handle: Handle | None, vault: TokenVault | None) -> None:

@@ -53,6 +53,8 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
         if durability not in ("power", "process"):
             raise UsageError(f'durability = {durability!r}: say "power" or "process"')
+        if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
+            raise UsageError(f"journal: {path!r} is not a path; give a str or a Path")
         if not os.fspath(path):
             raise UsageError("journal: the path is empty; give a file's name, or leave it out")
         self.path = os.path.realpath(path)

@@ -64,7 +64,8 @@ _AS_JSON: Final = (
 
 def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
     """A connection in autocommit mode. `mode` is `rw` or `ro`: the file is never made by it."""
-    uri = f"file:{quote(path)}?mode={mode}{'&immutable=1' if immutable else ''}"
+    # By bytes: a name may be none in UTF-8.
+    uri = f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         db.execute("PRAGMA cache_size = -4000")

@@ -154,6 +154,15 @@ async def test_rows_of_a_journal_that_is_gone_say_so(journal: SqliteJournal) -> 
         rows.keep()
 
 
+async def test_its_name_may_be_no_text(tmp_path: Path) -> None:
+    journal = SqliteJournal(os.fsdecode(os.fsencode(tmp_path) + b"/\xff?#%.db"))
+    await (await sealed(journal, [row(0)])).close()
+    assert b"\xff?#%.db" in os.listdir(os.fsencode(tmp_path))
+    assert [outcome.recipient.key for outcome in journal.rows_later().rows()] == ["k0"]
+    handle = await journal.open(write=True)
+    await handle.close()
+
+
 async def test_people_can_query_it(journal: SqliteJournal) -> None:
     handle = await sealed(journal, [row(seq) for seq in range(3)], groups=[2])
     await handle.close()

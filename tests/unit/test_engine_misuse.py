@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import promomsg
 from promomsg import Campaign, JournalError, Pace, UsageError, WeChatMessage, WeChatPromoter
 from promomsg.journal.sqlite import SqliteJournal
 
@@ -44,7 +45,9 @@ def test_what_stands_in_the_wrong_place_is_told_the_right_call(
         ({"suppress": 5}, "suppress=5: give a file's path, or a list of keys"),
         ({"suppress": ""}, "suppress='': give a file's path"),
         ({"suppress": b"blocked.csv"}, "give a file's path"),
+        ({"journal": "a\0b.db"}, r"journal: 'a\\x00b\.db' is not a path"),
         ({"name": 5}, "name=5: give a str"),
+        ({"name": "\ud800"}, r"name='\\ud800': give a str"),
         ({"poll": 60}, "PollPolicy"),
     ],
     ids=str,
@@ -67,6 +70,36 @@ def test_resume_and_retry_are_told_the_right_call_too(tmp_path: Path) -> None:
         Campaign.resume(path, WECHAT, concurency=4)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="poll=60"):
         Campaign.retry(path, WECHAT, failed=True, poll=60)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [{"failed": "no"}, {"failed": True, "unknown": 1}], ids=str)
+def test_a_retry_is_not_begun_by_the_word_no(words: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="say True or False"):
+        Campaign.retry("campaign.db", WECHAT, **words)
+
+
+def test_what_is_opened_is_a_path() -> None:
+    for other in (5, None, SqliteJournal("campaign.db")):
+        with pytest.raises(UsageError, match="is not a journal's path; give a str or a Path"):
+            promomsg.open_journal(other)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="journal: 5 is not a path"):
+        SqliteJournal(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.asyncio
+async def test_reconcile_takes_a_path_or_a_journal_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.db"
+    with pytest.raises(UsageError, match=r"int is not a channel: it is promomsg[.]reconcile"):
+        await promomsg.reconcile(path, 5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="journal=5"):
+        await promomsg.reconcile(5, WECHAT)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="journal=None"):
+        await promomsg.reconcile(None, WECHAT)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="adopt='yes'"):
+        await promomsg.reconcile(path, WECHAT, adopt="yes")  # type: ignore[arg-type]
+    for journal in (path, str(path), SqliteJournal(path)):
+        with pytest.raises(JournalError, match="there is no journal"):
+            await promomsg.reconcile(journal, WECHAT)
 
 
 @pytest.mark.asyncio
