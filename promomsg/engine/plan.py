@@ -141,6 +141,7 @@ class Planner:
 
     def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
         check = self._channel.check_address
+        needs_tokens = self._channel.needs_tokens
         personal = self._personal
         planned: list[PlannedRow] = []
         tokens: list[tuple[int, str]] = []
@@ -154,7 +155,8 @@ class Planner:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and personal:
                 values, form, problem = self._render(params, key)
-            if token is not None and problem is None:
+            # Where it is no address, a column that all share makes nobody a duplicate.
+            if needs_tokens and token is not None and problem is None:
                 fingerprint = hashlib.blake2b(
                     token.encode("utf-8", "surrogatepass"), digest_size=16, key=self._pepper
                 ).digest()
