@@ -30,7 +30,7 @@ class Meaning(NamedTuple):
 
 _FACTS: Final = "facts/alipay.md, Result"
 _KEYS: Final = "check private_key, key_version and the public key registered on the portal"
-_EXPIRED: Final = "this user has to authorise again, or give a token store so that it is refreshed"
+_EXPIRED: Final = "this user has to authorise again"
 
 CODES: Final[dict[str, Meaning]] = {
     "SUCCESS": Meaning(Verdict.SENT, "seed, Result process logic, S"),

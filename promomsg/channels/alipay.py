@@ -45,6 +45,7 @@ stops: the public key is not this wallet's, and each further send would end unkn
 are kept as they are; with the right key their outcomes are asked for by the same requestId."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 _UNSAFE: Final = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
+_NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
 
 
@@ -265,7 +266,11 @@ class AlipayMiniProgram:
     async def deliver(self, letter: Letter, parcel: Parcel) -> Answer:
         assert isinstance(letter, AlipayLetter)  # made by this channel's compile
         if self._users is None:
-            return await self._send(letter, parcel, parcel.token)
+            answer = await self._send(letter, parcel, parcel.token)
+            if answer.token_failed:
+                detail = f"{answer.detail}; {_NO_STORE}"
+                answer = msgspec.structs.replace(answer, detail=detail)
+            return answer
         try:
             stored = await self._users.get(parcel.key)
             token = stored.access_token if stored is not None else parcel.token
@@ -285,6 +290,8 @@ class AlipayMiniProgram:
             ruling = await self._users.renew(parcel.key, parcel.token, answer)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
+        except UsageError as error:
+            return Answer(Verdict.HALT, Code.CLIENT, str(error))
         if ruling is not None and ruling.verdict is Verdict.FAILED:
             self._users.settled(parcel.key)
         return ruling

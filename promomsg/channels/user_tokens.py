@@ -142,6 +142,12 @@ class RefreshedTokens:
                     return Answer(Verdict.THROTTLED, error.code, detail)
                 if error.verdict == Verdict.UNKNOWN:
                     return Answer(Verdict.RETRY, error.code, detail)
+                if error.verdict == Verdict.HALT:
+                    return Answer(Verdict.HALT, error.code, detail)  # nobody's is refreshed
+                if "REFRESH_TOKEN" in error.code:  # used up, expired, invalid: worth no other call
+                    stored = msgspec.structs.replace(
+                        stored, refresh_token=None, refresh_token_expiry=None
+                    )
                 return await self._fall_back(key, stored, failed, given, answer, detail)
             await self.replace(key, stored, fresh)
             if fresh.access_token == failed:
@@ -156,7 +162,7 @@ class RefreshedTokens:
         failed: Secret,
         given: Secret | None,
         answer: Answer,
-        why: str = "there is no refresh token for this user",
+        why: str = "the token store has no refresh token for this user",
     ) -> Answer | None:
         """The row's own token, when it is not the failed one: the user may have authorised anew."""
         if stored is None or given is None or given == failed:

@@ -10,9 +10,9 @@ from campaigning import MESSAGE, QUICK, add_up, ids, until, wechat
 from faultbed import client, message, wallet_users
 
 import promomsg
-from promomsg import Campaign, UsageError, WeChatPromoter
+from promomsg import Campaign, Secret, TokenDatabase, UsageError, UserToken, WeChatPromoter
 from promomsg.journal.base import Journal
-from promomsg.sandbox import Fault, FaultPlan, Sandbox
+from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxUser
 
 pytestmark = pytest.mark.asyncio
 
@@ -61,6 +61,31 @@ async def test_a_client_that_is_closed_in_the_middle_halts_and_is_resumed(
         report = await run.wait()
     assert (report.state, report.pending) == ("done", 0)
     assert box.ledger.twice() == []
+
+
+async def test_a_refused_refresh_halts_the_campaign_when_nobody_can_be_refreshed(
+    box: Sandbox, journal: Journal, tmp_path: Path
+) -> None:
+    users = wallet_users(30)
+    box.settings.users = [
+        SandboxUser(access_token=u["access_token"], refresh_token=f"r{n}", expired=True)
+        for n, u in enumerate(users)
+    ]
+    store = TokenDatabase(tmp_path / "tokens.db")
+    for n, user in enumerate(users):
+        token = UserToken(Secret(user["access_token"]), refresh_token=Secret(f"r{n}"))
+        await store.save(user["key"], token)
+    box.faults = FaultPlan([Fault(endpoint="alipay.apply_token", result="ACCESS_DENIED")])
+    async with store, client(box, "alipay", tokens=store) as wallet:
+        report = await promomsg.send(
+            wallet, message("alipay"), users, journal=journal, concurrency=2, **QUICK
+        )
+        assert (report.state, report.pending) == ("halted", 30)
+        assert report.reason.startswith("ACCESS_DENIED: refreshing the user's token")
+        box.faults = FaultPlan()
+        async with Campaign.resume(journal, wallet, recipients=users, **QUICK) as run:
+            assert (await run.wait()).sent == 30
+    assert box.ledger.total == 30
 
 
 # The wallet's key.

@@ -443,7 +443,12 @@ async def test_without_a_refresh_token_a_refused_token_is_final(box: Sandbox) ->
     async with expired(box, Memory()) as channel:
         answer = await deliver(channel, parcel(token="old-token"))
     assert (answer.verdict, answer.code) == (Verdict.FAILED, "EXPIRED_ACCESS_TOKEN")
-    assert "no refresh token" in answer.detail
+    assert "the token store has no refresh token for this user" in answer.detail
+    assert "tokens = " not in answer.detail
+    async with made(box) as plain:
+        answer = await deliver(plain, parcel(token="old-token"))
+    assert (answer.verdict, answer.code) == (Verdict.FAILED, "EXPIRED_ACCESS_TOKEN")
+    assert answer.detail.endswith("with a token store (tokens = …) it would be refreshed")
 
 
 async def test_a_refreshed_token_that_is_refused_too_is_final(box: Sandbox) -> None:
@@ -476,6 +481,24 @@ async def test_a_used_up_refresh_token_falls_back_to_the_rows_newer_token(box: S
         assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.RETRY
         assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.SENT
     assert box.ledger.delivered == {"row-token": 1}
+
+
+@pytest.mark.parametrize(("code", "calls"), [("INVALID_REFRESH_TOKEN", 1), ("PROCESS_FAIL", 2)])
+async def test_a_refused_refresh_token_is_asked_for_once(
+    box: Sandbox, code: str, calls: int
+) -> None:
+    store = Memory(u1=pair("old-token", "refresh-1"))
+    async with expired(box, store) as channel:
+        box.faults = FaultPlan(
+            [
+                Fault(endpoint="alipay.send", kind="token_invalid"),
+                Fault(endpoint="alipay.apply_token", kind="result", result=code),
+            ]
+        )
+        assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.RETRY
+        last = await deliver(channel, parcel(token="row-token"))
+    assert last.verdict is Verdict.FAILED
+    assert box.calls["alipay.apply_token"] == calls
 
 
 async def test_a_used_up_refresh_token_without_another_is_final_and_says_why(box: Sandbox) -> None:
@@ -514,7 +537,9 @@ async def test_a_token_that_another_process_refreshed_is_taken(box: Sandbox) -> 
         ({"kind": "unsigned"}, Verdict.RETRY, "NO_ANSWER"),
         ({"kind": "minus_one"}, Verdict.RETRY, "UNKNOWN_EXCEPTION"),
         ({"kind": "throttle"}, Verdict.THROTTLED, "REQUEST_TRAFFIC_EXCEED_LIMIT"),
-        ({"kind": "result", "result": "ACCESS_DENIED"}, Verdict.FAILED, "EXPIRED_ACCESS_TOKEN"),
+        ({"kind": "result", "result": "ACCESS_DENIED"}, Verdict.HALT, "ACCESS_DENIED"),
+        ({"kind": "result", "result": "INVALID_CLIENT"}, Verdict.HALT, "INVALID_CLIENT"),
+        ({"kind": "result", "result": "PROCESS_FAIL"}, Verdict.FAILED, "EXPIRED_ACCESS_TOKEN"),
     ],
 )
 async def test_a_refresh_that_fails_says_nothing_was_sent(
@@ -526,6 +551,18 @@ async def test_a_refresh_that_fails_says_nothing_was_sent(
         answer = await deliver(channel, parcel(token=None))
     assert (answer.verdict, answer.code) == (verdict, code)
     assert store.saved == []
+
+
+async def test_a_client_closed_before_the_refresh_halts(box: Sandbox) -> None:
+    store = Memory(u1=pair("old-token", "refresh-1"))
+    async with expired(box, store) as channel:
+        letter, to = channel.compile(MESSAGE), parcel()
+        to.values = letter.values({}, to.key)
+        refusal = await channel.deliver(letter, to)
+        await channel.close()
+        ruling = await channel.renew(to, refusal)
+    assert ruling is not None
+    assert (ruling.verdict, ruling.code) == (Verdict.HALT, Code.CLIENT)
 
 
 async def test_a_refresh_that_never_left_is_tried_again(
