@@ -46,6 +46,14 @@ async def test_49_people_in_60_rows_are_49_single_calls_and_11_skipped(
     assert box.ledger.twice() == []
 
 
+async def test_a_user_token_is_no_address_of_a_promoter(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    rows = [{"key": f"k{n}", "id": str(n), "access_token": "SHARED"} for n in range(1, 11)]
+    report = await promomsg.send(channel, MESSAGE, rows, journal=journal, **QUICK)
+    assert (report.sent, report.skipped) == (10, 0)
+
+
 async def test_one_address_under_two_keys_is_sent_to_once(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
@@ -60,14 +68,6 @@ async def test_one_address_under_two_keys_is_sent_to_once(
 
 
 @pytest.mark.parametrize("count", [7, 60])
-async def test_a_user_token_is_no_address_of_a_promoter(
-    box: Sandbox, channel: WeChatPromoter, journal: Journal
-) -> None:
-    rows = [{"key": f"k{n}", "id": str(n), "access_token": "SHARED"} for n in range(1, 11)]
-    report = await promomsg.send(channel, MESSAGE, rows, journal=journal, **QUICK)
-    assert (report.sent, report.skipped) == (10, 0)
-
-
 async def test_keys_that_are_not_ids_come_back_in_every_outcome(
     box: Sandbox, channel: WeChatPromoter, journal: Journal, count: int
 ) -> None:
