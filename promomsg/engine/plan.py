@@ -214,7 +214,14 @@ class Planner:
                 f"no recipient has the key {said}: nothing was sent. A key is the column of that "
                 "name, else the openid, unionid or id"
             )
-        await self._handle.mark_duplicates()
+        tokens, dedupes = self._channel.needs_tokens, self._channel.idempotent
+        # Only what this channel sends to is an address: another column may be one for all.
+        await self._handle.mark_duplicates(
+            [
+                *(["access_token"] if tokens else ["id", "openid", "unionid"]),
+                *(["request_id"] if dedupes else []),
+            ]
+        )
         await self._handle.suppress(chain.from_iterable(suppressed))
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:

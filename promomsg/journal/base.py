@@ -8,9 +8,9 @@ on. In one process the lease is trivially ours; in a fleet it is the fence that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -18,6 +18,7 @@ from promomsg.model import Failure, Outcome, Parcel, State
 from promomsg.states import GroupState
 
 __all__ = [
+    "UNIQUE",
     "CampaignRecord",
     "Control",
     "GroupRow",
@@ -205,6 +206,10 @@ class Recovered(msgspec.Struct, kw_only=True):
     singles_today: int = 0
 
 
+UNIQUE: Final = ("id", "openid", "unionid", "access_token", "request_id")
+"""Columns besides the key that can say that a row is there twice, in the order they are asked."""
+
+
 class Handle(Protocol):
     """One open campaign. Every method raises `JournalError` when the journal cannot do it.
 
@@ -239,9 +244,10 @@ class Handle(Protocol):
         """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
         ...
 
-    async def mark_duplicates(self) -> int:
-        """Skips pending rows whose key (then id, openid, unionid, fingerprint) an earlier pending
-        row has: `DUPLICATE_KEY` or `DUPLICATE_ADDRESS`, the detail naming the earlier row's key."""
+    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
+        """Skips pending rows whose key, then whose value of one of these columns, an earlier
+        pending row has: `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`, the detail
+        naming the earlier row's key. An access token is told by its fingerprint."""
         ...
 
     async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.base import (
+    UNIQUE,
     CampaignRecord,
     Control,
     GroupRow,
@@ -123,7 +124,7 @@ class MemoryHandle(MemoryGroups):
                 self._skip(row, Code.NOT_SELECTED, "not selected")
         return sum(row.key in wanted for row in pending)
 
-    async def mark_duplicates(self) -> int:
+    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
         store = self._planning()
         total = 0
         for name, words, code in (
@@ -134,6 +135,8 @@ class MemoryHandle(MemoryGroups):
             ("fingerprint", "access_token", Code.DUPLICATE_ADDRESS),
             ("request_id", "request_id", Code.DUPLICATE_REQUEST_ID),
         ):
+            if words not in ("key", *columns):
+                continue
             first: dict[Any, str] = {}
             for row in store.pending():
                 value = getattr(row, name)

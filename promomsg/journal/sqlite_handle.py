@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -23,6 +23,7 @@ from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
 from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
 from promomsg.journal.base import (
+    UNIQUE,
     CampaignRecord,
     Control,
     GroupRow,
@@ -141,8 +142,8 @@ class SqliteHandle:
         await self._keep(keys)
         return await self._plan(sqlite_suppress.select_kept)
 
-    async def mark_duplicates(self) -> int:
-        return await self._plan(plan.mark_duplicates)
+    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
+        return await self._plan(plan.mark_duplicates, columns)
 
     async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
         return await self._do(plan.forms, at_least)

@@ -10,7 +10,7 @@ steps sort on disk, so memory stays flat. Statements and their costs: DESIGN §8
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -138,16 +138,17 @@ def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> i
     return changed
 
 
-def mark_duplicates(tx: Tx) -> int:
+def mark_duplicates(tx: Tx, columns: Collection[str]) -> int:
     """Column by column, by a sort each; a column that says nothing the key does not is passed by."""
     db = tx.db
+    asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
     apart = ", ".join(
-        f"max({column} IS NOT NULL AND {column} IS NOT key)" for column, _, _ in _UNIQUE[1:]
+        f"max({column} IS NOT NULL AND {column} IS NOT key)" for column, _, _ in asked
     )
-    differs = db.execute(f"SELECT {apart} FROM recipient WHERE state = 0").fetchone()
+    needs = (1, *db.execute(f"SELECT {apart} FROM recipient WHERE state = 0").fetchone()[1:])
     db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
     total = 0
-    for (column, name, code), needed in zip(_UNIQUE, (1, *differs), strict=True):
+    for (column, name, code), needed in zip(asked, needs, strict=True):
         # Nearly every list has none, and finding that out is half of finding them.
         if (
             not needed

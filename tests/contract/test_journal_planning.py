@@ -69,6 +69,18 @@ async def test_the_first_of_equal_keys_or_addresses_stays(make: Make) -> None:
     await handle.close()
 
 
+async def test_only_the_columns_asked_for_make_a_duplicate(make: Make) -> None:
+    handle = await make().create(record())
+    twice = {"openid": "o", "unionid": "u", "fingerprint": b"t", "request_id": "r"}
+    await handle.add_rows([row(0, "a", id="1", **twice), row(1, "b", id="1", **twice)])
+    assert await handle.mark_duplicates([]) == 0
+    assert await handle.mark_duplicates(["access_token"]) == 1
+    assert [o.detail for o in await everybody(handle)] == ["", "same access_token as a"]
+    await handle.add_rows([row(2, "a", id="2")])
+    assert await handle.mark_duplicates([]) == 1
+    await handle.close()
+
+
 async def test_an_address_that_is_the_key_counts_once(make: Make) -> None:
     handle = await make().create(record())
     await handle.add_rows([row(0, "7", id="7"), row(1, "8", id="8"), row(2, "7", id="7")])

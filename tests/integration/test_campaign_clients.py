@@ -88,6 +88,18 @@ async def test_a_refused_refresh_halts_the_campaign_when_nobody_can_be_refreshed
     assert box.ledger.total == 30
 
 
+async def test_a_column_that_is_no_address_of_the_channel_makes_nobody_a_duplicate(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, path: Path
+) -> None:
+    users = [{**user, "id": "7", "openid": "shop"} for user in wallet_users(3)]
+    async with client(box, "alipay") as wallet:
+        report = await promomsg.send(wallet, message("alipay"), users, journal=journal, **QUICK)
+    assert (report.sent, report.skipped) == (3, 0)
+    rows = [{"id": i, "request_id": "r", "access_token": "t"} for i in ids(3)]
+    report = await promomsg.send(channel, MESSAGE, rows, journal=path.with_name("b.db"), **QUICK)
+    assert (report.sent, report.skipped) == (3, 0)
+
+
 # The wallet's key.
 
 
