@@ -18,6 +18,7 @@ __all__ = ["LEASE_LIFE", "Chunks"]
 
 LEASE_LIFE: Final = 120.0
 """Seconds after which another machine may take a chunk over, unless it is renewed."""
+_FEW: Final = 100
 _OPEN: Final = 4
 """Chunks held at once at the most: with retries under way, the memory of a campaign."""
 
@@ -44,7 +45,7 @@ class Chunks:
         self._channel = channel
         self._clock = clock
         self._vault = vault
-        self._enough = enough
+        self._enough = max(enough, _FEW)
         self._arrived = arrived
         self._slots: list[Slot] = []
         self._finished: list[Slot] = []
@@ -72,6 +73,11 @@ class Chunks:
     def put_back(self, slot: Slot, parcels: list[Parcel]) -> None:
         """Their turn comes again."""
         slot.fresh.extendleft(reversed(parcels))
+
+    @property
+    def many_left(self) -> bool:
+        """Whether more than a few have not been intended yet."""
+        return not self.dry or sum(len(slot.fresh) for slot in self._slots) > _FEW
 
     def holds(self, slot: Slot) -> bool:
         """Whether it is still ours and open."""

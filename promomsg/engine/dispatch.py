@@ -394,9 +394,14 @@ class Dispatcher:
         self._settler.push(Result(slot, parcel, result, decision, refusal))
 
     def _failed_on_the_road(self, answer: Answer) -> bool:
-        """Whether an answer says nothing of its recipient, only that the provider is not there."""
+        """Whether an answer says nothing of its recipient, only that the provider is not there.
+
+        A lost answer that may be asked for again says that too while there is a list to keep from
+        it; the last few have their own attempts, and end `unknown` when those are spent.
+        """
         if answer.verdict is Verdict.UNKNOWN:
-            return self._channel.idempotent and answer.code != Code.UNSIGNED
+            asked_again = self._channel.idempotent and answer.code != Code.UNSIGNED
+            return asked_again and self._chunks.many_left
         return answer.verdict is Verdict.RETRY and not answer.token_failed
 
     def _is_quiet(self) -> bool:

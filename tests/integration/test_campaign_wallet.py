@@ -80,7 +80,7 @@ async def test_a_wallet_that_knows_nothing_for_a_while_costs_nobody_their_outcom
     tmp_path: Path,
 ) -> None:
     """Every answer is UNKNOWN_EXCEPTION: the campaign stops asking, and goes on when it is over."""
-    path, people = tmp_path / "w.db", wallet_users(200)
+    path, people = tmp_path / "w.db", wallet_users(400)
     async with Sandbox() as box:
         box.faults = FaultPlan(
             [Fault(endpoint="alipay.send", kind="minus_one", delivered=True, after=20)]
@@ -93,11 +93,28 @@ async def test_a_wallet_that_knows_nothing_for_a_while_costs_nobody_their_outcom
         ):
             report = await run.wait()
         assert (report.state, report.sent, report.unknown) == ("halted", 20, 0)
-        assert report.pending == 180
+        assert report.pending == 380
         assert box.calls["alipay.send"] < 60
         box.faults = FaultPlan()
         report = await resumed(box, "alipay", people, path)
-        assert report.sent == 200
-        assert check(box, report, path)[State.SENT] == 200
-        assert box.ledger.total == 200
+        assert report.sent == 400
+        assert check(box, report, path)[State.SENT] == 400
+        assert box.ledger.total == 400
         assert box.ledger.twice() == []
+
+
+async def test_a_few_whose_outcome_never_comes_end_unknown_when_their_attempts_are_spent(
+    tmp_path: Path,
+) -> None:
+    path, people = tmp_path / "w.db", wallet_users(10)
+    async with Sandbox() as box:
+        box.faults = FaultPlan([Fault(endpoint="alipay.send", kind="minus_one")])
+        async with (
+            client(box, "alipay") as channel,
+            Campaign(
+                channel, message("alipay"), people, journal=path, **{**QUICK, "concurrency": 4}
+            ) as run,
+        ):
+            report = await run.wait()
+        assert (report.state, report.unknown) == ("done", 10)
+        assert {(o.code, o.attempts) for o in report.unknowns()} == {("UNKNOWN_EXCEPTION", 8)}
