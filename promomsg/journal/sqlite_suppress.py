@@ -72,23 +72,23 @@ def _find(db: sqlite3.Connection) -> bool:
     ).rowcount
     if not found:
         return False
-    db.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS linked"
-        " (kind INTEGER, value TEXT, PRIMARY KEY (kind, value)) WITHOUT ROWID"
-    )
-    db.execute("DELETE FROM temp.linked")
-    linked = " OR ".join(
-        f"EXISTS (SELECT 1 FROM temp.linked WHERE kind = {kind} AND value = {column})"
-        for kind, column in enumerate(_LINKS)
-    )
+    for column in _LINKS:
+        db.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS of_{column} (value TEXT PRIMARY KEY) WITHOUT ROWID"
+        )
+        db.execute(f"DELETE FROM temp.of_{column}")
     while found:
-        for kind, column in enumerate(_LINKS):
+        links = []
+        for column in _LINKS:
             db.execute(
-                f"INSERT OR IGNORE INTO temp.linked SELECT {kind}, {column} FROM recipient"
+                f"INSERT OR IGNORE INTO temp.of_{column} SELECT {column} FROM recipient"
                 f" WHERE seq IN (SELECT seq FROM temp.blocked) AND {column} IS NOT NULL"
             )
+            if db.execute(f"SELECT 1 FROM temp.of_{column} LIMIT 1").fetchone() is not None:
+                links.append(f"{column} IN (SELECT value FROM temp.of_{column})")
         found = db.execute(
-            f"INSERT OR IGNORE INTO temp.blocked SELECT seq, ? FROM recipient WHERE {linked}",
+            "INSERT OR IGNORE INTO temp.blocked SELECT seq, ? FROM recipient"
+            f" WHERE {' OR '.join(links)}",
             (_LINKED,),
         ).rowcount
     return True
