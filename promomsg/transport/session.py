@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
 import aiohttp
+import anyio
 from yarl import URL
 
 from promomsg.errors import UsageError
@@ -31,6 +32,8 @@ Apache and uvicorn, 60 s and more in load balancers and nginx. A handshake more 
 
 _POOL: Final = 100
 _STALE_TRIES: Final = 3
+_CLOSING = 2.0
+"""Seconds that a close waits for its connections to say that they are closed."""
 _HEADERS: Final = {
     # Answers are small: compressing them saves nothing, and a compressed one could be a bomb.
     "Accept-Encoding": "identity",
@@ -196,7 +199,10 @@ class HttpSession:
         if self._watch is not None:
             self._watch.close()
         for session in sessions:
-            await session.close()
+            # aiohttp waits to hear of the end of each connection: one that the loop never tells of
+            # must not keep a process that is done.
+            with anyio.move_on_after(_CLOSING):
+                await session.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -446,6 +446,24 @@ async def test_after_close_it_says_so() -> None:
             await session.post(session.url("/"), b"{}")
 
 
+async def test_a_connection_that_never_says_it_is_closed_keeps_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = aiohttp.TCPConnector.close
+    closing = asyncio.Event()
+
+    async def close(self: aiohttp.TCPConnector, **given: object) -> None:
+        await real(self)
+        closing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "close", close)
+    monkeypatch.setattr("promomsg.transport.session._CLOSING", 0.01)
+    async with serve(well) as server, HttpSession(server.url) as session:
+        await session.post(session.url("/"), b"{}")
+    assert closing.is_set()
+
+
 async def test_a_close_in_the_middle_of_a_call_ends_it() -> None:
     async with serve(silent) as server:
         session = HttpSession(server.url)
