@@ -8,8 +8,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from promomsg.journal.base import CampaignRecord, Handle, Journal, Lease, PlannedRow, Settled, Tally
+from promomsg.journal.base import Handle, Journal
 from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.records import CampaignRecord, Lease, PlannedRow, Settled, Tally
 from promomsg.journal.sqlite import SqliteJournal
 from promomsg.model import Outcome, State
 

@@ -10,8 +10,8 @@ from clocks import FakeClock
 
 from promomsg import Pace, WeChatPromoter
 from promomsg.channels.base import Advice
-from promomsg.journal.base import Lease
 from promomsg.journal.memory import MemoryHandle, MemoryJournal
+from promomsg.journal.records import Lease
 from promomsg.model import Answer, Audience, Delivery, Parcel, Promoters, Verdict
 from promomsg.wechat.message import WeChatLetter
 

@@ -20,7 +20,8 @@ from promomsg.engine.started import Started, begun_journal, close_all
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
-from promomsg.journal.base import Control, Handle, Journal
+from promomsg.journal.base import Handle, Journal
+from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
 from promomsg.states import GroupState
 

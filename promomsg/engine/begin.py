@@ -18,7 +18,8 @@ from promomsg.engine.started import Started, close_all, journal_of
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
-from promomsg.journal.base import CampaignRecord, Handle, Journal
+from promomsg.journal.base import Handle, Journal
+from promomsg.journal.records import CampaignRecord
 from promomsg.model import Audience, Outcome, State
 
 __all__ = ["NewPlan"]

@@ -23,7 +23,8 @@ from promomsg.engine.settings import Options, settings_of
 from promomsg.engine.started import Begun
 from promomsg.engine.uninterrupted import to_the_end
 from promomsg.errors import PromoError, UsageError
-from promomsg.journal.base import Control, Journal
+from promomsg.journal.base import Journal
+from promomsg.journal.records import Control
 from promomsg.model import Outcome
 from promomsg.private import forget
 

@@ -11,7 +11,7 @@ from promomsg.channels.base import Channel
 from promomsg.engine.arguments import is_text
 from promomsg.errors import JournalError, UsageError
 from promomsg.intake import Source, read_suppression
-from promomsg.journal.base import CampaignRecord
+from promomsg.journal.records import CampaignRecord
 
 __all__ = ["check_account", "check_message", "same_file", "suppressed_batches"]
 

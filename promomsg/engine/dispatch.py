@@ -30,7 +30,8 @@ from promomsg.engine.settle import Result, Settler, Slot
 from promomsg.engine.steering import SINGLES_PER_DAY, Signal, Steering
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import Halted, NotSent, UsageError
-from promomsg.journal.base import Handle, Settled
+from promomsg.journal.base import Handle
+from promomsg.journal.records import Settled
 from promomsg.model import Answer, Code, Parcel, State, Verdict
 
 __all__ = ["Dispatcher"]

@@ -18,7 +18,8 @@ from promomsg.engine.guards import RetryBudget
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
 from promomsg.errors import Halted, JournalError, NotSent, UsageError
-from promomsg.journal.base import GroupRow, Handle, Lease
+from promomsg.journal.base import Handle
+from promomsg.journal.records import GroupRow, Lease
 from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
 
 __all__ = ["GroupSender"]

@@ -20,7 +20,8 @@ from promomsg.engine.settings import Settings
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import Row
-from promomsg.journal.base import Handle, PlannedRow, Tally
+from promomsg.journal.base import Handle
+from promomsg.journal.records import PlannedRow, Tally
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
 from promomsg.states import GroupState

@@ -26,7 +26,8 @@ from promomsg.engine.decide import Halt
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
 from promomsg.errors import Halted, JournalError, PromoError
-from promomsg.journal.base import GroupRow, Handle
+from promomsg.journal.base import Handle
+from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery, Failure
 from promomsg.private import write_private
 from promomsg.states import GroupState

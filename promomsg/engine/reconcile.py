@@ -18,7 +18,8 @@ from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.checks import check_account
 from promomsg.engine.started import begun_journal
 from promomsg.errors import PromoError, UsageError
-from promomsg.journal.base import GroupRow, Handle, Journal
+from promomsg.journal.base import Handle, Journal
+from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery
 from promomsg.states import GroupState
 

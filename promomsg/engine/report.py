@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from promomsg.errors import Halted, PromoError
-from promomsg.journal.base import CampaignRecord, Control, GroupRow, Rows, Tally
+from promomsg.journal.base import Rows
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.model import Outcome, State
 from promomsg.states import GroupState
 

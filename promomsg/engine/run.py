@@ -19,7 +19,7 @@ from promomsg.engine.report import Report, campaign_state, document
 from promomsg.engine.started import Started
 from promomsg.engine.steering import Steering
 from promomsg.errors import JournalError
-from promomsg.journal.base import Control
+from promomsg.journal.records import Control
 from promomsg.model import Outcome
 
 __all__ = ["Run"]

@@ -12,7 +12,8 @@ import anyio
 from promomsg.crashpoints import reached
 from promomsg.engine.decide import Decision
 from promomsg.engine.steering import Signal
-from promomsg.journal.base import Handle, Lease, Settled
+from promomsg.journal.base import Handle
+from promomsg.journal.records import Lease, Settled
 from promomsg.model import Answer, Parcel
 
 __all__ = ["Result", "Settler", "Slot"]

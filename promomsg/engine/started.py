@@ -15,7 +15,8 @@ from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.base import GroupRow, Handle, Journal, Rows, Tally
+from promomsg.journal.base import Handle, Journal, Rows
+from promomsg.journal.records import GroupRow, Tally
 from promomsg.journal.sqlite import Durability, SqliteJournal
 from promomsg.model import Outcome
 

@@ -9,7 +9,8 @@ import anyio
 
 from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.decide import Halt
-from promomsg.journal.base import Control, Handle
+from promomsg.journal.base import Handle
+from promomsg.journal.records import Control
 
 __all__ = ["SINGLES_PER_DAY", "Signal", "Steering"]
 

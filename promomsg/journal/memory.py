@@ -14,7 +14,9 @@ import msgspec
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
-from promomsg.journal.base import (
+from promomsg.journal.memory_groups import MemoryGroups
+from promomsg.journal.memory_store import Chunk, Row, Store
+from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
@@ -24,8 +26,6 @@ from promomsg.journal.base import (
     Settled,
     Tally,
 )
-from promomsg.journal.memory_groups import MemoryGroups
-from promomsg.journal.memory_store import Chunk, Row, Store
 from promomsg.model import Code, Outcome, Parcel, State
 from promomsg.states import Event, GroupState, IllegalMove, move
 

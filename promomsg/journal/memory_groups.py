@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import CampaignRecord, Control, GroupRow, Lease, PlannedRow, Recovered
 from promomsg.journal.memory_store import Chunk, Group, Row, Store
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Lease, PlannedRow, Recovered
 from promomsg.model import Code, Failure, State
 from promomsg.states import Event, GroupEvent, GroupState, move, move_group
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from promomsg.journal.base import CampaignRecord, Control, GroupRow, PlannedRow, Tally
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, PlannedRow, Tally
 from promomsg.model import Outcome, Parcel, Recipient, State
 from promomsg.states import FINAL, GroupState
 

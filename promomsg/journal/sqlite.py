@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, Self, TypeVar, cast
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
-from promomsg.journal.base import CampaignRecord, Control
 from promomsg.journal.lock import SenderLock, is_locked
+from promomsg.journal.records import CampaignRecord, Control
 from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.journal.sqlite_read import JournalReader
 from promomsg.journal.sqlite_rows import SqliteRows

@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
-from promomsg.journal.base import Control, GroupRow, Lease
+from promomsg.journal.records import Control, GroupRow, Lease
 from promomsg.journal.sqlite_read import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite_send import close_rows, holds, wish
 from promomsg.journal.writer import Tx

@@ -22,7 +22,8 @@ from promomsg.journal import sqlite_group as group
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
 from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
-from promomsg.journal.base import (
+from promomsg.journal.lock import SenderLock
+from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
@@ -33,7 +34,6 @@ from promomsg.journal.base import (
     Settled,
     Tally,
 )
-from promomsg.journal.lock import SenderLock
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx, Writer
 from promomsg.model import Failure, Outcome, State

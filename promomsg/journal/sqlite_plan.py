@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import CampaignRecord, PlannedRow
+from promomsg.journal.records import CampaignRecord, PlannedRow
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx
 from promomsg.model import Code, State

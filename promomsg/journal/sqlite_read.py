@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import CampaignRecord, Control, GroupRow, Tally
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.journal.tally import CODE_OF, STATES, Counts
 from promomsg.journal.writer import explain
 from promomsg.model import Outcome, Recipient, State

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from promomsg.errors import JournalError
 from promomsg.journal import sqlite_group as group_sql
-from promomsg.journal.base import Recovered
+from promomsg.journal.records import Recovered
 from promomsg.journal.sqlite_plan import cut
 from promomsg.journal.sqlite_read import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite_send import CANCELLED_DETAIL, close_rows

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.journal.base import Control, Lease, Settled
+from promomsg.journal.records import Control, Lease, Settled
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx, Withdrawn
 from promomsg.model import Parcel, State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promomsg.journal.base import Tally
+from promomsg.journal.records import Tally
 from promomsg.model import State
 
 __all__ = ["CODE_OF", "STATES", "Counts"]

@@ -25,7 +25,7 @@ from promomsg.crashpoints import VARIABLE
 from promomsg.engine.poll import Poller
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Steering
-from promomsg.journal.base import GroupRow
+from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.states import GroupState

@@ -17,7 +17,7 @@ import pytest
 from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states, take
 
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.base import Control
+from promomsg.journal.records import Control
 from promomsg.journal.sqlite import JournalReader, SqliteJournal, is_being_sent
 from promomsg.model import State
 
@@ -42,7 +42,7 @@ def child(code: str, path: str, **environment: str) -> subprocess.Popen[str]:
     text = f"""
 import asyncio, sys
 from journal_rows import *
-from promomsg.journal.base import Control
+from promomsg.journal.records import Control
 async def main():
     journal = SqliteJournal(sys.argv[1])
 {textwrap.indent(textwrap.dedent(code), "    ")}

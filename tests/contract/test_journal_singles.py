@@ -23,7 +23,8 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import Control, Handle, Journal
+from promomsg.journal.base import Handle, Journal
+from promomsg.journal.records import Control
 from promomsg.model import Code, State
 from promomsg.states import IllegalMove
 

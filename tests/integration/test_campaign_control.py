@@ -10,7 +10,8 @@ from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids, unt
 
 import promomsg
 from promomsg import Campaign, PollPolicy, WeChatPromoter
-from promomsg.journal.base import Control, Journal
+from promomsg.journal.base import Journal
+from promomsg.journal.records import Control
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

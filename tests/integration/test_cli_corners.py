@@ -144,7 +144,7 @@ def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
     file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
 
     def pause() -> None:
-        from promomsg.journal.base import Control
+        from promomsg.journal.records import Control
         from promomsg.journal.sqlite import SqliteJournal
 
         asyncio.run(SqliteJournal(journal).request(Control.PAUSE))

@@ -11,8 +11,8 @@ from clocks import FakeClock
 from scripted import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Halted, JournalError, NotSent, Pace, UsageError, WeChatMessage
-from promomsg.journal.base import Lease
 from promomsg.journal.memory import MemoryHandle
+from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict
 from promomsg.states import GroupState
 

@@ -16,7 +16,7 @@ from promomsg.engine.decide import Halt
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.pacing import ask_advice, pace_from, quota_notices, settle_pace
 from promomsg.engine.steering import Signal, Steering
-from promomsg.journal.base import Control
+from promomsg.journal.records import Control
 from promomsg.transport.pace import Pacer
 
 

@@ -12,8 +12,8 @@ from scripted import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.engine.chunks import LEASE_LIFE
-from promomsg.journal.base import Lease
 from promomsg.journal.memory import MemoryHandle
+from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promomsg.engine.report import campaign_state
-from promomsg.journal.base import Control, GroupRow, Tally
+from promomsg.journal.records import Control, GroupRow, Tally
 from promomsg.states import GroupState
 
 OUT = [GroupRow(no=1, state=GroupState.ACCEPTED, planned=50)]

@@ -31,7 +31,7 @@ async def _ask(path: Path, wish: str) -> int:
     from promomsg.cli.output import note
     from promomsg.cli.sending import command
     from promomsg.engine.opening import open_journal
-    from promomsg.journal.base import Control
+    from promomsg.journal.records import Control
     from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 
     with open_journal(path) as opened:

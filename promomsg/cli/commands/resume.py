@@ -158,7 +158,7 @@ def _wake(journal: Path) -> bool:
     Raises:
         JournalError: another process is sending, and is not paused.
     """
-    from promomsg.journal.base import Control
+    from promomsg.journal.records import Control
     from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 
     if not is_being_sent(journal):

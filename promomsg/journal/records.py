@@ -1,0 +1,200 @@
+"""What a journal keeps and hands out: the records of its contract, as plain values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from promomsg.model import Parcel
+from promomsg.states import GroupState
+
+__all__ = [
+    "UNIQUE",
+    "CampaignRecord",
+    "Control",
+    "GroupRow",
+    "Lease",
+    "PlannedRow",
+    "Recovered",
+    "Settled",
+    "Tally",
+]
+
+
+class Control(StrEnum):
+    """What another process, or the user's own code, asks of the sender."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class CampaignRecord(msgspec.Struct, kw_only=True):
+    """The campaign a journal is of: one a file. No secret is in it.
+
+    Attributes:
+        name: the campaign's name.
+        channel, account: `"wechat"` and the appid, say; a resume with another one is refused,
+            but for an account of which nothing was ever taken (`Handle.untouched`).
+        run_id: 32 random hex digits made at planning; idempotency keys are derived from it.
+        message: `Letter.snapshot()`: the message as plain JSON values.
+        settings: what resume needs again (route, max_group_size, concurrency, pace, …).
+        source: where the recipients came from: `{"path", "sha256", "digest", "rows"}`, each
+            optional.
+        campaign_file: absolute path of the TOML file, when there is one.
+        created_at: Unix seconds.
+        planned_at: Unix seconds when the plan was complete; None while it is not, and then
+            nothing may be sent.
+        warnings: said so far, each once.
+        halted: why the last run stopped before the end (`"45009: …"`); None when it did not.
+    """
+
+    name: str
+    channel: str
+    account: str
+    run_id: str
+    message: dict[str, Any]
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    source: dict[str, Any] = msgspec.field(default_factory=dict)
+    campaign_file: str | None = None
+    created_at: float
+    planned_at: float | None = None
+    warnings: list[str] = msgspec.field(default_factory=list)
+    halted: str | None = None
+
+
+class PlannedRow(NamedTuple):
+    """One row read, as planning writes it. `state` is pending, failed or skipped.
+
+    `values` is a JSON array of the message's values (None without placeholders), `form` the
+    16-byte digest of the rendered message (None without placeholders), `fingerprint` a keyed
+    digest that stands for an address which must not be kept (a user's access token).
+    """
+
+    seq: int
+    key: str
+    id: str | None
+    openid: str | None
+    unionid: str | None
+    fingerprint: bytes | None
+    request_id: str | None
+    values: str | None
+    form: bytes | None
+    state: str
+    code: str
+    detail: str
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to send one chunk of singles, or one group.
+
+    Attributes:
+        chunk: the chunk's number.
+        epoch: raised by every `take`; the fence.
+        deadline: Unix seconds after which another machine may take it over.
+        group: the group's number when the chunk is a group; None for singles.
+        parcels: the chunk's pending singles, in order of `seq`; empty for a group.
+    """
+
+    chunk: int
+    epoch: int
+    deadline: float
+    group: int | None = None
+    parcels: tuple[Parcel, ...] = ()
+
+
+class Settled(NamedTuple):
+    """What one intended single came to. `state` is sent, failed, unknown or pending.
+
+    `doubt` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
+    makes it unknown, never cancelled. `called` False: no call was made after all, so the attempt
+    that `intend` counted is taken back.
+    """
+
+    seq: int
+    state: str
+    code: str
+    detail: str
+    rid: str | None
+    at: float
+    doubt: bool
+    extra: str | None
+    called: bool = True
+
+
+class GroupRow(msgspec.Struct, kw_only=True):
+    """One group send.
+
+    Attributes:
+        no: its number in the journal, from 1.
+        state: see `promomsg.states.GROUP_MOVES`.
+        planned: how many members it was planned for (an unexpanded audience: as counted).
+        values: the message's values for this set; empty without placeholders.
+        audience: None when the members are rows of the journal; else `{"roles": [1]}`,
+            `{"retailers": ["x"]}` or `{"everyone": true}`: an audience that was not expanded.
+        msg_id: the provider's, once accepted.
+        percent, send_cnt, fail_cnt: the provider's, as last polled.
+        attempts: calls made.
+        sent_at: Unix seconds of the last call.
+        next_poll_at: Unix seconds; None when there is nothing to poll.
+        polls: polls made.
+        code, detail, rid: of the answer or the reason for its state.
+    """
+
+    no: int
+    state: GroupState
+    planned: int
+    values: tuple[str, ...] = ()
+    audience: dict[str, Any] | None = None
+    msg_id: str | None = None
+    percent: int | None = None
+    send_cnt: int | None = None
+    fail_cnt: int | None = None
+    attempts: int = 0
+    sent_at: float | None = None
+    next_poll_at: float | None = None
+    polls: int = 0
+    code: str = ""
+    detail: str = ""
+    rid: str | None = None
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """The counts of a campaign: `planned` is always the sum of the others (DESIGN §2.1).
+
+    Recipients that are intended count as pending. `by_code` counts what was not sent, by code:
+    failed, unknown, skipped and cancelled.
+    """
+
+    planned: int = 0
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+    pending: int = 0
+    by_code: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """What `recover` found of an earlier process that did not end.
+
+    Attributes:
+        unknown: singles that were intended and are now unknown.
+        again: singles of an idempotent channel that will be asked again with the same key.
+        lost_groups: group sends whose answer was never journalled; their members are unknown.
+        recent: times (Unix seconds) of the latest intents, newest last: the pace begins with them.
+        singles_today: singles intended on the given China-time day.
+    """
+
+    unknown: int = 0
+    again: int = 0
+    lost_groups: int = 0
+    recent: tuple[float, ...] = ()
+    singles_today: int = 0
+
+
+UNIQUE: Final = ("id", "openid", "unionid", "access_token", "request_id")
+"""Columns besides the key that can say that a row is there twice, in the order they are asked."""
