@@ -14,7 +14,15 @@ from promomsg.clock import Clock, china_day
 from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_suppress
 from promomsg.engine.checks import check_account, check_message, same_file, suppressed_batches
 from promomsg.engine.pacing import ask_advice, settle_pace
-from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size, fill_vault, route
+from promomsg.engine.plan import (
+    READ_SIZE,
+    Plan,
+    Planner,
+    address_columns,
+    chunk_size,
+    fill_vault,
+    route,
+)
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.started import Started, begun_journal, close_all
 from promomsg.engine.vault import TokenVault
@@ -124,6 +132,7 @@ class Resumed:
             raise UsageError(GROUP_TO_ALL)
         count = await handle.suppress_pending(
             chain.from_iterable(suppressed_batches(self._suppress)),
+            address_columns(self._channel),
             smallest_group=GROUP_THRESHOLD,
             at=now,
         )

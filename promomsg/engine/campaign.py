@@ -19,10 +19,11 @@ from promomsg.engine.begin import NewPlan
 from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
+from promomsg.engine.said import Said
 from promomsg.engine.settings import Options, settings_of
 from promomsg.engine.started import Begun
 from promomsg.engine.uninterrupted import to_the_end
-from promomsg.errors import PromoError, UsageError
+from promomsg.errors import UsageError
 from promomsg.journal.base import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
@@ -359,32 +360,6 @@ class Campaign:
         self._said.append(said)
         self._tasks.start_soon(said.write, run, control)
         return said
-
-
-class Said:
-    """Something said to a running campaign: in effect already, durable once awaited."""
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self._error: PromoError | None = None
-
-    async def write(self, run: Run, control: Control) -> None:
-        """Writes it into the journal."""
-        try:
-            await run.write(control)
-        except PromoError as error:
-            self._error = error
-        finally:
-            run.steering.said()
-            self.done.set()
-
-    def __await__(self) -> Any:
-        return self._wait().__await__()
-
-    async def _wait(self) -> None:
-        await self.done.wait()
-        if self._error is not None:
-            raise self._error
 
 
 async def send(

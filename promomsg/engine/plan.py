@@ -27,7 +27,16 @@ from promomsg.placeholders import MissingParam
 from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
 
-__all__ = ["CHUNK", "READ_SIZE", "Plan", "Planner", "Sample", "chunk_size", "fill_vault"]
+__all__ = [
+    "CHUNK",
+    "READ_SIZE",
+    "Plan",
+    "Planner",
+    "Sample",
+    "address_columns",
+    "chunk_size",
+    "fill_vault",
+]
 
 CHUNK: Final = 512
 """Singles in one leased chunk at the most: a few hundred (DESIGN §8)."""
@@ -80,6 +89,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def to_send(self) -> int:
         """Recipients that would be sent to."""
         return self.singles + sum(self.groups)
+
+
+def address_columns(channel: Channel) -> tuple[str, ...]:
+    """Only what a channel sends to is an address: another column may be one for all."""
+    return ("access_token",) if channel.needs_tokens else ("id", "openid", "unionid")
 
 
 def chunk_size(concurrency: int) -> int:
@@ -215,15 +229,10 @@ class Planner:
                 f"no recipient has the key {said}: nothing was sent. A key is the column of that "
                 "name, else the openid, unionid or id"
             )
-        tokens, dedupes = self._channel.needs_tokens, self._channel.idempotent
-        # Only what this channel sends to is an address: another column may be one for all.
-        await self._handle.mark_duplicates(
-            [
-                *(["access_token"] if tokens else ["id", "openid", "unionid"]),
-                *(["request_id"] if dedupes else []),
-            ]
-        )
-        await self._handle.suppress(chain.from_iterable(suppressed))
+        addresses = address_columns(self._channel)
+        dedupes = ("request_id",) if self._channel.idempotent else ()
+        await self._handle.mark_duplicates((*addresses, *dedupes))
+        await self._handle.suppress(chain.from_iterable(suppressed), addresses)
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
             raise UsageError(

@@ -50,11 +50,11 @@ class Handle(Protocol):
         unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
         ...
 
-    async def suppress(self, values: Iterable[str]) -> int:
+    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
         """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is in `values`.
 
-        It holds for the person: a row that shares its key or an address with one that is named,
-        whatever the state of that one, is skipped too."""
+        It holds for the person: a row that shares its key, or one of these columns, with one that
+        is named, whatever the state of that one, is skipped too."""
         ...
 
     async def select(self, keys: Iterable[str]) -> int:
@@ -223,7 +223,12 @@ class Handle(Protocol):
 
     async def seal_retry(self, *, chunk_size: int) -> None: ...
     async def suppress_pending(
-        self, values: Iterable[str], *, smallest_group: int, at: float
+        self,
+        values: Iterable[str],
+        columns: Collection[str] = UNIQUE,
+        *,
+        smallest_group: int,
+        at: float,
     ) -> int:
         """`suppress` for a plan that is complete; returns how many are not sent to any more.
 

@@ -16,6 +16,7 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.memory_groups import MemoryGroups
 from promomsg.journal.memory_store import Chunk, Row, Store
+from promomsg.journal.memory_words import MemoryWords
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -77,7 +78,7 @@ class MemoryReader:
         """Nothing is held."""
 
 
-class MemoryHandle(MemoryGroups):
+class MemoryHandle(MemoryWords):
     """See `promomsg.journal.base.Handle`."""
 
     # Planning.
@@ -109,8 +110,8 @@ class MemoryHandle(MemoryGroups):
         row.state = move(row.state, Event.SKIP)
         row.code, row.detail = code.value, detail
 
-    async def suppress(self, values: Iterable[str]) -> int:
-        blocked = self._planning().blocked(set(values))
+    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
+        blocked = self._planning().blocked(set(values), columns)
         found = [row for row in self._store.pending() if row.seq in blocked]
         for row in found:
             self._skip(row, Code.SUPPRESSED, blocked[row.seq])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 
@@ -13,7 +14,7 @@ from promomsg.states import FINAL, GroupState
 __all__ = ["Attempt", "Chunk", "Group", "Row", "Store"]
 
 _REASONED = FINAL - {State.SENT}
-_LINKS = ("key", "id", "openid", "unionid", "fingerprint")
+_LINKS = (*((n, n) for n in ("key", "id", "openid", "unionid")), ("access_token", "fingerprint"))
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -139,8 +140,9 @@ class Store:
     def pending(self) -> list[Row]:
         return [row for row in self.in_order() if row.state is State.PENDING]
 
-    def blocked(self, values: set[str]) -> dict[int, str]:
+    def blocked(self, values: set[str], columns: Collection[str]) -> dict[int, str]:
         """Every row of everybody whose key or address is in `values`: seq → why."""
+        links = [field for name, field in _LINKS if name in ("key", *columns)]
         rows = self.in_order()
         found = {
             row.seq: "on the suppression list"
@@ -152,13 +154,13 @@ class Store:
                 (name, value)
                 for row in rows
                 if row.seq in found
-                for name in _LINKS
+                for name in links
                 if (value := getattr(row, name)) is not None
             }
             more = {
                 row.seq: "the same person as a row that is on the suppression list"
                 for row in rows
-                if row.seq not in found and any((n, getattr(row, n)) in known for n in _LINKS)
+                if row.seq not in found and any((n, getattr(row, n)) in known for n in links)
             }
             if not more:
                 return found

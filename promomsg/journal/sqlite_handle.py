@@ -134,9 +134,9 @@ class SqliteHandle:
             await self._do(sqlite_suppress.keep_values, some, first)
             first = False
 
-    async def suppress(self, values: Iterable[str]) -> int:
+    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
         await self._keep(values)
-        return await self._plan(sqlite_suppress.suppress_kept)
+        return await self._plan(sqlite_suppress.suppress_kept, columns)
 
     async def select(self, keys: Iterable[str]) -> int:
         await self._keep(keys)
@@ -289,10 +289,15 @@ class SqliteHandle:
         await self._do(sqlite_recover.seal_retry, chunk_size)
 
     async def suppress_pending(
-        self, values: Iterable[str], *, smallest_group: int, at: float
+        self,
+        values: Iterable[str],
+        columns: Collection[str] = UNIQUE,
+        *,
+        smallest_group: int,
+        at: float,
     ) -> int:
         await self._keep(values)
-        return await self._do(sqlite_suppress.suppress_pending, at, smallest_group)
+        return await self._do(sqlite_suppress.suppress_pending, columns, at, smallest_group)
 
     async def set_control(self, control: Control) -> None:
         await self._do(lambda tx: sqlite_send.set_control(tx.db, control))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -25,8 +25,8 @@ _encode = msgspec.json.Encoder().encode
 
 _LISTED: Final = ("key", "id", "openid", "unionid")
 """Columns that a suppression list may name somebody by."""
-_LINKS: Final = (*_LISTED, "fingerprint")
-"""Columns in which two rows that have the same value are one person."""
+_LINKS: Final = {**{name: name for name in _LISTED}, "access_token": "fingerprint"}
+"""What two rows of one person may have in common, and its column."""
 
 _ON_IT: Final = "on the suppression list"
 _LINKED: Final = "the same person as a row that is on the suppression list"
@@ -55,7 +55,7 @@ def select_kept(tx: Tx) -> int:
     return int(left)
 
 
-def _find(db: sqlite3.Connection) -> bool:
+def _find(db: sqlite3.Connection, columns: Collection[str]) -> bool:
     """Fills temp.blocked with every row of everybody whose key or address was kept.
 
     Rows of any state count: a duplicate that is skipped already says whose address it is.
@@ -72,14 +72,15 @@ def _find(db: sqlite3.Connection) -> bool:
     ).rowcount
     if not found:
         return False
-    for column in _LINKS:
+    asked = [column for name, column in _LINKS.items() if name in ("key", *columns)]
+    for column in asked:
         db.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS of_{column} (value TEXT PRIMARY KEY) WITHOUT ROWID"
         )
         db.execute(f"DELETE FROM temp.of_{column}")
     while found:
         links = []
-        for column in _LINKS:
+        for column in asked:
             db.execute(
                 f"INSERT OR IGNORE INTO temp.of_{column} SELECT {column} FROM recipient"
                 f" WHERE seq IN (SELECT seq FROM temp.blocked) AND {column} IS NOT NULL"
@@ -94,9 +95,9 @@ def _find(db: sqlite3.Connection) -> bool:
     return True
 
 
-def suppress_kept(tx: Tx) -> int:
+def suppress_kept(tx: Tx, columns: Collection[str]) -> int:
     """Skips pending rows of everybody whose key or address was kept."""
-    if not _find(tx.db):
+    if not _find(tx.db, columns):
         return 0
     code = Code.SUPPRESSED.value
     changed = tx.db.execute(
@@ -108,11 +109,11 @@ def suppress_kept(tx: Tx) -> int:
     return changed
 
 
-def suppress_pending(tx: Tx, at: float, smallest_group: int) -> int:
+def suppress_pending(tx: Tx, columns: Collection[str], at: float, smallest_group: int) -> int:
     """The same for a plan that is complete: who is in a group that is not out leaves it."""
     db = tx.db
     nothing_out(db)
-    if not _find(db):
+    if not _find(db, columns):
         return 0
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
     code, dissolved = Code.SUPPRESSED.value, False

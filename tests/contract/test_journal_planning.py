@@ -156,6 +156,25 @@ async def test_suppression_holds_for_the_person_however_many_rows_they_have(
     await handle.close()
 
 
+async def test_a_column_that_is_no_address_makes_nobody_the_suppressed_person(make: Make) -> None:
+    handle = await make().create(record())
+    shop = {"id": None, "openid": "the shop's"}
+    await handle.add_rows(
+        [
+            row(0, fingerprint=b"t", **shop),
+            row(1, fingerprint=b"t", **shop),
+            row(2, fingerprint=b"u", **shop),
+        ]
+    )
+    assert await handle.suppress(["k0"], ["access_token"]) == 2
+    assert await states(handle) == "SSp"
+    await handle.seal(record(planned_at=NOW), chunk_size=8)
+    columns = ["id", "openid"]
+    assert await handle.suppress_pending(["k1"], [], smallest_group=1, at=NOW) == 0
+    assert await handle.suppress_pending(["k1"], columns, smallest_group=1, at=NOW) == 1
+    await handle.close()
+
+
 async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(make: Make) -> None:
     journal = make()
     rows = [row(seq) for seq in range(12)]

@@ -100,6 +100,18 @@ async def test_a_column_that_is_no_address_of_the_channel_makes_nobody_a_duplica
     assert (report.sent, report.skipped) == (3, 0)
 
 
+async def test_a_column_that_is_no_address_of_the_channel_suppresses_nobody_else(
+    box: Sandbox, journal: Journal
+) -> None:
+    users = [{**user, "key": f"u{n}", "openid": "shop"} for n, user in enumerate(wallet_users(3))]
+    users.append({**users[0], "key": "u0 again"})
+    async with client(box, "alipay") as wallet:
+        report = await promomsg.send(
+            wallet, message("alipay"), users, journal=journal, suppress=["u0"], **QUICK
+        )
+    assert [o.recipient.key for o in report.outcomes() if o.state == "sent"] == ["u1", "u2"]
+
+
 # The wallet's key.
 
 

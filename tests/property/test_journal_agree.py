@@ -15,7 +15,7 @@ from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, stre
 from promomsg.errors import PromoError
 from promomsg.journal.base import Handle, Journal
 from promomsg.journal.memory import MemoryJournal
-from promomsg.journal.records import Control, Lease, PlannedRow
+from promomsg.journal.records import UNIQUE, Control, Lease, PlannedRow
 from promomsg.journal.sqlite import SqliteJournal
 from promomsg.model import Code, Failure, State
 from promomsg.states import FINAL
@@ -103,7 +103,8 @@ async def plan(pair: Pair, data: st.DataObject) -> None:
         if step == "assign" and data.draw(st.booleans()):
             await pair.both("assign_ids", [("o1", "u1", "11"), ("o2", None, "12")])
         elif step == "suppress":
-            await pair.both("suppress", ["a", "2", "o3", "u2"][: data.draw(_few)])
+            columns = data.draw(st.sets(st.sampled_from(UNIQUE)))
+            await pair.both("suppress", ["a", "2", "o3", "u2"][: data.draw(_few)], columns)
         elif step == "select" and data.draw(_few) == 0:
             await pair.both("select", list("abcdefgh"))
         elif step == "duplicates":

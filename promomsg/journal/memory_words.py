@@ -1,0 +1,137 @@
+"""Recovery and the user's words, in memory: cancel, retry, and a suppression list that has grown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from promomsg.errors import JournalError
+from promomsg.journal.memory_groups import INTERRUPTED, MemoryGroups
+from promomsg.journal.records import UNIQUE, Recovered
+from promomsg.model import Code, State
+from promomsg.states import Event, GroupEvent, GroupState, move
+
+__all__ = ["MemoryWords"]
+
+
+class MemoryWords(MemoryGroups):
+    """The part of a handle that a new process, or the user, asks for."""
+
+    async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
+        store = self._store_for_writing()
+        found = Recovered()
+        for row in store.in_order():
+            if row.state is not State.INTENDED:
+                continue
+            if idempotent:
+                row.state = move(row.state, Event.NOT_SENT)
+                if not (row.doubt and row.code):
+                    row.code, row.detail, row.rid = Code.INTERRUPTED.value, INTERRUPTED, None
+                row.doubt = True
+                found.again += 1
+            else:
+                row.state = move(row.state, Event.UNKNOWN)
+                row.code, row.detail = Code.INTERRUPTED.value, INTERRUPTED
+                row.at = at
+                store.log(row)
+                found.unknown += 1
+        for group in store.groups:
+            if group.row.state is GroupState.INTENDED:
+                self._lose(group, Code.INTERRUPTED.value, INTERRUPTED, at)
+                found.lost_groups += 1
+        for chunk in store.chunks.values():
+            if chunk.deadline is not None:
+                chunk.deadline = None
+                chunk.epoch += 1
+        if store.cutting:
+            store.cut()
+        found.recent = tuple(store.intents[-recent:]) if recent > 0 else ()
+        found.singles_today = store.days[day]
+        return found
+
+    async def cancel_pending(self, at: float) -> int:
+        store = self._store_for_writing()
+        code, detail = Code.CANCELLED.value, "cancelled"
+        count = self._close_all(store.singles(), State.CANCELLED, code, detail, None, at)
+        for group in store.groups:
+            if group.row.state is GroupState.PLANNED:
+                self._move(group, GroupEvent.CANCEL)
+                group.row.code, group.row.detail = code, detail
+                count += self._close_group(group, State.CANCELLED, code, detail, None, at)
+        return count
+
+    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
+        store = self._store_for_writing()
+        if state not in (State.FAILED, State.UNKNOWN):
+            raise JournalError(f"recipients that are {state} cannot be tried again")
+        self._nothing_out()
+        store.cutting = True
+        count = 0
+        for row in store.in_order():
+            if row.state is not state or (state is State.FAILED and row.at is None):
+                continue
+            if row.code == Code.UNNAMED and state is State.UNKNOWN and not include_unnamed:
+                continue
+            event = Event.RETRY_FAILED if state is State.FAILED else Event.RETRY_UNKNOWN
+            move(row.state, event)
+            store.take_back(row, doubted=state is State.UNKNOWN)
+            row.group = None
+            row.doubt = state is State.UNKNOWN
+            row.generation += state is State.FAILED
+            count += 1
+        lost = {
+            State.FAILED: (GroupState.REFUSED,),
+            State.UNKNOWN: (GroupState.UNKNOWN, GroupState.EXPIRED),
+        }
+        for group_state in lost[state]:
+            for group in list(store.groups):
+                people = group.people[state]
+                if group.row.state is group_state and people:
+                    del group.people[state]
+                    again = store.add_group(people, form=group.form, audience=group.row.audience)
+                    again.people[State.PENDING] = people
+                    count += people
+        return count
+
+    def _nothing_out(self) -> None:
+        if any(row.state is State.INTENDED for row in self._store.rows.values()):
+            raise JournalError("single sends are out: settle or recover them, then retry")
+
+    async def seal_retry(self, *, chunk_size: int) -> None:
+        store = self._store_for_writing()
+        self._nothing_out()
+        store.chunk_size = chunk_size
+        store.cut()
+
+    async def suppress_pending(
+        self,
+        values: Iterable[str],
+        columns: Collection[str] = UNIQUE,
+        *,
+        smallest_group: int,
+        at: float,
+    ) -> int:
+        store = self._store_for_writing()
+        self._nothing_out()
+        blocked = store.blocked(set(values), columns)
+        code, detail = Code.SUPPRESSED.value, "on the suppression list"
+        dissolved = False
+        for group in store.groups:
+            if group.row.state is not GroupState.PLANNED or group.row.audience is not None:
+                continue
+            members = store.members(group)
+            leave = [row for row in members if row.seq in blocked]
+            if not leave:
+                continue
+            if group.row.planned - len(leave) >= smallest_group:
+                group.row.planned -= len(leave)
+            else:
+                self._move(group, GroupEvent.CANCEL)
+                group.row.planned, group.row.code, group.row.detail = 0, code, detail
+                leave, dissolved = members, True
+            for row in leave:
+                row.group = None
+        rows = [row for row in store.singles() if row.seq in blocked]
+        self._close_all(rows, State.SKIPPED, code, detail, None, at)
+        if dissolved:
+            store.cut()
+        return len(rows)
