@@ -19,6 +19,7 @@ __all__ = ["LEASE_LIFE", "Chunks"]
 LEASE_LIFE: Final = 120.0
 """Seconds after which another machine may take a chunk over, unless it is renewed."""
 _FEW: Final = 100
+"""How many of a list are left when it needs no keeping from an outage any more."""
 _OPEN: Final = 4
 """Chunks held at once at the most: with retries under way, the memory of a campaign."""
 
