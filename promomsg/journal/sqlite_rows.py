@@ -58,6 +58,7 @@ class _KeptReader(JournalReader):
     def _open(self) -> sqlite3.Connection:
         if os.path.exists(f"{self.path}-wal"):
             return super()._open()  # somebody has it open still
+        db: sqlite3.Connection | None = None
         try:
             if os.path.getsize(self.path) <= _SMALL:
                 db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -69,5 +70,7 @@ class _KeptReader(JournalReader):
             db.execute("PRAGMA query_only = ON")
             db.execute("SELECT name FROM campaign").fetchone()
         except (sqlite3.Error, OSError) as error:
+            if db is not None:
+                db.close()
             raise explain(error, self.path) from None
         return db

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import sqlite3
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +79,33 @@ async def test_reports_are_kept_without_descriptors(
         assert len(list(report.outcomes())) == count
         report.close()
     assert open_files(path.parent) == []
+
+
+def open_connections() -> list[sqlite3.Connection]:
+    """SQLite connections of this process that are in use."""
+    found = []
+    for db in gc.get_objects():
+        if isinstance(db, sqlite3.Connection):
+            with suppress(sqlite3.ProgrammingError):
+                db.execute("SELECT 1")
+                found.append(db)
+    return found
+
+
+@pytest.mark.parametrize("count", [3, 4_000])
+async def test_a_report_that_nobody_closes_is_no_leak(
+    box: Sandbox, channel: WeChatPromoter, temporary: Path, count: int
+) -> None:
+    """From 3.13 on, a connection that is dropped while it is open is a ResourceWarning."""
+    everybody = [{"key": f"{'k' * 60}{n}", "id": str(n)} for n in range(1, count + 1)]
+    report = await promomsg.send(channel, MESSAGE, everybody, **QUICK)
+    assert next(report.outcomes()).state == "sent"
+    behind = open_connections()
+    assert behind
+    del report
+    gc.collect()
+    assert open_connections() == []
+    assert open_files(temporary) == []
 
 
 async def test_a_temporary_journal_is_kept_and_named_after_a_halt(
