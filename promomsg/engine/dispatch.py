@@ -359,17 +359,8 @@ class Dispatcher:
         verdict = answer.verdict
         if verdict is Verdict.THROTTLED:
             self._lane.throttled(answer.retry_after)
-        if not called:
-            pass
-        elif not self._failed_on_the_road(answer):
-            self._outage.through()
-        else:
-            self._outage.failed(parcel)
-            if self._outage.hopeless:
-                said = f"{self._policy.attempts} probes in a row failed, the last one: "
-                self._steering.stop(
-                    Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
-                )
+        if called:
+            self._look_at_the_road(parcel, answer)
         if decision.again and not answer.token_failed:
             self._budget.retries += 1
         if decision.refuse_form:
@@ -393,6 +384,18 @@ class Dispatcher:
         renewable = called and decision.again and answer.token_failed and self._channel.needs_tokens
         refusal = answer if renewable else None
         self._settler.push(Result(slot, parcel, result, decision, refusal))
+
+    def _look_at_the_road(self, parcel: Parcel, answer: Answer) -> None:
+        """What one call says of the way to the provider; halts when it stays down."""
+        if not self._failed_on_the_road(answer):
+            self._outage.through()
+            return
+        self._outage.failed(parcel)
+        if self._outage.hopeless:
+            said = f"{self._policy.attempts} probes in a row failed, the last one: "
+            self._steering.stop(
+                Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
+            )
 
     def _failed_on_the_road(self, answer: Answer) -> bool:
         """Whether an answer says nothing of its recipient, only that the provider is not there.
