@@ -7,14 +7,16 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
 from aiohttp import web
 
 from promomsg.errors import UsageError
 from promomsg.sandbox.alipay import APPLY_TOKEN, SEND, Alipay
-from promomsg.sandbox.clock import SandboxClock
+from promomsg.sandbox.clock import SandboxClock, parse_day
 from promomsg.sandbox.faults import FaultPlan
 from promomsg.sandbox.groups import FILE_PREFIX
 from promomsg.sandbox.inject import Injector, Severed, cut, write
@@ -24,7 +26,11 @@ from promomsg.sandbox.settings import SandboxSettings
 from promomsg.sandbox.signatures import load_public_key, public_key_pem, wallet_key
 from promomsg.sandbox.wechat import ROUTES, WeChat
 
-__all__ = ["Sandbox", "serve"]
+__all__ = ["CLOCK_PATH", "Sandbox", "serve"]
+
+CLOCK_PATH: Final = "/sandbox/clock"
+"""POST `{"day": "2026-12-12"}` or `{"day": "+1d"}`: moves the clock while it serves. No provider's
+path begins so (facts/wechat.md, Sibling endpoints; facts/alipay.md, Calling convention)."""
 
 _GRACE: Final = 0.25
 
@@ -208,6 +214,8 @@ class Sandbox:
         known = ROUTES.get(path)
         if known is not None:
             return known
+        if path == CLOCK_PATH:
+            return "sandbox_clock"
         if path.startswith(FILE_PREFIX):
             return "failure_file"
         prefix = self.settings.alipay_prefix
@@ -233,11 +241,22 @@ class Sandbox:
         endpoint = call.endpoint
         if endpoint == "failure_file":
             return self.wechat.failure_file(call)
+        if endpoint == "sandbox_clock":
+            return self._move_clock(call)
         if endpoint.startswith("alipay."):
             return self.alipay.serve(call)
         if endpoint == "other" and "/v2/" in call.path:
             return self.alipay.answer(call, "INVALID_API")
         return self.wechat.serve(call)
+
+    def _move_clock(self, call: Call) -> Reply:
+        status, said = 200, {}
+        try:
+            asked = msgspec.json.decode(call.body, type=dict[str, str])
+            said = {"day": self.clock.move(parse_day(asked.get("day", "")))}
+        except (UsageError, msgspec.MsgspecError) as error:
+            status, said = 400, {"error": str(error)}
+        return Reply(msgspec.json.encode(said), "application/json", status)
 
 
 class _Refuser(asyncio.Protocol):
@@ -245,6 +264,16 @@ class _Refuser(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cut(transport)
+
+
+def _write_key(path: Path, pem: str) -> None:
+    """A key made by an earlier sandbox is replaced; any other file is somebody's."""
+    try:
+        if path.exists() and "PUBLIC KEY" not in path.read_text(encoding="ascii", errors="replace"):
+            raise UsageError(f"{path} is there and is no public key; name another file")
+        path.write_text(pem, encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 async def serve(
@@ -255,16 +284,26 @@ async def serve(
     seed: int = 0,
     settings: SandboxSettings | None = None,
     announce: Callable[[str], None] | None = None,
+    clock: str | None = None,
+    public_key_out: str | os.PathLike[str] | None = None,
 ) -> None:
     """Runs a sandbox until it is cancelled (`promomsg sandbox`).
 
-    `announce` gets the one line `listening on http://127.0.0.1:PORT`; None prints it, flushed.
+    Args:
+        announce: gets the one line `listening on http://127.0.0.1:PORT`; None prints it, flushed.
+        clock: the China-time day on which it begins, `"2026-12-12"`, or `"-1d"`, `"+1d"`.
+        public_key_out: a file for the wallet's public key (PEM), written before the line.
 
     Raises:
-        UsageError: the port is taken, or the plan or the ledger cannot be used.
+        UsageError: the port is taken, or the plan, the ledger, the clock's day or the key's file
+            cannot be used.
     """
     box = Sandbox(host=host, port=port, seed=seed, faults=faults, ledger=ledger, settings=settings)
+    if clock is not None:
+        box.clock.move(parse_day(clock), back=True)
     async with box:
+        if public_key_out is not None:
+            _write_key(Path(public_key_out), box.alipay_public_key)
         line = f"listening on {box.url}"
         if announce is None:
             print(line, flush=True)
