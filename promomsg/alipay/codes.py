@@ -20,12 +20,14 @@ class Meaning(NamedTuple):
         source: where the rule is from.
         token_failed: it is the user's access token that failed.
         advice: what a person can do about it; empty when the provider's own text says it all.
+        text: what the code says, for a person.
     """
 
     verdict: Verdict
     source: str
     token_failed: bool = False
     advice: str = ""
+    text: str = ""
 
 
 _FACTS: Final = "facts/alipay.md, Result"
@@ -33,28 +35,72 @@ _KEYS: Final = "check private_key, key_version and the public key registered on 
 _EXPIRED: Final = "this user has to authorise again"
 
 CODES: Final[dict[str, Meaning]] = {
-    "SUCCESS": Meaning(Verdict.SENT, "seed, Result process logic, S"),
-    "UNKNOWN_EXCEPTION": Meaning(Verdict.UNKNOWN, "seed, Result process logic, U"),
-    "REQUEST_TRAFFIC_EXCEED_LIMIT": Meaning(Verdict.THROTTLED, _FACTS),
-    "EXPIRED_ACCESS_TOKEN": Meaning(Verdict.FAILED, _FACTS, True, _EXPIRED),
-    "INVALID_ACCESS_TOKEN": Meaning(Verdict.FAILED, _FACTS, True, _EXPIRED),
-    "USER_NOT_SUBSCRIBED": Meaning(Verdict.FAILED, _FACTS),
-    "USER_STATUS_ERROR": Meaning(Verdict.FAILED, _FACTS),
-    "MESSAGE_SEND_EXCEED_LIMIT": Meaning(Verdict.FAILED, _FACTS),
+    "SUCCESS": Meaning(Verdict.SENT, "seed, Result process logic, S", text="ok"),
+    "UNKNOWN_EXCEPTION": Meaning(
+        Verdict.UNKNOWN,
+        "seed, Result process logic, U",
+        text="the wallet does not know what became of it",
+    ),
+    "REQUEST_TRAFFIC_EXCEED_LIMIT": Meaning(Verdict.THROTTLED, _FACTS, text="too many calls"),
+    "EXPIRED_ACCESS_TOKEN": Meaning(
+        Verdict.FAILED, _FACTS, True, _EXPIRED, text="the user's access token is over"
+    ),
+    "INVALID_ACCESS_TOKEN": Meaning(
+        Verdict.FAILED, _FACTS, True, _EXPIRED, text="the user's access token is not accepted"
+    ),
+    "USER_NOT_SUBSCRIBED": Meaning(
+        Verdict.FAILED, _FACTS, text="the user does not subscribe to these messages"
+    ),
+    "USER_STATUS_ERROR": Meaning(
+        Verdict.FAILED, _FACTS, text="the user's account is not in a state to get messages"
+    ),
+    "MESSAGE_SEND_EXCEED_LIMIT": Meaning(
+        Verdict.FAILED, _FACTS, text="the user has had as many messages as the wallet allows"
+    ),
     "TEMPLATE_NOT_EXIST": Meaning(
-        Verdict.REFUSED, _FACTS, advice="check template_code and the language on the portal"
+        Verdict.REFUSED,
+        _FACTS,
+        advice="check template_code and the language on the portal",
+        text="there is no such template, or not in this language",
     ),
-    "PARAM_ILLEGAL": Meaning(Verdict.FAILED, _FACTS),
-    "INVALID_API": Meaning(Verdict.HALT, _FACTS, advice="check base_url and its prefix"),
+    "PARAM_ILLEGAL": Meaning(
+        Verdict.FAILED,
+        _FACTS,
+        text="a parameter is not accepted; it may be the user's token or their values",
+    ),
+    "INVALID_API": Meaning(
+        Verdict.HALT, _FACTS, advice="check base_url and its prefix", text="no such interface"
+    ),
     "ACCESS_DENIED": Meaning(
-        Verdict.HALT, _FACTS, advice="the client may not call this API; see the portal"
+        Verdict.HALT,
+        _FACTS,
+        advice="the client may not call this API; see the portal",
+        text="the client may not call this interface",
     ),
-    "INVALID_CLIENT": Meaning(Verdict.HALT, _FACTS, advice="check client_id"),
-    "INVALID_SIGNATURE": Meaning(Verdict.HALT, _FACTS, advice=_KEYS + ", and signature_encoding"),
-    "INVALID_AUTH_CLIENT": Meaning(Verdict.HALT, _FACTS, advice="check authClientId"),
-    "METHOD_NOT_SUPPORTED": Meaning(Verdict.HALT, _FACTS, advice="check base_url"),
-    "MEDIA_TYPE_NOT_ACCEPTABLE": Meaning(Verdict.HALT, _FACTS, advice="check base_url"),
-    "KEY_NOT_FOUND": Meaning(Verdict.HALT, _FACTS, advice=_KEYS),
+    "INVALID_CLIENT": Meaning(
+        Verdict.HALT, _FACTS, advice="check client_id", text="the client id is not accepted"
+    ),
+    "INVALID_SIGNATURE": Meaning(
+        Verdict.HALT,
+        _FACTS,
+        advice=_KEYS + ", and signature_encoding",
+        text="the signature does not fit the request",
+    ),
+    "INVALID_AUTH_CLIENT": Meaning(
+        Verdict.HALT, _FACTS, advice="check authClientId", text="the authClientId is not accepted"
+    ),
+    "METHOD_NOT_SUPPORTED": Meaning(
+        Verdict.HALT, _FACTS, advice="check base_url", text="the HTTP method is not accepted"
+    ),
+    "MEDIA_TYPE_NOT_ACCEPTABLE": Meaning(
+        Verdict.HALT, _FACTS, advice="check base_url", text="the content type is not accepted"
+    ),
+    "KEY_NOT_FOUND": Meaning(
+        Verdict.HALT,
+        _FACTS,
+        advice=_KEYS,
+        text="no public key is registered for this client and key version",
+    ),
 }
 """Codes whose meaning is theirs alone."""
 

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "follow": ("provider", "Follow one group send to its end by its msg_id."),
     "status": ("report", "Show where a campaign stands."),
     "report": ("report", "List who was not reached and why, as a table, CSV or JSON."),
+    "explain": ("explain", "Say what a code means and what to do about it."),
     "clicks": ("provider", "Show the clicks of one day."),
     "reconcile": ("reconcile", "Look for group sends whose answer was lost."),
     "promoters": ("provider", "Pull the list of promoters into a CSV file."),

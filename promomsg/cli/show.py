@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import IO, Any
 
 from promomsg.cli.output import clean, clock_time, duration, table
+from promomsg.code_meanings import brief_meaning
 from promomsg.engine.plan import Plan, Sample
 from promomsg.model import Outcome
 
@@ -135,6 +136,10 @@ def print_result(document: Mapping[str, Any], file: IO[str] | None = None) -> No
     if document["by_code"]:
         codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
         print(clean(f"  by code   {codes}"), file=out)
+        for code in document["by_code"]:
+            if meaning := brief_meaning(code):
+                print(clean(f"    {code}: {meaning}"), file=out)
+        print("  what to do: promomsg explain CODE", file=out)
     if document["groups"]:
         _print_groups(document["groups"], out)
     for text in document["warnings"]:

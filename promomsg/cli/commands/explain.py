@@ -1,0 +1,35 @@
+"""`explain`: what a code of a report means, and what to do."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from promomsg.cli.output import line, print_json
+from promomsg.code_meanings import explain as meanings_of
+
+__all__ = ["explain"]
+
+
+# A code may begin with a minus: it is no option.
+@click.command(
+    short_help="Say what a code means and what to do about it.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("code")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def explain(code: str, as_json: bool) -> int:
+    """Say what CODE means: a WeChat errcode, a wallet's resultCode, or one of promomsg's own.
+
+    Example: promomsg explain 43101
+    """
+    found = meanings_of(code)
+    if as_json:
+        print_json({"code": found[0].code, "meanings": [msgspec.to_builtins(one) for one in found]})
+        return 0
+    for one in found:
+        line(f"{one.code} ({one.origin}): {one.meaning}")
+        line(f"  the recipient  {one.outcome}")
+        line(f"  what to do     {one.advice}")
+        line(f"  source         {one.source}")
+    return 0
