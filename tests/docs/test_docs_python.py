@@ -1,113 +1,141 @@
-"""The Python blocks of README and docs run, in order, against the sandbox."""
+"""README and guide as their reader meets them: a shell, the commands of the page, nothing else."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from markdown_blocks import Block, blocks
+from markdown_blocks import ROOT, blocks, section
+from run_blocks import run_page
 
 import promomsg
-from promomsg.alipay.signing import make_key_pair
-from promomsg.sandbox import Sandbox, SandboxSettings
+from promomsg.sandbox import Sandbox
 
-ADDRESS = "http://127.0.0.1:8765"
-QUICK = {"first_after=60": "first_after=0.02", "every=120": "every=0.05"}
-"""What the pages say for real life, and what a test waits for."""
+RUNNER = Path(__file__).with_name("run_blocks.py")
 
 
-@contextmanager
-def sandbox_elsewhere() -> Iterator[Sandbox]:
-    """A sandbox in a thread of its own: the blocks have event loops of theirs."""
-    box = Sandbox(settings=SandboxSettings(poll_steps=(40, 100)))
-    up, down = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
 
-    async def serve() -> None:
-        async with box:
-            up.set()
-            await down.wait()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert up.wait(10)
-        yield box
-    finally:
-        loop.call_soon_threadsafe(down.set)
-        thread.join(10)
-        loop.close()
+class Reader(NamedTuple):
+    """Somebody with an empty folder, a shell, and promomsg installed."""
+
+    folder: Path
+    port: int
+
+    def follow(self, *steps: str) -> str:
+        """What the terminal shows of these steps; the stand-in that they start ends with them."""
+        started = "sandbox --port 8765"
+        script = "\n".join(steps).replace("8765", str(self.port))
+        assert started.replace("8765", str(self.port)) in script
+        up = f"until (: < /dev/tcp/127.0.0.1/{self.port}) 2>/dev/null; do :; done"
+        script = script.replace(" &\n", f" &\n{up}\n", 1)
+        return self._on_a_terminal(f"set -e\ntrap 'kill %1' EXIT\n{script}\n")
+
+    def _on_a_terminal(self, script: str) -> str:
+        """Answers yes to whatever is asked."""
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        }
+        ours, theirs = pty.openpty()
+        shell = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        shown = b""
+        asked = 0
+        with suppress(OSError):  # Linux's way to say that the terminal is closed
+            while part := os.read(ours, 65_536):
+                shown += part
+                if (now := shown.count(b"[y/N]")) > asked:
+                    asked = now
+                    os.write(ours, b"y\n")
+        os.close(ours)
+        text = shown.decode(errors="replace").replace("\r\n", "\n")
+        assert shell.wait(30) == 0, text
+        return text
 
 
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox, and a folder with the files that the pages speak of."""
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path, free_port())
+
+
+def shell_blocks(page: str, title: str) -> list[str]:
+    text = section(page, title)
+    return [b.text for b in blocks(page, "sh") if b.text in text]
+
+
+def test_readme_runs_as_its_reader_runs_it(reader: Reader) -> None:
+    (prepare,) = shell_blocks("README.md", "From Python")
+    (commands,) = shell_blocks("README.md", "From the terminal")
+    campaign_file = blocks("README.md", "toml")[0].text.replace("8765", str(reader.port))
+    (reader.folder / "autumn.toml").write_text(campaign_file, encoding="utf-8")
+    out = reader.follow(
+        prepare,
+        f"{sys.executable} {RUNNER} README.md {reader.port}",
+        "echo and now the terminal",
+        commands,
+    )
+    python, _, terminal = out.partition("and now the terminal")
+    assert "3 planned, 3 sent" in python
+    assert "'planned': 3, 'sent': 3" in python
+    assert "Traceback" not in python
+    assert re.search(r"will not be sent\s+1 \(1 SUPPRESSED\)", terminal)
+    assert re.search(r"^  sent +2$", terminal, re.MULTILINE)
+    assert (reader.folder / "not-sent.csv").read_text().count("SUPPRESSED") == 1
+
+
+def test_guide_runs_as_its_reader_runs_it(reader: Reader) -> None:
+    page = ROOT / "docs/guide.md"
+    prepare = blocks("docs/guide.md", "sh")[0].text
+    assert prepare in page.read_text(encoding="utf-8")
+    out = reader.follow(prepare, f"{sys.executable} {RUNNER} docs/guide.md {reader.port}")
+    assert "Traceback" not in out
+
+
+def test_journal_blocks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WECHAT_SECRET", "an-appsecret")
-    rows = "".join(f"crm-{i},{1000 + i},n{i}\n" for i in range(30))
-    (tmp_path / "promoters.csv").write_text(f"key,id,name\n{rows}")
-    (tmp_path / "key.pem").write_text(make_key_pair().private_pem.reveal())
-    with sandbox_elsewhere() as box:
-        (tmp_path / "wallet.pem").write_text(box.alipay_public_key)
-        yield box
 
-
-def run(block: Block, names: dict[str, Any], runner: asyncio.Runner, box: Sandbox) -> None:
-    """Runs a block, with `await` allowed at its top; a failure names the page's line."""
-    text = block.text.replace(ADDRESS, box.url)
-    for said, quick in QUICK.items():
-        text = text.replace(said, quick)
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code = compile("\n" * (block.line - 1) + text, block.page, "exec", flags, dont_inherit=True)
-    if code.co_flags & inspect.CO_COROUTINE:
-
-        async def awaited() -> None:
-            await eval(code, names)
-
-        runner.run(awaited())
-    else:
-        exec(code, names)
-
-
-def run_page(page: str, box: Sandbox) -> None:
-    found = blocks(page, "python")
-    assert found, f"{page} has no python block"
-    names: dict[str, Any] = {"__name__": "__main__"}
-    with asyncio.Runner() as runner:
-        for block in found:
-            run(block, names, runner, box)
-
-
-def test_readme_blocks_run(box: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    run_page("README.md", box)
-    out = capsys.readouterr().out
-    assert "3 planned, 3 sent" in out
-    assert "30 planned, 30 sent" in out
-    assert box.ledger.total == 3 + 30 + 1
-    assert not box.complaints
-
-
-def test_guide_blocks_run(box: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    run_page("docs/guide.md", box)
-    assert "recipients" in capsys.readouterr().out
-    assert not box.complaints
-
-
-def test_journal_blocks_run(box: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    async def make() -> None:
-        async with promomsg.WeChatPromoter("wx1", "an-appsecret", base_url=box.url) as wechat:
+    async def make() -> dict[str, Any]:
+        async with (
+            Sandbox() as box,
+            promomsg.WeChatPromoter("wx1", "an-appsecret", base_url=box.url) as wechat,
+        ):
             message = promomsg.WeChatMessage(1, {"title": "t"}, "p")
-            await promomsg.send(wechat, message, ["1001", "1002", "1001"], journal="autumn.db")
+            report = await promomsg.send(
+                wechat, message, ["1001", "1002", "1001"], journal="autumn.db"
+            )
+            return report.to_dict()
 
-    asyncio.run(make())
-    run_page("docs/journal.md", box)
+    assert json.dumps(asyncio.run(make()))
+    run_page("docs/journal.md", "0")
     out = capsys.readouterr().out
     assert "sent       2" in out
     assert "skipped    1" in out
