@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
 from promomsg.errors import UsageError
+from promomsg.intake.dialect import COMMA, Dialect
 
 __all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
 
@@ -213,14 +214,22 @@ class Record(NamedTuple):
     trouble: str = ""
 
 
-def read_records(file: TextIO, size: int) -> Iterator[list[Record] | tuple[int, list[list[str]]]]:
+def read_records(
+    file: TextIO, size: int, dialect: Dialect = COMMA
+) -> Iterator[list[Record] | tuple[int, list[list[str]]]]:
     """A CSV file's records, about `size` at a time.
 
     Yields either `(line, records)`, records of one line each from that line on, or a list of
     `Record` when some run over several lines or cannot be read. Blank lines are empty records.
+
+    Args:
+        file: the text, its line ends as they are.
+        size: about how many lines to read at a time.
+        dialect: what separates the cells, and how many lines to leave out first.
     """
+    delimiter = dialect.delimiter
     held: list[str] = []
-    line = 1
+    line = 1 + sum(1 for _ in islice(file, dialect.skip_lines))
     ended = False
     while not ended or held:
         fresh = list(islice(file, size))
@@ -230,26 +239,26 @@ def read_records(file: TextIO, size: int) -> Iterator[list[Record] | tuple[int, 
         if not block:
             return
         try:
-            records = list(csv.reader(block, strict=True))
+            records = list(csv.reader(block, delimiter=delimiter, strict=True))
         except csv.Error:
             records = []
         if len(records) == len(block):
             yield line, records
             line += len(block)
             continue
-        found, used = _careful(block, line, ended)
+        found, used = _careful(block, line, ended, delimiter)
         held = block[used:]
         line += used
         if found:
             yield found
 
 
-def _careful(block: list[str], line: int, ended: bool) -> tuple[list[Record], int]:
+def _careful(block: list[str], line: int, ended: bool, delimiter: str) -> tuple[list[Record], int]:
     """Record by record; returns them, and how many of the lines they took."""
     found: list[Record] = []
     done = 0
     while done < len(block):
-        reader = csv.reader(block[done:], strict=True)
+        reader = csv.reader(block[done:], delimiter=delimiter, strict=True)
         begun = done
         try:
             for fields in reader:

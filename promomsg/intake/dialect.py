@@ -1,0 +1,137 @@
+"""What separates the cells of a text file: a comma, a semicolon (Excel in half of Europe), a tab or
+a bar, told by its heading line, or by Excel's own first line `sep=;`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection
+from io import StringIO
+from itertools import islice
+from typing import Final, NamedTuple
+
+from promomsg.errors import UsageError
+from promomsg.intake.guards import trimmed
+from promomsg.intake.headings import folded, known_column
+
+__all__ = ["COMMA", "DELIMITERS", "Dialect", "called", "find_dialect"]
+
+DELIMITERS: Final = (",", ";", "\t", "|")
+_SEP_LINE: Final = re.compile(r'\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*', re.IGNORECASE)
+_RECORDS: Final = 20
+
+
+class Dialect(NamedTuple):
+    """How a text file's records are read.
+
+    Attributes:
+        delimiter: what separates cells: one of `DELIMITERS`.
+        skip_lines: lines before the first record, to be left out: those up to a `sep=` line.
+    """
+
+    delimiter: str = ","
+    skip_lines: int = 0
+
+
+COMMA: Final = Dialect()
+
+
+def called(delimiter: str) -> str:
+    """A delimiter as a message names it: `';'`, or `a tab`."""
+    return "a tab" if delimiter == "\t" else repr(delimiter)
+
+
+def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
+    """How to read a file that begins with `head`.
+
+    The delimiter under which the heading line has most known columns; where it has none, the one
+    that splits the first records into as many cells each. A file without any keeps the comma.
+
+    Args:
+        head: the beginning of the text, some kilobytes; its last line may be cut.
+        headings: further headings that are known: those of a `columns` mapping.
+
+    Raises:
+        UsageError: two delimiters would both do, or `sep=` names another one than the headings
+            have. The text has no file name: the caller puts it before.
+    """
+    lines = list(StringIO(head, newline=""))
+    skip = _sep_line(lines)
+    rest = lines[skip:]
+    known = {delimiter: _known(rest, delimiter, headings) for delimiter in DELIMITERS}
+    most = max(known.values())
+    best = [d for d in DELIMITERS if known[d] == most]
+    if skip and (said := _said(lines[skip - 1])) is not None:
+        if known[said] < most:
+            raise UsageError(
+                f"line {skip} says that {called(said)} separates the columns, but the headings "
+                f"are separated by {called(best[0])}; correct that line or take it out"
+            )
+        return Dialect(said, skip)
+    if most and len(best) == 1:
+        return Dialect(best[0], skip)
+    split = [d for d in DELIMITERS if len(_first(rest, d)) > 1]
+    if most and split:  # one column alone is the same under all of them
+        raise UsageError(
+            f"the heading line is separated by {' and by '.join(map(called, best))}; use one of "
+            "them, or say which in a first line, such as: sep=;"
+        )
+    even = [d for d in split if _is_even(rest, d)]
+    return Dialect(next(iter([*even, *split]), ","), skip)
+
+
+def _sep_line(lines: list[str]) -> int:
+    """How many lines there are up to a `sep=` line, blank ones before it included; else 0."""
+    for number, line in enumerate(lines, 1):
+        if _SEP_LINE.fullmatch(line):
+            return number
+        if trimmed(line):
+            return 0
+    return 0
+
+
+def _said(line: str) -> str | None:
+    """The delimiter of a `sep=` line; None when it names none."""
+    found = _SEP_LINE.fullmatch(line)
+    named = found[1] if found else None
+    if named is None:
+        return None
+    named = "\t" if named == "\\t" else named
+    if named not in DELIMITERS:
+        raise UsageError(
+            f"its first line says that {named!r} separates the columns; use a comma, a "
+            "semicolon, a tab or a bar"
+        )
+    return named
+
+
+def _records(lines: list[str], delimiter: str) -> list[list[str]]:
+    """The first records that are not blank, as far as they can be read."""
+    found: list[list[str]] = []
+    try:
+        for record in csv.reader(islice(lines, 10 * _RECORDS), delimiter=delimiter, strict=True):
+            if any(map(trimmed, record)):
+                found.append(record)
+            if len(found) == _RECORDS:
+                break
+    except csv.Error:
+        pass
+    return found
+
+
+def _first(lines: list[str], delimiter: str) -> list[str]:
+    return next(iter(_records(lines, delimiter)), [])
+
+
+def _known(lines: list[str], delimiter: str, headings: Collection[str]) -> int:
+    """How many of the first record's cells are known headings."""
+    also = {folded(heading) for heading in headings}
+    return sum(
+        known_column(cell) is not None or folded(cell) in also for cell in _first(lines, delimiter)
+    )
+
+
+def _is_even(lines: list[str], delimiter: str) -> bool:
+    """Whether every record has as many cells as the first one."""
+    records = _records(lines, delimiter)
+    return len(records) > 1 and len(set(map(len, records))) == 1

@@ -1,0 +1,136 @@
+"""What spreadsheets and exports put around a value, taken off one cell at a time.
+
+A spreadsheet is kept from reading `1001` as a number, or `-k2` as a formula, by `="1001"`, by a
+leading apostrophe, backtick or tab; copying adds blanks and characters that nobody sees. None of
+that is part of who is meant. `report --format csv` writes an apostrophe before a formula too.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+__all__ = [
+    "bare",
+    "bare_key",
+    "bare_text",
+    "both_forms",
+    "is_invisible",
+    "may_need_look",
+    "trimmed",
+]
+
+_FILLERS: Final = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+"""Shown as nothing, though Unicode counts them among letters, marks and symbols."""
+_FORMULA_TEXT: Final = re.compile(r'=\s*"((?:[^"]|"")*)"')
+_DOUBLED: Final = re.compile(r'=\s*""([^"]*)""')
+_MARKS: Final = "'`"
+_FORMULA_STARTS: Final = "=+-@\t\r\n"
+_NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
+_LAYERS: Final = 4
+"""Guards put on by several programs one after the other."""
+_SUSPECTS: Final = (*"\"'`= ", *sorted(_FILLERS))
+
+
+@lru_cache(maxsize=4096)
+def is_invisible(char: str) -> bool:
+    """Whether a character leaves no mark: a blank of any kind, or one of format (zero-width
+    space, byte order mark, direction mark, soft hyphen)."""
+    return char.isspace() or char in _FILLERS or unicodedata.category(char) == "Cf"
+
+
+def trimmed(cell: str) -> str:
+    """The cell without blanks and invisible characters at its ends."""
+    text = cell.strip()
+    if text.isascii() or (text.isprintable() and not _FILLERS.intersection(text)):
+        return text
+    begin, end = 0, len(text)
+    while begin < end and is_invisible(text[begin]):
+        begin += 1
+    while end > begin and is_invisible(text[end - 1]):
+        end -= 1
+    return text[begin:end]
+
+
+def bare(cell: str) -> str:
+    """The cell without blanks, invisible characters and guards around it: `="1001"` is `1001`.
+
+    Of an address. A word that begins with an apostrophe loses it too: see `both_forms`.
+    """
+    text = trimmed(cell)
+    for _ in range(_LAYERS):
+        inner = _inside(text)
+        if inner is None and text[:1] in _MARKS:
+            inner = text[1:]
+        if inner is None:
+            return text
+        text = trimmed(inner)
+    return text
+
+
+def both_forms(cell: str) -> tuple[str, ...]:
+    """The trimmed cell, and the bare one when that differs: `'t Hooft` is a name, `'1001` is not.
+
+    Empty when there is nothing in it.
+    """
+    text = trimmed(cell)
+    inside = bare(text)
+    return tuple(form for form in dict.fromkeys((text, inside)) if form)
+
+
+def bare_key(cell: str) -> str:
+    """A key without guards. Blanks around it are left, since a key is compared to the letter.
+
+    An apostrophe before words with a blank between them (`'t Hooft`) is part of the key.
+    """
+    text = trimmed(cell)
+    inside = bare(text)
+    if inside == text:
+        return cell if cell.strip() == text else text
+    if text[0] in _MARKS and any(map(str.isspace, inside)) and inside[0] not in _FORMULA_STARTS:
+        return text
+    return inside
+
+
+def bare_text(cell: str) -> str:
+    """A parameter without what is surely a guard: a tab, `="…"`, an apostrophe before a number or
+    a formula's first character, quotes after a blank. Anything else is what somebody wrote."""
+    text = cell.lstrip("\ufeff\t")
+    for _ in range(_LAYERS):
+        core = trimmed(text)
+        inner = None
+        if (core[:1] == "=" and core[-1:] == '"') or (core[:1] == '"' and text[:1] != '"'):
+            inner = _inside(core)
+        elif core[:1] in _MARKS and (
+            core[1:2] in tuple(_FORMULA_STARTS) or _NUMBER.fullmatch(core[1:])
+        ):
+            inner = core[1:]
+        if inner is None:
+            break
+        text = inner.lstrip("\t")
+    return text
+
+
+def may_need_look(joined: str) -> bool:
+    """Whether a column, all its cells joined, may hold a guard, a blank or something invisible.
+
+    One look at the whole column, so that clean cells cost nothing each.
+    """
+    return not joined.isprintable() or any(char in joined for char in _SUSPECTS)
+
+
+def _inside(text: str) -> str | None:
+    """What stands in `="…"` or in quotes of its own; None when there are none."""
+    if text[-1:] != '"':
+        return None
+    if text[:1] == "=":
+        if found := _FORMULA_TEXT.fullmatch(text):
+            return found[1].replace('""', '"')
+        if found := _DOUBLED.fullmatch(text):  # escaped for a CSV, and never read as one
+            return found[1]
+        return None
+    if text[:1] == '"' and len(text) > 1:
+        return text[1:-1].replace('""', '"')
+    return None

@@ -1,0 +1,102 @@
+"""What spreadsheets put around a value comes off; what somebody wrote stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from promomsg.cli.commands.report import safe_cell
+from promomsg.intake.guards import (
+    bare,
+    bare_key,
+    bare_text,
+    both_forms,
+    is_invisible,
+    may_need_look,
+    trimmed,
+)
+
+ROUND = [
+    "1001", " 1001 ", "\t1001", "1001\t", "\u00a01001\u00a0", "\u30001001", "1001\u200b",
+    "\ufeff1001", "\u200e1001\u200f", "\u202a1001\u202c", "\u20661001\u2069", "1001\u00ad",
+    "\u20601001", "\u2003\u200b 1001 \u200d", "\u31641001", "1001\u2800", "1001\r", "\x0c1001",
+]  # fmt: skip
+GUARDED = [
+    '="1001"', '= "1001"', '=""1001""', "'1001", "`1001", "'\t1001", ' "1001"', '"1001"',
+    "\t'1001", "'=\"1001\"", '="\t1001"', "\u200b'1001\u200b", "''1001", '="1001 "',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", [*ROUND, *GUARDED])
+def test_an_address_comes_out_of_all_that_is_put_around_it(cell: str) -> None:
+    assert bare(cell) == "1001"
+    assert bare_key(cell).strip() == "1001"
+    assert "1001" in both_forms(cell)
+    assert may_need_look("2002" + cell + "2003") or cell == "1001"
+
+
+@pytest.mark.parametrize("cell", ROUND)
+def test_what_is_trimmed_has_one_form(cell: str) -> None:
+    assert trimmed(cell) == "1001"
+    assert both_forms(cell) == ("1001",)
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\u200b", "\u3000\u00a0", "\ufeff", "'", "`", '=""'])
+def test_nothing_is_nothing(cell: str) -> None:
+    assert bare(cell) == ""
+    assert all(both_forms(cell))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1001",
+        "o-_Ab",
+        "1002=",
+        "a'b",
+        "=1001",
+        '=A1&"x"',
+        '1001"',
+        '"',
+        "合计",
+        "10\u200b01",
+        "1 2",
+    ],
+)
+def test_what_is_no_guard_stays(cell: str) -> None:
+    assert bare(cell) == cell
+    assert both_forms(cell) == (cell,)
+
+
+def test_a_name_with_an_apostrophe_is_both_on_a_list_and_itself_as_a_key() -> None:
+    assert both_forms("'t Hooft") == ("'t Hooft", "t Hooft")
+    assert bare_key("'t Hooft") == "'t Hooft"
+    assert bare_text("'t Hooft") == "'t Hooft"
+    assert bare_key(" a b ") == " a b "
+
+
+@pytest.mark.parametrize("key", ["-k2", "=1+1", "+8613800138000", "@ann", "- a b", "\tx"])
+def test_our_own_report_read_again_gives_the_key_it_was_written_for(key: str) -> None:
+    written = safe_cell(key)
+    assert bare_key(written) == key.strip()
+    assert key.strip() in both_forms(written)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("\t小明", "小明"), ('="007"', "007"), ("'00123", "00123"), ("'-5", "-5"),
+        ("'+86 138", "+86 138"), ("'=x", "=x"), (' "小明"', "小明"), ("\ufeff小明", "小明"),
+        ("'90s kid", "'90s kid"), ('"小明"', '"小明"'), ("=1", "=1"), (" a ", " a "),
+        ("`code`", "`code`"), ("a\tb", "a\tb"), ("❤️", "❤️"), ('="a""b"', 'a"b'), ("", ""),
+        ('"', '"'), (' "', ' "'), ("👨‍👩‍👧", "👨‍👩‍👧"),
+    ],
+)  # fmt: skip
+def test_a_parameter_loses_only_what_is_surely_a_guard(cell: str, text: str) -> None:
+    assert bare_text(cell) == text
+
+
+def test_a_clean_column_needs_no_look() -> None:
+    assert not may_need_look("1001" * 1000)
+    assert not may_need_look("o6_bmjrPTlm6_2sgVt7hMZOPfL2M小明é")
+    assert is_invisible("\u200b")
+    assert not is_invisible("a")
