@@ -1,12 +1,15 @@
 """What an address is: one rule for every list, and for a single call.
 
-Spreadsheets turn long ids into `1.2E+17` and whole columns into `1.0`: such an address is never
-guessed back, it is refused (DESIGN §5). A value of an access token is in no message.
+An id, openid or unionid is `[0-9A-Za-z_-]{1,128}` once blanks and invisible characters around it
+are taken off (DESIGN §6). Spreadsheets turn long ids into `1.2E+17` and whole columns into `1.0`:
+such an address is never guessed back, it is refused (DESIGN §5). A value of an access token is in
+no message.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral
@@ -14,11 +17,28 @@ from typing import Any, Final
 
 from promomsg.model import Code, Problem, Secret
 
-__all__ = ["CONTROL", "clean_address", "column_is_clean", "mangled", "shortened", "whole"]
+__all__ = [
+    "CONTROL",
+    "clean_address",
+    "column_is_clean",
+    "known_column",
+    "mangled",
+    "not_an_address",
+    "shortened",
+    "stripped",
+    "whole",
+]
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and halves of a character."""
 
+_ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_LONGEST: Final = 128
+_COLUMNS: Final = {
+    name.replace("_", ""): name
+    for name in ("key", "id", "openid", "unionid", "access_token", "request_id")
+}
+_FOLDED: Final = re.compile(r"[\s_]+")
 _EXPONENT: Final = r"[+-]?\d+(?:[.,]\d*)?e[+-]?\d+"
 _MANGLED: Final = re.compile(
     rf"{_EXPONENT}|[+-]?(?:\d+\.\d*|\.\d+)|\d{{1,3}}(?:,\d{{3}})+|[+-]?nan|[+-]?inf(?:inity)?"
@@ -29,10 +49,61 @@ _MANGLED_ID: Final = re.compile(_EXPONENT, re.IGNORECASE | re.ASCII)
 _EMPTY: Final = re.compile(r"none|null|undefined|n/a|<na>", re.IGNORECASE | re.ASCII)
 _MAYBE_EMPTY: Final = re.compile(r"(?:none|null|undefined)\Z", re.IGNORECASE).match
 _MAYBE_MANGLED: Final = re.compile(
-    r"[+\-.]?\d|[+-]?nan\Z|[+-]?inf|(?:none|null|undefined)\Z", re.IGNORECASE
+    r"[+\-.]?\d|[+-]?nan\Z|[+-]?inf|(?:none|null|undefined)\Z|(?:key|_*id|_*open|_*union|access|request)",
+    re.IGNORECASE,
 ).match
 _BY_SPREADSHEET: Final = "a spreadsheet or a float column did that; export the column as text"
 _BY_EXPORT: Final = "an export wrote that for an empty cell; leave the cell empty"
+
+
+def known_column(heading: str) -> str | None:
+    """The known column that a heading means, whatever its case, blanks and underscores; else None.
+
+    `Open ID` and `open_id` are `openid`. The columns are key, id, openid, unionid, access_token and
+    request_id.
+    """
+    return _COLUMNS.get(_FOLDED.sub("", stripped(heading)).casefold())
+
+
+def stripped(text: str) -> str:
+    """Without the blanks and invisible characters (a BOM, a zero-width space) around it."""
+    text = text.strip()
+    if text.isascii():
+        return text
+    first, last = 0, len(text)
+    while first < last and _invisible(text[first]):
+        first += 1
+    while first < last and _invisible(text[last - 1]):
+        last -= 1
+    return text[first:last]
+
+
+def _invisible(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
+def not_an_address(text: str) -> str | None:
+    """Why a text, blanks around it taken off, is no id, openid or unionid; None when it is one."""
+    if _ADDRESS.fullmatch(text):
+        if not _MAYBE_MANGLED(text) or text.isdigit():
+            return None
+    elif CONTROL.search(text):
+        return "it holds a control character or half a character"
+    if mangled(text):
+        return _BY_SPREADSHEET
+    if not text.isascii() and text.isdecimal():
+        return "write its digits in ASCII"
+    if _EMPTY.fullmatch(text):
+        return _BY_EXPORT
+    if known_column(text) is not None:
+        return "it is a column's name"
+    if any(map(str.isspace, text)):
+        return "it has a space in it"
+    if len(text) > _LONGEST:
+        return f"it has {len(text)} characters, and an address {_LONGEST} at the most"
+    if not _ADDRESS.fullmatch(text):
+        return "an address has letters, digits, - and _ alone"
+    return None
 
 
 def mangled(text: str) -> bool:
@@ -53,11 +124,15 @@ def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
     if not joined.isascii():
         return False
     if name == "id":
-        return not joined or joined.isdigit()
+        return not joined or (joined.isdigit() and max(map(len, column)) <= _LONGEST)
     bare = joined.replace("_", "").replace("-", "")
     if bare and not bare.isalnum():
         return False
-    return not any(map(_MAYBE_EMPTY if name == "access_token" else _MAYBE_MANGLED, column))
+    if name == "access_token":
+        return not any(map(_MAYBE_EMPTY, column))
+    return not any(map(_MAYBE_MANGLED, column)) and (
+        name == "request_id" or not column or max(map(len, column)) <= _LONGEST
+    )
 
 
 def clean_address(name: str, value: Any) -> str | Problem | None:
@@ -72,13 +147,17 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
     if value is None:
         return None
     if isinstance(value, str):
-        text = value.strip()
+        own = secret or name == "request_id"
+        text = value.strip() if own else stripped(value)
         if not text:
             return None
         shown = "" if secret else f" {shortened(text)}"
+        if not own:
+            why = not_an_address(text)
+            return text if why is None else _bad(f"{name}{shown} is not an address: {why}")
         if CONTROL.search(text):
             return _bad(f"{name}{shown} holds a control character or half a character")
-        if not secret and (_MANGLED_ID.fullmatch if name == "request_id" else mangled)(text):
+        if not secret and _MANGLED_ID.fullmatch(text):
             return _bad(f"{name}{shown} is not an address: {_BY_SPREADSHEET}")
         if not text.isascii() and text.isdecimal():
             return _bad(f"{name}{shown} is not an address: write its digits in ASCII")
