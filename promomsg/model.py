@@ -196,6 +196,11 @@ class Answer(msgspec.Struct, frozen=True):
         retry_after: seconds to hold this quota (THROTTLED) when the provider or its rule says so.
         token_failed: the call failed because of its access token: a newer one is worth a try.
         extra: what else the answer holds that a user wants kept (Alipay+'s `extendInfo`).
+        readable: whether the provider itself answered, and could be understood. False for a call
+            that failed on the connection, a lost answer, an HTML page, a 403, 404, 407 or 5xx
+            without a result, a result that cannot be read, and for what the provider says when it
+            is not well (WeChat's -1, a wallet's U): many in a row mean that it is not there. A
+            429 is an answer. True for what was decided without a call.
     """
 
     verdict: Verdict
@@ -206,6 +211,7 @@ class Answer(msgspec.Struct, frozen=True):
     retry_after: float | None = None
     token_failed: bool = False
     extra: str | None = None
+    readable: bool = True
 
 
 class Parcel(msgspec.Struct, gc=False):

@@ -140,6 +140,8 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, A
         msg_id=_clean(answer.message_id, _MAX_ID, mask) or None,
         token_failed=meaning.token_failed and meaning.verdict is Verdict.FAILED,
         extra=_kept(answer.extend_info, mask),
+        # U says nothing of this recipient, as WeChat's -1 does.
+        readable=meaning.verdict is not Verdict.UNKNOWN,
     )
     return Reply(read, result.result_status), fields
 
@@ -157,7 +159,8 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> Reply:
         verdict, code = Verdict.UNKNOWN, str(Code.NO_ANSWER)
         if http_status == 429:
             verdict, code = Verdict.THROTTLED, "HTTP_429"
-        return Reply(Answer(verdict, code, f"HTTP {http_status}: {error}"))
+        readable = verdict is Verdict.THROTTLED  # a 429 is an answer
+        return Reply(Answer(verdict, code, f"HTTP {http_status}: {error}", readable=readable))
 
 
 def judge(reply: Reply, signature: Signature) -> Answer:

@@ -306,9 +306,9 @@ class AlipayMiniProgram:
         try:
             answer, signature = await self._post(self._send_to, body)
         except NotSent as error:
-            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
         except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
         except UsageError as error:
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))

@@ -187,7 +187,7 @@ class WeChatAccount:
             try:
                 token = await self.token()
             except NotSent as error:
-                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
             except Halted as error:
                 return Answer(Verdict.HALT, error.code, error.detail)
             except UsageError as error:
@@ -195,9 +195,9 @@ class WeChatAccount:
         try:
             status, _, content = await self.http.post(self._url(path, token), body, _JSON)
         except NotSent as error:
-            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error))
+            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
         except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error))
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
         except UsageError as error:
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))

@@ -292,7 +292,8 @@ def _said(status: int, body: bytes) -> tuple[Said, dict[str, Any]] | Answer:
 
 def _no_answer(status: int, body: bytes, why: str = "") -> Answer:
     text = f"HTTP {status} {why}".rstrip()
-    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, f"{text}: {excerpt(body)}")
+    detail = f"{text}: {excerpt(body)}"
+    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, detail, readable=False)
 
 
 def _answer(said: Said, verdict: Verdict) -> Answer:
@@ -304,6 +305,7 @@ def _answer(said: Said, verdict: Verdict) -> Answer:
         said.rid,
         retry_after=row.retry_after,
         token_failed=row.token_failed,
+        readable=verdict is not Verdict.UNKNOWN,
     )
 
 
