@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Integral
 from typing import Any, Final
 
@@ -19,8 +20,11 @@ from promomsg.model import Code, Problem, Secret
 
 __all__ = [
     "CONTROL",
+    "FILLERS",
     "clean_address",
     "column_is_clean",
+    "folded",
+    "invisible",
     "known_column",
     "mangled",
     "not_an_address",
@@ -32,13 +36,16 @@ __all__ = [
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters and halves of a character."""
 
+FILLERS: Final = "\u034f\u115f\u1160\u2800\u3164\uffa0"
+"""Shown as nothing, though Unicode counts them among letters, marks and symbols."""
+
 _ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _LONGEST: Final = 128
 _COLUMNS: Final = {
     name.replace("_", ""): name
     for name in ("key", "id", "openid", "unionid", "access_token", "request_id")
 }
-_FOLDED: Final = re.compile(r"[\s_]+")
+_FOLDED: Final = re.compile(r"[\s_-]+")
 _EXPONENT: Final = r"[+-]?\d+(?:[.,]\d*)?e[+-]?\d+"
 _MANGLED: Final = re.compile(
     rf"{_EXPONENT}|[+-]?(?:\d+\.\d*|\.\d+)|\d{{1,3}}(?:,\d{{3}})+|[+-]?nan|[+-]?inf(?:inity)?"
@@ -59,10 +66,18 @@ _BY_EXPORT: Final = "an export wrote that for an empty cell; leave the cell empt
 def known_column(heading: str) -> str | None:
     """The known column that a heading means, whatever its case, blanks and underscores; else None.
 
-    `Open ID` and `open_id` are `openid`. The columns are key, id, openid, unionid, access_token and
-    request_id.
+    `Open ID`, `open-id` and `open_id` are `openid`. The columns are key, id, openid, unionid,
+    access_token and request_id.
     """
-    return _COLUMNS.get(_FOLDED.sub("", stripped(heading)).casefold())
+    return _COLUMNS.get(folded(heading))
+
+
+def folded(heading: str) -> str:
+    """A heading without regard to case, width, blanks, underscores, hyphens and what is invisible."""
+    if not heading.isascii():
+        heading = unicodedata.normalize("NFKC", heading)
+        heading = "".join(c for c in heading if not invisible(c))
+    return _FOLDED.sub("", heading).casefold()
 
 
 def stripped(text: str) -> str:
@@ -71,15 +86,18 @@ def stripped(text: str) -> str:
     if text.isascii():
         return text
     first, last = 0, len(text)
-    while first < last and _invisible(text[first]):
+    while first < last and invisible(text[first]):
         first += 1
-    while first < last and _invisible(text[last - 1]):
+    while first < last and invisible(text[last - 1]):
         last -= 1
     return text[first:last]
 
 
-def _invisible(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) == "Cf"
+@lru_cache(maxsize=4096)
+def invisible(character: str) -> bool:
+    """Whether a character leaves no mark: a blank of any kind, or one of format (a zero-width
+    space, byte order mark, direction mark, soft hyphen)."""
+    return character.isspace() or character in FILLERS or unicodedata.category(character) == "Cf"
 
 
 def not_an_address(text: str) -> str | None:

@@ -8,9 +8,11 @@ that is part of who is meant. `report --format csv` writes an apostrophe before 
 from __future__ import annotations
 
 import re
-import unicodedata
-from functools import lru_cache
 from typing import Final
+
+from promomsg.addresses import FILLERS
+from promomsg.addresses import invisible as is_invisible
+from promomsg.addresses import stripped as trimmed
 
 __all__ = [
     "bare",
@@ -22,8 +24,6 @@ __all__ = [
     "trimmed",
 ]
 
-_FILLERS: Final = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
-"""Shown as nothing, though Unicode counts them among letters, marks and symbols."""
 _FORMULA_TEXT: Final = re.compile(r'=\s*"((?:[^"]|"")*)"')
 _DOUBLED: Final = re.compile(r'=\s*""([^"]*)""')
 _MARKS: Final = "'`"
@@ -31,27 +31,7 @@ _FORMULA_STARTS: Final = "=+-@\t\r\n"
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 _LAYERS: Final = 4
 """Guards put on by several programs one after the other."""
-_SUSPECTS: Final = (*"\"'`= ", *sorted(_FILLERS))
-
-
-@lru_cache(maxsize=4096)
-def is_invisible(char: str) -> bool:
-    """Whether a character leaves no mark: a blank of any kind, or one of format (zero-width
-    space, byte order mark, direction mark, soft hyphen)."""
-    return char.isspace() or char in _FILLERS or unicodedata.category(char) == "Cf"
-
-
-def trimmed(cell: str) -> str:
-    """The cell without blanks and invisible characters at its ends."""
-    text = cell.strip()
-    if text.isascii() or (text.isprintable() and not _FILLERS.intersection(text)):
-        return text
-    begin, end = 0, len(text)
-    while begin < end and is_invisible(text[begin]):
-        begin += 1
-    while end > begin and is_invisible(text[end - 1]):
-        end -= 1
-    return text[begin:end]
+_SUSPECTS: Final = (*"\"'`= ", *FILLERS)
 
 
 def bare(cell: str) -> str:
