@@ -72,7 +72,7 @@ class AlipayMiniProgram:
         session: your own `aiohttp.ClientSession`; it is not closed here.
         pace: how fast to send; None: 50 singles a second.
         timeout: seconds for one call in all.
-        proxy: URL of an HTTP proxy.
+        proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
         clock: the machine's by default.
         extra: request fields of this wallet's own, by their wire names (`customerBelongsTo`,
             `authClientId`); a message's own go before them.

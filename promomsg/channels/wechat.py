@@ -62,7 +62,7 @@ class WeChatPromoter:
         session: your own `aiohttp.ClientSession`; it is not closed here.
         pace: how fast to send; None: what quota/get says, else 50 singles a second.
         timeout: seconds for one call in all.
-        proxy: URL of an HTTP proxy.
+        proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
         legacy_token: use `GET /cgi-bin/token`, each call of which ends the token before it.
 
     Raises:

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -17,26 +17,81 @@ from promomsg.suggest import nearest
 
 __all__ = ["COMMANDS", "cli", "run"]
 
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("demo", "Show the whole way on this machine, against a sandbox."),
-    "send": ("send", "Plan a campaign file, ask, and send it."),
-    "plan": ("send", "Show what send would do, and send nothing."),
-    "resume": ("resume", "Go on with a campaign that did not come to its end."),
-    "pause": ("control", "Stop sending until resume; calls in flight finish."),
-    "cancel": ("control", "Give up what was not sent yet."),
-    "retry": ("resume", "Send again to the failed or the unknown ones, as you say."),
-    "follow": ("provider", "Follow one group send to its end by its msg_id."),
-    "status": ("report", "Show where a campaign stands."),
-    "report": ("report", "List who was not reached and why, as a table, CSV or JSON."),
-    "explain": ("explain", "Say what a code means and what to do about it."),
-    "clicks": ("provider", "Show the clicks of one day."),
-    "reconcile": ("reconcile", "Look for group sends whose answer was lost."),
-    "promoters": ("provider", "Pull the list of promoters into a CSV file."),
-    "doctor": ("doctor", "Check a campaign file, its account, the clock and the disk."),
-    "keys": ("keys", "Make a key pair for a wallet's portal."),
-    "sandbox": ("sandbox", "Serve a stand-in for both providers on this machine."),
+
+class Entry(NamedTuple):
+    """A command: its module in `promomsg.cli.commands`, what it does, and an example."""
+
+    module: str
+    summary: str
+    example: str
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "demo": Entry(
+        "demo",
+        "Show the whole way on this machine, against a sandbox.",
+        "promomsg demo --channel wechat",
+    ),
+    "send": Entry(
+        "send",
+        "Plan a campaign file, ask, and send it.",
+        "promomsg send autumn.toml --test-to crm-1",
+    ),
+    "plan": Entry(
+        "send", "Show what send would do, and send nothing.", "promomsg plan autumn.toml"
+    ),
+    "resume": Entry(
+        "resume", "Go on with a campaign that did not come to its end.", "promomsg resume autumn.db"
+    ),
+    "pause": Entry(
+        "control", "Stop sending until resume; calls in flight finish.", "promomsg pause autumn.db"
+    ),
+    "cancel": Entry("control", "Give up what was not sent yet.", "promomsg cancel autumn.db"),
+    "retry": Entry(
+        "resume",
+        "Send again to the failed or the unknown ones, as you say.",
+        "promomsg retry autumn.db --failed",
+    ),
+    "follow": Entry(
+        "provider",
+        "Follow one group send to its end by its msg_id.",
+        "promomsg follow 1000001 --campaign autumn.toml",
+    ),
+    "status": Entry("report", "Show where a campaign stands.", "promomsg status autumn.db --watch"),
+    "report": Entry(
+        "report",
+        "List who was not reached and why, as a table, CSV or JSON.",
+        "promomsg report autumn.db --format csv --output not-sent.csv",
+    ),
+    "explain": Entry(
+        "explain", "Say what a code means and what to do about it.", "promomsg explain 43101"
+    ),
+    "clicks": Entry(
+        "provider",
+        "Show the clicks of one day.",
+        "promomsg clicks --campaign autumn.toml --date 2026-11-11 --dimension 0",
+    ),
+    "reconcile": Entry(
+        "reconcile", "Look for group sends whose answer was lost.", "promomsg reconcile autumn.db"
+    ),
+    "promoters": Entry(
+        "provider",
+        "Pull the list of promoters into a CSV file.",
+        "promomsg promoters --campaign autumn.toml --output promoters.csv",
+    ),
+    "doctor": Entry(
+        "doctor",
+        "Check a campaign file, its account, the clock and the disk.",
+        "promomsg doctor autumn.toml",
+    ),
+    "keys": Entry("keys", "Make a key pair for a wallet's portal.", "promomsg keys --output keys"),
+    "sandbox": Entry(
+        "sandbox",
+        "Serve a stand-in for both providers on this machine.",
+        "promomsg sandbox --port 8765 --public-key-out wallet.pem",
+    ),
 }
-"""Command → (module of `promomsg.cli.commands`, what it does), in the order of the help."""
+"""In the order of the help."""
 
 
 class _Commands(click.Group):
@@ -48,9 +103,11 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"promomsg.cli.commands.{COMMANDS[cmd_name][0]}")
+        entry = COMMANDS[cmd_name]
+        module = import_module(f"promomsg.cli.commands.{entry.module}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
+        command.epilog = f"Example: {entry.example}"
         return command
 
     def resolve_command(
@@ -64,7 +121,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, what) for name, (_, what) in COMMANDS.items()])
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from promomsg.cli.campaign_values import (
+    FROM_ENVIRONMENT,
     WECHAT_BASE_URL,
     AccountFile,
     AlipayAccount,
@@ -22,7 +24,9 @@ from promomsg.cli.campaign_values import (
     WeChatText,
 )
 from promomsg.cli.section import Section, kind_of
+from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.errors import UsageError
+from promomsg.model import Secret
 from promomsg.suggest import did_you_mean, quoted
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
@@ -39,6 +43,7 @@ def load_campaign(
     journal: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
     environ: Mapping[str, str] | None = None,
+    now: float | None = None,
 ) -> CampaignFile:
     """Reads and checks a campaign file.
 
@@ -46,6 +51,7 @@ def load_campaign(
         path: the TOML file; its paths are relative to it.
         recipients, journal, base_url: said on the command line; they win over the file's own.
         environ: where `env:NAME` is looked up; the process's environment by default.
+        now: Unix seconds, for `{date}`; the machine's clock by default.
 
     Raises:
         UsageError: one line with the file, the key and how to mend it. A secret is never in it.
@@ -56,6 +62,7 @@ def load_campaign(
         None if recipients is None else Path(recipients).absolute(),
         None if journal is None else Path(journal).absolute(),
         base_url,
+        china_day(SYSTEM_CLOCK.time() if now is None else now),
     )
 
 
@@ -153,9 +160,9 @@ class _Reader:
         )  # fmt: skip
 
     def read(
-        self, recipients: Path | None, journal: Path | None, base_url: str | None
+        self, recipients: Path | None, journal: Path | None, base_url: str | None, day: str
     ) -> CampaignFile:
-        campaign = self._campaign()
+        campaign = _dated(self._campaign(), day)
         campaign.need("channel", '"wechat"')
         channel = campaign.choice("channel", ("wechat", "alipay")) or ""
         self._only_for(channel)
@@ -234,18 +241,40 @@ class _Reader:
         return columns
 
     def _wechat(self, base_url: str | None) -> WeChatAccount:
-        section = self.section("wechat", "appid", "secret", "base_url")
+        section = self.section("wechat", "appid", "secret", "token", "base_url", "proxy", "timeout")
+        token_command: tuple[str, ...] = ()
+        if "token" in section:
+            if "secret" in section:
+                raise UsageError(f"{self.shown}: [wechat] has a secret and a token; keep one")
+            token_command = _command(section, "token")
         return WeChatAccount(
             appid=section.required("appid", '"wx…"'),
-            secret=section.secret("secret", self.folder, self.environ),
+            secret=(None if token_command else section.secret("secret", self.folder, self.environ)),
             base_url=base_url or _url(section, WECHAT_BASE_URL),
+            token_command=token_command,
+            proxy=self._proxy(section),
+            timeout=_timeout(section),
         )
+
+    def _proxy(self, section: Section) -> Secret:
+        """Its password is a secret like others: never in the file itself."""
+        if "proxy" not in section:
+            return FROM_ENVIRONMENT
+        text = section.text("proxy")
+        if text.partition(":")[0] in ("env", "file") and "//" not in text:
+            return section.secret("proxy", self.folder, self.environ)
+        if "@" in text:
+            raise UsageError(
+                f"{section.where('proxy')}: a password does not stand in the file itself; write "
+                "the whole URL into an environment variable or a file, and 'env:NAME' or 'file:PATH'"
+            )
+        return Secret(text)
 
     def _alipay(self, base_url: str | None) -> AlipayAccount:
         section = self.section(
             "alipay",
             "client_id", "app_id", "private_key", "public_key", "verify", "base_url",
-            "key_version", "signature_encoding", "tokens",
+            "key_version", "signature_encoding", "tokens", "proxy", "timeout", "extra",
         )  # fmt: skip
         verify = section.flag("verify", True)
         public_key = None
@@ -265,6 +294,9 @@ class _Reader:
             key_version=1 if version is None else version,
             signature_encoding=section.choice("signature_encoding", encodings, "percent") or "",
             tokens=section.path("tokens", self.folder),
+            proxy=self._proxy(section),
+            timeout=_timeout(section),
+            extra=_extra(section),
         )
 
     def _wechat_text(self) -> WeChatText:
@@ -284,7 +316,7 @@ class _Reader:
 
     def _alipay_text(self) -> AlipayText:
         section = self.section(
-            "message", "template_code", "redirect_url", "extend_info", "templates"
+            "message", "template_code", "redirect_url", "extend_info", "extra", "templates"
         )
         section.need("templates", "[[message.templates]]")
         tables = section.table["templates"]
@@ -298,6 +330,7 @@ class _Reader:
             templates=tuple(self._localized(i, t) for i, t in enumerate(tables, 1)),
             redirect_url=section.text("redirect_url") or None,
             extend_info=extend,
+            extra=_extra(section),
         )
 
     def _localized(self, number: int, table: Any) -> LocalizedText:
@@ -369,6 +402,53 @@ class _Reader:
             every=every,
             give_up_after=section.duration("give_up_after", usual.give_up_after),
         )
+
+
+def _dated(campaign: Section, day: str) -> Section:
+    """`{date}` in name and journal, filled in."""
+    for key in ("name", "journal"):
+        text = campaign.table.get(key)
+        if not isinstance(text, str) or "{" not in text:
+            continue
+        dated = text.replace("{date}", day)
+        if "{" in dated or "}" in dated:
+            raise UsageError(
+                f"{campaign.where(key)} is {text!r}: only {{date}} can stand in braces, "
+                "the China-time day"
+            )
+        campaign.table[key] = dated
+    return campaign
+
+
+def _command(section: Section, key: str) -> tuple[str, ...]:
+    """The words of `"command:…"`, as a shell splits them; no shell runs them."""
+    kind, _, line = section.text(key).partition(":")
+    try:
+        words = tuple(shlex.split(line)) if kind == "command" else ()
+    except ValueError as error:
+        raise UsageError(f"{section.where(key)}: the command cannot be split: {error}") from None
+    if not words:
+        raise UsageError(
+            f"{section.where(key)}: write 'command:PROGRAM ARGUMENT …'; the program prints a "
+            "current access token"
+        )
+    return words
+
+
+def _timeout(section: Section) -> float:
+    seconds = section.duration("timeout", 30.0)
+    if seconds <= 0:
+        raise UsageError(f"{section.where('timeout')} is 0; expected more, such as '30s'")
+    return seconds
+
+
+def _extra(section: Section) -> dict[str, Any] | None:
+    if "extra" not in section:
+        return None
+    extra = section.table["extra"]
+    if not isinstance(extra, dict):
+        raise section.wrong("extra", "a table of request fields by their wire names")
+    return extra
 
 
 def _url(section: Section, default: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from promomsg.model import Secret
 
 __all__ = [
+    "FROM_ENVIRONMENT",
     "WECHAT_BASE_URL",
     "AccountFile",
     "AlipayAccount",
@@ -24,14 +25,19 @@ __all__ = [
 ]
 
 WECHAT_BASE_URL: Final = "https://api.weixin.qq.com"
+FROM_ENVIRONMENT: Final = Secret("env")
+"""No `proxy` in the file: HTTPS_PROXY and NO_PROXY decide."""
 
 
 class WeChatAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """`[wechat]`."""
+    """`[wechat]`: either `secret`, or `token_command`, the words of a program that prints a token."""
 
     appid: str
-    secret: Secret
+    secret: Secret | None
     base_url: str = WECHAT_BASE_URL
+    token_command: tuple[str, ...] = ()
+    proxy: Secret = FROM_ENVIRONMENT
+    timeout: float = 30.0
 
 
 class AlipayAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +52,9 @@ class AlipayAccount(msgspec.Struct, frozen=True, kw_only=True):
     key_version: int
     signature_encoding: str
     tokens: Path | None
+    proxy: Secret = FROM_ENVIRONMENT
+    timeout: float = 30.0
+    extra: dict[str, Any] | None = None
 
 
 class WeChatText(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +80,7 @@ class AlipayText(msgspec.Struct, frozen=True, kw_only=True):
     templates: tuple[LocalizedText, ...]
     redirect_url: str | None = None
     extend_info: str | dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
 
 
 class AudienceChoice(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -47,12 +48,23 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
                 WeChatPromoter(
                     account.appid,
                     account.secret,
+                    token=_token_source(account, file.path.parent),
                     base_url=account.base_url,
                     pace=pace_of(file.pace),
+                    timeout=account.timeout,
+                    proxy=account.proxy.reveal(),
                 )
             )
             return
         yield await stack.enter_async_context(await _alipay(file, account, stack))
+
+
+def _token_source(account: WeChatAccount, folder: Path) -> Any:
+    if not account.token_command:
+        return None
+    from promomsg.cli.token_command import TokenCommand
+
+    return TokenCommand(account.token_command, folder)
 
 
 async def _alipay(
@@ -76,6 +88,9 @@ async def _alipay(
         signature_encoding=cast("SignatureEncoding", account.signature_encoding),
         tokens=tokens,
         pace=pace_of(file.pace),
+        timeout=account.timeout,
+        proxy=account.proxy.reveal(),
+        extra=account.extra,
     )
 
 
@@ -135,6 +150,7 @@ def _alipay_message(text: AlipayText) -> Any:
         ],
         redirect_url=text.redirect_url,
         extend_info=text.extend_info,
+        extra=text.extra,
     )
 
 

@@ -17,9 +17,10 @@ import anyio
 from yarl import URL
 
 from promomsg.errors import UsageError
-from promomsg.transport.address import check_base_url, check_proxy, is_loopback
+from promomsg.transport.address import check_base_url, is_loopback
 from promomsg.transport.express import Express
 from promomsg.transport.failure import expected, stale, translate
+from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.reading import ENCODED, rest
 from promomsg.transport.wire import Body, Call, Request, Watch
 
@@ -65,7 +66,8 @@ class HttpSession:
         base_url: where the provider is, `https://host[:port][/prefix]`; http:// for loopback only.
         timeout: seconds for a whole call, from the pool to the last byte.
         connect_timeout: seconds of those for a place in the pool, DNS, connect and TLS.
-        proxy: `http://[user:password@]host:port` of a proxy to go through.
+        proxy: `http://[user:password@]host:port` of a proxy to go through; `"env"`: as
+            HTTPS_PROXY and NO_PROXY say.
         session: an aiohttp session whose connections to use. Only its connector is used (pool, TLS
             settings, resolver), so its cookies, headers, redirects and time-outs stay out of it;
             it is never closed from here.
@@ -98,7 +100,7 @@ class HttpSession:
         self.loopback = is_loopback(self._base.raw_host or "")
         self._timeout = _seconds("timeout", timeout)
         self._connect_timeout = min(_seconds("connect_timeout", connect_timeout), self._timeout)
-        self._proxy = None if proxy is None else check_proxy(proxy)
+        self._proxy = choose_proxy(proxy, self._base)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError(
                 f"session=…: give an aiohttp.ClientSession, not {type(session).__name__}"

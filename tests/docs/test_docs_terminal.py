@@ -58,7 +58,7 @@ def command_lines() -> list[tuple[Block, list[str]]]:
     for block in all_blocks("sh"):
         for line in block.text.replace("\\\n", " ").splitlines():
             for part in line.partition("#")[0].split("&&"):
-                words = shlex.split(part)
+                words = shlex.split(part.rstrip().removesuffix("&"))
                 if words and words[0] == "promomsg":
                     found.append((block, words))
     return found

@@ -177,6 +177,53 @@ def test_reconcile_of_a_campaign_that_lost_nothing(
     assert one_document(capsys)["matches"] == []
 
 
+def findings(capsys: pytest.CaptureFixture[str], level: str) -> dict[str, str]:
+    found = one_document(capsys)["findings"]
+    return {f["what"]: f["detail"] for f in found if f["level"] == level}
+
+
+def test_doctor_says_what_it_could_not_check(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("doctor", campaign(tmp_path, box.url), "--json") == 0
+    assert "[templates.1] declares no kind for 'title'" in findings(capsys, "warn")["message"]
+    declared = '[templates.1]\ntitle = "thing"'
+    assert promomsg("doctor", campaign(tmp_path, box.url, sections=declared), "--json") == 0
+    assert "message" not in findings(capsys, "warn")
+
+
+def test_doctor_compares_the_concurrency_with_the_open_files_allowed(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (256, 4096))
+    file = campaign(tmp_path, box.url, pace="unlimited = true\nconcurrency = 500")
+    assert promomsg("doctor", file, "--json") == 0
+    assert "ulimit -n allows 256" in findings(capsys, "warn")["descriptors"]
+    assert promomsg("doctor", campaign(tmp_path, box.url), "--json") == 0
+    assert "of 256 (ulimit -n)" in findings(capsys, "ok")["descriptors"]
+
+
+def test_doctor_says_which_proxy_is_used(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:pa55@127.0.0.1:1")
+    file = campaign(tmp_path, box.url)
+    assert promomsg("doctor", file, "--json") == 0
+    assert "called straight" in findings(capsys, "ok")["proxy"]  # this machine
+    assert promomsg("doctor", file, "--base-url", "https://wechat.example", "--json") == 1
+    said = capsys.readouterr().out
+    assert "127.0.0.1:1 (of the environment)" in said
+    assert "pa55" not in said
+
+
 def test_doctor_says_what_is_well(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import promomsg
@@ -39,7 +41,18 @@ def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
-    assert f"promomsg {name}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"promomsg {name}" in shown
+    assert f"Example: promomsg {name}" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_the_example_of_every_command_is_one_of_it(name: str) -> None:
+    program, command, *words = shlex.split(app.COMMANDS[name].example)
+    assert (program, command) == ("promomsg", name)
+    found = app.cli.get_command(click.Context(app.cli), name)
+    assert found is not None
+    found.make_context(name, words)
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
@@ -54,6 +67,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "follow",
         "status",
         "report",
+        "explain",
         "clicks",
         "reconcile",
         "promoters",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
@@ -13,9 +14,12 @@ import click
 
 from promomsg.channels.base import Letter
 from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.campaign_values import FROM_ENVIRONMENT, CampaignFile, WeChatText
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import PromoError, UsageError
+from promomsg.suggest import quoted
+from promomsg.transport.address import check_base_url
+from promomsg.transport.proxies import choose_proxy
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -24,6 +28,8 @@ _SKEW_FAIL: Final = 60.0
 """Seconds that the clock may be off: signed requests carry its time, and days end by it."""
 _ROOM: Final = 200 * 1024 * 1024
 """Bytes that should be free for a journal: about half a million recipients."""
+_OTHER_FILES: Final = 32
+"""Open files beside the connections: journal, lists, streams, the event loop's own."""
 
 
 class Finding(NamedTuple):
@@ -75,12 +81,16 @@ async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Find
         yield Finding("warn", "campaign file", notice)
     for finding in _journal(file):
         yield finding
+    yield _descriptors(file)
     try:
+        yield _proxy(file)
         async with open_channel(file) as channel:
             for notice in channel.notices:
                 yield Finding("warn", "account", notice)
             letter = channel.compile(message_of(file))
-            yield Finding("ok", "message", "every field is within its limits")
+            yield Finding("ok", "message", "its placeholders are right, its limits are kept")
+            if unchecked := _unchecked(file):
+                yield Finding("warn", "message", unchecked)
             for warning in letter.warnings:
                 yield Finding("warn", "message", warning)
             for finding in _recipients(file, letter):
@@ -89,6 +99,43 @@ async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Find
                 yield finding
     except UsageError as error:
         yield Finding("fail", "campaign file", str(error))
+
+
+def _unchecked(file: CampaignFile) -> str:
+    """What nobody could check of the message; empty when all of it was."""
+    if not isinstance(file.message, WeChatText):
+        return ""
+    missing = sorted(set(file.message.content) - set(file.template or ()))
+    if not missing:
+        return ""
+    return (
+        f"[templates.{file.message.msg_type}] declares no kind for {quoted(missing)}: their lengths "
+        "and forms were not checked"
+    )
+
+
+def _descriptors(file: CampaignFile) -> Finding:
+    """Each call in flight has a connection: do they fit into `ulimit -n`?"""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = file.pace.concurrency + _OTHER_FILES
+    if allowed != resource.RLIM_INFINITY and needed > allowed:
+        return Finding(
+            "warn",
+            "descriptors",
+            f"concurrency = {file.pace.concurrency} needs about {needed:,} open files, and ulimit -n "
+            f"allows {allowed:,}; raise it, or lower the concurrency",
+        )
+    return Finding("ok", "descriptors", f"about {needed:,} open files of {allowed:,} (ulimit -n)")
+
+
+def _proxy(file: CampaignFile) -> Finding:
+    """Which way the calls go; without the proxy's password."""
+    base = check_base_url(file.account.base_url)
+    proxy = choose_proxy(file.account.proxy.reveal(), base)
+    if proxy is None:
+        return Finding("ok", "proxy", f"none: {base.host} is called straight")
+    by = " (of the environment)" if file.account.proxy == FROM_ENVIRONMENT else ""
+    return Finding("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
 
 
 def _recipients(file: CampaignFile, letter: Letter) -> list[Finding]:
@@ -168,7 +215,8 @@ async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
     from promomsg.errors import TransportError
     from promomsg.transport.session import HttpSession
 
-    async with HttpSession(file.account.base_url, timeout=10.0) as http:
+    proxy = file.account.proxy.reveal()
+    async with HttpSession(file.account.base_url, timeout=10.0, proxy=proxy) as http:
         before = SYSTEM_CLOCK.time()
         try:
             answer = await http.get(http.url("/"))

@@ -19,10 +19,7 @@ __all__ = ["explain"]
 @click.argument("code")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def explain(code: str, as_json: bool) -> int:
-    """Say what CODE means: a WeChat errcode, a wallet's resultCode, or one of promomsg's own.
-
-    Example: promomsg explain 43101
-    """
+    """Say what CODE means: a WeChat errcode, a wallet's resultCode, or one of promomsg's own."""
     found = meanings_of(code)
     if as_json:
         print_json({"code": found[0].code, "meanings": [msgspec.to_builtins(one) for one in found]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,7 +15,22 @@ from promomsg.cli.output import note
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
 
-__all__ = ["campaign_of", "resume", "retry"]
+__all__ = ["Said", "campaign_of", "go_on_or_wait", "resume", "retry"]
+
+
+class Said(NamedTuple):
+    """What the command line names instead of what the journal remembers."""
+
+    campaign: Path | None
+    recipients: Path | None
+    base_url: str | None
+
+    def words(self) -> Iterable[str]:
+        """The same as words of a command."""
+        for name, word in zip(("--campaign", "--recipients", "--base-url"), self, strict=True):
+            if word is not None:
+                yield name
+                yield str(word)
 
 
 def common(command: Any) -> Any:
@@ -54,6 +69,26 @@ def resume(
 
     Nobody who was or may have been reached is sent to again.
     """
+    said = Said(campaign, recipients, base_url)
+    return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json)
+
+
+def go_on(
+    journal: Path,
+    said: Said,
+    *,
+    everyone: bool,
+    yes: bool,
+    as_json: bool,
+    submit: bool = False,
+) -> int:
+    """Goes on with the campaign in a journal; returns the exit status.
+
+    Args:
+        said: what the command line names instead of what the journal remembers.
+        submit: leave when every call is answered, groups still pending.
+    """
+    campaign, recipients, base_url = said
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
         return _plan_again(journal, campaign, recipients, base_url, everyone, yes, as_json)
     document = _document(journal)
@@ -69,7 +104,8 @@ def resume(
     how = Sending(
         yes=yes,
         as_json=as_json,
-        resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
+        resume_with=command("resume", str(journal), *said.words()),
+        submit=submit,
         left=document["pending"],
     )
     return run_async(lambda interrupts: _resume(journal, file, how, interrupts))
@@ -109,7 +145,7 @@ def retry(
     how = Sending(
         yes=True,
         as_json=as_json,
-        resume_with=command("resume", str(journal), *_said(campaign, recipients, base_url)),
+        resume_with=command("resume", str(journal), *Said(campaign, recipients, base_url).words()),
         left=0,
     )
     words: dict[str, Any] = {
@@ -124,12 +160,23 @@ def _planning(journal: Path) -> Path:
     return Path(f"{os.path.realpath(journal)}.planning")
 
 
-def _said(*words: object) -> Iterable[str]:
-    names = ("--campaign", "--recipients", "--base-url")
-    for name, word in zip(names, words, strict=True):
-        if word is not None:
-            yield name
-            yield str(word)
+def go_on_or_wait(
+    journal: Path, said: Said, *, everyone: bool, yes: bool, as_json: bool, submit: bool
+) -> int:
+    """`send --or-resume` of a campaign that was begun: as `go_on`, but a pause is a person's word, and
+    a sender that is at work needs no second one; both print where it stands, and exit by that."""
+    from promomsg.journal.sqlite import is_being_sent
+
+    document = _document(journal)
+    if document["pending"]:
+        at_work = is_being_sent(journal)
+        if document["state"] == "paused":
+            note(f"it was paused by request: `promomsg resume {journal}` goes on")
+            return _show(document, as_json)
+        if at_work:
+            note(f"another process is sending it ({document['state']})")
+            return _show(document, as_json)
+    return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json, submit=submit)
 
 
 def _document(journal: Path) -> dict[str, Any]:

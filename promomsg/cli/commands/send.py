@@ -28,6 +28,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     max_recipients: int | None = None
     everyone: bool = False
     no_wait: bool = False
+    or_resume: bool = False
+    recipients: Path | None = None
     test_to: tuple[str, ...] = ()
 
 
@@ -59,6 +61,9 @@ def common(command: Any) -> Any:
 @common
 @click.option("--dry-run", is_flag=True, help="Only plan: the same as `promomsg plan`.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--or-resume", is_flag=True, help="Go on with the campaign when its journal is there already."
+)
 @click.option("--no-wait", is_flag=True, help="Do not follow group sends; resume does later.")
 def send(
     file: Path,
@@ -71,9 +76,12 @@ def send(
     as_json: bool,
     dry_run: bool,
     yes: bool,
+    or_resume: bool,
     no_wait: bool,
 ) -> int:
     """Plan the campaign in FILE, show the plan, ask, and send it."""
+    if or_resume and test_to is not None:
+        raise UsageError("--or-resume: a test is journalled apart each time; leave --test-to out")
     wishes = Wishes(
         base_url=base_url,
         yes=yes,
@@ -81,6 +89,8 @@ def send(
         max_recipients=max_recipients,
         everyone=everyone,
         no_wait=no_wait,
+        or_resume=or_resume,
+        recipients=recipients,
         test_to=_keys(test_to),
     )
     campaign = load_campaign(file, recipients=recipients, journal=journal, base_url=base_url)
@@ -126,6 +136,17 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
     """Sends a campaign file; returns the exit status."""
     from promomsg.cli.sending import need_terminal
 
+    if wishes.or_resume and os.path.lexists(file.journal):
+        from promomsg.cli.commands.resume import Said, go_on_or_wait
+
+        return go_on_or_wait(
+            file.journal,
+            Said(file.path, wishes.recipients, wishes.base_url),
+            everyone=wishes.everyone,
+            yes=wishes.yes,
+            as_json=wishes.as_json,
+            submit=wishes.no_wait,
+        )
     need_terminal(wishes.yes)
     return run_async(lambda interrupts: _send(file, wishes, interrupts))
 

@@ -1,0 +1,87 @@
+"""`send --or-resume`: one command for cron, whatever became of the one before it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_box import (
+    campaign,
+    conserved,
+    finished,
+    one_document,
+    promomsg,
+    running,
+    started,
+    wait_for,
+)
+
+from promomsg.sandbox import Sandbox
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+def test_it_begins_and_a_finished_campaign_prints_its_document(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.settings.refuse_single = {"1003": 43101}
+    file = campaign(tmp_path, box.url, title="{name}")
+    for _ in range(3):
+        assert promomsg("send", file, "--or-resume", "--yes", "--json") == 3
+        document = one_document(capsys)
+        assert (document["sent"], document["failed"]) == (9, 1)
+        assert conserved(document)
+    assert box.ledger.total == 9
+    assert box.calls["singlesendmsg"] == 10
+
+
+def test_it_goes_on_after_an_interrupt(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url, 400, title="{name}", pace="singles_per_second = 200")
+    child = started("send", file, "--or-resume", "--yes")
+    wait_for(lambda: box.ledger.total >= 20)
+    child.send_signal(signal.SIGINT)
+    finished(child)
+    assert child.returncode == 130
+    assert promomsg("send", file, "--or-resume", "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 400
+    assert box.ledger.total == 400
+    assert box.ledger.twice() == []
+
+
+def test_a_pause_and_a_sender_at_work_are_left_alone(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url, 400, title="{name}", pace="singles_per_second = 200")
+    journal = tmp_path / "autumn.db"
+    child = started("send", file, "--yes")
+    wait_for(lambda: box.ledger.total >= 20)
+    assert promomsg("send", file, "--or-resume", "--yes") == 5
+    assert "another process is sending it" in capsys.readouterr().err
+    assert promomsg("pause", journal) == 0
+    finished(child)
+    assert child.returncode == 5
+    capsys.readouterr()
+    sent = box.ledger.total
+    assert promomsg("send", file, "--or-resume", "--yes", "--json") == 5
+    out = capsys.readouterr()
+    assert '"paused"' in out.out
+    assert "promomsg resume" in out.err
+    assert box.ledger.total == sent
+    assert promomsg("resume", journal, "--yes") == 0
+    assert box.ledger.total == 400
+
+
+def test_a_test_is_never_gone_on_with(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, box.url)
+    assert promomsg("send", file, "--or-resume", "--test-to", "k1", "--yes") == 1
+    assert "--test-to" in capsys.readouterr().err
