@@ -16,14 +16,25 @@ if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.alipay.models import ContentTemplate, UserToken, UserTokens
     from promomsg.channels.alipay import AlipayMiniProgram
+    from promomsg.channels.base import (
+        Channel,
+        Message,
+    )
     from promomsg.channels.follow import PollPolicy
     from promomsg.channels.wechat import WeChatPromoter
     from promomsg.engine.campaign import Campaign, send
     from promomsg.engine.opening import open_journal
     from promomsg.engine.plan import Plan
     from promomsg.engine.reconcile import Match, reconcile
-    from promomsg.engine.report import Report
-    from promomsg.engine.settings import RetryPolicy
+    from promomsg.engine.report import (
+        Report,
+        SomeFailed,
+    )
+    from promomsg.engine.settings import (
+        Options,
+        RetryPolicy,
+        Settings,
+    )
     from promomsg.errors import (
         Halted,
         JournalError,
@@ -36,6 +47,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from promomsg.intake import (
+        Recipients,
         from_frame,
         openids,
         read_csv,
@@ -43,9 +55,11 @@ if TYPE_CHECKING:
         read_jsonl,
         read_parquet,
     )
+    from promomsg.journal.base import Journal
     from promomsg.journal.memory import MemoryJournal
     from promomsg.journal.sqlite import SqliteJournal
     from promomsg.model import (
+        Audience,
         Code,
         Delivery,
         Everyone,
@@ -69,7 +83,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AlipayMessage",
     "AlipayMiniProgram",
+    "Audience",
     "Campaign",
+    "Channel",
     "Clicks",
     "Code",
     "ContentTemplate",
@@ -77,11 +93,14 @@ __all__ = [
     "Everyone",
     "Failure",
     "Halted",
+    "Journal",
     "JournalError",
     "Match",
     "MemoryJournal",
+    "Message",
     "NotFinished",
     "NotSent",
+    "Options",
     "Outcome",
     "OutcomeUnknown",
     "Pace",
@@ -93,12 +112,15 @@ __all__ = [
     "ProviderError",
     "Quota",
     "Recipient",
+    "Recipients",
     "Report",
     "Retailers",
     "RetryPolicy",
     "Role",
     "Roles",
     "Secret",
+    "Settings",
+    "SomeFailed",
     "SqliteJournal",
     "State",
     "TokenDatabase",
@@ -121,6 +143,11 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "promomsg.journal.base": ("Journal",),
+    "promomsg.channels.base": (
+        "Channel",
+        "Message",
+    ),
     "promomsg.alipay.message": ("AlipayMessage",),
     "promomsg.alipay.models": (
         "ContentTemplate",
@@ -140,8 +167,15 @@ _HOMES: Final = {
         "Match",
         "reconcile",
     ),
-    "promomsg.engine.report": ("Report",),
-    "promomsg.engine.settings": ("RetryPolicy",),
+    "promomsg.engine.report": (
+        "Report",
+        "SomeFailed",
+    ),
+    "promomsg.engine.settings": (
+        "Options",
+        "RetryPolicy",
+        "Settings",
+    ),
     "promomsg.errors": (
         "Halted",
         "JournalError",
@@ -154,6 +188,7 @@ _HOMES: Final = {
         "UsageError",
     ),
     "promomsg.intake": (
+        "Recipients",
         "from_frame",
         "openids",
         "read_csv",
@@ -164,6 +199,7 @@ _HOMES: Final = {
     "promomsg.journal.memory": ("MemoryJournal",),
     "promomsg.journal.sqlite": ("SqliteJournal",),
     "promomsg.model": (
+        "Audience",
         "Code",
         "Delivery",
         "Everyone",

@@ -27,7 +27,7 @@ from promomsg.alipay.models import (
     UserTokens,
 )
 from promomsg.alipay.signing import Signature, SignatureEncoding
-from promomsg.channels.base import Advice, Letter
+from promomsg.channels.base import Advice, Letter, UserFacing
 from promomsg.channels.direct import hidden, not_a_recipient, outcome_of, paced, parcel_for
 from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.clock import SYSTEM_CLOCK, Clock
@@ -55,7 +55,7 @@ class _Endpoint(NamedTuple):
     """As it goes on the wire, the wallet's prefix included: it is part of what is signed."""
 
 
-class AlipayMiniProgram:
+class AlipayMiniProgram(UserFacing):
     """One Mini Program at one wallet.
 
     Args:

@@ -8,14 +8,21 @@ method takes a letter, it is one that this very channel has compiled.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 import msgspec
 
 from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem, Recipient
 from promomsg.transport.pace import Pacer
 
-__all__ = ["Advice", "Channel", "FailureFile", "Following", "Letter"]
+if TYPE_CHECKING:
+    from promomsg.alipay.message import AlipayMessage
+    from promomsg.wechat.message import WeChatMessage
+
+__all__ = ["Advice", "Channel", "FailureFile", "Following", "Letter", "Message", "UserFacing"]
+
+Message: TypeAlias = "WeChatMessage | AlipayMessage"
+"""What `send` and `Campaign` take: the message of their channel."""
 
 
 class Letter(Protocol):
@@ -77,6 +84,14 @@ class FailureFile(msgspec.Struct, frozen=True):
     raw: bytes
     failures: tuple[Failure, ...]
     warning: str | None = None
+
+
+class UserFacing:
+    """What completion offers of a client: the calls for its users, without the engine's interface."""
+
+    def __dir__(self) -> list[str]:
+        hidden = _ENGINE_ONLY
+        return [name for name in super().__dir__() if name not in hidden]
 
 
 class Channel(Protocol):
@@ -207,3 +222,11 @@ class Following(Channel, Protocol):
     def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
         """Every authorised promoter of an audience."""
         ...
+
+
+_ENGINE_ONLY: Final = frozenset(
+    name
+    for kind in (Channel, Following)
+    for name in (*vars(kind), *kind.__annotations__)
+    if not name.startswith("_")
+) - {"account", "get_delivery", "name"}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Self
 import aiohttp
 import msgspec
 
-from promomsg.channels.base import Advice, FailureFile
+from promomsg.channels.base import Advice, FailureFile, UserFacing
 from promomsg.channels.direct import (
     error_of,
     hidden,
@@ -50,7 +50,7 @@ __all__ = ["WeChatPromoter"]
 BASE_URL: Final = "https://api.weixin.qq.com"
 
 
-class WeChatPromoter:
+class WeChatPromoter(UserFacing):
     """One WeChat account (appid).
 
     Args:
@@ -421,14 +421,44 @@ class WeChatPromoter:
         )
         return await self._account.ask(codec.GETMSGCLICKDATA, body, codec.read_clicks)
 
-    async def iter_promoters(self, **filters: Any) -> AsyncIterator[Promoter]:
-        """Every promoter, 2,000 a page (`getpromoter`).
+    async def iter_promoters(
+        self,
+        *,
+        openid: str | None = None,
+        role_id: int | None = None,
+        retail_id: str | None = None,
+        begin_time: int | None = None,
+        end_time: int | None = None,
+        start_id: str | None = None,
+        need_unionid: int | bool | None = None,
+        auth_status: int | None = None,
+        decl_status: int | None = None,
+    ) -> AsyncIterator[Promoter]:
+        """Every promoter, 2,000 a page (`getpromoter`); None leaves a filter out.
 
         Args:
-            filters: `openid`, `role_id`, `retail_id`, `begin_time`, `end_time`, `start_id`,
-                `need_unionid`, `auth_status`, `decl_status`, as the wire has them.
+            openid: only this one.
+            role_id, retail_id: only of this role, of this retailer.
+            begin_time, end_time: only those updated in between, Unix seconds.
+            start_id: go on behind this promoter id.
+            need_unionid: 1 for unionids as well.
+            auth_status: 0 not authorised, 1 authorised, 2 cancelled.
+            decl_status: as the wire has it.
+
+        Raises:
+            UsageError: a filter of the wrong type. ProviderError, TransportError, Halted.
         """
-        start = filters.pop("start_id", None)
+        filters: dict[str, Any] = {
+            "openid": openid,
+            "role_id": role_id,
+            "retail_id": retail_id,
+            "begin_time": begin_time,
+            "end_time": end_time,
+            "need_unionid": need_unionid,
+            "auth_status": auth_status,
+            "decl_status": decl_status,
+        }
+        start = start_id
         while True:
             page = await self._account.ask(
                 codec.GETPROMOTER,

@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 
 import anyio
 
-from promomsg.channels.base import Channel
+from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.again import Reopened, Resumed
 from promomsg.engine.arguments import check_yes_or_no
@@ -20,10 +20,11 @@ from promomsg.engine.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.said import Said
-from promomsg.engine.settings import Options, settings_of
+from promomsg.engine.settings import Options, settings_of, with_options_shown
 from promomsg.engine.started import Begun
 from promomsg.engine.uninterrupted import to_the_end
 from promomsg.errors import UsageError
+from promomsg.intake.base import Recipients
 from promomsg.journal.base import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
@@ -69,11 +70,12 @@ class Campaign:
             an openid (`resolve`) is, after some tries; nothing was sent.
     """
 
+    @with_options_shown
     def __init__(
         self,
         channel: Channel,
-        message: Any,
-        recipients: Any,
+        message: Message,
+        recipients: Recipients,
         *,
         name: str | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
@@ -116,13 +118,14 @@ class Campaign:
         self._said: list[Said] = []
 
     @classmethod
+    @with_options_shown
     def resume(
         cls,
         journal: str | os.PathLike[str] | Journal,
         channel: Channel,
         *,
-        recipients: Any = None,
-        message: Any = None,
+        recipients: Recipients | None = None,
+        message: Message | None = None,
         suppress: str | os.PathLike[str] | Iterable[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
@@ -159,6 +162,7 @@ class Campaign:
         return self
 
     @classmethod
+    @with_options_shown
     def retry(
         cls,
         journal: str | os.PathLike[str] | Journal,
@@ -167,7 +171,7 @@ class Campaign:
         failed: bool = False,
         unknown: bool = False,
         include_unnamed: bool = False,
-        recipients: Any = None,
+        recipients: Recipients | None = None,
         suppress: str | os.PathLike[str] | Iterable[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
@@ -362,10 +366,11 @@ class Campaign:
         return said
 
 
+@with_options_shown
 async def send(
     channel: Channel,
-    message: Any,
-    recipients: Any,
+    message: Message,
+    recipients: Recipients,
     *,
     name: str | None = None,
     journal: str | os.PathLike[str] | Journal | None = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal, TypedDict, TypeVar
 
 import msgspec
 
@@ -14,7 +15,9 @@ from promomsg.errors import UsageError
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.suggest import nearest
 
-__all__ = ["Options", "RetryPolicy", "Settings", "settings_of"]
+__all__ = ["Options", "RetryPolicy", "Settings", "settings_of", "with_options_shown"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
@@ -182,3 +185,18 @@ def settings_of(options: Any) -> Settings:
             hint = f"; did you mean {meant}?" if meant else ""
             raise UsageError(f"there is no option {name!r}{hint}")
     return Settings(**options)
+
+
+def with_options_shown(function: F) -> F:
+    """Lets `inspect.signature` and `help` show the options themselves instead of `**options`."""
+    signature = inspect.signature(function)
+    shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    defaults = Settings()
+    for name, annotation in Options.__annotations__.items():
+        text = getattr(annotation, "__forward_arg__", annotation)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shown.append(
+            inspect.Parameter(name, kind, default=getattr(defaults, name), annotation=text)
+        )
+    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return function

@@ -1,6 +1,6 @@
 """Recipients from any source, made rows for the planner: read as a stream, one problem a bad row."""
 
-from promomsg.intake.base import ADDRESSES, KNOWN, Row, Source
+from promomsg.intake.base import ADDRESSES, KNOWN, Recipients, Row, Source
 from promomsg.intake.csvfile import read_csv
 from promomsg.intake.files import read_file
 from promomsg.intake.items import as_source, openids
@@ -11,6 +11,7 @@ from promomsg.intake.tables import from_frame, read_excel, read_parquet
 __all__ = [
     "ADDRESSES",
     "KNOWN",
+    "Recipients",
     "Row",
     "Source",
     "as_source",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from promomsg.model import Problem
+from promomsg.model import Audience, Problem
 
-__all__ = ["ADDRESSES", "KNOWN", "NO_PARAMS", "Row", "Source"]
+__all__ = ["ADDRESSES", "KNOWN", "NO_PARAMS", "Recipients", "Row", "Source"]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
 """Columns with a meaning; any other column is a parameter (DESIGN §9)."""
@@ -92,3 +92,8 @@ class Source(Protocol):
     def describe(self) -> dict[str, Any]:
         """What the journal keeps of it: `kind`, and for a file its path, sha256 and columns."""
         ...
+
+
+Recipients: TypeAlias = Source | Audience | Iterable[Any] | AsyncIterable[Any]
+"""What `send` and `Campaign` take: `read_csv(…)` and its kin, an audience, or an iterable or async
+iterable of `Recipient`, mappings, rows, or strings of digits (promoter ids)."""
