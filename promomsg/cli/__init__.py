@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+
+from promomsg.cli.standard_streams import guarded_streams
+from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["main"]
 
@@ -15,13 +20,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; the process's own by default.
     """
-    if find_spec("click") is None or find_spec("rich") is None:
-        print(
-            "promomsg: the terminal needs click and rich; install them with "
-            "python -m pip install 'promomsg[cli]'",
-            file=sys.stderr,
-        )
-        return 1
-    from promomsg.cli.app import run
+    # Before anything else is opened: see there.
+    open_standard_descriptors()
+    with guarded_streams(), _signals_as_before(argv is not None):
+        if find_spec("click") is None or find_spec("rich") is None:
+            print(
+                "promomsg: the terminal needs click and rich; install them with "
+                "python -m pip install 'promomsg[cli]'",
+                file=sys.stderr,
+            )
+            return 1
+        from promomsg.cli.app import run
 
-    return run(sys.argv[1:] if argv is None else list(argv))
+        return run(sys.argv[1:] if argv is None else list(argv))
+
+
+@contextmanager
+def _signals_as_before(wanted: bool) -> Iterator[None]:
+    """Gives a caller in this process its signal handlers back.
+
+    A process of our own keeps what `run_async` left: the second of two signals that were sent at
+    once must not change the status of an end that the first one has brought.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if wanted and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)

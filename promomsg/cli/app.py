@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -153,10 +151,6 @@ def cli(ctx: click.Context, debug: bool) -> int:
 
 def run(argv: list[str]) -> int:
     """Runs one command; whatever goes wrong is one line on stderr and an exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A lone surrogate in a recipient's key, or a terminal that is not UTF-8.
-            stream.reconfigure(errors="backslashreplace")
     debug = False
     if argv and argv[0] == "--debug":
         debug = True
@@ -168,9 +162,7 @@ def run(argv: list[str]) -> int:
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG)
     except BrokenPipeError:
-        # Whoever read our output has left; Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return WRONG
+        return WRONG  # whoever read an --output that is a pipe has left
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no secrets
         return _failed(error, debug)
     return result if isinstance(result, int) else 0

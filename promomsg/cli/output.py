@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import IO, Any, Final
 
+from promomsg.cli.exits import ALL_SENT, WRONG
+from promomsg.cli.standard_streams import loss_of, utf8_stdout
 from promomsg.errors import UsageError
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "note",
     "print_json",
     "private_file",
+    "shown",
     "table",
 ]
 
@@ -50,8 +54,19 @@ def note(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """The one JSON document on stdout."""
-    print(json.dumps(document, ensure_ascii=False, indent=2), flush=True)
+    """The one JSON document on stdout, UTF-8 in any locale."""
+    print(json.dumps(document, ensure_ascii=False, indent=2), file=utf8_stdout(), flush=True)
+
+
+def shown() -> int:
+    """The status of a command that only shows something: 0 when stdout has taken all of it."""
+    sys.stdout.flush()
+    error = loss_of(sys.stdout)
+    if error is None:
+        return ALL_SENT
+    if error.errno != errno.EPIPE:
+        note(f"promomsg: standard output cannot be written: {error.strerror}")
+    return WRONG
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

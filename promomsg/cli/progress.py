@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from promomsg.cli.output import clean, count, duration, note
 
-__all__ = ["Meter", "View", "make_view", "sentence"]
+__all__ = ["Meter", "UnfailingView", "View", "is_drawable", "make_view", "sentence"]
 
 _WINDOW: Final = 10.0
 """Seconds that the rate is taken over."""
@@ -174,6 +176,38 @@ class LiveView:
         self._live.stop()
 
 
+class UnfailingView:
+    """A view whose own trouble stays its own: the campaign goes on, in plain lines.
+
+    Args:
+        make: makes the view to show as long as it works.
+    """
+
+    def __init__(self, make: Callable[[], View] = LiveView) -> None:
+        self._view: View = PlainView()
+        with suppress(Exception):  # a terminal that cannot be drawn on is no reason to stop
+            self._view = make()
+
+    def show(self, document: Mapping[str, Any], in_flight: int) -> None:
+        """Draws a document."""
+        try:
+            self._view.show(document, in_flight)
+        except Exception:  # noqa: BLE001 - see above
+            self.close()
+            self._view = PlainView()
+
+    def close(self) -> None:
+        """Takes it off the terminal."""
+        with suppress(Exception):
+            self._view.close()
+
+
 def make_view() -> View:
-    """The live one when stderr is a terminal."""
-    return LiveView() if sys.stderr.isatty() else PlainView()
+    """The live one when stderr is a terminal that can be drawn on; plain lines elsewhere."""
+    return UnfailingView() if is_drawable(sys.stderr.isatty(), os.environ) else PlainView()
+
+
+def is_drawable(is_terminal: bool, environment: Mapping[str, str]) -> bool:
+    """Whether lines can be redrawn in place: not on `TERM=dumb`, without TERM, or with NO_COLOR."""
+    name = environment.get("TERM", "")
+    return is_terminal and name not in ("", "dumb", "unknown") and not environment.get("NO_COLOR")

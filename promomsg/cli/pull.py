@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -82,7 +83,11 @@ class Partial:
         os.truncate(self._path, whole)
 
     def add(self, values: Sequence[object]) -> None:
-        """One row; a line break in a value becomes a space, so that a row is a line."""
+        """One row; a line break in a value becomes a space, so that a row is a line.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
         cells = ["" if v is None else " ".join(str(v).splitlines()) for v in values]
         self._writer.writerow(cells)
         self.rows += 1
@@ -90,18 +95,38 @@ class Partial:
             self._flush()
 
     def _flush(self) -> None:
-        self._file.write(self._buffer.getvalue())
-        self._file.flush()
+        text = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            raise UsageError(
+                f"{self._path} cannot be written: {error.strerror}; make room, and the same "
+                "command goes on behind the last whole row"
+            ) from None
 
     def finish(self) -> None:
-        """Everything is in it: it gets its name."""
+        """Everything is in it: it gets its name.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
         self._flush()
-        self._path.replace(self._output)
+        try:
+            self._path.replace(self._output)
+        except OSError as error:
+            raise UsageError(f"{self._output} cannot be written: {error.strerror}") from None
         self._question.unlink(missing_ok=True)
 
-    def __exit__(self, *exc_info: object) -> None:
-        if not self._file.closed and self._path.exists():
-            self._flush()
-        self._file.close()
+    def __exit__(self, kind: object, *exc_info: object) -> None:
+        try:
+            if not self._file.closed and self._path.exists():
+                self._flush()
+        except UsageError:
+            if kind is None:
+                raise
+        finally:
+            with suppress(OSError):  # what a full disk did not take was said above
+                self._file.close()

@@ -1,4 +1,4 @@
-"""One coroutine a command, on uvloop where it is installed, with Ctrl-C and SIGTERM under control."""
+"""One coroutine a command, on uvloop where it is installed, with Ctrl-C, SIGTERM and SIGHUP tamed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -17,11 +18,21 @@ __all__ = ["BrokeOffError", "Interrupted", "Interrupts", "run_async"]
 
 T = TypeVar("T")
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_TOGETHER: Final = 1.0
+"""Seconds after the first signal in which more of them are the same one: GNU `timeout` sends two,
+a supervisor SIGINT and then SIGTERM."""
+
+
+def _signals() -> tuple[signal.Signals, ...]:
+    """What asks this process to stop; SIGHUP too, unless it is ignored already (`nohup`)."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return (signal.SIGINT, signal.SIGTERM)
+    return (signal.SIGINT, signal.SIGTERM, hangup)
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came; the text, when there is one, is for the user."""
+    """Ctrl-C, SIGTERM or SIGHUP came; the text, when there is one, is for the user."""
 
 
 class BrokeOffError(Exception):
@@ -29,11 +40,18 @@ class BrokeOffError(Exception):
 
 
 class Interrupts:
-    """The first Ctrl-C (or SIGTERM) is a wish, the second one ends the process at once."""
+    """The first Ctrl-C (SIGTERM, SIGHUP) is a wish; a second one, later, ends the process at once.
 
-    def __init__(self) -> None:
+    Args:
+        now: monotonic seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._asked = anyio.Event()
         self._loop = asyncio.get_running_loop()
+        self._now = now
+        self._first = 0.0
+        self._numbers = _signals()
 
     @property
     def asked(self) -> bool:
@@ -45,22 +63,27 @@ class Interrupts:
         await self._asked.wait()
 
     def _got(self) -> None:
-        if self._asked.is_set():
+        if not self._asked.is_set():
+            self._first = self._now()
+            self._asked.set()
+        elif self._now() - self._first > _TOGETHER:
             sys.stderr.flush()
             # Intents are on disk before the wire: a process may end at any moment.
             os._exit(130)
-        self._asked.set()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """For as long as the block runs, in the main thread."""
-        for number in _SIGNALS:
+        for number in self._numbers:
             self._loop.add_signal_handler(number, self._got)
         try:
             yield
         finally:
-            for number in _SIGNALS:
+            for number in self._numbers:
                 self._loop.remove_signal_handler(number)
+                if self.asked:
+                    # What ends now ends with its own status, not by the signal's twin.
+                    signal.signal(number, _heard)
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work`, which an interrupt cancels.
@@ -98,27 +121,38 @@ class Interrupts:
         """Asks the user on the terminal, blocking; anything but yes is no.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came instead of an answer.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP came instead of an answer.
         """
-        with _own_signals() as came:
+        with _own_signals(self._numbers) as came:
             # What came before goes to the loop's own handlers, which have their turn here.
             await anyio.sleep(0.01)
             if not self.asked:
                 print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
                 # Waiting for both at once, a signal right before the read is not lost.
                 if came not in select.select([sys.stdin, came], [], [])[0]:
-                    return sys.stdin.readline().strip().lower() in ("y", "yes")
-                self._asked.set()
+                    return _answer()
+                self._got()
         raise Interrupted
 
 
+def _heard(*_: object) -> None:
+    """A signal that has been obeyed already."""
+
+
+def _answer() -> bool:
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (OSError, ValueError):
+        return False  # the terminal is gone, or that was no text
+
+
 @contextmanager
-def _own_signals() -> Iterator[int]:
+def _own_signals(numbers: Iterable[signal.Signals]) -> Iterator[int]:
     """Signals wake the descriptor it gives instead of the event loop."""
     here, there = os.pipe()
     os.set_blocking(there, False)
     wakes = signal.set_wakeup_fd(there, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield here
     finally:
@@ -129,11 +163,18 @@ def _own_signals() -> Iterator[int]:
         os.close(there)
 
 
-def run_async(work: Callable[[Interrupts], Coroutine[Any, Any, int]]) -> int:
-    """Runs a command's coroutine in an event loop of its own; returns its exit status."""
+def run_async(
+    work: Callable[[Interrupts], Coroutine[Any, Any, int]],
+    *,
+    now: Callable[[], float] = time.monotonic,
+) -> int:
+    """Runs a command's coroutine in an event loop of its own; returns its exit status.
+
+    After an interrupt, more signals change nothing: what is left to do is to end.
+    """
 
     async def main() -> int:
-        interrupts = Interrupts()
+        interrupts = Interrupts(now)
         with interrupts.listening():
             return await work(interrupts)
 

@@ -15,6 +15,7 @@ from promomsg.cli.output import note, print_json
 from promomsg.cli.progress import View, make_view
 from promomsg.cli.runner import BrokeOffError, Interrupts
 from promomsg.cli.show import print_plan, print_rest, print_result, print_rows_left_out
+from promomsg.cli.standard_streams import drained, in_background
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
@@ -68,12 +69,22 @@ def need_terminal(yes: bool) -> None:
 
 
 async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts) -> int:
-    """Shows the plan, asks, sends; returns the exit status.
+    """Shows the plan, asks, sends; returns the exit status, which no display can change.
 
     Raises:
         UsageError, JournalError: before anything was sent.
         Interrupted: before anything was sent.
     """
+    with in_background():
+        try:
+            return await _plan_and_send(campaign, how, interrupts)
+        finally:
+            before = interrupts.asked
+            with anyio.CancelScope(shield=True):
+                await drained(unless=lambda: interrupts.asked and not before)
+
+
+async def _plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts) -> int:
     try:
         plan = await interrupts.unless(campaign.plan())
         if how.check is not None:
@@ -86,7 +97,8 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
         else:
             print_rest(plan, how.left, out)
             question = f"go on with the {how.left:,} that are pending?"
-        out.flush()
+        if not how.yes:
+            await drained(unless=lambda: interrupts.asked)
         if not how.yes and not await interrupts.ask(question):
             await campaign.discard()
             note("nothing was sent")

@@ -58,13 +58,14 @@ def _mode(path: Path) -> int | None:
 @contextmanager
 def _straight(path: Path, bom: bool) -> Iterator[IO[str]]:
     try:
-        file = path.open(
+        with path.open(
             "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace", newline=""
-        )
+        ) as file:
+            yield file
+    except BrokenPipeError:
+        raise  # a reader that has what it wanted
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-    with file:
-        yield file
 
 
 def _refuse_journals(path: Path, real: Path, journal: Path) -> None:

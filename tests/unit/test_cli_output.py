@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,30 @@ def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:
         Partial(tmp_path / "no" / "p.csv", ("id",), {}),
     ):
         pass
+
+
+def test_a_pull_onto_a_full_disk_says_where_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    with Partial(path, ("id",), {}) as partial:
+        partial.add([1])
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limit[1]))  # EFBIG, as a quota gives
+
+    def pull() -> None:
+        with Partial(path, ("id",), {}) as partial:
+            while True:
+                partial.add(["2" * 1000])
+
+    try:
+        with pytest.raises(UsageError) as refused:
+            pull()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert f"{path}.partial cannot be written: File too large; make room" in str(refused.value)
+    with Partial(path, ("id",), {}) as partial:
+        assert partial.rows > 1
+        partial.finish()
+    assert path.read_text().startswith("id\n1\n2")
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(None, 3), (2, 2)])

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a wish at first, in the middle of work and at a question."""
+"""Ctrl-C, SIGTERM and SIGHUP: a wish at first, in the middle of work and at a question."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import anyio
@@ -20,6 +20,15 @@ from promomsg.errors import UsageError
 def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "asyncio":
         monkeypatch.setitem(sys.modules, "uvloop", None)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """This process keeps its signal handlers; after an interrupt `run_async` leaves its own."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def soon(number: int) -> None:
@@ -55,7 +64,7 @@ def test_work_that_ends_or_fails_is_passed_on() -> None:
         run_async(lambda interrupts: interrupts.unless(bad()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cancels_work_that_nothing_depends_on(number: int) -> None:
     cleaned = []
 
@@ -92,7 +101,7 @@ async def _ask(interrupts: Interrupts) -> int:
     return int(await interrupts.ask("really?"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_the_question_is_no_answer(number: int) -> None:
     async def work(interrupts: Interrupts) -> int:
         soon(number)
@@ -122,15 +131,51 @@ def test_a_signal_right_before_the_question_is_seen() -> None:
         end()
 
 
-def test_the_second_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "ends"),
+    [
+        pytest.param((0.0, 0.0), [], id="GNU timeout's two"),
+        pytest.param((0.0, 0.4, 0.9), [], id="within a second"),
+        pytest.param((0.0, 1.1), [130], id="again"),
+        pytest.param((0.0, 0.5, 3.0), [130], id="twice, and again"),
+    ],
+)
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_of_one_second_are_one_and_a_later_one_ends_the_process_at_once(
+    second: int, seconds: tuple[float, ...], ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
+    now = [0.0]
 
     async def work(interrupts: Interrupts) -> int:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
+        for at in seconds:
+            now[0] = at
+            os.kill(os.getpid(), second if at else signal.SIGTERM)
             await anyio.sleep(0.02)
-        return 0
+        return int(interrupts.asked)
 
-    run_async(work)
-    assert ended == [130]
+    assert run_async(work, now=lambda: now[0]) == 1
+    assert ended == ends
+
+
+def test_what_ends_after_an_interrupt_is_not_ended_otherwise_by_its_twin() -> None:
+    async def work(interrupts: Interrupts) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await interrupts.wait()
+        return 130
+
+    assert run_async(work) == 130
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def work(interrupts: Interrupts) -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await anyio.sleep(0.02)
+        return int(interrupts.asked)
+
+    assert run_async(work) == 0
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -53,8 +53,8 @@ def doctor(file: Path, base_url: str | None, as_json: bool) -> int:
 
 
 async def _doctor(file: Path, base_url: str | None, as_json: bool, interrupts: Interrupts) -> int:
-    from promomsg.cli.exits import ALL_SENT, WRONG
-    from promomsg.cli.output import print_json, table
+    from promomsg.cli.exits import WRONG
+    from promomsg.cli.output import print_json, shown, table
 
     async def all_of_them() -> list[Finding]:
         return [finding async for finding in examine(file, base_url)]
@@ -64,7 +64,7 @@ async def _doctor(file: Path, base_url: str | None, as_json: bool, interrupts: I
         print_json({"findings": [finding._asdict() for finding in findings]})
     else:
         table(("", "what", "detail"), findings)
-    return WRONG if any(f.level == "fail" for f in findings) else ALL_SENT
+    return WRONG if any(f.level == "fail" for f in findings) else shown()
 
 
 async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Finding]:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from promomsg.cli.campaign_file import AccountFile, load_account
-from promomsg.cli.output import clock_time, line, note, print_json, table
+from promomsg.cli.output import clock_time, line, note, print_json, shown, table
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import NotFinished, UsageError
 
@@ -136,7 +136,7 @@ async def _clicks(
                 "clicks": [msgspec.to_builtins(row) for row in rows],
             }
         )
-        return 0
+        return shown()
     if not rows:
         note("no clicks of that day; a message that nobody clicked may not be listed")
         return 0
@@ -157,7 +157,7 @@ async def _clicks(
             for r in rows
         ),
     )
-    return 0
+    return shown()
 
 
 PROMOTER_COLUMNS: Final = (

@@ -39,7 +39,7 @@ async def _reconcile(
 ) -> int:
     from promomsg.cli.channel_for import open_wechat
     from promomsg.cli.commands.resume import campaign_of
-    from promomsg.cli.output import clock_time, line, note, print_json, table
+    from promomsg.cli.output import clock_time, line, note, print_json, shown, table
     from promomsg.cli.sending import command
     from promomsg.engine.reconcile import reconcile as look
     from promomsg.journal.sqlite import SqliteJournal
@@ -51,10 +51,10 @@ async def _reconcile(
         import msgspec
 
         print_json({"journal": str(journal), "matches": msgspec.to_builtins(matches)})
-        return 0
+        return shown()
     if not matches:
         line("no group send of this journal lost its answer")
-        return 0
+        return shown()
     table(
         ("group", "members", "sent at", "msg_id", "what"),
         (
@@ -72,4 +72,4 @@ async def _reconcile(
         note(f"follow what was adopted: {command('resume', str(journal))}")
     elif any(m.msg_id for m in matches):
         note(f"take the matches over: {command('reconcile', str(journal), '--adopt')}")
-    return 0
+    return shown()

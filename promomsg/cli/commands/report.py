@@ -14,9 +14,10 @@ from typing import IO, Any, Final
 
 import click
 
-from promomsg.cli.output import count, note, print_json, table
+from promomsg.cli.output import count, note, print_json, shown, table
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.cli.show import outcome_cells, print_result
+from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.cli.target import report_file
 from promomsg.engine.opening import open_journal
 from promomsg.journal.sqlite import JournalReader
@@ -47,7 +48,7 @@ def status(journal: Path, watch: bool, as_json: bool) -> int:
         print_json(document)
     else:
         print_result(document)
-    return 0
+    return shown()
 
 
 async def _watch(journal: Path, interrupts: Interrupts) -> int:
@@ -88,7 +89,7 @@ def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: 
 
     CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
     """
-    with _sink(output, journal, bom and form == "csv") as file:
+    with _sink(output, journal, bom and form == "csv", form != "table") as file:
         nameless = write_report(journal, form, everybody=everybody, file=file)
     if nameless and form == "csv":
         note(
@@ -97,18 +98,20 @@ def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: 
         )
     if output is not None:
         note(f"written: {output}")
-    return 0
+        return 0
+    return shown()
 
 
 @contextmanager
-def _sink(output: Path | None, journal: Path, bom: bool) -> Iterator[IO[str]]:
+def _sink(output: Path | None, journal: Path, bom: bool, programs_read: bool) -> Iterator[IO[str]]:
     if output is not None:
         with report_file(output, journal, bom=bom) as file:
             yield file
         return
+    out = utf8_stdout() if programs_read else sys.stdout
     if bom:
-        sys.stdout.write("\ufeff")
-    yield sys.stdout
+        out.write("\ufeff")
+    yield out
 
 
 def write_report(

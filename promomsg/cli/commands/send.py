@@ -179,7 +179,7 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
     import anyio
 
     from promomsg.cli.channel_for import open_channel
-    from promomsg.cli.output import print_json
+    from promomsg.cli.output import print_json, shown
     from promomsg.cli.show import plan_document, print_plan, print_rows_left_out
 
     journal = _journal(file, wishes.test_to)
@@ -201,7 +201,7 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
         finally:
             with anyio.CancelScope(shield=True):
                 await campaign.discard()
-    return 0
+    return shown()
 
 
 def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | None) -> Any:
