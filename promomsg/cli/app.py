@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, Entry]] = {
     "demo": Entry(
         "demo",
-        "Show the whole way on this machine, against a sandbox.",
+        "Send three sample campaigns to a sandbox on this machine.",
         "promomsg demo --channel wechat",
     ),
     "send": Entry(
@@ -39,20 +39,20 @@ COMMANDS: Final[dict[str, Entry]] = {
         "send", "Show what send would do, and send nothing.", "promomsg plan autumn.toml"
     ),
     "resume": Entry(
-        "resume", "Go on with a campaign that did not come to its end.", "promomsg resume autumn.db"
+        "resume", "Continue an unfinished campaign.", "promomsg resume autumn.db"
     ),
     "pause": Entry(
-        "control", "Stop sending until resume; calls in flight finish.", "promomsg pause autumn.db"
+        "control", "Pause sending until resume; calls in flight finish.", "promomsg pause autumn.db"
     ),
-    "cancel": Entry("control", "Give up what was not sent yet.", "promomsg cancel autumn.db"),
+    "cancel": Entry("control", "Cancel what has not been sent yet.", "promomsg cancel autumn.db"),
     "retry": Entry(
         "resume",
-        "Send again to the failed or the unknown ones, as you say.",
+        "Send again to those who failed, or whose result is unknown.",
         "promomsg retry autumn.db --failed",
     ),
     "follow": Entry(
         "provider",
-        "Follow one group send to its end by its msg_id.",
+        "Follow one group send, by its msg_id, until it is done.",
         "promomsg follow 1000001 --campaign autumn.toml",
     ),
     "status": Entry("report", "Show where a campaign stands.", "promomsg status autumn.db --watch"),
@@ -70,11 +70,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg clicks --campaign autumn.toml --date 2026-11-11 --dimension 0",
     ),
     "reconcile": Entry(
-        "reconcile", "Look for group sends whose answer was lost.", "promomsg reconcile autumn.db"
+        "reconcile", "Find group sends whose answer was lost.", "promomsg reconcile autumn.db"
     ),
     "promoters": Entry(
         "provider",
-        "Pull the list of promoters into a CSV file.",
+        "Download the list of promoters as a CSV file.",
         "promomsg promoters --campaign autumn.toml --output promoters.csv",
     ),
     "doctor": Entry(
@@ -142,7 +142,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> int:
-    """Promotional messages to WeChat promoters and to wallet users: one truthful outcome each."""
+    """Promotional messages to WeChat promoters and to wallet users: one result per recipient."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         return WRONG

@@ -144,7 +144,7 @@ def print_result(document: Mapping[str, Any], file: IO[str] | None = None) -> No
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
         print(clean(f"  warning: {text}"), file=out)
-    print(f"  {duration(document['elapsed_s'])} of sending", file=out)
+    print(f"  took {duration(document['elapsed_s'])}", file=out)
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:

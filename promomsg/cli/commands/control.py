@@ -13,14 +13,14 @@ __all__ = ["cancel", "pause"]
 _journal = click.argument("journal", type=click.Path(path_type=Path))
 
 
-@click.command(short_help="Stop sending until resume; calls in flight finish.")
+@click.command(short_help="Pause sending until resume; calls in flight finish.")
 @_journal
 def pause(journal: Path) -> int:
     """Ask whoever is sending JOURNAL to stop; `promomsg resume JOURNAL` goes on."""
     return run_async(lambda interrupts: _ask(journal, "pause"))
 
 
-@click.command(short_help="Give up what was not sent yet.")
+@click.command(short_help="Cancel what has not been sent yet.")
 @_journal
 def cancel(journal: Path) -> int:
     """Cancel the recipients of JOURNAL that were not sent to; calls in flight finish."""

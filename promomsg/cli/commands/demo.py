@@ -18,7 +18,7 @@ _CAMPAIGNS: Final = {"wechat": ("autumn", "vip"), "alipay": ("wallet",)}
 _SIDES: Final = ("", "-wal", "-shm", ".planning")
 
 
-@click.command(short_help="Show the whole way on this machine, against a sandbox.")
+@click.command(short_help="Send three sample campaigns to a sandbox on this machine.")
 @click.option(
     "--channel", type=click.Choice(("wechat", "alipay")), help="Only this one; default both."
 )

@@ -24,7 +24,7 @@ _base_url = click.option("--base-url", metavar="URL", help="Instead of the campa
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.command(short_help="Follow one group send to its end by its msg_id.")
+@click.command(short_help="Follow one group send, by its msg_id, until it is done.")
 @click.argument("msg_id")
 @_campaign
 @_base_url
@@ -166,7 +166,7 @@ PROMOTER_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@click.command(short_help="Pull the list of promoters into a CSV file.")
+@click.command(short_help="Download the list of promoters as a CSV file.")
 @_campaign
 @_base_url
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV file.")

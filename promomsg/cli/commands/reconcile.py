@@ -11,7 +11,7 @@ from promomsg.cli.runner import Interrupts, run_async
 __all__ = ["reconcile"]
 
 
-@click.command(short_help="Look for group sends whose answer was lost.")
+@click.command(short_help="Find group sends whose answer was lost.")
 @click.argument("journal", type=click.Path(path_type=Path))
 @click.option("--campaign", type=click.Path(path_type=Path), help="The file, when it has moved.")
 @click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")

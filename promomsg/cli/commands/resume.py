@@ -54,7 +54,7 @@ def common(command: Any) -> Any:
     return command
 
 
-@click.command(short_help="Go on with a campaign that did not come to its end.")
+@click.command(short_help="Continue an unfinished campaign.")
 @common
 def resume(
     journal: Path,
@@ -111,7 +111,7 @@ def go_on(
     return run_async(lambda interrupts: _resume(journal, file, how, interrupts))
 
 
-@click.command(short_help="Send again to the failed or the unknown ones, as you say.")
+@click.command(short_help="Send again to those who failed, or whose result is unknown.")
 @common
 @click.option("--failed", is_flag=True, help="Those who were refused.")
 @click.option("--unknown", is_flag=True, help="Those who may have been reached already.")
