@@ -38,9 +38,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "plan": Entry(
         "send", "Show what send would do, and send nothing.", "promomsg plan autumn.toml"
     ),
-    "resume": Entry(
-        "resume", "Continue an unfinished campaign.", "promomsg resume autumn.db"
-    ),
+    "resume": Entry("resume", "Continue an unfinished campaign.", "promomsg resume autumn.db"),
     "pause": Entry(
         "control", "Pause sending until resume; calls in flight finish.", "promomsg pause autumn.db"
     ),

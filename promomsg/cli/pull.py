@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from promomsg.errors import UsageError
+from promomsg.intake.guards import bare, guarded
 
 __all__ = ["Partial"]
 
@@ -79,7 +80,7 @@ class Partial:
                 cells = next(csv.reader([raw.decode("utf-8", "replace")]))
                 if cells[:1] != [self._columns[0]]:
                     self.rows += 1
-                    self.last_id = cells[0] or self.last_id
+                    self.last_id = bare(cells[0]) or self.last_id
         os.truncate(self._path, whole)
 
     def add(self, values: Sequence[object]) -> None:
@@ -88,7 +89,7 @@ class Partial:
         Raises:
             UsageError: the file cannot be written.
         """
-        cells = ["" if v is None else " ".join(str(v).splitlines()) for v in values]
+        cells = ["" if v is None else guarded(" ".join(str(v).splitlines())) for v in values]
         self._writer.writerow(cells)
         self.rows += 1
         if self._buffer.tell() > _FLUSH_AT:

@@ -19,6 +19,7 @@ __all__ = [
     "bare_key",
     "bare_text",
     "both_forms",
+    "guarded",
     "is_invisible",
     "may_need_look",
     "trimmed",
@@ -27,8 +28,10 @@ __all__ = [
 _FORMULA_TEXT: Final = re.compile(r'=\s*"((?:[^"]|"")*)"')
 _DOUBLED: Final = re.compile(r'=\s*""([^"]*)""')
 _MARKS: Final = "'`"
-_FORMULA_STARTS: Final = "=+-@\t\r\n"
+_FORMULA_STARTS: Final = "=+-@\t\r\n＝＋－＠"
+"""A spreadsheet of an East Asian locale takes the full-width forms for the same."""
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
+_PLAIN_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _LAYERS: Final = 4
 """Guards put on by several programs one after the other."""
 _SUSPECTS: Final = (*"\"'`= ", *FILLERS)
@@ -91,6 +94,14 @@ def bare_text(cell: str) -> str:
             break
         text = inner.lstrip("\t")
     return text
+
+
+def guarded(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: an apostrophe goes before it; for every CSV
+    that we write, since strangers choose names. A plain number is left, also a negative one."""
+    if text.lstrip()[:1] not in tuple(_FORMULA_STARTS) and text[:1] not in tuple(_FORMULA_STARTS):
+        return text
+    return text if _PLAIN_NUMBER.fullmatch(text) else f"'{text}"
 
 
 def may_need_look(joined: str) -> bool:

@@ -310,6 +310,7 @@ class Journal(Protocol):
     async def exists(self) -> bool:
         """Whether there is a campaign with a complete plan."""
         ...
+
     async def create(self, record: CampaignRecord) -> Handle:
         """A new campaign, as its sender. Raises JournalError when there is one already."""
         ...

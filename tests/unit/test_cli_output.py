@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import resource
 from collections.abc import AsyncIterator
@@ -14,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promomsg.cli import exits, output, progress
-from promomsg.cli.commands.report import safe_cell
 from promomsg.cli.pull import Partial
 from promomsg.cli.show import print_rows_left_out
 from promomsg.errors import UsageError
+from promomsg.intake.guards import bare, guarded
 from promomsg.model import Outcome, Recipient, State
 
 
@@ -45,14 +46,17 @@ def test_the_first_status_that_applies(values: dict[str, int], status: int) -> N
     assert status in exits.TABLE
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@a", "\tx", "\rx", "-1+2", "+1;2"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+x", "-x", "@a", "\tx", "\rx", "-1+2", "+1;2", "＝1+1", "＋x", "－x", "＠a", " =1+1"],
+)
 def test_a_formula_is_disarmed(text: str) -> None:
-    assert safe_cell(text) == f"'{text}"
+    assert guarded(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["", "-5", "+86", "-1.5", "a=b", "0", "推广员"])
 def test_what_is_no_formula_stays(text: str) -> None:
-    assert safe_cell(text) == text
+    assert guarded(text) == text
 
 
 @given(st.text())
@@ -248,3 +252,23 @@ def test_a_stall_says_why_instead_of_a_time_left() -> None:
     line = sentence(document(planned=9, pending=9, reason="the provider cannot be reached"))
     assert line.endswith("the provider cannot be reached")
     assert "left" not in line
+
+
+def test_a_promoter_who_chose_a_formula_as_a_name_writes_no_formula(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    names = [
+        '=HYPERLINK("http://evil.example","x")',
+        "＝cmd|' /C calc'!A0",
+        "+1",
+        "@SUM(1)",
+        "小明",
+    ]
+    with Partial(path, ("id", "name"), {}) as partial:
+        for number, name in enumerate(names):
+            partial.add([f"-{number}x", name])
+    with Partial(path, ("id", "name"), {}) as partial:
+        assert partial.last_id == "-4x"  # it goes on behind the id, not behind what guards it
+        partial.finish()
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
+    assert [row[1] for row in rows] == ["'" + names[0], "'" + names[1], "+1", "'@SUM(1)", "小明"]
+    assert [bare(row[0]) for row in rows] == [f"-{n}x" for n in range(5)]

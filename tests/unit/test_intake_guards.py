@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from promomsg.cli.commands.report import safe_cell
 from promomsg.intake.guards import (
     bare,
     bare_key,
     bare_text,
     both_forms,
+    guarded,
     is_invisible,
     may_need_look,
     trimmed,
@@ -74,9 +74,11 @@ def test_a_name_with_an_apostrophe_is_both_on_a_list_and_itself_as_a_key() -> No
     assert bare_key(" a b ") == " a b "
 
 
-@pytest.mark.parametrize("key", ["-k2", "=1+1", "+8613800138000", "@ann", "- a b", "\tx"])
+@pytest.mark.parametrize(
+    "key", ["-k2", "＝1+1", "＠ann", "=1+1", "+8613800138000", "@ann", "- a b", "\tx"]
+)
 def test_our_own_report_read_again_gives_the_key_it_was_written_for(key: str) -> None:
-    written = safe_cell(key)
+    written = guarded(key)
     assert bare_key(written) == key.strip()
     assert key.strip() in both_forms(written)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +19,14 @@ from promomsg.cli.show import outcome_cells, print_result
 from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.cli.target import report_file
 from promomsg.engine.opening import open_journal
+from promomsg.intake.guards import guarded
 from promomsg.journal.sqlite import JournalReader
 from promomsg.model import Outcome, State
 
-__all__ = ["COLUMNS", "report", "safe_cell", "status", "write_report"]
+__all__ = ["COLUMNS", "report", "status", "write_report"]
 
 COLUMNS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
 _NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _EVERY: Final = 1.0
 """Seconds between looks of `--watch`."""
 
@@ -150,23 +149,13 @@ def _write(document: dict[str, Any], rows: Iterator[Outcome], form: str, file: I
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([safe_cell(c) for c in outcome_cells(o)] for o in rows)
+        writer.writerows([guarded(c) for c in outcome_cells(o)] for o in rows)
     elif form == "json":
         _write_json(document, rows, file)
     else:
         print_result(document, file)
         print(file=file)
         table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
-
-
-def safe_cell(text: str) -> str:
-    """A cell that a spreadsheet does not take for a formula: an apostrophe goes before it.
-
-    A plain number, also a negative one, is left as it is.
-    """
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
 
 
 def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:
