@@ -41,6 +41,8 @@ FILLERS: Final = "\u034f\u115f\u1160\u2800\u3164\uffa0"
 
 _ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _LONGEST: Final = 128
+_EXACT_FLOATS: Final = 2**53
+"""Under this, a float holds each whole number exactly."""
 _COLUMNS: Final = {
     name.replace("_", ""): name
     for name in ("key", "id", "openid", "unionid", "access_token", "request_id")
@@ -156,8 +158,8 @@ def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
 def clean_address(name: str, value: Any) -> str | Problem | None:
     """An address or request id as text; None when absent; a problem when it is not one.
 
-    Whole numbers are accepted, exact decimals among them; bools, fractions, NaN and what a
-    spreadsheet made of an id are not.
+    Whole numbers are accepted, exact decimals and floats under 2^53 among them; bools, fractions,
+    NaN and what a spreadsheet made of an id are not.
     """
     secret = name == "access_token"
     if isinstance(value, Secret):
@@ -190,6 +192,8 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
         return str(int(value))
     if isinstance(value, Decimal) and (digits := whole(value)) is not None:
         return digits
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOATS:
+        return str(int(value))  # a column with one empty cell makes floats of whole ids
     if isinstance(value, (float, Decimal)):
         return _bad(f"{name} {shortened(str(value))} is not an address: {_BY_SPREADSHEET}")
     return _bad(f"{name} is a {type(value).__name__}; give text")

@@ -63,12 +63,12 @@ class SlotTable:
         """This recipient's values.
 
         Raises:
-            MissingParam: a value is missing or empty, and its slot has no fallback.
+            MissingParam: a value is missing, empty or blank, and its slot has no fallback.
         """
         values = []
         for name, fallback in self.slots:
             value = key if name == "key" else params.get(name)
-            if value is None or value == "" or (not isinstance(value, str) and _is_nothing(value)):
+            if _is_nothing(value):
                 if fallback is None:
                     raise MissingParam(name)
                 value = fallback
@@ -77,7 +77,11 @@ class SlotTable:
 
 
 def _is_nothing(value: Any) -> bool:
-    """An empty cell of a data frame: NaN, NaT, pandas' NA."""
+    """An empty or blank cell; in a data frame NaN, NaT, pandas' NA."""
+    if isinstance(value, str):
+        return not value or value.isspace()
+    if value is None:
+        return True
     if isinstance(value, float):
         return value != value
     return type(value).__name__ in ("NAType", "NaTType")

@@ -12,7 +12,13 @@ import msgspec
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
 from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_suppress
-from promomsg.engine.checks import check_account, check_message, same_file, suppressed_batches
+from promomsg.engine.checks import (
+    check_account,
+    check_message,
+    in_thread,
+    same_file,
+    suppressed_batches,
+)
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import (
     READ_SIZE,
@@ -157,9 +163,9 @@ class Resumed:
                     "give the recipients again (recipients=…, or the campaign file)"
                 )
             return
-        if not self._channel.needs_tokens and same_file(source, kept):
+        if not self._channel.needs_tokens and await in_thread(same_file, source, kept):
             return
-        source.check(self._letter.names, self._letter.spare)
+        await in_thread(source.check, self._letter.names, self._letter.spare)
         vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
         digest = await fill_vault(vault, source.batches(self._letter.names, READ_SIZE), planner)
         if not self._channel.needs_tokens:

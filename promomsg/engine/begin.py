@@ -10,7 +10,7 @@ from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
 from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name, check_suppress
 from promomsg.engine.audience import Routed, decide_audience, expands, resolve_ids
-from promomsg.engine.checks import suppressed_batches
+from promomsg.engine.checks import in_thread, suppressed_batches
 from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size
 from promomsg.engine.settings import Settings
@@ -102,7 +102,7 @@ class NewPlan:
                 self._check_group_call()
             notices += routed.notices
         else:
-            source.check(self._letter.names, self._letter.spare)
+            await in_thread(source.check, self._letter.names, self._letter.spare)
         advice: Advice | None = None
         if shown or not channel.pacer.configured:
             advice = await ask_advice(channel)
@@ -124,7 +124,8 @@ class NewPlan:
             await planner.exclude(suppressed_batches(self._suppress))
             await planner.route()
             notices += read_from.notices
-            described = {**read_from.describe(), "digest": planner.digest, "rows": planner.rows}
+            said = await in_thread(read_from.describe)
+            described = {**said, "digest": planner.digest, "rows": planner.rows}
         self._record.source = {**self._record.source, **described}
         self._record.warnings = list(dict.fromkeys([*channel.notices, *self._letter.warnings]))
         singles, _ = await handle.plan_counts()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import anyio.to_thread
 
 from promomsg.channels.base import Channel
 from promomsg.engine.arguments import is_text
@@ -13,7 +15,9 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.intake import Source, read_suppression
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["check_account", "check_message", "same_file", "suppressed_batches"]
+__all__ = ["check_account", "check_message", "in_thread", "same_file", "suppressed_batches"]
+
+T = TypeVar("T")
 
 _BATCH: Final = 2_000
 
@@ -66,6 +70,12 @@ def _differences(kept: Any, given: Any, at: str) -> Iterator[str]:
             )
     elif kept != given:
         yield at
+
+
+async def in_thread(look: Callable[..., T], *args: object) -> T:
+    """A look at a list that may read much of a file (an Excel workbook, a digest), in a thread: on
+    the event loop it would stop every call that is out, and the signals."""
+    return await anyio.to_thread.run_sync(look, *args)
 
 
 def same_file(source: Source, kept: dict[str, Any]) -> bool:

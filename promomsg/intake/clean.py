@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral
 from typing import Any, Final
+from uuid import UUID
 
 from promomsg.addresses import CONTROL, shortened, whole
 from promomsg.model import Code, Problem
+from promomsg.parameters import plain_parameter
 
-__all__ = ["clean_key", "clean_param", "printable"]
+__all__ = ["WordsForNothing", "clean_key", "clean_param", "printable"]
 
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_WORDS: Final = frozenset(
+    word
+    for base in ("none", "null", "nan", "nat", "n/a", "#n/a", "<na>", "undefined", "(null)", "nil")
+    for word in (base, base.upper(), base.capitalize(), base.replace("n", "N"))
+) | {"#NULL!", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "NaN", "NaT", "\\N"}
+"""What programs write for a cell without a value, or for one that they could not compute."""
 
 
 def printable(text: str) -> str:
@@ -28,8 +35,12 @@ def clean_key(value: Any) -> str | Problem | None:
         if isinstance(value, Decimal):
             value = value if (digits := whole(value)) is None else digits
             return None if value != value else str(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            return str(int(value))
         if isinstance(value, (Integral, float)) and not isinstance(value, bool):
             return None if value != value else str(value)
+        if isinstance(value, UUID):
+            return str(value)
         return Problem(Code.BAD_ROW, f"key is a {type(value).__name__}; give text")
     if not value or value.isspace():
         return None
@@ -39,13 +50,44 @@ def clean_key(value: Any) -> str | Problem | None:
     return value
 
 
-def clean_param(name: str, value: Any) -> Problem | None:
-    """What keeps a parameter from being put into a text: no text or number, or half a character."""
-    if isinstance(value, str):
-        if value.isascii() or not _SURROGATE.search(value):
-            return None
-        return Problem(Code.BAD_ROW, f"parameter {name!r} holds half a character")
-    if isinstance(value, (bytes, bytearray, list, tuple, set, dict)):
-        detail = f"parameter {name!r} is a {type(value).__name__}; give text or a number"
-        return Problem(Code.BAD_ROW, detail)
-    return None
+def clean_param(name: str, value: Any) -> Any:
+    """A parameter as people write it, None when it is missing, or a `Problem` with it."""
+    if type(value) is str and value.isascii():
+        return value
+    return plain_parameter(name, value)
+
+
+class WordsForNothing:
+    """Counts the parameters that read `None`, `NULL`, `nan` or `#N/A`, as exports write for an
+    empty cell. They are sent as they are, since somebody may be called Null; but it is said.
+
+    Args:
+        where: the list, for the notice.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._counts: dict[str, int] = {}
+        self._example: dict[str, str] = {}
+
+    def count(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Looks through some columns of parameters, by name."""
+        for name, column in columns.items():
+            try:
+                clean = _WORDS.isdisjoint(column)
+            except TypeError:  # something unhashable, which fails its row
+                clean = False
+            if not clean:
+                found = [v for v in column if isinstance(v, str) and v in _WORDS]
+                if found:
+                    self._counts[name] = self._counts.get(name, 0) + len(found)
+                    self._example.setdefault(name, found[0])
+
+    def notices(self) -> list[str]:
+        """One a column."""
+        return [
+            f"{self._where}: {count} values in {name!r} are words such as {self._example[name]!r}, "
+            "which exports write for an empty cell: they are sent as they are; empty those cells "
+            "to have them left out"
+            for name, count in sorted(self._counts.items())
+        ]

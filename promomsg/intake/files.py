@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from promomsg.intake.arrow import read_parquet
 from promomsg.intake.base import Source
 from promomsg.intake.csvfile import read_csv
+from promomsg.intake.excel import read_excel
 from promomsg.intake.jsonl import read_jsonl
-from promomsg.intake.tables import read_excel, read_parquet
 
 __all__ = ["read_file"]
 

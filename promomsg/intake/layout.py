@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final, cast
+from uuid import UUID
 
 from promomsg.addresses import clean_address, column_is_clean
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN, NO_PARAMS, Row
 from promomsg.intake.clean import clean_key, clean_param, printable
 from promomsg.model import Problem
+from promomsg.parameters import plain_value
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
@@ -215,12 +217,7 @@ def make_rows(
         name: _clean_column(name, column, problems) for name, column in known.items()
     }
     if not trusted:
-        for name, column in params.items():
-            for i, value in enumerate(column):
-                if type(value) is not str or not value.isascii():
-                    found = clean_param(name, value)
-                    if found is not None:
-                        problems.setdefault(i, found)
+        params = {n: _clean_params(n, column, problems) for n, column in params.items()}
     keys = _keys(known, clean, count, first, problems)
     values: Iterable[Mapping[str, Any]]
     if not params:
@@ -262,11 +259,25 @@ def _clean_column(
             return [v or None for v in column] if "" in column else column
     cleaned: list[str | None] = []
     for i, value in enumerate(column):
+        if type(value) is not str:
+            value = plain_value(value)
+            if name == "request_id" and isinstance(value, UUID):
+                value = str(value)
         got = clean_key(value) if name == "key" else clean_address(name, value)
         if isinstance(got, Problem):
             problems.setdefault(i, got)
             got = printable(value) if name == "key" and isinstance(value, str) else None
         cleaned.append(got)
+    return cleaned
+
+
+def _clean_params(name: str, column: Sequence[Any], problems: dict[int, Problem]) -> Sequence[Any]:
+    """A column of parameters as people write them; one that cannot be is a problem of its row."""
+    cleaned = [clean_param(name, value) for value in column]
+    for i, value in enumerate(cleaned):
+        if type(value) is Problem:
+            problems.setdefault(i, value)
+            cleaned[i] = None
     return cleaned
 
 

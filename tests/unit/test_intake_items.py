@@ -82,7 +82,7 @@ async def test_memory_is_one_batch_not_the_whole_iterator() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.0, float("nan"), 1.2e17, "1.0", "1.2E+17", "nan", "12\x00", np.float64(3)]
+    "value", [1.5, float("nan"), 1.2e17, "1.0", "1.2E+17", "nan", "12\x00", np.float64(3.5)]
 )
 async def test_ids_gone_wrong_fail_their_row(value: Any) -> None:
     rows = await read(["1", value, "3"])
