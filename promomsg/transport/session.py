@@ -258,7 +258,7 @@ class HttpSession:
                 if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
                     raise
                 failure = exc
-            if tries and stale(failure, call):
+            if tries and (stale(failure, call) or watch.stood_still(call, failure)):
                 tries -= 1
                 continue
             break
@@ -294,7 +294,7 @@ class HttpSession:
         connector = self._check(loop)
         if self._loop is None:
             self._loop = loop
-            self._watch = Watch(loop, self._timeout)
+            self._watch = Watch(loop, self._timeout, self._connect_timeout)
         if connector is None:
             connector = aiohttp.TCPConnector(limit=self._limit, keepalive_timeout=_KEEPALIVE)
         self._opened = self._limit

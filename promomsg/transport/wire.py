@@ -22,6 +22,15 @@ _HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)
 _SPOKE: Final = _HUNG_UP | getattr(select, "POLLIN", 0)
 
 
+_LATE: Final = 0.05
+"""Seconds after its moment from which a timer says that the loop, or the process, stood still."""
+_GRACE: Final = 1.0
+"""Seconds for what had arrived by then, and for the rest of an answer that had begun to."""
+_ROUNDS: Final = 3
+"""Rounds of the loop from bytes in a socket to the call that waits for them."""
+_MOST_GRACES: Final = 10
+
+
 class Call:
     """One call under way, as the watch sees it."""
 
@@ -79,13 +88,19 @@ class Watch:
 
     They are equally long, so the oldest call is the next to expire. A timer and a time-out context
     for each call, which is aiohttp's way, cost 8 µs a call on asyncio (measured; `total=None`
-    turns them off). A call that is late is cancelled as `asyncio.timeout` does it.
+    turns them off). A call that is late is cancelled as `asyncio.timeout` does it, once what waits
+    in the sockets has been read: after a process stood still (Ctrl-Z, `docker pause`, a callback
+    that blocked the loop) the timers ring first, and the answers that came meanwhile are there.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, timeout: float, connect_timeout: float
+    ) -> None:
         self._loop = loop
         self._now = loop.time
         self._timeout = timeout
+        # aiohttp rounds the moment of a longer one up to a whole second.
+        self._connect_timeout = connect_timeout + (connect_timeout > 5)
         self._calls: dict[Call, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -105,6 +120,14 @@ class Watch:
         task, call.task = call.task, None
         return call.expired and task is not None and task.uncancel() <= call.cancelling
 
+    def stood_still(self, call: Call, failure: BaseException) -> bool:
+        """Whether a connection was given up only because the process stood still: it may be there,
+        and nothing was sent, so that the call may be made again at once."""
+        if not isinstance(failure, aiohttp.ConnectionTimeoutError):
+            return False
+        began = call.deadline - self._timeout
+        return self._now() - began - self._connect_timeout > _LATE
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -114,14 +137,36 @@ class Watch:
         self._timer = None
         now = self._now()
         late = list(takewhile(lambda call: call.deadline <= now, self._calls))
-        for call in late:
-            del self._calls[call]
-            call.expired = True
-            if call.task is not None:
-                call.task.cancel()
+        if late:
+            due = late[0].deadline
+            for call in late:
+                del self._calls[call]
+            self._look_again(late, due, _MOST_GRACES)
         for call in self._calls:
             self._timer = self._loop.call_at(call.deadline, self._ring)
             break
+
+    def _look_again(self, late: list[Call], due: float, graces: int, rounds: int = 0) -> None:
+        """Ends the calls that are late, after some rounds of the loop for what waits unread.
+
+        Args:
+            due: the loop's time at which this was to happen: much later, the loop stood still.
+        """
+        # The others have left meanwhile, or have a new deadline.
+        late = [call for call in late if call.task is not None and call not in self._calls]
+        if not late:
+            return
+        now = self._now()
+        if now - due > _LATE and graces:
+            until = now + min(_GRACE, self._timeout)
+            self._loop.call_at(until, self._look_again, late, until, graces - 1)
+        elif rounds < _ROUNDS:
+            self._loop.call_soon(self._look_again, late, now, graces, rounds + 1)
+        else:
+            for call in late:
+                call.expired = True
+                if call.task is not None:
+                    call.task.cancel()
 
 
 def unfit(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) -> bool:
