@@ -189,6 +189,8 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
     if isinstance(value, bool) or secret:
         return _bad(f"{name} is a {type(value).__name__}; give text")
     if isinstance(value, Integral):
+        if int(value).bit_length() > 4 * _LONGEST:
+            return _bad(f"{name} is a number of more digits than an address has")
         return str(int(value))
     if isinstance(value, Decimal) and (digits := whole(value)) is not None:
         return digits

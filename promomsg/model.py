@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from numbers import Integral
 from typing import Any, Final
 
 import msgspec
@@ -171,9 +172,11 @@ class Recipient(_Keyed, frozen=True, kw_only=True):
         if isinstance(self.access_token, str):
             setattr_(self, "access_token", Secret(self.access_token))
         for name in ("key", "id"):
-            value = getattr(self, name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                setattr_(self, name, str(value))
+            value: Any = getattr(self, name)
+            if not isinstance(value, (str, bool)) and isinstance(
+                value, Integral
+            ):  # numpy's are not int
+                setattr_(self, name, str(int(value)))
         for name in ("key", "id", "openid", "unionid", "request_id"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):

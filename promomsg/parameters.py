@@ -18,6 +18,8 @@ __all__ = ["has_half_a_character", "plain_parameter", "plain_value"]
 
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _AS_THEY_ARE: Final = frozenset({str, int, bool, type(None), date, time, UUID})
+_LONGEST_INT: Final = 1024
+"""Bits; Python itself refuses to write out numbers that are much longer."""
 _MISSING: Final = ("NAType", "NaTType")
 _ARRAYS: Final = ("numpy", "pyarrow")
 
@@ -34,8 +36,10 @@ def plain_value(value: Any) -> Any:
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return value
-    if kind is float or kind is Decimal:
+    if kind is float:
         return value
+    if isinstance(value, Decimal):  # a signalling NaN cannot even be compared
+        return Decimal("NaN") if value.is_snan() else Decimal(value)
     if kind.__name__ in _MISSING:
         return None
     if isinstance(value, str):
@@ -82,6 +86,8 @@ def plain_parameter(name: str, value: Any) -> Any:
         if has_half_a_character(value):
             return Problem(Code.BAD_ROW, f"parameter {name!r} holds half a character")
         return value
+    if kind is int and value.bit_length() > _LONGEST_INT:
+        return Problem(Code.BAD_ROW, f"parameter {name!r} is a number of hundreds of digits")
     if kind in _AS_THEY_ARE:
         return value
     if kind is float or kind is Decimal:
@@ -90,8 +96,6 @@ def plain_parameter(name: str, value: Any) -> Any:
         if (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0):
             return value.date()
         return value
-    if isinstance(value, Decimal):
-        return _plain_number(name, Decimal(value))
     if isinstance(value, (date, time, UUID)):
         return value
     return Problem(

@@ -15,6 +15,7 @@ from promomsg.errors import UsageError
 
 __all__ = ["MissingParam", "Slot", "SlotTable", "Text"]
 
+_BRACED: Final = re.compile(r"(?<!\{)\{\{\s*(\w+)\s*\}\}(?!\})")
 _TOKEN: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -34,12 +35,14 @@ class SlotTable:
 
     A recipient's *values* are one string a slot, in this order; they are all that the journal
     keeps of the parameters, and all that rendering needs. `warnings` says what looks like another
-    notation than the one that is read here.
+    notation than the one that is read here; `braced` are the names that stand in braces doubled,
+    `{{name}}`, each with a notice for a list that has such a column.
     """
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
         self.warnings: list[str] = []
+        self.braced: dict[str, str] = {}
 
     def index(self, slot: Slot) -> int:
         """The slot's place, adding it when it is new."""
@@ -104,6 +107,13 @@ class Text:
 
     def __init__(self, source: str, where: str, table: SlotTable, *, url: bool = False) -> None:
         self.url = url
+        for braces in _BRACED.finditer(source):
+            # The notation of many template languages; here it is how a brace itself is written.
+            table.braced.setdefault(
+                braces[1],
+                f"{where}: {braces[0]}: the placeholder is written {{{braces[1]}}} here; doubled "
+                f"braces are sent as braces, {{{braces[1]}}}",
+            )
         pieces: list[str | int] = []
         literal: list[str] = []
         at = 0

@@ -134,6 +134,11 @@ class AlipayLetter:
         return self._table.spare
 
     @property
+    def braced(self) -> Mapping[str, str]:
+        """See `SlotTable.braced`."""
+        return self._table.braced
+
+    @property
     def personal(self) -> bool:
         return bool(self._table.slots)
 

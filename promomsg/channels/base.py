@@ -39,6 +39,11 @@ class Letter(Protocol):
         ...
 
     @property
+    def braced(self) -> Mapping[str, str]:
+        """Names that its texts have as `{{name}}`, each with the notice for a list with that column."""
+        ...
+
+    @property
     def personal(self) -> bool:
         """Whether it has any placeholder."""
         ...

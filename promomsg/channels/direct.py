@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,7 @@ from promomsg.model import (
     State,
     Verdict,
 )
+from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
 from promomsg.transport.pace import Lane
 
@@ -84,6 +85,19 @@ def _token_problem(token: Secret | str | None) -> Problem | None:
     return found if isinstance(found, Problem) else None
 
 
+def _plain_params(letter: Letter, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The parameters that the message uses, by the rule of every list.
+
+    Raises:
+        UsageError: one is no text, number, date or the like.
+    """
+    plain = {name: plain_parameter(name, params.get(name)) for name in letter.names}
+    for value in plain.values():
+        if isinstance(value, Problem):
+            raise UsageError(f"recipient {key!r}: {value.code}: {value.detail}")
+    return plain
+
+
 def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     """What a channel delivers for one recipient.
 
@@ -103,7 +117,7 @@ def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     values: tuple[str, ...] = ()
     if problem is None:
         try:
-            values = letter.values(to.params, key)
+            values = letter.values(_plain_params(letter, to.params, key), key)
         except MissingParam as missing:
             raise UsageError(
                 f"recipient {key!r} has no {missing.args[0]!r} for the message's "

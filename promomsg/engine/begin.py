@@ -124,6 +124,8 @@ class NewPlan:
             await planner.exclude(suppressed_batches(self._suppress))
             await planner.route()
             notices += read_from.notices
+            there = read_from.parameters | {"key"}
+            notices += [said for name, said in self._letter.braced.items() if name in there]
             said = await in_thread(read_from.describe)
             described = {**said, "digest": planner.digest, "rows": planner.rows}
         self._record.source = {**self._record.source, **described}

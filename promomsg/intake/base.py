@@ -63,6 +63,11 @@ class Source(Protocol):
         ...
 
     @property
+    def parameters(self) -> frozenset[str]:
+        """The parameters that it has, as far as it was read; of a list of objects, its first ones'."""
+        ...
+
+    @property
     def repeatable(self) -> bool:
         """Whether it can be read from the start again."""
         ...

@@ -14,6 +14,7 @@ from promomsg.parameters import plain_parameter
 
 __all__ = ["WordsForNothing", "clean_key", "clean_param", "printable"]
 
+_LONGEST_INT: Final = 1024
 _WORDS: Final = frozenset(
     word
     for base in ("none", "null", "nan", "nat", "n/a", "#n/a", "<na>", "undefined", "(null)", "nil")
@@ -33,11 +34,17 @@ def clean_key(value: Any) -> str | Problem | None:
         return None
     if not isinstance(value, str):
         if isinstance(value, Decimal):
+            if value.is_infinite():
+                return Problem(Code.BAD_ROW, "key is infinite; give text")
             value = value if (digits := whole(value)) is None else digits
             return None if value != value else str(value)
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             return str(int(value))
         if isinstance(value, (Integral, float)) and not isinstance(value, bool):
+            if isinstance(value, Integral) and int(value).bit_length() > _LONGEST_INT:
+                return Problem(Code.BAD_ROW, "key is a number of hundreds of digits")
+            if value in (float("inf"), float("-inf")):
+                return Problem(Code.BAD_ROW, "key is infinite; give text")
             return None if value != value else str(value)
         if isinstance(value, UUID):
             return str(value)
@@ -73,15 +80,10 @@ class WordsForNothing:
     def count(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Looks through some columns of parameters, by name."""
         for name, column in columns.items():
-            try:
-                clean = _WORDS.isdisjoint(column)
-            except TypeError:  # something unhashable, which fails its row
-                clean = False
-            if not clean:
-                found = [v for v in column if isinstance(v, str) and v in _WORDS]
-                if found:
-                    self._counts[name] = self._counts.get(name, 0) + len(found)
-                    self._example.setdefault(name, found[0])
+            # By exact type: another one may have no hash, or one of its own.
+            if found := [v for v in column if type(v) is str and v in _WORDS]:
+                self._counts[name] = self._counts.get(name, 0) + len(found)
+                self._example.setdefault(name, found[0])
 
     def notices(self) -> list[str]:
         """One a column."""

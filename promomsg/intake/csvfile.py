@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
 from promomsg.intake.base import Row
+from promomsg.intake.clean import WordsForNothing
 from promomsg.intake.layout import Layout, clean_columns, make_rows
 from promomsg.intake.textfile import TextFile, read_records
 from promomsg.model import Code, Problem
@@ -59,6 +60,7 @@ class CsvSource:
         self._spare: frozenset[str] = frozenset()
         self._columns_said: list[str] = []
         self._blank = 0
+        self._words = WordsForNothing(str(self._file.path))
 
     @property
     def notices(self) -> list[str]:
@@ -68,7 +70,12 @@ class CsvSource:
             said.insert(0, f"{self._file.path} is read as {self._file.label}")
         if self._blank:
             said.append(f"{self._file.path}: {self._blank} blank lines left out")
-        return said
+        return said + self._words.notices()
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Its columns that are parameters; known after `check`."""
+        return frozenset(self._layout.params) if self._layout is not None else frozenset()
 
     def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
@@ -101,6 +108,7 @@ class CsvSource:
             for _ in self._file.scan():
                 await checkpoint()
         self._blank = 0
+        self._words = WordsForNothing(str(self._file.path))
         layout: Layout | None = None
         first = 1
         with self._file.open() as file:
@@ -170,9 +178,11 @@ class CsvSource:
             if not records:
                 return []
         columns = list(zip(*records, strict=True))
+        params = {name: columns[i] for name, i in layout.params.items() if name in names}
+        self._words.count(params)
         return make_rows(
             {name: columns[i] for name, i in layout.known.items()},
-            {name: columns[i] for name, i in layout.params.items() if name in names},
+            params,
             [f"line {n}" for n in lines],
             first,
             problems,

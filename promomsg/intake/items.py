@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Integral
 from os import PathLike
 from typing import Any, Final, cast, get_args
 
 from anyio.lowlevel import checkpoint
 
-from promomsg.addresses import mangled
+from promomsg.addresses import known_column, mangled
 from promomsg.errors import UsageError
+from promomsg.intake.arrow import is_frame
 from promomsg.intake.base import KNOWN, NO_PARAMS, Row, Source
+from promomsg.intake.clean import WordsForNothing
 from promomsg.intake.layout import check_no_address, make_rows
+from promomsg.intake.row_kinds import as_mapping
 from promomsg.model import Audience, Code, Problem, Recipient
+from promomsg.parameters import plain_value
 
 __all__ = ["Items", "as_source", "item_rows", "openids"]
 
@@ -57,7 +62,7 @@ def _refuse(value: Any, call: str = "recipients") -> None:
         hint = "give a list, or read a file with promomsg.read_csv(path)"
     elif isinstance(value, (bytes, bytearray, memoryview)):
         hint = "give a list of text, or read a file with promomsg.read_csv(path)"
-    elif hasattr(value, "columns") and hasattr(value, "shape"):
+    elif is_frame(value):
         hint = 'say promomsg.from_frame(df, id="the column with the ids")'
     elif isinstance(value, (Mapping, Recipient)):
         hint = "put it in a list"
@@ -85,8 +90,14 @@ class Items:
         self._items = items
         self._bare = bare
         self._begun = False
-        self.notices: list[str] = []
+        self._words = WordsForNothing("recipients")
+        self.parameters: frozenset[str] = frozenset()
         self.repeatable = not isinstance(items, (Iterator, AsyncIterator))
+
+    @property
+    def notices(self) -> list[str]:
+        """What the plan should say; see `Source.notices`."""
+        return self._words.notices()
 
     def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Of an iterable nothing is known before it is read, but an address is no parameter.
@@ -134,7 +145,19 @@ class Items:
 
     def _rows(self, batch: list[Any], names: frozenset[str], first: int) -> list[Row]:
         where = [f"item {first + i}" for i in range(len(batch))]
-        return item_rows(batch, names, where, first, bare=self._bare)
+        if first == 1:
+            self._words = WordsForNothing("recipients")
+            self.parameters = _parameters(batch[0])
+        return item_rows(batch, names, where, first, bare=self._bare, words=self._words)
+
+
+def _parameters(item: Any) -> frozenset[str]:
+    """The names of an item's parameters."""
+    if isinstance(item, Recipient):
+        fields: Any = item.params
+    elif (fields := as_mapping(item)) is not None and isinstance(fields.get("params"), Mapping):
+        fields = {**fields, **fields["params"]}
+    return frozenset(name for name in fields or () if isinstance(name, str) and name not in _KNOWN)
 
 
 def item_rows(
@@ -146,6 +169,7 @@ def item_rows(
     bare: str = "id",
     columns: Mapping[str, str] | None = None,
     problems: dict[int, Problem] | None = None,
+    words: WordsForNothing | None = None,
 ) -> list[Row]:
     """A batch of recipients, mappings, numbers or strings, made rows.
 
@@ -157,20 +181,24 @@ def item_rows(
         bare: what a plain string is.
         columns: our name → the mappings' own.
         problems: what is already known to be wrong, by place in the batch.
+        words: counts what exports write for an empty cell.
 
     Raises:
-        UsageError: an item that is no recipient at all, or a string that is no promoter id.
+        UsageError: the first item is no recipient at all, or a string is no promoter id. Any other
+            odd item fails its row.
     """
     problems = {} if problems is None else problems
     known: dict[str, list[Any]] = {name: [] for name in KNOWN}
     # An address is no parameter: a token would get into the message and the journal.
     params: dict[str, list[Any]] = {name: [] for name in sorted(names - _KNOWN)}
     for i, item in enumerate(batch):
-        fields, values = _take(item, i, where[i], bare, columns or {}, problems)
-        for name, known_column in known.items():
-            known_column.append(fields.get(name))
+        fields, values = _take(item, i, where[i], bare, columns or {}, problems, first)
+        for name, values_of in known.items():
+            values_of.append(fields.get(name))
         for name, column in params.items():
             column.append(values.get(name))
+    if words is not None:
+        words.count(params)
     return make_rows(known, params, where, first, problems)
 
 
@@ -181,6 +209,7 @@ def _take(
     bare: str,
     columns: Mapping[str, str],
     problems: dict[int, Problem],
+    first: int,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """One item as (known fields, parameters)."""
     if isinstance(item, Recipient):
@@ -193,17 +222,28 @@ def _take(
             "access_token": token,
             "request_id": item.request_id,
         }
-        return fields, item.params
-    if isinstance(item, Mapping):
-        return _take_mapping(item, i, columns, problems)
+        values: Any = item.params
+        if not isinstance(values, Mapping):
+            detail = f"params is a {type(values).__name__}; give a mapping"
+            problems.setdefault(i, Problem(Code.BAD_ROW, detail))
+            return fields, NO_PARAMS
+        return fields, values
+    if type(item) is not str:
+        item = plain_value(item)
+        if (fields_of := as_mapping(item)) is not None:
+            return _take_mapping(fields_of, i, columns, problems)
     if item is None or (isinstance(item, str) and not item.strip()):
         problems.setdefault(i, Problem(Code.BAD_ROW, "nothing there: neither key nor address"))
         return NO_PARAMS, NO_PARAMS
     if isinstance(item, bool) or not isinstance(item, (str, Integral, float, Decimal)):
-        raise UsageError(
-            f"{where} is a {type(item).__name__}, not a recipient; give a Recipient, a mapping, "
-            "or a string of digits (a promoter id)"
+        detail = (
+            f"is a {type(item).__name__}, not a recipient; give a Recipient, a mapping or another "
+            "object with named fields, or a string of digits (a promoter id)"
         )
+        if i == 0 and first == 1:  # then it is no list of recipients at all
+            raise UsageError(f"{where} {detail}")
+        problems.setdefault(i, Problem(Code.BAD_ROW, detail))
+        return NO_PARAMS, NO_PARAMS
     if isinstance(item, str) and bare == "id":
         text = item.strip()
         digits = text.isascii() and text.isdigit()
@@ -216,6 +256,31 @@ def _take(
     return {bare: item}, NO_PARAMS
 
 
+@lru_cache(maxsize=4096)
+def _known_name(key: object) -> str | None:
+    """The known column that a key means when it is written otherwise, as `openId`; else None."""
+    if not isinstance(key, str) or key in _KNOWN:
+        return None
+    return known_column(key)
+
+
+def _by_our_names(
+    fields: Mapping[Any, Any], i: int, problems: dict[int, Problem]
+) -> Mapping[Any, Any]:
+    """Known columns under our names, as with a file's headings: `openId` and `Open ID` are openid."""
+    others = {key: name for key in fields if (name := _known_name(key)) is not None}
+    if not others:
+        return fields
+    found = {key: value for key, value in fields.items() if key not in others}
+    for key, name in others.items():
+        if found.get(name) is not None and fields[key] is not None:
+            detail = f"two of its keys mean {name} ({key!r} is one); keep one of them"
+            problems.setdefault(i, Problem(Code.BAD_ROW, detail))
+        elif fields[key] is not None or name not in found:
+            found[name] = fields[key]
+    return found
+
+
 def _take_mapping(
     item: Mapping[Any, Any], i: int, columns: Mapping[str, str], problems: dict[int, Problem]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -224,7 +289,8 @@ def _take_mapping(
         renamed = {heading: name for name, heading in columns.items()}
         fields = {renamed.get(k, k): v for k, v in item.items() if k not in columns}
         fields.update({n: item[h] for n, h in columns.items() if h in item})
+    fields = _by_our_names(fields, i, problems)
     nested = fields.get("params")
-    if isinstance(nested, Mapping):
+    if nested is not None and (nested := as_mapping(nested)) is not None:
         return fields, {**{k: v for k, v in fields.items() if k not in _KNOWN}, **nested}
     return fields, fields

@@ -56,6 +56,7 @@ class JsonLinesSource:
         self._columns = clean_columns(columns)
         self._sha256: str | None = None
         self.notices: list[str] = []
+        self.parameters: frozenset[str] = frozenset()
 
     def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the first 100 lines. Raises UsageError as `Source.check` says."""
@@ -87,6 +88,7 @@ class JsonLinesSource:
                 f"{quoted(sorted(there))}); say which one it is, as in columns: id = …"
             )
         values = there.difference(KNOWN)
+        self.parameters = frozenset(values)
         # A later line may have what the first hundred have not, unless it is plainly a slip.
         if len(lines) > _HEAD:
             names = frozenset(n for n in names - values if nearest(n, values))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from itertools import repeat
 from typing import Any, Final, cast
 from uuid import UUID
@@ -255,7 +256,7 @@ def _clean_column(
     except TypeError:
         pass
     else:
-        if column_is_clean(name, joined, column):
+        if column_is_clean(name, joined, column) and set(map(type, column)) <= {str}:
             return [v or None for v in column] if "" in column else column
     cleaned: list[str | None] = []
     for i, value in enumerate(column):
@@ -307,6 +308,8 @@ def _raw_key(known: Mapping[str, Sequence[Any]], i: int) -> str | None:
     """What a person would look for: the unusable address as it was read."""
     for name in ("openid", "unionid", "id"):
         value = known[name][i] if name in known else None
+        if not isinstance(value, (str, float, Decimal)):
+            continue
         text = "" if value is None else str(value).strip()
         if text and text == printable(text):
             return text

@@ -167,6 +167,11 @@ class WeChatLetter:
         return self._table.spare
 
     @property
+    def braced(self) -> Mapping[str, str]:
+        """See `SlotTable.braced`."""
+        return self._table.braced
+
+    @property
     def personal(self) -> bool:
         """Whether it has any placeholder."""
         return bool(self._fills)

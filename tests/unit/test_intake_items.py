@@ -129,9 +129,11 @@ async def test_nothing_at_all_fails_its_row() -> None:
 
 
 @pytest.mark.parametrize("value", [True, b"1", ["1"], ("1",), object()])
-async def test_an_item_that_is_no_recipient_is_named(value: Any) -> None:
-    with pytest.raises(UsageError, match="item 2 is a "):
-        await read(["1", value])
+async def test_an_item_that_is_no_recipient_fails_alone_or_is_named(value: Any) -> None:
+    rows = await read(["1", value, "3"])
+    assert [r.problem and r.problem.code for r in rows] == [None, Code.BAD_ROW, None]
+    with pytest.raises(UsageError, match="item 1 is a "):
+        await read([value, "1"])
 
 
 @pytest.mark.parametrize("value", ["oABC", "１２３", "alice@example.com", "-5", "+861"])
