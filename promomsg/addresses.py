@@ -23,6 +23,7 @@ __all__ = [
     "FILLERS",
     "clean_address",
     "column_is_clean",
+    "empty_word",
     "folded",
     "invisible",
     "known_column",
@@ -124,6 +125,11 @@ def not_an_address(text: str) -> str | None:
     if not _ADDRESS.fullmatch(text):
         return "an address has letters, digits, - and _ alone"
     return None
+
+
+def empty_word(text: str) -> bool:
+    """Whether this is what an export writes for an empty cell: `NULL`, `None`, `undefined`, `N/A`."""
+    return _EMPTY.fullmatch(text) is not None
 
 
 def mangled(text: str) -> bool:

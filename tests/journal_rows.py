@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from promomsg.journal.base import Handle, Journal
 from promomsg.journal.memory import MemoryJournal
-from promomsg.journal.records import CampaignRecord, Lease, PlannedRow, Settled, Tally
+from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, Settled, Tally
 from promomsg.journal.sqlite import SqliteJournal
 from promomsg.model import Outcome, State
 
@@ -85,6 +85,31 @@ async def take(handle: Handle, *, groups: bool = False, at: float = NOW) -> Leas
     lease = await handle.take(groups=groups, singles=not groups, now=at, ttl=60.0)
     assert lease is not None
     return lease
+
+
+async def suppress(
+    handle: Handle,
+    values: Sequence[str],
+    columns: Collection[str] = UNIQUE,
+    *,
+    secret: bool = False,
+) -> int:
+    """Gives a suppression list to a plan in the making, and leaves out who is on it."""
+    await handle.list_suppressed(values, first=True, secret=secret)
+    return await handle.suppress(columns)
+
+
+async def suppress_pending(
+    handle: Handle,
+    values: Sequence[str],
+    columns: Collection[str] = UNIQUE,
+    *,
+    smallest_group: int,
+    at: float,
+) -> int:
+    """The same for a plan that is complete."""
+    await handle.list_suppressed(values, first=True)
+    return await handle.suppress_pending(columns, smallest_group=smallest_group, at=at)
 
 
 async def everybody(handle: Handle) -> list[Outcome]:

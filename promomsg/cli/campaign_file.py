@@ -203,7 +203,7 @@ class _Reader:
             journal=journal or campaign.path("journal", self.folder) or self.folder / f"{name}.db",
             columns=self._columns(campaign),
             encoding=campaign.text("encoding", "auto"),
-            suppress=campaign.path("suppress", self.folder),
+            suppress=campaign.paths("suppress", self.folder),
             durability=campaign.choice("durability", ("power", "process"), "power") or "",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),

@@ -141,6 +141,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         channel: `"wechat"` or `"alipay"`.
         recipients, audience: exactly one of them is there.
         columns: our name → the recipients file's heading.
+        suppress: a suppression list or journal, or several of them.
         templates: msg_type → field name → kind; see `template` for this message's.
         notices: what the plan should say of the file.
     """
@@ -155,7 +156,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     journal: Path
     columns: dict[str, str]
     encoding: str
-    suppress: Path | None
+    suppress: Path | tuple[Path, ...] | None
     durability: str
     max_group_size: int
     max_error_rate: float | None

@@ -136,6 +136,17 @@ class Section:
             return None
         return folder / Path(self.text(key)).expanduser()
 
+    def paths(self, key: str, folder: Path) -> Path | tuple[Path, ...] | None:
+        """A path, or a list of them; None when it is not there."""
+        if not isinstance(self.table.get(key), list):
+            return self.path(key, folder)
+        found = []
+        for value in self._list(key, "a list of paths") or ():
+            if not isinstance(value, str) or not value.strip():
+                raise UsageError(f"{self.where(key)} holds {kind_of(value)}; expected file names")
+            found.append(folder / Path(value).expanduser())
+        return tuple(found)
+
     def secret(self, key: str, folder: Path, environ: Mapping[str, str]) -> Secret:
         """A secret by reference; it must be there."""
         self.need(key, f'"env:{key.upper()}"')

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
-from itertools import chain
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
-from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_suppress
-from promomsg.engine.checks import (
-    check_account,
-    check_message,
-    in_thread,
-    same_file,
-    suppressed_batches,
-)
+from promomsg.engine.arguments import GROUP_TO_ALL, check_channel
+from promomsg.engine.checks import check_account, check_message, in_thread, same_file
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import (
     READ_SIZE,
@@ -31,6 +24,12 @@ from promomsg.engine.plan import (
 )
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.started import Started, begun_journal, close_all
+from promomsg.engine.suppression import (
+    Suppress,
+    Suppression,
+    check_suppress,
+    is_suppression_notice,
+)
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
@@ -55,7 +54,7 @@ class Resumed:
         *,
         recipients: Any,
         message: Any,
-        suppress: str | os.PathLike[str] | Iterable[str] | None,
+        suppress: Suppress,
         options: Any,
         clock: Clock,
     ) -> None:
@@ -83,15 +82,18 @@ class Resumed:
         if self._plan is not None:
             return self._plan
         channel = self._channel
-        if isinstance(self._suppress, (str, os.PathLike)):
-            for _ in suppressed_batches(self._suppress):
-                pass  # what is wrong with the file is said before anything changes
         self._handle = handle = await self._journal.open(write=True)
         record = handle.record
         other = record.account != channel.account
         check_account(record, channel, untouched=other and await handle.untouched())
         if self._message is not None:
             check_message(record.message, self._message)
+        suppression = None
+        if self._suppress is not None:
+            # What is wrong with the list is said before anything changes.
+            suppression = Suppression(self._suppress, channel, self.path)
+            await suppression.read(handle)
+            await suppression.check_keys(handle)
         self._letter = channel.compile_snapshot(record.message)
         self._settings = settings = msgspec.structs.replace(
             Settings.from_snapshot(record.settings), **self._options
@@ -117,8 +119,8 @@ class Resumed:
         planner = Planner(handle, channel, self._letter, settings, None)
         if tally.pending:
             await self._check_recipients(planner)
-            if self._suppress is not None:
-                pace_notices += await self._leave_out(handle, now)
+            if suppression is not None:
+                pace_notices += await self._leave_out(handle, suppression, now)
         record.halted = None
         record.account = channel.account
         await handle.save(record)
@@ -132,21 +134,22 @@ class Resumed:
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
         """Nothing to reopen in a plain resume."""
 
-    async def _leave_out(self, handle: Handle, now: float) -> list[str]:
+    async def _leave_out(self, handle: Handle, suppression: Suppression, now: float) -> list[str]:
         """Looks at the suppression list again: it may have grown since the plan was made."""
         if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
             raise UsageError(GROUP_TO_ALL)
         count = await handle.suppress_pending(
-            chain.from_iterable(suppressed_batches(self._suppress)),
-            address_columns(self._channel),
-            smallest_group=GROUP_THRESHOLD,
-            at=now,
+            address_columns(self._channel), smallest_group=GROUP_THRESHOLD, at=now
         )
-        if not count:
-            return []
-        text = f"{count} that were still to be sent to are on the suppression list by now: left out"
-        await handle.warn(text)
-        return [text]
+        said = suppression.notices(await handle.left_out())
+        if count:
+            text = f"{count} that were still to be sent to are on the suppression list by now: left out"
+            await handle.warn(text)
+            said.append(text)
+        # In the place of what an earlier look at it said; `plan` keeps the record.
+        kept = [w for w in handle.record.warnings if not is_suppression_notice(w)]
+        handle.record.warnings[:] = dict.fromkeys([*kept, *said])
+        return said
 
     async def _check_recipients(self, planner: Planner) -> None:
         """Reads the list again when it is needed, or when it may have changed.
@@ -220,7 +223,7 @@ class Reopened(Resumed):
         unknown: bool,
         include_unnamed: bool,
         recipients: Any,
-        suppress: str | os.PathLike[str] | Iterable[str] | None,
+        suppress: Suppress,
         options: Any,
         clock: Clock,
     ) -> None:

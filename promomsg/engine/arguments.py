@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 from promomsg.errors import UsageError
@@ -14,7 +12,6 @@ __all__ = [
     "SEND",
     "check_channel",
     "check_name",
-    "check_suppress",
     "check_yes_or_no",
     "is_text",
 ]
@@ -58,17 +55,3 @@ def check_yes_or_no(**given: Any) -> None:
 def is_text(value: Any) -> bool:
     """Whether it is a str of Unicode characters: half a surrogate pair cannot be written."""
     return isinstance(value, str) and (value.isascii() or not _HALF.search(value))
-
-
-def check_suppress(suppress: Any) -> None:
-    """Raises UsageError unless it is a path, an iterable that may hold strings, or None."""
-    if (
-        suppress is None
-        or isinstance(suppress, os.PathLike)
-        or (suppress and isinstance(suppress, str))
-    ):
-        return
-    if isinstance(suppress, (str, bytes)) or not isinstance(suppress, Iterable):
-        raise UsageError(
-            f"suppress={suppress!r}: give a file's path, or a list of keys and addresses"
-        )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
-from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name, check_suppress
+from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name
 from promomsg.engine.audience import Routed, decide_audience, expands, resolve_ids
-from promomsg.engine.checks import in_thread, suppressed_batches
+from promomsg.engine.checks import in_thread
 from promomsg.engine.pacing import ask_advice, day_notices, quota_notices, settle_pace
 from promomsg.engine.plan import READ_SIZE, Plan, Planner, chunk_size
 from promomsg.engine.settings import Settings
 from promomsg.engine.started import Started, close_all, journal_of
+from promomsg.engine.suppression import Suppress, Suppression, check_suppress
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
@@ -39,7 +40,7 @@ class NewPlan:
         *,
         name: str | None,
         journal: str | os.PathLike[str] | Journal | None,
-        suppress: str | os.PathLike[str] | Iterable[str] | None,
+        suppress: Suppress,
         campaign_file: str | None,
         base_url: str | None,
         settings: Settings,
@@ -111,6 +112,7 @@ class NewPlan:
         if channel.needs_tokens:
             self._vault = TokenVault()
         planner = Planner(handle, channel, self._letter, settings, self._vault)
+        suppression, left_out = None, list[str]()
         if routed is not None and routed.rows is None:
             await handle.add_audience_group(routed.record, routed.planned)
             described: dict[str, Any] = {"kind": "audience", "audience": routed.record}
@@ -118,10 +120,18 @@ class NewPlan:
             read_from = routed.rows if routed is not None else source
             assert read_from is not None
             assert not isinstance(read_from, Audience)
+            if self._suppress is not None:
+                # First of all: a list that cannot be understood is said before anybody is asked.
+                suppression = Suppression(self._suppress, channel)
+                await suppression.read(handle)
             await planner.read(read_from.batches(self._letter.names, READ_SIZE))
+            if suppression is not None:
+                await suppression.check_keys(handle)
             if settings.resolve:
                 notices += await resolve_ids(handle, channel)
-            await planner.exclude(suppressed_batches(self._suppress))
+            await planner.exclude(suppress=suppression is not None)
+            if suppression is not None:
+                left_out = suppression.notices(await handle.left_out())
             await planner.route()
             notices += read_from.notices
             there = read_from.parameters | {"key"}
@@ -129,7 +139,10 @@ class NewPlan:
             said = await in_thread(read_from.describe)
             described = {**said, "digest": planner.digest, "rows": planner.rows}
         self._record.source = {**self._record.source, **described}
-        self._record.warnings = list(dict.fromkeys([*channel.notices, *self._letter.warnings]))
+        notices += left_out
+        self._record.warnings = list(
+            dict.fromkeys([*channel.notices, *self._letter.warnings, *left_out])
+        )
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
         notices += day_notices(channel.pacer.day_limit, singles)

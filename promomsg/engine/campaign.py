@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from random import Random
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -22,6 +22,7 @@ from promomsg.engine.run import Run
 from promomsg.engine.said import Said
 from promomsg.engine.settings import Options, settings_of, with_options_shown
 from promomsg.engine.started import Begun
+from promomsg.engine.suppression import Suppress
 from promomsg.engine.uninterrupted import to_the_end
 from promomsg.errors import UsageError
 from promomsg.intake.base import Recipients
@@ -55,7 +56,9 @@ class Campaign:
         name: the campaign's name; default `"campaign"`.
         journal: a path, a `Journal`, or None: a private temporary file, removed on a clean close
             and kept, and named in the warnings, when the campaign did not come to its end.
-        suppress: keys and addresses not to send to: a path or an iterable of strings.
+        suppress: whom not to send to: a file, an iterable of keys and addresses (a list, a Series,
+            a generator), `read_csv(…)` and its kin, a journal or its path (whom it sent to or may
+            have), or a list of these. What in it cannot be understood in full is a UsageError.
         campaign_file: the TOML file it comes from; the journal remembers it.
         base_url: where it is sent instead of the file's own address; the journal remembers it, so
             that a resume goes to the same place.
@@ -79,7 +82,7 @@ class Campaign:
         *,
         name: str | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
-        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+        suppress: Suppress = None,
         campaign_file: str | None = None,
         base_url: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -105,7 +108,8 @@ class Campaign:
             forget(error)
             raise
         finally:
-            del recipients  # user tokens in a plain list, for a traceback that shows locals
+            # User tokens in a plain list, for a traceback that shows locals.
+            del recipients, suppress
         self._set_up(begin, clock, rng)
 
     def _set_up(self, begin: Begun, clock: Clock, rng: Random | None) -> None:
@@ -126,7 +130,7 @@ class Campaign:
         *,
         recipients: Recipients | None = None,
         message: Message | None = None,
-        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+        suppress: Suppress = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -172,7 +176,7 @@ class Campaign:
         unknown: bool = False,
         include_unnamed: bool = False,
         recipients: Recipients | None = None,
-        suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+        suppress: Suppress = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -374,7 +378,7 @@ async def send(
     *,
     name: str | None = None,
     journal: str | os.PathLike[str] | Journal | None = None,
-    suppress: str | os.PathLike[str] | Iterable[str] | None = None,
+    suppress: Suppress = None,
     clock: Clock = SYSTEM_CLOCK,
     **options: Unpack[Options],
 ) -> Report:
@@ -401,7 +405,7 @@ async def send(
             **options,
         )
     finally:
-        del recipients  # as in Campaign
+        del recipients, suppress  # as in Campaign
     async with campaign as run:
         await run.wait()
     return run.report

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import anyio.to_thread
 
 from promomsg.channels.base import Channel
-from promomsg.engine.arguments import is_text
 from promomsg.errors import JournalError, UsageError
-from promomsg.intake import Source, read_suppression
+from promomsg.intake import Source
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["check_account", "check_message", "in_thread", "same_file", "suppressed_batches"]
+__all__ = ["check_account", "check_message", "in_thread", "same_file"]
 
 T = TypeVar("T")
-
-_BATCH: Final = 2_000
 
 
 def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool = False) -> None:
@@ -82,26 +77,3 @@ def same_file(source: Source, kept: dict[str, Any]) -> bool:
     """Whether a file is, byte for byte, the one that was planned from."""
     digest = source.describe().get("sha256")
     return digest is not None and digest == kept.get("sha256")
-
-
-def suppressed_batches(
-    suppress: str | os.PathLike[str] | Iterable[str] | None,
-) -> Iterator[list[str]]:
-    """Keys and addresses not to send to, in batches."""
-    if suppress is None:
-        return
-    if isinstance(suppress, (str, os.PathLike)):
-        yield from read_suppression(Path(suppress))
-        return
-    batch: list[str] = []
-    for item in suppress:
-        if not is_text(item):
-            raise UsageError(
-                f"suppress: {item!r} is not a str of Unicode text; give keys or addresses, or a file's path"
-            )
-        batch.append(item)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

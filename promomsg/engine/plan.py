@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
-from itertools import chain
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -21,7 +20,7 @@ from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
 from promomsg.intake import Row
 from promomsg.journal.base import Handle
-from promomsg.journal.records import PlannedRow, Tally
+from promomsg.journal.records import PlannedRow, Tally, fingerprint
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
 from promomsg.states import GroupState
@@ -165,21 +164,19 @@ class Planner:
         for key, id, openid, unionid, token, request_id, params, problem, where in batch:
             values: str | None = None
             form: bytes | None = None
-            fingerprint: bytes | None = None
+            mark: bytes | None = None
             if problem is None:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and personal:
                 values, form, problem = self._render(params, key)
             # Where it is no address, a column that all share makes nobody a duplicate.
             if needs_tokens and token is not None and problem is None:
-                fingerprint = hashlib.blake2b(
-                    token.encode("utf-8", "surrogatepass"), digest_size=16, key=self._pepper
-                ).digest()
+                mark = fingerprint(token, self._pepper)
                 tokens.append((seq, token))
             if problem is None:
                 planned.append(
                     PlannedRow(
-                        seq, key, id, openid, unionid, fingerprint, request_id, values, form,
+                        seq, key, id, openid, unionid, mark, request_id, values, form,
                         pending, "", "",
                     )
                 )  # fmt: skip
@@ -216,8 +213,11 @@ class Planner:
             self._longest = (size, key, values)
         return _lines.encode(values).decode(), self._letter.form(values), None
 
-    async def exclude(self, suppressed: Iterable[list[str]]) -> None:
+    async def exclude(self, *, suppress: bool) -> None:
         """Takes out what is suppressed, not selected, or there twice.
+
+        Args:
+            suppress: a suppression list was read.
 
         Raises:
             UsageError: a key to select is nobody's, or nobody selected can be sent to.
@@ -232,7 +232,8 @@ class Planner:
         addresses = address_columns(self._channel)
         dedupes = ("request_id",) if self._channel.idempotent else ()
         await self._handle.mark_duplicates((*addresses, *dedupes))
-        await self._handle.suppress(chain.from_iterable(suppressed), addresses)
+        if suppress:
+            await self._handle.suppress(addresses)
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
             raise UsageError(

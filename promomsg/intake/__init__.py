@@ -7,7 +7,7 @@ from promomsg.intake.excel import read_excel
 from promomsg.intake.files import read_file
 from promomsg.intake.items import as_source, openids
 from promomsg.intake.jsonl import read_jsonl
-from promomsg.intake.suppression import read_suppression
+from promomsg.intake.suppression import SuppressionFile, kind_of_list
 
 __all__ = [
     "ADDRESSES",
@@ -15,13 +15,14 @@ __all__ = [
     "Recipients",
     "Row",
     "Source",
+    "SuppressionFile",
     "as_source",
     "from_frame",
+    "kind_of_list",
     "openids",
     "read_csv",
     "read_excel",
     "read_file",
     "read_jsonl",
     "read_parquet",
-    "read_suppression",
 ]

@@ -18,6 +18,7 @@ from promomsg.journal.records import (
     GroupRow,
     Lease,
     PlannedRow,
+    Reached,
     Recovered,
     Settled,
     Tally,
@@ -50,11 +51,40 @@ class Handle(Protocol):
         unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
         ...
 
-    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
-        """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is in `values`.
+    async def list_suppressed(
+        self,
+        values: Sequence[str],
+        forms: Sequence[str] = (),
+        doubted: Sequence[tuple[str, str]] = (),
+        *,
+        first: bool = False,
+        secret: bool = False,
+    ) -> int:
+        """Adds a batch to the suppression list of this run; returns how many values are new.
+
+        Args:
+            values: keys and addresses.
+            forms: other ways in which the same are written; not counted.
+            doubted: keys that are refused unless the campaign has just that key, and what to say.
+            first: the list begins anew.
+            secret: any of the values may be a user token: they are kept and compared by their
+                fingerprints, with those of the tokens too. The same for every batch.
+        """
+        ...
+
+    async def absent_key(self) -> tuple[str, str] | None:
+        """The first doubted key that no row has to the letter, and what to say; None if none."""
+        ...
+
+    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
+        """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is on the list.
 
         It holds for the person: a row that shares its key, or one of these columns, with one that
         is named, whatever the state of that one, is skipped too."""
+        ...
+
+    async def left_out(self) -> int:
+        """Rows that are `SUPPRESSED` by the list that was looked at last."""
         ...
 
     async def select(self, keys: Iterable[str]) -> int:
@@ -224,7 +254,6 @@ class Handle(Protocol):
     async def seal_retry(self, *, chunk_size: int) -> None: ...
     async def suppress_pending(
         self,
-        values: Iterable[str],
         columns: Collection[str] = UNIQUE,
         *,
         smallest_group: int,
@@ -293,6 +322,16 @@ class Rows(Protocol):
 
 class Journal(Protocol):
     """A place that keeps one campaign."""
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """Everybody that this campaign sent to or may have, in pages: who is sent, unknown or
+        intended, members of groups that were taken, and whoever was in doubt before a retry.
+
+        Raises:
+            JournalError: there is no journal, or it cannot be read; or it sent to an audience as
+                one group, whose members it does not name.
+        """
+        ...
 
     @property
     def path(self) -> str | None:

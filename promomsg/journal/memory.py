@@ -24,6 +24,7 @@ from promomsg.journal.records import (
     GroupRow,
     Lease,
     PlannedRow,
+    Reached,
     Settled,
     Tally,
 )
@@ -110,8 +111,8 @@ class MemoryHandle(MemoryWords):
         row.state = move(row.state, Event.SKIP)
         row.code, row.detail = code.value, detail
 
-    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
-        blocked = self._planning().blocked(set(values), columns)
+    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
+        blocked = self._planning().blocked(columns)
         found = [row for row in self._store.pending() if row.seq in blocked]
         for row in found:
             self._skip(row, Code.SUPPRESSED, blocked[row.seq])
@@ -386,6 +387,12 @@ class MemoryJournal:
             self._sender = None
             if self._store is not None and not self._store.sealed:
                 self._store = None
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `Journal.reached`."""
+        if self._store is None or not self._store.sealed:
+            raise JournalError("there is no journal")
+        yield self._store.reached()
 
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""

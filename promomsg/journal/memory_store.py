@@ -7,7 +7,15 @@ from collections.abc import Collection
 
 import msgspec
 
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, PlannedRow, Tally
+from promomsg.errors import JournalError
+from promomsg.journal.records import (
+    CampaignRecord,
+    Control,
+    GroupRow,
+    PlannedRow,
+    Reached,
+    Tally,
+)
 from promomsg.model import Outcome, Parcel, Recipient, State
 from promomsg.states import FINAL, GroupState
 
@@ -127,6 +135,12 @@ class Store:
         self.day = ""
         """The China-time day of the last intents."""
         self.days: Counter[str] = Counter()
+        self.listed: set[str | bytes] = set()
+        """The suppression list: values, and fingerprints of what may be a user token."""
+        self.forms: set[str | bytes] = set()
+        self.doubted: list[tuple[str, str]] = []
+        self.on_list: dict[int, str] = {}
+        """What `blocked` found last."""
 
     def in_order(self) -> list[Row]:
         return [self.rows[seq] for seq in sorted(self.rows)]
@@ -140,14 +154,18 @@ class Store:
     def pending(self) -> list[Row]:
         return [row for row in self.in_order() if row.state is State.PENDING]
 
-    def blocked(self, values: set[str], columns: Collection[str]) -> dict[int, str]:
-        """Every row of everybody whose key or address is in `values`: seq → why."""
+    def blocked(self, columns: Collection[str]) -> dict[int, str]:
+        """Every row of everybody whose key or address is on the list: seq → why."""
+        self.on_list = self._blocked(self.listed | self.forms, columns)
+        return self.on_list
+
+    def _blocked(self, values: set[str | bytes], columns: Collection[str]) -> dict[int, str]:
         links = [field for name, field in _LINKS if name in ("key", *columns)]
         rows = self.in_order()
         found = {
             row.seq: "on the suppression list"
             for row in rows
-            if not values.isdisjoint((row.key, row.id, row.openid, row.unionid))
+            if not values.isdisjoint((row.key, row.id, row.openid, row.unionid, row.fingerprint))
         }
         while True:
             known = {
@@ -165,6 +183,26 @@ class Store:
             if not more:
                 return found
             found.update(more)
+
+    def reached(self) -> list[Reached]:
+        """Everybody who was sent to or may have been."""
+        quiet = (GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED)
+        if any(g.row.audience is not None and g.row.state not in quiet for g in self.groups):
+            raise JournalError(
+                "it sent to an audience as one group, whose members it does not name: it cannot "
+                "say whom it sent to"
+            )
+        may = (State.INTENDED, State.SENT, State.UNKNOWN)
+        return [
+            Reached(row.key, row.id, row.openid, row.unionid)
+            for row in self.in_order()
+            if row.state in may
+            or any(attempt.state in may for attempt in row.history)
+            or (
+                row.state is State.PENDING
+                and (row.doubt or (row.group is not None and row.group.row.state not in quiet))
+            )
+        ]
 
     def singles(self) -> list[Row]:
         return [row for row in self.pending() if row.group is None]

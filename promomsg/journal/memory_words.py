@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from promomsg.errors import JournalError
 from promomsg.journal.memory_groups import INTERRUPTED, MemoryGroups
-from promomsg.journal.records import UNIQUE, Recovered
+from promomsg.journal.records import UNIQUE, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
 
@@ -102,17 +102,44 @@ class MemoryWords(MemoryGroups):
         store.chunk_size = chunk_size
         store.cut()
 
-    async def suppress_pending(
+    async def list_suppressed(
         self,
-        values: Iterable[str],
-        columns: Collection[str] = UNIQUE,
+        values: Sequence[str],
+        forms: Sequence[str] = (),
+        doubted: Sequence[tuple[str, str]] = (),
         *,
-        smallest_group: int,
-        at: float,
+        first: bool = False,
+        secret: bool = False,
+    ) -> int:
+        store = self._store_for_writing()
+        if first:
+            store.listed, store.forms, store.doubted, store.on_list = set(), set(), [], {}
+        new = set(values) - store.listed
+        store.listed |= new
+        store.forms.update(forms)
+        if secret:
+            store.forms.update(map(self._mark, (*values, *forms)))
+        store.doubted += doubted
+        return len(new)
+
+    def _mark(self, text: str) -> bytes:
+        return fingerprint(text, bytes.fromhex(self._store.record.run_id))
+
+    async def absent_key(self) -> tuple[str, str] | None:
+        store = self._store_for_writing()
+        keys = {row.key for row in store.rows.values()}
+        return next((said for said in store.doubted if said[0] not in keys), None)
+
+    async def left_out(self) -> int:
+        store = self._store_for_writing()
+        return sum(store.rows[seq].code == Code.SUPPRESSED for seq in store.on_list)
+
+    async def suppress_pending(
+        self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
     ) -> int:
         store = self._store_for_writing()
         self._nothing_out()
-        blocked = store.blocked(set(values), columns)
+        blocked = store.blocked(columns)
         code, detail = Code.SUPPRESSED.value, "on the suppression list"
         dissolved = False
         for group in store.groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +18,11 @@ __all__ = [
     "GroupRow",
     "Lease",
     "PlannedRow",
+    "Reached",
     "Recovered",
     "Settled",
     "Tally",
+    "fingerprint",
 ]
 
 
@@ -65,6 +68,14 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
     halted: str | None = None
 
 
+def fingerprint(text: str, pepper: bytes) -> bytes:
+    """What stands in a journal for an address that is not kept there, a user's access token: 16
+    bytes. `pepper` is the campaign's run_id as bytes."""
+    return hashlib.blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=16, key=pepper
+    ).digest()
+
+
 class PlannedRow(NamedTuple):
     """One row read, as planning writes it. `state` is pending, failed or skipped.
 
@@ -85,6 +96,15 @@ class PlannedRow(NamedTuple):
     state: str
     code: str
     detail: str
+
+
+class Reached(NamedTuple):
+    """Somebody that a campaign sent to or may have: all that it knows them by."""
+
+    key: str
+    id: str | None
+    openid: str | None
+    unionid: str | None
 
 
 class Lease(msgspec.Struct, frozen=True):

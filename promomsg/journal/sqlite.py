@@ -12,8 +12,9 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import resources
 from typing import Any, Final, Literal, Self, TypeVar, cast
 
@@ -21,11 +22,12 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
 from promomsg.journal.lock import SenderLock, is_locked
-from promomsg.journal.records import CampaignRecord, Control
+from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.journal.sqlite_read import JournalReader
 from promomsg.journal.sqlite_rows import SqliteRows
 from promomsg.journal.sqlite_send import set_control
+from promomsg.journal.sqlite_suppress import reached_page
 from promomsg.journal.tally import Counts
 from promomsg.journal.writer import Writer, explain
 
@@ -231,6 +233,21 @@ class SqliteJournal:
         finally:
             if db is not None:
                 db.close()
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `Journal.reached`: by short reads, while a sender runs and after."""
+        with JournalReader(self.path) as reader:
+            after = -1
+            while True:
+                try:
+                    page, after = reader.read(partial(reached_page, after=after))
+                except JournalError as error:
+                    raise JournalError(
+                        f"{self.path}: {str(error).removeprefix(self.path + ': ')}"
+                    ) from None
+                if not page:
+                    return
+                yield page
 
     def rows_later(self) -> SqliteRows:
         """See `Journal.rows_later`."""

@@ -43,7 +43,7 @@ __all__ = ["SqliteHandle"]
 T = TypeVar("T")
 
 _SOME: Final = 5_000
-"""Values of `suppress` and `select` handed over at a time."""
+"""Keys of `select` handed over at a time."""
 
 
 class SqliteHandle:
@@ -76,6 +76,7 @@ class SqliteHandle:
         self._reader: read.JournalReader | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
         self._closed = False
+        self._pepper: bytes | None = None
         self._closing: Future[None] | None = None
 
     @property
@@ -127,20 +128,36 @@ class SqliteHandle:
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         return await self._plan(plan.assign_ids, found)
 
-    async def _keep(self, values: Iterable[str]) -> None:
-        rest = iter(values)
-        first = True
-        while (some := list(islice(rest, _SOME))) or first:
-            await self._do(sqlite_suppress.keep_values, some, first)
-            first = False
+    async def list_suppressed(
+        self,
+        values: Sequence[str],
+        forms: Sequence[str] = (),
+        doubted: Sequence[tuple[str, str]] = (),
+        *,
+        first: bool = False,
+        secret: bool = False,
+    ) -> int:
+        self._pepper = bytes.fromhex(self._record.run_id) if secret else None
+        return await self._do(
+            sqlite_suppress.list_values, values, forms, doubted, first, self._pepper
+        )
 
-    async def suppress(self, values: Iterable[str], columns: Collection[str] = UNIQUE) -> int:
-        await self._keep(values)
-        return await self._plan(sqlite_suppress.suppress_kept, columns)
+    async def absent_key(self) -> tuple[str, str] | None:
+        return await self._do(lambda tx: sqlite_suppress.absent_key(tx.db))
+
+    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
+        return await self._plan(sqlite_suppress.suppress_listed, columns, self._pepper)
+
+    async def left_out(self) -> int:
+        return await self._do(lambda tx: sqlite_suppress.left_out(tx.db))
 
     async def select(self, keys: Iterable[str]) -> int:
-        await self._keep(keys)
-        return await self._plan(sqlite_suppress.select_kept)
+        rest = iter(keys)
+        first = True
+        while (some := list(islice(rest, _SOME))) or first:
+            await self._do(sqlite_suppress.choose_keys, some, first)
+            first = False
+        return await self._plan(sqlite_suppress.select_chosen)
 
     async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
         return await self._plan(plan.mark_duplicates, columns)
@@ -289,15 +306,11 @@ class SqliteHandle:
         await self._do(sqlite_recover.seal_retry, chunk_size)
 
     async def suppress_pending(
-        self,
-        values: Iterable[str],
-        columns: Collection[str] = UNIQUE,
-        *,
-        smallest_group: int,
-        at: float,
+        self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
     ) -> int:
-        await self._keep(values)
-        return await self._do(sqlite_suppress.suppress_pending, columns, at, smallest_group)
+        return await self._do(
+            sqlite_suppress.suppress_pending, columns, at, smallest_group, self._pepper
+        )
 
     async def set_control(self, control: Control) -> None:
         await self._do(lambda tx: sqlite_send.set_control(tx.db, control))

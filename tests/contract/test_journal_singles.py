@@ -19,6 +19,7 @@ from journal_rows import (
     sealed,
     states,
     stream,
+    suppress_pending,
     take,
 )
 
@@ -375,7 +376,7 @@ async def test_the_reason_of_a_doubt_is_what_a_cancel_leaves(make: Make) -> None
     await handle.recover(idempotent=True, at=NOW + 2, day=DAY, recent=9)
     await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 3)
     await handle.seal_retry(chunk_size=8)
-    assert await handle.suppress_pending(["k0"], smallest_group=1, at=NOW + 4) == 1
+    assert await suppress_pending(handle, ["k0"], smallest_group=1, at=NOW + 4) == 1
     assert await handle.cancel_pending(NOW + 5) == 5
     assert await states(handle) == "uuuCuC"
     found = [(o.code, o.detail, o.rid) for o in await everybody(handle)]
@@ -398,6 +399,6 @@ async def test_nobody_is_suppressed_while_singles_are_out(make: Make) -> None:
     lease = await take(handle)
     assert await handle.intend(lease, [0], NOW, DAY)
     with pytest.raises(JournalError, match="out"):
-        await handle.suppress_pending(["k1"], smallest_group=1, at=NOW)
+        await suppress_pending(handle, ["k1"], smallest_group=1, at=NOW)
     assert await states(handle) == "ip"
     await handle.close()

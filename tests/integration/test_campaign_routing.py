@@ -233,11 +233,6 @@ async def test_suppression_that_leaves_49_leaves_single_calls(
     assert (report.sent, report.skipped) == (49, 1)
 
 
-async def test_suppress_takes_strings_only(channel: WeChatPromoter) -> None:
-    with pytest.raises(UsageError, match="suppress"):
-        await promomsg.send(channel, MESSAGE, ids(2), suppress=[5], **QUICK)  # type: ignore[list-item]
-
-
 async def test_a_long_suppression_list_is_taken_in_parts(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

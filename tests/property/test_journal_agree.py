@@ -70,6 +70,14 @@ class Pair:
         assert answers[0] == answers[1], name
         return answers[0]
 
+    async def list_suppressed(self, data: st.DataObject) -> None:
+        secret = data.draw(st.booleans())
+        some = ["a", "2", "o3", "u2"][: data.draw(_few)]
+        doubted = [(key, f"{key}?") for key in data.draw(st.permutations("abx"))]
+        await self.both("list_suppressed", some, first=True, secret=secret)
+        await self.both("list_suppressed", ["a", "w"], ["2", "v"], doubted, secret=secret)
+        await self.both("absent_key")
+
     async def compare(self) -> None:
         tally = await self.both("tally")
         assert adds_up(tally)
@@ -85,9 +93,16 @@ class Pair:
         self.time += 1
         await self.both("recover", idempotent=idempotent, at=self.time, day=DAY, recent=3)
 
+    def reached(self, number: int) -> object:
+        try:
+            return [who for page in self.journals[number].reached() for who in page]
+        except PromoError as error:
+            return type(error)
+
     async def end(self) -> None:
         one, two = [await stream(handle) for handle in self.handles]
         assert one == two
+        assert self.reached(0) == self.reached(1)
         final = [o for o in await everybody(self.handles[0]) if o.state in FINAL]
         assert sorted(map(repr, one)) == sorted(map(repr, final))
         for handle in self.handles:
@@ -104,7 +119,9 @@ async def plan(pair: Pair, data: st.DataObject) -> None:
             await pair.both("assign_ids", [("o1", "u1", "11"), ("o2", None, "12")])
         elif step == "suppress":
             columns = data.draw(st.sets(st.sampled_from(UNIQUE)))
-            await pair.both("suppress", ["a", "2", "o3", "u2"][: data.draw(_few)], columns)
+            await pair.list_suppressed(data)
+            await pair.both("suppress", columns)
+            await pair.both("left_out")
         elif step == "select" and data.draw(_few) == 0:
             await pair.both("select", list("abcdefgh"))
         elif step == "duplicates":
@@ -167,9 +184,10 @@ async def act(pair: Pair, data: st.DataObject) -> None:
         if data.draw(_few) == 0:
             await pair.both("cancel_pending", now)
     elif what == "suppress":
-        some = ["a", "2", "o3", "u2"][: data.draw(_few)]
+        await pair.list_suppressed(data)
         smallest = data.draw(st.integers(1, 4))
-        await pair.both("suppress_pending", some, smallest_group=smallest, at=now)
+        await pair.both("suppress_pending", smallest_group=smallest, at=now)
+        await pair.both("left_out")
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))
         for journal in pair.journals:

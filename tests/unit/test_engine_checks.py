@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from promomsg import UsageError
 from promomsg.engine.audience import audience_from, audience_record
-from promomsg.engine.checks import check_message, suppressed_batches
+from promomsg.engine.checks import check_message
 from promomsg.model import Everyone, Promoters, Retailers, Roles
 
 
@@ -17,17 +15,6 @@ def test_what_changed_of_a_message_is_named_to_the_field() -> None:
     check_message(kept, {**kept})
     with pytest.raises(UsageError, match=r"content\.a, content\.c, path changed"):
         check_message(kept, {"msg_type": 1, "content": {"a": "2", "b": "2", "c": ""}, "path": "q"})
-
-
-def test_a_suppression_list_comes_in_batches() -> None:
-    assert list(suppressed_batches(None)) == []
-    assert [len(b) for b in suppressed_batches(str(n) for n in range(4_001))] == [2000, 2000, 1]
-
-
-@pytest.mark.parametrize("item", [12, "\ud800", ["1"]], ids=ascii)
-def test_a_suppression_list_is_of_text(item: Any) -> None:
-    with pytest.raises(UsageError, match=r"suppress: .* is not a str of Unicode text"):
-        list(suppressed_batches(["1", item]))
 
 
 @pytest.mark.parametrize(

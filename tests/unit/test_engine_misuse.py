@@ -42,7 +42,10 @@ def test_what_stands_in_the_wrong_place_is_told_the_right_call(
         ({"journal": 5}, r"journal=5: give a file's path or a promomsg\.SqliteJournal\(path\)"),
         ({"journal": ""}, "journal='': give a file's path"),
         ({"journal": SqliteJournal}, "give a file's path"),
-        ({"suppress": 5}, "suppress=5: give a file's path, or a list of keys"),
+        (
+            {"suppress": 5},
+            "suppress=5: give a file's path, a list of keys and addresses, or a journal",
+        ),
         ({"suppress": ""}, "suppress='': give a file's path"),
         ({"suppress": b"blocked.csv"}, "give a file's path"),
         ({"journal": "a\0b.db"}, r"journal: 'a\\x00b\.db' is not a path"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -16,10 +17,13 @@ from promomsg.channels.base import Letter
 from promomsg.cli.campaign_file import load_campaign
 from promomsg.cli.campaign_values import FROM_ENVIRONMENT, CampaignFile, WeChatText
 from promomsg.cli.runner import Interrupts, run_async
-from promomsg.errors import PromoError, UsageError
+from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.address import check_base_url
 from promomsg.transport.proxies import choose_proxy
+
+if TYPE_CHECKING:
+    from promomsg.intake import Source
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -93,7 +97,10 @@ async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Find
                 yield Finding("warn", "message", unchecked)
             for warning in letter.warnings:
                 yield Finding("warn", "message", warning)
-            for finding in _recipients(file, letter):
+            source, findings = _recipients(file, letter)
+            for finding in findings:
+                yield finding
+            async for finding in _suppression(file, channel, letter, source):
                 yield finding
             async for finding in _provider(file, channel):
                 yield finding
@@ -138,32 +145,46 @@ def _proxy(file: CampaignFile) -> Finding:
     return Finding("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
 
 
-def _recipients(file: CampaignFile, letter: Letter) -> list[Finding]:
-    from promomsg.intake import read_file, read_suppression
+def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list[Finding]]:
+    """The list of recipients, when there is one that can be read, and what was found of it."""
+    from promomsg.intake import read_file
 
-    found = []
     if file.audience is not None:
-        found.append(Finding("ok", "recipients", "an audience: counted when it is planned"))
-    else:
-        assert file.recipients is not None
-        try:
-            source = read_file(
-                file.recipients, columns=file.columns or None, encoding=file.encoding
-            )
-            source.check(letter.names, letter.spare)
-        except UsageError as error:
-            found.append(Finding("fail", "recipients", str(error)))
-        else:
-            found.append(Finding("ok", "recipients", str(file.recipients)))
-            found += [Finding("warn", "recipients", notice) for notice in source.notices]
-    if file.suppress is not None:
-        try:
-            people = sum(len(batch) for batch in read_suppression(file.suppress))
-        except UsageError as error:
-            found.append(Finding("fail", "suppression", str(error)))
-        else:
-            found.append(Finding("ok", "suppression", f"{people:,} keys and addresses"))
-    return found
+        return None, [Finding("ok", "recipients", "an audience: counted when it is planned")]
+    assert file.recipients is not None
+    try:
+        source = read_file(file.recipients, columns=file.columns or None, encoding=file.encoding)
+        source.check(letter.names, letter.spare)
+        notices = source.notices
+    except UsageError as error:
+        return None, [Finding("fail", "recipients", str(error))]
+    found = [Finding("ok", "recipients", str(file.recipients))]
+    return source, [*found, *(Finding("warn", "recipients", notice) for notice in notices)]
+
+
+async def _suppression(
+    file: CampaignFile, channel: Any, letter: Letter, source: Source | None
+) -> AsyncIterator[Finding]:
+    """Held against the recipients: a list that leaves nobody out is how a wrong one looks."""
+    if file.suppress is None:
+        return
+    from promomsg.clock import SYSTEM_CLOCK
+    from promomsg.engine.arguments import GROUP_TO_ALL
+    from promomsg.engine.suppression_check import check_suppression
+
+    if file.audience is not None and not file.audience.expand:
+        yield Finding("fail", "suppression", GROUP_TO_ALL)
+        return
+    try:
+        said, *notices = await check_suppression(
+            file.suppress, channel, letter, source, clock=SYSTEM_CLOCK, run_id=secrets.token_hex(16)
+        )
+    except (UsageError, JournalError) as error:
+        yield Finding("fail", "suppression", str(error))
+        return
+    yield Finding("ok", "suppression", said)
+    for notice in notices:
+        yield Finding("warn", "suppression", notice)
 
 
 def _journal(file: CampaignFile) -> list[Finding]:

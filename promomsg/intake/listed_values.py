@@ -1,0 +1,178 @@
+"""What one cell of a suppression list means: somebody's no, or an error. It is never guessed.
+
+An address column holds addresses. A key column holds any text without control and format
+characters. Without headings a cell is an address or a key that cannot be anything else: no blank,
+quote, bracket or separator in it, and unchanged by NFKC.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from promomsg.addresses import (
+    clean_address,
+    column_is_clean,
+    empty_word,
+    mangled,
+    not_an_address,
+    shortened,
+)
+from promomsg.errors import UsageError
+from promomsg.intake.clean import printable
+from promomsg.intake.guards import bare, bare_key, is_invisible, trimmed
+from promomsg.intake.headings import known_column
+from promomsg.model import Problem
+
+__all__ = ["ListedValues", "all_clean"]
+
+_SEPARATORS: Final = frozenset(",;|#，、；")
+_QUOTES: Final = frozenset("\"'`´＂＇")
+_BRACKETS: Final = frozenset("<>")
+_QUOTE_LIKE: Final = frozenset({"Pi", "Pf"})
+_BRACKET_LIKE: Final = frozenset({"Ps", "Pe"})
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_MANGLED: Final = (
+    "it looks mangled by a spreadsheet and is no key of this campaign, so whoever was meant would "
+    "get the message; export the column as text"
+)
+
+
+class ListedValues:
+    """One batch of a suppression list, cell by cell.
+
+    Args:
+        secret: its cells may be user tokens, which no message shows.
+
+    Attributes:
+        values: whom it names: keys and addresses.
+        forms: other ways in which the same are written, such as `'1001` for `1001`.
+        doubted: keys that a spreadsheet may have made, and what to say unless the campaign has
+            just that key.
+    """
+
+    __slots__ = ("doubted", "forms", "secret", "values")
+
+    def __init__(self, *, secret: bool = False) -> None:
+        self.secret = secret
+        self.values: list[str] = []
+        self.forms: list[str] = []
+        self.doubted: list[tuple[str, str]] = []
+
+    def add_address(self, name: str, cell: str, where: str) -> bool:
+        """A cell of an address column; whether there is anything in it.
+
+        Raises:
+            UsageError: it is no address.
+        """
+        text = trimmed(cell)
+        if not text:
+            return False
+        inside = bare(text)
+        if name == "access_token":
+            got = clean_address(name, inside or text)
+            why = got.detail.removeprefix(f"{name} ") if isinstance(got, Problem) else None
+        else:
+            why = not_an_address(inside) if inside else "it is nothing but quotes"
+        if why is not None:
+            self._refuse(where, text, f"is no {name}: {why}")
+        self.values.append(inside)
+        if text != inside:
+            self.forms.append(text)
+        return True
+
+    def add_key(self, cell: str, where: str) -> bool:
+        """A cell of a key column; whether there is anything in it.
+
+        Raises:
+            UsageError: it holds a control or format character.
+        """
+        text = trimmed(cell)
+        if not text:
+            return False
+        inside = bare(text)
+        if not inside:
+            self._refuse(where, text, "is no key: it is nothing but quotes")
+        if not inside.isascii() or not inside.isprintable():
+            for character in inside:
+                if character != " " and unicodedata.category(character) in _UNSEEN:
+                    self._refuse(
+                        where, text, f"is no key: U+{ord(character):04X} in it cannot be seen"
+                    )
+        # As a list of recipients writes it, and as the cell does: keys are compared to the letter.
+        forms = dict.fromkeys((bare_key(cell), inside, text, cell))
+        first, *others = forms
+        if mangled(inside):
+            self.doubted.append((inside, self._told(where, text, _MANGLED)))
+        self.values.append(first)
+        self.forms += others
+        return True
+
+    def add_any(self, cell: str, where: str) -> bool:
+        """A cell of a list without headings; whether there is anything in it.
+
+        Raises:
+            UsageError: it is neither an address nor a key that can be told from a remark.
+        """
+        text = trimmed(cell)
+        if not text:
+            return False
+        inside = bare(text)
+        if not inside:
+            self._refuse(where, text, "is nothing but quotes")
+        if not_an_address(inside) is not None:
+            why = _not_a_bare_key(inside)
+            if why is not None:
+                self._refuse(
+                    where, text, f"{why}; give one key or address a line, or headings (key, id, …)"
+                )
+            if mangled(inside):
+                self.doubted.append((inside, self._told(where, text, _MANGLED)))
+        self.values.append(inside)
+        if text != inside:
+            self.forms.append(text)
+        return True
+
+    def add_clean(self, values: Sequence[str]) -> None:
+        """Values that `all_clean` said yes to."""
+        self.values += [value for value in values if value]
+
+    def _told(self, where: str, text: str, why: str) -> str:
+        shown = "a value" if self.secret else shortened(printable(text))
+        return f"{where}: {shown} {why}"
+
+    def _refuse(self, where: str, text: str, why: str) -> NoReturn:
+        raise UsageError(self._told(where, text, why))
+
+
+def all_clean(cells: Sequence[str]) -> bool:
+    """Whether every cell is surely an address, or empty; may be False when all are."""
+    joined = "".join(cells)
+    return column_is_clean("id", joined, cells) or column_is_clean("openid", joined, cells)
+
+
+def _not_a_bare_key(text: str) -> str | None:
+    """Why a text that is no address is no key of a list without headings; None when it is one."""
+    if (name := known_column(text)) is not None:
+        return f"is a heading ({name}) in a list that does not begin with headings"
+    if empty_word(text):
+        return "is what an export writes for an empty cell"
+    for character in text:
+        kind = unicodedata.category(character)
+        if is_invisible(character) and kind != "Cf":
+            return "has a blank in it"
+        if character in _SEPARATORS:
+            return f"has {character!r} in it"
+        if character in _QUOTES or kind in _QUOTE_LIKE:
+            return "has a quote in it"
+        if character in _BRACKETS or kind in _BRACKET_LIKE:
+            return "has a bracket in it"
+        if kind in _UNSEEN:
+            return f"has U+{ord(character):04X} in it, which cannot be seen"
+    if not unicodedata.is_normalized("NFKC", text):
+        return "has characters of another width or form than usual"
+    head, found, _ = text.replace("=", ":").partition(":")
+    if found and (name := known_column(head)) is not None:
+        return f"names its column ({name}) itself"
+    return None
