@@ -126,8 +126,13 @@ class Chunks:
         self._taking = True
         try:
             with anyio.CancelScope(shield=True):
+                now = self._clock.time()
+                for slot in list(self._slots):
+                    # After a freeze, or a clock set forward, our own would look abandoned: it would
+                    # be taken once more, and the results of its calls under way be shut out.
+                    await self.renew(slot, now)
                 lease = await self._handle.take(
-                    groups=False, singles=True, now=self._clock.time(), ttl=LEASE_LIFE
+                    groups=False, singles=True, now=now, ttl=LEASE_LIFE
                 )
                 if lease is None:
                     self.dry = True

@@ -257,7 +257,7 @@ class Dispatcher:
         limit = self._channel.pacer.day_limit
         if limit is not None:
             day = china_day(self._clock.time())
-            if day != self._day:
+            if day > self._day:  # a clock that was set back has no new day
                 self._day, self._sent_today = day, 0
             if self._sent_today >= limit:
                 if self._permits < self._all_permits:

@@ -44,6 +44,9 @@ _LAST_DAY: Final = 86_400.0
 class Poller:
     """Polls every accepted group of one campaign.
 
+    The journal has the moment of the next look by the wall clock, for a later process; in this one
+    waits and ages are measured on the clock that never jumps, and no wait is over its ceiling.
+
     Args:
         raw: where failure files are kept as they came, `<raw>.group-<no>.failures`; None: nowhere.
         moved: called when counts have changed.
@@ -63,6 +66,7 @@ class Poller:
         self._handle = handle
         self._channel = channel
         self._policy = settings.poll
+        self._ceiling = max(settings.poll.every, settings.poll.first_after or 0.0)
         self._steering = steering
         self._clock = clock
         self._raw = raw
@@ -74,6 +78,9 @@ class Poller:
         self._looks_at_100: dict[int, int] = {}
         self._warned_of_age: set[int] = set()
         self._seen: dict[int, float] = {}
+        self._age_when_seen: dict[int, float] = {}
+        self._due: dict[int, float] = {}
+        self._looked: dict[int, float] = {}
         self.sending = True
         """Whether more groups may still be accepted."""
 
@@ -93,7 +100,6 @@ class Poller:
                 # A look that ends while the rows are being read has made its row stale.
                 busy = frozenset(self._busy)
                 rows = await self._handle.groups()
-                now = self._clock.time()
                 out = [
                     row
                     for row in rows
@@ -103,16 +109,30 @@ class Poller:
                     return
                 upcoming: float | None = None
                 for row in out:
-                    self._seen.setdefault(row.no, self._clock.monotonic())
+                    self._notice(row)
                     if row.no in busy:
                         continue
-                    wait = (row.next_poll_at or now) - now
+                    wait = self._due[row.no] - self._clock.monotonic()
                     if wait <= 0:
                         self._busy.add(row.no)
                         looks.start_soon(self._poll, row)
                     elif upcoming is None or wait < upcoming:
                         upcoming = wait
                 await self._signal.wait_for(upcoming, self._clock)
+
+    def _notice(self, row: GroupRow) -> None:
+        """Takes a group in when it is first seen: the one time that the wall clock is asked."""
+        if row.no in self._seen:
+            return
+        now, then = self._clock.time(), self._clock.monotonic()
+        self._seen[row.no] = then
+        self._age_when_seen[row.no] = max(now - (row.sent_at or now), 0.0)
+        wait = (row.next_poll_at or now) - now
+        self._due[row.no] = then + min(max(wait, 0.0), self._ceiling)
+
+    def _age(self, row: GroupRow) -> float:
+        """Seconds since it was sent."""
+        return self._age_when_seen[row.no] + self._clock.monotonic() - self._seen[row.no]
 
     async def _poll(self, row: GroupRow) -> None:
         try:
@@ -123,11 +143,12 @@ class Poller:
             self._signal.set()
 
     async def _look(self, row: GroupRow) -> None:
-        now = self._clock.time()
-        age = now - (row.sent_at or now)
+        age = self._age(row)
+        waited = self._waited(row)
+        self._looked[row.no] = self._clock.monotonic()
         msg_id = row.msg_id or ""
         if age > RESULT_LIFE:
-            await self._handle.expire_group(row.no, now)
+            await self._handle.expire_group(row.no, self._clock.time())
             await self._handle.warn(
                 f"group {row.no} ({msg_id}): its result was to be had for 7 days only; "
                 "its members are unknown"
@@ -153,16 +174,15 @@ class Poller:
             return
         if complete(delivery, row.planned) and await self._finish(row, delivery):
             return
-        waited = max(now - (row.next_poll_at or now), 0.0) + self._last_wait(row)
         wait = next_look(self._policy, waited=waited, percent=delivery.percent, before=row.percent)
         await self._again(row, delivery, wait)
 
-    def _last_wait(self, row: GroupRow) -> float:
-        """Seconds between this look and the one before, as far as the row tells."""
-        if row.polls == 0:
-            return self._policy.first_after
-        age = self._clock.time() - (row.sent_at or self._clock.time())
-        return max(age / (row.polls + 1), 0.001)
+    def _waited(self, row: GroupRow) -> float:
+        """Seconds between this look and the one before, as far as that is known."""
+        before = self._looked.get(row.no)
+        if before is not None:
+            return self._clock.monotonic() - before
+        return max(self._age(row) / (row.polls + 1), 0.001)
 
     async def _again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
         following = self._clock.monotonic() - self._seen[row.no]
@@ -173,6 +193,7 @@ class Poller:
                 f"{row.percent if delivery is None else delivery.percent} percent after "
                 f"{following:.0f} s: resume later to follow it on (results stay 7 days)"
             )
+        self._due[row.no] = self._clock.monotonic() + wait
         await self._handle.poll_group(
             row.no,
             percent=row.percent if delivery is None else delivery.percent,

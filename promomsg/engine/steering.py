@@ -17,6 +17,8 @@ __all__ = ["SINGLES_PER_DAY", "Signal", "Steering"]
 SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
 """The code of a halt by the user's own limit for one China-time day."""
 
+_ASK_AGAIN: Final = 60.0
+"""Seconds, never jumping ones, after which a parked campaign asks the wall clock again."""
 _LOOK_EVERY: Final = 0.5
 """Seconds between looks at the journal's control row, which another process may have written."""
 
@@ -75,6 +77,7 @@ class Steering:
         self.cancelled = False
         self.parked_until: float | None = None
         """Unix seconds until which the daily quota keeps the campaign waiting."""
+        self._parked_at_most = 0.0
         self.changed = anyio.Event()
         self._sending_scopes: list[anyio.CancelScope] = []
         self._following_scopes: list[anyio.CancelScope] = []
@@ -128,16 +131,24 @@ class Steering:
         if halt.code not in self._daily_codes or not self._wait_for_day:
             self.stop(halt)
             return
-        now = self._clock.time()
-        if self.parked_until is None or self.parked_until <= now:
+        if not self.parked:
+            now = self._clock.time()
             # Some seconds into the day, apart from everybody else who waits for midnight.
             self.parked_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
+            # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
+            self._parked_at_most = self._clock.monotonic() + self.parked_until - now
             self._note()
 
     @property
     def parked(self) -> bool:
         """Whether the campaign waits for the next China-time day."""
-        return self.parked_until is not None and self.parked_until > self._clock.time()
+        return self.parked_until is not None and self._parked_for() > 0
+
+    def _parked_for(self) -> float:
+        """Seconds that are left of that, by whichever clock says less."""
+        assert self.parked_until is not None
+        clock = self._clock
+        return min(self.parked_until - clock.time(), self._parked_at_most - clock.monotonic())
 
     def obey(self, control: Control) -> None:
         """Takes over what the control row says."""
@@ -176,17 +187,15 @@ class Steering:
         while not self.stopping:
             if self.paused:
                 await self.changed.wait()
-            elif self.parked_until is not None and self.parked:
-                seconds = self.parked_until - self._clock.time()
-                changed = self.changed
+            elif self.parked:
                 async with anyio.create_task_group() as waiting:
-                    waiting.start_soon(_ring, self._clock, seconds, changed)
-                    await changed.wait()
+                    waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
+                    await self._clock.sleep(min(max(self._parked_for(), 0.001), _ASK_AGAIN))
                     waiting.cancel_scope.cancel()
             else:
                 return
 
 
-async def _ring(clock: Clock, seconds: float, event: anyio.Event) -> None:
-    await clock.sleep(max(seconds, 0.001))
-    event.set()
+async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
