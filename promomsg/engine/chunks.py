@@ -131,9 +131,7 @@ class Chunks:
                     # After a freeze, or a clock set forward, our own would look abandoned: it would
                     # be taken once more, and the results of its calls under way be shut out.
                     await self.renew(slot, now)
-                lease = await self._handle.take(
-                    groups=False, singles=True, now=now, ttl=LEASE_LIFE
-                )
+                lease = await self._handle.take(groups=False, singles=True, now=now, ttl=LEASE_LIFE)
                 if lease is None:
                     self.dry = True
                 elif lease.parcels:

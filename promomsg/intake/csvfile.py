@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from anyio.lowlevel import checkpoint
 
+from promomsg.addresses import clean_address
 from promomsg.errors import UsageError
 from promomsg.intake.base import Row
-from promomsg.intake.clean import WordsForNothing
-from promomsg.intake.layout import Layout, clean_columns, make_rows
-from promomsg.intake.textfile import TextFile, read_records
+from promomsg.intake.dialect import COMMA, DELIMITERS, Dialect, called, find_dialect
+from promomsg.intake.guards import trimmed
+from promomsg.intake.layout import Layout, clean_columns
+from promomsg.intake.multiline import row_inside
+from promomsg.intake.reading_notes import ReadingNotes
+from promomsg.intake.rows import make_rows
+from promomsg.intake.textfile import Record, TextFile, read_records
 from promomsg.model import Code, Problem
 
 __all__ = ["CsvSource", "read_csv"]
@@ -27,15 +33,16 @@ def read_csv(
     columns: Mapping[str, str] | None = None,
     encoding: str = "auto",
 ) -> CsvSource:
-    """Recipients from a CSV file with a heading line.
+    """Recipients from a CSV file with a heading line, separated by commas, semicolons, tabs or bars.
 
-    The columns key, id, openid, unionid, access_token and request_id have a meaning; any other is
-    a parameter of the message. Nothing is read yet.
+    The columns key, id, openid, unionid, access_token and request_id have a meaning, also as
+    `Open ID` or `OPENID`; any other is a parameter of the message. Nothing is read yet.
 
     Args:
         path: the file.
         columns: our name → the file's heading, `{"id": "推广员ID", "name": "姓名"}`.
-        encoding: `"auto"` is UTF-8 with or without BOM, else GB18030; or a codec's name.
+        encoding: `"auto"` is UTF-8 with or without BOM, UTF-16 with one, else GB18030; or a
+            codec's name.
 
     Raises:
         UsageError: there is no such encoding, or `columns` is no such mapping. (The file is looked at when planning begins.)
@@ -57,20 +64,19 @@ class CsvSource:
         self._file = TextFile(path, encoding)
         self._columns = clean_columns(columns)
         self._layout: Layout | None = None
+        self._dialect: Dialect | None = None
         self._spare: frozenset[str] = frozenset()
         self._columns_said: list[str] = []
-        self._blank = 0
-        self._words = WordsForNothing(str(self._file.path))
+        self._seen = ReadingNotes(str(self._file.path))
 
     @property
     def notices(self) -> list[str]:
         self._file.scan_now()
+        where = str(self._file.path)
         said = list(self._columns_said)
         if self._file.encoding != "utf-8-sig":
-            said.insert(0, f"{self._file.path} is read as {self._file.label}")
-        if self._blank:
-            said.append(f"{self._file.path}: {self._blank} blank lines left out")
-        return said + self._words.notices()
+            said.insert(0, f"{where} is read as {self._file.label}")
+        return said + self._seen.notices()
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -80,7 +86,17 @@ class CsvSource:
     def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
         self._spare = spare
-        self._use(_headings(self._file.head(), self._file.path), names)
+        head, dialect = self._look()
+        self._use(_headings(head, dialect, self._file.path), names)
+
+    def _look(self) -> tuple[str, Dialect]:
+        """The first look at the file: how it begins, and what separates its cells."""
+        head = self._file.head()
+        try:
+            self._dialect = find_dialect(head, self._columns.values())
+        except UsageError as error:
+            raise UsageError(f"{self._file.path}: {error}") from None
+        return head, self._dialect
 
     def _use(self, headings: list[str], names: frozenset[str]) -> Layout:
         where = str(self._file.path)
@@ -92,8 +108,13 @@ class CsvSource:
         return layout
 
     def describe(self) -> dict[str, Any]:
-        """Kind, path, sha256, encoding and headings."""
+        """Kind, path, sha256, encoding and headings.
+
+        Raises:
+            UsageError: the file changed since it was read.
+        """
         self._file.scan_now()
+        self._file.check_unchanged()
         return {
             "kind": "csv",
             "path": str(self._file.path.absolute()),
@@ -104,29 +125,23 @@ class CsvSource:
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every row; see `Source.batches`."""
+        dialect = self._dialect if self._dialect is not None else self._look()[1]
         if self._file.encoding is None:
             for _ in self._file.scan():
                 await checkpoint()
-        self._blank = 0
-        self._words = WordsForNothing(str(self._file.path))
+        self._seen = ReadingNotes(str(self._file.path))
         layout: Layout | None = None
         first = 1
         with self._file.open() as file:
-            for block in read_records(file, size):
+            for block in read_records(file, size, dialect):
                 problems: dict[int, Problem] = {}
-                if isinstance(block, tuple):
-                    line, records = block
-                    lines = list(range(line, line + len(records)))
-                else:
-                    records, lines = [], []
-                    for fields, line, trouble in block:
-                        if fields is None:
-                            detail = f"cannot be read ({trouble}): is a quote left open?"
-                            problems[len(records)] = Problem(Code.BAD_ROW, detail)
-                        records.append(fields or [])
-                        lines.append(line)
+                records, lines = _unfold(block, problems)
                 if layout is None:
                     layout = self._begin(records, lines, problems, names)
+                if layout is None:
+                    continue
+                if not isinstance(block, tuple):
+                    self._mind_quotes(block, layout, dialect)
                 rows = self._rows(layout, records, lines, problems, names, first)
                 first += len(rows)
                 if rows:
@@ -147,8 +162,6 @@ class CsvSource:
         """Takes the heading line off the first records."""
         at = next((i for i, r in enumerate(records) if r or i in problems), None)
         if at is None:
-            records.clear()
-            lines.clear()
             return None
         if at in problems:
             raise UsageError(
@@ -161,25 +174,51 @@ class CsvSource:
         problems.update(moved)
         return self._use(headings, names)
 
+    def _mind_quotes(self, block: list[Record], layout: Layout, dialect: Dialect) -> None:
+        """Raises UsageError when a quoted cell holds what looks like somebody else's row."""
+        for record in block:
+            if not record.inner:
+                continue
+            addresses = layout.addresses
+            inside = row_inside(
+                record.fields, record.inner, dialect.delimiter, layout.least, addresses
+            )
+            if inside is not None:
+                raise UsageError(
+                    f"{self._file.path}: a quote is left open in line {record.line}, or the lines "
+                    f"up to {record.line + len(record.inner)} are one cell, and line "
+                    f"{record.line + inside} in it looks like a row of its own; close the quote, "
+                    "or take the line ends out of that cell"
+                )
+            self._seen.several_lines(record.line)
+
     def _rows(
         self,
-        layout: Layout | None,
+        layout: Layout,
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
         names: frozenset[str],
         first: int,
     ) -> list[Row]:
-        if layout is None or not records:
+        if not records:
             return []
         width = layout.width
-        if problems or set(map(len, records)) != {width} or [""] * width in records:
-            records, lines = self._even(records, lines, problems, width)
-            if not records:
-                return []
+        if problems or set(map(len, records)) != {width}:
+            records, lines = self._even(records, lines, problems, layout)
         columns = list(zip(*records, strict=True))
+        if columns and layout.may_be_blank(columns):
+            records, lines = self._even(records, lines, problems, layout)
+            columns = list(zip(*records, strict=True))
+        if columns and layout.may_repeat(columns):
+            records, lines = self._without_headings(records, lines, problems, layout)
+            columns = list(zip(*records, strict=True))
+        if columns and self._mind_delimiters(columns, records, problems, layout):
+            columns = list(zip(*records, strict=True))
+        if not columns:
+            return []
         params = {name: columns[i] for name, i in layout.params.items() if name in names}
-        self._words.count(params)
+        self._seen.words.count(params)
         return make_rows(
             {name: columns[i] for name, i in layout.known.items()},
             params,
@@ -187,34 +226,150 @@ class CsvSource:
             first,
             problems,
             trusted=True,
+            guards=self._seen.guards,
         )
 
     def _even(
-        self, records: list[list[str]], lines: list[int], problems: dict[int, Problem], width: int
+        self,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        layout: Layout,
     ) -> tuple[list[list[str]], list[int]]:
-        """Records of the headings' width: blank ones left out, ragged ones marked and padded."""
+        """Records of the headings' width: blank ones left out, surplus empty cells cut off.
+
+        A record of another width is marked and emptied: which of its cells is whose is not known,
+        so that none of them may become its key (it may be a user's token).
+        """
+        width = layout.width
         kept: list[list[str]] = []
         numbers: list[int] = []
         found: dict[int, Problem] = {}
         for i, (record, line) in enumerate(zip(records, lines, strict=True)):
+            cells = record
             if i in problems:
                 found[len(kept)] = problems[i]
-            elif not any(record) or (len(record) == 1 != width and not record[0].strip()):
-                self._blank += bool(record)
+                cells = []
+            elif not any(map(trimmed, record)):
+                self._seen.blank += bool(record)
                 continue
             elif len(record) != width:
-                detail = f"{len(record)} fields under {width} headings; is a comma unquoted?"
-                found[len(kept)] = Problem(Code.BAD_ROW, detail)
-            kept.append(record if len(record) == width else (record + [""] * width)[:width])
+                count = _last(record)
+                if layout.least <= count <= width or (count < layout.least <= len(record)):
+                    cells = record[:width]
+                elif layout.is_heading_line(record) is None:
+                    raise self._other_headings(line)
+                else:
+                    found[len(kept)] = Problem(Code.BAD_ROW, self._ragged(record, layout))
+                    cells = []
+            kept.append(cells + [""] * (width - len(cells)))
             numbers.append(line)
         problems.clear()
         problems.update(found)
         return kept, numbers
 
+    def _ragged(self, record: list[str], layout: Layout) -> str:
+        ours = self._delimiter
+        other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
+        if len(record) == 1 and other is not None:
+            return f"is separated by {called(other)}, and the headings by {called(ours)}"
+        detail = f"{len(record)} fields under {layout.width} headings; is "
+        return detail + ("a comma" if ours == "," else called(ours)) + " unquoted?"
 
-def _headings(head: str, path: Path) -> list[str]:
+    @property
+    def _delimiter(self) -> str:
+        return (self._dialect or COMMA).delimiter
+
+    def _other_headings(self, line: int) -> UsageError:
+        return UsageError(
+            f"{self._file.path} line {line} is the heading line of another table, so that what "
+            "follows would stand in the wrong columns; make a file of each"
+        )
+
+    def _without_headings(
+        self,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        layout: Layout,
+    ) -> tuple[list[list[str]], list[int]]:
+        """Leaves out the heading line where it stands again: files were joined there."""
+        kept: list[int] = []
+        for i, record in enumerate(records):
+            again = i not in problems and layout.is_heading_line(record)
+            if again is None:
+                raise self._other_headings(lines[i])
+            if again:
+                self._seen.headings += 1
+            else:
+                kept.append(i)
+        moved = {new: problems[i] for new, i in enumerate(kept) if i in problems}
+        problems.clear()
+        problems.update(moved)
+        return [records[i] for i in kept], [lines[i] for i in kept]
+
+    def _mind_delimiters(
+        self,
+        columns: Sequence[Sequence[str]],
+        records: list[list[str]],
+        problems: dict[int, Problem],
+        layout: Layout,
+    ) -> bool:
+        """Marks and empties the rows of another delimiter that have the right width by chance.
+
+        All of such a row is in one cell: that would be its key, with a user's token in it.
+        """
+        others = [d for d in DELIMITERS if d != self._delimiter]
+        places = [i for name, i in layout.known.items() if name != "access_token"]
+        token = layout.known.get("access_token")
+        marked = False
+        for place in places:
+            joined = "".join(columns[place])
+            for other in [d for d in others if d in joined]:
+                for i, cell in enumerate(columns[place]):
+                    if other not in cell or i in problems:
+                        continue
+                    alone = len(columns) > 1 and not any(
+                        trimmed(c) for at, c in enumerate(records[i]) if at != place
+                    )
+                    lost = token is not None and not isinstance(
+                        clean_address("access_token", records[i][token]), str
+                    )
+                    if alone or lost:
+                        detail = (
+                            f"is separated by {called(other)}, and the headings by "
+                            f"{called(self._delimiter)}"
+                        )
+                        problems[i] = Problem(Code.BAD_ROW, detail)
+                        records[i] = [""] * layout.width
+                        marked = True
+        return marked
+
+
+def _unfold(
+    block: list[Record] | tuple[int, list[list[str]]], problems: dict[int, Problem]
+) -> tuple[list[list[str]], list[int]]:
+    """A block of records as their cells and lines; adds to `problems` those that have none."""
+    if isinstance(block, tuple):
+        line, records = block
+        return records, list(range(line, line + len(records)))
+    for i, record in enumerate(block):
+        if record.fields is None:
+            detail = f"cannot be read ({record.trouble}): is a quote left open?"
+            problems[i] = Problem(Code.BAD_ROW, detail)
+    return [record.fields or [] for record in block], [record.line for record in block]
+
+
+def _last(record: Sequence[str]) -> int:
+    """How many cells there are up to the last one that is not blank."""
+    return max((i for i, cell in enumerate(record, 1) if trimmed(cell)), default=0)
+
+
+def _headings(head: str, dialect: Dialect, path: Path) -> list[str]:
     """The first record that is not blank."""
+    lines = islice(StringIO(head, newline=""), dialect.skip_lines, None)
     try:
-        return next((r for r in csv.reader(StringIO(head, newline=""), strict=True) if r), [])
+        records = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+        return next((r for r in records if r), [])
     except csv.Error as error:
         raise UsageError(f"{path}: the heading line cannot be read ({error})") from None

@@ -8,13 +8,15 @@ that is part of who is meant. `report --format csv` writes an apostrophe before 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from promomsg.addresses import FILLERS
 from promomsg.addresses import invisible as is_invisible
 from promomsg.addresses import stripped as trimmed
 
 __all__ = [
+    "Guards",
     "bare",
     "bare_key",
     "bare_text",
@@ -32,6 +34,7 @@ _FORMULA_STARTS: Final = "=+-@\t\r\n＝＋－＠"
 """A spreadsheet of an East Asian locale takes the full-width forms for the same."""
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_TEXT_SUSPECTS: Final = ("\t", "\ufeff", '"', "'", "`")
 _LAYERS: Final = 4
 """Guards put on by several programs one after the other."""
 _SUSPECTS: Final = (*"\"'`= ", *FILLERS)
@@ -110,6 +113,43 @@ def may_need_look(joined: str) -> bool:
     One look at the whole column, so that clean cells cost nothing each.
     """
     return not joined.isprintable() or any(char in joined for char in _SUSPECTS)
+
+
+class Guards:
+    """Takes the guards off whole columns, and counts the cells that had one.
+
+    Attributes:
+        count: cells that were not what they looked like, blanks around them left out of account.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def off(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
+        """A known column's cells (`key`, or an address, token or request id) without guards."""
+        return self._each(bare_key if name == "key" else bare, column)
+
+    def off_text(self, column: Sequence[str]) -> Sequence[str]:
+        """A parameter's cells without what is surely a guard."""
+        joined = "".join(column)
+        if not any(char in joined for char in _TEXT_SUSPECTS):
+            return column
+        return self._each(bare_text, column)
+
+    def _each(self, take_off: Callable[[str], str], column: Sequence[str]) -> Sequence[str]:
+        cells = list(map(take_off, column))
+        self.count += sum(a != b and a != b.strip() for a, b in zip(cells, column, strict=True))
+        return cells
+
+    def notices(self, where: str) -> list[str]:
+        """What the plan says of them."""
+        if not self.count:
+            return []
+        cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
+        return [
+            f'{where}: what programs put around a value (="1", an apostrophe, a tab, characters '
+            f"that nobody sees) was taken off {cells}"
+        ]
 
 
 def _inside(text: str) -> str | None:

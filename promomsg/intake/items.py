@@ -16,8 +16,9 @@ from promomsg.errors import UsageError
 from promomsg.intake.arrow import is_frame
 from promomsg.intake.base import KNOWN, NO_PARAMS, Row, Source
 from promomsg.intake.clean import WordsForNothing
-from promomsg.intake.layout import check_no_address, make_rows
+from promomsg.intake.layout import check_no_address
 from promomsg.intake.row_kinds import as_mapping
+from promomsg.intake.rows import make_rows
 from promomsg.model import Audience, Code, Problem, Recipient
 from promomsg.parameters import plain_value
 

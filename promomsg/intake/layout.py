@@ -1,24 +1,19 @@
-"""The headings of a table: which column is which, checked once, then whole batches made rows.
+"""The headings of a table: which column is which, checked once, before the rows are read.
 
-A batch is cleaned a column at a time: one look at the joined column says that nothing in it needs
-a closer one, so that a million good rows cost little more than reading them.
+What is no heading for sure is never shown: the first line may be somebody's data, a wallet user's
+token among it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from itertools import repeat
-from typing import Any, Final, cast
-from uuid import UUID
+from typing import Any, Final
 
-from promomsg.addresses import clean_address, column_is_clean
 from promomsg.errors import UsageError
-from promomsg.intake.base import ADDRESSES, KNOWN, NO_PARAMS, Row
-from promomsg.intake.clean import clean_key, clean_param, printable
-from promomsg.model import Problem
-from promomsg.parameters import plain_value
+from promomsg.intake.base import ADDRESSES, KNOWN
+from promomsg.intake.guards import bare, trimmed
+from promomsg.intake.headings import are_headings, folded, known_column, means_column
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
@@ -27,102 +22,198 @@ __all__ = [
     "check_no_address",
     "check_slips",
     "clean_columns",
-    "make_rows",
 ]
 
 _DATA: Final = re.compile(r"\d+|o[\w-]{27}|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_new_row = tuple.__new__
+_LONGEST_NAME: Final = max(map(len, KNOWN))
+_DECORATION: Final = 4
+"""Characters that a guard, a BOM and quotes add to a heading."""
 
 
 class Layout:
     """Which column of a table holds what.
 
+    Known columns are known without regard to case, blanks and underscores; a parameter is called
+    what its heading says, to the letter.
+
     Args:
         headings: as they stand in the file, in order.
-        columns: our name → the file's heading, for headings that differ.
+        columns: our name → the file's heading, for headings that differ; it goes before all else.
         where: the file, for messages.
+        certain: these are a table's own column names; else the first line, taken for headings.
 
     Raises:
-        UsageError: no headings, the same heading twice, a mapped heading that is not there.
+        UsageError: no headings, two that mean the same known column, a mapped heading that is not
+            there.
     """
 
     def __init__(
-        self, headings: Sequence[str], columns: Mapping[str, str] | None, where: str
+        self,
+        headings: Sequence[str],
+        columns: Mapping[str, str] | None,
+        where: str,
+        *,
+        certain: bool = False,
     ) -> None:
         self.where = where
-        self.headings = [str(h).strip() for h in headings]
+        self.headings = [bare(str(h)) for h in headings]
         self.width = len(self.headings)
+        self.least = max((i for i, h in enumerate(self.headings, 1) if h), default=0)
         self._columns = columns or {}
-        self._check_headings(self._columns)
-        index = {h: i for i, h in enumerate(self.headings) if h}
+        self._sure = certain or are_headings(self.headings, self._columns.values())
+        self._check_headings()
         self.at: dict[str, int] = {}
-        for name, heading in (columns or {}).items():
-            if heading not in index:
-                raise UsageError(
-                    f"{where}: columns says that {name} is {heading!r}, but there is no such "
-                    f"heading{did_you_mean(heading, index)} (there are {quoted(index)})"
-                )
-            self.at[name] = index[heading]
+        self._twice: set[str] = set()
+        for name, heading in self._columns.items():
+            self.at[name] = self._mapped(name, heading)
         taken = set(self.at.values())
-        for heading, i in index.items():
-            if heading not in self.at and i not in taken:
-                self.at[heading] = i
+        for i, heading in enumerate(self.headings):
+            if heading and i not in taken:
+                self._place(heading, i)
         self.known = {name: self.at[name] for name in KNOWN if name in self.at}
         self.params = {name: i for name, i in self.at.items() if name not in KNOWN}
 
-    def _check_headings(self, columns: Mapping[str, str]) -> None:
-        named = [h for h in self.headings if h]
-        twice = {h for h in named if named.count(h) > 1}
-        known = set(KNOWN) | set(columns.values())
-        data = next((h for h in named if _DATA.fullmatch(h)), None)
-        if data is not None and not known.intersection(named):
+    def _mapped(self, name: str, heading: str) -> int:
+        found = [i for i, h in enumerate(self.headings) if h in (heading, bare(heading))]
+        if len(found) == 1:
+            return found[0]
+        if found:
             raise UsageError(
-                f"{self.where}: the first line is data ({data!r}), not headings; "
+                f"{self.where}: the heading {heading!r} is there twice; rename one of them"
+            )
+        raise UsageError(
+            f"{self.where}: columns says that {name} is {heading!r}, but there is no such "
+            "heading" + (did_you_mean(heading, self._named) if self._sure else "") + self._listed
+        )
+
+    def _place(self, heading: str, i: int) -> None:
+        """A heading that no mapping names: a known column however it is spelt, or a parameter."""
+        name = known_column(heading)
+        if name is None:
+            if heading in self.at:
+                if heading not in self._columns:
+                    self._twice.add(heading)
+                return
+            self.at[heading] = i
+        elif name not in self.at:
+            self.at[name] = i
+        elif name not in self._columns:
+            first = self.headings[self.at[name]]
+            both = f"{first!r} and {heading!r} both mean" if first != heading else "there are two"
+            raise UsageError(
+                f"{self.where}: of the headings {both} {name}; rename one, or say which one it "
+                f'is, as in columns: {name} = "…"'
+            )
+
+    @property
+    def _named(self) -> list[str]:
+        return [h for h in self.headings if h]
+
+    @property
+    def _listed(self) -> str:
+        return f" (there are {quoted(self._named)})" if self._sure else ""
+
+    def _check_headings(self) -> None:
+        if not self._named:
+            raise UsageError(f"{self.where}: the first line has no headings; begin with one: id")
+        if not self._sure and any(map(_DATA.fullmatch, self._named)):
+            raise UsageError(
+                f"{self.where}: the first line is data, not headings; "
                 "put a heading line above it, such as: id"
                 + (",name" * (self.width > 1))
                 + " (or openid)"
             )
-        if twice:
-            raise UsageError(
-                f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
-            )
-        if not named:
-            raise UsageError(f"{self.where}: the first line has no headings; begin with one: id")
 
-    def _check_addresses(self) -> None:
+    def _check_addresses(self, names: frozenset[str]) -> None:
         if any(name in self.at for name in ADDRESSES):
             return
-        named = [h for h in self.headings if h]
+        sure = self._sure or not names.isdisjoint(self._named)
         near = next(
-            ((a, h) for h in named if h not in KNOWN and (a := nearest(h, ADDRESSES))), None
+            ((a, h) for h in self._named if not known_column(h) and (a := nearest(h, ADDRESSES))),
+            None,
         )
         if "key" in self.at and near is None:  # a wallet's token store finds users by key
             return
-        if near is not None:
+        listed = f" (there are {quoted(self._named)})" if sure else ""
+        if not sure:
+            hint = (
+                "begin with a heading line, such as: key,id,name; or say which column it is, "
+                'as in columns: id = "its heading"'
+            )
+        elif near is not None:
             hint = f'if {near[1]!r} is the {near[0]}, say columns: {near[0]} = "{near[1]}"'
-        elif len(named) == 1 and (sep := next((s for s in ";\t|" if s in named[0]), None)):
-            hint = f"the columns are separated by {sep!r}; save the file with commas"
         else:
-            hint = 'say which one it is, as in columns: id = "' + named[0] + '"'
+            hint = f'say which one it is, as in columns: id = "{self._named[0]}"'
         raise UsageError(
-            f"{self.where}: no column is called id, openid, unionid or access_token "
-            f"(there are {quoted(named)}); {hint}"
+            f"{self.where}: no column is called id, openid, unionid or access_token{listed}; {hint}"
         )
 
     def check(self, names: frozenset[str], spare: frozenset[str]) -> list[str]:
-        """See `check_names`; besides, raises UsageError when no column addresses anybody."""
+        """See `check_names`; besides, raises UsageError when no column addresses anybody, or two
+        headings are called what the message needs."""
         check_slips(self._columns, names, self.where)
-        self._check_addresses()
+        self._check_addresses(names)
+        if twice := self._twice & names:
+            raise UsageError(
+                f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
+            )
         return check_names(names, spare, self.params, self.where)
+
+    @property
+    def addresses(self) -> dict[str, int]:
+        """The columns that say who is meant, by name: addresses, or where there are none the key."""
+        found: dict[str, int] = {n: self.known[n] for n in ADDRESSES if n in self.known}
+        return found or {"key": self.known["key"]}
+
+    def may_be_blank(self, columns: Sequence[Sequence[str]]) -> bool:
+        """Whether one of these rows may have nothing in any cell: one look at the addresses."""
+        return all(_has_blank(columns[place]) for place in self.addresses.values())
+
+    def may_repeat(self, columns: Sequence[Sequence[str]]) -> bool:
+        """Whether the heading line may stand among these rows again: one look at one column."""
+        place = next(iter(self.addresses.values()))
+        column = columns[place]
+        if "".join(column).isdigit():
+            return False
+        own = self.headings[place]
+        limit = max(len(own), _LONGEST_NAME) + _DECORATION
+        if min(map(len, column)) > limit:
+            return False
+        own = folded(own)
+        return any(
+            len(cell) <= limit and not cell.isdigit() and means_column(cell, own) for cell in column
+        )
+
+    def is_heading_line(self, cells: Sequence[str]) -> bool | None:
+        """Whether a row says these headings again, as in exports that were joined; None when it
+        is the heading line of another table, under which each cell would mean something else."""
+        said = [folded(cell) for cell in cells]
+        while said and not said[-1]:
+            said.pop()
+        ours = [folded(heading) for heading in self.headings[: self.least]]
+        if said == ours:
+            return True
+        named = [s for s in said if s and (s in ours or known_column(s) is not None)]
+        if any(known_column(s) for s in named) and (len(named) > 1 or len(said) == 1):
+            return None
+        return False
 
     def unused(self, names: frozenset[str]) -> list[str]:
         """A notice of the columns that neither address anybody nor stand in the message."""
         used = set(self.known.values()) | {i for n, i in self.params.items() if n in names}
-        left = [h for i, h in enumerate(self.headings) if h and i not in used]
+        rest = [h for i, h in enumerate(self.headings) if h and i not in used]
+        left = list(dict.fromkeys(rest))
         if not left:
             return []
         verb = "column {} is" if len(left) == 1 else "columns {} are"
         return [f"{self.where}: {verb.format(quoted(left))} not used"]
+
+
+def _has_blank(column: Sequence[str]) -> bool:
+    joined = "".join(column)
+    if joined.isdigit():
+        return "" in column
+    return "" in map(str.strip, column) or (not joined.isascii() and not all(map(trimmed, column)))
 
 
 def clean_columns(columns: Any) -> dict[str, str]:
@@ -192,125 +283,3 @@ def check_no_address(names: frozenset[str], where: str) -> None:
             f"{where}: the message uses {{{name}}}; that is an address, not a parameter: "
             "{key} is the recipient's key"
         )
-
-
-def make_rows(
-    known: Mapping[str, Sequence[Any]],
-    params: Mapping[str, Sequence[Any]],
-    where: Sequence[str],
-    first: int,
-    problems: dict[int, Problem],
-    *,
-    trusted: bool = False,
-) -> list[Row]:
-    """A batch of columns, made rows.
-
-    Args:
-        known: the known columns that there are, each as long as `where`.
-        params: the parameters that the message needs.
-        where: of each row.
-        first: the number of the first row, from 1: a row without key or address is named by it.
-        problems: what is already known to be wrong, by place in the batch; added to.
-        trusted: every parameter is text without lone surrogates (it was decoded strictly).
-    """
-    count = len(where)
-    clean: dict[str, Sequence[str | None]] = {
-        name: _clean_column(name, column, problems) for name, column in known.items()
-    }
-    if not trusted:
-        params = {n: _clean_params(n, column, problems) for n, column in params.items()}
-    keys = _keys(known, clean, count, first, problems)
-    values: Iterable[Mapping[str, Any]]
-    if not params:
-        values = repeat(NO_PARAMS, count)
-    elif len(params) == 1:
-        ((only, column),) = params.items()
-        values = [{only: v} for v in column]
-    else:
-        names = tuple(params)
-        values = [dict(zip(names, vs, strict=True)) for vs in zip(*params.values(), strict=True)]
-    nothing = repeat(None)
-    trouble: Iterable[Problem | None] = nothing
-    if problems:
-        trouble = [problems.get(i) for i in range(count)]
-    fields = zip(
-        keys,
-        clean.get("id", nothing),
-        clean.get("openid", nothing),
-        clean.get("unionid", nothing),
-        clean.get("access_token", nothing),
-        clean.get("request_id", nothing),
-        values,
-        trouble,
-        where,
-        strict=False,  # `nothing` has no end
-    )
-    return cast("list[Row]", list(map(_new_row, repeat(Row), fields)))
-
-
-def _clean_column(
-    name: str, column: Sequence[Any], problems: dict[int, Problem]
-) -> Sequence[str | None]:
-    try:
-        joined = "".join(column)
-    except TypeError:
-        pass
-    else:
-        if column_is_clean(name, joined, column) and set(map(type, column)) <= {str}:
-            return [v or None for v in column] if "" in column else column
-    cleaned: list[str | None] = []
-    for i, value in enumerate(column):
-        if type(value) is not str:
-            value = plain_value(value)
-            if name == "request_id" and isinstance(value, UUID):
-                value = str(value)
-        got = clean_key(value) if name == "key" else clean_address(name, value)
-        if isinstance(got, Problem):
-            problems.setdefault(i, got)
-            got = printable(value) if name == "key" and isinstance(value, str) else None
-        cleaned.append(got)
-    return cleaned
-
-
-def _clean_params(name: str, column: Sequence[Any], problems: dict[int, Problem]) -> Sequence[Any]:
-    """A column of parameters as people write them; one that cannot be is a problem of its row."""
-    cleaned = [clean_param(name, value) for value in column]
-    for i, value in enumerate(cleaned):
-        if type(value) is Problem:
-            problems.setdefault(i, value)
-            cleaned[i] = None
-    return cleaned
-
-
-def _keys(
-    known: Mapping[str, Sequence[Any]],
-    clean: Mapping[str, Sequence[str | None]],
-    count: int,
-    first: int,
-    problems: Mapping[int, Problem],
-) -> Sequence[str]:
-    """Each row's key: its own, else its address as `Recipient` has it, else its number."""
-    order = [clean[n] for n in ("key", "openid", "unionid", "id") if n in clean]
-    if not order:
-        return [f"row {first + i}" for i in range(count)]
-    if len(order) == 1 or None not in order[0]:
-        keys = list(order[0])
-    else:
-        keys = [next((v for v in vs if v is not None), None) for vs in zip(*order, strict=True)]
-    if None in keys:
-        for i, key in enumerate(keys):
-            if key is None:
-                keys[i] = (i in problems and _raw_key(known, i)) or f"row {first + i}"
-    return cast("list[str]", keys)
-
-
-def _raw_key(known: Mapping[str, Sequence[Any]], i: int) -> str | None:
-    """What a person would look for: the unusable address as it was read."""
-    for name in ("openid", "unionid", "id"):
-        value = known[name][i] if name in known else None
-        if not isinstance(value, (str, float, Decimal)):
-            continue
-        text = "" if value is None else str(value).strip()
-        if text and text == printable(text):
-            return text
-    return None

@@ -194,7 +194,7 @@ class SuppressionFile:
             line, records = block
             return list(range(line, line + len(records))), records
         lines, found = [], []
-        for fields, line, trouble in block:
+        for fields, line, trouble, _ in block:
             if fields is None:
                 raise UsageError(
                     f"{self.path} line {line} cannot be read ({trouble}): is a quote left open?"

@@ -14,7 +14,8 @@ from anyio.lowlevel import checkpoint
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, Row
 from promomsg.intake.clean import WordsForNothing
-from promomsg.intake.layout import Layout, make_rows
+from promomsg.intake.layout import Layout
+from promomsg.intake.rows import make_rows
 from promomsg.intake.textfile import check_file
 from promomsg.model import Problem
 
@@ -97,7 +98,8 @@ class TableSource:
         return str(self._path) if self._path is not None else "from_frame"
 
     def _lay_out(self, table: Table, names: frozenset[str]) -> Layout:
-        layout = Layout(table.headings, self._columns, self._where)
+        certain = self._kind != "excel"  # there it is a sheet's first line
+        layout = Layout(table.headings, self._columns, self._where, certain=certain)
         self._said = [*layout.check(names, self._spare), *layout.unused(names)]
         self._later = table.notices
         self._layout = layout

@@ -1,8 +1,7 @@
 """A text file on disk: its encoding, decided by the whole of it, and its records.
 
-UTF-8 is strict, so that a file which decodes is one; anything else is read as GB18030, which GBK
-and GB2312 are parts of (DESIGN §9). Records are read strictly too: a quote that is never closed
-costs its own line, never the lines after it.
+Records are read strictly: a quote that is never closed costs its own line, never the lines after
+it. A file that changes between the first and the last read is refused.
 """
 
 from __future__ import annotations
@@ -12,32 +11,23 @@ import csv
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
 from promomsg.errors import UsageError
 from promomsg.intake.dialect import COMMA, Dialect
+from promomsg.intake.encodings import BOMS, CHINESE, WIDE, Utf8Census, codec_of, is_strange, wide_of
+from promomsg.intake.identity import FileIdentity, check_unchanged, identity_of
 
 __all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
 
 _CHUNK: Final = 1 << 19
+_HEAD: Final = 1 << 16
 _MAX_LINES: Final = 1000
 """A quoted field over this many lines is a quote that was never closed."""
-_SAMPLE: Final = 4096
-_CHINESE: Final = frozenset({"gb2312", "gbk", "gb18030", "cp936"})
-_WIDE: Final = ("utf-16", "utf-32")
-_BOMS: Final = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    "utf-16-le": (codecs.BOM_UTF16_LE,),
-    "utf-16-be": (codecs.BOM_UTF16_BE,),
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-    "utf-32-le": (codecs.BOM_UTF32_LE,),
-    "utf-32-be": (codecs.BOM_UTF32_BE,),
-}
-_NOT_OF_FILES: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
-_TRIAL: Final = 'id,name\n1,"a b"\n'
 
 
 def check_file(path: Path) -> None:
@@ -58,7 +48,8 @@ class TextFile:
 
     Args:
         path: the file.
-        encoding: `"auto"`, or a codec's name. `gbk` and `gb2312` are read as GB18030.
+        encoding: `"auto"` is UTF-8, UTF-16 with a BOM, else GB18030; or a codec's name. `gbk` and
+            `gb2312` are read as GB18030.
 
     Raises:
         UsageError: there is no such encoding.
@@ -68,59 +59,89 @@ class TextFile:
         self.path = Path(path)
         self.sha256: str | None = None
         self.encoding: str | None = None
-        if encoding == "auto":
-            self._candidates: tuple[str, ...] = ("utf-8-sig", "gb18030")
+        self._identity: FileIdentity | None = None
+        self._auto = encoding == "auto"
+        self._candidates: tuple[str, ...] = ("utf-8-sig", "gb18030")
+        if self._auto:
             return
-        name = _codec_of(encoding)
+        name = codec_of(encoding)
         if name is None:
             raise UsageError(
                 f"{path}: there is no encoding {encoding!r} of text files; "
                 "say auto, utf-8 or gb18030"
             )
-        name = "gb18030" if name in _CHINESE else "utf-8-sig" if name == "utf-8" else name
+        name = "gb18030" if name in CHINESE else "utf-8-sig" if name == "utf-8" else name
         self._candidates = (name,)
 
     @property
     def label(self) -> str:
         """The encoding as a person calls it."""
-        return {"utf-8-sig": "UTF-8", "gb18030": "GB18030"}.get(
-            self.encoding or "", self.encoding or ""
-        )
+        name = self.encoding or ""
+        return {"utf-8-sig": "UTF-8", "gb18030": "GB18030", "utf-16": "UTF-16"}.get(name, name)
 
     def head(self) -> str:
-        """The first characters, decoded by the first encoding that can; up to 64 KiB."""
+        """The first characters, up to 64 KiB: the first read, that later ones are compared with.
+
+        Raises:
+            UsageError: it cannot be read, or is no text that this reads.
+        """
         check_file(self.path)
+        identity = identity_of(self.path)
+        if identity != self._identity:
+            self.encoding = self.sha256 = None
+        self._identity = identity
         with self.path.open("rb") as file:
-            start = file.read(1 << 16)
+            start = file.read(_HEAD)
         if start.startswith(b"PK\x03\x04"):
             raise UsageError(f"{self.path} is an Excel workbook; use read_excel, or save it as CSV")
         if start.startswith(b"PAR1"):
             raise UsageError(f"{self.path} is a Parquet file; use read_parquet")
-        if not self._candidates[0].startswith(_WIDE) and (wide := wide_of(start)):
+        self._mind_bom(start)
+        if not self._candidates[0].startswith(WIDE) and (wide := wide_of(start)):
             raise UsageError(
                 f"{self.path} is {wide.upper()}; save it as UTF-8, or say encoding = {wide!r}"
             )
-        self._mind_bom(start)
         for name in self._candidates:
             try:
-                return codecs.getincrementaldecoder(name)().decode(start)
+                text = codecs.getincrementaldecoder(name)().decode(start)
             except UnicodeError:
-                continue
+                pass
+            else:
+                if not self._is_other(name, text):
+                    return text
+            if self._auto:
+                census = Utf8Census()
+                census.add(start)
+                if census.is_utf8:
+                    break
         raise UsageError(self._undecodable())
 
     def _mind_bom(self, start: bytes) -> None:
-        """A BOM is no part of the first heading, also when the byte order was said as well."""
+        """A BOM is no part of the first heading, and says what all of the file is."""
         name = self._candidates[0]
-        if name.startswith(_WIDE) and start.startswith(_BOMS.get(name, ())):
+        if self._auto:
+            if start.startswith(codecs.BOM_UTF8):
+                self._candidates = ("utf-8-sig",)
+            elif wide_of(start) == "utf-16" and start.startswith(BOMS["utf-16"]):
+                self._candidates = ("utf-16",)
+            else:
+                self._candidates = ("utf-8-sig", "gb18030")
+        elif name.startswith(WIDE) and start.startswith(BOMS.get(name, ())):
             self._candidates = (name[:6],)
+
+    def _is_other(self, name: str, text: str) -> bool:
+        """Whether a text that could be decoded is of another encoding all the same."""
+        return self._auto and name == "gb18030" and is_strange(text)
 
     def scan(self) -> Iterator[None]:
         """Reads the file once, a chunk a step: afterwards `encoding` and `sha256` are known.
 
         Raises:
-            UsageError: no encoding fits.
+            UsageError: no encoding fits, or the file changed since the first look at it.
         """
         check_file(self.path)
+        if self._identity is None:
+            self._identity = identity_of(self.path)
         with self.path.open("rb") as file:
             self._mind_bom(file.read(4))
         for name in self._candidates:
@@ -130,13 +151,25 @@ class TextFile:
                 with self.path.open("rb") as file:
                     while chunk := file.read(_CHUNK):
                         digest.update(chunk)
-                        decoder.decode(chunk)
+                        if self._is_other(name, decoder.decode(chunk)):
+                            break
                         yield
-                    decoder.decode(b"", final=True)
+                    else:
+                        decoder.decode(b"", final=True)
+                        self.check_unchanged()
+                        self._check_said(name)
+                        self.encoding, self.sha256 = name, digest.hexdigest()
+                        return
             except UnicodeError:
-                continue
-            self.encoding, self.sha256 = name, digest.hexdigest()
-            return
+                pass
+            if self._auto and name == "utf-8-sig":
+                census = Utf8Census()
+                for lines in self._blocks():
+                    census.add(lines)
+                    yield
+                if census.is_utf8:
+                    break
+        self.check_unchanged()
         raise UsageError(self._undecodable())
 
     def scan_now(self) -> None:
@@ -145,73 +178,108 @@ class TextFile:
             for _ in self.scan():
                 pass
 
-    def open(self) -> TextIO:
-        """The file's text, its line ends as they are."""
-        return self.path.open(encoding=self.encoding, newline="")
+    @contextmanager
+    def open(self) -> Iterator[TextIO]:
+        """The file's text, its line ends as they are.
+
+        Raises:
+            UsageError: it is not the file that was scanned, or changed until the block's end.
+        """
+        check_file(self.path)
+        try:
+            with self.path.open(encoding=self.encoding, newline="") as file:
+                if self._identity is not None:
+                    check_unchanged(self.path, self._identity, file.fileno())
+                yield file
+        except UnicodeError:
+            self.check_unchanged()
+            raise
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raises UsageError when it is no longer the file that was looked at first."""
+        if self._identity is not None:
+            check_unchanged(self.path, self._identity)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """All of it, whole lines at a time."""
+        with self.path.open("rb") as file:
+            while lines := file.readlines(_CHUNK):
+                yield b"".join(lines)
+
+    def _census(self) -> Utf8Census:
+        census = Utf8Census()
+        for lines in self._blocks():
+            census.add(lines)
+        return census
+
+    def _check_said(self, name: str) -> None:
+        """Raises UsageError for UTF-8 that is said to be GB18030: every name would be unreadable."""
+        if self._auto or name != "gb18030":
+            return
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            for lines in self._blocks():
+                decoder.decode(lines)
+            decoder.decode(b"", final=True)
+        except UnicodeError:
+            return
+        if self._census().valid > 1:
+            raise UsageError(
+                f"{self.path} is UTF-8, though its encoding is said to be {name}; leave encoding out"
+            )
 
     def _undecodable(self) -> str:
         codec = self._candidates[0]
         name = codec.removesuffix("-sig").upper()
+        with self.path.open("rb") as file:
+            start = file.read(_HEAD)
+        if codec in ("utf-16", "utf-32") and not start.startswith(BOMS[codec]):
+            said = wide_of(start)
+            then = f"say encoding = {said!r}" if said else "if it is not that, say 'auto'"
+            return f"{self.path} has no byte order mark, which {name} needs; {then}"
+        if codec.startswith(WIDE):  # its lines are not those that a file is read by
+            return f"{self.path} is not {name}; save it as UTF-8"
+        if codec != "utf-8-sig":
+            return f"{self.path} is not {name} (line {self._first_bad(codec)}); save it as UTF-8"
+        census = self._census()
+        if not self._auto:
+            return f"{self.path} is not UTF-8 (line {census.first_bad}); save it as UTF-8"
+        if len(self._candidates) == 1 or census.is_utf8:
+            return (
+                f"{self.path} is UTF-8, but line {census.first_bad} is not: it is of another "
+                "encoding, or cut in the middle of a character; write that line anew as UTF-8"
+            )
+        return (
+            f"{self.path} is neither UTF-8 nor GB18030 (line {census.first_bad}); save it as UTF-8"
+        )
+
+    def _first_bad(self, codec: str) -> int:
         decoder = codecs.getincrementaldecoder(codec)()
         number = 1
         with self.path.open("rb") as file:
-            start = file.read(_SAMPLE)
-            if codec in ("utf-16", "utf-32") and not start.startswith(_BOMS[codec]):
-                said = wide_of(start)
-                then = f"say encoding = {said!r}" if said else "if it is not that, say 'auto'"
-                return f"{self.path} has no byte order mark, which {name} needs; {then}"
-            if codec.startswith(_WIDE):  # its lines are not those that a file is read by
-                return f"{self.path} is not {name}; save it as UTF-8"
-            file.seek(0)
             try:
                 for line in file:
                     number += decoder.decode(line).count("\n")
             except UnicodeError:
                 pass
-        tried = f"{name} nor GB18030" if len(self._candidates) > 1 else name
-        join = "neither " if len(self._candidates) > 1 else "not "
-        return f"{self.path} is {join}{tried} (line {number}); save it as UTF-8"
-
-
-def wide_of(start: bytes) -> str | None:
-    """The encoding to say when a file begins like UTF-16 (or UTF-32 with a BOM); else None.
-
-    Without a BOM, the digits, commas and line ends of a list show it: every second byte of them is
-    zero, and no byte in the other places is.
-    """
-    for name in ("utf-32", "utf-16"):
-        if start.startswith(_BOMS[name]):
-            return name
-    sample = start[:_SAMPLE]
-    first, second = sample[0::2].count(0), sample[1::2].count(0)
-    enough = max(3, len(sample) // 10)
-    if second >= enough and not first:
-        return "utf-16-le"
-    return "utf-16-be" if first >= enough and not second else None
-
-
-def _codec_of(encoding: str) -> str | None:
-    """The name of a codec that reads text files piece by piece; None when it is not one."""
-    try:
-        found = codecs.lookup(encoding)
-        # base64 and rot13 are not from bytes to text, and the others are of single names.
-        if not found._is_text_encoding or found.name in _NOT_OF_FILES:
-            return None
-        data = _TRIAL.encode(found.name)
-        decoder = codecs.getincrementaldecoder(found.name)()
-        pieces = [decoder.decode(data[i : i + 1]) for i in range(len(data))]
-        whole = "".join([*pieces, decoder.decode(b"", final=True)])
-    except (LookupError, ValueError, TypeError):  # not there, or punycode, undefined
-        return None
-    return found.name if whole == _TRIAL else None
+        return number
 
 
 class Record(NamedTuple):
-    """One record of a CSV file: its fields, or None and what is wrong with it; its first line."""
+    """One record of a CSV file.
+
+    Attributes:
+        fields: its cells; None when it cannot be read.
+        line: the number of its first line.
+        trouble: why it cannot be read.
+        inner: the lines after its first one, as they stand: a quoted cell runs over them.
+    """
 
     fields: list[str] | None
     line: int
     trouble: str = ""
+    inner: Sequence[str] = ()
 
 
 def read_records(
@@ -263,7 +331,7 @@ def _careful(block: list[str], line: int, ended: bool, delimiter: str) -> tuple[
         try:
             for fields in reader:
                 end = begun + reader.line_num
-                found.append(Record(fields, line + done))
+                found.append(Record(fields, line + done, "", block[done + 1 : end]))
                 done = end
         except csv.Error as error:
             reached = begun + reader.line_num

@@ -1,0 +1,157 @@
+"""Whole batches of columns made rows.
+
+A batch is cleaned a column at a time: one look at the joined column says that nothing in it needs
+a closer one, so that a million good rows cost little more than reading them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from itertools import repeat
+from typing import Any, cast
+from uuid import UUID
+
+from promomsg.addresses import clean_address, column_is_clean
+from promomsg.intake.base import NO_PARAMS, Row
+from promomsg.intake.clean import clean_key, clean_param, printable
+from promomsg.intake.guards import Guards, may_need_look
+from promomsg.model import Problem
+from promomsg.parameters import plain_value
+
+__all__ = ["make_rows"]
+
+_new_row = tuple.__new__
+
+
+def make_rows(
+    known: Mapping[str, Sequence[Any]],
+    params: Mapping[str, Sequence[Any]],
+    where: Sequence[str],
+    first: int,
+    problems: dict[int, Problem],
+    *,
+    trusted: bool = False,
+    guards: Guards | None = None,
+) -> list[Row]:
+    """A batch of columns, made rows.
+
+    Args:
+        known: the known columns that there are, each as long as `where`.
+        params: the parameters that the message needs.
+        where: of each row.
+        first: the number of the first row, from 1: a row without key or address is named by it.
+        problems: what is already known to be wrong, by place in the batch; added to.
+        trusted: every parameter is text without lone surrogates (it was decoded strictly).
+        guards: takes off and counts what spreadsheets put around values; the columns are text.
+    """
+    count = len(where)
+    clean: dict[str, Sequence[str | None]] = {
+        name: _clean_column(name, column, problems, guards) for name, column in known.items()
+    }
+    if guards is not None:
+        params = {name: guards.off_text(column) for name, column in params.items()}
+    if not trusted:
+        params = {n: _clean_params(n, column, problems) for n, column in params.items()}
+    keys = _keys(known, clean, count, first, problems)
+    values: Iterable[Mapping[str, Any]]
+    if not params:
+        values = repeat(NO_PARAMS, count)
+    elif len(params) == 1:
+        ((only, column),) = params.items()
+        values = [{only: v} for v in column]
+    else:
+        names = tuple(params)
+        values = [dict(zip(names, vs, strict=True)) for vs in zip(*params.values(), strict=True)]
+    nothing = repeat(None)
+    trouble: Iterable[Problem | None] = nothing
+    if problems:
+        trouble = [problems.get(i) for i in range(count)]
+    fields = zip(
+        keys,
+        clean.get("id", nothing),
+        clean.get("openid", nothing),
+        clean.get("unionid", nothing),
+        clean.get("access_token", nothing),
+        clean.get("request_id", nothing),
+        values,
+        trouble,
+        where,
+        strict=False,  # `nothing` has no end
+    )
+    return cast("list[Row]", list(map(_new_row, repeat(Row), fields)))
+
+
+def _clean_column(
+    name: str, column: Sequence[Any], problems: dict[int, Problem], guards: Guards | None
+) -> Sequence[str | None]:
+    try:
+        joined = "".join(column)
+    except TypeError:
+        pass
+    else:
+        # Text of the user's own kind may say another thing than it holds: each gets a look.
+        if column_is_clean(name, joined, column) and (
+            set(map(type, column)) <= {str}
+            if guards is None
+            else name != "key" or not may_need_look(joined)
+        ):
+            return [v or None for v in column] if "" in column else column
+    if guards is not None:
+        column = guards.off(name, column)
+    cleaned: list[str | None] = []
+    for i, value in enumerate(column):
+        if type(value) is not str:
+            value = plain_value(value)
+            if name == "request_id" and isinstance(value, UUID):
+                value = str(value)
+        got = clean_key(value) if name == "key" else clean_address(name, value)
+        if isinstance(got, Problem):
+            problems.setdefault(i, got)
+            got = printable(value) if name == "key" and isinstance(value, str) else None
+        cleaned.append(got)
+    return cleaned
+
+
+def _clean_params(name: str, column: Sequence[Any], problems: dict[int, Problem]) -> Sequence[Any]:
+    """A column of parameters as people write them; one that cannot be is a problem of its row."""
+    cleaned = [clean_param(name, value) for value in column]
+    for i, value in enumerate(cleaned):
+        if type(value) is Problem:
+            problems.setdefault(i, value)
+            cleaned[i] = None
+    return cleaned
+
+
+def _keys(
+    known: Mapping[str, Sequence[Any]],
+    clean: Mapping[str, Sequence[str | None]],
+    count: int,
+    first: int,
+    problems: Mapping[int, Problem],
+) -> Sequence[str]:
+    """Each row's key: its own, else its address as `Recipient` has it, else its number."""
+    order = [clean[n] for n in ("key", "openid", "unionid", "id") if n in clean]
+    if not order:
+        return [f"row {first + i}" for i in range(count)]
+    if len(order) == 1 or None not in order[0]:
+        keys = list(order[0])
+    else:
+        keys = [next((v for v in vs if v is not None), None) for vs in zip(*order, strict=True)]
+    if None in keys:
+        for i, key in enumerate(keys):
+            if key is None:
+                keys[i] = (i in problems and _raw_key(known, i)) or f"row {first + i}"
+    return cast("list[str]", keys)
+
+
+def _raw_key(known: Mapping[str, Sequence[Any]], i: int) -> str | None:
+    """What a person would look for: the unusable address as it was read."""
+    for name in ("openid", "unionid", "id"):
+        value = known[name][i] if name in known else None
+        if not isinstance(value, (str, float, Decimal)):
+            continue
+        text = "" if value is None else str(value).strip()
+        if text and text == printable(text):
+            return text
+    return None
