@@ -7,11 +7,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 __all__ = ["Call", "Calls", "Complaints", "RefusedError", "Reply", "refusal_reply", "wechat_reply"]
+
+
+_KEPT_BYTES: Final = 128 * 1024 * 1024
+"""Bodies kept for assertions."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +58,17 @@ class Calls(Counter[str]):
     def __init__(self, keep: int = 1000) -> None:
         super().__init__()
         self.requests: deque[Call] = deque(maxlen=keep)
+        self._held = 0
         self._times: dict[str, list[float]] = {}
+
+    def keep(self, call: Call) -> None:
+        """Keeps a call in full; the oldest ones go when together they are too large."""
+        if len(self.requests) == self.requests.maxlen:
+            self._held -= len(self.requests[0].body) if self.requests else 0
+        self.requests.append(call)
+        self._held += len(call.body)
+        while self._held > _KEPT_BYTES and self.requests:
+            self._held -= len(self.requests.popleft().body)
 
     def note(self, endpoint: str, at: float) -> None:
         """Counts one arrival at monotonic time `at`."""

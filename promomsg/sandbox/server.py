@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import os
 import time
 from collections.abc import Callable
@@ -114,7 +115,9 @@ class Sandbox:
         )
         self.alipay = Alipay(settings, self.clock, self.ledger, self.complaints)
         self._injector = Injector(self._read, self._serve, self.wechat, self.alipay)
-        self._web = web.Server(self._handle, request_factory=self._make_request, access_log=None)
+        self._web = web.Server(
+            self._handle, request_factory=self._make_request, access_log=None, lingering_time=_GRACE
+        )
         try:
             await self.start_listening()
         except UsageError:
@@ -196,6 +199,8 @@ class Sandbox:
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if stranger := self._stranger(request):
+            return write(Reply(stranger.encode(), status=403))
         endpoint = self._endpoint(request.rel_url.raw_path)
         self.calls.note(endpoint, time.monotonic())
         injection = self.faults.next(endpoint, self.seed)
@@ -204,11 +209,30 @@ class Sandbox:
                 return write(self._serve(await self._read(request, endpoint)))
             self.ledger.fault(injection.fault.kind, endpoint=endpoint, call=injection.call)
             return await self._injector.inject(injection, request, endpoint)
+        except TimeoutError:
+            slow = write(Reply(b"the body did not come in time", status=408))
+            slow.force_close()
+            return slow
+        except RecursionError:
+            return write(Reply(b"the body is nested too deep", status=400))
         except web.HTTPRequestEntityTooLarge:
             return write(self.wechat.refuse(45002, "content size out of limit"))
         except (ConnectionError, web.RequestPayloadError):
             # The client left while its request was being read: nothing was delivered.
             return Severed()
+
+    def _stranger(self, request: web.BaseRequest) -> str:
+        """Why a request is not one of ours; empty when it may be.
+
+        A page in a browser on this machine can call loopback addresses. It says its Origin, and one
+        whose own name was made to point here says that name as Host.
+        """
+        if "Origin" in request.headers:
+            return "the sandbox is not for browsers: it takes no request with an Origin"
+        host = _host_of(request.headers.get("Host", ""))
+        if _is_loopback(self._host) and not _is_loopback(host) and host != self._host:
+            return f"the sandbox is called by 127.0.0.1 or localhost, not {host[:100]!r}"
+        return ""
 
     def _endpoint(self, path: str) -> str:
         known = ROUTES.get(path)
@@ -225,16 +249,18 @@ class Sandbox:
         return "other"
 
     async def _read(self, request: web.BaseRequest, endpoint: str) -> Call:
+        async with asyncio.timeout(self.settings.body_seconds):
+            body = await request.read()
         call = Call(
             endpoint,
             request.method,
             request.rel_url.raw_path,
             request.query,
             request.headers,
-            await request.read(),
+            body,
             time.monotonic(),
         )
-        self.calls.requests.append(call)
+        self.calls.keep(call)
         return call
 
     def _serve(self, call: Call) -> Reply:
@@ -257,6 +283,22 @@ class Sandbox:
         except (UsageError, msgspec.MsgspecError) as error:
             status, said = 400, {"error": str(error)}
         return Reply(msgspec.json.encode(said), "application/json", status)
+
+
+def _host_of(header: str) -> str:
+    """The name or address in a Host header, without its port."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0].lower()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Refuser(asyncio.Protocol):

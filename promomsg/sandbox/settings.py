@@ -61,6 +61,7 @@ class SandboxSettings:
             only land in `box.complaints`.
         content_type: of WeChat's answers; text/plain by default, as the facts say it may be.
         max_body: bytes a request may have; more is 45002.
+        body_seconds: a body that takes longer to come in is answered with 408.
         keep_requests: how many of the last requests `box.calls.requests` keeps.
 
         accounts: appid → secret; None accepts any. A wrong appid is 40013, a wrong secret 40125.
@@ -117,6 +118,7 @@ class SandboxSettings:
     strict: bool = False
     content_type: str = "text/plain"
     max_body: int = 64 * 1024 * 1024
+    body_seconds: float = 30.0
     keep_requests: int = 1000
 
     accounts: Mapping[str, str] | None = None

@@ -211,7 +211,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_request_delivers_nothin
     async with wired() as (box, wire):
         await wire.promoter("getrole")
         reader, writer = await asyncio.open_connection("127.0.0.1", int(box.url.rpartition(":")[2]))
-        head = f"POST /promoter/{SINGLE}?access_token={wire.token} HTTP/1.1\r\nHost: x\r\n"
+        head = f"POST /promoter/{SINGLE}?access_token={wire.token} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         body = json.dumps(MESSAGE | {"id": "1"}).encode()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
         while not box.calls[SINGLE]:
