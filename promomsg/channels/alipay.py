@@ -34,6 +34,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
 from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
 from promomsg.private import forget
+from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpAnswer, HttpSession
 
@@ -71,8 +72,11 @@ class AlipayMiniProgram(UserFacing):
         tokens: where refreshed user tokens are kept; a token in it goes before the recipient's own.
         session: your own `aiohttp.ClientSession`; it is not closed here.
         pace: how fast to send; None: 50 singles a second.
-        timeout: seconds for one call in all.
+        timeout: seconds for an answer, counted from the first byte of its request. A call that
+            has to wait for a free connection waits as long at the most, and is not sent then.
         proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
+        max_connections: calls out at once, over all campaigns of the client, which share them
+            fairly; never over half of `ulimit -n`. A campaign with a higher concurrency raises it.
         clock: the machine's by default.
         extra: request fields of this wallet's own, by their wire names (`customerBelongsTo`,
             `authClientId`); a message's own go before them.
@@ -104,6 +108,7 @@ class AlipayMiniProgram(UserFacing):
         pace: Pace | None = None,
         timeout: float = 30.0,
         proxy: str | None = None,
+        max_connections: int = MAX_CONNECTIONS,
         clock: Clock = SYSTEM_CLOCK,
         extra: Mapping[str, Any] | None = None,
         random_id: Callable[[], str] = secrets.token_hex,
@@ -137,7 +142,14 @@ class AlipayMiniProgram(UserFacing):
         except UsageError as error:
             forget(error)
             raise
-        self._http = HttpSession(base_url, timeout=timeout, proxy=proxy, session=session)
+        self._http = HttpSession(
+            base_url,
+            timeout=timeout,
+            proxy=proxy,
+            session=session,
+            max_connections=max_connections,
+        )
+        self._single_calls = self._http.connections.calls.share()
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_at = self._endpoint(APPLY_PATH)
         self._extra = dict(extra or {})
@@ -170,7 +182,8 @@ class AlipayMiniProgram(UserFacing):
         return _Endpoint(url, url.raw_path)
 
     async def _post(self, endpoint: _Endpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
-        """One attempt: signed afresh, with its own Request-Time.
+        """One attempt: signed afresh, with its own Request-Time. The caller holds its place among
+        the connections, since a wait for one would age that time.
 
         Raises:
             NotSent, OutcomeUnknown: see `HttpSession.post`.
@@ -188,6 +201,7 @@ class AlipayMiniProgram(UserFacing):
                 "Request-Time": now,
                 "Signature": signing.signature_header(signature, self._key_version),
             },
+            placed=True,
         )
         return answer, signing.check_answer(
             self._public_key, endpoint.path, self._client_id, answer.headers, answer.body
@@ -202,6 +216,10 @@ class AlipayMiniProgram(UserFacing):
     @property
     def pacer(self) -> Pacer:
         return self._pacer
+
+    @property
+    def connections(self) -> Connections:
+        return self._http.connections
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -351,13 +369,13 @@ class AlipayMiniProgram(UserFacing):
             to = msgspec.structs.replace(to, request_id=request_id)
         parcel = parcel_for(self, letter, to)
 
-        async def call() -> Answer:
-            answer = await self.deliver(letter, parcel)
-            if answer.verdict is Verdict.RETRY and answer.token_failed:
-                return await self.renew(parcel, answer) or answer
-            return answer
-
-        answer = await paced(self._pacer.singles, call)
+        answer = await paced(
+            self._pacer.singles,
+            self._http,
+            self._single_calls,
+            lambda: self.deliver(letter, parcel),
+            lambda answer: self.renew(parcel, answer),
+        )
         return outcome_of(to, answer, self._clock.time())
 
     async def apply_token(
@@ -435,7 +453,8 @@ class AlipayMiniProgram(UserFacing):
             **more,
         )
         try:
-            answer, signature = await self._post(self._apply_at, codec.encode(request))
+            async with self._http.place():
+                answer, signature = await self._post(self._apply_at, codec.encode(request))
             mask = codec.masking(auth_code, refresh_token)
             return codec.read_token(answer.status, answer.body, signature, mask)
         except BaseException as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 import msgspec
 
 from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem, Recipient
+from promomsg.transport.connections import Connections
 from promomsg.transport.pace import Pacer
 
 if TYPE_CHECKING:
@@ -124,12 +125,17 @@ class Channel(Protocol):
         ...
 
     @property
+    def connections(self) -> Connections:
+        """The limit of calls that are out at once, shared by all campaigns of the client."""
+        ...
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the plan should say of this channel's settings (`verify = false`, say)."""
         ...
 
     def expect(self, concurrency: int) -> None:
-        """Makes the connection pool at least this large; called before the first send.
+        """Lets at least so many calls be out at once; called before the first send.
 
         Raises:
             UsageError: the client cannot be used: it was closed, or is another event loop's.
@@ -172,7 +178,10 @@ class Channel(Protocol):
         ...
 
     async def deliver(self, letter: Any, parcel: Parcel) -> Answer:
-        """One single call. Never raises for an answer or a lost one: the verdict says it."""
+        """One single call. Never raises for an answer or a lost one: the verdict says it.
+
+        The caller holds a place among `connections` for it.
+        """
         ...
 
     async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
@@ -197,7 +206,7 @@ class Following(Channel, Protocol):
     """A channel that can send to a group and say later how that went."""
 
     async def deliver_group(self, letter: Any, values: Sequence[str], audience: Audience) -> Answer:
-        """One group call. Never raises for an answer or a lost one: the verdict says it."""
+        """One group call, as `deliver`."""
         ...
 
     async def get_delivery(self, msg_id: str) -> Delivery:

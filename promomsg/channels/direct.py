@@ -23,7 +23,9 @@ from promomsg.model import (
 )
 from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
+from promomsg.transport.fair_limit import Share
 from promomsg.transport.pace import Lane
+from promomsg.transport.session import HttpSession
 
 __all__ = [
     "error_of",
@@ -138,14 +140,27 @@ def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     )
 
 
-async def paced(lane: Lane, call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """One call at its turn. A refused token is replaced, since nothing was sent with it."""
+async def paced(
+    lane: Lane,
+    http: HttpSession,
+    share: Share,
+    call: Callable[[], Awaitable[Answer]],
+    renew: Callable[[Answer], Awaitable[Answer | None]] | None = None,
+) -> Answer:
+    """One call at its turn. A refused token is replaced, since nothing was sent with it.
+
+    Args:
+        share: the client's single calls among all that share its connections.
+        renew: replaces a refused token that is the recipient's own; None: another call is worth
+            it, else what it comes to without one.
+
+    Raises:
+        NotSent: no connection was free within the client's time-out.
+    """
     for attempt in range(1, _TOKENS_WORTH + 1):
-        await lane.reserve(1)
-        while not await lane.gate():
-            await lane.wait_held()
-            await lane.reserve(1)
-        answer = await call()
+        answer = await _in_place(lane, http, share, call)
+        if renew is not None and answer.verdict is Verdict.RETRY and answer.token_failed:
+            answer = await renew(answer) or answer
         if answer.verdict is Verdict.THROTTLED:
             lane.throttled(answer.retry_after)
         if answer.verdict is not Verdict.RETRY or not answer.token_failed:
@@ -153,6 +168,22 @@ async def paced(lane: Lane, call: Callable[[], Awaitable[Answer]]) -> Answer:
         if attempt == _TOKENS_WORTH:
             break
     return answer
+
+
+async def _in_place(
+    lane: Lane, http: HttpSession, share: Share, call: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """One call with a place among the connections. The gate comes after the wait for one: it
+    notes the moment of the call."""
+    while True:
+        await lane.reserve(1)
+        await http.take_place(share)
+        try:
+            if await lane.gate():
+                return await call()
+        finally:
+            share.give_back()
+        await lane.wait_held()
 
 
 def error_of(answer: Answer) -> PromoError:

@@ -37,6 +37,7 @@ from promomsg.model import (
     Secret,
     Verdict,
 )
+from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fetch import fetch_failure_file
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
@@ -61,8 +62,12 @@ class WeChatPromoter(UserFacing):
         base_url: https; http only to a loopback address.
         session: your own `aiohttp.ClientSession`; it is not closed here.
         pace: how fast to send; None: what quota/get says, else 50 singles a second.
-        timeout: seconds for one call in all.
+        timeout: seconds for an answer, counted from the first byte of its request. A call that
+            has to wait for a free connection waits as long at the most, and is not sent then.
         proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
+        max_connections: calls out at once, over all campaigns and `with_account` clients, which
+            share them fairly; never over half of `ulimit -n`. A campaign with a higher
+            concurrency raises it.
         legacy_token: use `GET /cgi-bin/token`, each call of which ends the token before it.
 
     Raises:
@@ -86,6 +91,7 @@ class WeChatPromoter(UserFacing):
         pace: Pace | None = None,
         timeout: float = 30.0,
         proxy: str | None = None,
+        max_connections: int = MAX_CONNECTIONS,
         legacy_token: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -93,7 +99,12 @@ class WeChatPromoter(UserFacing):
         token, wrong_token = _source(token)
         _refuse(wrong, wrong_token)
         http = HttpSession(
-            base_url, timeout=timeout, proxy=proxy, session=session, secrets=self._secrets
+            base_url,
+            timeout=timeout,
+            proxy=proxy,
+            session=session,
+            max_connections=max_connections,
+            secrets=self._secrets,
         )
         self._set_up(appid, secret, token, http, pace, legacy_token, clock)
         self._owns_http = True
@@ -117,6 +128,7 @@ class WeChatPromoter(UserFacing):
             clock=clock,
         )
         self._http = http
+        self._single_calls = http.connections.calls.share()
         self._clock = clock
         self._pacer = Pacer(pace, clock)
 
@@ -164,6 +176,10 @@ class WeChatPromoter(UserFacing):
     @property
     def pacer(self) -> Pacer:
         return self._pacer
+
+    @property
+    def connections(self) -> Connections:
+        return self._http.connections
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -321,7 +337,12 @@ class WeChatPromoter(UserFacing):
                     f"send_group: {len(ids)} promoters; a group send needs at least "
                     f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
                 )
-        answer = await paced(self._pacer.groups, lambda: self.deliver_group(letter, (), audience))
+        answer = await paced(
+            self._pacer.groups,
+            self._http,
+            self._single_calls,
+            lambda: self.deliver_group(letter, (), audience),
+        )
         if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
             raise error_of(answer)
         return answer.msg_id
@@ -350,7 +371,12 @@ class WeChatPromoter(UserFacing):
             raise wrong
         letter = self.compile(message)
         parcel = parcel_for(self, letter, to)
-        answer = await paced(self._pacer.singles, lambda: self.deliver(letter, parcel))
+        answer = await paced(
+            self._pacer.singles,
+            self._http,
+            self._single_calls,
+            lambda: self.deliver(letter, parcel),
+        )
         return outcome_of(to, answer, self._clock.time())
 
     async def get_delivery(self, msg_id: str) -> Delivery:

@@ -181,11 +181,15 @@ class WeChatAccount:
         return url
 
     async def send(self, path: str, body: bytes, read: Callable[[int, bytes], Answer]) -> Answer:
-        """One send call. Never raises for what the provider or the road does."""
+        """One send call. Never raises for what the provider or the road does.
+
+        The caller holds a place among the connections for it.
+        """
         token = self.tokens.current()
         if token is None:
             try:
-                token = await self.token()
+                async with self.http.place_lent():
+                    token = await self.token()
             except NotSent as error:
                 return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
             except Halted as error:
@@ -193,7 +197,9 @@ class WeChatAccount:
             except UsageError as error:
                 return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
-            status, _, content = await self.http.post(self._url(path, token), body, _JSON)
+            status, _, content = await self.http.post(
+                self._url(path, token), body, _JSON, placed=True
+            )
         except NotSent as error:
             return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
         except OutcomeUnknown as error:

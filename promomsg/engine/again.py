@@ -185,7 +185,7 @@ class Resumed:
     async def start(self) -> Started:
         """The open journal, ready to go on."""
         assert self._handle is not None
-        self._channel.expect(self._settings.concurrency)
+        self._channel.expect(self._settings.wanted_connections)
         started = await Started.of(
             self._handle,
             self._channel,

@@ -168,7 +168,7 @@ class NewPlan:
         """Makes the plan durable and gives it its name: from here on it may be sent."""
         assert self._handle is not None
         handle = self._handle
-        self._channel.expect(self._settings.concurrency)
+        self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
         await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
         started = await Started.of(

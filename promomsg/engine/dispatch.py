@@ -33,6 +33,7 @@ from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.journal.base import Handle
 from promomsg.journal.records import Settled
 from promomsg.model import Answer, Code, Parcel, State, Verdict
+from promomsg.transport.connections import CampaignShare
 
 __all__ = ["Dispatcher"]
 
@@ -56,6 +57,7 @@ class Dispatcher:
 
     Args:
         window: the error window, shared with the group sends.
+        share: the campaign's part of the client's connections, shared with them too.
         moved: called after each commit, for live progress.
     """
 
@@ -72,6 +74,7 @@ class Dispatcher:
         vault: TokenVault | None,
         budget: RetryBudget,
         window: ErrorWindow,
+        share: CampaignShare,
         sent_today: int = 0,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
@@ -84,6 +87,7 @@ class Dispatcher:
         self._rng = rng
         self._budget = budget
         self._window = window
+        self._share = share
         self._moved = moved
         self._lane = channel.pacer.singles
         self._policy = settings.retry
@@ -210,21 +214,31 @@ class Dispatcher:
         return kept
 
     async def _send_off(self, slot: Slot, parcels: list[Parcel]) -> None:
-        """Token, spacing, day's quota; then intends a batch and hands it to the workers."""
-        at = 0
+        """Token, spacing, day's quota, a share of the client's connections; then intends a batch
+        and hands it to the workers."""
+        at = reserved = 0
+        intents = self._share.intents
         while at < len(parcels):
             rest = parcels[at:]
             if not self._steering.may_send() or not await self._channel_ready():
                 self._chunks.put_back(slot, rest)
                 return
-            count = await self._reserve(len(rest))
-            # An outage may have begun while these waited for the pace: then one call at a time.
-            fell_out = self._outage.on and not self._probing
-            if count == 0 or fell_out or not self._steering.may_send():
+            reserved = reserved or await self._reserve(len(rest))
+            if reserved == 0:
                 self._chunks.put_back(slot, rest)
                 return
+            # Nobody is intended while others have the connections (DESIGN §2.3).
+            count = intents.take_now(reserved) or await intents.take(reserved)
+            # An outage may have begun during these waits: then one call at a time.
+            fell_out = self._outage.on and not self._probing
+            if fell_out or not self._steering.may_send():
+                intents.give_back(count)
+                self._chunks.put_back(slot, rest)
+                return
+            reserved -= count
             batch = rest[:count]
             if not await self._intend(slot, batch):
+                intents.give_back(count)
                 self._chunks.put_back(slot, rest)
                 self._steering.obey(await self._handle.control())
                 if self._steering.may_send():
@@ -306,8 +320,15 @@ class Dispatcher:
         ready, steering, lane = self._ready, self._steering, self._lane
         deliver, letter = self._channel.deliver, self._letter
         retries = self._retries
+        calls = self._share.calls
+        places = calls.limit
+        # A place among the client's connections is kept from call to call while nobody waits.
+        placed = False
         loop = asyncio.get_running_loop()
         while True:
+            if placed and (places.contended or not ready):
+                placed = False
+                calls.give_back()
             if not ready:
                 if self._closing:
                     return
@@ -322,6 +343,10 @@ class Dispatcher:
             if ruling is not None:
                 self._answered(slot, parcel, ruling, called=False)
                 continue
+            if not placed:
+                calls.take_now() or await calls.take()
+                placed = True
+            # The gate comes after the wait for a place: it notes the moment of the call.
             if not steering.may_send() or (not lane.pass_now() and not await lane.gate(_PATIENCE)):
                 self._give_back(slot, parcel)
                 continue
@@ -416,6 +441,7 @@ class Dispatcher:
 
     async def _settled(self, batch: list[Result]) -> None:
         self._permits += len(batch)
+        self._share.intents.give_back(len(batch))
         for slot, parcel, settled, decision, refusal in batch:
             if not settled.called:
                 self._sent_today = max(self._sent_today - 1, 0)

@@ -21,6 +21,7 @@ from promomsg.errors import Halted, JournalError, NotSent, UsageError
 from promomsg.journal.base import Handle
 from promomsg.journal.records import GroupRow, Lease
 from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
+from promomsg.transport.connections import CampaignShare
 
 __all__ = ["GroupSender"]
 
@@ -33,6 +34,7 @@ class GroupSender:
     """Sends every planned group of one campaign, `groups_in_flight` at a time.
 
     Args:
+        share: the campaign's part of the client's connections.
         accepted: called after each accepted group, so that the poller looks at its schedule.
     """
 
@@ -47,6 +49,7 @@ class GroupSender:
         clock: Clock,
         rng: Random,
         budget: RetryBudget,
+        share: CampaignShare,
         accepted: Callable[[], None],
     ) -> None:
         self._handle = handle
@@ -57,6 +60,7 @@ class GroupSender:
         self._clock = clock
         self._rng = rng
         self._budget = budget
+        self._share = share
         self._accepted = accepted
         self._lane = channel.pacer.groups
         self._failures = 0
@@ -99,26 +103,39 @@ class GroupSender:
             if not await self._ready():
                 continue
             await self._lane.reserve(1)
-            if not self._steering.may_send():
-                return
-            with anyio.CancelScope(shield=True):
-                # The pace may have kept it for longer than a lease lives.
-                now = self._clock.time()
-                renewed = await self._handle.renew(lease, now=now, ttl=LEASE_LIFE)
-                if renewed is None or not await self._handle.intend_group(renewed, now):
-                    self._steering.obey(await self._handle.control())
-                    return
-                reached("group-intended")
-                if not await self._lane.gate(_PATIENCE):
-                    await self._handle.return_group(lease, "", "", False)
-                    continue
-                attempt += 1
-                answer = await self._call(group, audience)
-                self._budget.calls += 1
-                pause = await self._settle(lease, answer, attempt)
+            await self._share.intents.take()
+            try:
+                await self._share.calls.take()
+                try:
+                    if not self._steering.may_send():
+                        return
+                    with anyio.CancelScope(shield=True):
+                        attempt, pause = await self._send_once(lease, group, audience, attempt)
+                finally:
+                    self._share.calls.give_back()
+            finally:
+                self._share.intents.give_back()
             if pause is None:
                 return
             await self._clock.sleep(pause)
+
+    async def _send_once(
+        self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
+    ) -> tuple[int, float | None]:
+        """Intends, calls and settles; the calls made so far, and seconds until the next try."""
+        # The pace, or others on this client, may have kept it for longer than a lease lives.
+        now = self._clock.time()
+        renewed = await self._handle.renew(lease, now=now, ttl=LEASE_LIFE)
+        if renewed is None or not await self._handle.intend_group(renewed, now):
+            self._steering.obey(await self._handle.control())
+            return attempt, None
+        reached("group-intended")
+        if not await self._lane.gate(_PATIENCE):
+            await self._handle.return_group(lease, "", "", False)
+            return attempt, 0.0
+        answer = await self._call(group, audience)
+        self._budget.calls += 1
+        return attempt + 1, await self._settle(lease, answer, attempt + 1)
 
     async def _call(self, group: GroupRow, audience: Audience) -> Answer:
         self.in_flight += 1

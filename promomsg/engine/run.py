@@ -49,6 +49,7 @@ class Run:
         )
         budget = RetryBudget(settings.retry)
         window = ErrorWindow(settings.max_error_rate)
+        self._share = channel.connections.campaign()
         self._dispatcher = Dispatcher(
             handle,
             channel,
@@ -60,6 +61,7 @@ class Run:
             vault=started.vault,
             budget=budget,
             window=window,
+            share=self._share,
             sent_today=started.sent_today,
             moved=self._moved,
         )
@@ -84,6 +86,7 @@ class Run:
                 clock=clock,
                 rng=rng,
                 budget=budget,
+                share=self._share,
                 accepted=self._poller.wake,
             )
         self._tally, self._group_rows = started.tally, started.groups
@@ -112,6 +115,7 @@ class Run:
         except JournalError as error:
             self.error = error
         finally:
+            self._share.close()
             if self.error is not None:
                 with anyio.CancelScope(shield=True), suppress(JournalError):
                     await self._count()  # what the journal has, as far as it can be read

@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
+_CONCURRENCY: Final = 64
 _MOST_AT_ONCE: Final = 1_000
 """Calls in flight: the campaign file's limit too."""
 
@@ -73,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         poll, retry: see `PollPolicy` and `RetryPolicy`.
     """
 
-    concurrency: int = 64
+    concurrency: int = _CONCURRENCY
     route: Literal["single", "group"] | None = None
     resolve: bool = False
     expand: bool = False
@@ -114,6 +115,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"retry={self.retry!r}: give promomsg.RetryPolicy(attempts=8)")
         if self.only is not None:
             msgspec.structs.force_setattr(self, "only", _keys(self.only))
+
+    @property
+    def wanted_connections(self) -> int:
+        """Calls out at once that somebody asked for: the default concurrency is no wish, and a
+        client of fewer connections (`max_connections`) keeps to its own."""
+        return 0 if self.concurrency == _CONCURRENCY else self.concurrency
 
     def snapshot(self) -> dict[str, Any]:
         """What the journal keeps, so that a resume runs the same way."""

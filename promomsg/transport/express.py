@@ -114,7 +114,7 @@ class Express:
             if unfit(transport, protocol, quiet=quiet):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
-            call.started = True
+            call.begin()
             transport.write(call.after(head))
             while True:
                 message, content = await protocol.read()

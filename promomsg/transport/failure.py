@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 
+from promomsg import open_files
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, UsageError
 from promomsg.transport.wire import Body, Call
 
@@ -71,6 +72,10 @@ def translate(
 
 def _words(error: OSError) -> str:
     """What went wrong under a connection that was not made."""
+    if open_files.ran_out(error) or (
+        isinstance(error, socket.gaierror) and open_files.is_exhausted()
+    ):
+        return open_files.remedy()
     library = isinstance(error, (socket.gaierror, ssl.SSLError)) or error.errno is None
     return (error.strerror or str(error)) if library else os.strerror(error.errno or 0)
 
@@ -87,7 +92,7 @@ def _describe(failure: BaseException) -> str:
     elif isinstance(failure, aiohttp.ClientConnectorError):
         text = _words(failure.os_error)
     elif isinstance(failure, OSError) and failure.errno is not None:
-        text = os.strerror(failure.errno)
+        text = _words(failure)
     elif not isinstance(failure, (aiohttp.ClientError, OSError)):
         text = str(failure)
     return f"{name}: {text}" if text else name

@@ -54,7 +54,7 @@ async def fetch_failure_file(
     resolver = _Resolver(local=session.loopback)
     error: Exception
     try:
-        async with asyncio.timeout(timeout):
+        async with session.place(), asyncio.timeout(timeout):
             return await _download(target, resolver, session.proxy, limit)
     except TransportError as exc:
         error = TransportError(f"{place}: {exc}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
@@ -16,10 +17,12 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from promomsg.errors import UsageError
+from promomsg.errors import NotSent, UsageError
 from promomsg.transport.address import check_base_url, is_loopback
+from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.express import Express
 from promomsg.transport.failure import expected, stale, translate
+from promomsg.transport.fair_limit import Share
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.reading import ENCODED, rest
 from promomsg.transport.wire import Body, Call, Request, Watch
@@ -31,7 +34,6 @@ _KEEPALIVE: Final = 4.0
 is on its way costs an `unknown`, so it has to be under the shortest usual limit: 5 s in Node,
 Apache and uvicorn, 60 s and more in load balancers and nginx. A handshake more is cheap."""
 
-_POOL: Final = 100
 _STALE_TRIES: Final = 3
 _CLOSING = 2.0
 """Seconds that a close waits for its connections to say that they are closed."""
@@ -64,19 +66,23 @@ class HttpSession:
 
     Args:
         base_url: where the provider is, `https://host[:port][/prefix]`; http:// for loopback only.
-        timeout: seconds for a whole call, from the pool to the last byte.
-        connect_timeout: seconds of those for a place in the pool, DNS, connect and TLS.
+        timeout: seconds from a request's first byte to the last one of its answer. A call that
+            waits for its place among `max_connections` waits as long again at the most.
+        connect_timeout: seconds for DNS, connect and TLS.
         proxy: `http://[user:password@]host:port` of a proxy to go through; `"env"`: as
             HTTPS_PROXY and NO_PROXY say.
         session: an aiohttp session whose connections to use. Only its connector is used (pool, TLS
             settings, resolver), so its cookies, headers, redirects and time-outs stay out of it;
             it is never closed from here.
+        max_connections: calls out at once, never over half of `ulimit -n`; clients on one
+            `session` share one limit.
         secrets: gives the strings that must not appear in an error's text.
 
     Attributes:
         base_url: as given, without the trailing slash.
         path_prefix: the path of base_url, `""` or `"/api"`.
         loopback: whether base_url's host is this machine.
+        connections: the limit of calls that are out at once, and who shares it.
 
     Raises:
         UsageError: base_url or another argument cannot be right.
@@ -92,6 +98,7 @@ class HttpSession:
         connect_timeout: float = 10.0,
         proxy: str | None = None,
         session: aiohttp.ClientSession | None = None,
+        max_connections: int = MAX_CONNECTIONS,
         secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._base = check_base_url(base_url)
@@ -107,10 +114,13 @@ class HttpSession:
             )
         self._given = session
         self._secrets = secrets
-        self._limit = _POOL
-        self._opened = 0
+        pool = None if session is None else session.connector
+        self.connections = (
+            Connections(max_connections)
+            if pool is None
+            else Connections.of_pool(pool, max_connections)
+        )
         self._session: aiohttp.ClientSession | None = None
-        self._retired: list[aiohttp.ClientSession] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._watch: Watch | None = None
@@ -125,18 +135,61 @@ class HttpSession:
         return self._proxy
 
     def expect(self, concurrency: int) -> None:
-        """Makes the pool at least this large (100 to begin with).
-
-        An open pool is not resized: new calls go to a larger one, those under way end on the old.
+        """Lets at least so many calls be out at once, as far as `ulimit -n` allows.
 
         Raises:
             UsageError: no call could be made: it was closed, or is another event loop's.
         """
         self._check(asyncio.get_running_loop())
-        self._limit = max(self._limit, concurrency)
-        if self._session is not None and self._given is None and self._limit > self._opened:
-            self._retired.append(self._session)
-            self._session = None
+        self.connections.raise_to(concurrency)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """In here a call is out that is no send and does not go through this session.
+
+        Raises:
+            NotSent: no place was free within the time-out.
+        """
+        await self.take_place(self.connections.reads)
+        try:
+            yield
+        finally:
+            self.connections.reads.give_back()
+
+    @asynccontextmanager
+    async def place_lent(self) -> AsyncIterator[None]:
+        """In here a send that has its place waits for another call (its token), which needs one
+        too: a hundred of them would hold every place and wait for ever.
+
+        Raises:
+            NotSent: no place was free again within the time-out.
+        """
+        calls = self.connections.calls
+        calls.lend()
+        try:
+            yield
+            await self.take_place(self.connections.reads)
+        except BaseException:
+            calls.lend(-1)  # whoever lent it gives it back now
+            raise
+
+    async def take_place(self, share: Share) -> None:
+        """Takes the place of one call; whoever takes it gives it back.
+
+        Raises:
+            NotSent: none was free within the time-out.
+        """
+        if share.take_now():
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await share.take()
+        except TimeoutError:
+            raise NotSent(
+                f"{self.base_url}: no free connection within {self._timeout:g} s: "
+                f"{self.connections.most} calls of this client were out all the time "
+                "(max_connections); nothing was sent"
+            ) from None
 
     def url(self, path: str, query: Mapping[str, str] | None = None) -> URL:
         """The address of an endpoint, encoded once; build it once for each token, not each call.
@@ -167,6 +220,7 @@ class HttpSession:
         headers: Mapping[str, str] | None = None,
         *,
         limit: int = 1_048_576,
+        placed: bool = False,
     ) -> Coroutine[Any, Any, HttpAnswer]:
         """One POST.
 
@@ -175,6 +229,7 @@ class HttpSession:
             body: sent as it is; the content type is JSON unless `headers` says another.
             headers: more headers.
             limit: the most bytes of answer to take.
+            placed: the caller has taken a place among `connections` for it, as sends do.
 
         Raises:
             NotSent: nothing left (DNS, connect, TLS, no free connection); safe to try again.
@@ -182,11 +237,11 @@ class HttpSession:
             UsageError: used from another event loop, after it was closed, or with a bad header.
         """
         # Not a coroutine that awaits another: its frame would keep the URL in a traceback.
-        return self._call("POST", url, body, headers, limit)
+        return self._call("POST", url, body, headers, limit, placed)
 
     def get(self, url: URL, *, limit: int = 1_048_576) -> Coroutine[Any, Any, HttpAnswer]:
         """One GET, for reads alone: raises as `post` does, and both kinds are worth another try."""
-        return self._call("GET", url, None, None, limit)
+        return self._call("GET", url, None, None, limit, False)
 
     async def close(self) -> None:
         """Closes the pool; a session that was passed in stays open."""
@@ -195,12 +250,10 @@ class HttpSession:
             return
         if asyncio.get_running_loop() is not self._loop and not self._loop.is_closed():
             raise UsageError(f"{self.base_url}: close it in the event loop that it was used in")
-        sessions = [*self._retired, *([self._session] if self._session else [])]
-        self._retired.clear()
-        self._session = None
+        session, self._session = self._session, None
         if self._watch is not None:
             self._watch.close()
-        for session in sessions:
+        if session is not None:
             # aiohttp waits to hear of the end of each connection: one that the loop never tells of
             # must not keep a process that is done.
             with anyio.move_on_after(_CLOSING):
@@ -219,49 +272,63 @@ class HttpSession:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         limit: int,
+        placed: bool,
     ) -> HttpAnswer:
-        tries = _STALE_TRIES
-        while True:
-            session = self._session
-            if session is None or asyncio.get_running_loop() is not self._loop:
-                session = self._open()
-            watch = self._watch
-            assert watch is not None
-            call = Call() if body is None else Body(body)
-            watch.enter(call)
-            response: aiohttp.ClientResponse | None = None
+        if self._session is None or asyncio.get_running_loop() is not self._loop:
+            self._open()
+        share = None if placed else self.connections.reads
+        if share is not None and not share.take_now():
             try:
-                express = self._express
-                if express is not None and isinstance(call, Body) and express.is_open():
-                    status, heads, part = await express.post(url, call, headers, limit)
+                await self.take_place(share)
+            except BaseException:
+                del url, body, headers
+                raise
+        tries = _STALE_TRIES
+        try:
+            while True:
+                session = self._session
+                if session is None or asyncio.get_running_loop() is not self._loop:
+                    session = self._open()
+                watch = self._watch
+                assert watch is not None
+                call = Call() if body is None else Body(body)
+                watch.enter(call)
+                response: aiohttp.ClientResponse | None = None
+                try:
+                    express = self._express
+                    if express is not None and isinstance(call, Body) and express.is_open():
+                        status, heads, part = await express.post(url, call, headers, limit)
+                        watch.leave(call)
+                        return HttpAnswer(status, heads, part)
+                    response = await session.request(
+                        method,
+                        url,
+                        data=None if body is None else call,
+                        headers=headers,
+                        allow_redirects=False,
+                    )
+                    content = response.content
+                    part = await content.readany()
+                    # Nearly every answer is complete with its first packet; then aiohttp has already
+                    # given the connection back.
+                    if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
+                        part = await rest(response.headers, content, part, limit)
                     watch.leave(call)
-                    return HttpAnswer(status, heads, part)
-                response = await session.request(
-                    method,
-                    url,
-                    data=None if body is None else call,
-                    headers=headers,
-                    allow_redirects=False,
-                )
-                content = response.content
-                part = await content.readany()
-                # Nearly every answer is complete with its first packet; then aiohttp has already
-                # given the connection back.
-                if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
-                    part = await rest(response.headers, content, part, limit)
-                watch.leave(call)
-                return HttpAnswer(response.status, response.headers, part)
-            except BaseException as exc:
-                if response is not None:
-                    response.close()
-                late = watch.leave(call)
-                if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
-                    raise
-                failure = exc
-            if tries and (stale(failure, call) or watch.stood_still(call, failure)):
-                tries -= 1
-                continue
-            break
+                    return HttpAnswer(response.status, response.headers, part)
+                except BaseException as exc:
+                    if response is not None:
+                        response.close()
+                    late = watch.leave(call)
+                    if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
+                        raise
+                    failure = exc
+                if tries and (stale(failure, call) or watch.stood_still(call, failure)):
+                    tries -= 1
+                    continue
+                break
+        finally:
+            if share is not None:
+                share.give_back()
         # Raised out here, without its cause: the text, the attributes and the frames of aiohttp's
         # exception hold the URL, and WeChat's has the access token in it. So do these locals.
         error = translate(
@@ -296,8 +363,8 @@ class HttpSession:
             self._loop = loop
             self._watch = Watch(loop, self._timeout, self._connect_timeout)
         if connector is None:
-            connector = aiohttp.TCPConnector(limit=self._limit, keepalive_timeout=_KEEPALIVE)
-        self._opened = self._limit
+            # No limit of its own: whoever waited there would do so in no fair order.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
         limits = aiohttp.ClientTimeout(
             connect=self._connect_timeout, sock_connect=self._connect_timeout
         )

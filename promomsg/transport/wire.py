@@ -20,6 +20,8 @@ _JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
 
 _HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)
 _SPOKE: Final = _HUNG_UP | getattr(select, "POLLIN", 0)
+_SHORTER: Final = 0.01
+"""The share of its time-out that a call may have spent before its first byte without a new one."""
 
 
 _LATE: Final = 0.05
@@ -35,6 +37,7 @@ class Call:
     """One call under way, as the watch sees it."""
 
     deadline = 0.0
+    watch: Watch | None = None
     task: asyncio.Task[Any] | None = None
     cancelling = 0
     expired = False
@@ -56,6 +59,12 @@ class Body(Call, aiohttp.Payload):
         self._headers = _JSON
         self.started = False
 
+    def begin(self) -> None:
+        """The first byte leaves now, and the time for the answer begins."""
+        self.started = True
+        if self.watch is not None:
+            self.watch.restart(self)
+
     def after(self, head: str) -> bytes:
         """Everything of the request: its head, its length, and the bytes."""
         return f"{head}Content-Length: {self._size}\r\n\r\n".encode() + self._value
@@ -73,7 +82,7 @@ class Body(Call, aiohttp.Payload):
         plain = transport is not None and transport.get_extra_info("ssl_object") is None
         if unfit(transport, getattr(writer, "protocol", None), quiet=plain):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")
-        self.started = True
+        self.begin()
         await writer.write(self._value)
 
 
@@ -108,11 +117,23 @@ class Watch:
         task = asyncio.current_task()
         assert task is not None
         call.task = task
+        call.watch = self
         call.cancelling = task.cancelling()
         call.deadline = deadline = self._now() + self._timeout
         self._calls[call] = None
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._ring)
+
+    def restart(self, call: Call) -> None:
+        """Gives a call its whole time from now on: a connection that was long in coming must not
+        shorten the time for the answer, or a message would be `unknown` for no reason."""
+        deadline = self._now() + self._timeout
+        if deadline - call.deadline > self._timeout * _SHORTER and not call.expired:
+            self._calls.pop(call, None)  # the calls stand in the order of their deadlines
+            call.deadline = deadline
+            self._calls[call] = None
+            if self._timer is None:
+                self._timer = self._loop.call_at(deadline, self._ring)
 
     def leave(self, call: Call) -> bool:
         """Whether the call is over because of its time-out, and of nothing else."""

@@ -146,12 +146,15 @@ async def test_no_place_in_the_pool_is_not_sent() -> None:
     async with (
         serve(silent) as server,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as own,
-        HttpSession(server.url, session=own, connect_timeout=0.05) as session,
+        HttpSession(server.url, session=own) as session,
+        HttpSession(server.url, session=own, timeout=0.05) as other,
     ):
         first = asyncio.create_task(session.post(session.url("/send"), b"{}"))
         await server.seen.wait()
-        with pytest.raises(NotSent):
-            await session.post(session.url("/send"), b"{}")
+        with pytest.raises(
+            NotSent, match=r"within 0\.05 s: 1 calls of this client .*max_connections"
+        ):
+            await other.post(other.url("/send"), b"{}")
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first

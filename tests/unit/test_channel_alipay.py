@@ -572,7 +572,7 @@ async def test_a_refresh_that_never_left_is_tried_again(
     async with expired(box, store) as channel:
         post = channel._http.post
 
-        async def gone(url: Any, *rest: Any) -> Any:
+        async def gone(url: Any, *rest: Any, **more: Any) -> Any:
             if "applyToken" in url.path:
                 raise NotSent("cannot connect")
             return await post(url, *rest)

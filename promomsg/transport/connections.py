@@ -1,0 +1,120 @@
+"""How many calls of one client are out at once, and how its campaigns share them.
+
+There are two limits. A call takes one of `max_connections` places for as long as it is out. A
+campaign's recipients are intended (written down as about to be sent) a little ahead of their
+calls, so that no worker waits for the disk: at most twice as many as there are places, over all
+campaigns of the client. Both are handed out fairly, and before the intent is written, so that
+waiting for either leaves nobody in doubt.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from promomsg import open_files
+from promomsg.errors import UsageError
+from promomsg.transport.fair_limit import FairLimit, Share
+
+__all__ = ["MAX_CONNECTIONS", "CampaignShare", "Connections", "most_connections"]
+
+log = logging.getLogger("promomsg.transport")
+
+MAX_CONNECTIONS: Final = 100
+"""Calls of one client that are out at once, unless something else is said."""
+
+
+def most_connections(wanted: int) -> int:
+    """So many, but never over half of what `ulimit -n` allows: journals and files need the rest."""
+    allowed = open_files.limit()
+    return wanted if allowed is None else max(1, min(wanted, allowed // 2))
+
+
+class CampaignShare(NamedTuple):
+    """One campaign's part of a client's limits."""
+
+    calls: Share
+    """Places for calls: held while a call is out."""
+    intents: Share
+    """Held from before the intent is written until the result is on disk."""
+
+    def close(self) -> None:
+        """Gives back whatever the campaign still holds."""
+        self.calls.close()
+        self.intents.close()
+
+
+class Connections:
+    """The limits of one client.
+
+    Args:
+        most: calls out at once, 1 or more; at most half of `ulimit -n`, and at most what `ceiling`
+            says.
+        ceiling: what the connection pool of somebody else's session allows; None: nothing.
+
+    Raises:
+        UsageError: `most` is not a whole number of 1 or more.
+    """
+
+    def __init__(self, most: int = MAX_CONNECTIONS, *, ceiling: int | None = None) -> None:
+        check_max_connections(most)
+        self._ceiling = ceiling
+        most = self._allowed(most)
+        self.calls = FairLimit(most)
+        self.intents = FairLimit(2 * most)
+        self.reads = self.calls.share(prompt=True)
+        """Of every call that is no send: tokens, polls, lists. They do not starve behind sends."""
+
+    @classmethod
+    def of_pool(cls, pool: aiohttp.BaseConnector, most: int) -> Connections:
+        """Those of a pool that was passed in: all clients on it share one limit."""
+        found = _OF_POOL.get(pool)
+        if found is None:
+            limits = (pool.limit, getattr(pool, "limit_per_host", 0))
+            found = cls(most, ceiling=min((n for n in limits if n), default=None))
+            _OF_POOL[pool] = found
+        else:
+            check_max_connections(most)
+            found.raise_to(most)
+        return found
+
+    @property
+    def most(self) -> int:
+        """Calls out at once, at the most."""
+        return self.calls.limit
+
+    def raise_to(self, wanted: int) -> None:
+        """Makes it at least so many, as far as `ulimit -n` allows."""
+        if wanted <= self.most:
+            return
+        most = self._allowed(wanted)
+        if most < wanted and most > self.most:
+            log.warning(
+                "%d connections are wanted, %d is the most here: half of ulimit -n, or the limit "
+                "of the session that was passed in",
+                wanted,
+                most,
+            )
+        self.calls.raise_to(most)
+        self.intents.raise_to(2 * most)
+
+    def campaign(self) -> CampaignShare:
+        """The part of a campaign that begins."""
+        return CampaignShare(self.calls.share(), self.intents.share())
+
+    def _allowed(self, wanted: int) -> int:
+        if self._ceiling is not None:
+            wanted = min(wanted, self._ceiling)
+        return most_connections(wanted)
+
+
+_OF_POOL: WeakKeyDictionary[aiohttp.BaseConnector, Connections] = WeakKeyDictionary()
+
+
+def check_max_connections(value: object) -> None:
+    """Raises UsageError for what is not a whole number of 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"max_connections={value!r}: a whole number of 1 or more")
