@@ -11,6 +11,27 @@ from promomsg.errors import UsageError
 __all__ = ["check_base_url", "check_proxy", "is_loopback", "is_public"]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOBODYS_V4 = tuple(
+    ipaddress.IPv4Network(text)
+    for text in (
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays, given up (RFC 7526)
+        "168.63.129.16/32",  # Azure's own wire server, at a public-looking address
+    )
+)
+_NOBODYS_V6 = tuple(
+    ipaddress.IPv6Network(text)
+    for text in (
+        "::/96",  # an IPv4 address in disguise, given up (RFC 4291)
+        "64:ff9b:1::/48",  # NAT64 of a local network (RFC 8215)
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+        "fec0::/10",  # site-local, given up (RFC 3879)
+    )
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""The middle of an interface id that carries an IPv4 address (RFC 5214)."""
 
 
 def is_loopback(host: str) -> bool:
@@ -81,4 +102,11 @@ def is_public(text: str) -> bool:
             address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         elif address.sixtofour is not None or address.teredo is not None:
             return False  # tunnels to an IPv4 address of the sender's choice; nobody serves there
+    if isinstance(address, ipaddress.IPv6Address):
+        if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+            return False
+        if any(address in network for network in _NOBODYS_V6):
+            return False
+    elif any(address in network for network in _NOBODYS_V4):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved

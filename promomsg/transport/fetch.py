@@ -27,6 +27,11 @@ MAX_FAILURE_FILE: Final = 64 * 1024 * 1024
 """Bytes; a million failures in the longest known form."""
 
 _PLAIN: Final = re.compile(r"[!-~]+")
+_PRIVATE_DOMAINS: Final = (
+    ".local", ".localhost", ".internal", ".intranet", ".lan", ".corp", ".home", ".private",
+    ".home.arpa", ".test", ".invalid", ".onion",
+)  # fmt: skip
+"""Domains of networks of one's own (RFC 2606, 6761, 6762, 8375, and ICANN's .internal)."""
 
 
 async def fetch_failure_file(
@@ -51,10 +56,14 @@ async def fetch_failure_file(
     """
     target = _check(url, local=session.loopback)
     place = f"failure file at {target.scheme}://{target.host}"
-    resolver = _Resolver(local=session.loopback)
+    proxy = session.proxy
+    looked_up = _Resolver(local=session.loopback)
+    resolver = _Resolver(local=session.loopback, proxy=None if proxy is None else proxy.raw_host)
     error: Exception
     try:
         async with session.place(), asyncio.timeout(timeout):
+            if proxy is not None:
+                await _check_beyond(target, looked_up)
             return await _download(target, resolver, session.proxy, limit)
     except TransportError as exc:
         error = TransportError(f"{place}: {exc}")
@@ -63,7 +72,9 @@ async def fetch_failure_file(
         error = TransportError(f"{place}: cannot be read ({type(exc).__name__})")
     except TimeoutError:
         error = TransportError(f"{place}: not finished within {timeout:g} s")
-    if resolver.refused:
+    except OSError:
+        error = TransportError(f"{place}: its name cannot be looked up")
+    if resolver.refused or looked_up.refused:
         error = _refusal(target, "its name leads to an address that is not of the open internet")
     del url, target  # a traceback that shows locals would show it
     raise error
@@ -106,7 +117,28 @@ def _check(text: str, *, local: bool) -> URL:
         raise _refusal(url, "it is not https")
     if here or (_is_numeric(host) and not is_public(host)):
         raise _refusal(url, "it is not an address of the open internet")
+    if url.port != 443 and not local:
+        raise _refusal(url, f"port {url.port} is not the one of https")
     return url
+
+
+async def _check_beyond(target: URL, resolver: _Resolver) -> None:
+    """Looks a name up that a proxy will look up for itself: what leads inside is not asked for.
+
+    A name that only the proxy knows may be one of its own network: without a dot, or under a domain
+    that no public server has, it is refused; any other is the proxy's to find.
+    """
+    host = (target.raw_host or "").rstrip(".").lower()
+    if _is_numeric(host):
+        return  # looked at already
+    try:
+        await resolver.resolve(host, target.port or 443, socket.AF_UNSPEC)
+    except OSError:
+        if resolver.refused:
+            raise
+        if "." not in host or host.endswith(_PRIVATE_DOMAINS):
+            resolver.refused = True
+            raise
 
 
 def _is_numeric(host: str) -> bool:
@@ -145,11 +177,13 @@ class _Resolver(AbstractResolver):
     """Gives out only addresses of the open internet.
 
     aiohttp connects to exactly what it gets from here, so a name that changes its address between
-    a check and the call (DNS rebinding) gains nothing.
+    a check and the call (DNS rebinding) gains nothing. The proxy is the user's own word: it may be
+    anywhere.
     """
 
-    def __init__(self, *, local: bool) -> None:
+    def __init__(self, *, local: bool, proxy: str | None = None) -> None:
         self._local = local
+        self._proxy = proxy
         self._system = ThreadedResolver()
         self.refused = False
 
@@ -157,6 +191,8 @@ class _Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._system.resolve(host, port, family)
+        if self._proxy is not None and host == self._proxy:
+            return found
         good = [
             address
             for address in found

@@ -55,6 +55,14 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
         "https://LOCALHOST/f",
         "https://127.0.0.1./f",
         "https://１２７.0.0.1/f",
+        "https://example.com:8443/f?sig=S1G",
+        "https://example.com:22/f",
+        "https://192.0.0.8/f",
+        "https://168.63.129.16/f",
+        "https://[fec0::1]/f",
+        "https://[3fff::1]/f",
+        "https://[2001:470::5efe:a00:1]/f",
+        "https://[::8.8.8.8]/f",
     ],
 )
 async def test_a_url_that_leads_inside_is_refused(url: str) -> None:
@@ -191,3 +199,55 @@ async def test_a_proxy_is_used_for_the_file_too() -> None:
         with pytest.raises(TransportError):
             await fetch_failure_file(away, "https://cos.example.com/f")
     assert proxy.requests[0][0].startswith(b"CONNECT cos.example.com:443")
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[str]]) -> None:
+    """The system's names, as `getaddrinfo` would give them."""
+
+    async def resolve(self: Any, host: str, port: int = 0, family: int = 0) -> list[Any]:
+        if host not in names:
+            raise OSError(-2, "Name or service not known")
+        return [
+            {"hostname": host, "host": ip, "port": port, "family": 2, "proto": 0, "flags": 0}
+            for ip in names[host]
+        ]
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+
+
+async def refusing(reader: Reader, writer: Writer, server: RawServer) -> None:
+    await read_request(reader, server)
+    writer.write(reply(b"", "403 Forbidden"))
+
+
+async def test_a_proxy_of_the_own_network_is_used_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up(monkeypatch, {"proxy.corp": ["127.0.0.1"], "cos.example.com": ["8.8.8.8"]})
+    async with serve(refusing) as proxy:
+        away = HttpSession("https://api.weixin.qq.com", proxy=f"http://proxy.corp:{proxy.port}")
+        with pytest.raises(TransportError, match="failure file"):
+            await fetch_failure_file(away, "https://cos.example.com/f")
+        assert proxy.requests[0][0].startswith(b"CONNECT cos.example.com:443")
+        with pytest.raises(TransportError):  # a name that only the proxy can look up
+            await fetch_failure_file(away, "https://elsewhere.example.com/f")
+        assert proxy.requests[1][0].startswith(b"CONNECT elsewhere.example.com:443")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "inside.example.com", "both.example.com", "intranet", "wiki.corp", "db.internal",
+        "printer.local", "proxy.corp", "10.0.0.7", "169.254.169.254",
+    ],
+)  # fmt: skip
+async def test_nothing_inside_is_asked_for_through_a_proxy(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"proxy.corp": ["127.0.0.1"], "inside.example.com": ["10.0.0.7"]}
+    looked_up(monkeypatch, names | {"both.example.com": ["8.8.8.8", "10.0.0.7"]})
+    async with serve(refusing) as proxy:
+        away = HttpSession("https://api.weixin.qq.com", proxy=f"http://proxy.corp:{proxy.port}")
+        with pytest.raises(UsageError, match="open internet"):
+            await fetch_failure_file(away, f"https://{host}/f?sig=S1G")
+    assert proxy.requests == []
