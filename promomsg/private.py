@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import traceback
 from pathlib import Path
 
-__all__ = ["forget", "write_private"]
+__all__ = ["forget", "open_private", "write_private"]
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """Opens a file of ours, also one that was left there before; returns its descriptor.
+
+    In a folder that others can write to, somebody may have planted a link, or a file that stays
+    readable to them: neither is followed. A file of ours that others could read is made private.
+
+    Args:
+        flags: of `os.open`; `O_NOFOLLOW` and `O_CLOEXEC` come with it.
+
+    Raises:
+        OSError: it is a link, no regular file, somebody else's, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link; name the file itself", str(path)) from None
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
+        if found.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from promomsg.errors import UsageError
 from promomsg.intake.guards import bare, guarded
+from promomsg.private import open_private, write_private
 
 __all__ = ["Partial"]
 
@@ -45,14 +46,17 @@ class Partial:
 
     def __enter__(self) -> Self:
         try:
-            if self._path.exists():
-                self._recover()
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            try:
+                if os.fstat(descriptor).st_size:
+                    self._recover(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
             self._file = os.fdopen(descriptor, "a", encoding="utf-8", newline="", errors="replace")
             if self.rows == 0:
                 self._file.truncate(0)
-                self._question.write_text(json.dumps(self._filters), encoding="utf-8")
+                write_private(self._question, json.dumps(self._filters).encode())
             self._buffer = io.StringIO()
             self._writer = csv.writer(self._buffer, lineterminator="\n")
             if self.rows == 0:
@@ -61,7 +65,7 @@ class Partial:
             raise UsageError(f"{self._path} cannot be written: {error.strerror}") from None
         return self
 
-    def _recover(self) -> None:
+    def _recover(self, descriptor: int) -> None:
         """Finds the last whole row; half a row, of a process that was killed, is cut off."""
         try:
             asked = json.loads(self._question.read_text(encoding="utf-8"))
@@ -72,7 +76,7 @@ class Partial:
                 f"{self._path} was pulled with other filters ({asked}); remove it to begin anew"
             )
         whole = 0
-        with self._path.open("rb") as file:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
             for raw in file:
                 if not raw.endswith(b"\n") or raw.count(b'"') % 2:
                     break
@@ -81,7 +85,7 @@ class Partial:
                 if cells[:1] != [self._columns[0]]:
                     self.rows += 1
                     self.last_id = bare(cells[0]) or self.last_id
-        os.truncate(self._path, whole)
+        os.ftruncate(descriptor, whole)
 
     def add(self, values: Sequence[object]) -> None:
         """One row; a line break in a value becomes a space, so that a row is a line.

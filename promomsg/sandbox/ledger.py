@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from promomsg.errors import UsageError
+from promomsg.private import open_private
 
 __all__ = ["GroupDelivery", "Ledger", "read_ledger"]
 
@@ -152,7 +153,7 @@ class Ledger:
         torn = self._replay(path) if path.exists() else False
         try:
             # Closed by close(): the ledger lives as long as its sandbox.
-            self._file = path.open("ab")
+            self._file = os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab")
         except OSError as exc:
             raise UsageError(
                 f"ledger {path}: cannot be written ({exc.strerror}); choose another file"

@@ -1,0 +1,85 @@
+"""Files of ours in a folder that others write to: no planted link is followed, nobody else reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promomsg.cli.pull import Partial
+from promomsg.errors import UsageError
+from promomsg.private import open_private, write_private
+from promomsg.sandbox import Ledger
+
+FLAGS = os.O_RDWR | os.O_CREAT
+
+
+def pulled(path: Path) -> None:
+    with Partial(path.with_name(path.name.removesuffix(".partial")), ("id",), {}) as partial:
+        partial.add(["1"])
+
+
+def kept(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.fault("reset", endpoint="sendmsg", call=1)
+    ledger.close()
+
+
+WRITERS: list[tuple[str, Callable[[Path], None]]] = [("p.csv.partial", pulled), ("l.jsonl", kept)]
+
+
+@pytest.mark.parametrize(("name", "write"), WRITERS)
+def test_a_planted_link_is_not_followed(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / name).symlink_to(victim)
+    with pytest.raises(UsageError, match="it is a link"):
+        write(tmp_path / name)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(("name", "write"), WRITERS)
+def test_a_file_left_open_to_others_is_made_private(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.touch()
+    path.chmod(0o666)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("name", "write"), WRITERS)
+def test_somebody_elses_file_is_not_written_to(
+    name: str, write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="somebody else"):
+        write(tmp_path / name)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        open_private(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(OSError, match=r"directory|regular"):
+        open_private(tmp_path, os.O_RDONLY)
+
+
+def test_a_whole_file_takes_the_place_of_a_link_and_leaves_what_it_pointed_to(
+    tmp_path: Path,
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in ("f", "f.partial"):
+        (tmp_path / name).symlink_to(victim)
+    write_private(tmp_path / "f", b"ours")
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "f").read_text() == "ours"
+    assert not (tmp_path / "f").is_symlink()
