@@ -14,7 +14,7 @@ from promomsg.errors import UsageError
 
 __all__ = ["report_file"]
 
-_SIDES: Final = ("-wal", "-shm", "-journal", ".lock", ".planning")
+_SIDES: Final = ("-wal", "-shm", "-journal", "-mark", ".lock", ".planning")
 """What stands beside a journal's name while it is in use."""
 _SQLITE: Final = b"SQLite format 3\0"
 _THEN: Final = "give another --output"

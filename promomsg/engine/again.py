@@ -10,8 +10,14 @@ import msgspec
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
-from promomsg.engine.arguments import GROUP_TO_ALL, check_channel
-from promomsg.engine.checks import check_account, check_message, in_thread, same_file
+from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
+from promomsg.engine.checks import (
+    check_account,
+    check_message,
+    in_thread,
+    read_back,
+    same_file,
+)
 from promomsg.engine.pacing import ask_advice, settle_pace
 from promomsg.engine.plan import (
     READ_SIZE,
@@ -57,8 +63,10 @@ class Resumed:
         suppress: Suppress,
         options: Any,
         clock: Clock,
+        after_lost_wal: bool = False,
     ) -> None:
         check_channel(channel, "Campaign.resume(journal, channel)")
+        check_yes_or_no(after_lost_wal=after_lost_wal)
         check_suppress(suppress)
         settings_of(options)
         self._channel = channel
@@ -68,6 +76,7 @@ class Resumed:
         self._source = None if recipients is None else as_source(recipients)
         self._message = None if message is None else channel.compile(message).snapshot()
         self._suppress = suppress
+        self._after_lost_wal = after_lost_wal
         self._handle: Handle | None = None
         self._vault: TokenVault | None = None
         self._plan: Plan | None = None
@@ -82,7 +91,9 @@ class Resumed:
         if self._plan is not None:
             return self._plan
         channel = self._channel
-        self._handle = handle = await self._journal.open(write=True)
+        self._handle = handle = await self._journal.open(
+            write=True, after_lost_wal=self._after_lost_wal
+        )
         record = handle.record
         other = record.account != channel.account
         check_account(record, channel, untouched=other and await handle.untouched())
@@ -94,10 +105,8 @@ class Resumed:
             suppression = Suppression(self._suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
-        self._letter = channel.compile_snapshot(record.message)
-        self._settings = settings = msgspec.structs.replace(
-            Settings.from_snapshot(record.settings), **self._options
-        )
+        self._letter, kept = read_back(record, channel, self.path)
+        self._settings = settings = msgspec.structs.replace(kept, **self._options)
         pacing = channel.pacer.configured
         pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
         now = self._clock.time()

@@ -131,6 +131,7 @@ class Campaign:
         recipients: Recipients | None = None,
         message: Message | None = None,
         suppress: Suppress = None,
+        after_lost_wal: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -146,10 +147,13 @@ class Campaign:
             message: the message it should be of, checked against the journal's; None: not checked.
             suppress: keys and addresses not to send to, as they are now: who is still to be sent
                 to and is among them is skipped. What planning skipped stays so.
+            after_lost_wal: go on although commits of the journal may be lost (it was moved or
+                copied without its -wal): whoever may have been sent to since becomes unknown.
             options: override what the journal kept.
 
         Raises:
-            JournalError: another process is sending it, or it is not this channel's.
+            JournalError: another process is sending it, it is not this channel's, it is damaged,
+                or commits of it may be lost and `after_lost_wal` is not said.
             UsageError: the recipients or the message are not the ones it was planned with.
         """
         self = cls.__new__(cls)
@@ -161,6 +165,7 @@ class Campaign:
             suppress=suppress,
             options=options,
             clock=clock,
+            after_lost_wal=after_lost_wal,
         )
         self._set_up(begin, clock, rng)
         return self

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from promomsg.channels.base import Channel
-from promomsg.errors import JournalError, UsageError
+from promomsg.channels.base import Channel, Letter
+from promomsg.engine.settings import Settings
+from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.intake import Source
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["check_account", "check_message", "in_thread", "same_file"]
+__all__ = ["check_account", "check_message", "in_thread", "read_back", "same_file"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,26 @@ def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool =
             f"this journal is of the account {record.account}, and the channel is "
             f"{channel.account}: use the account it was begun with"
         )
+
+
+def read_back(
+    record: CampaignRecord, channel: Channel, path: str | None
+) -> tuple[Letter, Settings]:
+    """The message and the settings of a journal.
+
+    Raises:
+        JournalError: they are not what promomsg writes.
+    """
+    try:
+        return channel.compile_snapshot(record.message), Settings.from_snapshot(record.settings)
+    except PromoError as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - a journal is data that somebody may have made
+        why = f"it has values that promomsg does not write: {type(error).__name__}"
+    raise JournalError(
+        f"{path or 'the journal'}: its message or settings cannot be read back ({why}); put back a "
+        "copy that is whole"
+    )
 
 
 def check_message(kept: dict[str, Any], given: dict[str, Any]) -> None:

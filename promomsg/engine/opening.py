@@ -28,13 +28,17 @@ class OpenedJournal:
         reader = self._reader
         record = reader.record
         tally, groups = reader.tally(), reader.groups()
+        running = is_being_sent(self.path)
         state, reason = campaign_state(
             tally,
             groups,
             control=reader.control(),
             halted=record.halted,
-            running=is_being_sent(self.path),
+            running=running,
         )
+        doubts = [] if running else reader.warnings()
+        if doubts and is_being_sent(self.path):
+            doubts = []  # a sender began between the looks
         return Report(
             record,
             tally,
@@ -44,6 +48,7 @@ class OpenedJournal:
             rows=SqliteJournal(self.path).rows_later(),
             elapsed_s=reader.elapsed(),
             journal=self.path,
+            warnings=doubts,
         )
 
     def close(self) -> None:

@@ -12,15 +12,19 @@ from promomsg.engine.decide import Halt
 from promomsg.journal.base import Handle
 from promomsg.journal.records import Control
 
-__all__ = ["SINGLES_PER_DAY", "Signal", "Steering"]
+__all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "Signal", "Steering"]
 
 SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
 """The code of a halt by the user's own limit for one China-time day."""
 
 _ASK_AGAIN: Final = 60.0
 """Seconds, never jumping ones, after which a parked campaign asks the wall clock again."""
+JOURNAL_GONE: Final = "JOURNAL_GONE"
+"""The code of a halt because the journal's file, or its lock, is not where it was."""
+
 _LOOK_EVERY: Final = 0.5
-"""Seconds between looks at the journal's control row, which another process may have written."""
+"""Seconds between looks at the journal's files, and at its control row, which another process may
+have written."""
 
 
 class Signal:
@@ -173,8 +177,13 @@ class Steering:
         self._unwritten -= 1
 
     async def watch(self) -> None:
-        """Looks at the control row again and again."""
+        """Looks at the journal's files and at the control row again and again."""
         while True:
+            gone = await self._handle.missing()
+            if gone is not None:
+                # What is sent from now on could be sent again by whoever finds the older file.
+                self.stop(Halt(JOURNAL_GONE, gone))
+                return
             words = self._words
             control = await self._handle.control()
             # A row that was read before the user's latest word was written is out of date.

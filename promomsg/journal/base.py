@@ -268,6 +268,11 @@ class Handle(Protocol):
 
     async def set_control(self, control: Control) -> None: ...
     async def control(self) -> Control: ...
+    async def missing(self) -> str | None:
+        """Why nothing more may be sent from it, in one line: its file or its lock is not where it
+        was; None while all is well."""
+        ...
+
     async def save(self, record: CampaignRecord) -> None: ...
     async def warn(self, text: str) -> None:
         """Keeps a warning, once."""
@@ -354,12 +359,16 @@ class Journal(Protocol):
         """A new campaign, as its sender. Raises JournalError when there is one already."""
         ...
 
-    async def open(self, *, write: bool = False) -> Handle:
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> Handle:
         """The campaign that is there. `write` takes the sender's lock, which dies with its process.
 
+        Args:
+            after_lost_wal: go on although commits may be lost: whoever may have been sent to since
+                is left intended, for `recover`.
+
         Raises:
-            JournalError: there is none, it is another version's, it cannot be read, or another
-                process is sending it.
+            JournalError: there is none, it is another version's, it cannot be read or is damaged,
+                commits of it may be lost (only with `write`), or another process is sending it.
         """
         ...
 

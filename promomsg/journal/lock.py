@@ -3,7 +3,11 @@
 `flock` on a side file. Record locks (`lockf`) would not do: they do not keep out another open of
 the same process, and closing any descriptor of the file drops them. Not on the journal itself:
 some systems let `flock` and SQLite's own record locks meet. The side file is removed on release,
-so whoever gets the lock looks whether the file is still the one at that path.
+so whoever gets the lock looks whether the file is still the one at that path. In it stands the
+holder's process number, for the message to whoever is refused.
+
+A lock of this kind belongs to the open file, which a forked child shares: the child lets go of its
+copy at once, or a worker that outlives its parent would keep everybody out.
 """
 
 from __future__ import annotations
@@ -11,11 +15,15 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import weakref
 from contextlib import suppress
 
 from promomsg.errors import JournalError
+from promomsg.standard_descriptors import open_standard_descriptors
 
-__all__ = ["SenderLock", "is_locked"]
+__all__ = ["SenderLock", "holder", "is_locked"]
+
+_held: weakref.WeakSet[SenderLock] = weakref.WeakSet()
 
 
 class SenderLock:
@@ -27,13 +35,19 @@ class SenderLock:
 
     def __init__(self, journal: str) -> None:
         self.path = f"{journal}.lock"
+        open_standard_descriptors()
         self._fd: int | None = self._take(journal)
+        self.inode = _inode(os.fstat(self._fd))
+        """Device and inode of the side file."""
+        _held.add(self)
 
     def _take(self, journal: str) -> int:
         patience = 4
         while True:
             try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fd = os.open(
+                    self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+                )
             except OSError as error:
                 raise JournalError(
                     f"{journal}: its folder cannot be written ({error.strerror}); choose a folder "
@@ -41,9 +55,10 @@ class SenderLock:
                 ) from None
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                there = os.stat(self.path)
-                mine = os.fstat(fd)
-                if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+                if _inode(os.stat(self.path)) == _inode(os.fstat(fd)):
+                    with suppress(OSError):  # a full disk: the lock holds without the number
+                        os.ftruncate(fd, 0)
+                        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
                     return fd
             except BlockingIOError:
                 os.close(fd)
@@ -52,9 +67,11 @@ class SenderLock:
                     patience -= 1
                     time.sleep(0.005)
                     continue
+                pid = holder(journal)
+                who = "" if pid is None else f" (process {pid})"
                 raise JournalError(
-                    f"{journal}: a sender has it open already; wait for it to end, or ask it to "
-                    "pause or cancel"
+                    f"{journal}: a sender has it open already{who}; wait for it to end, or ask it "
+                    "to pause or cancel"
                 ) from None
             except FileNotFoundError:
                 pass
@@ -72,14 +89,49 @@ class SenderLock:
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(OSError):
-                os.unlink(self.path)
+                if _inode(os.stat(self.path, follow_symlinks=False)) == self.inode:
+                    os.unlink(self.path)  # not one that somebody else has put there since
             os.close(fd)
+
+    def forked(self) -> None:
+        """In a child: only its copy of the descriptor goes; the lock stays the parent's."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
+
+
+def _forked() -> None:
+    for lock in list(_held):
+        lock.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def holder(journal: str) -> int | None:
+    """The process number that the lock's side file names; None when it names none."""
+    try:
+        fd = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 21)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return int(text) if text.strip().isdigit() else None
 
 
 def is_locked(journal: str) -> bool:
     """Whether a sender holds the lock now; looking takes nothing away from it."""
     try:
-        fd = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

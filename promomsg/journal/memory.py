@@ -371,7 +371,7 @@ class MemoryJournal:
         self._sender = MemoryHandle(self, self._store, write=True)
         return self._sender
 
-    async def open(self, *, write: bool = False) -> MemoryHandle:
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> MemoryHandle:
         """See `Journal.open`."""
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")

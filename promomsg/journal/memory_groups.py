@@ -339,6 +339,9 @@ class MemoryGroups:
     async def control(self) -> Control:
         return self._store.control
 
+    async def missing(self) -> str | None:
+        return None
+
     async def save(self, record: CampaignRecord) -> None:
         self._store_for_writing().record = record
 

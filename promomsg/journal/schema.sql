@@ -24,7 +24,9 @@ CREATE TABLE campaign (
     warnings      TEXT NOT NULL,
     halted        TEXT,               -- why the last run stopped before the end
     chunk_size    INTEGER NOT NULL DEFAULT 512,
-    unsealed      INTEGER NOT NULL DEFAULT 1 -- 1: rows may be pending outside of any chunk
+    unsealed      INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
+    sender_open   INTEGER NOT NULL DEFAULT 0  -- the open flag: 1 from before the first call until a
+                                              -- clean close
 );
 
 -- What another process asks of the sender: 'run', 'pause' or 'cancel'.
@@ -97,7 +99,8 @@ CREATE TABLE chunk (
 );
 CREATE INDEX chunk_open ON chunk (chunk) WHERE done = 0;
 
--- One row per commit: how many singles it intended, and which rows it made final, in order.
+-- One row (now and then some) per commit of the sender: how many singles it intended, and which rows
+-- it made final, in order. The commit mark beside the journal is the last n.
 CREATE TABLE log (
     n       INTEGER PRIMARY KEY,
     at      REAL,                     -- of the intents

@@ -1,8 +1,8 @@
 """The SQLite journal: one campaign a file, which appears by rename when its plan is complete.
 
 Beside `autumn.db` there are, while it is in use, `autumn.db-wal` and `autumn.db-shm` (SQLite's),
-`autumn.db.lock` (the sender's) and, while the plan is made, `autumn.db.planning`. All are readable
-by their owner only, whatever the umask.
+`autumn.db.lock` (the sender's), `autumn.db-mark` (how far it got) and, while the plan is made,
+`autumn.db.planning`. All are readable by their owner only, whatever the umask.
 """
 
 from __future__ import annotations
@@ -15,31 +15,51 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from importlib import resources
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from promomsg.errors import JournalError, UsageError
+from promomsg.journal import lost_commits
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
+from promomsg.journal.commit_mark import SUFFIX, CommitMark, Position, read_mark
 from promomsg.journal.lock import SenderLock, is_locked
+from promomsg.journal.lost_commits import Finding
 from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.sqlite_group import add_warnings
 from promomsg.journal.sqlite_handle import SqliteHandle
-from promomsg.journal.sqlite_read import JournalReader
+from promomsg.journal.sqlite_read import JournalReader, wal_size
 from promomsg.journal.sqlite_rows import SqliteRows
+from promomsg.journal.sqlite_schema import schema_text
 from promomsg.journal.sqlite_send import set_control
 from promomsg.journal.sqlite_suppress import reached_page
 from promomsg.journal.tally import Counts
 from promomsg.journal.writer import Writer, explain
+from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
 
 Durability = Literal["power", "process"]
-T = TypeVar("T")
 
-_SIDES: Final = ("", "-wal", "-shm", "-journal")
-_WAL_PAGES: Final = 2_000
+_SIDES: Final = ("", "-wal", "-shm", "-journal", SUFFIX)
 _CACHE_KIB: Final = 8_000
 """Page cache of the writer; a sort before it spills to disk takes as much again."""
+
+
+class _Opened(NamedTuple):
+    """What a sender has of a journal that is there."""
+
+    lock: SenderLock
+    db: sqlite3.Connection
+    mark: CommitMark | None
+    record: CampaignRecord
+    counts: Counts
+    today: tuple[str, int]
+
+    def close(self) -> None:
+        self.db.close()
+        if self.mark is not None:
+            self.mark.close(remove=False)
+        self.lock.release()
 
 
 class SqliteJournal:
@@ -89,17 +109,18 @@ class SqliteJournal:
             JournalError: there is one already, somebody is making one, or the folder is missing,
                 full or not to be written.
         """
-        lock, db = await _finish(self._create, record, unwanted=self._planning)
+        made = await _finish(self._create, record, unwanted=self._planning)
         return SqliteHandle(
             self.path,
             record,
-            writer=Writer(self.path, db),
-            lock=lock,
+            writer=Writer(self.path, made.db),
+            lock=made.lock,
             planning=self._planning,
             seal=self._seal,
         )
 
-    def _create(self, record: CampaignRecord) -> tuple[SenderLock, sqlite3.Connection]:
+    def _create(self, record: CampaignRecord) -> _Opened:
+        open_standard_descriptors()
         if os.path.isdir(self.path):  # before the lock, which would be left beside it
             raise JournalError(f"{self.path}: it is a folder; give the path of a file in it")
         lock = SenderLock(self.path)
@@ -108,6 +129,7 @@ class SqliteJournal:
                 raise JournalError(
                     f"{self.path}: there is a journal already; resume it, or give another path"
                 )
+            self._no_foreign_wal()
             _remove(self._planning)
             fd = os.open(self._planning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.fchmod(fd, 0o600)
@@ -122,8 +144,7 @@ class SqliteJournal:
                     f"cache_size = -{_CACHE_KIB}",
                 ):
                     db.execute(f"PRAGMA {pragma}")
-                schema = resources.files("promomsg.journal").joinpath("schema.sql")
-                db.executescript(schema.read_text("utf-8"))
+                db.executescript(schema_text())
                 plan.save_record(db, record)
             except BaseException:
                 db.close()
@@ -135,9 +156,20 @@ class SqliteJournal:
         except BaseException:
             lock.release()
             raise
-        return lock, db
+        return _Opened(lock, db, None, record, Counts(), ("", 0))
 
-    def _seal(self, db: sqlite3.Connection) -> sqlite3.Connection:
+    def _no_foreign_wal(self) -> None:
+        """SQLite would replay a -wal that stands there over the new journal, whosever it is."""
+        if wal_size(self.path):
+            name = os.path.basename(self.path)
+            raise JournalError(
+                f"{self.path}: {name}-wal of an earlier journal stands there; bring the two together "
+                "again, remove it if you need neither, or give another path"
+            )
+
+    def _seal(
+        self, db: sqlite3.Connection, record: CampaignRecord
+    ) -> tuple[sqlite3.Connection, CommitMark]:
         """In the writer thread: the complete file becomes durable, and then the journal."""
         db.close()
         temporary = read.connect(self._planning, mode="rw")
@@ -148,27 +180,37 @@ class SqliteJournal:
         _sync(self._planning, os.O_RDWR)
         if os.path.exists(self.path):
             raise JournalError(f"{self.path}: a file of that name has appeared; give another path")
-        os.rename(self._planning, self.path)
-        _sync(os.path.dirname(self.path), os.O_RDONLY)
-        return self._connect()
+        self._no_foreign_wal()
+        mark = self._mark(Position(record.run_id, 0, 0, 0))
+        try:
+            os.rename(self._planning, self.path)
+            _sync(os.path.dirname(self.path), os.O_RDONLY)
+            return self._connect(), mark
+        except BaseException:
+            mark.close(remove=not os.path.exists(self.path))
+            raise
+
+    def _mark(self, position: Position) -> CommitMark:
+        return CommitMark(self.path, position, durable=self.durability == "power")
 
     def _connect(self) -> sqlite3.Connection:
         db = read.connect(self.path, mode="rw")
         try:
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            db.execute("PRAGMA wal_autocheckpoint = 0")  # the writer thread merges it
             level = "FULL" if self.durability == "power" else "NORMAL"
             db.execute(f"PRAGMA synchronous = {level}")
             if self.durability == "power":
                 # macOS: a sync that also empties the drive's cache; nothing elsewhere.
                 db.execute("PRAGMA fullfsync = ON")
                 db.execute("PRAGMA checkpoint_fullfsync = ON")
+            db.execute("SELECT wish FROM control").fetchone()  # the -wal is there from here on
         except BaseException:
             db.close()
             raise
         return db
 
-    async def open(self, *, write: bool = False) -> SqliteHandle:
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> SqliteHandle:
         """See `Journal.open`."""
         self._look()
         if not write:
@@ -176,10 +218,10 @@ class SqliteJournal:
             handle = SqliteHandle(self.path, reader.record)
             handle._reader = reader
             return handle
-        lock, db, record, counts, today = await _finish(self._open)
-        writer = Writer(self.path, db, today)
-        writer.counts = counts
-        return SqliteHandle(self.path, record, writer=writer, lock=lock)
+        opened = await _finish(self._open, after_lost_wal)
+        writer = Writer(self.path, opened.db, opened.today, opened.mark)
+        writer.counts = opened.counts
+        return SqliteHandle(self.path, opened.record, writer=writer, lock=opened.lock)
 
     def _look(self) -> None:
         if os.path.isfile(self.path):
@@ -190,31 +232,72 @@ class SqliteJournal:
             )
         raise JournalError(f"{self.path}: there is no journal; check the path")
 
-    def _open(
-        self,
-    ) -> tuple[SenderLock, sqlite3.Connection, CampaignRecord, Counts, tuple[str, int]]:
+    def _open(self, after_lost_wal: bool) -> _Opened:
         # Looked at first, so that a file of another kind is left as it is.
-        with JournalReader(self.path) as reader:
-            record = reader.record
+        with JournalReader(self.path):
+            pass
         lock = SenderLock(self.path)
         try:
+            finding, mark = self._judge(after_lost_wal)
             db = self._connect()
             try:
-                # Also tells now, not at the first intent, when the file cannot be written.
-                db.execute("BEGIN IMMEDIATE")
-                db.execute("UPDATE control SET wish = wish")
-                db.execute("COMMIT")
-                record, counts, today = read.record(db), read.counts(db), read.today(db)
+                new = self._begin(db, finding, mark)
+                try:
+                    return _Opened(lock, db, new, read.record(db), read.counts(db), read.today(db))
+                except BaseException:
+                    new.close(remove=False)
+                    raise
             except BaseException:
                 db.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             lock.release()
             raise explain(error, self.path) from None
         except BaseException:
             lock.release()
             raise
-        return lock, db, record, counts, today
+
+    def _judge(self, after_lost_wal: bool) -> tuple[Finding, Position | None]:
+        """Whether it is whole, before anything of ours changes a byte."""
+        wal = wal_size(self.path)
+        with JournalReader(self.path) as reader:
+            reader.check_whole()
+            flag, at = reader.position()
+            reader.read(read.record)
+        mark = read_mark(self.path, at.run_id)
+        finding = lost_commits.judge(flag=flag, wal=wal, number=at.number, mark=mark)
+        if finding is Finding.LOST and not after_lost_wal:
+            raise JournalError(lost_commits.is_refused(self.path))
+        return finding, mark
+
+    def _begin(self, db: sqlite3.Connection, finding: Finding, mark: Position | None) -> CommitMark:
+        """Sets the open flag, takes into doubt who may have been sent to, and makes both durable.
+
+        Also tells now, not at the first intent, when the file cannot be written.
+        """
+        if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            db.execute("PRAGMA journal_mode = WAL")  # a copy by VACUUM INTO has none
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE campaign SET sender_open = 1")
+        if finding is not Finding.WHOLE:
+            _, at = lost_commits.position(db)
+            people = lost_commits.doubt(db, mark)
+            behind = None if mark is None else mark.number - at.number
+            add_warnings(db, [lost_commits.warning(self.path, people, behind)])
+        db.execute("COMMIT")
+        _, at = lost_commits.position(db)
+        new = self._mark(at)
+        try:
+            busy, log, merged = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy and log != merged:
+                raise JournalError(
+                    f"{self.path}: another program is in the middle of reading it, so that it "
+                    "cannot be marked as open; end that one, then resume"
+                )
+        except BaseException:
+            new.close(remove=False)
+            raise
+        return new
 
     async def request(self, control: Control) -> None:
         """Writes the control row through a connection of its own; the sender sees it at its next
@@ -222,29 +305,32 @@ class SqliteJournal:
         await asyncio.to_thread(self._request, control)
 
     def _request(self, control: Control) -> None:
-        with JournalReader(self.path):
-            pass
-        db: sqlite3.Connection | None = None
-        try:
-            db = read.connect(self.path, mode="rw")
-            set_control(db, control)
-        except sqlite3.Error as error:
-            raise explain(error, self.path) from None
-        finally:
-            if db is not None:
-                db.close()
+        # The reader stays open meanwhile: the last connection to close merges the -wal, unless it
+        # can only read, and after a kill that is left to whoever looks whether it is whole.
+        with JournalReader(self.path) as reader:
+            reader.control()
+            db: sqlite3.Connection | None = None
+            try:
+                db = read.connect(self.path, mode="rw")
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+                set_control(db, control)
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from None
+            finally:
+                if db is not None:
+                    db.close()
 
     def reached(self) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while a sender runs and after."""
         with JournalReader(self.path) as reader:
+            if reader.warnings() and not is_being_sent(self.path):
+                raise JournalError(
+                    f"{self.path}: its last commits are lost, so that it does not say who was sent "
+                    "to; resume it first (--after-lost-wal), then they are unknown in it"
+                )
             after = -1
             while True:
-                try:
-                    page, after = reader.read(partial(reached_page, after=after))
-                except JournalError as error:
-                    raise JournalError(
-                        f"{self.path}: {str(error).removeprefix(self.path + ': ')}"
-                    ) from None
+                page, after = reader.read(partial(reached_page, after=after))
                 if not page:
                     return
                 yield page
@@ -265,7 +351,7 @@ def is_being_sent(path: str | os.PathLike[str]) -> bool:
     return is_locked(os.path.realpath(path))
 
 
-async def _finish(call: Callable[..., T], *args: Any, unwanted: str | None = None) -> T:
+async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None = None) -> _Opened:
     """Runs `call` in a thread, to its end. When the caller is cancelled meanwhile, what it opened is
     closed, and the file `unwanted` that it made is removed."""
     running = asyncio.get_running_loop().run_in_executor(None, call, *args)
@@ -276,11 +362,10 @@ async def _finish(call: Callable[..., T], *args: Any, unwanted: str | None = Non
             with suppress(asyncio.CancelledError):
                 await asyncio.wait((running,))
         if running.exception() is None:
-            lock, db, *_ = cast("tuple[Any, ...]", running.result())
-            db.close()
+            opened = running.result()
+            opened.close()
             if unwanted is not None:
                 _remove(unwanted)
-            lock.release()
         raise
 
 

@@ -15,7 +15,7 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control, GroupRow, Lease
 from promomsg.journal.sqlite_read import GROUP_COLUMNS, group_row
-from promomsg.journal.sqlite_send import close_rows, holds, wish
+from promomsg.journal.sqlite_send import LOST_DETAIL, close_rows, holds, wish
 from promomsg.journal.writer import Tx
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupEvent, GroupState, move_group
@@ -201,7 +201,8 @@ def lose_intended(tx: Tx, code: str, detail: str, at: float) -> int:
         f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'intended' ORDER BY no"
     ).fetchall()
     for row in rows:
-        _lose(tx, group_row(row), code, detail, at)
+        group = group_row(row)
+        _lose(tx, group, code, LOST_DETAIL if group.detail == LOST_DETAIL else detail, at)
     return len(rows)
 
 

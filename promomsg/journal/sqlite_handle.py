@@ -16,12 +16,15 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal import sqlite_group as group
 from promomsg.journal import sqlite_plan as plan
 from promomsg.journal import sqlite_read as read
 from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
+from promomsg.journal.commit_mark import SUFFIX, CommitMark
 from promomsg.journal.lock import SenderLock
 from promomsg.journal.records import (
     UNIQUE,
@@ -54,7 +57,8 @@ class SqliteHandle:
         writer: None for a handle that only reads.
         lock: the sender's; None for a reader.
         planning: the temporary path while the plan is being made.
-        seal: makes the sealed file durable under its final name and returns a new connection.
+        seal: makes the sealed file durable under its final name and returns a new connection, and
+            the mark where commits are counted from then on.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class SqliteHandle:
         writer: Writer | None = None,
         lock: SenderLock | None = None,
         planning: str | None = None,
-        seal: Callable[[sqlite3.Connection], sqlite3.Connection] | None = None,
+        seal: Callable[[sqlite3.Connection, CampaignRecord], tuple[sqlite3.Connection, CommitMark]]
+        | None = None,
     ) -> None:
         self._path = path
         self._record = record
@@ -75,6 +80,7 @@ class SqliteHandle:
         self._seal = seal
         self._reader: read.JournalReader | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
+        self._inodes: dict[str, tuple[int, int]] = {}
         self._closed = False
         self._pepper: bytes | None = None
         self._closing: Future[None] | None = None
@@ -90,7 +96,13 @@ class SqliteHandle:
     async def _do(self, call: Callable[..., T], *args: Any, skippable: bool = False) -> T:
         if self._writer is None:
             raise JournalError(f"{self._path}: it was opened for reading only")
-        return await self._writer.submit(lambda tx: call(tx, *args), skippable=skippable)
+        try:
+            return await self._writer.submit(lambda tx: call(tx, *args), skippable=skippable)
+        except msgspec.MsgspecError:
+            raise JournalError(
+                f"{self._path}: it is damaged (it has values that promomsg does not write); put "
+                "back a copy that is whole"
+            ) from None
 
     async def _plan(self, call: Callable[..., T], *args: Any) -> T:
         if self._planning is None:
@@ -109,6 +121,29 @@ class SqliteHandle:
         if self._reader is None:
             self._reader = read.JournalReader(self._path)
         return self._reader.read(lambda db: call(db, *args))
+
+    async def missing(self) -> str | None:
+        if self._writer is None or self._planning is not None or self._closed:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._missing_now)
+
+    def _missing_now(self) -> str | None:
+        """By name and inode: another file of that name is none of ours."""
+        for end in ("", ".lock", "-wal", SUFFIX):
+            path = f"{self._path}{end}"
+            try:
+                status = os.stat(path, follow_symlinks=False)
+            except OSError:
+                inode = None
+            else:
+                inode = status.st_dev, status.st_ino
+            if inode is None or self._inodes.setdefault(path, inode) != inode:
+                return (
+                    f"{path} was moved, removed or replaced while it was being sent; put it back "
+                    "where it was, then resume"
+                )
+        return None
 
     def _close_reader(self) -> None:
         if self._reader is not None:
@@ -189,7 +224,7 @@ class SqliteHandle:
         tx.db.execute("BEGIN")
         plan.seal(tx.db, record, chunk_size)
         tx.db.execute("COMMIT")
-        self._writer.db = self._seal(tx.db)
+        self._writer.db, self._writer.mark = self._seal(tx.db, record)
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
         return await self._read(plan.sample, limit)
@@ -304,6 +339,9 @@ class SqliteHandle:
 
     async def seal_retry(self, *, chunk_size: int) -> None:
         await self._do(sqlite_recover.seal_retry, chunk_size)
+        if self._writer is not None:
+            # What is reopened must not be lost with a -wal: those who failed would look so still.
+            await self._writer.submit(_merge, alone=True)
 
     async def suppress_pending(
         self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
@@ -362,26 +400,32 @@ class SqliteHandle:
 
         Half a plan is thrown away with it."""
         self._closed = True
-        if self._writer is not None:
-            try:
-                await self._writer.stop()
-            except asyncio.CancelledError:
-                # The lock is given back when the thread has written all, not before.
-                self._writer.ended.add_done_callback(lambda _: self._let_go())
-                raise
-        self._let_go()
-        if self._closing is not None:
-            await asyncio.wrap_future(self._closing)
+        if self._closing is None:
+            # Behind the reads under way, whose callers may have been cancelled: one of them may be
+            # opening the reader just now. And before the writer, whose connection tidies up what
+            # SQLite keeps beside the file when it is the last one.
+            self._closing = self._threads.submit(self._close_reader)
+            self._threads.shutdown(wait=False)
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._closing))
+        finally:
+            if self._writer is not None:
+                try:
+                    await self._writer.stop()
+                except asyncio.CancelledError:
+                    # The lock is given back when the thread has written all, not before.
+                    self._writer.ended.add_done_callback(lambda _: self._let_go())
+                    raise
+            self._let_go()
 
     def _let_go(self) -> None:
-        # Behind the reads under way, whose callers may have been cancelled: one of them may be
-        # opening the reader just now.
-        if self._closing is None:
-            self._closing = self._threads.submit(self._close_reader)
-        self._threads.shutdown(wait=False)
         if self._planning is not None:
             for end in ("", "-wal", "-shm", "-journal"):
                 with suppress(OSError):
                     os.unlink(f"{self._planning}{end}")
         if self._lock is not None:
             self._lock.release()
+
+
+def _merge(tx: Tx) -> None:
+    tx.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

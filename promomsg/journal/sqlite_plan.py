@@ -17,6 +17,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import CampaignRecord, PlannedRow
+from promomsg.journal.sqlite_schema import INDEXES
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx
 from promomsg.model import Code, State
@@ -124,10 +125,7 @@ def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> i
     pairs = _encode(found).decode()
     changed = 0
     for number, column in enumerate(("openid", "unionid")):
-        tx.db.execute(
-            f"CREATE INDEX IF NOT EXISTS by_{column} ON recipient ({column})"
-            f" WHERE {column} IS NOT NULL"
-        )
+        tx.db.execute(f"CREATE INDEX IF NOT EXISTS by_{column} {INDEXES[f'by_{column}']}")
         changed += tx.db.execute(
             f"""
             UPDATE recipient SET id = json_extract(j.value, '$[2]') FROM json_each(?) AS j
@@ -206,9 +204,7 @@ def _index_forms(db: sqlite3.Connection) -> bool:
     """Whether there are forms; they are indexed then, for the refusal of one of them."""
     if db.execute("SELECT 1 FROM recipient WHERE form IS NOT NULL LIMIT 1").fetchone() is None:
         return False
-    db.execute(
-        "CREATE INDEX IF NOT EXISTS recipient_form ON recipient (form) WHERE form IS NOT NULL"
-    )
+    db.execute(f"CREATE INDEX IF NOT EXISTS recipient_form {INDEXES['recipient_form']}")
     return True
 
 
@@ -300,9 +296,7 @@ def cut(db: sqlite3.Connection, chunk_size: int) -> None:
         db.execute("INSERT INTO chunk (first, last) VALUES (?, ?)", (first[0], end))
         after = end
     if db.execute("SELECT 1 FROM grp LIMIT 1").fetchone() is not None:
-        db.execute(
-            "CREATE INDEX IF NOT EXISTS recipient_grp ON recipient (grp) WHERE grp IS NOT NULL"
-        )
+        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_grp {INDEXES['recipient_grp']}")
     db.execute("UPDATE campaign SET chunk_size = ?, unsealed = 0", (chunk_size,))
 
 
@@ -311,6 +305,7 @@ def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int) -> Non
     db.execute("DROP INDEX IF EXISTS by_openid")
     db.execute("DROP INDEX IF EXISTS by_unionid")
     _index_forms(db)
-    db.execute("CREATE INDEX unsent ON recipient (state, code) WHERE state > 2")
+    db.execute(f"CREATE INDEX unsent {INDEXES['unsent']}")
     save_record(db, record)
+    db.execute("UPDATE campaign SET sender_open = 1")
     cut(db, chunk_size)

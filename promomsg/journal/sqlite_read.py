@@ -11,23 +11,23 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from promomsg.errors import JournalError
+from promomsg.journal import sqlite_schema
+from promomsg.journal.commit_mark import Position, read_mark
+from promomsg.journal.lost_commits import Finding, judge, position
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.journal.tally import CODE_OF, STATES, Counts
 from promomsg.journal.writer import explain
 from promomsg.model import Outcome, Recipient, State
 
 __all__ = [
-    "APPLICATION_ID",
     "GROUP_COLUMNS",
-    "VERSION",
     "JournalReader",
-    "check_version",
     "connect",
     "counts",
     "group_row",
@@ -38,11 +38,16 @@ __all__ = [
     "record",
     "today",
     "untouched",
+    "wal_size",
 ]
 
-APPLICATION_ID: Final = 1347571533
-VERSION: Final = 1
 _PAGE: Final = 1_000
+_LONGEST: Final = 256 * 1024 * 1024
+"""Bytes of one value at the most: SQLite's own limit is 1 GB."""
+_STEP: Final = 50_000
+_FEW_STEPS: Final = 200
+"""SQLite's instructions between looks at how many a read has taken, and looks that any may take;
+four instructions a byte of the file come on top (a scan takes less than one)."""
 
 T = TypeVar("T")
 
@@ -50,7 +55,7 @@ _json = msgspec.json.Decoder().decode
 _seqs = msgspec.json.Decoder(list[int]).decode
 
 _Row = tuple[
-    int, int, str, str | None, str | None, str | None, str | None,
+    int, Annotated[int, msgspec.Meta(ge=0, le=6)], str, str | None, str | None, str | None, str | None,
     str, str, str | None, int, str | int | None, float | None, str | None,
 ]  # fmt: skip
 _rows = msgspec.json.Decoder(list[_Row]).decode
@@ -68,6 +73,11 @@ def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connect
     uri = f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
+        # A file that somebody handed over: what its schema calls is not trusted, its pages are
+        # looked at before they are used.
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cell_size_check = ON")
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         db.execute("PRAGMA cache_size = -4000")
         db.execute("PRAGMA temp_store = FILE")
     except sqlite3.Error:
@@ -76,39 +86,22 @@ def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connect
     return db
 
 
-def check_version(db: sqlite3.Connection, path: str) -> None:
-    """Raises JournalError unless this is a journal of this version."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise JournalError(f"{path}: it is not a promomsg journal; give another path")
-    if version != VERSION:
-        raise JournalError(
-            f"{path}: it is a journal of version {version}, and this promomsg reads version "
-            f"{VERSION}; open it with the promomsg that made it"
-        )
-
-
 def record(db: sqlite3.Connection) -> CampaignRecord:
     """The campaign's row."""
     row = db.execute(
         "SELECT name, channel, account, run_id, message, settings, source, campaign_file,"
         " created_at, planned_at, warnings, halted FROM campaign"
     ).fetchone()
-    return CampaignRecord(
-        name=row[0],
-        channel=row[1],
-        account=row[2],
-        run_id=row[3],
-        message=_json(row[4]),
-        settings=_json(row[5]),
-        source=_json(row[6]),
-        campaign_file=row[7],
-        created_at=row[8],
-        planned_at=row[9],
-        warnings=_json(row[10]),
-        halted=row[11],
-    )
+    if row is None:
+        raise JournalError("it holds no campaign: it is damaged")
+    names = (
+        "name", "channel", "account", "run_id", "message", "settings", "source", "campaign_file",
+        "created_at", "planned_at", "warnings", "halted",
+    )  # fmt: skip
+    values = dict(zip(names, row, strict=True))
+    for name in ("message", "settings", "source", "warnings"):
+        values[name] = _json(values[name])
+    return msgspec.convert(values, CampaignRecord)
 
 
 def counts(db: sqlite3.Connection) -> Counts:
@@ -174,6 +167,15 @@ def groups(db: sqlite3.Connection, due: float | None = None) -> list[GroupRow]:
         group_row(row)
         for row in db.execute(f"SELECT {GROUP_COLUMNS} FROM grp {where} ORDER BY no", args)
     ]
+
+
+def _elapsed(db: sqlite3.Connection) -> float:
+    began = record(db).planned_at
+    (last,) = db.execute(
+        "SELECT max(at) FROM (SELECT max(at) AS at FROM recipient"
+        " UNION ALL SELECT max(sent_at) FROM grp)"
+    ).fetchone()
+    return 0.0 if began is None or last is None else max(last - began, 0.0)
 
 
 def today(db: sqlite3.Connection) -> tuple[str, int]:
@@ -286,11 +288,45 @@ def outcomes_end(db: sqlite3.Connection) -> tuple[int, int]:
     return (row[0], row[1]) if row else (0, 0)
 
 
+_NOT_OURS: Final = (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError)
+"""What our own code makes of values that it did not write."""
+
+
+class _Steps:
+    """Ends a read that goes round in circles, as a damaged tree of pages makes it."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self) -> None:
+        self.taken = self.most = 0
+
+    def too_many(self) -> bool:
+        self.taken += 1
+        return self.taken > self.most
+
+
+def wal_size(path: str) -> int | None:
+    """The size of the write-ahead log beside a journal; None when there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return None
+
+
+def _at_rest(path: str) -> tuple[int, ...] | None:
+    """What tells a file that nobody has open from itself after a change; None: somebody may."""
+    if wal_size(path) or os.path.lexists(f"{path}-journal"):
+        return None
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 class JournalReader:
     """A journal as a reader sees it, without an event loop; any thread may use it.
 
     It sees what is committed, while a sender runs and after. Each call, and each page of an
-    iteration, is one short read, so a sender is never held up.
+    iteration, is one short read, so a sender is never held up. Nothing on disk is changed by it:
+    no -wal is merged or removed, also after a sender was killed.
 
     Raises:
         JournalError: there is no journal, it is another version's, or it cannot be read.
@@ -299,45 +335,89 @@ class JournalReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.realpath(path)
         self._lock = threading.Lock()
+        self._steps = _Steps()
+        self._rest: tuple[int, ...] | None = None
         if not os.path.isfile(self.path):
             raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        # A connection that may write removes the -wal and -shm files when it is the last one, so
-        # a look at a finished journal leaves nothing behind; without the right to write, without.
-        tries: list[tuple[str, bool]] = [("rw", False), ("ro", False)]
-        if not os.path.exists(f"{self.path}-wal"):
-            tries.append(("ro", True))
-        failure: sqlite3.Error | None = None
-        for mode, immutable in tries:
-            db: sqlite3.Connection | None = None
-            try:
-                db = connect(self.path, mode=mode, immutable=immutable)
-                check_version(db, self.path)
-                db.execute("PRAGMA query_only = ON")
-                db.execute("SELECT name FROM campaign").fetchone()
-                return db
-            except sqlite3.Error as error:
-                failure = error
-                if db is not None:
-                    db.close()
-            except JournalError:
-                if db is not None:
-                    db.close()
-                raise
-        assert failure is not None
-        raise explain(failure, self.path)
+        """A connection that changes nothing on disk, not even when it is the last one to close.
+
+        SQLite's last connection merges the -wal and removes it, unless it cannot write: `mode=ro`.
+        Such a one would leave an empty -wal where none was, so a file of which nothing is in one is
+        read as it stands (`immutable`, no locks), and read again when it has changed meanwhile.
+        """
+        db: sqlite3.Connection | None = None
+        try:
+            self._rest = _at_rest(self.path)
+            db = connect(self.path, mode="ro", immutable=self._rest is not None)
+            db.execute("PRAGMA query_only = ON")
+            self._steps.most = _FEW_STEPS + 4 * os.path.getsize(self.path) // _STEP
+            db.set_progress_handler(self._steps.too_many, _STEP)
+            sqlite_schema.check_version(db, self.path)
+            sqlite_schema.check_schema(db, self.path)
+            db.execute("SELECT name FROM campaign").fetchone()
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
+            if db is not None:
+                db.close()
+            raise self._explained(error) from None
+        return db
 
     def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """One of this module's functions on the connection, errors explained."""
         with self._lock:
-            try:
-                return call(self._db)
-            except sqlite3.ProgrammingError:
-                raise JournalError(f"{self.path}: the journal is closed") from None
-            except sqlite3.Error as error:
-                raise explain(error, self.path) from None
+            while True:
+                self._steps.taken = 0
+                try:
+                    result = call(self._db)
+                except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
+                    if not self._moved_on():
+                        raise self._explained(error) from None
+                else:
+                    if not self._moved_on():
+                        return result
+                self._db.close()
+                self._db = self._open()
+
+    def _moved_on(self) -> bool:
+        """Whether somebody has opened or written the file that was read as it stood."""
+        if self._rest is None:
+            return False
+        with suppress(OSError):
+            now = _at_rest(self.path)
+            if now is None or now[:2] == self._rest[:2]:
+                return now != self._rest
+        return False  # gone, or another one's name: what is open is still what it was
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return JournalError(f"{self.path}: the journal is closed")
+        if isinstance(error, JournalError):
+            said = str(error)
+            return error if self.path in said else JournalError(f"{self.path}: {said}")
+        if isinstance(error, (sqlite3.Error, OSError)):
+            return explain(error, self.path)
+        if isinstance(error, (msgspec.MsgspecError, *_NOT_OURS)):
+            return JournalError(
+                f"{self.path}: it is damaged (it has values that promomsg does not write); put back "
+                "a copy that is whole"
+            )
+        return error
+
+    def check_whole(self) -> None:
+        """Raises JournalError when it is damaged: a pass over the whole file."""
+        self.read(lambda db: sqlite_schema.check_whole(db, self.path))
+
+    def position(self) -> tuple[bool, Position]:
+        """(open flag, how far the journal got by its own account)."""
+        return self.read(position)
+
+    def finding(self) -> Finding:
+        """Whether commits that were made are missing, as far as nobody is sending it now."""
+        wal = wal_size(self.path)
+        flag, at = self.position()
+        return judge(flag=flag, wal=wal, number=at.number, mark=read_mark(self.path, at.run_id))
 
     @property
     def record(self) -> CampaignRecord:
@@ -346,7 +426,19 @@ class JournalReader:
 
     def control(self) -> Control:
         """What was asked of the sender."""
-        return Control(self.read(lambda db: db.execute("SELECT wish FROM control").fetchone()[0]))
+        return self.read(lambda db: Control(db.execute("SELECT wish FROM control").fetchone()[0]))
+
+    def warnings(self) -> list[str]:
+        """What a look at a journal that nobody is sending has to say of how true it is."""
+        name = os.path.basename(self.path)
+        match self.finding():
+            case Finding.WHOLE:
+                return []
+            case Finding.BEHIND:
+                lost = f"{name}-wal is damaged or was cut"
+            case Finding.LOST:
+                lost = f"{name}-wal, which a sender wrote, is not beside it"
+        return [f"{lost}: these counts may be older than what was sent; resume says what to do"]
 
     def tally(self) -> Tally:
         """The counts, by one scan (a million rows: a tenth of a second)."""
@@ -361,21 +453,17 @@ class JournalReader:
         numbers = None if states is None else [CODE_OF[state] for state in states]
         after = -1
         while True:
-            found, after = self.read(partial(page, after=after, states=numbers))
+            found, last = self.read(partial(page, after=after, states=numbers))
             if not found:
                 return
+            if last <= after:
+                raise JournalError(f"{self.path}: it is damaged (its rows are not in order)")
+            after = last
             yield from found
 
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""
-        began = self.record.planned_at
-        (last,) = self.read(
-            lambda db: db.execute(
-                "SELECT max(at) FROM (SELECT max(at) AS at FROM recipient"
-                " UNION ALL SELECT max(sent_at) FROM grp)"
-            ).fetchone()
-        )
-        return 0.0 if began is None or last is None else max(last - began, 0.0)
+        return self.read(_elapsed)
 
     def __del__(self) -> None:
         if hasattr(self, "_db"):
@@ -384,6 +472,7 @@ class JournalReader:
     def close(self) -> None:
         """Closes the connection; a second call does nothing."""
         with self._lock, suppress(sqlite3.Error):
+            self._rest = None
             self._db.close()
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from promomsg.journal import sqlite_group as group_sql
 from promomsg.journal.records import Recovered
 from promomsg.journal.sqlite_plan import cut
 from promomsg.journal.sqlite_read import GROUP_COLUMNS, group_row
-from promomsg.journal.sqlite_send import CANCELLED_DETAIL, close_rows
+from promomsg.journal.sqlite_send import CANCELLED_DETAIL, LOST_DETAIL, close_rows
 from promomsg.journal.writer import Tx
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 INTERRUPTED_DETAIL: Final = "the process ended between the intent and the result"
+_LOST: Final = f"detail = '{LOST_DETAIL}'"
 
 
 def recover(tx: Tx, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
@@ -46,7 +47,7 @@ def recover(tx: Tx, idempotent: bool, at: float, day: str, recent: int) -> Recov
             kept = "doubt = 1 AND code <> ''"
             found.again += db.execute(
                 f"UPDATE recipient SET state = 0, doubt = 1, code = iif({kept}, code, :code),"
-                f" detail = iif({kept}, detail, :detail), rid = iif({kept}, rid, NULL)"
+                f" detail = iif({kept} OR {_LOST}, detail, :detail), rid = iif({kept}, rid, NULL)"
                 f" WHERE {where}",
                 {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL},
             ).rowcount
@@ -54,8 +55,8 @@ def recover(tx: Tx, idempotent: bool, at: float, day: str, recent: int) -> Recov
         seqs = [seq for (seq,) in db.execute(f"SELECT seq FROM recipient WHERE {where}", args)]
         if seqs:
             db.execute(
-                f"UPDATE recipient SET state = 4, code = :code, detail = :detail, at = :at"
-                f" WHERE {where}",
+                "UPDATE recipient SET state = 4, code = :code,"
+                f" detail = iif({_LOST}, detail, :detail), at = :at WHERE {where}",
                 {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL, "at": at},
             )
             tx.counts.move(State.PENDING, "", State.UNKNOWN, Code.INTERRUPTED.value, len(seqs))

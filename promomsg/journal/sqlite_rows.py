@@ -56,6 +56,7 @@ class _KeptReader(JournalReader):
     """A reader of a finished journal that needs neither its file's name nor the files beside it."""
 
     def _open(self) -> sqlite3.Connection:
+        self._rest = None  # what was read once is kept
         if os.path.exists(f"{self.path}-wal"):
             return super()._open()  # somebody has it open still
         db: sqlite3.Connection | None = None

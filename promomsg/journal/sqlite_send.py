@@ -19,6 +19,7 @@ from promomsg.states import IllegalMove
 
 __all__ = [
     "CANCELLED_DETAIL",
+    "LOST_DETAIL",
     "close_rows",
     "holds",
     "intend",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 CANCELLED_DETAIL: Final = "cancelled"
+LOST_DETAIL: Final = "the last commits of the journal are lost: it may have been sent"
 
 _PENDING, _INTENDED, _SENT = State.PENDING.value, State.INTENDED.value, State.SENT.value
 _SETTLES: Final = frozenset({_PENDING, _SENT, State.FAILED.value, State.UNKNOWN.value})
@@ -132,6 +134,7 @@ def _try_chunk(tx: Tx, row: tuple[Any, ...], deadline: float) -> Lease | None:
     tx.db.execute(
         "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk = ?", (deadline, chunk)
     )
+    tx.leased(chunk, group=grp is not None)
     return Lease(chunk=chunk, epoch=epoch + 1, deadline=deadline, group=grp, parcels=parcels)
 
 
@@ -159,6 +162,7 @@ def release(tx: Tx, lease: Lease) -> None:
         f"UPDATE chunk SET deadline = NULL, done = NOT {left} WHERE chunk = ? AND epoch = ?",
         (lease.chunk, lease.epoch),
     )
+    tx.chunk_over = True
 
 
 _RUNNING = "(SELECT wish FROM control WHERE one = 1) = 'run'"

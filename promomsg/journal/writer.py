@@ -1,7 +1,7 @@
 """The one thread that writes: operations wait in a queue and share commits.
 
 Each commit is `BEGIN IMMEDIATE`, the statements of every operation that was waiting, one row of
-the log, `COMMIT`; then one `call_soon_threadsafe` tells all who wait. `sqlite3` gives the GIL away
+the log, `COMMIT`, and the commit mark; then one `call_soon_threadsafe` tells all who wait. `sqlite3` gives the GIL away
 around every step, so what counts beside a busy event loop is the number of statements, not rows:
 operations use one statement a batch.
 
@@ -13,6 +13,7 @@ writer: everybody who waits, and everybody later, gets one `JournalError`; nothi
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from promomsg.errors import JournalError
+from promomsg.journal.commit_mark import CommitMark
 from promomsg.journal.tally import Counts
 
 __all__ = ["Op", "Tx", "Withdrawn", "Writer", "explain"]
@@ -31,13 +33,18 @@ T = TypeVar("T")
 
 _MOST: Final = 256
 """Operations in one commit at the most."""
+_LEAST_WAL: Final = 512 * 1024
+_MOST_WAL: Final = 8 * 1024 * 1024
+"""Bytes of the write-ahead log at which it is merged: as many as the journal has, in between."""
+_LOOK_AT_WAL: Final = 16
+"""Commits between looks at its size."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def explain(error: BaseException, path: str) -> JournalError:
     """An error of SQLite or of the system as one line: what, where, how to mend it."""
-    text = str(error)
+    text = " ".join(str(error).split())[:160]
     low = text.lower()
     if "full" in low or "no space" in low:
         mend = "free some space, then resume"
@@ -47,6 +54,10 @@ def explain(error: BaseException, path: str) -> JournalError:
         mend = "check that the folder exists and is yours to write"
     elif "locked" in low or "busy" in low:
         mend = "another program holds it; close that one, then resume"
+    elif "interrupted" in low:
+        text, mend = "reading it does not come to an end", "it is damaged; give another path"
+    elif "could not decode" in low:
+        text, mend = "it has text that is no UTF-8", "it is damaged; put back a copy that is whole"
     elif "not a database" in low or "malformed" in low:
         mend = "it is not a journal, or it is damaged; give another path"
     else:
@@ -62,14 +73,37 @@ class Withdrawn(Exception):
 
 
 class Tx:
-    """One commit in the making: what operations work on."""
+    """One commit in the making: what operations work on.
 
-    __slots__ = ("_at", "_day", "_final", "_returned", "_singles", "counts", "db", "today")
+    Attributes:
+        number: `log.n` of its last row; 0 while it has none.
+        singles, groups: the chunk that it leases, of that kind; 0 for none.
+        chunk_over: whether it gives one back.
+    """
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_day",
+        "_final",
+        "_returned",
+        "_singles",
+        "chunk_over",
+        "counts",
+        "db",
+        "groups",
+        "number",
+        "singles",
+        "today",
+    )
 
     def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
         self.db = db
         self.counts = Counts()
         self.today = today
+        self.number = self.singles = self.groups = 0
+        self.chunk_over = False
+        self._before = db.total_changes
         self._final: list[int] = []
         self._singles = 0
         self._returned = 0
@@ -91,9 +125,20 @@ class Tx:
         """Notes rows that became final in this commit, in order."""
         self._final += seqs
 
-    def flush(self) -> None:
-        """Writes the commit's log row, when there is something to log."""
-        if not self._final and not self._singles and not self._returned:
+    def leased(self, chunk: int, *, group: bool) -> None:
+        """Notes that a chunk was handed out."""
+        if group:
+            self.groups = max(self.groups, chunk)
+        else:
+            self.singles = max(self.singles, chunk)
+
+    def finish(self) -> None:
+        """Writes the last log row: each commit that changes anything has one, its number is `n`."""
+        self.flush(always=self.db.total_changes != self._before)
+
+    def flush(self, *, always: bool = False) -> None:
+        """Writes a log row, when there is something to log."""
+        if not self._final and not self._singles and not self._returned and not always:
             return
         at = day = singles = total = final = None
         if self._returned:
@@ -105,9 +150,10 @@ class Tx:
             self.today = (day, total)
         if self._final:
             final = _encode(self._final).decode()
-        self.db.execute(
+        written = self.db.execute(
             "INSERT INTO log VALUES (NULL, ?, ?, ?, ?, ?)", (at, day, singles, total, final)
         )
+        self.number = written.lastrowid or 0
         self._final = []
         self._singles = self._returned = 0
 
@@ -135,11 +181,20 @@ class Writer:
         path: for messages.
         db: a connection in autocommit mode (`isolation_level=None`), used by the thread alone.
         today: the China-time day of the last intents, and how many it had.
+        mark: where commits are counted, and then the log has a row for each of them; None while
+            nothing has to survive (a plan in the making).
     """
 
-    def __init__(self, path: str, db: sqlite3.Connection, today: tuple[str, int] = ("", 0)) -> None:
+    def __init__(
+        self,
+        path: str,
+        db: sqlite3.Connection,
+        today: tuple[str, int] = ("", 0),
+        mark: CommitMark | None = None,
+    ) -> None:
         self.path = path
         self.db = db
+        self.mark = mark
         self.counts = Counts()
         """Changed by the event loop's thread alone, with each commit's results."""
         self._today = today
@@ -149,6 +204,8 @@ class Writer:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when everything is written and the connection is closed."""
         self._stopping = False
+        self._commits = 0
+        self._merge_at = 0
         self._start()
 
     def _start(self) -> None:
@@ -201,10 +258,17 @@ class Writer:
         return op is not None
 
     def _end(self) -> None:
+        clean = False
         with suppress(sqlite3.Error):
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self.mark is not None and self._broken is None:
+                self.db.execute("UPDATE campaign SET sender_open = 0")
+            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            clean = not busy and self._broken is None
         with suppress(sqlite3.Error):
             self.db.close()
+        if self.mark is not None:
+            # Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
+            self.mark.close(remove=clean)
         self._tell(self._ended)
 
     def _do(self, batch: list[Op]) -> None:
@@ -241,9 +305,14 @@ class Writer:
             for op in ops:
                 if not (op.skippable and op.future.cancelled()):
                     op.result = op.call(tx)
-            tx.flush()
-            self.db.execute("COMMIT")
-        except sqlite3.Error as error:
+            if self.mark is None:
+                tx.flush()
+                self.db.execute("COMMIT")
+            else:
+                tx.finish()
+                self.db.execute("COMMIT")
+                self._mark(self.mark, tx)
+        except (sqlite3.Error, OSError) as error:
             self._undo()
             self._broken = explain(error, self.path)
             self._fail(ops, self._broken)
@@ -262,6 +331,33 @@ class Writer:
         else:
             self._today = tx.today
             self._tell(self._deliver, ops, tx.counts)
+            if self.mark is not None:
+                self._merge_in_time()
+
+    def _mark(self, mark: CommitMark, tx: Tx) -> None:
+        if tx.number:
+            edge = tx.chunk_over or bool(tx.singles) or bool(tx.groups)
+            mark.write(tx.number, tx.singles, tx.groups, sync=edge)
+
+    def _merge_in_time(self) -> None:
+        """Merges the write-ahead log when it has grown, so that little of a journal stands in it.
+
+        All of it or, while somebody reads, what can be, without waiting for them.
+        """
+        self._commits += 1
+        if self._commits % _LOOK_AT_WAL:
+            return
+        with suppress(OSError, sqlite3.Error):
+            size = os.stat(f"{self.path}-wal").st_size
+            least = min(max(_LEAST_WAL, os.stat(self.path).st_size), _MOST_WAL)
+            if size < max(least, self._merge_at):
+                return
+            self.db.execute("PRAGMA busy_timeout = 0")
+            try:
+                (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self.db.execute("PRAGMA busy_timeout = 10000")
+            self._merge_at = size + least if busy else 0
 
     def _undo(self) -> None:
         with suppress(sqlite3.Error):

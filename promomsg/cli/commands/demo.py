@@ -15,7 +15,7 @@ from promomsg.errors import UsageError
 __all__ = ["demo"]
 
 _CAMPAIGNS: Final = {"wechat": ("autumn", "vip"), "alipay": ("wallet",)}
-_SIDES: Final = ("", "-wal", "-shm", ".planning")
+_SIDES: Final = ("", "-wal", "-shm", "-mark", ".planning")
 
 
 @click.command(short_help="Send three sample campaigns to a sandbox on this machine.")

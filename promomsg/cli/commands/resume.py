@@ -56,6 +56,11 @@ def common(command: Any) -> Any:
 
 @click.command(short_help="Continue an unfinished campaign.")
 @common
+@click.option(
+    "--after-lost-wal",
+    is_flag=True,
+    help="Go on without the journal's lost -wal: whoever may have been sent to becomes unknown.",
+)
 def resume(
     journal: Path,
     campaign: Path | None,
@@ -64,13 +69,21 @@ def resume(
     everyone: bool,
     yes: bool,
     as_json: bool,
+    after_lost_wal: bool,
 ) -> int:
     """Go on with the campaign in JOURNAL: send what is pending, follow its group sends.
 
     Nobody who was or may have been reached is sent to again.
     """
     said = Said(campaign, recipients, base_url)
-    return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json)
+    return go_on(
+        journal,
+        said,
+        everyone=everyone,
+        yes=yes,
+        as_json=as_json,
+        after_lost_wal=after_lost_wal,
+    )
 
 
 def go_on(
@@ -81,12 +94,14 @@ def go_on(
     yes: bool,
     as_json: bool,
     submit: bool = False,
+    after_lost_wal: bool = False,
 ) -> int:
     """Goes on with the campaign in a journal; returns the exit status.
 
     Args:
         said: what the command line names instead of what the journal remembers.
         submit: leave when every call is answered, groups still pending.
+        after_lost_wal: see `Campaign.resume`.
     """
     campaign, recipients, base_url = said
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
@@ -108,7 +123,7 @@ def go_on(
         submit=submit,
         left=document["pending"],
     )
-    return run_async(lambda interrupts: _resume(journal, file, how, interrupts))
+    return run_async(lambda interrupts: _resume(journal, file, how, after_lost_wal, interrupts))
 
 
 @click.command(short_help="Send again to those who failed, or whose result is unknown.")
@@ -205,6 +220,7 @@ def _wake(journal: Path) -> bool:
     Raises:
         JournalError: another process is sending, and is not paused.
     """
+    from promomsg.journal.lock import holder
     from promomsg.journal.records import Control
     from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 
@@ -212,8 +228,10 @@ def _wake(journal: Path) -> bool:
         return False
     state = _document(journal)["state"]
     if state != "paused":
+        pid = holder(os.path.realpath(journal))
+        who = "" if pid is None else f"process {pid}, "
         raise JournalError(
-            f"{journal}: another process is sending it ({state}); watch it with "
+            f"{journal}: another process is sending it ({who}{state}); watch it with "
             f"`promomsg status {journal} --watch`, or ask it to pause or cancel"
         )
 
@@ -286,7 +304,9 @@ def _recipients(file: CampaignFile) -> Any:
     return None if file.audience is not None else recipients_of(file)
 
 
-async def _resume(journal: Path, file: CampaignFile, how: Any, interrupts: Interrupts) -> int:
+async def _resume(
+    journal: Path, file: CampaignFile, how: Any, after_lost_wal: bool, interrupts: Interrupts
+) -> int:
     from promomsg.cli.channel_for import message_of, open_channel, run_options_of
     from promomsg.cli.sending import plan_and_send
     from promomsg.engine.campaign import Campaign
@@ -298,6 +318,7 @@ async def _resume(journal: Path, file: CampaignFile, how: Any, interrupts: Inter
             recipients=_recipients(file),
             message=message_of(file),
             suppress=file.suppress,
+            after_lost_wal=after_lost_wal,
             **run_options_of(file),
         )
         return await plan_and_send(again, how, interrupts)

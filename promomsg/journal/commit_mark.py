@@ -1,0 +1,140 @@
+"""The commit mark: how far a journal got, kept outside of its write-ahead log.
+
+SQLite rolls a `-wal` with a flipped bit, or one that was cut short, back to the last commit that it
+can read, and says nothing; without its `-wal` a journal is as old as its last checkpoint. The mark
+tells. It is written after each commit and before anybody hears of that commit, so it is never ahead
+of what was durable then, and no call leaves for a commit that it does not have. It is not synced
+with each commit: after a power cut it may be behind, which means no more than that it notices less.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+__all__ = ["SUFFIX", "CommitMark", "Position", "read_mark"]
+
+SUFFIX: Final = "-mark"
+"""The mark of `autumn.db` is `autumn.db-mark`."""
+
+_HEAD: Final = "promomsg-mark 1"
+_LENGTH: Final = len(_HEAD) + 1 + 32 + 3 * (1 + 20) + 1 + 8 + 1
+
+
+class Position(NamedTuple):
+    """How far a journal got.
+
+    `run_id` says whose position it is (32 hex digits), `number` is `log.n` of the last commit;
+    `singles` and `groups` are the highest chunk ever leased of each kind, 0 for none.
+    """
+
+    run_id: str
+    number: int
+    singles: int
+    groups: int
+
+
+def _line(position: Position) -> bytes:
+    run_id, number, singles, groups = position
+    text = f"{_HEAD} {run_id:.32} {number:020} {singles:020} {groups:020}"
+    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def read_mark(journal: str, run_id: str) -> Position | None:
+    """The mark beside a journal; None when there is none, it is torn, or it is another journal's."""
+    try:
+        fd = os.open(journal + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        content = os.read(fd, _LENGTH + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    words = content.split()
+    if len(content) != _LENGTH or len(words) != 7:
+        return None
+    try:
+        numbers = [int(word) for word in words[3:6]]
+    except ValueError:
+        return None
+    position = Position(words[2].decode("ascii", "replace"), *numbers)
+    return position if _line(position) == content and position.run_id == run_id else None
+
+
+class CommitMark:
+    """The mark of a journal that a sender has open; of the writer thread alone.
+
+    Args:
+        journal: the journal's path.
+        position: where it stands now; on disk, the folder's entry too, once this returns.
+        durable: whether the syncs of `write` are wanted.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, journal: str, position: Position, *, durable: bool) -> None:
+        self.path = journal + SUFFIX
+        self._position = position
+        self._durable = durable
+        # A file of its own each time, complete before it has its name: an earlier mark is there
+        # until then, and nothing that was planted under the name is written into.
+        new = f"{self.path}.partial"
+        with suppress(FileNotFoundError):
+            os.unlink(new)
+        self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(self._fd, 0o600)
+            os.write(self._fd, _line(position))
+            os.fsync(self._fd)
+            os.rename(new, self.path)
+            _sync_folder(os.path.dirname(self.path))
+        except BaseException:
+            os.close(self._fd)
+            with suppress(OSError):
+                os.unlink(new)
+            raise
+
+    def write(self, number: int, singles: int, groups: int, *, sync: bool) -> None:
+        """Says that commit `number` is done.
+
+        Args:
+            singles, groups: the chunk that it leased, of that kind; 0 for none.
+            sync: a chunk begins or ends with it.
+
+        Raises:
+            OSError: it cannot be written: what is sent from now on could not be told from what
+                was not, so nothing may be.
+        """
+        run_id, _, most_singles, most_groups = self._position
+        self._position = position = Position(
+            run_id, number, max(singles, most_singles), max(groups, most_groups)
+        )
+        # Less than a sector at its beginning, never longer: it is there whole, or as it was.
+        os.pwrite(self._fd, _line(position), 0)
+        if sync and self._durable:
+            _sync(self._fd)
+
+    def close(self, *, remove: bool) -> None:
+        """Lets go of it; `remove`: the journal is closed cleanly and needs it no more."""
+        if remove:
+            with suppress(OSError):
+                there, ours = os.stat(self.path, follow_symlinks=False), os.fstat(self._fd)
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    os.unlink(self.path)
+        os.close(self._fd)
+
+
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has none
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,275 @@
+"""A journal that lost its last commits (moved, copied, cut, a flipped bit): nobody gets it twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from cli_box import campaign, conserved, one_document, promomsg, running, started, wait_for
+
+from promomsg.journal.commit_mark import SUFFIX
+from promomsg.journal.sqlite import JournalReader
+from promomsg.model import State
+from promomsg.sandbox import Sandbox
+
+PEOPLE = 300
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with running() as served:
+        yield served
+
+
+def killed(box: Sandbox, folder: Path, *, calls: int = 60, rows: int = PEOPLE) -> Path:
+    """A campaign whose sender was killed in the middle; its journal."""
+    file = campaign(folder, box.url, rows, title="{name}", pace="singles_per_second = 200")
+    sender = started("send", file, "--yes")
+    wait_for(lambda: box.calls["singlesendmsg"] >= calls)
+    sender.kill()
+    sender.communicate()
+    file.write_text(file.read_text().replace("singles_per_second = 200", "unlimited = true"))
+    return folder / "autumn.db"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Name → bytes of the journal's files but the index of its log, which any reader makes."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name.startswith("autumn.db") and not path.name.endswith("-shm")
+    }
+
+
+def moved(journal: Path, *ends: str) -> Path:
+    """The journal in another folder, with those of its files."""
+    there = journal.parent / "elsewhere"
+    there.mkdir()
+    for end in ("", *ends):
+        shutil.move(f"{journal}{end}", there / f"{journal.name}{end}")
+    return there / journal.name
+
+
+def nobody_twice(box: Sandbox) -> None:
+    assert not box.ledger.twice()
+
+
+def truth(box: Sandbox, journal: Path) -> None:
+    """Everybody has the outcome that the ledger says, or is unknown."""
+    with JournalReader(journal) as reader:
+        for outcome in reader.rows():
+            times = box.ledger.deliveries(outcome.recipient.id or "")
+            assert times <= 1
+            assert outcome.state in (State.SENT, State.UNKNOWN)
+            assert outcome.state is State.UNKNOWN or times == 1
+
+
+@pytest.mark.parametrize("along", [(), (SUFFIX,), ("-shm",), ("-shm", SUFFIX, ".lock")])
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
+    box: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    along: tuple[str, ...],
+    how: str,
+) -> None:
+    journal = killed(box, tmp_path)
+    if how == "moved":
+        journal = moved(journal, *along)
+    else:
+        for end in ("-wal", "-shm", ".lock", SUFFIX):
+            if end not in along:
+                Path(f"{journal}{end}").unlink(missing_ok=True)
+    calls = box.calls["singlesendmsg"]
+    before = content(journal.parent)
+    words = ("resume", journal, "--campaign", tmp_path / "autumn.toml", "--yes", "--json")
+    for _ in range(2):
+        assert promomsg(*words) == 1
+        said = capsys.readouterr().err
+        assert "moved, copied" in said
+        assert "another program has merged" in said
+        assert "--after-lost-wal" in said
+        assert said.count("\n") == 1
+    assert promomsg("status", journal, "--json") == 0
+    assert "may be older" in one_document(capsys)["warnings"][0]
+    left = content(journal.parent)
+    left.pop("autumn.db.lock", None)
+    before.pop("autumn.db.lock", None)
+    assert left == before
+    assert box.calls["singlesendmsg"] == calls
+    status = promomsg(*words, "--after-lost-wal")
+    document = one_document(capsys)
+    assert status == 4
+    assert conserved(document)
+    assert document["pending"] == 0
+    assert document["unknown"] >= calls - 2
+    assert any("not sent to again" in text for text in document["warnings"])
+    nobody_twice(box)
+    truth(box, journal)
+    assert promomsg(*words) == 4
+
+
+def test_a_bare_copy_of_the_plan_takes_everybody_into_doubt(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = killed(box, tmp_path)
+    for end in ("-wal", "-shm", SUFFIX):
+        Path(f"{journal}{end}").unlink()
+    assert promomsg("resume", journal, "--after-lost-wal", "--yes", "--json") == 4
+    document = one_document(capsys)
+    assert document["unknown"] >= PEOPLE - 120
+    assert document["unknown"] + document["sent"] == PEOPLE
+    nobody_twice(box)
+
+
+def test_who_was_never_begun_is_still_sent_to(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mark says which chunks were begun: what lies behind them is not in doubt."""
+    journal = killed(box, tmp_path, rows=3000)
+    for end in ("-wal", "-shm"):
+        Path(f"{journal}{end}").unlink()
+    assert promomsg("resume", journal, "--after-lost-wal", "--yes", "--json") == 4
+    document = one_document(capsys)
+    assert document["sent"] > 1000
+    assert document["unknown"] > 0
+    nobody_twice(box)
+    truth(box, journal)
+
+
+def test_another_program_that_merged_the_wal_changes_nothing(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = killed(box, tmp_path)
+    db = sqlite3.connect(journal)
+    db.execute("SELECT count(*) FROM outcomes").fetchone()
+    db.close()
+    assert not Path(f"{journal}-wal").exists()
+    assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
+    document = one_document(capsys)
+    assert document["sent"] >= PEOPLE - 128
+    nobody_twice(box)
+    assert sorted(content(tmp_path)) == ["autumn.db"]
+
+
+@pytest.mark.parametrize("mark", ["gone", "torn", "another's"])
+def test_a_mark_that_a_power_cut_took_is_no_reason_to_refuse(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str
+) -> None:
+    journal = killed(box, tmp_path)
+    path = Path(f"{journal}{SUFFIX}")
+    if mark == "gone":
+        path.unlink()
+    elif mark == "torn":
+        path.write_bytes(path.read_bytes()[:64] + bytes(64))
+    else:
+        path.write_bytes(path.read_bytes().replace(b"promomsg-mark 1 ", b"promomsg-mark 1 f"))
+    assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
+    document = one_document(capsys)
+    assert document["pending"] == 0
+    nobody_twice(box)
+    truth(box, journal)
+
+
+@pytest.mark.parametrize("kind", ["flip", "cut"])
+def test_a_damaged_wal_costs_doubt_and_never_a_second_message(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Whatever bit is flipped, wherever it is cut: what each copy would send is what is checked."""
+    journal = killed(box, tmp_path, rows=200)
+    rng = Random(kind)
+    wal = Path(f"{journal}-wal").read_bytes()
+    sent = dict(box.ledger.delivered)
+    assert len(wal) > 4096
+    said = 0
+    offsets = [0, 8, 16, 30, *(rng.randrange(len(wal)) for _ in range(20)), len(wal) - 1]
+    for number, offset in enumerate(offsets):
+        there = tmp_path / str(number)
+        there.mkdir()
+        for end in ("", "-shm", SUFFIX):
+            shutil.copy(f"{journal}{end}", there / f"autumn.db{end}")
+        damaged = bytearray(wal)
+        if kind == "flip":
+            damaged[offset] ^= 1 << rng.randrange(8)
+        else:
+            del damaged[offset:]
+        (there / "autumn.db-wal").write_bytes(damaged)
+        for name in ("autumn.toml", "people.csv", "secret.txt"):
+            shutil.copy(tmp_path / name, there / name)
+        box.ledger.delivered.clear()
+        box.ledger.delivered.update(sent)
+        status = promomsg(
+            "resume", there / "autumn.db", "--campaign", there / "autumn.toml", "--recipients",
+            there / "people.csv", "--yes", "--json",
+        )  # fmt: skip
+        captured = capsys.readouterr()
+        assert status in (0, 4), captured.err
+        nobody_twice(box)
+        truth(box, there / "autumn.db")
+        said += "before the commit mark are missing" in captured.out
+    assert said >= len(offsets) // 2
+
+
+def test_readers_change_no_byte_of_a_journal_whose_sender_was_killed(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = killed(box, tmp_path)
+    before = content(tmp_path)
+    assert len(before["autumn.db-wal"]) > 0
+    for words in (
+        ("status", journal),
+        ("status", journal, "--json"),
+        ("status", journal, "--watch"),
+        ("report", journal),
+        ("report", journal, "--all", "--format", "csv"),
+        ("report", journal, "--format", "json", "--output", tmp_path / "report.json"),
+    ):
+        assert promomsg(*words) == 0
+        assert content(tmp_path) == before, words
+    Path(f"{journal}-shm").unlink(missing_ok=True)
+    assert promomsg("status", journal) == 0
+    assert content(tmp_path) == before
+    # A wish is written, and what was there stays in front of it.
+    assert promomsg("pause", journal) == 0
+    after = content(tmp_path)
+    assert after["autumn.db"] == before["autumn.db"]
+    assert len(after["autumn.db-wal"]) >= len(before["autumn.db-wal"])
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
+    assert one_document(capsys)["pending"] == 0
+    nobody_twice(box)
+
+
+def test_the_open_flag_is_in_the_main_file_while_it_is_sent_and_gone_after(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    journal = killed(box, tmp_path)
+
+    def flag() -> int:
+        db = sqlite3.connect(f"file:{journal}?mode=ro&immutable=1", uri=True)
+        try:
+            return int(db.execute("SELECT sender_open FROM campaign").fetchone()[0])
+        finally:
+            db.close()
+
+    assert flag() == 1
+    assert promomsg("resume", journal, "--yes") in (0, 4)
+    assert flag() == 0
+    assert sorted(content(tmp_path)) == ["autumn.db"]
+
+
+def test_a_new_journal_is_not_begun_over_the_wal_of_another(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = killed(box, tmp_path)
+    os.rename(journal, tmp_path / "old.db")
+    assert promomsg("send", tmp_path / "autumn.toml", "--yes") == 1
+    assert "autumn.db-wal of an earlier journal" in capsys.readouterr().err
+    os.rename(tmp_path / "old.db", journal)
+    assert promomsg("resume", journal, "--yes") in (0, 4)
+    nobody_twice(box)
