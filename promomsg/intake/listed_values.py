@@ -7,6 +7,7 @@ quote, bracket or separator in it, and unchanged by NFKC.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -33,6 +34,8 @@ _BRACKETS: Final = frozenset("<>")
 _QUOTE_LIKE: Final = frozenset({"Pi", "Pf"})
 _BRACKET_LIKE: Final = frozenset({"Ps", "Pe"})
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_PLAIN: Final = re.compile(r"[!$%&*+\-./0-9:=?@A-Z\\^_a-z~]+")
+"""ASCII without any of them."""
 _MANGLED: Final = (
     "it looks mangled by a spreadsheet and is no key of this campaign, so whoever was meant would "
     "get the message; export the column as text"
@@ -158,7 +161,7 @@ def _not_a_bare_key(text: str) -> str | None:
         return f"is a heading ({name}) in a list that does not begin with headings"
     if empty_word(text):
         return "is what an export writes for an empty cell"
-    for character in text:
+    for character in "" if _PLAIN.fullmatch(text) else text:
         kind = unicodedata.category(character)
         if is_invisible(character) and kind != "Cf":
             return "has a blank in it"
