@@ -16,6 +16,7 @@ import anyio.lowlevel
 
 from promomsg.addresses import whole
 from promomsg.channels.base import Channel
+from promomsg.engine.checks import in_thread
 from promomsg.engine.opening import OpenedJournal
 from promomsg.errors import UsageError
 from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
@@ -135,7 +136,7 @@ class Suppression:
             async for batch in self._file(given):
                 yield batch
         elif _is_journal(given):
-            for batch in self._journal(given):
+            async for batch in _from_thread(self._journal(given)):
                 yield batch
         elif _is_source(given):
             async for batch in self._source(given):
@@ -145,9 +146,9 @@ class Suppression:
                 yield batch
 
     async def _file(self, path: str | os.PathLike[str]) -> AsyncIterator[ListedValues]:
-        kind = kind_of_list(path)
+        kind = await in_thread(kind_of_list, path)
         if kind == "journal":
-            for batch in self._journal(SqliteJournal(path)):
+            async for batch in _from_thread(self._journal(SqliteJournal(path))):
                 yield batch
         elif kind == "table":
             is_excel = os.fspath(path).lower().endswith((".xlsx", ".xlsm"))
@@ -155,7 +156,7 @@ class Suppression:
                 yield batch
         else:
             file = SuppressionFile(path, secret=self._secret)
-            for batch in file.batches():
+            async for batch in _from_thread(file.batches()):
                 yield batch
             self._notices += file.notices
 
@@ -188,7 +189,7 @@ class Suppression:
 
     async def _source(self, source: Source) -> AsyncIterator[ListedValues]:
         """`read_csv(…)` and its kin: every key and address of its rows."""
-        source.check(frozenset())
+        await in_thread(source.check, frozenset())
         async for rows in source.batches(frozenset(), 1_000):
             batch = ListedValues(secret=self._secret)
             for row in rows:
@@ -208,7 +209,7 @@ class Suppression:
                     batch.add_key(row.key, f"suppress: {row.where}")
                 batch.values += there
             yield batch
-        self._notices += source.notices
+        self._notices += await in_thread(lambda: source.notices)
 
     async def _iterable(self, items: Iterable[Any]) -> AsyncIterator[ListedValues]:
         rest = iter(items)
@@ -263,6 +264,12 @@ class Suppression:
             raise UsageError(
                 f"{where} has no key, id, openid or unionid, so who is meant is lost; give one"
             )
+
+
+async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:
+    """Each step in a thread: a long list must not stop the calls of other campaigns."""
+    while (batch := await in_thread(next, batches, None)) is not None:
+        yield batch
 
 
 def _plain(value: Any, where: str) -> str:
