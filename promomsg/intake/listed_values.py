@@ -21,7 +21,6 @@ from promomsg.addresses import (
     shortened,
 )
 from promomsg.errors import UsageError
-from promomsg.intake.clean import printable
 from promomsg.intake.guards import bare, bare_key, is_invisible, trimmed
 from promomsg.intake.headings import known_column
 from promomsg.model import Problem
@@ -36,9 +35,16 @@ _BRACKET_LIKE: Final = frozenset({"Ps", "Pe"})
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _PLAIN: Final = re.compile(r"[!$%&*+\-./0-9:=?@A-Z\\^_a-z~]+")
 """ASCII without any of them."""
+_BULLETED: Final = re.compile(
+    r"[*•·‣▪●○◦–—−→►✓✗]+[0-9A-Za-z_-]+[.:!?。…]*|[0-9A-Za-z_-]+[.:!?。…]+"
+)
+"""An address as an item of a written list, or at the end of a sentence."""
 _MANGLED: Final = (
     "it looks mangled by a spreadsheet and is no key of this campaign, so whoever was meant would "
     "get the message; export the column as text"
+)
+_MARKED: Final = (
+    "is an address with a mark before or after it, and no key of this campaign; take the mark off"
 )
 
 
@@ -51,8 +57,8 @@ class ListedValues:
     Attributes:
         values: whom it names: keys and addresses.
         forms: other ways in which the same are written, such as `'1001` for `1001`.
-        doubted: keys that a spreadsheet may have made, and what to say unless the campaign has
-            just that key.
+        doubted: keys that a spreadsheet may have made, or a writer's bullet or full stop, and what
+            to say unless the campaign has just that key.
     """
 
     __slots__ = ("doubted", "forms", "secret", "values")
@@ -132,6 +138,8 @@ class ListedValues:
                 )
             if mangled(inside):
                 self.doubted.append((inside, self._told(where, text, _MANGLED)))
+            elif _BULLETED.fullmatch(inside):
+                self.doubted.append((inside, self._told(where, text, _MARKED)))
         self.values.append(inside)
         if text != inside:
             self.forms.append(text)
@@ -142,7 +150,7 @@ class ListedValues:
         self.values += [value for value in values if value]
 
     def _told(self, where: str, text: str, why: str) -> str:
-        shown = "a value" if self.secret else shortened(printable(text))
+        shown = "a value" if self.secret else shortened(text)
         return f"{where}: {shown} {why}"
 
     def _refuse(self, where: str, text: str, why: str) -> NoReturn:

@@ -86,7 +86,9 @@ def test_a_name_that_begins_with_an_apostrophe_is_on_the_list_as_it_is(tmp_path:
     assert {"'t Hooft", "t Hooft"} == {*found.values, *found.forms}
 
 
-@pytest.mark.parametrize("text", ["key\n1.0\n", "key\n1.38E+10\n", "1.0\n", "key,id\n1.0,5\n"])
+@pytest.mark.parametrize(
+    "text", ["key\n1.0\n", "key\n1.38E+10\n", "1.0\n", "key,id\n1.0,5\n", "*k\n"]
+)
 def test_a_key_that_looks_mangled_is_doubted(tmp_path: Path, text: str) -> None:
     [(key, said)] = read(tmp_path, text)[1].doubted
     assert key in text
