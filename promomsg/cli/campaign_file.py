@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from promomsg.cli.campaign_values import (
     FROM_ENVIRONMENT,
+    STANDARD_INPUT,
     WECHAT_BASE_URL,
     AccountFile,
     AlipayAccount,
@@ -59,7 +60,7 @@ def load_campaign(
     file = Path(path).absolute()
     top = _parse(file, str(path))
     return _Reader(file, str(path), top, os.environ if environ is None else environ).read(
-        None if recipients is None else Path(recipients).absolute(),
+        None if recipients is None else _list_path(Path(recipients)),
         None if journal is None else Path(journal).absolute(),
         base_url,
         china_day(SYSTEM_CLOCK.time() if now is None else now),
@@ -155,7 +156,7 @@ class _Reader:
     def _campaign(self) -> Section:
         return self.section(
             "campaign",
-            "name", "channel", "recipients", "encoding", "suppress", "journal", "durability",
+            "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
         )  # fmt: skip
 
@@ -170,7 +171,7 @@ class _Reader:
         if not name.isprintable() or "/" in name or "\\" in name or name in (".", ".."):
             raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
         audience = self._audience() if "audience" in self.top else None
-        source = campaign.path("recipients", self.folder)
+        source = self._recipients(campaign)
         if recipients is not None:
             source, audience = recipients, None
         if source is not None and audience is not None:
@@ -203,6 +204,7 @@ class _Reader:
             journal=journal or campaign.path("journal", self.folder) or self.folder / f"{name}.db",
             columns=self._columns(campaign),
             encoding=campaign.text("encoding", "auto"),
+            sheet=_sheet(campaign),
             suppress=campaign.paths("suppress", self.folder),
             durability=campaign.choice("durability", ("power", "process"), "power") or "",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
@@ -215,6 +217,13 @@ class _Reader:
             poll=self._poll(),
             notices=notices,
         )
+
+    def _recipients(self, campaign: Section) -> Path | tuple[Path, ...] | None:
+        """The list's file or files; `-`, standard input, is no file of the folder."""
+        found = campaign.paths("recipients", self.folder)
+        if isinstance(found, tuple):
+            return tuple(STANDARD_INPUT if one == self.folder / "-" else one for one in found)
+        return STANDARD_INPUT if found == self.folder / "-" else found
 
     def _only_for(self, channel: str) -> None:
         strangers = ("alipay",) if channel == "wechat" else ("wechat", "templates", "audience")
@@ -449,6 +458,18 @@ def _extra(section: Section) -> dict[str, Any] | None:
     if not isinstance(extra, dict):
         raise section.wrong("extra", "a table of request fields by their wire names")
     return extra
+
+
+def _list_path(path: Path) -> Path:
+    return path if path == STANDARD_INPUT else path.absolute()
+
+
+def _sheet(campaign: Section) -> str | int | None:
+    """An Excel list's sheet, by its name or its number from 1."""
+    value = campaign.table.get("sheet")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return campaign.whole("sheet", 1)
+    return campaign.text("sheet") or None
 
 
 def _url(section: Section, default: str) -> str:

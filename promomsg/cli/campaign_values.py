@@ -11,6 +11,7 @@ from promomsg.model import Secret
 
 __all__ = [
     "FROM_ENVIRONMENT",
+    "STANDARD_INPUT",
     "WECHAT_BASE_URL",
     "AccountFile",
     "AlipayAccount",
@@ -27,6 +28,10 @@ __all__ = [
 WECHAT_BASE_URL: Final = "https://api.weixin.qq.com"
 FROM_ENVIRONMENT: Final = Secret("env")
 """No `proxy` in the file: HTTPS_PROXY and NO_PROXY decide."""
+
+
+STANDARD_INPUT: Final = Path("-")
+"""Where the recipients come from, when they are piped in."""
 
 
 class WeChatAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +144,9 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         path: the file itself.
         name: the campaign's; the file's stem by default.
         channel: `"wechat"` or `"alipay"`.
-        recipients, audience: exactly one of them is there.
+        recipients, audience: exactly one of them is there; recipients may be `STANDARD_INPUT`.
         columns: our name → the recipients file's heading.
+        sheet: of an Excel list: its name, or its number from 1.
         suppress: a suppression list or journal, or several of them.
         templates: msg_type → field name → kind; see `template` for this message's.
         notices: what the plan should say of the file.
@@ -151,7 +157,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     account: WeChatAccount | AlipayAccount
     message: WeChatText | AlipayText
-    recipients: Path | None
+    recipients: Path | tuple[Path, ...] | None
     audience: AudienceChoice | None
     journal: Path
     columns: dict[str, str]
@@ -167,6 +173,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     pace: PaceChoice
     poll: PollChoice
     notices: tuple[str, ...] = ()
+    sheet: str | int | None = None
 
     @property
     def template(self) -> dict[str, str] | None:
@@ -189,7 +196,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
             "channel": self.channel,
             "account": self.account_id,
             "message": msgspec.to_builtins(self.message),
-            "recipients": str(self.recipients) if self.recipients is not None else None,
+            "recipients": None if self.recipients is None else str(self.recipients),
             "columns": dict(self.columns),
             "audience": msgspec.to_builtins(self.audience),
             "route": self.route,

@@ -173,7 +173,12 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
         from promomsg.intake import read_file
 
         assert file.recipients is not None
-        return read_file(file.recipients, columns=file.columns or None, encoding=file.encoding)
+        return read_file(
+            file.recipients,
+            columns=file.columns or None,
+            encoding=file.encoding,
+            sheet=file.sheet,
+        )
     chosen: Audience
     if audience.everyone:
         if not everyone:

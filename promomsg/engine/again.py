@@ -38,7 +38,7 @@ from promomsg.engine.suppression import (
 )
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
-from promomsg.intake import as_source
+from promomsg.intake import StandardInput, as_source
 from promomsg.journal.base import Handle, Journal
 from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
@@ -175,7 +175,10 @@ class Resumed:
                     "give the recipients again (recipients=…, or the campaign file)"
                 )
             return
-        if not self._channel.needs_tokens and await in_thread(same_file, source, kept):
+        # What was piped in cannot be piped in again for nothing: the journal has all of it.
+        if not self._channel.needs_tokens and (
+            isinstance(source, StandardInput) or await in_thread(same_file, source, kept)
+        ):
             return
         await in_thread(source.check, self._letter.names, self._letter.spare)
         vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here

@@ -7,6 +7,7 @@ from promomsg.intake.excel import read_excel
 from promomsg.intake.files import read_file
 from promomsg.intake.items import as_source, openids
 from promomsg.intake.jsonl import read_jsonl
+from promomsg.intake.standard_input import StandardInput
 from promomsg.intake.suppression import SuppressionFile, kind_of_list
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Recipients",
     "Row",
     "Source",
+    "StandardInput",
     "SuppressionFile",
     "as_source",
     "from_frame",

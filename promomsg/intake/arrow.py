@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.base import ADDRESSES
+from promomsg.intake.base import ADDRESSES, Source
+from promomsg.intake.file_kinds import other_kind
 from promomsg.intake.layout import clean_columns
+from promomsg.intake.several import Paths, SeveralSources, one_or_several
 from promomsg.intake.tables import Piece, Table, TableSource, end_if_cancelled
 from promomsg.intake.textfile import check_file
 from promomsg.model import Code, Problem
 
 __all__ = ["from_frame", "is_frame", "read_parquet"]
 
+_SAMPLE: Final = 4096
 _NAN: Final = float("nan")
 _INDEX: Final = "__index_level_"
 """pandas' own name of an index without one: no column that anybody wrote."""
@@ -193,13 +196,12 @@ def _values(arrow: Any, column: Any, name: str, problems: dict[int, Problem]) ->
     return values
 
 
-def read_parquet(
-    path: str | os.PathLike[str], *, columns: Mapping[str, str] | None = None
-) -> TableSource:
+def read_parquet(path: Paths, *, columns: Mapping[str, str] | None = None) -> Source:
     """Recipients from a Parquet file. Only the columns that are needed are read.
 
     Args:
-        path: the file.
+        path: the file, a folder of them (its `.parquet` files by name, as one list), or a list of
+            either.
         columns: our name → the file's heading.
 
     Raises:
@@ -207,10 +209,36 @@ def read_parquet(
     """
     arrow = _need("pyarrow", "read_parquet")
     parquet = _need("pyarrow.parquet", "read_parquet")
-    where = Path(path)
+    ours = clean_columns(columns)
 
+    def build(one: str | os.PathLike[str]) -> Source:
+        if not os.path.isdir(one):
+            return _parquet(arrow, parquet, Path(one), ours)
+        files = _files_in(Path(one))
+        return SeveralSources([(str(f), _parquet(arrow, parquet, f, ours)) for f in files])
+
+    return one_or_several(path, build)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The Parquet files of a folder, as pyarrow, Spark and DuckDB write one."""
+    files = [
+        file
+        for file in sorted(folder.rglob("*.parquet"))
+        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+    ]
+    if not files:
+        raise UsageError(f"{folder} is a folder without any .parquet file; name a file")
+    return files
+
+
+def _parquet(arrow: Any, parquet: Any, where: Path, columns: Mapping[str, str]) -> TableSource:
     def open_table() -> Table:
         check_file(where)
+        with where.open("rb") as start:
+            kind = other_kind(start.read(_SAMPLE), where)
+        if kind is not None and kind != other_kind(b"PAR1"):
+            raise UsageError(f"{where} is {kind}")
         try:
             with parquet.ParquetFile(where) as file:
                 headings = list(file.schema_arrow.names)
@@ -233,7 +261,7 @@ def read_parquet(
 
         return Table(headings, pieces)
 
-    return TableSource("parquet", open_table, clean_columns(columns), path=where)
+    return TableSource("parquet", open_table, columns, path=where)
 
 
 def _read_columns(file: Any, wanted: list[int], size: int) -> Iterator[tuple[Any, dict[int, int]]]:

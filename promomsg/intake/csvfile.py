@@ -14,13 +14,15 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.addresses import clean_address
 from promomsg.errors import UsageError
-from promomsg.intake.base import Row
+from promomsg.intake.base import Row, Source
 from promomsg.intake.dialect import COMMA, DELIMITERS, Dialect, called, find_dialect
 from promomsg.intake.guards import trimmed
 from promomsg.intake.layout import Layout, clean_columns
 from promomsg.intake.multiline import row_inside
 from promomsg.intake.reading_notes import ReadingNotes
 from promomsg.intake.rows import make_rows
+from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.standard_input import StandardInput
 from promomsg.intake.textfile import Record, TextFile, read_records
 from promomsg.model import Code, Problem
 
@@ -28,26 +30,35 @@ __all__ = ["CsvSource", "read_csv"]
 
 
 def read_csv(
-    path: str | os.PathLike[str],
+    path: Paths,
     *,
     columns: Mapping[str, str] | None = None,
     encoding: str = "auto",
-) -> CsvSource:
+) -> Source:
     """Recipients from a CSV file with a heading line, separated by commas, semicolons, tabs or bars.
 
     The columns key, id, openid, unionid, access_token and request_id have a meaning, also as
     `Open ID` or `OPENID`; any other is a parameter of the message. Nothing is read yet.
 
     Args:
-        path: the file.
+        path: the file, `"-"` for standard input, or a list of files. One that gzip packed is
+            unpacked.
         columns: our name → the file's heading, `{"id": "推广员ID", "name": "姓名"}`.
         encoding: `"auto"` is UTF-8 with or without BOM, UTF-16 with one, else GB18030; or a
             codec's name.
 
     Raises:
-        UsageError: there is no such encoding, or `columns` is no such mapping. (The file is looked at when planning begins.)
+        UsageError: there is no such encoding, or `columns` is no such mapping. (The file is looked
+            at when planning begins.)
     """
-    return CsvSource(path, columns, encoding)
+
+    def build(one: str | os.PathLike[str]) -> Source:
+        source = CsvSource(one, columns, encoding)  # says what is wrong with the arguments
+        if one == "-":
+            return StandardInput(lambda spooled: CsvSource(spooled, columns, encoding))
+        return source
+
+    return one_or_several(path, build)
 
 
 class CsvSource:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.base import ADDRESSES, KNOWN
+from promomsg.intake.base import ADDRESSES, KNOWN, Source
+from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
+from promomsg.intake.identity import FileIdentity, identity_of
 from promomsg.intake.layout import clean_columns
 from promomsg.intake.number_formats import NumberFormat
+from promomsg.intake.several import Paths, one_or_several
 from promomsg.intake.tables import Piece, Table, TableSource, end_if_cancelled
 from promomsg.intake.textfile import check_file
 from promomsg.intake.xlsx import Sheet, Workbook
@@ -23,15 +26,16 @@ __all__ = ["read_excel"]
 
 _EXCEL_DIGITS: Final = 10**15
 """Excel keeps 15 digits of a number: a longer whole number is not what was typed."""
+_SAMPLE: Final = 4096
 _GENERAL: Final = NumberFormat(0, None)
 
 
 def read_excel(
-    path: str | os.PathLike[str],
+    path: Paths,
     *,
     columns: Mapping[str, str] | None = None,
     sheet: str | int | None = None,
-) -> TableSource:
+) -> Source:
     """Recipients from a sheet of an Excel workbook (.xlsx, .xlsm), its first line being the headings.
 
     Cells are taken as a person reads them: a number padded or shown as percent by its format is
@@ -39,7 +43,7 @@ def read_excel(
     fail their row.
 
     Args:
-        path: the file.
+        path: the file, or a list of files.
         columns: our name → the sheet's heading.
         sheet: its name, or its number from 1; the one that was open when it was saved, without one.
 
@@ -51,8 +55,12 @@ def read_excel(
         raise UsageError(f"sheet is a {type(sheet).__name__}; give a name, or a number from 1")
     if isinstance(sheet, int) and sheet < 1:
         raise UsageError(f"sheet = {sheet}: sheets are counted from 1")
-    where = Path(path)
-    return TableSource("excel", _Opener(where, sheet), clean_columns(columns), path=where)
+    ours = clean_columns(columns)
+
+    def build(one: str | os.PathLike[str]) -> Source:
+        return TableSource("excel", _Opener(Path(one), sheet), ours, path=Path(one))
+
+    return one_or_several(path, build)
 
 
 class _Opener:
@@ -61,12 +69,15 @@ class _Opener:
     def __init__(self, path: Path, sheet: str | int | None) -> None:
         self._path = path
         self._sheet = sheet
-        self._kept: tuple[tuple[int, ...], Workbook] | None = None
+        self._kept: tuple[FileIdentity, Workbook] | None = None
 
     def __call__(self) -> Table:
         check_file(self._path)
-        stat = self._path.stat()
-        identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        with self._path.open("rb") as file:
+            kind = other_kind(file.read(_SAMPLE), self._path)
+        if kind is not None and kind != zip_kind(frozenset((XLSX_PARTS,))):
+            raise UsageError(f"{self._path} is {kind}")
+        identity = identity_of(self._path)
         if self._kept is None or self._kept[0] != identity:
             self._kept = (identity, Workbook(self._path, end_if_cancelled))
         book = self._kept[1]

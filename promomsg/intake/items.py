@@ -22,7 +22,7 @@ from promomsg.intake.rows import make_rows
 from promomsg.model import Audience, Code, Problem, Recipient
 from promomsg.parameters import plain_value
 
-__all__ = ["Items", "as_source", "item_rows", "openids"]
+__all__ = ["Items", "as_source", "item_rows", "openids", "our_name"]
 
 _AUDIENCES: Final = get_args(Audience)
 _KNOWN: Final = frozenset(KNOWN)
@@ -263,6 +263,11 @@ def _known_name(key: object) -> str | None:
     if not isinstance(key, str) or key in _KNOWN:
         return None
     return known_column(key)
+
+
+def our_name(key: str) -> str:
+    """A key as we call it: the known column that it means, else itself."""
+    return _known_name(key) or key
 
 
 def _by_our_names(

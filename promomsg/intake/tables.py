@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, Row
 from promomsg.intake.clean import WordsForNothing
+from promomsg.intake.identity import check_unchanged, identity_of
 from promomsg.intake.layout import Layout
 from promomsg.intake.rows import make_rows
 from promomsg.intake.textfile import check_file
@@ -133,7 +134,7 @@ class TableSource:
         before = None
         if self._path is not None:
             check_file(self._path)
-            before = _identity(self._path)
+            before = identity_of(self._path)
             self._sha256 = None
             await to_thread.run_sync(self._digest)
             table = await to_thread.run_sync(self._open)
@@ -164,11 +165,8 @@ class TableSource:
                 if rows:
                     yield rows
                 await checkpoint()
-        if self._path is not None and _identity(self._path) != before:
-            raise UsageError(
-                f"{self._path} changed while it was read: nothing was sent; wait until whatever "
-                "writes it is done"
-            )
+        if self._path is not None and before is not None:
+            check_unchanged(self._path, before)
         if blank:
             self._said.append(f"{self._where}: {blank} blank rows left out")
         self._said += words.notices()
@@ -185,15 +183,6 @@ def end_if_cancelled() -> None:
     """In a worker thread, ends the work when whoever waits for it was cancelled; else nothing."""
     with suppress(RuntimeError):  # no worker thread: a look at a list without an event loop
         from_thread.check_cancelled()
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """What differs once a file was written to or put in another's place."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _without_nan(known: dict[str, Sequence[Any]], count: int) -> dict[str, Sequence[Any]]:

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
@@ -20,7 +21,9 @@ from typing import Final, NamedTuple, TextIO
 from promomsg.errors import UsageError
 from promomsg.intake.dialect import COMMA, Dialect
 from promomsg.intake.encodings import BOMS, CHINESE, WIDE, Utf8Census, codec_of, is_strange, wide_of
+from promomsg.intake.file_kinds import looks_like_campaign, other_kind
 from promomsg.intake.identity import FileIdentity, check_unchanged, identity_of
+from promomsg.intake.unpacking import open_bytes
 
 __all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
 
@@ -90,12 +93,10 @@ class TextFile:
         if identity != self._identity:
             self.encoding = self.sha256 = None
         self._identity = identity
-        with self.path.open("rb") as file:
+        with open_bytes(self.path) as file:
             start = file.read(_HEAD)
-        if start.startswith(b"PK\x03\x04"):
-            raise UsageError(f"{self.path} is an Excel workbook; use read_excel, or save it as CSV")
-        if start.startswith(b"PAR1"):
-            raise UsageError(f"{self.path} is a Parquet file; use read_parquet")
+        if kind := other_kind(start, self.path):
+            raise UsageError(f"{self.path} is {kind}")
         self._mind_bom(start)
         if not self._candidates[0].startswith(WIDE) and (wide := wide_of(start)):
             raise UsageError(
@@ -108,6 +109,7 @@ class TextFile:
                 pass
             else:
                 if not self._is_other(name, text):
+                    self._mind_campaign(text)
                     return text
             if self._auto:
                 census = Utf8Census()
@@ -115,6 +117,13 @@ class TextFile:
                 if census.is_utf8:
                     break
         raise UsageError(self._undecodable())
+
+    def _mind_campaign(self, text: str) -> None:
+        if looks_like_campaign(text):
+            raise UsageError(
+                f"{self.path} is a campaign file, not a list; name the list that it is to be sent "
+                'to, as in [campaign] recipients = "people.csv"'
+            )
 
     def _mind_bom(self, start: bytes) -> None:
         """A BOM is no part of the first heading, and says what all of the file is."""
@@ -142,13 +151,13 @@ class TextFile:
         check_file(self.path)
         if self._identity is None:
             self._identity = identity_of(self.path)
-        with self.path.open("rb") as file:
+        with open_bytes(self.path) as file:
             self._mind_bom(file.read(4))
         for name in self._candidates:
             decoder = codecs.getincrementaldecoder(name)()
             digest = hashlib.sha256()
             try:
-                with self.path.open("rb") as file:
+                with open_bytes(self.path) as file:
                     while chunk := file.read(_CHUNK):
                         digest.update(chunk)
                         if self._is_other(name, decoder.decode(chunk)):
@@ -187,7 +196,7 @@ class TextFile:
         """
         check_file(self.path)
         try:
-            with self.path.open(encoding=self.encoding, newline="") as file:
+            with TextIOWrapper(open_bytes(self.path), self.encoding, newline="") as file:
                 if self._identity is not None:
                     check_unchanged(self.path, self._identity, file.fileno())
                 yield file
@@ -203,7 +212,7 @@ class TextFile:
 
     def _blocks(self) -> Iterator[bytes]:
         """All of it, whole lines at a time."""
-        with self.path.open("rb") as file:
+        with open_bytes(self.path) as file:
             while lines := file.readlines(_CHUNK):
                 yield b"".join(lines)
 
@@ -232,7 +241,7 @@ class TextFile:
     def _undecodable(self) -> str:
         codec = self._candidates[0]
         name = codec.removesuffix("-sig").upper()
-        with self.path.open("rb") as file:
+        with open_bytes(self.path) as file:
             start = file.read(_HEAD)
         if codec in ("utf-16", "utf-32") and not start.startswith(BOMS[codec]):
             said = wide_of(start)
@@ -257,7 +266,7 @@ class TextFile:
     def _first_bad(self, codec: str) -> int:
         decoder = codecs.getincrementaldecoder(codec)()
         number = 1
-        with self.path.open("rb") as file:
+        with open_bytes(self.path) as file:
             try:
                 for line in file:
                     number += decoder.decode(line).count("\n")

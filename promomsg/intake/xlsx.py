@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
 from promomsg.errors import UsageError
+from promomsg.intake.file_kinds import zip_kind
 from promomsg.intake.xlsx_cells import (
     RowReader,
     SharedStrings,
@@ -98,7 +99,7 @@ class Workbook:
             if kind == "officeDocument":
                 main = target
         if main not in self._parts:
-            raise UsageError(f"{self._path} is {_other_kind(self._parts)}")
+            raise UsageError(f"{self._path} is {zip_kind(frozenset(self._parts))}")
         relations = self._relations(archive, main)
         found: list[tuple[str, bool, str]] = []
 
@@ -243,16 +244,3 @@ class _Named:
                 f"{self._path} is damaged or no .xlsx workbook: {self._what} cannot be read "
                 f"({said}); open it in a spreadsheet program and save it as .xlsx"
             ) from None
-
-
-def _other_kind(parts: dict[str, str]) -> str:
-    """What a zip is that holds no workbook."""
-    for sign, kind in (
-        ("content.xml", "an OpenDocument file (.ods); save it as .xlsx or CSV"),
-        ("xl/workbook.bin", "a binary workbook (.xlsb); save it as .xlsx or CSV"),
-        ("word/document.xml", "a Word document; save its table as .xlsx or CSV"),
-        ("index/document.iwa", "a Numbers document; export it as .xlsx or CSV"),
-    ):
-        if sign in parts:
-            return kind
-    return "a zip archive, not an .xlsx workbook; unpack it and name the list in it"

@@ -258,8 +258,8 @@ async def test_json_files_that_cannot_be_used(tmp_path: Path) -> None:
 
     assert "is empty" in await fails("\n")
     assert "is empty" in await fails("\n", check=False)
-    assert "JSON array" in await fails('[{"id": 1}]')
-    assert "'ID'" in await fails('{"ID": 1}')
+    assert "not one JSON array" in await fails('[{"id": 1}]\n{"id": 2}')
+    assert "'IDS'" in await fails('{"IDS": 1}')
     assert "did you mean 'name'" in await fails('{"id": 1, "name": "x"}', "nmae")
     assert "{other}" in await fails('{"id": 1, "name": "x"}', "other")
     many = '{"id": 1, "name": "x"}\n' * 200

@@ -15,7 +15,12 @@ import click
 
 from promomsg.channels.base import Letter
 from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import FROM_ENVIRONMENT, CampaignFile, WeChatText
+from promomsg.cli.campaign_values import (
+    FROM_ENVIRONMENT,
+    STANDARD_INPUT,
+    CampaignFile,
+    WeChatText,
+)
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
@@ -147,18 +152,21 @@ def _proxy(file: CampaignFile) -> Finding:
 
 def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list[Finding]]:
     """The list of recipients, when there is one that can be read, and what was found of it."""
-    from promomsg.intake import read_file
+    from promomsg.cli.channel_for import recipients_of
 
     if file.audience is not None:
         return None, [Finding("ok", "recipients", "an audience: counted when it is planned")]
-    assert file.recipients is not None
+    if file.recipients == STANDARD_INPUT:
+        said = "standard input: looked at when it is sent to"
+        return None, [Finding("warn", "recipients", said)]
     try:
-        source = read_file(file.recipients, columns=file.columns or None, encoding=file.encoding)
+        source = recipients_of(file)
         source.check(letter.names, letter.spare)
         notices = source.notices
     except UsageError as error:
         return None, [Finding("fail", "recipients", str(error))]
-    found = [Finding("ok", "recipients", str(file.recipients))]
+    files = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
+    found = [Finding("ok", "recipients", ", ".join(map(str, files)))]
     return source, [*found, *(Finding("warn", "recipients", notice) for notice in notices)]
 
 

@@ -1,0 +1,105 @@
+"""One list out of several files, read one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from promomsg.errors import UsageError
+from promomsg.intake.base import Row, Source
+
+__all__ = ["Paths", "SeveralSources", "one_or_several"]
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A file, or several that make one list."""
+
+
+def one_or_several(path: Any, build: Callable[[str | os.PathLike[str]], Source]) -> Source:
+    """The source of a file, or of several files as one list.
+
+    Args:
+        path: a path, or a list or tuple of paths.
+        build: makes the source of one of them.
+
+    Raises:
+        UsageError: no path, an empty list, the same file twice; or as `build` does.
+    """
+    if isinstance(path, (str, os.PathLike)):
+        return build(path)
+    if not isinstance(path, (list, tuple)) or not path:
+        raise UsageError(f"{_shown(path)} is no path; give one, or a list of paths")
+    for one in path:
+        if not isinstance(one, (str, os.PathLike)):
+            raise UsageError(f"{_shown(one)} is no path; give a list of paths")
+    real = [os.path.realpath(one) for one in path]
+    for one, there in zip(path, real, strict=True):
+        if real.count(there) > 1:
+            raise UsageError(f"{os.fspath(one)} is named twice in the list of files; name it once")
+    return SeveralSources([(os.fspath(one), build(one)) for one in path])
+
+
+def _shown(value: Any) -> str:
+    return "an empty list" if value in ([], ()) else f"a {type(value).__name__}"
+
+
+class SeveralSources:
+    """A `Source` over others; each of them must have what the message needs.
+
+    Args:
+        parts: each file's name, for a row's place, and its source.
+    """
+
+    def __init__(self, parts: Sequence[tuple[str, Source]]) -> None:
+        self._parts = list(parts)
+        self._more: list[str] = []
+
+    @property
+    def notices(self) -> list[str]:
+        """Those of all of them, in order."""
+        return [notice for _, part in self._parts for notice in part.notices]
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """What any of them has."""
+        return frozenset().union(*(part.parameters for _, part in self._parts))
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all of them are."""
+        return all(part.repeatable for _, part in self._parts)
+
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+        """Looks at each. Raises UsageError as `Source.check` says."""
+        for _, part in self._parts:
+            part.check(names, spare)
+
+    def describe(self) -> dict[str, Any]:
+        """What each is, and one digest of all of theirs."""
+        said = [part.describe() for _, part in self._parts]
+        digests = [str(one.get("sha256")) for one in said]
+        whole = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        known = all("sha256" in one for one in said)
+        return {"kind": "several", "files": said} | ({"sha256": whole} if known else {})
+
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+        """Every row of every file; see `Source.batches`."""
+        before = 0
+        for name, part in self._parts:
+            number = 0
+            rows_of = cast("Any", part.batches(names, size))
+            async with aclosing(rows_of) as batches:
+                async for batch in batches:
+                    yield [_placed(row, name, number + i, before) for i, row in enumerate(batch, 1)]
+                    number += len(batch)
+            before += number
+
+
+def _placed(row: Row, name: str, number: int, before: int) -> Row:
+    """The row, with its file in its place; one that has its number for a key keeps it unlike others."""
+    where = f"{name}, {row.where}"
+    if before and row.key == f"row {number}" and not (row.id or row.openid or row.unionid):
+        return row._replace(where=where, key=f"row {before + number}")
+    return row._replace(where=where)
