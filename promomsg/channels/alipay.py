@@ -214,6 +214,10 @@ class AlipayMiniProgram(UserFacing):
         return f"{self._client_id}/{self._app_id}"
 
     @property
+    def loopback(self) -> bool:
+        return self._http.loopback
+
+    @property
     def pacer(self) -> Pacer:
         return self._pacer
 

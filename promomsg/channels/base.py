@@ -120,6 +120,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def loopback(self) -> bool:
+        """Whether the provider is on this machine: a sandbox, which may be asked at once."""
+        ...
+
+    @property
     def pacer(self) -> Pacer:
         """The account's quotas, shared by everything that calls through this channel."""
         ...

@@ -39,6 +39,8 @@ __all__ = [
 RESULT_LIFE: Final = 7 * 86_400.0
 """Seconds in which a group's result can be had (seed, section II, note 2)."""
 
+_FIRST_AFTER: Final = 60.0
+_FIRST_AFTER_ON_LOOPBACK: Final = 1.0
 _READ_TRIES: Final = 5
 _LOOKS_AT_100: Final = 2
 """More looks at a group that is at 100 but whose counts do not add up yet."""
@@ -48,21 +50,35 @@ class PollPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When to ask how a group send went.
 
     Attributes:
-        first_after: seconds until the first look; the seed advises minutes. Default 60.
+        first_after: seconds until the first look; the seed advises minutes. Default: 60, and 1 on a
+            loopback base URL, where a sandbox has nothing to wait for.
         every: seconds between looks at the most (a ceiling); default 120.
         give_up_after: seconds of following in this process, then the groups stay pending and the
             campaign can be resumed; default 7,200.
     """
 
-    first_after: float = 60.0
+    first_after: float | None = None
     every: float = 120.0
     give_up_after: float = 7200.0
 
     def __post_init__(self) -> None:
         for name in ("first_after", "every", "give_up_after"):
             value = getattr(self, name)
+            if value is None and name == "first_after":
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
                 raise UsageError(f"PollPolicy({name}={value!r}): give seconds, 0 or more")
+
+    @property
+    def first_wait(self) -> float:
+        """Seconds until the first look, wherever the provider is."""
+        return _FIRST_AFTER if self.first_after is None else self.first_after
+
+    def resolved(self, *, loopback: bool) -> PollPolicy:
+        """This policy for a provider that is on this machine, or is not."""
+        if self.first_after is not None or not loopback:
+            return self
+        return msgspec.structs.replace(self, first_after=_FIRST_AFTER_ON_LOOPBACK)
 
 
 def next_look(
@@ -74,7 +90,7 @@ def next_look(
         waited: seconds between the last look (or the send) and this one.
         percent, before: progress at this look and at the one before.
     """
-    floor = min(policy.first_after, policy.every)
+    floor = min(policy.first_wait, policy.every)
     if percent is not None and percent > (before or 0):
         pace = (percent - (before or 0)) / max(waited, 0.001)
         return min(max((100 - percent) / pace, floor), policy.every)
@@ -198,7 +214,7 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
         NotFinished: `give_up_after` is over.
     """
     began = clock.monotonic()
-    waited, before, at_100 = policy.first_after, None, 0
+    waited, before, at_100 = policy.first_wait, None, 0
     while True:
         delivery = await look(channel, msg_id, clock)
         if complete(delivery, delivery.send_cnt or 0):

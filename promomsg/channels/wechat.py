@@ -174,6 +174,10 @@ class WeChatPromoter(UserFacing):
         return self._account.appid
 
     @property
+    def loopback(self) -> bool:
+        return self._http.loopback
+
+    @property
     def pacer(self) -> Pacer:
         return self._pacer
 
@@ -404,7 +408,8 @@ class WeChatPromoter(UserFacing):
         """
         if poll is not None and not isinstance(poll, PollPolicy):
             raise UsageError(f"follow(poll={poll!r}): give a PollPolicy(…) of seconds")
-        return await follow(self, msg_id, poll or PollPolicy(), self._clock)
+        policy = (poll or PollPolicy()).resolved(loopback=self.loopback)
+        return await follow(self, msg_id, policy, self._clock)
 
     async def get_clicks(
         self,

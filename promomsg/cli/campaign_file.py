@@ -407,7 +407,7 @@ class _Reader:
         if every <= 0:
             raise UsageError(f"{section.where('every')} is 0; expected more, such as '120s'")
         return PollChoice(
-            first_after=section.duration("first_after", usual.first_after),
+            first_after=section.duration("first_after", 0.0) if "first_after" in section else None,
             every=every,
             give_up_after=section.duration("give_up_after", usual.give_up_after),
         )

@@ -113,9 +113,9 @@ class PaceChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PollChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """`[poll]`, in seconds."""
+    """`[poll]`, in seconds; `first_after` None: by where the provider is."""
 
-    first_after: float = 60.0
+    first_after: float | None = None
     every: float = 120.0
     give_up_after: float = 7200.0
 

@@ -89,14 +89,27 @@ def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight:
     return ", ".join(parts)
 
 
-def group_lines(document: Mapping[str, Any]) -> list[str]:
-    """One line a group that is not through yet, the first few of them."""
-    groups = [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
+def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The groups that are not through yet."""
+    return [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
+
+
+def group_lines(document: Mapping[str, Any], now: float | None = None) -> list[str]:
+    """One line a group that is not through yet, the first few of them.
+
+    Args:
+        now: Unix seconds, to say when each is looked at next.
+    """
+    groups = _followed(document)
     lines = []
     for group in groups[:_GROUPS]:
         percent = "?" if group["percent"] is None else group["percent"]
         name = clean(str(group["msg_id"] or "no msg_id yet"))
-        lines.append(f"group {name} ({group['planned']:,}): {percent}%")
+        upcoming = group.get("next_poll_at")
+        then = ""
+        if upcoming is not None and now is not None:
+            then = f", next look in {duration(max(upcoming - now, 0.0))}"
+        lines.append(f"group {name} ({group['planned']:,}): {percent}%{then}")
     if len(groups) > _GROUPS:
         lines.append(f"and {count(len(groups) - _GROUPS, 'more group')}")
     return lines
@@ -113,9 +126,15 @@ class PlainView:
     """A line on stderr when something has changed, every few seconds at the most; and while it
     sends, now and then although nothing has."""
 
-    def __init__(self, every: float = _EVERY, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        every: float = _EVERY,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._every = every
         self._now = now
+        self._wall = wall
         self._meter = Meter(now)
         self._last = now()
         self._said: object = None
@@ -125,9 +144,11 @@ class PlainView:
         self._meter.note(document)
         if self._now() - self._last < self._every:
             return
-        groups = group_lines(document)
+        groups = group_lines(document, self._wall())
         stalled = bool(document["reason"])
-        key = (document["state"], stalled, document["pending"], document["planned"], groups)
+        # A look that found nothing new is news too: the next one is later.
+        looks = [(g["percent"], g.get("next_poll_at")) for g in _followed(document)]
+        key = (document["state"], stalled, document["pending"], document["planned"], looks)
         quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
         if key == self._said and not quiet:
             return
@@ -167,7 +188,7 @@ class LiveView:
         done = planned - document["pending"]
         lines.add_row(ProgressBar(total=max(planned, 1), completed=done, width=60))
         lines.add_row(Text(sentence(document, self._meter, in_flight)))
-        for text in group_lines(document):
+        for text in group_lines(document, time.time()):
             lines.add_row(Text(text, style="cyan"))
         self._live.update(lines, refresh=True)
 

@@ -184,7 +184,7 @@ class GroupSender:
         handle = self._handle
         if verdict is Verdict.ACCEPTED and answer.msg_id:
             await handle.accept_group(
-                lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_after
+                lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_wait
             )
             reached("group-accepted")
             self._accepted()

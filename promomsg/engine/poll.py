@@ -66,7 +66,7 @@ class Poller:
         self._handle = handle
         self._channel = channel
         self._policy = settings.poll
-        self._ceiling = max(settings.poll.every, settings.poll.first_after or 0.0)
+        self._ceiling = max(settings.poll.every, settings.poll.first_wait)
         self._steering = steering
         self._clock = clock
         self._raw = raw

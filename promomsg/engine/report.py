@@ -121,6 +121,8 @@ def document(
                 "send_cnt": g.send_cnt,
                 "fail_cnt": g.fail_cnt,
                 "state": g.state.value,
+                # Unix seconds, while a look at it is to come.
+                **({} if g.next_poll_at is None else {"next_poll_at": g.next_poll_at}),
             }
             for g in groups
         ],

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import anyio
+import msgspec
 
 from promomsg.clock import Clock
 from promomsg.engine.dispatch import Dispatcher
@@ -39,7 +40,9 @@ class Run:
         self._handle = handle = started.handle
         self._clock = clock
         self._began = clock.monotonic()
-        channel, settings = started.channel, started.settings
+        channel = started.channel
+        poll = started.settings.poll.resolved(loopback=channel.loopback)
+        settings = msgspec.structs.replace(started.settings, poll=poll)
         self.steering = Steering(
             handle,
             clock,

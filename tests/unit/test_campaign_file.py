@@ -151,7 +151,7 @@ def test_the_least_that_works_and_its_defaults(folder: Path) -> None:
         None,
         False,
     )
-    assert (got.poll.first_after, got.poll.every, got.poll.give_up_after) == (60, 120, 7200)
+    assert (got.poll.first_after, got.poll.every, got.poll.give_up_after) == (None, 120, 7200)
     assert (got.template, got.notices) == (None, ())
 
 

@@ -148,6 +148,25 @@ def test_plain_lines_come_seldom_and_only_when_something_changed(
     assert "and 4 more groups" in lines[0]
 
 
+def test_each_look_at_a_group_is_a_line_with_the_time_of_the_next_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Four minutes of silence in a first group send were taken for a hang."""
+    clock = Clock()
+    view = progress.PlainView(now=clock, wall=lambda: 1000.0 + clock.now)
+    for tick in range(2400):
+        clock.now = tick * 0.1
+        group = {
+            "msg_id": "77", "planned": 60, "percent": None, "state": "accepted",
+            "next_poll_at": 1000.0 + (clock.now // 60 + 1) * 60,
+        }  # fmt: skip
+        view.show(document(state="following", planned=60, pending=60, groups=[group]), 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[0].endswith("group 77 (60): ?%, next look in 55 s")
+    assert lines[1].endswith("next look in 1 min 00 s")
+
+
 @pytest.mark.parametrize(
     ("reason", "in_flight", "said"),
     [

@@ -67,3 +67,56 @@ async def test_a_group_that_stays_behind_is_given_up_after_its_own_time(
     assert all("at 50 percent" in text and "resume later" in text for text in report.warnings)
     followed = auto_clock.monotonic() - channel.group_times[1]
     assert followed == pytest.approx(POLL.give_up_after, abs=POLL.every)
+
+
+@pytest.mark.parametrize(
+    ("loopback", "poll", "seconds"),
+    [
+        (False, PollPolicy(), 60.0),
+        (True, PollPolicy(), 1.0),
+        (True, PollPolicy(first_after=7.0), 7.0),
+        (False, PollPolicy(first_after=0.5), 0.5),
+    ],
+)
+async def test_polling_begins_after_a_second_on_this_machine_unless_told_otherwise(
+    loopback: bool,
+    poll: PollPolicy,
+    seconds: float,
+    auto_clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And until then, `progress` says when the first look will be."""
+    channel = ScriptedWeChat(auto_clock)
+    monkeypatch.setattr(ScriptedWeChat, "loopback", loopback)
+    looked: list[float] = []
+    said: list[float | None] = []
+    people = [str(500_001 + n) for n in range(60)]
+    campaign = Campaign(
+        channel, MESSAGE, people, journal=MemoryJournal(), clock=auto_clock, poll=poll
+    )
+
+    async def look(msg_id: str) -> Delivery:
+        looked.append(auto_clock.monotonic())
+        said.append(campaign.progress["groups"][0]["next_poll_at"])
+        return Delivery(msg_id, percent=100, send_cnt=60, fail_cnt=0)
+
+    channel.get_delivery = look  # type: ignore[method-assign]
+    async with campaign as run:
+        report = await run.wait()
+    assert looked[0] - channel.group_times[0] == pytest.approx(seconds)
+    assert said == [pytest.approx(auto_clock.time())]
+    assert report.sent == 60
+    assert "next_poll_at" not in report.to_dict()["groups"][0]
+
+
+@pytest.mark.parametrize(("loopback", "seconds"), [(True, 1.0), (False, 60.0)])
+async def test_follow_without_a_campaign_waits_likewise(
+    loopback: bool, seconds: float, auto_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = ScriptedWeChat(auto_clock)
+    monkeypatch.setattr(ScriptedWeChat, "loopback", loopback)
+    channel.looks = {
+        "m1": deque(Delivery("m1", percent=p, send_cnt=60, fail_cnt=0) for p in (99, 100))
+    }
+    assert (await channel.follow("m1")).percent == 100
+    assert auto_clock.slept == [seconds]
