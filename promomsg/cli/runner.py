@@ -62,7 +62,7 @@ class Interrupts:
         """Waits for the first one."""
         await self._asked.wait()
 
-    def _got(self) -> None:
+    def _got(self, *_: object) -> None:
         if not self._asked.is_set():
             self._first = self._now()
             self._asked.set()
@@ -81,9 +81,9 @@ class Interrupts:
         finally:
             for number in self._numbers:
                 self._loop.remove_signal_handler(number)
-                if self.asked:
-                    # What ends now ends with its own status, not by the signal's twin.
-                    signal.signal(number, _heard)
+                # What ends now ends with its own status, not by a signal that comes too late to
+                # change anything; a second one still ends a process that hangs.
+                signal.signal(number, self._got)
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work`, which an interrupt cancels.
@@ -135,10 +135,6 @@ class Interrupts:
         raise Interrupted
 
 
-def _heard(*_: object) -> None:
-    """A signal that has been obeyed already."""
-
-
 def _answer() -> bool:
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -170,7 +166,7 @@ def run_async(
 ) -> int:
     """Runs a command's coroutine in an event loop of its own; returns its exit status.
 
-    After an interrupt, more signals change nothing: what is left to do is to end.
+    It leaves its signal handlers in place: what is left to do is to end.
     """
 
     async def main() -> int:

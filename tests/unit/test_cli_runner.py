@@ -159,14 +159,17 @@ def test_signals_of_one_second_are_one_and_a_later_one_ends_the_process_at_once(
     assert ended == ends
 
 
-def test_what_ends_after_an_interrupt_is_not_ended_otherwise_by_its_twin() -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("late", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_after_the_end_changes_no_status(interrupted: bool, late: int) -> None:
     async def work(interrupts: Interrupts) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await interrupts.wait()
-        return 130
+        if interrupted:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await interrupts.wait()
+        return 130 if interrupts.asked else 4
 
-    assert run_async(work) == 130
-    os.kill(os.getpid(), signal.SIGTERM)
+    assert run_async(work) == (130 if interrupted else 4)
+    os.kill(os.getpid(), late)
 
 
 def test_a_hangup_that_is_ignored_stays_so() -> None:
