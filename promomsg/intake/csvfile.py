@@ -12,10 +12,10 @@ from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from promomsg.addresses import clean_address
+from promomsg.addresses import clean_address, shortened
 from promomsg.errors import UsageError
 from promomsg.intake.base import Row, Source
-from promomsg.intake.dialect import COMMA, DELIMITERS, Dialect, called, find_dialect
+from promomsg.intake.dialect import COMMA, DELIMITERS, Dialect, called, find_dialect, is_sep_line
 from promomsg.intake.guards import trimmed
 from promomsg.intake.layout import Layout, clean_columns
 from promomsg.intake.multiline import row_inside
@@ -131,7 +131,7 @@ class CsvSource:
             "path": str(self._file.path.absolute()),
             "sha256": self._file.sha256,
             "encoding": self._file.label,
-            "columns": list(self._layout.headings) if self._layout is not None else [],
+            "columns": self._layout.shown if self._layout is not None else [],
         }
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
@@ -266,6 +266,8 @@ class CsvSource:
                 continue
             elif len(record) != width:
                 count = _last(record)
+                if is_sep_line(record, self._delimiter):
+                    continue
                 if layout.least <= count <= width or (count < layout.least <= len(record)):
                     cells = record[:width]
                 elif layout.is_heading_line(record) is None:
@@ -312,8 +314,13 @@ class CsvSource:
                 raise self._other_headings(lines[i])
             if again:
                 self._seen.headings += 1
-            else:
-                kept.append(i)
+                continue
+            kept.append(i)
+            for name, place in layout.addresses.items():
+                if name not in ("key", "access_token") and layout.is_heading(record[place]):
+                    detail = f"{name} {shortened(record[place])} is not an address: it is a heading"
+                    problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
+                    records[i] = [*record[:place], "", *record[place + 1 :]]
         moved = {new: problems[i] for new, i in enumerate(kept) if i in problems}
         problems.clear()
         problems.update(moved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from io import StringIO
 from itertools import islice
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from promomsg.errors import UsageError
 from promomsg.intake.guards import trimmed
 from promomsg.intake.headings import folded, known_column
 
-__all__ = ["COMMA", "DELIMITERS", "Dialect", "called", "find_dialect"]
+__all__ = ["COMMA", "DELIMITERS", "Dialect", "called", "find_dialect", "is_sep_line"]
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 _SEP_LINE: Final = re.compile(r'\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*', re.IGNORECASE)
@@ -39,6 +39,13 @@ COMMA: Final = Dialect()
 def called(delimiter: str) -> str:
     """A delimiter as a message names it: `';'`, or `a tab`."""
     return "a tab" if delimiter == "\t" else repr(delimiter)
+
+
+def is_sep_line(cells: Sequence[str], delimiter: str) -> bool:
+    """Whether a record is the line `sep=;` again, naming that delimiter, as in joined exports."""
+    return _SEP_LINE.fullmatch(text := delimiter.join(cells)) is not None and (
+        text.strip('\ufeff "')[len("sep=") :].startswith(delimiter)
+    )
 
 
 def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:

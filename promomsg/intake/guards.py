@@ -67,14 +67,14 @@ def both_forms(cell: str) -> tuple[str, ...]:
 
 
 def bare_key(cell: str) -> str:
-    """A key without guards. Blanks around it are left, since a key is compared to the letter.
+    """A key without guards. Plain blanks around it are left: a key is compared to the letter.
 
     An apostrophe before words with a blank between them (`'t Hooft`) is part of the key.
     """
     text = trimmed(cell)
     inside = bare(text)
     if inside == text:
-        return cell if cell.strip() == text else text
+        return cell if cell.strip(" ") == text else text
     if text[0] in _MARKS and any(map(str.isspace, inside)) and inside[0] not in _FORMULA_STARTS:
         return text
     return inside

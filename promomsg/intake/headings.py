@@ -7,13 +7,16 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from promomsg import addresses
-from promomsg.intake.base import ADDRESSES
+from promomsg.intake.base import ADDRESSES, KNOWN
 from promomsg.intake.guards import bare
 from promomsg.suggest import nearest
 
-__all__ = ["are_headings", "folded", "known_column", "means_column"]
+__all__ = ["are_headings", "folded", "known_column", "spellings"]
 
 _SLIP: Final = 0.8
+_SHORT: Final = ("key", "id")
+_DIGITS: Final = 3
+_LONGEST: Final = 40
 
 
 def folded(heading: str) -> str:
@@ -26,23 +29,33 @@ def known_column(heading: str) -> str | None:
     return addresses.known_column(bare(heading))
 
 
-def means_column(cell: str, own: str) -> bool:
-    """Whether a cell of a column says its own (folded) heading, or any known column's name."""
-    said = folded(cell)
-    return said == own or addresses.known_column(said) is not None
+def spellings(headings: Sequence[str]) -> frozenset[str]:
+    """How these headings and the known columns are usually spelt, a BOM before them or not: for a
+    quick look whether any of them is among many cells."""
+    names = {*KNOWN, *headings}
+    names |= {name.replace("_", " ") for name in names} | {name.replace("_", "") for name in names}
+    names |= {"open id", "union id", "open_id", "union_id", "openId", "unionId"}
+    names |= {"Open ID", "Union ID", "accessToken", "requestId"}
+    names |= {form(n) for n in names for form in (str.upper, str.lower, str.capitalize, str.title)}
+    return frozenset(names | {f"\ufeff{name}" for name in names})
 
 
 def are_headings(cells: Sequence[str], mapped: Collection[str]) -> bool:
     """Whether a first line is a heading line for sure, so that it may be shown.
 
-    One of its cells is a known column or a mapped one, or is a slip of the pen for the longer name
-    of one (`opneid`) while no cell has a digit in it. Any other line may be somebody's data.
+    One of its cells is a known column or a mapped one, or a slip of the pen for one (`opneid`).
+    A short name may be somebody's own (Key, Ida), and a slip anybody's: they say so only where no
+    cell looks like a number, an address or a token. Any other line may be data.
     """
-    if any(known_column(cell) or cell in mapped for cell in cells):
+    if any(known_column(cell) not in (None, *_SHORT) or cell in mapped for cell in cells):
         return True
-    if any(map(str.isdigit, "".join(cells))):
+    if any(map(_is_data, cells)):
         return False
-    return any(map(_is_slip, cells))
+    return any(known_column(cell) or _is_slip(cell) for cell in cells)
+
+
+def _is_data(cell: str) -> bool:
+    return sum(map(str.isdigit, cell)) >= _DIGITS or len(cell) > _LONGEST
 
 
 def _is_slip(cell: str) -> bool:

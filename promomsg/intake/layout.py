@@ -13,7 +13,7 @@ from typing import Any, Final
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN
 from promomsg.intake.guards import bare, trimmed
-from promomsg.intake.headings import are_headings, folded, known_column, means_column
+from promomsg.intake.headings import are_headings, folded, known_column, spellings
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _DATA: Final = re.compile(r"\d+|o[\w-]{27}|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_LONGEST_NAME: Final = max(map(len, KNOWN))
+_FULL_WIDTH: Final = "，；、｜"
 _DECORATION: Final = 4
 """Characters that a guard, a BOM and quotes add to a heading."""
 
@@ -72,6 +72,8 @@ class Layout:
                 self._place(heading, i)
         self.known = {name: self.at[name] for name in KNOWN if name in self.at}
         self.params = {name: i for name, i in self.at.items() if name not in KNOWN}
+        self._folded = [folded(heading) for heading in self.headings]
+        self._spellings = spellings(self._named)
 
     def _mapped(self, name: str, heading: str) -> int:
         found = [i for i, h in enumerate(self.headings) if h in (heading, bare(heading))]
@@ -106,6 +108,13 @@ class Layout:
             )
 
     @property
+    def shown(self) -> list[str]:
+        """The headings, for the journal; of a line that may be data, the known columns alone."""
+        if self._sure:
+            return list(self.headings)
+        return [h if known_column(h) else "" for h in self.headings]
+
+    @property
     def _named(self) -> list[str]:
         return [h for h in self.headings if h]
 
@@ -135,7 +144,9 @@ class Layout:
         if "key" in self.at and near is None:  # a wallet's token store finds users by key
             return
         listed = f" (there are {quoted(self._named)})" if sure else ""
-        if not sure:
+        if not sure and any(char in self._named[0] for char in _FULL_WIDTH):
+            hint = "separate the columns by , or ; as they are in ASCII, a tab or |"
+        elif not sure:
             hint = (
                 "begin with a heading line, such as: key,id,name; or say which column it is, "
                 'as in columns: id = "its heading"'
@@ -157,7 +168,7 @@ class Layout:
             raise UsageError(
                 f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
             )
-        return check_names(names, spare, self.params, self.where)
+        return check_names(names, spare, self.params, self.where, listed=self._sure)
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -170,19 +181,26 @@ class Layout:
         return all(_has_blank(columns[place]) for place in self.addresses.values())
 
     def may_repeat(self, columns: Sequence[Sequence[str]]) -> bool:
-        """Whether the heading line may stand among these rows again: one look at one column."""
+        """Whether a heading line may stand among these rows again: a look at the known columns."""
         place = next(iter(self.addresses.values()))
+        if any(
+            not self._spellings.isdisjoint(columns[i]) for i in self.known.values() if i != place
+        ):
+            return True
         column = columns[place]
         if "".join(column).isdigit():
             return False
-        own = self.headings[place]
-        limit = max(len(own), _LONGEST_NAME) + _DECORATION
+        limit = max(map(len, [*self.headings, *KNOWN])) + _DECORATION
         if min(map(len, column)) > limit:
             return False
-        own = folded(own)
         return any(
-            len(cell) <= limit and not cell.isdigit() and means_column(cell, own) for cell in column
+            len(cell) <= limit and not cell.isdigit() and self.is_heading(cell) for cell in column
         )
+
+    def is_heading(self, cell: str) -> bool:
+        """Whether a cell says a heading of this table, or a known column's name: no address."""
+        said = folded(cell)
+        return said in self._folded or known_column(said) is not None
 
     def is_heading_line(self, cells: Sequence[str]) -> bool | None:
         """Whether a row says these headings again, as in exports that were joined; None when it
@@ -190,7 +208,7 @@ class Layout:
         said = [folded(cell) for cell in cells]
         while said and not said[-1]:
             said.pop()
-        ours = [folded(heading) for heading in self.headings[: self.least]]
+        ours = self._folded[: self.least]
         if said == ours:
             return True
         named = [s for s in said if s and (s in ours or known_column(s) is not None)]
@@ -205,6 +223,8 @@ class Layout:
         left = list(dict.fromkeys(rest))
         if not left:
             return []
+        if not self._sure:
+            return [f"{self.where}: {len(left)} of its columns are not used"]
         verb = "column {} is" if len(left) == 1 else "columns {} are"
         return [f"{self.where}: {verb.format(quoted(left))} not used"]
 
@@ -248,9 +268,21 @@ def check_slips(columns: Mapping[str, str], names: frozenset[str], where: str) -
 
 
 def check_names(
-    names: frozenset[str], spare: frozenset[str], there: Iterable[str], where: str
+    names: frozenset[str],
+    spare: frozenset[str],
+    there: Iterable[str],
+    where: str,
+    *,
+    listed: bool = True,
 ) -> list[str]:
     """Looks for the message's placeholders among the columns.
+
+    Args:
+        names: the placeholders.
+        spare: those of them that have a fallback.
+        there: the columns.
+        where: the list, for messages.
+        listed: a message may show the columns; they may be cells of a first line.
 
     Returns:
         A notice of each of `spare` that is not there: everybody gets its fallback.
@@ -268,10 +300,10 @@ def check_names(
                 f"{where}: no column is called {name!r}: everybody gets the fallback of {{{name}|…}}"
             )
             continue
-        listed = f" (there are {quoted(sorted(there))})" if there else ""
+        hint = did_you_mean(name, there) if listed else ""
+        hint += f" (there are {quoted(sorted(there))})" if there and listed else ""
         raise UsageError(
-            f"{where}: the message uses {{{name}}}, but no column is called that"
-            f"{did_you_mean(name, there)}{listed}"
+            f"{where}: the message uses {{{name}}}, but no column is called that{hint}"
         )
     return notices
 

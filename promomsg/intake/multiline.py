@@ -4,9 +4,9 @@ and closed by somebody else's, whose row would be sent as a part of the first on
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from promomsg.addresses import not_an_address
+from promomsg.addresses import clean_address
 from promomsg.intake.guards import bare
 
 __all__ = ["row_inside"]
@@ -35,11 +35,16 @@ def row_inside(
     Returns:
         1 for the line after the record's first one, and so on; None when there is no such line.
     """
-    places = addresses.values()
-    digits = {i for i in places if fields and i < len(fields) and bare(fields[i]).isdigit()}
+    places = addresses.items()
+    digits = {i for _, i in places if fields and i < len(fields) and bare(fields[i]).isdigit()}
     for number, line in enumerate(inner, 1):
         cells = _cells(line, delimiter)
-        if len(cells) >= width and _has_address(cells, places, digits):
+        if len(cells) >= width and any(
+            _is_address(name, cells[i])
+            and (i not in digits or bare(cells[i].strip(' "')).isdigit())
+            for name, i in places
+            if i < len(cells)
+        ):
             return number
     return None
 
@@ -51,9 +56,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
 
 
-def _has_address(cells: Sequence[str], places: Collection[int], digits: Collection[int]) -> bool:
-    for i in places:
-        text = bare(cells[i].strip().strip('"')) if i < len(cells) else ""
-        if text and not_an_address(text) is None and (i not in digits or text.isdigit()):
-            return True
-    return False
+def _is_address(name: str, cell: str) -> bool:
+    text = bare(cell.strip(' "'))
+    return isinstance(clean_address("id" if name == "key" else name, text), str)
