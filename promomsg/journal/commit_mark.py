@@ -36,10 +36,17 @@ class Position(NamedTuple):
     groups: int
 
 
-def _line(position: Position) -> bytes:
-    run_id, number, singles, groups = position
-    text = f"{_HEAD} {run_id:.32} {number:020} {singles:020} {groups:020}"
-    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+def _whose(run_id: str) -> bytes:
+    return f"{_HEAD} {run_id:.32} ".encode()
+
+
+def _chunks(singles: int, groups: int) -> bytes:
+    return b" %020d %020d " % (singles, groups)
+
+
+def _line(before: bytes, number: int, after: bytes) -> bytes:
+    text = b"%b%020d%b" % (before, number, after)
+    return b"%b%08x\n" % (text, zlib.crc32(text))
 
 
 def read_mark(journal: str, run_id: str) -> Position | None:
@@ -61,8 +68,10 @@ def read_mark(journal: str, run_id: str) -> Position | None:
         numbers = [int(word) for word in words[3:6]]
     except ValueError:
         return None
-    position = Position(words[2].decode("ascii", "replace"), *numbers)
-    return position if _line(position) == content and position.run_id == run_id else None
+    number, singles, groups = numbers
+    if _line(_whose(run_id), number, _chunks(singles, groups)) != content:
+        return None
+    return Position(run_id, number, singles, groups)
 
 
 class CommitMark:
@@ -79,7 +88,8 @@ class CommitMark:
 
     def __init__(self, journal: str, position: Position, *, durable: bool) -> None:
         self.path = journal + SUFFIX
-        self._position = position
+        run_id, number, self._singles, self._groups = position
+        self._before, self._after = _whose(run_id), _chunks(self._singles, self._groups)
         self._durable = durable
         # A file of its own each time, complete before it has its name: an earlier mark is there
         # until then, and nothing that was planted under the name is written into.
@@ -89,7 +99,7 @@ class CommitMark:
         self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(self._fd, 0o600)
-            os.write(self._fd, _line(position))
+            os.write(self._fd, _line(self._before, number, self._after))
             os.fsync(self._fd)
             os.rename(new, self.path)
             _sync_folder(os.path.dirname(self.path))
@@ -110,12 +120,11 @@ class CommitMark:
             OSError: it cannot be written: what is sent from now on could not be told from what
                 was not, so nothing may be.
         """
-        run_id, _, most_singles, most_groups = self._position
-        self._position = position = Position(
-            run_id, number, max(singles, most_singles), max(groups, most_groups)
-        )
+        if singles > self._singles or groups > self._groups:
+            self._singles, self._groups = max(singles, self._singles), max(groups, self._groups)
+            self._after = _chunks(self._singles, self._groups)
         # Less than a sector at its beginning, never longer: it is there whole, or as it was.
-        os.pwrite(self._fd, _line(position), 0)
+        os.pwrite(self._fd, _line(self._before, number, self._after), 0)
         if sync and self._durable:
             _sync(self._fd)
 

@@ -12,6 +12,7 @@ copy at once, or a worker that outlives its parent would keep everybody out.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -19,6 +20,7 @@ import weakref
 from contextlib import suppress
 
 from promomsg.errors import JournalError
+from promomsg.private import open_private
 from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["SenderLock", "holder", "is_locked"]
@@ -45,10 +47,13 @@ class SenderLock:
         patience = 4
         while True:
             try:
-                fd = os.open(
-                    self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-                )
+                fd = open_private(self.path, os.O_RDWR | os.O_CREAT)
             except OSError as error:
+                if error.errno in (errno.ELOOP, errno.EINVAL, errno.EPERM):
+                    raise JournalError(
+                        f"{self.path}: {error.strerror}; remove it, or keep the journal in a folder "
+                        "of your own"
+                    ) from None
                 raise JournalError(
                     f"{journal}: its folder cannot be written ({error.strerror}); choose a folder "
                     "that exists and is yours to write"

@@ -19,6 +19,7 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal import sqlite_schema
 from promomsg.journal.commit_mark import Position, read_mark
+from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.lost_commits import Finding, judge, position
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.journal.tally import CODE_OF, STATES, Counts
@@ -472,8 +473,27 @@ class JournalReader:
     def close(self) -> None:
         """Closes the connection; a second call does nothing."""
         with self._lock, suppress(sqlite3.Error):
-            self._rest = None
+            was_open, self._rest = self._rest is None, None
+            clean = was_open and wal_size(self.path) == 0 and not position(self._db)[0]
             self._db.close()
+            if clean:
+                self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """After a clean close of the sender that this reader has outlived: only a connection that
+        can write removes the empty files that SQLite leaves. Under the sender's lock: none begins
+        meanwhile, so there is nothing in them."""
+        if is_locked(self.path):
+            return
+        with suppress(JournalError, OSError):
+            lock = SenderLock(self.path)
+            try:
+                if wal_size(self.path) == 0:
+                    db = connect(self.path, mode="rw")
+                    db.execute("SELECT wish FROM control").fetchone()
+                    db.close()
+            finally:
+                lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -105,6 +105,36 @@ async def test_a_look_leaves_nothing_behind(journal: SqliteJournal) -> None:
         reader.tally()
 
 
+async def test_a_reader_that_outlives_the_sender_leaves_nothing_behind_either(
+    journal: SqliteJournal,
+) -> None:
+    handle = await sealed(journal, [row(0)])
+    await handle.warn("hello")
+    reader, other = JournalReader(journal.path), JournalReader(journal.path)
+    await handle.close()
+    assert other.tally().pending == 1
+    other.close()
+    assert reader.tally().pending == 1
+    reader.close()
+    assert beside(journal) == ["autumn.db"]
+
+
+async def test_a_reader_sees_a_sender_that_comes_after_it(journal: SqliteJournal) -> None:
+    """Also one that began when nobody had the file open, and so took no lock."""
+    await (await sealed(journal, [row(seq) for seq in range(8)])).close()
+    with JournalReader(journal.path) as reader:
+        assert reader.tally().sent == 0
+        handle = await journal.open(write=True)
+        lease = await take(handle)
+        for seq in range(8):
+            assert await handle.intend(lease, [seq], NOW, DAY)
+            assert await handle.settle(lease, [result(seq)])
+            assert reader.tally().sent == seq + 1
+        await handle.close()
+        assert reader.tally().sent == 8
+    assert beside(journal) == ["autumn.db"]
+
+
 @pytest.mark.parametrize("count", [40, 4_000])
 async def test_a_report_outlives_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
