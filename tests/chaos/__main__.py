@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+from .power import PowerCut
 from .trial import CRASH_POINTS, Result, Trial
 from .zygote import Zygote
 
 
-async def storm(kills: int, seed: int, kinds: list[str]) -> list[Result]:
-    """Trials of each kind in turn until there were `kills` kills."""
+async def storm(kills: int, seed: int, kinds: list[str], power: bool = False) -> list[Result]:
+    """Trials of each kind in turn until there were `kills` kills, or power cuts."""
     results: list[Result] = []
     done = number = 0
-    async with Zygote() as zygote:
-        while done < kills:
-            kind = kinds[number % len(kinds)]
-            with tempfile.TemporaryDirectory() as folder:
-                result = await Trial(kind, f"{seed}/{number}", Path(folder)).run(zygote)
-            results.append(result)
-            done += result.kills
-            number += 1
-            print(
-                f"{result.name}: {result.kills} kills in {result.runs} runs, {result.faults} "
-                f"faults; {result.sent} sent, {result.failed} failed, {result.unknown} unknown "
-                f"(at most {result.bound})",
-                flush=True,
-            )
+    while done < kills:
+        kind = kinds[number % len(kinds)]
+        with tempfile.TemporaryDirectory() as room:
+            folder = Path(os.path.realpath(room), "campaign")
+            folder.mkdir()
+            cut = PowerCut(folder, "chaos.db", Path(room)) if power else None
+            async with Zygote() if cut is None else cut.zygote() as zygote:
+                result = await Trial(kind, f"{seed}/{number}", folder, power=cut).run(zygote)
+        results.append(result)
+        done += result.kills
+        number += 1
+        print(
+            f"{result.name}: {result.kills} kills in {result.runs} runs, {result.faults} "
+            f"faults; {result.sent} sent, {result.failed} failed, {result.unknown} unknown "
+            f"(at most {result.bound})",
+            flush=True,
+        )
     return results
 
 
@@ -40,10 +45,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--power", action="store_true", help="each kill cuts the power too")
     parser.add_argument("--kind", choices=sorted(CRASH_POINTS), action="append")
     given = parser.parse_args()
     began = time.monotonic()
-    results = asyncio.run(storm(given.kills, given.seed, given.kind or sorted(CRASH_POINTS)))
+    results = asyncio.run(
+        storm(given.kills, given.seed, given.kind or sorted(CRASH_POINTS), given.power)
+    )
     by_point: Counter[str] = sum((r.by_point for r in results), Counter())
     print(
         f"{sum(r.kills for r in results)} kills in {len(results)} campaigns, "

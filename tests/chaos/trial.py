@@ -19,6 +19,7 @@ from promomsg.model import Outcome, State
 from promomsg.sandbox import Fault, FaultPlan, Ledger, Sandbox, SandboxSettings
 from promomsg.states import GroupState
 
+from .power import PowerCut
 from .work import AREA, SMALL_AREA, Job, address, expected_groups
 from .zygote import Ending, Zygote
 
@@ -158,6 +159,7 @@ class Trial:
         kind: "singles", "groups" or "alipay".
         seed: of everything: faults, kills, settings.
         folder: where the journal is to be; empty.
+        power: each kill is a power cut as well; the zygote has to be its `zygote()`.
         kills: how often to kill, if the campaign lasts that long.
         crash: the crash point of every kill; None draws by lot between points and times.
         count: how many recipients; None: 2,000 singles, 500 in groups, 400 wallet users.
@@ -169,12 +171,14 @@ class Trial:
         seed: str,
         folder: Path,
         *,
+        power: PowerCut | None = None,
         kills: int = 12,
         crash: str | None = None,
         count: int | None = None,
     ) -> None:
         self.kind = kind
         self.count = count or _COUNTS[kind]
+        self._power = power
         self._always = crash
         self.folder = folder
         self.kills = kills
@@ -202,6 +206,8 @@ class Trial:
                 ending = await zygote.run(job)
                 result.runs += 1
                 result.seconds += ending.seconds
+                if ending.killed and self._power is not None:
+                    self._power.cut(rng)
                 if ending.killed:
                     result.kills += 1
                     result.by_point[job.crash.partition(":")[0] if job.crash else "time"] += 1
@@ -243,7 +249,7 @@ class Trial:
             count=self.count,
             kill_after=after,
             crash=crash,
-            durability=rng.choice(["power", "process"]),
+            durability="power" if self._power else rng.choice(["power", "process"]),
             keys=(_keys().private_pem.reveal(), box.alipay_public_key)
             if self.kind == "alipay"
             else None,

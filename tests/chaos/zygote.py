@@ -43,12 +43,13 @@ class Ending(msgspec.Struct):
 class Zygote:
     """The parent's end; an async context manager. One job at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
+        self._environment = environment
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
         tests = Path(__file__).parents[1]
-        env = dict(os.environ)
+        env = {**os.environ, **self._environment}
         env[crashpoints.VARIABLE] = "armed later:1"
         paths = [str(tests), str(tests.parent), env.get("PYTHONPATH", "")]
         env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
