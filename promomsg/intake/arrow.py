@@ -22,6 +22,7 @@ __all__ = ["from_frame", "is_frame", "read_parquet"]
 
 _SAMPLE: Final = 4096
 _NAN: Final = float("nan")
+_EXTENSIONS: Final = ("arrow.uuid", "arrow.json", "arrow.bool8")
 _INDEX: Final = "__index_level_"
 """pandas' own name of an index without one: no column that anybody wrote."""
 
@@ -92,12 +93,17 @@ class _FrameOpener:
                 self._kept = frame.collect()
             frame = self._kept
         arrow = _need("pyarrow", "from_frame")
+        if hasattr(frame, "iloc") and any(kind.name == "object" for kind in frame.dtypes):
+            # A pandas column of mixed kinds is Python's own values already. Arrow would make one
+            # kind of them: bytes of text beside bytes, a date of a date and time beside dates.
+            return _pandas(frame)
         try:
             reader = self._reader(arrow, frame)
-        except (TypeError, ValueError, ImportError, arrow.ArrowException) as error:
+        except (
+            TypeError, ValueError, OverflowError, ImportError, arrow.ArrowException,
+        ) as error:  # fmt: skip
             if hasattr(frame, "iloc"):
-                # A column of mixed kinds, which Arrow has none for: one odd value fails its row.
-                return _pandas(frame)
+                return _pandas(frame)  # a kind that Arrow has none for
             raise UsageError(f"from_frame: it cannot be read: {_first_line(error)}") from None
         headings = [str(name) for name in reader.schema.names]
         nan = _places_of_nan(frame) if hasattr(frame, "iloc") else None
@@ -122,21 +128,32 @@ class _FrameOpener:
             return frame.scanner().to_reader()
         if hasattr(type(frame), "__arrow_c_stream__"):
             return arrow.RecordBatchReader.from_stream(frame)
+        if hasattr(type(frame), "to_reader"):  # a Scanner
+            return frame.to_reader()
         table = arrow.table(frame)
         return table.to_reader()
 
 
 def _pandas(frame: Any) -> Table:
     """A pandas frame by its own values."""
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
     names = [str(name) for name in frame.columns]
 
     def pieces(wanted: Mapping[int, str], size: int) -> Iterator[Piece]:
         for at in range(0, len(frame), size):
             part = frame.iloc[at : at + size]
-            columns = {i: part.iloc[:, i].astype(object).tolist() for i in wanted}
+            columns = {i: _pandas_values(part.iloc[:, i]) for i in wanted}
             yield Piece(columns, _numbered(at + 1, len(part)), {})
 
     return Table(names, pieces)
+
+
+def _pandas_values(column: Any) -> list[Any]:
+    if column.dtype.name in ("float32", "float16"):
+        return [float(str(value)) for value in column.to_numpy()]
+    values: list[Any] = column.astype(object).tolist()
+    return values
 
 
 def _places_of_nan(frame: Any) -> frozenset[int]:
@@ -172,6 +189,13 @@ def _pieces_of(
 def _values(arrow: Any, column: Any, name: str, problems: dict[int, Problem]) -> Sequence[Any]:
     """A column's values as Python's own; one that Python has none for fails its row alone."""
     kind = column.type
+    if isinstance(kind, arrow.BaseExtensionType) and kind.extension_name not in _EXTENSIONS:
+        # What it holds is not what it says: a pandas Period of 2026 is the number 56.
+        for i in range(len(column)):
+            if column[i].is_valid:
+                detail = f"{name} is a {kind.extension_name}; give text, a number or a date"
+                problems.setdefault(i, Problem(Code.BAD_ROW, detail))
+        return [None] * len(column)
     types = arrow.types
     if types.is_timestamp(kind) and kind.unit == "ns":
         column = column.cast(arrow.timestamp("us", kind.tz), safe=False)

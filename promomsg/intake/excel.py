@@ -11,6 +11,7 @@ from typing import Any, Final
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, KNOWN, Source
 from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
+from promomsg.intake.guards import Guards
 from promomsg.intake.identity import FileIdentity, identity_of
 from promomsg.intake.layout import clean_columns
 from promomsg.intake.number_formats import NumberFormat
@@ -118,6 +119,7 @@ class _SheetReader:
         self._book = book
         self._sheet = sheet
         self._hidden = 0
+        self._guards = Guards()
         self._formats = [NumberFormat(n, code, book.epoch_1904) for n, code in book.formats]
 
     def table(self) -> Table:
@@ -159,10 +161,11 @@ class _SheetReader:
                 f"{self._path}: {self._hidden} rows are hidden (by a filter, or by hand), and are "
                 "read as the others are"
             )
-        return said
+        return said + self._guards.notices(str(self._path))
 
     def _pieces(self, wanted: Mapping[int, str], size: int) -> Iterator[Piece]:
         self._hidden = 0
+        self._guards = Guards()
         rows = (row for row in self._rows())
         for row in rows:
             if _is_filled(row):
@@ -195,8 +198,17 @@ class _SheetReader:
                         problems.setdefault(i, Problem(value.code, said))
                         value = None
                 column.append(value)
-            columns[place] = column
+            columns[place] = self._bare(name, column)
         return Piece(columns, [f"row {row.number}" for row in block], problems, blank)
+
+    def _bare(self, name: str, column: list[Any]) -> list[Any]:
+        """The column's texts without what programs put around a value, as in a CSV."""
+        at = [i for i, value in enumerate(column) if type(value) is str]
+        texts = [column[i] for i in at]
+        bare = self._guards.off(name, texts) if name in KNOWN else self._guards.off_text(texts)
+        for i, text in zip(at, bare, strict=True):
+            column[i] = text
+        return column
 
     def _read(self, cell: Cell, name: str) -> Any:
         code = Code.BAD_ADDRESS if name in ADDRESSES else Code.BAD_ROW

@@ -229,6 +229,8 @@ def _take(
             problems.setdefault(i, Problem(Code.BAD_ROW, detail))
             return fields, NO_PARAMS
         return fields, values
+    if type(item) is dict:
+        return _take_mapping(item, i, columns, problems)
     if type(item) is not str:
         item = plain_value(item)
         if (fields_of := as_mapping(item)) is not None:
@@ -257,6 +259,11 @@ def _take(
     return {bare: item}, NO_PARAMS
 
 
+_OURS: Final[set[object]] = set(_KNOWN)
+"""Keys that were seen to be our name for a column, or a parameter's: nothing is to be renamed."""
+_MOST_NAMES: Final = 10_000
+
+
 @lru_cache(maxsize=4096)
 def _known_name(key: object) -> str | None:
     """The known column that a key means when it is written otherwise, as `openId`; else None."""
@@ -274,8 +281,12 @@ def _by_our_names(
     fields: Mapping[Any, Any], i: int, problems: dict[int, Problem]
 ) -> Mapping[Any, Any]:
     """Known columns under our names, as with a file's headings: `openId` and `Open ID` are openid."""
+    if _OURS.issuperset(fields):
+        return fields
     others = {key: name for key in fields if (name := _known_name(key)) is not None}
     if not others:
+        if len(_OURS) < _MOST_NAMES:
+            _OURS.update(fields)
         return fields
     found = {key: value for key, value in fields.items() if key not in others}
     for key, name in others.items():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import io
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import openpyxl
 import pytest
 from reading import read
@@ -16,6 +20,7 @@ from reading import read
 from promomsg.errors import UsageError
 from promomsg.intake import read_excel
 from promomsg.intake.number_formats import NumberFormat
+from promomsg.intake.tables import end_if_cancelled
 from promomsg.intake.xlsx import Workbook
 from promomsg.model import Code, Problem
 
@@ -460,3 +465,76 @@ async def test_the_formats_that_a_file_need_not_spell_out() -> None:
         assert str(NumberFormat(n, None).shown("46337.5")) == "2026-11-11 12:00:00"
     for n in (18, 19, 20, 21, 32, 35, 45, 47):
         assert str(NumberFormat(n, None).shown("0.5")) == "12:00:00"
+
+
+async def test_guards_of_other_programs_are_no_part_of_a_cell(tmp_path: Path) -> None:
+    path = made(
+        tmp_path / "p.xlsx",
+        ["Key", "ID", "name"],
+        ["'k1", "'1001", "'-5"],
+        ["k2", "\u200b1002\ufeff", "'t Hooft"],
+        ["k3", 1003, " "],
+    )
+    source = read_excel(path)
+    rows = await read(source, "name")
+    assert said(rows) == [("k1", "1001", "-5"), ("k2", "1002", "'t Hooft"), ("k3", "1003", " ")]
+    assert any("was taken off 4 cells" in notice for notice in source.notices)
+
+
+class Slow:
+    """Stands in for a sheet that takes long to parse."""
+
+    def __init__(self, started: threading.Event) -> None:
+        self._started = started
+        self.ended = threading.Event()
+
+    def rows(self, sheet: Any) -> Iterator[list[Any]]:
+        self._started.set()
+        try:
+            while True:
+                end_if_cancelled()
+                yield []
+        finally:
+            self.ended.set()
+
+
+async def test_a_workbook_is_parsed_beside_the_event_loop_and_can_be_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(tmp_path / "p.xlsx", ["id"], [1])
+    source = read_excel(path)
+    source.check(frozenset())
+    slow = Slow(threading.Event())
+    own = Workbook.rows
+    calls: list[int] = []
+
+    def rows(self: Workbook, sheet: Any) -> Iterator[list[Any]]:
+        calls.append(1)
+        return own(self, sheet) if len(calls) == 1 else slow.rows(sheet)
+
+    monkeypatch.setattr(Workbook, "rows", rows)
+    threads: list[str] = []
+    heard = 0
+
+    async def hear() -> None:
+        nonlocal heard
+        while not slow.ended.is_set():
+            heard += 1
+            await asyncio.sleep(0)
+
+    listener = asyncio.create_task(hear())
+    with anyio.move_on_after(5) as scope:
+        async with anyio.create_task_group() as group:
+
+            async def stop() -> None:
+                await anyio.to_thread.run_sync(slow._started.wait)
+                threads.append(threading.current_thread().name)
+                group.cancel_scope.cancel()
+
+            group.start_soon(stop)
+            async for _ in source.batches(frozenset()):
+                raise AssertionError("nothing ends the sheet")
+    assert not scope.cancelled_caught
+    await listener
+    assert slow.ended.is_set()
+    assert heard > 1
