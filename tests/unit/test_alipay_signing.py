@@ -124,9 +124,9 @@ LOCKED_PKCS1 = PRIVATE.private_bytes(
     [
         ("", "empty"),
         ("not a key!", "broken PEM or base64"),
-        (PKCS8[:300], "broken PEM or base64"),
+        (PKCS8[:300], "a PEM that is cut or broken"),
         (bare(PKCS8)[:400], "not a private key"),
-        (KNOWN["public_key_base64"], "not a private key"),
+        (KNOWN["public_key_base64"], "this is a public key"),
         (b"\xff\xfe\x00", "neither text nor DER"),
         (7, "not int"),
         (LOCKED, "password"),
@@ -149,7 +149,7 @@ def test_what_is_no_private_key_says_so_in_one_line(key: Any, says: str) -> None
     ("key", "says"),
     [
         (PKCS8, "this is a private key"),
-        (bare(PKCS8), "not a public key"),
+        (bare(PKCS8), "this is a private key"),
         (EC.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), "RSA"),
     ],
 )
