@@ -118,6 +118,11 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         State.PENDING,
         "use one open client in the event loop that made it, then resume",
     ),
+    Code.HTTP_429: (
+        "a gateway before the provider answered 429, too many calls, and let nothing through",
+        State.PENDING,
+        "nothing; a lower [pace] keeps it from coming back",
+    ),
     Code.NOT_SENT: (
         "the call failed before its first byte left",
         State.PENDING,

@@ -39,14 +39,23 @@ class ProviderError(PromoError):
         detail: the provider's own text, verbatim, secrets masked.
         rid: the provider's request id; WeChat support asks for it. None when there is none.
         verdict: a `promomsg.Verdict`: what the code means for a send.
+        retry_after: seconds to wait before another call, when the provider or its rule says so.
     """
 
-    def __init__(self, code: str, detail: str, rid: str | None, verdict: str) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        rid: str | None,
+        verdict: str,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail
         self.rid = rid
         self.verdict = verdict
+        self.retry_after = retry_after
 
 
 class TransportError(PromoError):
@@ -54,7 +63,27 @@ class TransportError(PromoError):
 
 
 class NotSent(TransportError):
-    """The call failed before its first byte left (DNS, connect, TLS): safe to try again."""
+    """The call failed before its first byte left (DNS, connect, TLS): safe to try again.
+
+    Attributes:
+        permanent: no waiting mends it (an untrusted certificate, a proxy that wants a password):
+            a campaign halts at once.
+        code: the provider's code, where it was the token call that it refused for now; else "".
+        retry_after: the seconds after which that may be asked for again; until then nothing is.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        permanent: bool = False,
+        code: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+        self.code = code
+        self.retry_after = retry_after
 
 
 class OutcomeUnknown(TransportError):

@@ -87,6 +87,8 @@ class Code(StrEnum):
     """The call may have reached the provider, but no readable answer came back."""
     CLIENT = "CLIENT"
     """The client itself cannot be used: it was closed, or belongs to another event loop."""
+    HTTP_429 = "HTTP_429"
+    """A gateway answered 429 (too many calls) without a result of the provider's."""
     NOT_SENT = "NOT_SENT"
     """The call failed before its first byte left."""
     INTERRUPTED = "INTERRUPTED"

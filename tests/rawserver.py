@@ -17,8 +17,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["RawServer", "certificate", "read_request", "reply", "reset", "serve"]
+__all__ = [
+    "RawServer",
+    "Reader",
+    "Writer",
+    "certificate",
+    "read_request",
+    "reply",
+    "reset",
+    "serve",
+]
 
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, "RawServer"], Awaitable[None]]
 
 

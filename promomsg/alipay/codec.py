@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -18,43 +17,28 @@ from promomsg.alipay.codes import classify
 from promomsg.alipay.models import SendAnswer, SendRequest, TokenAnswer, TokenRequest, UserToken
 from promomsg.alipay.signing import Signature
 from promomsg.errors import OutcomeUnknown, ProviderError
+from promomsg.masking import Mask, Masker, printable
 from promomsg.model import Answer, Code, Secret, Verdict
 
 __all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
 
 _MAX_CODE: Final = 64
-_SHORTEST_SECRET: Final = 6
-"""Shorter strings are left in a provider's text: replacing them would only garble it."""
 _MAX_ID: Final = 128
 _MAX_DETAIL: Final = 512
 _MAX_EXTRA: Final = 4096
 """seed, Response table, `extendInfo`."""
 
-# What must not reach a terminal, a CSV or a UTF-8 file: controls, line separators, lone surrogates.
-# Direction overrides and the BOM too: a terminal would show another text than there is.
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
-)
 _LONE: Final = re.compile("[\ud800-\udfff]")
+_GARBLED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
+"""What makes a code, a status or an id another one: control characters, and what was cut."""
+_ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
 # Of these two different values in one object are two answers in one: neither is believed.
 _DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})
 
 
-Mask = Callable[[str], str]
-"""Takes the secrets of this call out of a text, before it is cut to its length."""
-
-
 def masking(*secrets: Secret | None) -> Mask:
     """A `Mask` of these."""
-    revealed = [secret.reveal() for secret in secrets if secret is not None]
-    hidden = [text for text in revealed if len(text) >= _SHORTEST_SECRET]
-
-    def mask(text: str) -> str:
-        for secret in hidden:
-            text = text.replace(secret, "…")
-        return text
-
-    return mask
+    return Masker(secret.reveal() for secret in secrets if secret is not None)
 
 
 class Reply(NamedTuple):
@@ -103,16 +87,49 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
+    """The answer's object, lenient in its texts alone.
+
+    They may hold raw control characters, and U+FFFD where a character was cut or a backslash
+    escapes nothing. What decides is looked at by `_sound`.
+    """
     try:
         text = body.decode("utf-8-sig")
-        parsed = json.loads(text, object_pairs_hook=_pairs)
-        if "\\ud" in text.lower():  # perhaps half a character, which nothing here could encode
-            parsed = json.loads(_LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, cut short, absurd numbers or depth
-        raise _UnreadableError("not JSON, or cut short") from None
+    except UnicodeDecodeError:
+        text = body.decode("utf-8-sig", "replace")
+    try:
+        parsed = _loads(text)
+    except _UnreadableError:
+        if "\\" not in text:
+            raise
+        parsed = _loads(_ESCAPE.sub(lambda found: "\ufffd" if found[1] else found[0], text))
+    if "\\ud" in text.lower():  # perhaps half a character, which nothing here could encode
+        parsed = json.loads(_LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
     if not isinstance(parsed, dict):
         raise _UnreadableError("not a JSON object")
     return parsed
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_pairs, strict=False)
+    except json.JSONDecodeError as error:
+        # Some messages quote a character after a colon.
+        what = error.msg.partition(":")[0]
+        raise _UnreadableError(f"not JSON ({what} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError):  # absurd numbers or depth
+        raise _UnreadableError("not JSON") from None
+
+
+def _sound(text: str | None, what: str) -> str | None:
+    """A code or a status as it came.
+
+    Raises:
+        _UnreadableError: a character of it was cut or is a control character: it may have been
+            another one.
+    """
+    if text is not None and _GARBLED.search(text):
+        raise _UnreadableError(f"{what} is garbled")
+    return text
 
 
 def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, Any]]:
@@ -125,19 +142,22 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, A
     except msgspec.ValidationError:
         raise _UnreadableError("no result, or not of the documented type") from None
     result = answer.result
-    meaning = classify(result.result_code, result.result_status)
+    meaning = classify(
+        _sound(result.result_code, "resultCode"), _sound(result.result_status, "resultStatus")
+    )
     if meaning.verdict is Verdict.SENT and http_status >= 300:
         raise _UnreadableError("a success that is not one in HTTP")
-    detail = _clean(result.result_message, _MAX_DETAIL, mask)
-    if meaning.advice:
-        detail = f"{detail} ({meaning.advice})" if detail else meaning.advice
-    code = _clean(result.result_code or result.result_status, _MAX_CODE, mask)
-    sent = meaning.verdict is Verdict.SENT
+    code = detail = ""
+    if meaning.verdict is not Verdict.SENT:
+        code = _clean(result.result_code or result.result_status, _MAX_CODE, mask) or Code.NO_ANSWER
+        detail = _clean(result.result_message, _MAX_DETAIL, mask)
+        if meaning.advice:
+            detail = f"{detail} ({meaning.advice})" if detail else meaning.advice
     read = Answer(
         verdict=meaning.verdict,
-        code="" if sent else code or Code.NO_ANSWER,
-        detail="" if sent else detail,
-        msg_id=_clean(answer.message_id, _MAX_ID, mask) or None,
+        code=code,
+        detail=detail,
+        msg_id=_message_id(answer.message_id, mask),
         token_failed=meaning.token_failed and meaning.verdict is Verdict.FAILED,
         extra=_kept(answer.extend_info, mask),
         # U says nothing of this recipient, as WeChat's -1 does.
@@ -156,9 +176,9 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> Reply:
     try:
         return _read(http_status, body, mask)[0]
     except _UnreadableError as error:
-        verdict, code = Verdict.UNKNOWN, str(Code.NO_ANSWER)
+        verdict, code = Verdict.UNKNOWN, Code.NO_ANSWER
         if http_status == 429:
-            verdict, code = Verdict.THROTTLED, "HTTP_429"
+            verdict, code = Verdict.THROTTLED, Code.HTTP_429
         readable = verdict is Verdict.THROTTLED  # a 429 is an answer
         return Reply(Answer(verdict, code, f"HTTP {http_status}: {error}", readable=readable))
 
@@ -210,7 +230,7 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
         token = msgspec.convert(fields, TokenAnswer, dec_hook=_hide)
     except msgspec.ValidationError:
         token = None
-    if token is None or not token.access_token:
+    if token is None or not token.access_token or _is_garbled(token):
         raise OutcomeUnknown("applyToken: it says success, but there is no readable token in it")
     return UserToken(
         access_token=token.access_token,
@@ -218,6 +238,14 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
         refresh_token=token.refresh_token or None,
         refresh_token_expiry=_moment(token.refresh_token_expiry_time),
         customer_id=token.customer_id,
+    )
+
+
+def _is_garbled(token: TokenAnswer) -> bool:
+    """Whether a token lost a character on its way: it would be stored, and be nobody's."""
+    return any(
+        secret is not None and _GARBLED.search(secret.reveal())
+        for secret in (token.access_token, token.refresh_token)
     )
 
 
@@ -237,11 +265,16 @@ def _moment(value: object) -> datetime | None:
 
 
 def _clean(value: object, limit: int, mask: Mask) -> str:
-    """A provider's text for one line of a report: no control characters, at most `limit`."""
+    """A provider's text for one line of a report: see `masking.printable`."""
     if value is None or isinstance(value, (dict, list, bool)):
         return ""
-    text = _UNPRINTABLE.sub(" ", mask(str(value))).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return printable(str(value), limit, mask)
+
+
+def _message_id(value: object, mask: Mask) -> str | None:
+    """None for one that is garbled: it would name another message."""
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    return None if _GARBLED.search(text) else _clean(text, _MAX_ID, mask) or None
 
 
 def _kept(value: object, mask: Mask) -> str | None:
@@ -249,4 +282,4 @@ def _kept(value: object, mask: Mask) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return mask(text).replace("\0", "\ufffd")[:_MAX_EXTRA]
+    return mask(text[: 2 * _MAX_EXTRA]).replace("\0", "\ufffd")[:_MAX_EXTRA]

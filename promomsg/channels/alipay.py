@@ -17,6 +17,7 @@ import msgspec
 import yarl
 
 from promomsg.alipay import codec, signing
+from promomsg.alipay.keys import refuse_own_key
 from promomsg.alipay.message import AlipayLetter, AlipayMessage
 from promomsg.alipay.models import (
     APPLY_PATH,
@@ -28,7 +29,15 @@ from promomsg.alipay.models import (
 )
 from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.base import Advice, Letter, UserFacing
-from promomsg.channels.direct import hidden, not_a_recipient, outcome_of, paced, parcel_for
+from promomsg.channels.direct import (
+    hidden,
+    not_a_recipient,
+    not_sent,
+    outcome_of,
+    paced,
+    parcel_for,
+    waiting_as_asked,
+)
 from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
@@ -44,6 +53,10 @@ _DISTRUST: Final = 20
 """Recipients with answers that no signature proves, with none ever proved, from which on sending
 stops: the public key is not this wallet's, and each further send would end unknown as well. They
 are kept as they are; with the right key their outcomes are asked for by the same requestId."""
+_WRONG_KEY: Final = 3
+"""Answers signed with another key than public_key, with none ever proved, from which on sending
+stops: no waiting mends that, and by the same requestIds the outcomes are asked for with the right
+key."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 _UNSAFE: Final = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
@@ -139,6 +152,8 @@ class AlipayMiniProgram(UserFacing):
         try:
             self._key = signing.load_private_key(private)
             self._public_key = signing.load_public_key(public) if verify and public else None
+            if self._public_key is not None:
+                refuse_own_key(self._key, self._public_key)
         except UsageError as error:
             forget(error)
             raise
@@ -158,14 +173,15 @@ class AlipayMiniProgram(UserFacing):
         self._random_id = random_id
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
         self._proved = False
+        self._badly_signed = 0
         self._doubted: set[str] = set()
         """requestIds of unproved answers; a few recipients may be asked for again and again."""
 
     def __repr__(self) -> str:
-        return (
-            f"AlipayMiniProgram({self._client_id!r}, {self._app_id!r}, "
-            f"base_url={self._http.base_url!r})"
-        )
+        # A client whose constructor raised is shown by crash reporters too.
+        client_id, app_id = getattr(self, "_client_id", None), getattr(self, "_app_id", None)
+        base_url = getattr(getattr(self, "_http", None), "base_url", None)
+        return f"AlipayMiniProgram({client_id!r}, {app_id!r}, base_url={base_url!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -275,6 +291,12 @@ class AlipayMiniProgram(UserFacing):
         return None
 
     async def prepare(self) -> None:
+        if self._badly_signed >= _WRONG_KEY and not self._proved:
+            raise Halted(
+                Code.UNSIGNED,
+                f"{self._badly_signed} answers are signed with another key than public_key, and "
+                "none with it: give this wallet's key, then resume (nobody is sent to twice)",
+            )
         if len(self._doubted) >= _DISTRUST and not self._proved:
             raise Halted(
                 Code.UNSIGNED,
@@ -328,7 +350,7 @@ class AlipayMiniProgram(UserFacing):
         try:
             answer, signature = await self._post(self._send_to, body)
         except NotSent as error:
-            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+            return not_sent(error)
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
         except UsageError as error:
@@ -340,10 +362,14 @@ class AlipayMiniProgram(UserFacing):
             raise
         reply = codec.read_send(answer.status, answer.body, codec.masking(token))
         judged = codec.judge(reply, signature)
+        if judged.verdict is Verdict.THROTTLED:
+            judged = waiting_as_asked(judged, answer.headers, self._clock.time())
         if signature is Signature.GOOD:
             self._proved = True
             self._doubted.clear()
-        elif judged.code == Code.UNSIGNED and len(self._doubted) < _DISTRUST:
+        elif signature is Signature.BAD:
+            self._badly_signed += 1
+        if judged.code == Code.UNSIGNED and not self._proved and len(self._doubted) < _DISTRUST:
             self._doubted.add(parcel.request_id)
         return judged
 

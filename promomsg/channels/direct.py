@@ -25,6 +25,7 @@ from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
 from promomsg.transport.fair_limit import Share
 from promomsg.transport.pace import Lane
+from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
 
 __all__ = [
@@ -32,10 +33,12 @@ __all__ = [
     "hidden",
     "kept",
     "not_a_recipient",
+    "not_sent",
     "outcome_of",
     "paced",
     "parcel_for",
     "usable_address",
+    "waiting_as_asked",
 ]
 
 _TOKENS_WORTH: Final = 3
@@ -140,6 +143,29 @@ def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     )
 
 
+def not_sent(error: NotSent) -> Answer:
+    """What a send comes to whose call, or whose token's, failed before its first byte left."""
+    if error.permanent:
+        detail = f"{error}; no waiting mends that"
+        return Answer(Verdict.HALT, Code.NOT_SENT, detail, readable=False)
+    if error.retry_after is not None:
+        # Of the token call alone: the sends' own pace has nothing to do with it.
+        return Answer(
+            Verdict.THROTTLED,
+            error.code,
+            str(error),
+            retry_after=error.retry_after,
+            token_failed=True,
+        )
+    return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+
+
+def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:
+    """A THROTTLED answer with the seconds that its own Retry-After names, when it has one."""
+    seconds = retry_after(headers, now)
+    return answer if seconds is None else msgspec.structs.replace(answer, retry_after=seconds)
+
+
 async def paced(
     lane: Lane,
     http: HttpSession,
@@ -161,7 +187,7 @@ async def paced(
         answer = await _in_place(lane, http, share, call)
         if renew is not None and answer.verdict is Verdict.RETRY and answer.token_failed:
             answer = await renew(answer) or answer
-        if answer.verdict is Verdict.THROTTLED:
+        if answer.verdict is Verdict.THROTTLED and not answer.token_failed:
             lane.throttled(answer.retry_after)
         if answer.verdict is not Verdict.RETRY or not answer.token_failed:
             break
@@ -194,7 +220,9 @@ def error_of(answer: Answer) -> PromoError:
         return OutcomeUnknown(f"{answer.code}: {answer.detail}")
     if answer.verdict is Verdict.RETRY and not answer.token_failed:
         return NotSent(answer.detail)
-    return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict)
+    if answer.verdict is Verdict.HALT and answer.code == Code.NOT_SENT:
+        return NotSent(answer.detail, permanent=True)
+    return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict, answer.retry_after)
 
 
 def kept(answer: Answer) -> str | None:

@@ -42,6 +42,8 @@ RESULT_LIFE: Final = 7 * 86_400.0
 _FIRST_AFTER: Final = 60.0
 _FIRST_AFTER_ON_LOOPBACK: Final = 1.0
 _READ_TRIES: Final = 5
+_LONGEST_WAIT: Final = 60.0
+"""Seconds that a look waits in all for a provider that asked to; then it is an error."""
 _LOOKS_AT_100: Final = 2
 """More looks at a group that is at 100 but whose counts do not add up yet."""
 
@@ -194,15 +196,23 @@ def settled(delivery: Delivery, merged: Merge, looks_at_100: int) -> bool:
 
 
 async def look(channel: Following, msg_id: str, clock: Clock) -> Delivery:
-    """One look, tried again when the road or the provider's moment was bad."""
+    """One look, tried again when the connection or the provider's moment was bad.
+
+    Where the provider asked to wait, there is no other look before that.
+    """
+    patience = _LONGEST_WAIT
     for attempt in range(1, _READ_TRIES + 1):
         try:
             return await channel.get_delivery(msg_id)
         except (ProviderError, TransportError, Halted) as error:
             refused = isinstance(error, Halted) and error.code == TOKEN_REFUSED
-            if attempt == _READ_TRIES or not (refused or channel.is_transient(error)):
+            asked = getattr(error, "retry_after", None) or 0.0
+            patience -= asked
+            if patience < 0 or attempt == _READ_TRIES:
                 raise
-            await clock.sleep(min(2.0**attempt * 0.25, 10.0))
+            if not (refused or channel.is_transient(error)):
+                raise
+            await clock.sleep(max(min(2.0**attempt * 0.25, 10.0), asked))
     raise AssertionError("unreachable")
 
 

@@ -127,7 +127,8 @@ class RefreshedTokens:
             try:
                 fresh = await self._apply(stored.refresh_token)
             except NotSent as error:
-                return Answer(Verdict.RETRY, Code.NOT_SENT, f"refreshing the user's token: {error}")
+                verdict = Verdict.HALT if error.permanent else Verdict.RETRY
+                return Answer(verdict, Code.NOT_SENT, f"refreshing the user's token: {error}")
             except OutcomeUnknown as error:
                 # The message itself was refused, so it was not sent; the next try finds out.
                 return Answer(

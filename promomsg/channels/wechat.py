@@ -22,7 +22,8 @@ from promomsg.channels.follow import PollPolicy, follow
 from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
 from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
-from promomsg.errors import PromoError, UsageError
+from promomsg.errors import PromoError, TransportError, UsageError
+from promomsg.masking import Mask
 from promomsg.model import (
     GROUP_THRESHOLD,
     Answer,
@@ -154,7 +155,12 @@ class WeChatPromoter(UserFacing):
         return self._account.secrets()
 
     def __repr__(self) -> str:
-        return f"WeChatPromoter({self.account!r}, base_url={self._http.base_url!r})"
+        # A client whose constructor raised is shown by crash reporters too.
+        account, http = getattr(self, "_account", None), getattr(self, "_http", None)
+        return (
+            f"WeChatPromoter({getattr(account, 'appid', None)!r}, "
+            f"base_url={getattr(http, 'base_url', None)!r})"
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -239,9 +245,16 @@ class WeChatPromoter(UserFacing):
         return await self._account.send(codec.SENDMSG, body, codec.read_group)
 
     async def fetch_failures(self, url: str) -> FailureFile:
-        raw = await fetch_failure_file(self._http, url)
-        failures, warning = parse_failures(raw)
-        return FailureFile(raw, tuple(failures), warning)
+        failure: PromoError
+        try:
+            raw = await fetch_failure_file(self._http, url)
+        except (TransportError, UsageError) as error:
+            # Its host is the provider's word, and could be anything.
+            failure = type(error)(self._account.mask(str(error)))
+        else:
+            failures, warning = parse_failures(raw)
+            return FailureFile(raw, tuple(failures), warning)
+        raise failure
 
     def is_transient(self, error: Exception) -> bool:
         return codec.is_transient(error)
@@ -390,8 +403,8 @@ class WeChatPromoter(UserFacing):
             ProviderError, TransportError.
         """
 
-        def read(status: int, body: bytes) -> Delivery:
-            return codec.read_delivery(msg_id, status, body)
+        def read(status: int, body: bytes, mask: Mask) -> Delivery:
+            return codec.read_delivery(msg_id, status, body, mask)
 
         return await self._account.ask(codec.GETMSG, codec.delivery_body(msg_id), read, tries=1)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-import msgspec
 import yarl
 
+from promomsg.channels.direct import not_sent, waiting_as_asked
 from promomsg.clock import Clock
+from promomsg.credentials import pasted_secret
 from promomsg.errors import (
     Halted,
     NotSent,
@@ -20,8 +21,10 @@ from promomsg.errors import (
     TransportError,
     UsageError,
 )
+from promomsg.masking import Mask, Masker
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.private import forget
+from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.transport.tokens import Fetched, TokenSource
 from promomsg.wechat import codec
@@ -31,9 +34,14 @@ __all__ = ["TokenCallable", "WeChatAccount"]
 _JSON: Final = {"Content-Type": "application/json"}
 _READ_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
-_TELLING: Final = 6
-"""Characters of a secret that already tell something."""
+_TOKEN_HOLD: Final = 60.0
+"""Seconds until the token is asked for again after a 45011, or a 429 that names no time: a minute's
+limit (facts/wechat.md, Error codes)."""
+_LONGEST_WAIT: Final = 60.0
+"""Seconds that one read waits in all for a provider that asked to; then it says so."""
 _READ_TRIES: Final = 5
+_PLAIN: Final = 15
+"""Characters of a secret that may be in an answer by chance."""
 _TOKENS_WORTH: Final = 3
 """Tokens that one read tries: the current one and two newer ones."""
 
@@ -70,11 +78,14 @@ class WeChatAccount:
             )
         self.appid = appid.strip()
         self.http = http
-        self._secret = secret
+        self._secret = None if secret is None else pasted_secret("WeChatPromoter(secret=…)", secret)
         self._source = source
         self._legacy_token = legacy
         self._clock = clock
         self.tokens = TokenSource(self._fetch_token, clock)
+        self._held: _Held | None = None
+        self._masked: tuple[str, ...] = ()
+        self._masker = Masker(())
         self._urls: dict[str, yarl.URL] = {}
         self._urls_of: str | None = None
 
@@ -88,24 +99,24 @@ class WeChatAccount:
             yield self._secret.reveal()
         yield from self.tokens.known()
 
-    def _mask(self, text: str) -> str:
-        """A provider's text without our secrets, should it say them back.
+    def mask(self, text: str) -> str:
+        """A provider's text without our secrets, should it say them back."""
+        secrets = tuple(self.secrets())
+        if secrets != self._masked:
+            self._masked, self._masker = secrets, Masker(secrets)
+        return self.http.mask(self._masker(text))
 
-        The text may have been cut to length: the beginning of a secret at its end goes too.
-        """
-        text = self.http.mask(text)
-        for secret in self.secrets():
-            for size in range(min(len(secret), len(text)), _TELLING - 1, -1):
-                if text.rstrip("…").endswith(secret[:size]):
-                    text = text.rstrip("…")[:-size] + "…"
-                    break
-        return text
-
-    def _masked(self, error: ProviderError | OutcomeUnknown) -> ProviderError | OutcomeUnknown:
-        """The same error anew: what the old one hangs on to (a decoder's text) is left behind."""
+    def _anew(
+        self, error: ProviderError | OutcomeUnknown, answer: HttpAnswer
+    ) -> ProviderError | OutcomeUnknown:
+        """The same error: what the old one hangs on to (a decoder's text) is left behind."""
         if isinstance(error, OutcomeUnknown):
-            return OutcomeUnknown(self._mask(str(error)))
-        return ProviderError(error.code, self._mask(error.detail), error.rid, error.verdict)
+            return OutcomeUnknown(str(error))
+        wait = error.retry_after
+        if error.verdict == Verdict.THROTTLED:
+            asked = retry_after(answer.headers, self._clock.time())
+            wait = wait if asked is None else asked
+        return ProviderError(error.code, error.detail, error.rid, error.verdict, wait)
 
     async def _fetch_token(self, stale: str | None) -> Fetched:
         if self._source is not None:
@@ -123,10 +134,10 @@ class WeChatAccount:
             raise
         failure: PromoError
         try:
-            token, expires_in = codec.read_token(answer.status, answer.body)
+            token, expires_in = codec.read_token(answer.status, answer.body, self.mask)
             return Fetched(token.reveal(), expires_in)
         except (ProviderError, OutcomeUnknown) as error:
-            failure = self._masked(error)
+            failure = self._anew(error, answer)
         raise failure
 
     async def _ask_for_token(self) -> HttpAnswer:
@@ -145,12 +156,17 @@ class WeChatAccount:
         """A token to try.
 
         Raises:
-            NotSent: it could not be had now.
-            Halted: it never will be.
+            NotSent: it could not be had now; with `retry_after` nobody asks for it until then.
+            Halted: it never will be; 45009 says that the day's token calls are used up.
         """
         token = self.tokens.current()
         if token is not None:
             return token
+        if self._held is not None:
+            seconds = self._held.until - self._clock.monotonic()
+            if seconds > 0:
+                raise self._held.refusal(seconds)
+            self._held = None
         try:
             return await self.tokens.get()
         except OutcomeUnknown as error:
@@ -158,6 +174,8 @@ class WeChatAccount:
             raise NotSent(f"no access token: {error}") from None
         except ProviderError as error:
             forget(error)
+            if error.verdict == Verdict.THROTTLED:
+                raise self._hold(error) from None
             if codec.is_transient(error):
                 raise NotSent(f"no access token: {error}") from None
             raise Halted(error.code, f"no access token: {error.detail}") from None
@@ -171,6 +189,14 @@ class WeChatAccount:
                 f"no access token: the token source raised {type(error).__name__}"
             ) from None
 
+    def _hold(self, error: ProviderError) -> NotSent:
+        """The token call was refused for now: it is not asked again before its time."""
+        seconds = _TOKEN_HOLD if error.retry_after is None else error.retry_after
+        until = self._clock.monotonic() + seconds
+        if self._held is None or self._held.until < until:
+            self._held = _Held(until, error.code, error.detail)
+        return self._held.refusal(seconds)
+
     def _url(self, path: str, token: str) -> yarl.URL:
         if token != self._urls_of:
             self._urls = {}
@@ -180,8 +206,10 @@ class WeChatAccount:
             url = self._urls[path] = self.http.url(path, {"access_token": token})
         return url
 
-    async def send(self, path: str, body: bytes, read: Callable[[int, bytes], Answer]) -> Answer:
-        """One send call. Never raises for what the provider or the road does.
+    async def send(
+        self, path: str, body: bytes, read: Callable[[int, bytes, Mask], Answer]
+    ) -> Answer:
+        """One send call. Never raises for what the provider or the connection does.
 
         The caller holds a place among the connections for it.
         """
@@ -191,17 +219,17 @@ class WeChatAccount:
                 async with self.http.place_lent():
                     token = await self.token()
             except NotSent as error:
-                return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+                return not_sent(error)
             except Halted as error:
                 return Answer(Verdict.HALT, error.code, error.detail)
             except UsageError as error:
                 return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
-            status, _, content = await self.http.post(
+            status, headers, content = await self.http.post(
                 self._url(path, token), body, _JSON, placed=True
             )
         except NotSent as error:
-            return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+            return not_sent(error)
         except OutcomeUnknown as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
         except UsageError as error:
@@ -211,11 +239,11 @@ class WeChatAccount:
             forget(error)
             del token
             raise
-        answer = read(status, content)
-        if answer.detail:
-            answer = msgspec.structs.replace(answer, detail=self._mask(answer.detail))
+        answer = read(status, content, self.mask)
         if answer.token_failed:
             self.tokens.failed(token)
+        if answer.verdict is Verdict.THROTTLED:
+            return waiting_as_asked(answer, headers, self._clock.time())
         return answer
 
     async def _read(self, path: str, body: bytes) -> HttpAnswer:
@@ -244,23 +272,34 @@ class WeChatAccount:
         return answer
 
     async def ask(
-        self, path: str, body: bytes, read: Callable[[int, bytes], T], *, tries: int = _READ_TRIES
+        self,
+        path: str,
+        body: bytes,
+        read: Callable[[int, bytes, Mask], T],
+        *,
+        tries: int = _READ_TRIES,
     ) -> T:
-        """A read: what the road or the provider's moment spoils is tried again, with pauses.
+        """A read: what the connection or the provider's moment spoils is tried again, with pauses.
+
+        Where the provider asked to wait, no call is made before that; over a minute in all it is
+        an error.
 
         Raises:
             ProviderError, TransportError, Halted.
         """
+        waited = 0.0
         for attempt in range(1, tries + 1):
             try:
                 return await self._ask_once(path, body, read)
             except (ProviderError, TransportError) as error:
-                if attempt == tries or not codec.is_transient(error):
+                asked = getattr(error, "retry_after", None) or 0.0
+                waited += asked
+                if attempt == tries or waited > _LONGEST_WAIT or not codec.is_transient(error):
                     raise
-            await self._clock.sleep(min(0.25 * 2.0**attempt, 10.0))
+            await self._clock.sleep(max(min(0.25 * 2.0**attempt, 10.0), asked))
         raise AssertionError("unreachable")
 
-    async def _ask_once(self, path: str, body: bytes, read: Callable[[int, bytes], T]) -> T:
+    async def _ask_once(self, path: str, body: bytes, read: Callable[[int, bytes, Mask], T]) -> T:
         try:
             answer = await self._read(path, body)
         except BaseException as error:
@@ -268,7 +307,29 @@ class WeChatAccount:
             raise
         failure: PromoError
         try:
-            return read(answer.status, answer.body)
+            return read(answer.status, self._without_secrets(answer.body), self.mask)
         except (ProviderError, OutcomeUnknown) as error:
-            failure = self._masked(error)
+            failure = self._anew(error, answer)
         raise failure
+
+    def _without_secrets(self, body: bytes) -> bytes:
+        """An answer whose values are shown and stored as they are: names, ids, addresses.
+
+        A provider that says a token back in one of them is a rare one, so the whole answer is
+        looked through quickly, and taken apart only when there is something to take out.
+        """
+        if not any(secret.encode() in body for secret in self.secrets() if len(secret) > _PLAIN):
+            return body
+        return self.mask(body.decode("utf-8", "replace")).encode("utf-8", "replace")
+
+
+class _Held(NamedTuple):
+    """A token call that was refused for now, and the monotonic time until which it stays so."""
+
+    until: float
+    code: str
+    detail: str
+
+    def refusal(self, seconds: float) -> NotSent:
+        text = f"no access token: {self.code}: {self.detail}; asked again in {seconds:.0f} s"
+        return NotSent(text, code=self.code, retry_after=seconds)

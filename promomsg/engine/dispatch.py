@@ -24,12 +24,12 @@ from promomsg.engine.chunks import Chunks
 from promomsg.engine.decide import Decision, Halt, backoff, decide
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.outage import Outage
+from promomsg.engine.readiness import Readiness
 from promomsg.engine.retries import Retries
 from promomsg.engine.settings import Settings
 from promomsg.engine.settle import Result, Settler, Slot
 from promomsg.engine.steering import SINGLES_PER_DAY, Signal, Steering
 from promomsg.engine.vault import TokenVault
-from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.journal.base import Handle
 from promomsg.journal.records import Settled
 from promomsg.model import Answer, Code, Parcel, State, Verdict
@@ -101,7 +101,7 @@ class Dispatcher:
         self._ready: deque[_Ticket] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._refused: dict[tuple[str, ...], Answer] = {}
-        self._unready = 0
+        self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
         self._outage = Outage(settings.retry, clock, rng)
         self._probing = False
         self._calling = 0
@@ -123,7 +123,8 @@ class Dispatcher:
         """Why nothing goes out although there is work; empty when it does."""
         if self._outage.on:
             return "the provider cannot be reached; one call at a time is tried"
-        until = self._lane.held_until
+        held = (self._lane.held_until, self._readiness.held_until)
+        until = max((moment for moment in held if moment is not None), default=None)
         if until is None:
             return ""
         seconds = until - self._clock.monotonic()
@@ -220,7 +221,7 @@ class Dispatcher:
         intents = self._share.intents
         while at < len(parcels):
             rest = parcels[at:]
-            if not self._steering.may_send() or not await self._channel_ready():
+            if not self._steering.may_send() or not await self._readiness.ready():
                 self._chunks.put_back(slot, rest)
                 return
             reserved = reserved or await self._reserve(len(rest))
@@ -245,26 +246,6 @@ class Dispatcher:
                     self._abandon(slot)
                 return
             at += count
-
-    async def _channel_ready(self) -> bool:
-        """Whether the channel has a token. A failure waits and halts like a call's."""
-        try:
-            await self._channel.prepare()
-        except NotSent as error:
-            self._unready += 1
-            if self._unready >= self._policy.attempts:
-                self._steering.stop(Halt(Code.NOT_SENT, f"{error}; resume when that is mended"))
-            else:
-                await self._clock.sleep(backoff(self._unready, self._policy, self._rng.random()))
-            return False
-        except Halted as error:
-            self._steering.stop(Halt(error.code, error.detail))
-            return False
-        except UsageError as error:
-            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
-            return False
-        self._unready = 0
-        return True
 
     async def _reserve(self, most: int) -> int:
         """How many may go now, by the day's quota and the spacing; 0 when the day is used up."""
@@ -382,7 +363,7 @@ class Dispatcher:
             policy=self._policy,
         )
         verdict = answer.verdict
-        if verdict is Verdict.THROTTLED:
+        if verdict is Verdict.THROTTLED and not answer.token_failed:
             self._lane.throttled(answer.retry_after)
         if called:
             self._look_at_the_road(parcel, answer)

@@ -13,11 +13,12 @@ from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.audience import audience_from
 from promomsg.engine.chunks import LEASE_LIFE
-from promomsg.engine.decide import Halt, backoff, decide
+from promomsg.engine.decide import backoff, decide
 from promomsg.engine.guards import RetryBudget
+from promomsg.engine.readiness import Readiness
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
-from promomsg.errors import Halted, JournalError, NotSent, UsageError
+from promomsg.errors import JournalError
 from promomsg.journal.base import Handle
 from promomsg.journal.records import GroupRow, Lease
 from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
@@ -63,7 +64,7 @@ class GroupSender:
         self._share = share
         self._accepted = accepted
         self._lane = channel.pacer.groups
-        self._failures = 0
+        self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
         self.in_flight = 0
         """Group calls whose answer is awaited."""
         self._signal = Signal()
@@ -100,7 +101,7 @@ class GroupSender:
         audience = await self._audience(group)
         attempt = 0
         while self._steering.may_send():
-            if not await self._ready():
+            if not await self._readiness.ready():
                 continue
             await self._lane.reserve(1)
             await self._share.intents.take()
@@ -156,27 +157,6 @@ class GroupSender:
             raise JournalError(f"group {group.no} has no members left; this is a bug")
         return Promoters(tuple(ids))
 
-    async def _ready(self) -> bool:
-        try:
-            await self._channel.prepare()
-        except NotSent as error:
-            self._failures += 1
-            if self._failures >= self._settings.retry.attempts:
-                self._steering.stop(Halt(Code.NOT_SENT, f"{error}; resume when that is mended"))
-            else:
-                await self._clock.sleep(
-                    backoff(self._failures, self._settings.retry, self._rng.random())
-                )
-            return False
-        except Halted as error:
-            self._steering.stop(Halt(error.code, error.detail))
-            return False
-        except UsageError as error:
-            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
-            return False
-        self._failures = 0
-        return True
-
     async def _settle(self, lease: Lease, answer: Answer, attempt: int) -> float | None:
         """Writes what a group call came to; seconds until the next try, None when there is none."""
         now = self._clock.time()
@@ -213,12 +193,13 @@ class GroupSender:
             policy=self._settings.retry,
         )
         assert decision.state is State.PENDING
-        if verdict is Verdict.THROTTLED:
+        if verdict is Verdict.THROTTLED and not answer.token_failed:
             self._lane.throttled(answer.retry_after)
         if decision.halt is not None:
             self._steering.halt_or_park(decision.halt)
             return None
-        self._budget.retries += 1
+        if not answer.token_failed:
+            self._budget.retries += 1
         if answer.token_failed or verdict is Verdict.THROTTLED:
             return 0.0
         return backoff(attempt, self._settings.retry, self._rng.random())

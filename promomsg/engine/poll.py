@@ -166,11 +166,15 @@ class Poller:
             delivery = await look(self._channel, msg_id, self._clock)
         except Halted as error:
             # No token, and none to come: asking on would only pass the time. Resume follows on.
-            self._steering.stop(Halt(error.code, error.detail))
+            # A day's quota that the campaign waits for comes back, and the look with it.
+            self._steering.halt_or_park(Halt(error.code, error.detail))
+            if self._steering.halt is None:
+                await self._again(row, None, self._policy.every)
             return
         except PromoError as error:
             await self._handle.warn(f"group {row.no} ({msg_id}) could not be polled: {error}")
-            await self._again(row, None, self._policy.every)
+            asked = getattr(error, "retry_after", None) or 0.0
+            await self._again(row, None, max(self._policy.every, asked))
             return
         if complete(delivery, row.planned) and await self._finish(row, delivery):
             return

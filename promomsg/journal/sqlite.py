@@ -89,7 +89,8 @@ class SqliteJournal:
         return cls(os.path.join(tempfile.gettempdir(), name), durability=durability)
 
     def __repr__(self) -> str:
-        return f"SqliteJournal({self.path!r}, durability={self.durability!r})"
+        path, durability = getattr(self, "path", None), getattr(self, "durability", None)
+        return f"SqliteJournal({path!r}, durability={durability!r})"
 
     @property
     def _planning(self) -> str:

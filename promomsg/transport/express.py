@@ -10,6 +10,7 @@ through the session.
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -18,12 +19,13 @@ from aiohttp.helpers import TimerNoop
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from promomsg.transport.failure import NotHttpError
 from promomsg.transport.reading import ENCODED, rest
-from promomsg.transport.wire import Body, Request, unfit
+from promomsg.transport.wire import HEADER_LIMITS, Body, Request, answered, set_idle, unfit
 
 __all__ = ["Express"]
 
-_TESTED: Final = ((3, 12), (3, 14))
+_TESTED: Final = ((3, 13), (3, 14))
 _ROADS: Final = 64
 """Addresses whose head is kept: a token's few endpoints, for some accounts on one pool."""
 _READ_SIZE: Final = 2**16
@@ -44,20 +46,27 @@ class Express:
     Args:
         session: whose connector and headers to use.
         timeout: for a place in the pool and the connection.
+        proxy: to go through; a name and a password may be in it.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, timeout: aiohttp.ClientTimeout) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        timeout: aiohttp.ClientTimeout,
+        proxy: URL | None = None,
+    ) -> None:
         self._session = session
+        self._proxy = proxy
         self._connector = session.connector
         self._timeout = timeout
         self._roads: dict[URL, _Road] = {}
 
     @staticmethod
-    def fits(proxy: object) -> bool:
-        """Whether this way can be taken."""
+    def fits() -> bool:
+        """Whether this way can be taken with the aiohttp that is installed."""
         low, high = _TESTED
         version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
-        return proxy is None and low <= version <= high
+        return low <= version <= high
 
     @staticmethod
     def is_open() -> bool:
@@ -74,9 +83,18 @@ class Express:
             loop=asyncio.get_running_loop(),
             response_class=aiohttp.ClientResponse,
             session=session,
+            proxy=self._proxy,
         )
-        lines = [f"POST {url.raw_path_qs} HTTP/1.1", f"Host: {request.headers['Host']}"]
+        # Through a tunnel a request looks as if there was no proxy.
+        proxied = self._proxy is not None and url.scheme == "http"
+        lines = [
+            f"POST {url if proxied else url.raw_path_qs} HTTP/1.1",
+            f"Host: {request.headers['Host']}",
+        ]
         lines += [f"{name}: {value}" for name, value in session.headers.items()]
+        if proxied and self._proxy is not None and (self._proxy.user or self._proxy.password):
+            words = f"{self._proxy.user or ''}:{self._proxy.password or ''}".encode("latin1")
+            lines.append(f"Proxy-Authorization: Basic {b64encode(words).decode()}")
         if len(self._roads) >= _ROADS:
             self._roads.clear()
         road = self._roads[url] = _Road(request, "\r\n".join(lines) + "\r\n", url.scheme == "http")
@@ -102,33 +120,39 @@ class Express:
         try:
             protocol = connection.protocol
             assert protocol is not None
-            # A connection that has answered before has its parser still.
-            quiet = road.plain or getattr(protocol, "_parser", None) is not None
+            transport = protocol.transport
+            # A connection that has answered before has a parser still.
+            used = getattr(protocol, "_parser", None) is not None
+            if unfit(transport, protocol, quiet=road.plain or used):
+                raise aiohttp.ServerDisconnectedError("the server had closed the connection")
+            assert transport is not None
             protocol.set_response_params(
                 timer=_NO_TIMER,
                 read_until_eof=True,
                 auto_decompress=False,
                 read_bufsize=_READ_SIZE,
+                **HEADER_LIMITS,
             )
-            transport = protocol.transport
-            if unfit(transport, protocol, quiet=quiet):
-                raise aiohttp.ServerDisconnectedError("the server had closed the connection")
-            assert transport is not None
             call.begin()
             transport.write(call.after(head))
             while True:
                 message, content = await protocol.read()
                 if not 100 <= message.code < 200 or message.code == 101:
                     break
+            if message.code == 429:
+                call.refused = message.code, message.headers
             part = await content.readany()
             if not content.at_eof() or len(part) > limit or ENCODED in message.headers:
                 part = await rest(message.headers, content, part, limit)
-        except HttpProcessingError:
+        except HttpProcessingError as error:
             connection.close()
-            raise aiohttp.ClientPayloadError("the answer is not HTTP") from None
+            raise NotHttpError(error) from None
         except BaseException:
             connection.close()
             raise
+        set_idle(protocol)
+        if not used:
+            answered(protocol)
         connection.release()
         return message.code, message.headers, part
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 from typing import Final
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from promomsg import open_files
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, UsageError
 from promomsg.transport.wire import Body, Call
 
-__all__ = ["expected", "stale", "translate"]
+__all__ = ["NotHttpError", "expected", "stale", "translate"]
 
 _CONNECTING: Final = (
     aiohttp.ClientConnectorError,
@@ -23,6 +25,18 @@ _CONNECTING: Final = (
     aiohttp.ServerFingerprintMismatch,
     aiohttp.InvalidURL,
 )
+
+
+_REFUSING: Final = frozenset({401, 403, 405, 407})
+"""What a proxy answers to whom it will not serve, however often they ask."""
+_QUOTED: Final = re.compile(r"""\s*:?\s*(?:\b[bB])?['"`\n].*""", re.DOTALL)
+
+
+class NotHttpError(aiohttp.ClientPayloadError):
+    """An answer that is not HTTP; its text is what the parser complains of."""
+
+    def __init__(self, error: HttpProcessingError) -> None:
+        super().__init__(_complaint(error.message))
 
 
 def expected(failure: BaseException) -> bool:
@@ -67,7 +81,16 @@ def translate(
         )
     if not isinstance(failure, (aiohttp.ClientError, OSError)):
         return UsageError(f"this call cannot be made: {what}")
-    return NotSent(f"cannot connect ({what}); nothing was sent")
+    return NotSent(f"cannot connect ({what}); nothing was sent", permanent=_is_permanent(failure))
+
+
+def _is_permanent(failure: BaseException) -> bool:
+    """Whether no waiting mends it: somebody has to change a setting."""
+    if isinstance(failure, aiohttp.ClientHttpProxyError):
+        return failure.status in _REFUSING
+    return isinstance(
+        failure, (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+    )
 
 
 def _words(error: OSError) -> str:
@@ -86,13 +109,27 @@ def _describe(failure: BaseException) -> str:
     text = None
     if isinstance(failure, aiohttp.ClientConnectorCertificateError):
         reason = getattr(failure.certificate_error, "verify_message", None)
-        text = reason or "the certificate is not valid"
+        text = f"{reason or 'the certificate is not valid'}; check base_url and who issued it"
     elif isinstance(failure, aiohttp.ClientHttpProxyError):
         text = f"the proxy answered {failure.status}"
+        if failure.status == 407:
+            text += "; give its name and password, http://user:password@host:port"
     elif isinstance(failure, aiohttp.ClientConnectorError):
         text = _words(failure.os_error)
+    elif isinstance(failure, NotHttpError):
+        return f"the answer is not HTTP: {failure}"
+    elif isinstance(failure, aiohttp.ClientResponseError):
+        return f"the answer is not HTTP: {_complaint(failure.message)}"
+    elif isinstance(failure.__cause__, HttpProcessingError):
+        text = _complaint(failure.__cause__.message)
     elif isinstance(failure, OSError) and failure.errno is not None:
         text = _words(failure)
     elif not isinstance(failure, (aiohttp.ClientError, OSError)):
         text = str(failure)
     return f"{name}: {text}" if text else name
+
+
+def _complaint(message: object) -> str:
+    """What aiohttp's parser says is wrong, without the piece of the answer that it quotes."""
+    text = _QUOTED.sub("", str(message).strip())
+    return text[:200].strip(" .:") or "it makes no sense"

@@ -18,7 +18,7 @@ from yarl import URL
 
 from promomsg.errors import OutcomeUnknown, TransportError, UsageError
 from promomsg.transport.address import is_loopback, is_public
-from promomsg.transport.reading import inflate
+from promomsg.transport.reading import encoding_of, inflate
 from promomsg.transport.session import HttpSession
 
 __all__ = ["MAX_FAILURE_FILE", "fetch_failure_file"]
@@ -168,7 +168,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         if size > limit:
             raise TransportError(f"over {limit} bytes")
     try:
-        return inflate(b"".join(parts), response.headers.get("Content-Encoding", ""), limit)
+        return inflate(b"".join(parts), encoding_of(response.headers), limit)
     except OutcomeUnknown as exc:
         raise TransportError(str(exc).partition(";")[0]) from None
 

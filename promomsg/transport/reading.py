@@ -11,9 +11,12 @@ from multidict import istr
 
 from promomsg.errors import OutcomeUnknown
 
-__all__ = ["ENCODED", "inflate", "rest"]
+__all__ = ["ENCODED", "encoding_of", "inflate", "rest"]
 
 ENCODED: Final = istr("Content-Encoding")
+
+_COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP: Final = b"\x1f\x8b"
 
 
 async def rest(
@@ -22,7 +25,7 @@ async def rest(
     """The whole body of an answer that is long, slow or compressed.
 
     Raises:
-        OutcomeUnknown: over `limit` bytes, or compressed in a way that nobody asked for.
+        OutcomeUnknown: over `limit` bytes, or compressed and damaged.
     """
     length = headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > limit:
@@ -34,20 +37,22 @@ async def rest(
         size += len(part)
     if size > limit:
         raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
-    return inflate(b"".join(parts), headers.get(ENCODED, ""), limit)
+    return inflate(b"".join(parts), encoding_of(headers), limit)
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """A body without its Content-Encoding, which some gateways add although nobody asked.
+    """A body without the compression that its Content-Encoding names, where it really has it.
+
+    Boxes in between compress although nobody asked, write `UTF-8` or `none` there, or leave the
+    word when they take the compression away: then the bytes are what they are, and whoever reads
+    them says whether they make sense.
 
     Raises:
-        OutcomeUnknown: another encoding than gzip or deflate, damaged, or over `limit` bytes.
+        OutcomeUnknown: compressed and damaged, or over `limit` bytes.
     """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
+    words = {word.strip().lower() for word in encoding.split(",")}
+    if not words & _COMPRESSED or not body:
         return body
-    if name not in ("gzip", "x-gzip", "deflate"):
-        raise OutcomeUnknown("answer in an encoding that was not asked for; it may have arrived")
     # 32 reads the header of gzip and of zlib; some servers' deflate has none at all.
     for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
         stream = zlib.decompressobj(bits)
@@ -57,6 +62,21 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             continue
         if len(plain) > limit:
             raise OutcomeUnknown(f"answer over {limit} bytes; it may have arrived")
-        if stream.eof:
+        # Plain text can begin like a deflate without a header, but hardly end with one.
+        if stream.eof and (bits > 0 or not stream.unused_data):
             return plain
-    raise OutcomeUnknown("answer compressed, and damaged; it may have arrived")
+    if body.startswith(_GZIP) or not _looks_plain(body):
+        raise OutcomeUnknown("answer compressed, and damaged; it may have arrived")
+    return body
+
+
+def encoding_of(headers: Mapping[str, str]) -> str:
+    """The value of Content-Encoding, of all its lines where there are several."""
+    every = getattr(headers, "getall", None)
+    return ", ".join(every(ENCODED, ())) if every else headers.get(ENCODED, "")
+
+
+def _looks_plain(body: bytes) -> bool:
+    """Whether it begins and ends as JSON or a page does: nothing was compressed after all."""
+    text = body.strip(b"\xef\xbb\xbf \t\r\n")
+    return text[:1] + text[-1:] in (b"{}", b"[]", b"<>")

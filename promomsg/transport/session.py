@@ -11,13 +11,14 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import aiohttp
 import anyio
 from yarl import URL
 
 from promomsg.errors import NotSent, UsageError
+from promomsg.masking import Masker
 from promomsg.transport.address import check_base_url, is_loopback
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.express import Express
@@ -25,7 +26,7 @@ from promomsg.transport.failure import expected, stale, translate
 from promomsg.transport.fair_limit import Share
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.reading import ENCODED, rest
-from promomsg.transport.wire import Body, Call, Request, Watch
+from promomsg.transport.wire import HEADER_LIMITS, Body, Call, Request, Response, Watch, answered
 
 __all__ = ["HttpAnswer", "HttpSession"]
 
@@ -114,6 +115,8 @@ class HttpSession:
             )
         self._given = session
         self._secrets = secrets
+        self._masked: tuple[str, ...] = ()
+        self._mask = Masker(())
         pool = None if session is None else session.connector
         self.connections = (
             Connections(max_connections)
@@ -127,7 +130,7 @@ class HttpSession:
         self._express: Express | None = None
 
     def __repr__(self) -> str:
-        return f"HttpSession({self.base_url!r})"
+        return f"HttpSession({getattr(self, 'base_url', None)!r})"
 
     @property
     def proxy(self) -> URL | None:
@@ -206,12 +209,13 @@ class HttpSession:
         return URL(f"{text}?{pairs}", encoded=True)
 
     def mask(self, text: str) -> str:
-        """The text with every known secret replaced by `…`, as it stands and percent-encoded."""
-        for secret in self._secrets():
-            if secret:
-                for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
-                    text = text.replace(form, "…")
-        return text
+        """The text without any known secret or piece of one: see `masking.Masker`."""
+        secrets = tuple(self._secrets())
+        if self._proxy is not None and self._proxy.password:
+            secrets += (self._proxy.password,)
+        if secrets != self._masked:
+            self._masked, self._mask = secrets, Masker(secrets)
+        return self._mask(text)
 
     def post(
         self,
@@ -299,6 +303,8 @@ class HttpSession:
                     if express is not None and isinstance(call, Body) and express.is_open():
                         status, heads, part = await express.post(url, call, headers, limit)
                         watch.leave(call)
+                        if status == 407:
+                            self._refuse_proxy(url)
                         return HttpAnswer(status, heads, part)
                     response = await session.request(
                         method,
@@ -307,6 +313,11 @@ class HttpSession:
                         headers=headers,
                         allow_redirects=False,
                     )
+                    if isinstance(call, Body) and call.protocol is not None and not call.started:
+                        # It was there before the request, which never left.
+                        raise aiohttp.ServerDisconnectedError("an answer that nobody asked for")
+                    if response.status == 429:
+                        call.refused = response.status, response.headers
                     content = response.content
                     part = await content.readany()
                     # Nearly every answer is complete with its first packet; then aiohttp has already
@@ -314,6 +325,10 @@ class HttpSession:
                     if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
                         part = await rest(response.headers, content, part, limit)
                     watch.leave(call)
+                    if isinstance(call, Body) and call.protocol is not None:
+                        answered(call.protocol)
+                    if response.status == 407:
+                        self._refuse_proxy(url)
                     return HttpAnswer(response.status, response.headers, part)
                 except BaseException as exc:
                     if response is not None:
@@ -321,6 +336,8 @@ class HttpSession:
                     late = watch.leave(call)
                     if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
                         raise
+                    if call.refused is not None:
+                        return HttpAnswer(*call.refused, b"")
                     failure = exc
                 if tries and (stale(failure, call) or watch.stood_still(call, failure)):
                     tries -= 1
@@ -337,6 +354,19 @@ class HttpSession:
         error.args = (self.mask(f"{self.base_url}: {error}"),)
         del url, body, headers, call, failure, response
         raise error
+
+    def _refuse_proxy(self, url: URL) -> None:
+        """A 407 that no far end can have answered: of the proxy that a plain call goes through.
+
+        Raises:
+            NotSent: always, unless the 407 came through a tunnel, or there is no proxy of ours.
+        """
+        if self._proxy is not None and url.scheme == "http":
+            raise NotSent(
+                "cannot connect (the proxy answered 407; give its name and password, "
+                "http://user:password@host:port); nothing was sent",
+                permanent=True,
+            )
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> aiohttp.BaseConnector | None:
         """The connector that was passed in; raises when no call can be made in this event loop."""
@@ -374,12 +404,15 @@ class HttpSession:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             request_class=Request,
+            response_class=Response,
             auto_decompress=False,
             trust_env=False,
             proxy=self._proxy,
             timeout=limits,
+            **HEADER_LIMITS,
         )
-        self._express = Express(self._session, limits) if Express.fits(self._proxy) else None
+        fits = Express.fits()
+        self._express = Express(self._session, limits, self._proxy) if fits else None
         return self._session
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from promomsg.clock import Clock
+from promomsg.credentials import pasted_secret
 from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Secret
 
@@ -68,7 +69,7 @@ class TokenSource:
         self._waiting = 0
 
     def __repr__(self) -> str:
-        return f"TokenSource(cached={self._token is not None})"
+        return f"TokenSource(cached={getattr(self, '_token', None) is not None})"
 
     def current(self) -> str | None:
         """The cached token, or None when there is none that is not known to be stale."""
@@ -160,11 +161,17 @@ class TokenSource:
         pending = self._fetch(stale)
         if not inspect.isawaitable(pending):
             raise UsageError("token=…: give an async callable, (stale) -> str")
-        got = await pending
-        fetched = got if isinstance(got, Fetched) else Fetched(got, None)
+        fetched = _fetched(await pending)
         if not isinstance(fetched.token, str) or not fetched.token:
             what = type(fetched.token).__name__ if fetched.token else "nothing"
             raise UsageError(f"token=…: the callable returned {what}; it must return the token")
+        token = pasted_secret("token=…: what the callable returned", Secret(fetched.token))
+        fetched = Fetched(token.reveal(), fetched.expires_in)
         if fetched.token not in self._known:
             self._known.append(fetched.token)
         return fetched
+
+
+def _fetched(got: Fetched | str) -> Fetched:
+    """Out of sight at once: what is raised next is shown with the variables of its frame."""
+    return got if isinstance(got, Fetched) else Fetched(got, None)

@@ -57,7 +57,7 @@ class TokenDatabase:
         self._connection: sqlite3.Connection | None = None
 
     def __repr__(self) -> str:
-        return f"TokenDatabase({str(self._path)!r})"
+        return f"TokenDatabase({str(getattr(self, '_path', None))!r})"
 
     async def __aenter__(self) -> Self:
         return self

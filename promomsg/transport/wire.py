@@ -1,20 +1,46 @@
 """What one call is to aiohttp: its body, its request, its time-out, its connection.
 
-Here is everything that leans on how aiohttp 3.12 to 3.14 works inside.
+Here is everything that leans on how aiohttp 3.13 and 3.14 work inside.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import select
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Final
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict
 
-__all__ = ["Body", "Call", "Request", "Watch", "unfit"]
+__all__ = [
+    "HEADER_LIMITS",
+    "Body",
+    "Call",
+    "Request",
+    "Response",
+    "Watch",
+    "answered",
+    "set_idle",
+    "unfit",
+]
+
+_LINE: Final = 65_536
+"""Bytes of one header line of an answer: policies and cookies of gateways are longer than the 8 KiB
+that aiohttp takes by itself."""
+HEADER_LIMITS: Final[dict[str, Any]] = {
+    name: limit
+    for name, limit in (("max_line_size", _LINE), ("max_field_size", _LINE), ("max_headers", 1024))
+    if name in inspect.signature(ResponseHandler.set_response_params).parameters
+}
+"""How long and how many an answer's header lines may be, in aiohttp's words (3.13 has no limit of
+their number)."""
 
 _JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
 
@@ -41,6 +67,8 @@ class Call:
     task: asyncio.Task[Any] | None = None
     cancelling = 0
     expired = False
+    refused: tuple[int, Mapping[str, str]] | None = None
+    """Status and headers of a 429: nothing was let through, whatever becomes of its body."""
 
 
 class Body(Call, aiohttp.Payload):
@@ -58,6 +86,8 @@ class Body(Call, aiohttp.Payload):
         self._size = len(value)
         self._headers = _JSON
         self.started = False
+        self.protocol: Any = None
+        """Of the connection that aiohttp's own way has for it (a mock of it has none)."""
 
     def begin(self) -> None:
         """The first byte leaves now, and the time for the answer begins."""
@@ -78,9 +108,9 @@ class Body(Call, aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        transport = getattr(writer, "transport", None)
-        plain = transport is not None and transport.get_extra_info("ssl_object") is None
-        if unfit(transport, getattr(writer, "protocol", None), quiet=plain):
+        # Again: aiohttp may have let the loop turn since `Request.send` looked.
+        protocol = getattr(writer, "protocol", None)
+        if protocol is None or _unfit(protocol):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")
         self.begin()
         await writer.write(self._value)
@@ -90,6 +120,31 @@ class Request(aiohttp.ClientRequest):
     """A request without aiohttp's own headers: the session's replace them."""
 
     DEFAULT_HEADERS = {}  # noqa: RUF012  # the base class's name and kind
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        """Begins only on a connection that is open and silent.
+
+        The last moment to see that: once the head of an answer is awaited, one that came before
+        the request is taken for its own.
+        """
+        protocol = conn.protocol
+        body = getattr(self, "_body", None)
+        if isinstance(body, Body):
+            body.protocol = protocol
+        if protocol is None or _unfit(protocol):
+            raise aiohttp.ServerDisconnectedError("the server had closed the connection")
+        return await super().send(conn)
+
+
+class Response(aiohttp.ClientResponse):
+    """An answer on aiohttp's own way; nothing may come after it until the next call."""
+
+    def _response_eof(self) -> None:
+        connection = self._connection
+        protocol = None if connection is None else connection.protocol
+        if protocol is not None and not self._closed and not protocol.upgraded:
+            set_idle(protocol)  # right before aiohttp gives the connection back
+        super()._response_eof()
 
 
 class Watch:
@@ -212,3 +267,45 @@ def unfit(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) ->
     poll = select.poll()
     poll.register(sock.fileno(), _SPOKE if quiet else _HUNG_UP)
     return bool(poll.poll(0))
+
+
+_ANSWERED: Final[WeakSet[Any]] = WeakSet()
+
+
+def answered(protocol: Any) -> None:
+    """A connection has given an answer: it owes nothing more, and has to be silent until asked."""
+    _ANSWERED.add(protocol)
+
+
+def _unfit(protocol: Any) -> bool:
+    transport = protocol.transport
+    plain = transport is not None and transport.get_extra_info("ssl_object") is None
+    return unfit(transport, protocol, quiet=plain or protocol in _ANSWERED)
+
+
+class _Idle:
+    """Reads, in a parser's place, from a connection that no call is using: nothing may come.
+
+    Without it aiohttp keeps the beginning of a stray answer inside the parser of the call before,
+    where nobody can see it, and a whole one in the queue that the next call reads from.
+    """
+
+    def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
+        if data:
+            # The protocol closes its connection for that.
+            raise HttpProcessingError(message="an answer that nobody asked for")
+        return (), False, b""
+
+    def feed_eof(self) -> None:
+        return None
+
+    def pause_reading(self) -> None:
+        return None
+
+
+_IDLE: Final = _Idle()
+
+
+def set_idle(protocol: Any) -> None:
+    """Nothing may come on this connection until its next call; call it before it is given back."""
+    protocol._parser = _IDLE

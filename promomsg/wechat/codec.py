@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.errors import ProviderError, TransportError, UsageError
+from promomsg.errors import NotSent, ProviderError, TransportError, UsageError
+from promomsg.masking import Mask
 from promomsg.model import (
     Answer,
     Audience,
@@ -40,7 +41,7 @@ from promomsg.wechat.reads import (
     read_roles,
     read_token,
 )
-from promomsg.wechat.wire import Clash, UnreadableError, excerpt, parse, to_text
+from promomsg.wechat.wire import Clash, UnreadableError, describe, parse, to_text
 
 __all__ = [
     "GETMSG",
@@ -217,35 +218,35 @@ def _named(what: str, value: object) -> str:
 # Answers of sends.
 
 
-def read_single(status: int, body: bytes) -> Answer:
+def read_single(status: int, body: bytes, mask: Mask = str) -> Answer:
     """What the answer of a `singlesendmsg` means. Never raises; SENT only for errcode 0."""
     if status == 200 and body in _OFTEN:
         return _SENT
     plain = _plain(status, body)
     if plain is not None and plain.errcode == 0:
         return _SENT
-    said = _said(status, body)
+    said = _said(status, body, mask)
     if isinstance(said, Answer):
         return said
     return _SENT if said[0].row.code == "0" else _answer(said[0], said[0].row.single)
 
 
-def read_group(status: int, body: bytes) -> Answer:
+def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
     """What the answer of a `sendmsg` means. Never raises; ACCEPTED only for errcode 0.
 
     Errcode 0 without a msg_id is UNKNOWN: the messages may be going out, and nothing can tell how
-    that went.
+    that went. One that has a secret of ours in it is none: it would be kept and shown.
     """
     plain = _plain(status, body)
-    if plain is not None and plain.errcode == 0 and to_text(plain.msg_id, 128) is not None:
+    if plain is not None and plain.errcode == 0 and _usable(plain.msg_id, mask) is not None:
         return Answer(Verdict.ACCEPTED, msg_id=plain.msg_id)
-    said = _said(status, body)
+    said = _said(status, body, mask)
     if isinstance(said, Answer):
         return said
     meant, data = said
     if meant.row.code != "0":
         return _answer(meant, meant.row.group)
-    msg_id = to_text(data.get("msg_id"), 128)
+    msg_id = _usable(data.get("msg_id"), mask)
     if msg_id is None:
         return Answer(
             Verdict.UNKNOWN,
@@ -255,6 +256,11 @@ def read_group(status: int, body: bytes) -> Answer:
             meant.rid,
         )
     return Answer(Verdict.ACCEPTED, rid=meant.rid, msg_id=msg_id)
+
+
+def _usable(msg_id: object, mask: Mask) -> str | None:
+    text = to_text(msg_id, 128)
+    return text if text is not None and mask(text) == text else None
 
 
 def _plain(status: int, body: bytes) -> SendAnswer | None:
@@ -269,8 +275,8 @@ def _plain(status: int, body: bytes) -> SendAnswer | None:
         return None
 
 
-def _said(status: int, body: bytes) -> tuple[Said, dict[str, Any]] | Answer:
-    """What the answer says, and all of it; or the UNKNOWN that an unreadable one comes to."""
+def _said(status: int, body: bytes, mask: Mask) -> tuple[Said, dict[str, Any]] | Answer:
+    """What the answer says, and all of it; or what an unreadable one comes to."""
     if not (200 <= status < 300 or 400 <= status < 500):
         return _no_answer(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
     try:
@@ -281,19 +287,29 @@ def _said(status: int, body: bytes) -> tuple[Said, dict[str, Any]] | Answer:
         return _no_answer(status, body, "that is not a JSON object")
     if isinstance(data, Clash) and data.keys_ & {"errcode", "msg_id"}:
         keys = ", ".join(sorted(data.keys_ & {"errcode", "msg_id"}))
-        return _no_answer(status, body, f"that gives {keys} twice, with different values")
-    said = said_by(data)
+        return _lost(status, body, f"that gives {keys} twice, with different values")
+    said = said_by(data, mask)
     if said is None:
         return _no_answer(status, body, "without a readable errcode")
     if said.row.code == "0" and status >= 300:
-        return _no_answer(status, body, "with errcode 0")
+        return _lost(status, body, "with errcode 0")
     return said, data
 
 
 def _no_answer(status: int, body: bytes, why: str = "") -> Answer:
-    text = f"HTTP {status} {why}".rstrip()
-    detail = f"{text}: {excerpt(body)}"
-    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, detail, readable=False)
+    """What an answer without a readable result comes to."""
+    if status == 429:
+        # A gateway's limit: it let nothing through (facts/wechat.md, HTTP 429).
+        return Answer(Verdict.THROTTLED, Code.HTTP_429, f"too many calls: {_what(429, body, why)}")
+    return _lost(status, body, why)
+
+
+def _lost(status: int, body: bytes, why: str) -> Answer:
+    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, _what(status, body, why), readable=False)
+
+
+def _what(status: int, body: bytes, why: str) -> str:
+    return f"HTTP {status} {why}".rstrip() + f": {describe(body)}"
 
 
 def _answer(said: Said, verdict: Verdict) -> Answer:
@@ -313,9 +329,11 @@ def _answer(said: Said, verdict: Verdict) -> Answer:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a failed read is worth another try: the road, −1, 45011, or a stale token."""
+    """Whether a failed read is worth another try: the connection, −1, 45011, 429, a stale token."""
     if isinstance(error, ProviderError):
         return error.verdict in _WAIT
+    if isinstance(error, NotSent) and error.permanent:
+        return False
     return isinstance(error, TransportError)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
+from promomsg.masking import Mask
 from promomsg.model import Verdict
 from promomsg.wechat.wire import clean, to_code
 
@@ -17,7 +18,11 @@ _SEED: Final = "seeds/wechat-promoter.txt, section II, return data example"
 EMPTY: Final = "103006"
 """An empty list, of `getpromoter` and its kin: an empty page, not an error (facts/wechat.md)."""
 
-_RID: Final = re.compile(r"\brid:\s*([0-9A-Za-z][0-9A-Za-z_-]{0,127})")
+_RID: Final = re.compile(
+    r"\brid:\s*([0-9a-f]{4,16}(?:-[0-9a-f]{4,16}){1,5})(?![0-9A-Za-z_-])", re.IGNORECASE
+)
+"""`65b0a77b-3857ef84-7d2c553e` and its like (facts/wechat.md, Wire oddities, errmsg). Another shape
+is no request id, and could be anything; it stays in the text, masked as that is."""
 _IP: Final = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
 
 
@@ -149,16 +154,21 @@ class Said(NamedTuple):
     rid: str | None
 
 
-def said_by(data: dict[str, Any]) -> Said | None:
-    """What an answer's object says; None when its errcode is missing or not a whole number."""
+def said_by(data: dict[str, Any], mask: Mask = str) -> Said | None:
+    """What an answer's object says; None when its errcode is missing or not a whole number.
+
+    Args:
+        mask: takes the secrets of the call out of what is kept of the errmsg.
+    """
     code = to_code(data.get("errcode"))
     if code is None:
         return None
     errmsg = data.get("errmsg")
     errmsg = errmsg if isinstance(errmsg, str) else ""
-    rid = _RID.search(errmsg)  # before the text is cut: it stands at the end
-    errmsg = clean(errmsg)
+    found = _RID.search(errmsg)  # before the text is cut: it stands at the end
+    rid = found[1] if found and mask(found[1]) == found[1] else None
+    errmsg = clean(errmsg, mask)
     row = meaning_of(code)
     advice = advice_for(code, errmsg)
     text = errmsg or row.text
-    return Said(row, f"{text} ({advice})" if advice else text, rid.group(1) if rid else None)
+    return Said(row, f"{text} ({advice})" if advice else text, rid)

@@ -23,6 +23,9 @@ _PLAIN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _SPACE: Final = " \t\r\n"
 _SPACES: Final = re.compile(r"[ \t\r\n]+")
 _LINE: Final = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+_LONGEST_RECORD: Final = 8_192
+"""Characters within which a JSON line with line feeds in it has to end: a broken file of many open
+quotes would be read over and over."""
 _MOST: Final = 1_000_000
 """Failures read of one answer or file. No group comes near; a hostile file could fill the memory."""
 
@@ -147,13 +150,7 @@ def _read_objects(text: str, found: Collector) -> str | None:
     try:
         whole = parse(text)
     except UnreadableError:
-        for number, line in _lines(text):
-            try:
-                found.add_item(parse(line), f"line {number}")
-            except UnreadableError:
-                found.skip(f"line {number}")
-            if found.full:
-                break
+        _read_json_lines(text, found)
         return None
     if isinstance(whole, dict) and "id" not in whole and not isinstance(whole, Clash):
         for name in _LISTS:
@@ -163,6 +160,36 @@ def _read_objects(text: str, found: Collector) -> str | None:
                 return None
     found.add_item(whole, "record 1")
     return None
+
+
+def _read_json_lines(text: str, found: Collector) -> None:
+    """One object a line; a raw line feed in a text of it does not end the object."""
+    read_to = 0
+    for number, match in enumerate(_LINE.finditer(text), 1):
+        line = match[1].strip(_SPACE)
+        if not line or match.start() < read_to:
+            continue
+        try:
+            found.add_item(parse(line), f"line {number}")
+        except UnreadableError:
+            item, read_to = _over_lines(text, match)
+            if read_to:
+                found.add_item(item, f"line {number}")
+            else:
+                found.skip(f"line {number}")
+        if found.full:
+            break
+
+
+def _over_lines(text: str, line: re.Match[str]) -> tuple[Any, int]:
+    """An object that begins on a line and ends with a later one, and where; 0: there is none."""
+    try:
+        item, end = parse_at(text[line.start() : line.start() + _LONGEST_RECORD], 0)
+    except UnreadableError:
+        return None, 0
+    rest = _LINE.match(text, line.start() + end)
+    ends_a_line = rest is None or not rest[1].strip(_SPACE)
+    return (item, line.start() + end) if ends_a_line else (None, 0)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

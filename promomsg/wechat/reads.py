@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from promomsg.errors import OutcomeUnknown, ProviderError
-from promomsg.model import Delivery, Secret, Verdict
+from promomsg.masking import Mask
+from promomsg.model import Code, Delivery, Secret, Verdict
 from promomsg.wechat.codes import EMPTY, advice_for, meaning_of, said_by
 from promomsg.wechat.failures import Collector
 from promomsg.wechat.models import Clicks, DeliveryAnswer, Promoter, PromoterPage, Quota, Role
@@ -16,7 +17,7 @@ from promomsg.wechat.wire import (
     Clash,
     UnreadableError,
     clean,
-    excerpt,
+    describe,
     parse,
     to_int,
     to_text,
@@ -35,49 +36,60 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _read(what: str, status: int, body: bytes, expected: tuple[str, ...]) -> dict[str, Any]:
+def _read(
+    what: str, status: int, body: bytes, expected: tuple[str, ...], mask: Mask
+) -> dict[str, Any]:
     """The object of a read that went well.
 
     A missing errcode counts as 0 when a field that was asked for is there (facts/wechat.md, Wire
     oddities, Content-Type of answers).
     """
     if not (200 <= status < 300 or 400 <= status < 500):
-        raise OutcomeUnknown(f"{what}: HTTP {status}: {excerpt(body)}")
+        raise OutcomeUnknown(f"{what}: HTTP {status}: {describe(body)}")
     try:
         data = parse(body)
     except UnreadableError as error:
-        raise OutcomeUnknown(f"{what}: the answer is {error}: {excerpt(body)}") from None
+        raise _unreadable(what, status, body, f"the answer is {error}") from None
     if not isinstance(data, dict):
-        raise OutcomeUnknown(f"{what}: the answer is not a JSON object: {excerpt(body)}")
+        raise _unreadable(what, status, body, "the answer is not a JSON object")
     if isinstance(data, Clash):
-        keys = ", ".join(clean(key, 40) for key in sorted(data.keys_)[:5])
+        known = sorted(data.keys_ & {"errcode", *expected})
+        keys = ", ".join(known) or "a field"
         raise OutcomeUnknown(f"{what}: the answer gives {keys} twice, with different values")
     if data.get("errcode") is None and any(name in data for name in expected):
         data["errcode"] = 0
-    said = said_by(data)
+    said = said_by(data, mask)
     if said is None:
-        raise OutcomeUnknown(f"{what}: the answer has no readable errcode: {excerpt(body)}")
-    if said.row.code != "0":
-        raise ProviderError(said.row.code, said.detail, said.rid, said.row.single)
+        raise _unreadable(what, status, body, "the answer has no readable errcode")
+    row = said.row
+    if row.code != "0":
+        raise ProviderError(row.code, said.detail, said.rid, row.single, row.retry_after)
     if status >= 300:
-        raise OutcomeUnknown(f"{what}: HTTP {status} with errcode 0: {excerpt(body)}")
+        raise OutcomeUnknown(f"{what}: HTTP {status} with errcode 0: {describe(body)}")
     return data
 
 
-def read_delivery(msg_id: str, status: int, body: bytes) -> Delivery:
+def _unreadable(what: str, status: int, body: bytes, why: str) -> ProviderError | OutcomeUnknown:
+    if status == 429:  # a gateway's limit (facts/wechat.md, HTTP 429)
+        detail = f"{what}: too many calls: {describe(body)}"
+        return ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED)
+    return OutcomeUnknown(f"{what}: {why}: {describe(body)}")
+
+
+def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> Delivery:
     """One look at a group send (`getmsg`). A field that makes no sense is None, and a warning.
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.
     """
-    data = _read("getmsg", status, body, ("send_cnt", "percent", "fail_cnt"))
+    data = _read("getmsg", status, body, ("send_cnt", "percent", "fail_cnt"), mask)
     # Its own fields alone: msgspec cannot convert a stranger's key that has half a character in it.
     known = {name: data[name] for name in DeliveryAnswer.__struct_encode_fields__ if name in data}
     answer = msgspec.convert(known, DeliveryAnswer)
     warnings: list[str] = []
 
     def note(text: str) -> None:
-        warnings.append(f"group {msg_id}: {text}")
+        warnings.append(clean(f"group {msg_id}: {text}", mask))
 
     def count(name: str) -> int | None:
         return _figure(getattr(answer, name), name, note)
@@ -150,18 +162,18 @@ def _kind(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return clean(repr(value), 40) if isinstance(value, (int, float, str)) else _kind(value)
+    return clean(repr(value), limit=40) if isinstance(value, (int, float, str)) else _kind(value)
 
 
-def read_clicks(status: int, body: bytes) -> list[Clicks]:
+def read_clicks(status: int, body: bytes, mask: Mask = str) -> list[Clicks]:
     """The rows of `data_list` (`getmsgclickdata`).
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer, or a row that is no object.
     """
-    rows = _list_of("getmsgclickdata", status, body, "data_list")
+    rows = _list_of("getmsgclickdata", status, body, "data_list", mask)
     if not all(isinstance(row, dict) and not isinstance(row, Clash) for row in rows[0]):
-        raise OutcomeUnknown(f"getmsgclickdata: data_list holds what is no row: {excerpt(body)}")
+        raise OutcomeUnknown(f"getmsgclickdata: data_list holds what is no row: {describe(body)}")
     return [
         Clicks(
             click_uv=to_int(row.get("click_uv")),
@@ -174,13 +186,13 @@ def read_clicks(status: int, body: bytes) -> list[Clicks]:
     ]
 
 
-def read_promoters(status: int, body: bytes) -> PromoterPage:
+def read_promoters(status: int, body: bytes, mask: Mask = str) -> PromoterPage:
     """One page of `getpromoter`; 103006 is an empty one (facts/wechat.md, Sibling endpoints).
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.
     """
-    rows, data = _list_of("getpromoter", status, body, "promoter_list")
+    rows, data = _list_of("getpromoter", status, body, "promoter_list", mask)
     promoters = []
     for row in rows:
         promoter = _promoter(row)
@@ -208,41 +220,43 @@ def _promoter(row: Any) -> Promoter | None:
         decl_status=to_int(row.get("decl_status")),
         update_time=to_int(row.get("update_time")),
         name=to_words(row.get("name")),
-        phone=to_text(row.get("phone")),
+        phone=to_words(row.get("phone")),
     )
     return promoter if promoter.id or promoter.openid else None
 
 
-def read_roles(status: int, body: bytes) -> list[Role]:
+def read_roles(status: int, body: bytes, mask: Mask = str) -> list[Role]:
     """The roles of `getrole`; 103006 is none.
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer, or a role without a number.
     """
     roles = []
-    for row in _list_of("getrole", status, body, "role_list")[0]:
+    for row in _list_of("getrole", status, body, "role_list", mask)[0]:
         known = isinstance(row, dict) and not isinstance(row, Clash)
         number = to_int(row.get("role_id")) if known else None
         if number is None:
-            raise OutcomeUnknown(f"getrole: role_list holds what is no role: {excerpt(body)}")
-        roles.append(Role(number, to_text(row.get("name")), to_text(row.get("desc"), 4096)))
+            raise OutcomeUnknown(f"getrole: role_list holds what is no role: {describe(body)}")
+        roles.append(Role(number, to_words(row.get("name")), to_words(row.get("desc"), 4096)))
     return roles
 
 
-def _list_of(what: str, status: int, body: bytes, name: str) -> tuple[list[Any], dict[str, Any]]:
+def _list_of(
+    what: str, status: int, body: bytes, name: str, mask: Mask
+) -> tuple[list[Any], dict[str, Any]]:
     try:
-        data = _read(what, status, body, (name,))
+        data = _read(what, status, body, (name,), mask)
     except ProviderError as error:
         if error.code == EMPTY:
             return [], {}
         raise
     rows = data.get(name)
     if rows is not None and not isinstance(rows, list):
-        raise OutcomeUnknown(f"{what}: {name} is {_kind(rows)}, not a list: {excerpt(body)}")
+        raise OutcomeUnknown(f"{what}: {name} is {_kind(rows)}, not a list: {describe(body)}")
     return rows or [], data
 
 
-def read_token(status: int, body: bytes) -> tuple[Secret, float | None]:
+def read_token(status: int, body: bytes, mask: Mask = str) -> tuple[Secret, float | None]:
     """The access token of `stable_token` or `token`, and its life in seconds (None: not said).
 
     Errors hold nothing of the answer but its errcode and errmsg: a cut answer may hold a token.
@@ -252,7 +266,7 @@ def read_token(status: int, body: bytes) -> tuple[Secret, float | None]:
             appsecret: HALT. OutcomeUnknown: not a readable answer.
     """
     try:
-        data = _read("access token", status, body, ("access_token",))
+        data = _read("access token", status, body, ("access_token",), mask)
     except ProviderError as error:
         if meaning_of(error.code).token_failed:
             advice = advice_for("40125", "")
@@ -273,13 +287,13 @@ def read_token(status: int, body: bytes) -> tuple[Secret, float | None]:
     return Secret(token), float(seconds)
 
 
-def read_quota(status: int, body: bytes) -> Quota:
+def read_quota(status: int, body: bytes, mask: Mask = str) -> Quota:
     """What `quota/get` says; every figure is optional (facts/wechat.md, Quotas).
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.
     """
-    data = _read("quota/get", status, body, ("quota", "rate_limit"))
+    data = _read("quota/get", status, body, ("quota", "rate_limit"), mask)
     quota, rate = _inner(data, "quota"), _inner(data, "rate_limit")
     return Quota(
         daily_limit=to_int(quota.get("daily_limit")),

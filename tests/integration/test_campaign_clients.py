@@ -141,10 +141,29 @@ async def test_a_wrong_public_key_halts_soon_and_is_mended(
     assert box.ledger.total == len(box.ledger.delivered) == 100
 
 
+async def test_a_few_whose_answers_are_signed_with_another_key_wait_for_the_right_one(
+    box: Sandbox, journal: Journal
+) -> None:
+    users = wallet_users(2)
+    box.settings.success_signature = "bad"
+    async with client(box, "alipay") as wallet:
+        report = await promomsg.send(wallet, message("alipay"), users, journal=journal, **QUICK)
+    assert (report.state, report.pending, report.unknown) == ("halted", 2, 0)
+    assert "another key than public_key" in report.reason
+    box.settings.success_signature = "good"
+    async with (
+        client(box, "alipay") as wallet,
+        Campaign.resume(journal, wallet, recipients=users, **QUICK) as run,
+    ):
+        report = await run.wait()
+    assert (report.state, report.sent) == ("done", 2)
+    assert box.ledger.total == len(box.ledger.delivered) == 2
+
+
 async def test_a_few_whose_answers_are_never_signed_are_unknown(
     box: Sandbox, journal: Journal
 ) -> None:
-    box.settings.success_signature = "bad"
+    box.settings.success_signature = "unsigned"
     async with client(box, "alipay") as wallet:
         report = await promomsg.send(
             wallet, message("alipay"), wallet_users(10), journal=journal, **QUICK

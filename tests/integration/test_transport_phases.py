@@ -199,8 +199,8 @@ async def test_reset_or_closed_after_reading_may_have_arrived() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
         reply(zlib.compress(b"{}")[:-3], "200 OK", "Content-Encoding: deflate"),
-        reply(b"{}", "200 OK", "Content-Encoding: gzip"),
-        reply(b"{}", "200 OK", "Content-Encoding: br"),
+        reply(gzip.compress(b"{}", mtime=0)[:-3], "200 OK", "Content-Encoding: gzip"),
+        reply(b"\xff\xfe\xfd", "200 OK", "Content-Encoding: gzip"),
     ],
 )
 async def test_an_answer_that_cannot_be_read_may_have_arrived(answer: bytes) -> None:

@@ -197,7 +197,7 @@ async def test_a_wallet_that_never_signs_stops_the_run(
     box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("promomsg.channels.alipay._DISTRUST", 3)
-    box.settings.success_signature = "bad"
+    box.settings.success_signature = "unsigned"
     async with made(box) as channel:
         for number in range(3):
             await channel.prepare()
@@ -209,8 +209,29 @@ async def test_a_wallet_that_never_signs_stops_the_run(
         await channel.prepare()
 
 
-async def test_a_few_unproved_answers_stop_nothing(box: Sandbox) -> None:
+async def test_a_wallet_that_signs_with_another_key_stops_the_run_at_once(box: Sandbox) -> None:
+    """One recipient is enough: no waiting mends a wrong key."""
     box.settings.success_signature = "bad"
+    async with made(box) as channel:
+        for _ in range(3):
+            await channel.prepare()
+            await deliver(channel, parcel("u1"))
+        with pytest.raises(Halted, match="another key than public_key"):
+            await channel.prepare()
+        box.settings.success_signature = "good"
+        await deliver(channel, parcel("u1"))
+        await channel.prepare()
+
+
+async def test_the_own_public_key_is_refused_as_the_wallets(box: Sandbox) -> None:
+    """The portal shows both: each recipient was called eight times, and all were unknown."""
+    for own in (keys().public_pem, keys().public_base64, keys().public_base64.encode()):
+        with pytest.raises(UsageError, match="public_key: this is your own public key"):
+            made(box, public_key=own)
+
+
+async def test_a_few_unproved_answers_stop_nothing(box: Sandbox) -> None:
+    box.settings.success_signature = "unsigned"
     async with made(box) as channel:
         for _ in range(8):
             for number in range(10):
