@@ -88,18 +88,41 @@ def load_account(
 
 def _parse(file: Path, shown: str) -> dict[str, Any]:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        data = file.read_bytes()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
+        _refuse_other_kind(data, file, shown)
         line = error.object[: error.start].count(b"\n") + 1
         raise UsageError(f"{shown} is not UTF-8 (line {line}); save it as UTF-8") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        _refuse_other_kind(data, file, shown)
         raise UsageError(f"{shown} is not valid TOML: {error}") from None
     except RecursionError:
         raise UsageError(f"{shown} is not valid TOML: nested too deep") from None
+
+
+def _refuse_other_kind(data: bytes, file: Path, shown: str) -> None:
+    """Raises UsageError when a file that is no TOML is a journal, a list, or another known kind."""
+    from promomsg.intake.file_kinds import is_journal, looks_like_list, other_kind
+
+    start = data[:4096]
+    if is_journal(start):
+        raise UsageError(
+            f"{shown} is a journal, not a campaign file: promomsg resume goes on with it, promomsg "
+            "report tells of it"
+        )
+    kind = other_kind(start, file)
+    if kind is None and looks_like_list(start):
+        kind = "a list of recipients"
+    if kind is not None:
+        raise UsageError(
+            f"{shown} is {kind.partition(';')[0]}, not a campaign file; name a list in one, as in "
+            f'[campaign] recipients = "{file.name}"'
+        )
 
 
 class _Reader:

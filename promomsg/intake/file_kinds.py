@@ -7,7 +7,17 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["GZIP", "XLSX_PARTS", "looks_like_campaign", "other_kind", "zip_kind"]
+from promomsg.addresses import known_column
+
+__all__ = [
+    "GZIP",
+    "XLSX_PARTS",
+    "is_journal",
+    "looks_like_campaign",
+    "looks_like_list",
+    "other_kind",
+    "zip_kind",
+]
 
 GZIP: Final = b"\x1f\x8b"
 XLSX_PARTS: Final = "xl/workbook.xml"
@@ -78,6 +88,22 @@ def zip_kind(members: frozenset[str]) -> str:
         if sign in members:
             return kind
     return "a zip archive; unpack it and name the list in it"
+
+
+def is_journal(start: bytes) -> bool:
+    """Whether a file is a SQLite database, as a campaign's journal is."""
+    return start.startswith(b"SQLite format 3\x00")
+
+
+def looks_like_list(start: bytes) -> bool:
+    """Whether a text is a list: its first line has a known column's name, or begins JSON lines."""
+    line = (
+        start.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].decode("utf-8", "replace")
+    )
+    if line.startswith("{"):
+        return True
+    cells = re.split(r"[,;\t|]", line)
+    return "=" not in line and any(known_column(cell.strip("\"' \r")) for cell in cells)
 
 
 def _members(path: Path | None) -> frozenset[str]:
