@@ -36,7 +36,7 @@ class GroupSender:
 
     Args:
         share: the campaign's part of the client's connections.
-        accepted: called after each accepted group, so that the poller looks at its schedule.
+        accepted: called with the number of each accepted group, so that it is followed.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class GroupSender:
         rng: Random,
         budget: RetryBudget,
         share: CampaignShare,
-        accepted: Callable[[], None],
+        accepted: Callable[[int], None],
     ) -> None:
         self._handle = handle
         self._channel = channel
@@ -97,7 +97,8 @@ class GroupSender:
 
     async def _send(self, lease: Lease) -> None:
         """One group, until it is out, refused, lost, or not to be sent now."""
-        group = next(g for g in await self._handle.groups() if g.no == lease.group)
+        assert lease.group is not None
+        group = await self._handle.group(lease.group)
         audience = await self._audience(group)
         attempt = 0
         while self._steering.may_send():
@@ -167,7 +168,8 @@ class GroupSender:
                 lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_wait
             )
             reached("group-accepted")
-            self._accepted()
+            assert lease.group is not None
+            self._accepted(lease.group)
             return None
         if verdict in (Verdict.SENT, Verdict.ACCEPTED, Verdict.UNKNOWN):
             # Without a msg_id nobody can ask how it went: taken or not, the outcome is unknown.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +74,10 @@ class Poller:
         self._moved = moved
         self._signal = Signal()
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
-        self._busy: set[int] = set()
+        self._new: list[int] = []
+        self._followed: dict[int, GroupRow] = {}
+        self._schedule: list[tuple[float, int]] = []
+        """When the next look at each of them is due; those that are being looked at are not here."""
         self._given_up: set[int] = set()
         self._looks_at_100: dict[int, int] = {}
         self._warned_of_age: set[int] = set()
@@ -84,8 +88,13 @@ class Poller:
         self.sending = True
         """Whether more groups may still be accepted."""
 
+    def accepted(self, no: int) -> None:
+        """A group is out: it is followed from now on."""
+        self._new.append(no)
+        self._signal.set()
+
     def wake(self) -> None:
-        """A group was accepted, or the senders are through."""
+        """The senders are through."""
         self._signal.set()
 
     async def run(self) -> None:
@@ -95,30 +104,42 @@ class Poller:
                 await self._poll_all()
 
     async def _poll_all(self) -> None:
+        # Each group is read by itself when something happened to it: reading all of them each time
+        # would make the cost of a campaign grow with the square of its groups.
         async with anyio.create_task_group() as looks:
+            await self._find_all()
             while True:
-                # A look that ends while the rows are being read has made its row stale.
-                busy = frozenset(self._busy)
-                rows = await self._handle.groups()
-                out = [
-                    row
-                    for row in rows
-                    if row.state is GroupState.ACCEPTED and row.no not in self._given_up
-                ]
-                if not out and not self.sending:
-                    return
-                upcoming: float | None = None
-                for row in out:
-                    self._notice(row)
-                    if row.no in busy:
-                        continue
-                    wait = self._due[row.no] - self._clock.monotonic()
-                    if wait <= 0:
-                        self._busy.add(row.no)
-                        looks.start_soon(self._poll, row)
-                    elif upcoming is None or wait < upcoming:
-                        upcoming = wait
+                while self._new:
+                    no = self._new.pop()
+                    if no not in self._followed:
+                        self._follow(await self._handle.group(no))
+                if not self._followed and not self.sending:
+                    # Once more: somebody else may work on this journal too.
+                    await self._find_all()
+                    if not self._followed:
+                        return
+                now = self._clock.monotonic()
+                schedule = self._schedule
+                while schedule and schedule[0][0] <= now:
+                    looks.start_soon(self._poll, self._followed[heappop(schedule)[1]])
+                upcoming = schedule[0][0] - now if schedule else None
                 await self._signal.wait_for(upcoming, self._clock)
+
+    async def _find_all(self) -> None:
+        """Takes in every accepted group. Nobody is looking at one meanwhile, which would make its
+        row stale."""
+        for row in await self._handle.groups():
+            if row.no not in self._followed:
+                self._follow(row)
+
+    def _follow(self, row: GroupRow) -> None:
+        """Plans the next look at a group, or lets go of it."""
+        if row.state is not GroupState.ACCEPTED or row.no in self._given_up:
+            self._followed.pop(row.no, None)
+            return
+        self._notice(row)
+        self._followed[row.no] = row
+        heappush(self._schedule, (self._due[row.no], row.no))
 
     def _notice(self, row: GroupRow) -> None:
         """Takes a group in when it is first seen: the one time that the wall clock is asked."""
@@ -135,12 +156,10 @@ class Poller:
         return self._age_when_seen[row.no] + self._clock.monotonic() - self._seen[row.no]
 
     async def _poll(self, row: GroupRow) -> None:
-        try:
-            async with self._limit:
-                await self._look(row)
-        finally:
-            self._busy.discard(row.no)
-            self._signal.set()
+        async with self._limit:
+            await self._look(row)
+        self._follow(await self._handle.group(row.no))
+        self._signal.set()
 
     async def _look(self, row: GroupRow) -> None:
         age = self._age(row)

@@ -90,7 +90,7 @@ class Run:
                 rng=rng,
                 budget=budget,
                 share=self._share,
-                accepted=self._poller.wake,
+                accepted=self._poller.accepted,
             )
         self._tally, self._group_rows = started.tally, started.groups
         self._news = anyio.Event()
@@ -163,8 +163,11 @@ class Run:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
         while True:
             news = self._news
+            began = self._clock.monotonic()
             await self._count()
-            await self._clock.sleep(_COUNT_EVERY)
+            # With thousands of groups a count takes long: most of the time is for sending.
+            took = self._clock.monotonic() - began
+            await self._clock.sleep(max(_COUNT_EVERY, 4 * took))
             await news.wait()
 
     def stop(self) -> None:

@@ -193,7 +193,14 @@ class Handle(Protocol):
         """Accepted groups whose `next_poll_at` has come."""
         ...
 
-    async def groups(self) -> list[GroupRow]: ...
+    async def groups(self) -> list[GroupRow]:
+        """Every group. A campaign may have thousands: for one of them there is `group`."""
+        ...
+
+    async def group(self, no: int) -> GroupRow:
+        """One group. Raises JournalError: there is none of that number."""
+        ...
+
     async def poll_group(
         self,
         no: int,

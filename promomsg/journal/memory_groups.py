@@ -204,6 +204,9 @@ class MemoryGroups:
     async def groups(self) -> list[GroupRow]:
         return [group.copy() for group in self._store.groups]
 
+    async def group(self, no: int) -> GroupRow:
+        return self._get(no).copy()
+
     async def due_groups(self, now: float) -> list[GroupRow]:
         return [
             group.copy()

@@ -291,6 +291,9 @@ class SqliteHandle:
     async def groups(self) -> list[GroupRow]:
         return await self._read(read.groups)
 
+    async def group(self, no: int) -> GroupRow:
+        return await self._read(group.get, no)
+
     async def poll_group(
         self,
         no: int,

@@ -278,10 +278,10 @@ class HttpSession:
         limit: int,
         placed: bool,
     ) -> HttpAnswer:
-        if self._session is None or asyncio.get_running_loop() is not self._loop:
-            self._open()
         share = None if placed else self.connections.reads
-        if share is not None and not share.take_now():
+        if share is not None:
+            if self._session is None or asyncio.get_running_loop() is not self._loop:
+                self._open()  # says so when no call can be made, before any wait
             try:
                 await self.take_place(share)
             except BaseException:

@@ -78,6 +78,9 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     )
     await handle.poll_group(1, percent=40, send_cnt=2, fail_cnt=0, next_poll_at=NOW + 120)
     [polled] = await handle.groups()
+    assert await handle.group(polled.no) == polled
+    with pytest.raises(JournalError, match="no group 9"):
+        await handle.group(9)
     assert (polled.percent, polled.polls, polled.next_poll_at) == (40, 1, NOW + 120)
     failures = [Failure("1002", "7"), Failure("1002", "8"), Failure("77", "9")]
     [warning] = await complete(handle, failures=failures, fail_cnt=2, warnings=["a note"])

@@ -13,6 +13,9 @@ import promomsg
 from promomsg import Campaign, Halted, PollPolicy, WeChatPromoter
 from promomsg.engine.report import SomeFailed
 from promomsg.journal.base import Journal
+from promomsg.journal.memory import MemoryHandle
+from promomsg.journal.records import GroupRow
+from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -423,3 +426,27 @@ async def test_a_token_refused_for_good_while_polling_halts_and_a_resume_follows
     assert (run.report.state, run.report.sent) == ("done", 60)
     assert box.calls["sendmsg"] == 1
     honest(run.report, box)
+
+
+async def test_many_groups_are_not_read_all_for_each_of_them(
+    channel: WeChatPromoter, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the cost of a campaign would grow with the square of its groups."""
+    kind = {"MemoryJournal": MemoryHandle, "SqliteJournal": SqliteHandle}[type(journal).__name__]
+    read = kind.groups
+    reads = 0
+
+    async def groups(self: object) -> list[GroupRow]:
+        nonlocal reads
+        reads += 1
+        return await read(self)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "groups", groups)
+    async with Campaign(
+        channel, MESSAGE, ids(40 * 99), journal=journal, max_group_size=99, **QUICK
+    ) as run:
+        await run.wait()
+    report = run.report
+    assert (report.sent, len(report.groups)) == (40 * 99, 40)
+    # A few to begin and end with, and what the progress shows now and then.
+    assert reads <= 10 + report.elapsed_s / 0.05
