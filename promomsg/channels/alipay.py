@@ -234,6 +234,10 @@ class AlipayMiniProgram(UserFacing):
         return self._http.loopback
 
     @property
+    def base_url(self) -> str:
+        return self._http.base_url
+
+    @property
     def pacer(self) -> Pacer:
         return self._pacer
 

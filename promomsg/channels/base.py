@@ -125,6 +125,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def base_url(self) -> str:
+        """Where the calls go."""
+        ...
+
+    @property
     def pacer(self) -> Pacer:
         """The account's quotas, shared by everything that calls through this channel."""
         ...
@@ -248,4 +253,4 @@ _ENGINE_ONLY: Final = frozenset(
     for kind in (Channel, Following)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
-) - {"account", "get_delivery", "name"}
+) - {"account", "base_url", "get_delivery", "name"}

@@ -184,6 +184,10 @@ class WeChatPromoter(UserFacing):
         return self._http.loopback
 
     @property
+    def base_url(self) -> str:
+        return self._http.base_url
+
+    @property
     def pacer(self) -> Pacer:
         return self._pacer
 

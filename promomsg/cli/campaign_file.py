@@ -45,6 +45,7 @@ def load_campaign(
     base_url: str | None = None,
     environ: Mapping[str, str] | None = None,
     now: float | None = None,
+    file_secrets: bool = False,
 ) -> CampaignFile:
     """Reads and checks a campaign file.
 
@@ -53,13 +54,15 @@ def load_campaign(
         recipients, journal, base_url: said on the command line; they win over the file's own.
         environ: where `env:NAME` is looked up; the process's environment by default.
         now: Unix seconds, for `{date}`; the machine's clock by default.
+        file_secrets: whether `file:` secrets may lie outside of the file's folder.
 
     Raises:
         UsageError: one line with the file, the key and how to mend it. A secret is never in it.
     """
     file = Path(path).absolute()
     top = _parse(file, str(path))
-    return _Reader(file, str(path), top, os.environ if environ is None else environ).read(
+    environ = os.environ if environ is None else environ
+    return _Reader(file, str(path), top, environ, file_secrets).read(
         None if recipients is None else _list_path(Path(recipients)),
         None if journal is None else Path(journal).absolute(),
         base_url,
@@ -72,6 +75,7 @@ def load_account(
     *,
     base_url: str | None = None,
     environ: Mapping[str, str] | None = None,
+    file_secrets: bool = False,
 ) -> AccountFile:
     """Reads the account of a campaign file; recipients and a message need not be there yet.
 
@@ -82,7 +86,8 @@ def load_account(
     """
     file = Path(path).absolute()
     top = _parse(file, str(path))
-    reader = _Reader(file, str(path), top, os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    reader = _Reader(file, str(path), top, environ, file_secrets)
     return reader.read_account(base_url)
 
 
@@ -129,13 +134,19 @@ class _Reader:
     """Turns the parsed file into a `CampaignFile`, section by section."""
 
     def __init__(
-        self, file: Path, shown: str, top: dict[str, Any], environ: Mapping[str, str]
+        self,
+        file: Path,
+        shown: str,
+        top: dict[str, Any],
+        environ: Mapping[str, str],
+        file_secrets: bool,
     ) -> None:
         self.file = file
         self.folder = file.parent
         self.shown = shown
         self.top = top
         self.environ = environ
+        self.file_secrets = file_secrets
         for name, value in top.items():
             if name not in _SECTIONS:
                 what = "section" if isinstance(value, dict) else "place at the top for"
@@ -281,12 +292,15 @@ class _Reader:
             token_command = _command(section, "token")
         return WeChatAccount(
             appid=section.required("appid", '"wx…"'),
-            secret=(None if token_command else section.secret("secret", self.folder, self.environ)),
+            secret=(None if token_command else self._secret(section, "secret")),
             base_url=base_url or _url(section, WECHAT_BASE_URL),
             token_command=token_command,
             proxy=self._proxy(section),
             timeout=_timeout(section),
         )
+
+    def _secret(self, section: Section, key: str) -> Secret:
+        return section.secret(key, self.folder, self.environ, anywhere=self.file_secrets)
 
     def _proxy(self, section: Section) -> Secret:
         """Its password is a secret like others: never in the file itself."""
@@ -294,7 +308,7 @@ class _Reader:
             return FROM_ENVIRONMENT
         text = section.text("proxy")
         if text.partition(":")[0] in ("env", "file") and "//" not in text:
-            return section.secret("proxy", self.folder, self.environ)
+            return self._secret(section, "proxy")
         if "@" in text:
             raise UsageError(
                 f"{section.where('proxy')}: a password does not stand in the file itself; write "
@@ -311,7 +325,7 @@ class _Reader:
         verify = section.flag("verify", True)
         public_key = None
         if verify or "public_key" in section:
-            public_key = section.secret("public_key", self.folder, self.environ).reveal()
+            public_key = self._secret(section, "public_key").reveal()
         if base_url is None:
             section.need("base_url", '"https://…/api"')
         version = section.whole("key_version", 0)
@@ -319,7 +333,7 @@ class _Reader:
         return AlipayAccount(
             client_id=section.required("client_id", '"…"'),
             app_id=section.required("app_id", '"P…"'),
-            private_key=section.secret("private_key", self.folder, self.environ),
+            private_key=self._secret(section, "private_key"),
             public_key=public_key,
             verify=verify,
             base_url=base_url or _url(section, ""),

@@ -12,7 +12,14 @@ from promomsg.model import Secret
 __all__ = ["read_secret"]
 
 
-def read_secret(value: Any, where: str, folder: Path, environ: Mapping[str, str]) -> Secret:
+def read_secret(
+    value: Any,
+    where: str,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    anywhere: bool = False,
+) -> Secret:
     """The secret that `value` refers to.
 
     Args:
@@ -20,10 +27,12 @@ def read_secret(value: Any, where: str, folder: Path, environ: Mapping[str, str]
         where: the setting, for messages.
         folder: what a relative PATH is relative to.
         environ: the environment.
+        anywhere: whether PATH may lead out of the folder: whoever wrote the campaign file could
+            have a secret of yours sent to a host of theirs.
 
     Raises:
-        UsageError: a literal, a variable that is not set, a file that cannot be read, or nothing
-            in it.
+        UsageError: a literal, a variable that is not set, a file that cannot be read or lies
+            elsewhere, or nothing in it.
     """
     kind, colon, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     name = name.strip()
@@ -40,6 +49,11 @@ def read_secret(value: Any, where: str, folder: Path, environ: Mapping[str, str]
     else:
         path = folder / Path(name).expanduser()
         source = str(path)
+        if not anywhere and not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{where}: {path} lies outside of the campaign file's folder; if you trust the "
+                "campaign file, say --allow-file-secrets"
+            )
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:

@@ -147,10 +147,12 @@ class Section:
             found.append(folder / Path(value).expanduser())
         return tuple(found)
 
-    def secret(self, key: str, folder: Path, environ: Mapping[str, str]) -> Secret:
-        """A secret by reference; it must be there."""
+    def secret(
+        self, key: str, folder: Path, environ: Mapping[str, str], *, anywhere: bool = False
+    ) -> Secret:
+        """A secret by reference; it must be there. See `read_secret`."""
         self.need(key, f'"env:{key.upper()}"')
-        return read_secret(self.table[key], self.where(key), folder, environ)
+        return read_secret(self.table[key], self.where(key), folder, environ, anywhere=anywhere)
 
     def texts(self, key: str) -> tuple[str, ...] | None:
         """A list of text that is not blank; whole numbers are taken as text."""

@@ -93,10 +93,10 @@ async def _plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupt
         if how.left is None:
             print_plan(plan, str(campaign.journal or ""), how.notes, out)
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
-            question = f"send to {plan.to_send:,} recipients?"
+            question = f"send to {plan.to_send:,} recipients at {plan.host}?"
         else:
             print_rest(plan, how.left, out)
-            question = f"go on with the {how.left:,} that are pending?"
+            question = f"go on with the {how.left:,} that are pending, at {plan.host}?"
         if not how.yes:
             await drained(unless=lambda: interrupts.asked)
         if not how.yes and not await interrupts.ask(question):
@@ -111,7 +111,7 @@ async def _plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupt
     if how.as_json:
         print_json(ending.document)
     else:
-        print_result(ending.document)
+        print_result(ending.document, campaign.report.host)
     return ending.status
 
 

@@ -30,7 +30,7 @@ def print_plan(
     def put(name: str, value: str) -> None:
         print(f"  {name:<18}{clean(value)}", file=out)
 
-    print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
+    print(clean(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
     put("rows read", f"{plan.rows:,}")
     put("to send to", f"{plan.to_send:,}")
     put("group calls", _groups(plan))
@@ -58,7 +58,7 @@ def print_plan(
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     """What is left of a campaign that is gone on with."""
     out = file or sys.stdout
-    print(clean(f"{plan.name} · {plan.channel} · {plan.account}"), file=out)
+    print(clean(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
     pending = f"{left:,} are pending, " if left else ""
     calls = f"{plan.singles:,} single calls to make ({plan.pace})"
     if plan.groups:
@@ -110,6 +110,7 @@ def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[s
         "campaign": plan.name,
         "channel": plan.channel,
         "account": plan.account,
+        "host": plan.host,
         "rows": plan.rows,
         "to_send": plan.to_send,
         "group_calls": len(plan.groups),
@@ -126,8 +127,8 @@ def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[s
     }
 
 
-def print_result(document: Mapping[str, Any], file: IO[str] | None = None) -> None:
-    """Where a campaign stands, or how it ended."""
+def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = None) -> None:
+    """Where a campaign stands, or how it ended; `host` is where it was sent."""
     out = file or sys.stdout
     state, reason = document["state"], document["reason"]
     print(clean(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out)
@@ -144,7 +145,8 @@ def print_result(document: Mapping[str, Any], file: IO[str] | None = None) -> No
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
         print(clean(f"  warning: {text}"), file=out)
-    print(f"  took {duration(document['elapsed_s'])}", file=out)
+    where = f", at {host}" if host else ""
+    print(clean(f"  took {duration(document['elapsed_s'])}{where}"), file=out)
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:

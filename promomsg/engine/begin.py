@@ -42,7 +42,6 @@ class NewPlan:
         journal: str | os.PathLike[str] | Journal | None,
         suppress: Suppress,
         campaign_file: str | None,
-        base_url: str | None,
         settings: Settings,
         clock: Clock,
         run_id: str,
@@ -64,8 +63,7 @@ class NewPlan:
             run_id=run_id,
             message=self._letter.snapshot(),
             settings=settings.snapshot(),
-            # From the start: half a plan must not be sent to another place either.
-            source={} if base_url is None else {"base_url": base_url},
+            base_url=channel.base_url,
             campaign_file=campaign_file,
             created_at=clock.time(),
         )
@@ -138,7 +136,7 @@ class NewPlan:
             notices += [said for name, said in self._letter.braced.items() if name in there]
             said = await in_thread(read_from.describe)
             described = {**said, "digest": planner.digest, "rows": planner.rows}
-        self._record.source = {**self._record.source, **described}
+        self._record.source = described
         notices += left_out
         self._record.warnings = list(
             dict.fromkeys([*channel.notices, *self._letter.warnings, *left_out])

@@ -60,8 +60,6 @@ class Campaign:
             a generator), `read_csv(…)` and its kin, a journal or its path (whom it sent to or may
             have), or a list of these. What in it cannot be understood in full is a UsageError.
         campaign_file: the TOML file it comes from; the journal remembers it.
-        base_url: where it is sent instead of the file's own address; the journal remembers it, so
-            that a resume goes to the same place.
         clock: where the time comes from.
         rng: the randomness of pauses.
         options: see `Settings`.
@@ -84,7 +82,6 @@ class Campaign:
         journal: str | os.PathLike[str] | Journal | None = None,
         suppress: Suppress = None,
         campaign_file: str | None = None,
-        base_url: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -99,7 +96,6 @@ class Campaign:
                 journal=journal,
                 suppress=suppress,
                 campaign_file=campaign_file,
-                base_url=base_url,
                 settings=settings,
                 clock=clock,
                 run_id=secrets.token_hex(16),

@@ -22,6 +22,7 @@ from promomsg.intake import Row
 from promomsg.journal.base import Handle
 from promomsg.journal.records import PlannedRow, Tally, fingerprint
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
+from promomsg.origins import origin
 from promomsg.placeholders import MissingParam
 from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
@@ -58,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign is about to do.
 
     Attributes:
-        name, channel, account: whose campaign it is.
+        name, channel, account: whose campaign it is; host: where the calls go.
         rows: rows read; an unexpanded audience counts as its members.
         singles: single calls to make.
         groups: members of each group call.
@@ -73,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     channel: str
     account: str
+    host: str
     rows: int
     singles: int
     groups: tuple[int, ...]
@@ -270,6 +272,7 @@ class Planner:
             name=name,
             channel=self._channel.name,
             account=self._channel.account,
+            host=origin(self._channel.base_url),
             rows=tally.planned,
             singles=singles,
             groups=tuple(g.planned for g in groups),

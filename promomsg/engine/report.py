@@ -9,6 +9,7 @@ from promomsg.errors import Halted, PromoError
 from promomsg.journal.base import Rows
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.model import Outcome, State
+from promomsg.origins import origin
 from promomsg.states import GroupState
 
 __all__ = ["Outcomes", "Report", "SomeFailed", "campaign_state", "document"]
@@ -146,6 +147,7 @@ class Report:
         warnings: what a person should know.
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
+        host: where it was sent, `https://api.weixin.qq.com`.
         journal: the journal's path; None when it was kept in memory or was a temporary one that
             is gone.
     """
@@ -178,6 +180,7 @@ class Report:
         self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
         self.elapsed_s = elapsed_s
         self.journal = journal
+        self.host = origin(record.base_url)
         self._tally = tally
         self._rows = rows
 

@@ -46,6 +46,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
         settings: what resume needs again (route, max_group_size, concurrency, pace, …).
         source: where the recipients came from: `{"path", "sha256", "digest", "rows"}`, each
             optional.
+        base_url: where it was begun to be sent; to be compared, never to be called.
         campaign_file: absolute path of the TOML file, when there is one.
         created_at: Unix seconds.
         planned_at: Unix seconds when the plan was complete; None while it is not, and then
@@ -61,6 +62,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
     message: dict[str, Any]
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     source: dict[str, Any] = msgspec.field(default_factory=dict)
+    base_url: str = ""
     campaign_file: str | None = None
     created_at: float
     planned_at: float | None = None

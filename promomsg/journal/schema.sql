@@ -18,6 +18,7 @@ CREATE TABLE campaign (
     message       TEXT NOT NULL,
     settings      TEXT NOT NULL,
     source        TEXT NOT NULL,
+    base_url      TEXT NOT NULL,      -- where it was begun to be sent; nothing is sent by this word
     campaign_file TEXT,
     created_at    REAL NOT NULL,
     planned_at    REAL,               -- NULL while the plan is not complete

@@ -62,12 +62,13 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
     db.execute(
         """
         INSERT INTO campaign (one, name, channel, account, run_id, message, settings, source,
-                              campaign_file, created_at, planned_at, warnings, halted)
-        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                              base_url, campaign_file, created_at, planned_at, warnings, halted)
+        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (one) DO UPDATE SET
             name = excluded.name, channel = excluded.channel, account = excluded.account,
             run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
-            source = excluded.source, campaign_file = excluded.campaign_file,
+            source = excluded.source, base_url = excluded.base_url,
+            campaign_file = excluded.campaign_file,
             created_at = excluded.created_at, planned_at = excluded.planned_at,
             warnings = excluded.warnings, halted = excluded.halted
         """,
@@ -79,6 +80,7 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
             _encode(record.message).decode(),
             _encode(record.settings).decode(),
             _encode(record.source).decode(),
+            record.base_url,
             record.campaign_file,
             record.created_at,
             record.planned_at,

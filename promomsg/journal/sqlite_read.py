@@ -90,14 +90,14 @@ def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connect
 def record(db: sqlite3.Connection) -> CampaignRecord:
     """The campaign's row."""
     row = db.execute(
-        "SELECT name, channel, account, run_id, message, settings, source, campaign_file,"
-        " created_at, planned_at, warnings, halted FROM campaign"
+        "SELECT name, channel, account, run_id, message, settings, source, base_url,"
+        " campaign_file, created_at, planned_at, warnings, halted FROM campaign"
     ).fetchone()
     if row is None:
         raise JournalError("it holds no campaign: it is damaged")
     names = (
-        "name", "channel", "account", "run_id", "message", "settings", "source", "campaign_file",
-        "created_at", "planned_at", "warnings", "halted",
+        "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
+        "campaign_file", "created_at", "planned_at", "warnings", "halted",
     )  # fmt: skip
     values = dict(zip(names, row, strict=True))
     for name in ("message", "settings", "source", "warnings"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from promomsg.errors import UsageError
+from promomsg.origins import is_loopback_host
 from promomsg.sandbox.alipay import APPLY_TOKEN, SEND, Alipay
 from promomsg.sandbox.clock import SandboxClock, parse_day
 from promomsg.sandbox.faults import FaultPlan
@@ -230,7 +230,7 @@ class Sandbox:
         if "Origin" in request.headers:
             return "the sandbox is not for browsers: it takes no request with an Origin"
         host = _host_of(request.headers.get("Host", ""))
-        if _is_loopback(self._host) and not _is_loopback(host) and host != self._host:
+        if is_loopback_host(self._host) and not is_loopback_host(host) and host != self._host:
             return f"the sandbox is called by 127.0.0.1 or localhost, not {host[:100]!r}"
         return ""
 
@@ -290,15 +290,6 @@ def _host_of(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.partition(":")[0].lower()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Refuser(asyncio.Protocol):

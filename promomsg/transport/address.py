@@ -7,6 +7,7 @@ import ipaddress
 from yarl import URL
 
 from promomsg.errors import UsageError
+from promomsg.origins import is_loopback_host as is_loopback
 
 __all__ = ["check_base_url", "check_proxy", "is_loopback", "is_public"]
 
@@ -32,18 +33,6 @@ _NOBODYS_V6 = tuple(
 )
 _ISATAP = (0x00005EFE, 0x02005EFE)
 """The middle of an interface id that carries an IPv4 address (RFC 5214)."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def check_base_url(text: str) -> URL:

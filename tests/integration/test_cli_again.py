@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cli_box import campaign, one_document, promomsg, running, wait_for
 
@@ -170,21 +171,22 @@ def test_a_suppression_list_that_has_grown_is_looked_at_again(
     assert "1004" not in box.ledger.delivered
 
 
-def test_half_a_plan_goes_where_it_was_going(
+def test_half_a_plan_goes_where_the_file_or_the_command_says(
     box: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It was begun with --base-url: the campaign file's own address gets nothing."""
-    with running() as elsewhere:
-        file = campaign(tmp_path, elsewhere.url, 5)
-        journal = half_plan(tmp_path, monkeypatch, file, "--base-url", box.url)
-        capsys.readouterr()
-        assert promomsg("resume", journal, "--yes", "--json") == 0
-        out = capsys.readouterr()
-        assert "planning it again" in out.err
-        assert len(elsewhere.ledger.delivered) == 0
+    """It was begun with --base-url, and nobody but the command line can say that again."""
+    file = campaign(tmp_path, "https://wechat.example", 5)
+    journal = half_plan(tmp_path, monkeypatch, file, "--base-url", box.url)
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes", "--json") == 1
+    said = capsys.readouterr().err
+    assert box.url in said
+    assert "https://wechat.example" in said
+    assert promomsg("resume", journal, "--yes", "--json", "--base-url", box.url) == 0
+    assert "planning it again" in capsys.readouterr().err
     assert set(box.ledger.delivered.values()) == {1}
     assert len(box.ledger.delivered) == 5
 
@@ -220,7 +222,8 @@ def test_half_a_plan_of_python_needs_a_campaign_file(
     planning = tmp_path / "autumn.db.planning"
 
     async def begin() -> None:
-        handle = await SqliteJournal(journal).create(record())
+        begun = msgspec.structs.replace(record(), base_url=box.url)
+        handle = await SqliteJournal(journal).create(begun)
         shutil.copy(planning, tmp_path / "kept")
         await handle.close()
 

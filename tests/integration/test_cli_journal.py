@@ -255,12 +255,12 @@ def test_resume_refuses_a_changed_message_or_list(
     people.write_text(listed)
     moved = file.rename(tmp_path / "moved.toml")
     assert promomsg("resume", journal, "--yes") == 1
-    assert "--campaign FILE" in capsys.readouterr().err
+    assert "does not lie beside it" in capsys.readouterr().err
     assert promomsg("resume", journal, "--campaign", moved, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 10
 
 
-def test_resume_reads_the_list_and_base_url_of_the_send(
+def test_resume_reads_the_list_of_the_send_and_goes_where_the_file_or_the_command_says(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
@@ -271,7 +271,8 @@ def test_resume_reads_the_list_and_base_url_of_the_send(
     assert promomsg("send", file, *words, "--yes", "--json") == 5
     box.faults = FaultPlan()
     capsys.readouterr()
-    assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
+    again = ("resume", tmp_path / "autumn.db", "--yes", "--json")
+    assert promomsg(*again, "--base-url", box.url) == 0
     out = capsys.readouterr()
     assert json.loads(out.out)["sent"] == 3
     assert str(other) in out.err

@@ -52,21 +52,25 @@ class Finding(NamedTuple):
 @click.command(short_help="Check a campaign file, its account, the clock and the disk.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--base-url", metavar="URL", help="Instead of the file's own.")
+@click.option(
+    "--allow-file-secrets", is_flag=True, help="Secrets may lie outside of the file's folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def doctor(file: Path, base_url: str | None, as_json: bool) -> int:
+def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: bool) -> int:
     """Check what sending the campaign in FILE needs. Nothing is sent.
 
     Exit status: 0 nothing failed, 1 something did.
     """
-    return run_async(lambda interrupts: _doctor(file, base_url, as_json, interrupts))
+    asked = {"base_url": base_url, "file_secrets": allow_file_secrets}
+    return run_async(lambda interrupts: _doctor(file, asked, as_json, interrupts))
 
 
-async def _doctor(file: Path, base_url: str | None, as_json: bool, interrupts: Interrupts) -> int:
+async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.cli.exits import WRONG
     from promomsg.cli.output import print_json, shown, table
 
     async def all_of_them() -> list[Finding]:
-        return [finding async for finding in examine(file, base_url)]
+        return [finding async for finding in examine(file, **asked)]
 
     findings = await interrupts.unless(all_of_them())
     if as_json:
@@ -76,12 +80,14 @@ async def _doctor(file: Path, base_url: str | None, as_json: bool, interrupts: I
     return WRONG if any(f.level == "fail" for f in findings) else shown()
 
 
-async def examine(path: Path, base_url: str | None = None) -> AsyncIterator[Finding]:
+async def examine(
+    path: Path, base_url: str | None = None, *, file_secrets: bool = False
+) -> AsyncIterator[Finding]:
     """Every finding, in the order in which they would bite."""
     from promomsg.cli.channel_for import message_of, open_channel
 
     try:
-        file = load_campaign(path, base_url=base_url)
+        file = load_campaign(path, base_url=base_url, file_secrets=file_secrets)
     except UsageError as error:
         yield Finding("fail", "campaign file", str(error))
         return

@@ -21,6 +21,9 @@ _campaign = click.option(
     help="A campaign file; its account is enough.",
 )  # fmt: skip
 _base_url = click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")
+_file_secrets = click.option(
+    "--allow-file-secrets", is_flag=True, help="Secrets may lie outside of the file's folder."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -28,13 +31,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @click.argument("msg_id")
 @_campaign
 @_base_url
+@_file_secrets
 @_json
-def follow(msg_id: str, file: Path, base_url: str | None, as_json: bool) -> int:
+def follow(
+    msg_id: str, file: Path, base_url: str | None, allow_file_secrets: bool, as_json: bool
+) -> int:
     """Poll the group send MSG_ID until it is through, and list whom it did not reach.
 
     Exit status: 0 everybody was reached, 3 with failures, 5 not through yet.
     """
-    campaign = load_account(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url, file_secrets=allow_file_secrets)
     return run_async(lambda interrupts: _follow(msg_id, campaign, as_json, interrupts))
 
 
@@ -79,6 +85,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
 @click.command(short_help="Show the clicks of one day.")
 @_campaign
 @_base_url
+@_file_secrets
 @click.option("--date", required=True, metavar="YYYY-MM-DD", help="The China-time day of the send.")
 @click.option(
     "--dimension", type=click.Choice(("0", "1")), required=True,
@@ -92,6 +99,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
 def clicks(
     file: Path,
     base_url: str | None,
+    allow_file_secrets: bool,
     date: str,
     dimension: str,
     msg_type: int | None,
@@ -101,7 +109,7 @@ def clicks(
     as_json: bool,
 ) -> int:
     """Show the clicks on the messages sent on one day: from the day after on, for 90 days."""
-    campaign = load_account(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url, file_secrets=allow_file_secrets)
     question: dict[str, Any] = {
         "dimension": int(dimension),
         "msg_type": msg_type,
@@ -169,6 +177,7 @@ PROMOTER_COLUMNS: Final = (
 @click.command(short_help="Download the list of promoters as a CSV file.")
 @_campaign
 @_base_url
+@_file_secrets
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV file.")
 @click.option("--role", type=click.IntRange(0), help="Only with this role id.")
 @click.option("--retailer", help="Only of this retailer.")
@@ -178,6 +187,7 @@ PROMOTER_COLUMNS: Final = (
 def promoters(
     file: Path,
     base_url: str | None,
+    allow_file_secrets: bool,
     output: Path,
     role: int | None,
     retailer: str | None,
@@ -191,7 +201,7 @@ def promoters(
     """
     if os.path.lexists(output):
         raise UsageError(f"{output} is there already and is not overwritten; give another --output")
-    campaign = load_account(file, base_url=base_url)
+    campaign = load_account(file, base_url=base_url, file_secrets=allow_file_secrets)
     asked = {
         "role_id": role,
         "retail_id": retailer,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from promomsg.cli.begun_with import Overrides, campaign_of
 from promomsg.cli.runner import Interrupts, run_async
 
 __all__ = ["reconcile"]
@@ -15,36 +16,41 @@ __all__ = ["reconcile"]
 @click.argument("journal", type=click.Path(path_type=Path))
 @click.option("--campaign", type=click.Path(path_type=Path), help="The file, when it has moved.")
 @click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")
+@click.option(
+    "--allow-file-secrets", is_flag=True, help="Secrets may lie outside of the file's folder."
+)
 @click.option("--adopt", is_flag=True, help="Take over what can only be ours; resume follows it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def reconcile(
-    journal: Path, campaign: Path | None, base_url: str | None, adopt: bool, as_json: bool
+    journal: Path,
+    campaign: Path | None,
+    base_url: str | None,
+    allow_file_secrets: bool,
+    adopt: bool,
+    as_json: bool,
 ) -> int:
     """Show which messages of the provider match the lost group sends of JOURNAL, and which do not.
 
     Works from the China-time day after the send. Nothing is ever sent.
     """
-    return run_async(
-        lambda interrupts: _reconcile(journal, campaign, base_url, adopt, as_json, interrupts)
-    )
+    said = Overrides(campaign, None, base_url, allow_file_secrets)
+    return run_async(lambda interrupts: _reconcile(journal, said, adopt, as_json, interrupts))
 
 
 async def _reconcile(
     journal: Path,
-    campaign: Path | None,
-    base_url: str | None,
+    said: Overrides,
     adopt: bool,
     as_json: bool,
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.channel_for import open_wechat
-    from promomsg.cli.commands.resume import campaign_of
     from promomsg.cli.output import clock_time, line, note, print_json, shown, table
     from promomsg.cli.sending import command
     from promomsg.engine.reconcile import reconcile as look
     from promomsg.journal.sqlite import SqliteJournal
 
-    file = campaign_of(journal, campaign, None, base_url)
+    file = campaign_of(journal, said)
     async with open_wechat(file, "reconcile") as channel:
         matches = await interrupts.unless(look(SqliteJournal(journal), channel, adopt=adopt))
     if as_json:

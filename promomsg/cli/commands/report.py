@@ -19,6 +19,7 @@ from promomsg.cli.show import outcome_cells, print_result
 from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.cli.target import report_file
 from promomsg.engine.opening import open_journal
+from promomsg.engine.report import Report
 from promomsg.intake.guards import guarded
 from promomsg.journal.sqlite import JournalReader
 from promomsg.model import Outcome, State
@@ -42,11 +43,12 @@ def status(journal: Path, watch: bool, as_json: bool) -> int:
         if code:
             return code
     with open_journal(journal) as opened:
-        document = opened.report().to_dict()
+        found = opened.report()
+    document = found.to_dict()
     if as_json:
         print_json(document)
     else:
-        print_result(document)
+        print_result(document, found.host)
     return shown()
 
 
@@ -138,22 +140,22 @@ def write_report(
                 written += 1
                 yield outcome
 
-        _write(said.to_dict(), rows(), form, file)
+        _write(said, rows(), form, file)
     if all(group.audience is None for group in said.groups):
         return 0
     return max(said.planned - (0 if everybody else said.sent) - written, 0)
 
 
-def _write(document: dict[str, Any], rows: Iterator[Outcome], form: str, file: IO[str]) -> None:
+def _write(found: Report, rows: Iterator[Outcome], form: str, file: IO[str]) -> None:
     if form == "csv":
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([guarded(c) for c in outcome_cells(o)] for o in rows)
     elif form == "json":
-        _write_json(document, rows, file)
+        _write_json({**found.to_dict(), "host": found.host}, rows, file)
     else:
-        print_result(document, file)
+        print_result(found.to_dict(), found.host, file)
         print(file=file)
         table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
 

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from promomsg.cli.begun_with import Overrides, campaign_of, compare_hosts, file_beside
 from promomsg.cli.campaign_file import load_campaign
 from promomsg.cli.campaign_values import CampaignFile
 from promomsg.cli.output import note
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
 
-__all__ = ["Said", "campaign_of", "go_on_or_wait", "resume", "retry"]
+if TYPE_CHECKING:
+    from promomsg.engine.report import Report
+    from promomsg.journal.records import CampaignRecord
 
-
-class Said(NamedTuple):
-    """What the command line names instead of what the journal remembers."""
-
-    campaign: Path | None
-    recipients: Path | None
-    base_url: str | None
-
-    def words(self) -> Iterable[str]:
-        """The same as words of a command."""
-        for name, word in zip(("--campaign", "--recipients", "--base-url"), self, strict=True):
-            if word is not None:
-                yield name
-                yield str(word)
+__all__ = ["go_on_or_wait", "resume", "retry"]
 
 
 def common(command: Any) -> Any:
@@ -44,6 +34,11 @@ def common(command: Any) -> Any:
         ),
         click.option("--recipients", type=click.Path(path_type=Path), help="Likewise the list."),
         click.option("--base-url", metavar="URL", help="Instead of the campaign file's own."),
+        click.option(
+            "--allow-file-secrets",
+            is_flag=True,
+            help="Secrets may lie outside of the campaign file's folder.",
+        ),
         click.option(
             "--everyone", is_flag=True, help="Really to every promoter, as it was planned."
         ),
@@ -66,6 +61,7 @@ def resume(
     campaign: Path | None,
     recipients: Path | None,
     base_url: str | None,
+    allow_file_secrets: bool,
     everyone: bool,
     yes: bool,
     as_json: bool,
@@ -75,7 +71,7 @@ def resume(
 
     Nobody who was or may have been reached is sent to again.
     """
-    said = Said(campaign, recipients, base_url)
+    said = Overrides(campaign, recipients, base_url, allow_file_secrets)
     return go_on(
         journal,
         said,
@@ -88,7 +84,7 @@ def resume(
 
 def go_on(
     journal: Path,
-    said: Said,
+    said: Overrides,
     *,
     everyone: bool,
     yes: bool,
@@ -103,15 +99,14 @@ def go_on(
         submit: leave when every call is answered, groups still pending.
         after_lost_wal: see `Campaign.resume`.
     """
-    campaign, recipients, base_url = said
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
-        return _plan_again(journal, campaign, recipients, base_url, everyone, yes, as_json)
-    document = _document(journal)
-    if not document["pending"]:
-        return _show(document, as_json)
+        return _plan_again(journal, said, everyone, yes, as_json)
+    found = _report(journal)
+    if not found.pending:
+        return _show(found, as_json)
     if _wake(journal):
         return 0
-    file = campaign_of(journal, campaign, recipients, base_url)
+    file = campaign_of(journal, said)
     from promomsg.cli.sending import Sending, command, need_terminal
 
     need_terminal(yes)
@@ -121,7 +116,7 @@ def go_on(
         as_json=as_json,
         resume_with=command("resume", str(journal), *said.words()),
         submit=submit,
-        left=document["pending"],
+        left=found.pending,
     )
     return run_async(lambda interrupts: _resume(journal, file, how, after_lost_wal, interrupts))
 
@@ -140,6 +135,7 @@ def retry(
     campaign: Path | None,
     recipients: Path | None,
     base_url: str | None,
+    allow_file_secrets: bool,
     everyone: bool,
     yes: bool,
     as_json: bool,
@@ -155,12 +151,15 @@ def retry(
     from promomsg.cli.sending import Sending, command, need_terminal
 
     need_terminal(yes)
-    file = campaign_of(journal, campaign, recipients, base_url)
+    said = Overrides(campaign, recipients, base_url, allow_file_secrets)
+    file = campaign_of(journal, said)
     _need_everyone(journal, everyone, reopened=True)
     how = Sending(
         yes=True,
         as_json=as_json,
-        resume_with=command("resume", str(journal), *Said(campaign, recipients, base_url).words()),
+        resume_with=command(
+            "resume", str(journal), *Overrides(campaign, recipients, base_url).words()
+        ),
         left=0,
     )
     words: dict[str, Any] = {
@@ -176,41 +175,42 @@ def _planning(journal: Path) -> Path:
 
 
 def go_on_or_wait(
-    journal: Path, said: Said, *, everyone: bool, yes: bool, as_json: bool, submit: bool
+    journal: Path, said: Overrides, *, everyone: bool, yes: bool, as_json: bool, submit: bool
 ) -> int:
     """`send --or-resume` of a campaign that was begun: as `go_on`, but a pause is a person's word, and
     a sender that is at work needs no second one; both print where it stands, and exit by that."""
     from promomsg.journal.sqlite import is_being_sent
 
-    document = _document(journal)
-    if document["pending"]:
+    found = _report(journal)
+    if found.pending:
         at_work = is_being_sent(journal)
-        if document["state"] == "paused":
+        if found.state == "paused":
             note(f"it was paused by request: `promomsg resume {journal}` goes on")
-            return _show(document, as_json)
+            return _show(found, as_json)
         if at_work:
-            note(f"another process is sending it ({document['state']})")
-            return _show(document, as_json)
+            note(f"another process is sending it ({found.state})")
+            return _show(found, as_json)
     return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json, submit=submit)
 
 
-def _document(journal: Path) -> dict[str, Any]:
+def _report(journal: Path) -> Report:
     from promomsg.engine.opening import open_journal
 
     with open_journal(journal) as opened:
-        return opened.report().to_dict()
+        return opened.report()
 
 
-def _show(document: dict[str, Any], as_json: bool) -> int:
-    """Prints a finished campaign; its exit status."""
+def _show(report: Report, as_json: bool) -> int:
+    """Prints where a campaign stands; its exit status."""
     from promomsg.cli.exits import status_of
     from promomsg.cli.output import print_json
     from promomsg.cli.show import print_result
 
+    document = report.to_dict()
     if as_json:
         print_json(document)
     else:
-        print_result(document)
+        print_result(document, report.host)
     return status_of(document)
 
 
@@ -226,7 +226,7 @@ def _wake(journal: Path) -> bool:
 
     if not is_being_sent(journal):
         return False
-    state = _document(journal)["state"]
+    state = _report(journal).state
     if state != "paused":
         pid = holder(os.path.realpath(journal))
         who = "" if pid is None else f"process {pid}, "
@@ -242,44 +242,6 @@ def _wake(journal: Path) -> bool:
     run_async(ask)
     note("its sender was paused and goes on now")
     return True
-
-
-def campaign_of(
-    journal: Path, campaign: Path | None, recipients: Path | None, base_url: str | None
-) -> CampaignFile:
-    """The campaign file of a journal: the one given, else the one that the journal remembers.
-
-    Raises:
-        UsageError: there is none, or it cannot be read. JournalError: nor can the journal.
-    """
-    from promomsg.journal.sqlite import JournalReader
-
-    with JournalReader(journal) as reader:
-        record = reader.record
-    source = record.source
-    if base_url is None and isinstance(source.get("base_url"), str):
-        base_url = source["base_url"]
-    if campaign is None:
-        if record.campaign_file is None:
-            raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
-        campaign = Path(record.campaign_file)
-        if not campaign.exists():
-            raise UsageError(
-                f"the campaign file {campaign} is no longer there: say --campaign FILE"
-            )
-    file = load_campaign(campaign, recipients=recipients, journal=journal, base_url=base_url)
-    if recipients is not None or not isinstance(source.get("path"), str):
-        return file
-    # The list that was planned from, also when it was given by --recipients then.
-    begun_with = Path(source["path"])
-    if begun_with == file.recipients or not begun_with.exists():
-        return file
-    if file.recipients is not None:
-        note(
-            f"the recipients are read from {begun_with}, which the campaign was begun with "
-            f"(the campaign file names {file.recipients})"
-        )
-    return load_campaign(campaign, recipients=begun_with, journal=journal, base_url=base_url)
 
 
 def _need_everyone(journal: Path, everyone: bool, *, reopened: bool = False) -> None:
@@ -338,12 +300,12 @@ async def _retry(
     from promomsg.engine.campaign import Campaign
 
     # Planning a retry reopens the recipients, so the question comes before it.
-    found = _document(journal)
-    sets = [f"{found[name]:,} {name}" for name in ("failed", "unknown") if words[name]]
-    note(f"{found['campaign']}: {' and '.join(sets)}")
-    if words["unknown"] and found["unknown"] and file.channel == "wechat":
+    found = _report(journal)
+    sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if words[name]]
+    note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
+    if words["unknown"] and found.unknown and file.channel == "wechat":
         note("warning: unknown ones may have been reached; some may get the message twice")
-    unnamed = found["by_code"].get("UNNAMED", 0)
+    unnamed = found.by_code.get("UNNAMED", 0)
     if words["unknown"] and unnamed and not words["include_unnamed"]:
         note(
             f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
@@ -364,42 +326,44 @@ async def _retry(
         try:
             return await plan_and_send(again, how, interrupts)
         except Interrupted:
-            if _document(journal)["pending"]:
+            if _report(journal).pending:
                 raise Interrupted(f"interrupted; go on with: {how.resume_with}") from None
             raise Interrupted("interrupted; nothing was changed: say retry again") from None
 
 
-def _plan_again(
-    journal: Path,
-    campaign: Path | None,
-    recipients: Path | None,
-    base_url: str | None,
-    everyone: bool,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_json: bool) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
     from promomsg.cli.commands.send import Wishes, send_file
     from promomsg.journal.sqlite import JournalReader, is_being_sent
 
     if is_being_sent(journal):
         raise JournalError(f"{journal}: another process is planning it; wait for it to end")
-    source: dict[str, Any] = {}
+    record: CampaignRecord | None = None
+    with suppress(JournalError), JournalReader(_planning(journal)) as reader:
+        record = reader.record
+    campaign = said.campaign
     if campaign is None:
-        try:
-            with JournalReader(_planning(journal)) as reader:
-                record = reader.record
-        except JournalError:
+        if record is None:
             raise UsageError(
                 f"{journal}: its plan was not completed and nothing was sent; "
                 "say --campaign FILE to plan it again"
-            ) from None
-        if record.campaign_file is None:
-            raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
-        campaign, source = Path(record.campaign_file), record.source
+            )
+        campaign = file_beside(journal, record)
     note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
-    if base_url is None and isinstance(source.get("base_url"), str):
-        base_url = source["base_url"]
-    file = load_campaign(campaign, recipients=recipients, journal=journal, base_url=base_url)
-    wishes = Wishes(base_url=base_url, yes=yes, as_json=as_json, everyone=everyone)
+    file = load_campaign(
+        campaign,
+        recipients=said.recipients,
+        journal=journal,
+        base_url=said.base_url,
+        file_secrets=said.file_secrets,
+    )
+    if record is not None:
+        compare_hosts(journal, record, file, said)
+    wishes = Wishes(
+        base_url=said.base_url,
+        file_secrets=said.file_secrets,
+        yes=yes,
+        as_json=as_json,
+        everyone=everyone,
+    )
     return send_file(file, wishes)

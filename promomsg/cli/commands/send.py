@@ -23,6 +23,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What was said on the command line beside the campaign file."""
 
     base_url: str | None = None
+    file_secrets: bool = False
     yes: bool = False
     as_json: bool = False
     max_recipients: int | None = None
@@ -44,6 +45,11 @@ def common(command: Any) -> Any:
             "--journal", type=click.Path(path_type=Path), help="Instead of the file's own."
         ),
         click.option("--base-url", metavar="URL", help="Instead of the file's own."),
+        click.option(
+            "--allow-file-secrets",
+            is_flag=True,
+            help="Secrets may lie outside of the campaign file's folder.",
+        ),
         click.option(
             "--max-recipients", type=click.IntRange(1), metavar="N", help="Refuse a larger plan."
         ),
@@ -70,6 +76,7 @@ def send(
     recipients: Path | None,
     journal: Path | None,
     base_url: str | None,
+    allow_file_secrets: bool,
     max_recipients: int | None,
     everyone: bool,
     test_to: str | None,
@@ -84,6 +91,7 @@ def send(
         raise UsageError("--or-resume: a test is journalled apart each time; leave --test-to out")
     wishes = Wishes(
         base_url=base_url,
+        file_secrets=allow_file_secrets,
         yes=yes,
         as_json=as_json,
         max_recipients=max_recipients,
@@ -93,7 +101,13 @@ def send(
         recipients=recipients,
         test_to=_keys(test_to),
     )
-    campaign = load_campaign(file, recipients=recipients, journal=journal, base_url=base_url)
+    campaign = load_campaign(
+        file,
+        recipients=recipients,
+        journal=journal,
+        base_url=base_url,
+        file_secrets=allow_file_secrets,
+    )
     if dry_run:
         return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
     return send_file(campaign, wishes)
@@ -106,6 +120,7 @@ def plan(
     recipients: Path | None,
     journal: Path | None,
     base_url: str | None,
+    allow_file_secrets: bool,
     max_recipients: int | None,
     everyone: bool,
     test_to: str | None,
@@ -114,12 +129,19 @@ def plan(
     """Show what sending the campaign in FILE would do: calls, time, messages, rows left out."""
     wishes = Wishes(
         base_url=base_url,
+        file_secrets=allow_file_secrets,
         as_json=as_json,
         max_recipients=max_recipients,
         everyone=everyone,
         test_to=_keys(test_to),
     )
-    campaign = load_campaign(file, recipients=recipients, journal=journal, base_url=base_url)
+    campaign = load_campaign(
+        file,
+        recipients=recipients,
+        journal=journal,
+        base_url=base_url,
+        file_secrets=allow_file_secrets,
+    )
     return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
 
 
@@ -137,11 +159,12 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
     from promomsg.cli.sending import need_terminal
 
     if wishes.or_resume and os.path.lexists(file.journal):
-        from promomsg.cli.commands.resume import Said, go_on_or_wait
+        from promomsg.cli.begun_with import Overrides
+        from promomsg.cli.commands.resume import go_on_or_wait
 
         return go_on_or_wait(
             file.journal,
-            Said(file.path, wishes.recipients, wishes.base_url),
+            Overrides(file.path, wishes.recipients, wishes.base_url, wishes.file_secrets),
             everyone=wishes.everyone,
             yes=wishes.yes,
             as_json=wishes.as_json,
@@ -152,16 +175,19 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
 
 
 async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
+    from promomsg.cli.begun_with import Overrides, lies_beside
     from promomsg.cli.channel_for import open_channel
     from promomsg.cli.sending import Sending, command, plan_and_send
 
     journal = _journal(file, wishes.test_to)
     _refuse_used(journal)
+    said = Overrides(
+        campaign=None if lies_beside(file.path, journal) else file.path,
+        base_url=wishes.base_url,
+        file_secrets=wishes.file_secrets,
+    )
     resume = command(
-        "resume",
-        str(journal),
-        *(("--base-url", wishes.base_url) if wishes.base_url else ()),
-        *(("--everyone",) if wishes.everyone else ()),
+        "resume", str(journal), *said.words(), *(("--everyone",) if wishes.everyone else ())
     )
     how = Sending(
         yes=wishes.yes,
@@ -222,7 +248,6 @@ def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | 
         channel,
         message_of(file),
         recipients_of(file, everyone=wishes.everyone),
-        base_url=wishes.base_url,
         name=f"{file.name} (test)" if wishes.test_to else file.name,
         journal=journal,
         suppress=file.suppress,
