@@ -14,6 +14,8 @@ MAX_ROWS: Final = 1_048_576
 MAX_COLUMNS: Final = 16_384
 MAX_TEXT: Final = 32_767
 """Excel's own limits: rows and columns of a sheet, characters of a cell."""
+_DEEPEST: Final = 64
+_LONGEST_MARK: Final = 1 << 20
 _MAX_STRINGS: Final = 16 * MAX_ROWS
 _ESCAPED: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
@@ -54,13 +56,33 @@ def feeder(
     """A parser that is fed XML piece by piece (the last one with True) and calls the handlers."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    depth = fed = 0
+
+    def opened(name: str, attrs: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise TooMuch("is nested deeper than any sheet")
+        start(name, attrs)
+
+    def closed(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if end is not None:
+            end(name)
+
+    parser.StartElementHandler = opened
+    parser.EndElementHandler = closed
     parser.CharacterDataHandler = data
     parser.StartDoctypeDeclHandler = _no_doctype
 
     def feed(chunk: bytes, final: bool) -> None:
+        nonlocal fed
         parser.Parse(chunk, final)
+        fed += len(chunk)
+        # The parser holds a mark until it has all of it, and looks at it anew with each piece.
+        if fed - parser.CurrentByteIndex > _LONGEST_MARK:
+            raise TooMuch("holds a mark longer than any sheet has")
 
     return feed
 
@@ -85,17 +107,19 @@ class SharedStrings:
         self._taking = False
         self._phonetic = False
         self._pieces: list[str] = []
+        self._size = 0
 
     def __getitem__(self, number: int) -> str:
         if not 0 <= number < len(self._ends):
             raise ValueError(f"there is no shared text {number}")
         begin = self._ends[number - 1] if number else 0
-        return self._bytes[begin : self._ends[number]].decode()
+        return self._bytes[begin : self._ends[number]].decode("utf-8", "surrogatepass")
 
     def start(self, name: str, attrs: dict[str, str]) -> None:
         local = local_name(name)
         if local == "si":
             self._pieces = []
+            self._size = 0
         elif local == "rPh":
             self._phonetic = True
         elif local == "t":
@@ -104,6 +128,8 @@ class SharedStrings:
     def data(self, text: str) -> None:
         if self._taking:
             self._pieces.append(text)
+            self._size += len(text)
+            _check_length(self._size)
 
     def end(self, name: str) -> None:
         local = local_name(name)
@@ -178,8 +204,7 @@ class RowReader:
         if self._taking:
             self._pieces.append(text)
             self._size += len(text)
-            if self._size > 8 * MAX_TEXT:  # a character may be written as `_x000D_`
-                raise TooMuch(f"has more than {MAX_TEXT:,} characters in a cell")
+            _check_length(self._size)
 
     def end(self, name: str) -> None:
         if ":" in name:
@@ -213,6 +238,11 @@ class RowReader:
         if self._column in self._cells:
             raise ValueError(f"row {self._number} has the same cell twice")
         self._cells[self._column] = Cell(kind, text, self._style)
+
+
+def _check_length(size: int) -> None:
+    if size > 8 * MAX_TEXT:  # a character may be written as `_x000D_`
+        raise TooMuch(f"has more than {MAX_TEXT:,} characters in a cell")
 
 
 def _column(at: str) -> int:

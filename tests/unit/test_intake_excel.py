@@ -161,17 +161,18 @@ async def test_shared_and_rich_texts_without_their_phonetic_guides(tmp_path: Pat
     strings = (
         f"<sst {NS}><si><t>id</t></si><si><t>name</t></si>"
         "<si><r><t>王</t></r><r><t>小明</t></r><rPh sb='0' eb='1'><t>ワン</t></rPh></si>"
-        "<si><t>a_x000D__x000A_b _x_ _x005F_x000D_</t></si><si/></sst>"
+        "<si><t>a_x000D__x000A_b _x_ _x005F_x000D_</t></si><si/><si><t>_xD800_</t></si></sst>"
     )
     rows = (
         "<row><c t='s'><v>0</v></c><c t='s'><v>1</v></c></row>"
         "<row><c><v>1</v></c><c t='s'><v>2</v></c></row>"
         "<row><c><v>2</v></c><c t='s'><v>3</v></c></row>"
-        "<row><c><v>3</v></c><c t='s'><v>4</v></c></row>"
+        "<row><c><v>3</v></c><c t='s'><v>4</v></c></row><row><c><v>4</v></c><c t='s'><v>5</v></c></row>"
     )
     path = workbook(tmp_path / "p.xlsx", sheet_xml(rows), strings=strings)
     found = await read(read_excel(path), "name")
-    assert [r.params["name"] for r in found] == ["王小明", "a\r\nb _x_ _x000D_", None]
+    assert [r.params["name"] for r in found] == ["王小明", "a\r\nb _x_ _x000D_", None, None]
+    assert [r.problem and r.problem.code for r in found] == [None, None, None, Code.BAD_ROW]
 
 
 @pytest.mark.parametrize(
@@ -378,6 +379,9 @@ GOOD = line(1, "id") + line(2, "5")
         (line(2, "x" * 40_000), "32,767 characters"),
         ("<row><c r='A1' t='b'><v>1</v></c><c r='A1' t='b'><v>1</v></c></row>", "twice"),
         ("<row>", "mismatched tag"),
+        ("<row>" + "<x>" * 70, "nested deeper"),
+        ("<row a='" + "x" * (2 << 20) + "'/>", "holds a mark longer"),
+        ("<row><c t='inlineStr'><is><t>" + "x" * 300_000, "32,767 characters"),
     ],
 )
 async def test_what_no_sheet_has_is_refused(tmp_path: Path, rows: str, match: str) -> None:
@@ -538,3 +542,18 @@ async def test_a_workbook_is_parsed_beside_the_event_loop_and_can_be_interrupted
     await listener
     assert slow.ended.is_set()
     assert heard > 1
+
+
+@pytest.mark.parametrize(
+    ("strings", "match"),
+    [
+        ("<sst><si><t>" + "x" * 300_000 + "</t></si></sst>", "32,767 characters"),
+        ("<sst>" + "<si>" * 100, "nested deeper"),
+        ("<sst><si><t>x", "shared texts cannot be read|sharedstrings.xml cannot be read"),
+    ],
+)
+async def test_shared_texts_over_a_limit_or_torn(tmp_path: Path, strings: str, match: str) -> None:
+    rows = GOOD + "<row><c t='s'><v>0</v></c></row>"
+    path = workbook(tmp_path / "p.xlsx", sheet_xml(rows), strings=strings)
+    with pytest.raises(UsageError, match=match):
+        await read(read_excel(path))
