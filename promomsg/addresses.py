@@ -59,9 +59,11 @@ _MANGLED_ID: Final = re.compile(_EXPONENT, re.IGNORECASE | re.ASCII)
 _EMPTY: Final = re.compile(r"none|null|undefined|n/a|<na>", re.IGNORECASE | re.ASCII)
 _MAYBE_EMPTY: Final = re.compile(r"(?:none|null|undefined)\Z", re.IGNORECASE).match
 _MAYBE_MANGLED: Final = re.compile(
-    r"[+\-.]?\d|[+-]?nan\Z|[+-]?inf|(?:none|null|undefined)\Z|(?:key|_*id|_*open|_*union|access|request)",
-    re.IGNORECASE,
+    r"[+\-.]?\d|[+-]?nan\Z|[+-]?inf|(?:none|null|undefined)\Z", re.IGNORECASE
 ).match
+_MAYBE_COLUMN: Final = re.compile(r"key|[_-]*(?:id|open|union|access|request)", re.IGNORECASE).match
+_SHORT: Final = 24
+"""A column's name is no longer, and a real openid is: most columns need no look for one."""
 _BY_SPREADSHEET: Final = "a spreadsheet or a float column did that; export the column as text"
 _BY_EXPORT: Final = "an export wrote that for an empty cell; leave the cell empty"
 
@@ -106,7 +108,7 @@ def invisible(character: str) -> bool:
 def not_an_address(text: str) -> str | None:
     """Why a text, blanks around it taken off, is no id, openid or unionid; None when it is one."""
     if _ADDRESS.fullmatch(text):
-        if not _MAYBE_MANGLED(text) or text.isdigit():
+        if text.isdigit() or not (_MAYBE_MANGLED(text) or _MAYBE_COLUMN(text)):
             return None
     elif CONTROL.search(text):
         return "it holds a control character or half a character"
@@ -156,9 +158,14 @@ def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
         return False
     if name == "access_token":
         return not any(map(_MAYBE_EMPTY, column))
-    return not any(map(_MAYBE_MANGLED, column)) and (
-        name == "request_id" or not column or max(map(len, column)) <= _LONGEST
-    )
+    if any(map(_MAYBE_MANGLED, column)):
+        return False
+    if name == "request_id" or not column:
+        return True
+    lengths = list(map(len, column))
+    if min(lengths) <= _SHORT and any(map(_MAYBE_COLUMN, column)):
+        return False
+    return max(lengths) <= _LONGEST
 
 
 def clean_address(name: str, value: Any) -> str | Problem | None:
