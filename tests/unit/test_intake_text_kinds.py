@@ -418,3 +418,50 @@ async def test_rows_of_blanks_are_blank_lines(tmp_path: Path, cell: str) -> None
         rows = await read(source, "name", size=size)
         assert [row.key for row in rows] == ["k1", "k2"]
         assert "1 blank lines left out" in " ".join(source.notices)
+
+
+# What is found only late in a long file.
+
+LONG = "key,id,name\n" + "".join(f"k{n},{n},王小明\n" for n in range(20_000))
+
+
+async def test_bytes_overwritten_while_they_are_read_are_a_change(tmp_path: Path) -> None:
+    path = put(tmp_path, LONG)
+    source = read_csv(path)
+    source.check(NAMES)
+
+    async def read_on() -> None:
+        async with aclosing(source.batches(NAMES, 100)) as batches:  # type: ignore[type-var]
+            async for _ in batches:
+                with path.open("r+b") as file:
+                    file.seek(200_000)
+                    file.write(b"\xff" * 1000)
+
+    with pytest.raises(UsageError, match="was changed while it was read"):
+        await read_on()
+
+
+async def test_late_lines_decide_too(tmp_path: Path) -> None:
+    data = LONG.encode("gb18030") + b"k,1,\xaa\xa1\n"
+    assert "neither UTF-8 nor GB18030" in await refused(tmp_path, data)
+    data = LONG.encode("gb18030") + b"k,1,\xff\n"
+    assert "is not GB18030 (line 20002)" in await refused(tmp_path, data, encoding="gbk")
+
+
+async def test_a_cell_too_long_for_a_table_costs_its_row(tmp_path: Path) -> None:
+    data = f'key,id,name\nk1,1,"a\n{"x" * 140_000}"\nk2,2,b\n'
+    rows, _ = await rows_of(tmp_path, data)
+    assert codes(rows)[0] is Code.BAD_ROW
+    assert (rows[-1].key, rows[-1].problem) == ("k2", None)
+
+
+async def test_what_may_be_data_is_not_kept_in_the_journal(tmp_path: Path) -> None:
+    source = read_csv(put(tmp_path, "Key,28100TOKENofU1,Ann\nu2,28100TOKENofU2,Bo\n"))
+    await read(source)
+    said = f"{source.describe()} {source.notices}"
+    assert "TOKEN" not in said
+    assert "Ann" not in said
+    assert source.describe()["columns"] == ["Key", "", ""]
+    with pytest.raises(UsageError) as caught:
+        source.check(frozenset({"who"}))
+    assert "TOKEN" not in str(caught.value)
