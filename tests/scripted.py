@@ -29,6 +29,8 @@ class ScriptedWeChat(WeChatPromoter):
         single_answers, group_answers: answers, or exceptions to raise, in order.
         prepared: what the next calls of `prepare` raise.
         before_single, before_group: awaited within each call.
+        probe_answers: what the reads that look for the provider come to, in order; then success.
+        probe_times: when each of them began.
         looks: what `getmsg` says, `msg_id` to the deliveries to come; the last one stands.
         single_times, group_times: when each call began.
         reached: the addresses of every call that was answered with success, in order.
@@ -39,6 +41,8 @@ class ScriptedWeChat(WeChatPromoter):
         self.clock = clock
         self.single_answers: deque[Answer | Exception] = deque()
         self.group_answers: deque[Answer | Exception] = deque()
+        self.probe_answers: deque[Answer] = deque()
+        self.probe_times: list[float] = []
         self.prepared: deque[Exception] = deque()
         self.before_single: Callable[[], Any] | None = None
         self.before_group: Callable[[], Any] | None = None
@@ -50,6 +54,10 @@ class ScriptedWeChat(WeChatPromoter):
     async def prepare(self) -> None:
         if self.prepared:
             raise self.prepared.popleft()
+
+    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+        self.probe_times.append(self.clock.monotonic())
+        return self.probe_answers.popleft() if self.probe_answers else Answer(Verdict.SENT)
 
     async def advise(self) -> Advice | None:
         return None

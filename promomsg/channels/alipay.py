@@ -103,6 +103,7 @@ class AlipayMiniProgram(UserFacing):
     idempotent: ClassVar[bool] = True
     needs_tokens: ClassVar[bool] = True
     groups: ClassVar[bool] = False
+    probes_by_reading: ClassVar[bool] = False
     daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
@@ -376,6 +377,9 @@ class AlipayMiniProgram(UserFacing):
         if judged.code == Code.UNSIGNED and not self._proved and len(self._doubted) < _DISTRUST:
             self._doubted.add(parcel.request_id)
         return judged
+
+    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+        raise NotImplementedError("a wallet has no read: a send with its requestId is the probe")
 
     async def advise(self) -> Advice | None:
         return None

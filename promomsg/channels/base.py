@@ -111,6 +111,8 @@ class Channel(Protocol):
     """Each recipient brings an access token, which is never journalled."""
     groups: ClassVar[bool]
     """It is also a `Following`."""
+    probes_by_reading: ClassVar[bool]
+    """It has reads, so that a provider that seems away is looked for without risking anybody."""
     daily_quota_codes: ClassVar[frozenset[str]]
     """Codes that say the day's quota is used up: a HALT that the next China-time day mends."""
 
@@ -126,7 +128,7 @@ class Channel(Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where the calls go."""
+        """Where its calls go, for a person to read; no secret is in it."""
         ...
 
     @property
@@ -201,6 +203,19 @@ class Channel(Protocol):
 
         Returns:
             None: another call is worth it. Else what the recipient comes to without one.
+        """
+        ...
+
+    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+        """One read that shows whether the provider is there (`probes_by_reading` only).
+
+        Args:
+            turn: how many were made before: where there are several reads they take turns, since
+                a gateway may let through some and not others.
+            msg_id: of a group send that can be asked for; None when there is none.
+
+        Returns:
+            An answer whose `readable` says it; a refusal of the read itself is readable.
         """
         ...
 

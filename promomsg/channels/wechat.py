@@ -13,6 +13,7 @@ from promomsg.channels.direct import (
     error_of,
     hidden,
     not_a_recipient,
+    not_sent,
     outcome_of,
     paced,
     parcel_for,
@@ -22,7 +23,7 @@ from promomsg.channels.follow import PollPolicy, follow
 from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
 from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
-from promomsg.errors import PromoError, TransportError, UsageError
+from promomsg.errors import Halted, NotSent, PromoError, ProviderError, TransportError, UsageError
 from promomsg.masking import Mask
 from promomsg.model import (
     GROUP_THRESHOLD,
@@ -79,6 +80,7 @@ class WeChatPromoter(UserFacing):
     idempotent: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
     groups: ClassVar[bool] = True
+    probes_by_reading: ClassVar[bool] = True
     daily_quota_codes: ClassVar[frozenset[str]] = frozenset({"45009"})
 
     def __init__(
@@ -319,6 +321,30 @@ class WeChatPromoter(UserFacing):
             )
             found += [row.msg_id for row in rows if row.msg_id is not None]
         return list(dict.fromkeys(found))
+
+    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+        account = self._account
+        try:
+            if turn % 2 == 0:
+                body = codec.quota_body(codec.SINGLESENDMSG)
+                await account.ask(codec.QUOTA_GET, body, codec.read_quota, tries=1)
+            elif msg_id is not None:
+                await self.get_delivery(msg_id)
+            else:
+                await account.ask(codec.GETROLE, codec.roles_body(), codec.read_roles, tries=1)
+        except ProviderError as error:
+            there = error.verdict is not Verdict.UNKNOWN
+            return Answer(Verdict(error.verdict), error.code, error.detail, readable=there)
+        except Halted as error:
+            # Of the token: who says that was there to say it, and the next send will halt.
+            return Answer(Verdict.HALT, error.code, error.detail)
+        except UsageError as error:
+            return Answer(Verdict.HALT, Code.CLIENT, str(error), readable=False)
+        except NotSent as error:
+            return not_sent(error)
+        except PromoError as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
+        return Answer(Verdict.SENT)
 
     async def advise(self) -> Advice | None:
         try:

@@ -64,6 +64,7 @@ class Resumed:
         options: Any,
         clock: Clock,
         after_lost_wal: bool = False,
+        provider_is_back: bool = False,
     ) -> None:
         check_channel(channel, "Campaign.resume(journal, channel)")
         check_yes_or_no(after_lost_wal=after_lost_wal)
@@ -77,6 +78,7 @@ class Resumed:
         self._message = None if message is None else channel.compile(message).snapshot()
         self._suppress = suppress
         self._after_lost_wal = after_lost_wal
+        self._provider_is_back = provider_is_back
         self._handle: Handle | None = None
         self._vault: TokenVault | None = None
         self._plan: Plan | None = None
@@ -198,6 +200,9 @@ class Resumed:
         """The open journal, ready to go on."""
         assert self._handle is not None
         self._channel.expect(self._settings.wanted_connections)
+        outage = self._handle.record.outage
+        if outage is not None and self._provider_is_back:
+            await self._handle.keep_outage(None)
         started = await Started.of(
             self._handle,
             self._channel,

@@ -128,6 +128,7 @@ class Campaign:
         message: Message | None = None,
         suppress: Suppress = None,
         after_lost_wal: bool = False,
+        provider_is_back: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -145,6 +146,9 @@ class Campaign:
                 to and is among them is skipped. What planning skipped stays so.
             after_lost_wal: go on although commits of the journal may be lost (it was moved or
                 copied without its -wal): whoever may have been sent to since becomes unknown.
+            provider_is_back: after a halt because the provider could not be reached: you know
+                that it is back. Without it a run looks first, and nobody is tried once as many
+                sends are in doubt as one outage may cost (`concurrency` + 8).
             options: override what the journal kept.
 
         Raises:
@@ -152,6 +156,7 @@ class Campaign:
                 or commits of it may be lost and `after_lost_wal` is not said.
             UsageError: the recipients or the message are not the ones it was planned with.
         """
+        check_yes_or_no(provider_is_back=provider_is_back)
         self = cls.__new__(cls)
         begin = Resumed(
             journal,
@@ -159,6 +164,7 @@ class Campaign:
             recipients=recipients,
             message=message,
             suppress=suppress,
+            provider_is_back=provider_is_back,
             options=options,
             clock=clock,
             after_lost_wal=after_lost_wal,

@@ -19,7 +19,7 @@ __all__ = ["LEASE_LIFE", "Chunks"]
 LEASE_LIFE: Final = 120.0
 """Seconds after which another machine may take a chunk over, unless it is renewed."""
 _FEW: Final = 100
-"""How many of a list are left when it needs no keeping from an outage any more."""
+"""How many are at hand at the least before the next chunk is asked for."""
 _OPEN: Final = 4
 """Chunks held at once at the most: with retries under way, the memory of a campaign."""
 
@@ -76,9 +76,19 @@ class Chunks:
         slot.fresh.extendleft(reversed(parcels))
 
     @property
-    def many_left(self) -> bool:
-        """Whether more than a few have not been intended yet."""
-        return not self.dry or sum(len(slot.fresh) for slot in self._slots) > _FEW
+    def has_fresh(self) -> bool:
+        """Whether somebody in the chunks at hand was not intended yet."""
+        return any(slot.fresh for slot in self._slots)
+
+    @property
+    def next_is_in_doubt(self) -> bool:
+        """Whether an earlier attempt for whoever comes next may have arrived."""
+        return next((slot.fresh[0].doubt for slot in self._slots if slot.fresh), False)
+
+    @property
+    def fresh_left(self) -> int:
+        """How many in the chunks at hand were not intended yet."""
+        return sum(len(slot.fresh) for slot in self._slots)
 
     def holds(self, slot: Slot) -> bool:
         """Whether it is still ours and open."""
@@ -117,7 +127,7 @@ class Chunks:
         """Takes the next chunk before these end."""
         if self._taking or self.dry or len(self._slots) >= _OPEN:
             return
-        if sum(len(slot.fresh) for slot in self._slots) < self._enough:
+        if self.fresh_left < self._enough:
             self._taking = True
             tasks.start_soon(self.take)
 

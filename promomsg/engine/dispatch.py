@@ -23,7 +23,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.chunks import Chunks
 from promomsg.engine.decide import Decision, Halt, backoff, decide
 from promomsg.engine.guards import ErrorWindow, RetryBudget
-from promomsg.engine.outage import Outage
+from promomsg.engine.reachability import Reachability, is_unreachable
 from promomsg.engine.readiness import Readiness
 from promomsg.engine.retries import Retries
 from promomsg.engine.settings import Settings
@@ -41,8 +41,6 @@ log = logging.getLogger("promomsg.engine")
 
 _PATIENCE: Final = 1.0
 """Seconds an intended call may wait at the gate; for a longer hold it goes back to pending."""
-_GLANCE: Final = 0.004
-"""Seconds until it is looked again whether the last results are on disk."""
 _MOST_REFUSED: Final = 8_192
 """Refused messages to keep: more than the recipients in memory, and later ones are failed in the
 journal before they are taken."""
@@ -58,6 +56,7 @@ class Dispatcher:
     Args:
         window: the error window, shared with the group sends.
         share: the campaign's part of the client's connections, shared with them too.
+        reachability: whether the provider can be reached, shared with them too.
         moved: called after each commit, for live progress.
     """
 
@@ -75,6 +74,7 @@ class Dispatcher:
         budget: RetryBudget,
         window: ErrorWindow,
         share: CampaignShare,
+        reachability: Reachability,
         sent_today: int = 0,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
@@ -102,11 +102,14 @@ class Dispatcher:
         self._idle: list[asyncio.Future[None]] = []
         self._refused: dict[tuple[str, ...], Answer] = {}
         self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
-        self._outage = Outage(settings.retry, clock, rng)
         self._probing = False
         self._calling = 0
         self._closing = False
         self._feed_signal = Signal()
+        self._reachability = reachability
+        self._breaker = reachability.breaker
+        reachability.singles_out = lambda: self._all_permits - self._permits
+        reachability.listen(self._feed_signal.set)
         self._chunks = Chunks(
             handle, channel, clock, vault, 2 * settings.concurrency, self._feed_signal.set
         )
@@ -121,7 +124,7 @@ class Dispatcher:
     @property
     def stalled_by(self) -> str:
         """Why nothing goes out although there is work; empty when it does."""
-        if self._outage.on:
+        if self._breaker.is_open:
             return "the provider cannot be reached; one call at a time is tried"
         held = (self._lane.held_until, self._readiness.held_until)
         until = max((moment for moment in held if moment is not None), default=None)
@@ -146,6 +149,7 @@ class Dispatcher:
                     if self._steering.send_in(scope):
                         async with anyio.create_task_group() as feeding:
                             await self._feed(feeding)
+                self._reachability.singles_are_through()
                 self._closing = True
                 self._wake(len(self._idle))
             # Only now: a call that was under way when the closing began has its result to settle.
@@ -160,7 +164,11 @@ class Dispatcher:
             if self._steering.stopping:
                 return
             await self._chunks.release_finished()
+            if self._breaker.is_open and self._has_work() and not await self._take_turn():
+                continue
             slot, parcels, wait = self._next()
+            if not parcels and self._probing:
+                self._reachability.drop(self)
             if slot is not None and not parcels:
                 continue  # all of them had a refused message: the next ones may have another
             if not parcels:
@@ -184,27 +192,45 @@ class Dispatcher:
             self._chunks.look_ahead(tasks)
             assert slot is not None
             await self._send_off(slot, parcels)
+            if self._probing:
+                self._reachability.drop(self)
 
     def _next(self) -> tuple[Slot | None, list[Parcel], float | None]:
         """What to intend now, all of one chunk; or nothing, and how long to wait for it."""
-        most = self._permits
-        self._probing = probing = self._outage.on
-        if probing:
-            # The road is down: one call at a time finds out when it is up again.
-            if self._calling or self._ready or self._settler.waiting:
-                return None, [], None if self._calling else _GLANCE
-            quiet = self._outage.wait()
-            if quiet > 0:
-                return None, [], quiet
+        most, breaker = self._permits, self._breaker
+        self._probing = breaker.is_open
+        if self._probing:
             most = min(most, 1)
-        if most < self._quorum and not probing and self._calling:
+        elif breaker.limited:
+            # Nobody knows yet whether the provider is there, or is there again.
+            out = self._all_permits - most + self._reachability.groups_out
+            most = min(most, breaker.limit - out)
+        elif most < self._quorum and self._calling:
             return None, [], None
         if most <= 0:
             return None, [], None
-        found = self._retries.due(most) or self._chunks.fresh(min(most, self._settings.concurrency))
+        found = None
+        if self._probing:
+            # Rather somebody who is in doubt already than one more: their turn need not have come.
+            if self._chunks.next_is_in_doubt:
+                found = self._chunks.fresh(most)
+            found = found or self._retries.in_doubt(self._policy.attempts)
+        found = found or self._retries.due(most)
+        found = found or self._chunks.fresh(min(most, self._settings.concurrency))
         if found is not None:
             return found[0], self._sendable(*found), None
         return None, [], self._retries.wait()
+
+    def _has_work(self) -> bool:
+        """Whether somebody waits for a call."""
+        return self._chunks.has_fresh or self._retries.wait() is not None
+
+    async def _take_turn(self) -> bool:
+        """While the provider seems away: whether the one call that is tried may be a single now."""
+        if self._permits < self._all_permits or self._reachability.group_calls:
+            await self._feed_signal.wait()  # for those that are out, and their results on disk
+            return False
+        return await self._reachability.take_turn(self)
 
     def _sendable(self, slot: Slot, parcels: list[Parcel]) -> list[Parcel]:
         """Without those whose message was refused for everybody: the journal fails them."""
@@ -231,7 +257,7 @@ class Dispatcher:
             # Nobody is intended while others have the connections (DESIGN §2.3).
             count = intents.take_now(reserved) or await intents.take(reserved)
             # An outage may have begun during these waits: then one call at a time.
-            fell_out = self._outage.on and not self._probing
+            fell_out = self._breaker.is_open and not self._probing
             if fell_out or not self._steering.may_send():
                 intents.give_back(count)
                 self._chunks.put_back(slot, rest)
@@ -271,7 +297,6 @@ class Dispatcher:
         with anyio.CancelScope(shield=True):
             if not await self._chunks.renew(slot, now):
                 return False
-            self._outage.probes(batch[0])
             self._permits -= len(batch)
             ok = await self._handle.intend(slot.lease, [p.seq for p in batch], now, china_day(now))
             if not ok:
@@ -279,6 +304,8 @@ class Dispatcher:
                 return False
             reached("after-intend-commit")
             self._sent_today += len(batch)
+            if self._breaker.is_open:
+                self._breaker.mark_probe(batch[0])
             self._ready.extend([(slot, parcel) for parcel in batch])
             self._wake(len(batch))
         return True
@@ -300,7 +327,7 @@ class Dispatcher:
     async def _work(self) -> None:
         ready, steering, lane = self._ready, self._steering, self._lane
         deliver, letter = self._channel.deliver, self._letter
-        retries = self._retries
+        retries, breaker = self._retries, self._breaker
         calls = self._share.calls
         places = calls.limit
         # A place among the client's connections is kept from call to call while nobody waits.
@@ -331,13 +358,19 @@ class Dispatcher:
             if not steering.may_send() or (not lane.pass_now() and not await lane.gate(_PATIENCE)):
                 self._give_back(slot, parcel)
                 continue
+            if breaker.is_open and not breaker.is_probe(parcel):
+                self._give_back(slot, parcel)  # it opened after these were intended
+                continue
             self._calling += 1
             try:
                 answer = await deliver(letter, parcel)
             except Exception as error:  # noqa: BLE001 - a bug must cost one outcome, not the batch
                 log.error("a call ended in %s: its outcome is unknown", type(error).__name__)
                 answer = Answer(
-                    Verdict.UNKNOWN, Code.NO_ANSWER, f"the call ended in {type(error).__name__}"
+                    Verdict.UNKNOWN,
+                    Code.NO_ANSWER,
+                    f"the call ended in {type(error).__name__}",
+                    readable=False,
                 )
             self._calling -= 1
             self._budget.calls += 1
@@ -350,6 +383,7 @@ class Dispatcher:
             parcel.seq, _PENDING, "", "", None, self._clock.time(), parcel.doubt, None, False
         )
         decision = Decision(State.PENDING, again=True, doubt=parcel.doubt)
+        self._reachability.drop(parcel)
         self._settler.push(Result(slot, parcel, result, decision))
 
     def _answered(self, slot: Slot, parcel: Parcel, answer: Answer, *, called: bool = True) -> None:
@@ -366,7 +400,10 @@ class Dispatcher:
         if verdict is Verdict.THROTTLED and not answer.token_failed:
             self._lane.throttled(answer.retry_after)
         if called:
-            self._look_at_the_road(parcel, answer)
+            if verdict is not Verdict.SENT or not self._breaker.calm:
+                self._watch_reachability(parcel, answer, decision)
+        else:
+            self._reachability.drop(parcel)
         if decision.again and not answer.token_failed:
             self._budget.retries += 1
         if decision.refuse_form:
@@ -391,28 +428,20 @@ class Dispatcher:
         refusal = answer if renewable else None
         self._settler.push(Result(slot, parcel, result, decision, refusal))
 
-    def _look_at_the_road(self, parcel: Parcel, answer: Answer) -> None:
-        """What one call says of the way to the provider; halts when it stays down."""
-        if not self._failed_on_the_road(answer):
-            self._outage.through()
-            return
-        self._outage.failed(parcel)
-        if self._outage.hopeless:
-            said = f"{self._policy.attempts} probes in a row failed, the last one: "
-            self._steering.stop(
-                Halt(str(answer.code), f"{said}{answer.detail}. Resume when that is mended")
-            )
-
-    def _failed_on_the_road(self, answer: Answer) -> bool:
-        """Whether an answer says nothing of its recipient, only that the provider is not there.
-
-        A lost answer that may be asked for again says that too while there is a list to keep from
-        it; the last few have their own attempts, and end `unknown` when those are spent.
-        """
-        if answer.verdict is Verdict.UNKNOWN:
-            asked_again = self._channel.idempotent and answer.code != Code.UNSIGNED
-            return asked_again and self._chunks.many_left
-        return answer.verdict is Verdict.RETRY and not answer.token_failed
+    def _watch_reachability(self, parcel: Parcel, answer: Answer, decision: Decision) -> None:
+        """What one call says of the provider, whatever it says of its recipient."""
+        if (
+            is_unreachable(answer)
+            and self._channel.idempotent
+            and answer.verdict is Verdict.UNKNOWN
+        ):
+            # The last few may be ones whose outcome never comes: they have their own attempts,
+            # and end `unknown` when those are spent.
+            left = len(self._ready) + self._chunks.fresh_left
+            if not self._breaker.is_open and self._chunks.dry and left <= self._policy.attempts:
+                return
+        lost = decision.doubt or decision.state is State.UNKNOWN
+        self._reachability.watch(parcel, answer, in_doubt=lost and not parcel.doubt)
 
     def _is_quiet(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -423,6 +452,9 @@ class Dispatcher:
     async def _settled(self, batch: list[Result]) -> None:
         self._permits += len(batch)
         self._share.intents.give_back(len(batch))
+        if not self._breaker.calm or self._reachability.is_kept:
+            await self._reachability.save()
+            self._reachability.wake()  # a group may wait for these to be through
         for slot, parcel, settled, decision, refusal in batch:
             if not settled.called:
                 self._sent_today = max(self._sent_today - 1, 0)

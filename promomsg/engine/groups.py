@@ -15,6 +15,7 @@ from promomsg.engine.audience import audience_from
 from promomsg.engine.chunks import LEASE_LIFE
 from promomsg.engine.decide import backoff, decide
 from promomsg.engine.guards import RetryBudget
+from promomsg.engine.reachability import Reachability
 from promomsg.engine.readiness import Readiness
 from promomsg.engine.settings import Settings
 from promomsg.engine.steering import Signal, Steering
@@ -36,6 +37,7 @@ class GroupSender:
 
     Args:
         share: the campaign's part of the client's connections.
+        reachability: whether the provider can be reached, shared with the single sends.
         accepted: called with the number of each accepted group, so that it is followed.
     """
 
@@ -51,6 +53,7 @@ class GroupSender:
         rng: Random,
         budget: RetryBudget,
         share: CampaignShare,
+        reachability: Reachability,
         accepted: Callable[[int], None],
     ) -> None:
         self._handle = handle
@@ -62,6 +65,7 @@ class GroupSender:
         self._rng = rng
         self._budget = budget
         self._share = share
+        self._reachability = reachability
         self._accepted = accepted
         self._lane = channel.pacer.groups
         self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
@@ -104,22 +108,36 @@ class GroupSender:
         while self._steering.may_send():
             if not await self._readiness.ready():
                 continue
-            await self._lane.reserve(1)
-            await self._share.intents.take()
+            if not await self._reachability.admit_group(lease):
+                continue
             try:
-                await self._share.calls.take()
-                try:
-                    if not self._steering.may_send():
-                        return
-                    with anyio.CancelScope(shield=True):
-                        attempt, pause = await self._send_once(lease, group, audience, attempt)
-                finally:
-                    self._share.calls.give_back()
+                attempt, pause = await self._in_its_place(lease, group, audience, attempt)
             finally:
-                self._share.intents.give_back()
+                self._reachability.group_back(lease)
             if pause is None:
                 return
             await self._clock.sleep(pause)
+
+    async def _in_its_place(
+        self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
+    ) -> tuple[int, float | None]:
+        """Waits for the pace and for a place among the client's connections, then sends."""
+        await self._lane.reserve(1)
+        await self._share.intents.take()
+        try:
+            await self._share.calls.take()
+            try:
+                if not self._steering.may_send():
+                    return attempt, None
+                if not self._reachability.may_go(lease):
+                    return attempt, 0.0
+                with anyio.CancelScope(shield=True):
+                    attempt, pause = await self._send_once(lease, group, audience, attempt)
+                return attempt, pause
+            finally:
+                self._share.calls.give_back()
+        finally:
+            self._share.intents.give_back()
 
     async def _send_once(
         self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
@@ -132,22 +150,33 @@ class GroupSender:
             self._steering.obey(await self._handle.control())
             return attempt, None
         reached("group-intended")
-        if not await self._lane.gate(_PATIENCE):
+        if not await self._lane.gate(_PATIENCE) or not self._reachability.may_go(lease):
             await self._handle.return_group(lease, "", "", False)
             return attempt, 0.0
         answer = await self._call(group, audience)
         self._budget.calls += 1
-        return attempt + 1, await self._settle(lease, answer, attempt + 1)
+        pause = await self._settle(lease, answer, attempt + 1)
+        await self._watch_reachability(lease, answer)
+        return attempt + 1, pause
+
+    async def _watch_reachability(self, lease: Lease, answer: Answer) -> None:
+        """What a group call says of the provider. A lost one costs all its members: as a probe it
+        is not tried twice in a run."""
+        lost = answer.verdict is Verdict.UNKNOWN
+        self._reachability.watch(lease, answer, in_doubt=lost, costly=True)
+        await self._reachability.save()
 
     async def _call(self, group: GroupRow, audience: Audience) -> Answer:
         self.in_flight += 1
+        self._reachability.group_calls += 1
         try:
             return await self._channel.deliver_group(self._letter, group.values, audience)
         except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
             why = f"the call ended in {type(error).__name__}"
             log.error("%s: its outcome is unknown", why)
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why)
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why, readable=False)
         finally:
+            self._reachability.group_calls -= 1
             self.in_flight -= 1
 
     async def _audience(self, group: GroupRow) -> Audience:

@@ -49,6 +49,8 @@ class Poller:
     waits and ages are measured on the clock that never jumps, and no wait is over its ceiling.
 
     Args:
+        polled: called with the error of each look, None for one that was answered: a readable
+            answer shows that the provider is there.
         raw: where failure files are kept as they came, `<raw>.group-<no>.failures`; None: nowhere.
         moved: called when counts have changed.
     """
@@ -62,6 +64,7 @@ class Poller:
         *,
         clock: Clock,
         raw: str | None,
+        polled: Callable[[PromoError | None], None] = lambda error: None,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._handle = handle
@@ -71,6 +74,7 @@ class Poller:
         self._steering = steering
         self._clock = clock
         self._raw = raw
+        self._polled = polled
         self._moved = moved
         self._signal = Signal()
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
@@ -191,10 +195,12 @@ class Poller:
                 await self._again(row, None, self._policy.every)
             return
         except PromoError as error:
+            self._polled(error)
             await self._handle.warn(f"group {row.no} ({msg_id}) could not be polled: {error}")
             asked = getattr(error, "retry_after", None) or 0.0
             await self._again(row, None, max(self._policy.every, asked))
             return
+        self._polled(None)
         if complete(delivery, row.planned) and await self._finish(row, delivery):
             return
         wait = next_look(self._policy, waited=waited, percent=delivery.percent, before=row.percent)

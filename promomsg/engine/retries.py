@@ -52,6 +52,20 @@ class Retries:
             parcels.append(heapq.heappop(queue)[3])
         return slot, parcels
 
+    def in_doubt(self, attempts: int) -> tuple[Slot, list[Parcel]] | None:
+        """Whoever is in doubt already and comes next, due or not; nobody's last of so many calls."""
+        doubted = [
+            item
+            for item in self._queue
+            if item[3].doubt and item[3].attempts - item[3].earlier < attempts - 1
+        ]
+        if not doubted:
+            return None
+        item = min(doubted)
+        self._queue.remove(item)
+        heapq.heapify(self._queue)
+        return item[2], [item[3]]
+
     def wait(self) -> float | None:
         """Seconds until the next turn; None when nobody waits for one."""
         return self._queue[0][0] - self._clock.monotonic() if self._queue else None

@@ -16,6 +16,7 @@ from promomsg.engine.dispatch import Dispatcher
 from promomsg.engine.groups import GroupSender
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.poll import Poller
+from promomsg.engine.reachability import Reachability
 from promomsg.engine.report import Report, campaign_state, document
 from promomsg.engine.started import Started
 from promomsg.engine.steering import Steering
@@ -53,6 +54,9 @@ class Run:
         budget = RetryBudget(settings.retry)
         window = ErrorWindow(settings.max_error_rate)
         self._share = channel.connections.campaign()
+        self._reachability = Reachability(
+            handle, channel, settings, self.steering, clock=clock, rng=rng
+        )
         self._dispatcher = Dispatcher(
             handle,
             channel,
@@ -65,6 +69,7 @@ class Run:
             budget=budget,
             window=window,
             share=self._share,
+            reachability=self._reachability,
             sent_today=started.sent_today,
             moved=self._moved,
         )
@@ -78,6 +83,7 @@ class Run:
                 self.steering,
                 clock=clock,
                 raw=started.kept_path,
+                polled=self._reachability.polled,
                 moved=self._moved,
             )
             self._groups = GroupSender(
@@ -90,6 +96,7 @@ class Run:
                 rng=rng,
                 budget=budget,
                 share=self._share,
+                reachability=self._reachability,
                 accepted=self._poller.accepted,
             )
         self._tally, self._group_rows = started.tally, started.groups
@@ -138,6 +145,7 @@ class Run:
                     sending.start_soon(self._dispatcher.run)
                     if self._groups is not None:
                         sending.start_soon(self._groups.run)
+                await self._reachability.save()
                 if self.steering.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
                 await self._count()

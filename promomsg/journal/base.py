@@ -17,6 +17,7 @@ from promomsg.journal.records import (
     Control,
     GroupRow,
     Lease,
+    Outage,
     PlannedRow,
     Reached,
     Recovered,
@@ -281,6 +282,12 @@ class Handle(Protocol):
         ...
 
     async def save(self, record: CampaignRecord) -> None: ...
+    async def keep_outage(self, outage: Outage | None) -> None:
+        """Keeps the outage that is going on for the runs to come; None: it is over.
+
+        `save` leaves it as it is."""
+        ...
+
     async def warn(self, text: str) -> None:
         """Keeps a warning, once."""
         ...

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from promomsg.errors import JournalError
 from promomsg.journal.memory_store import Chunk, Group, Row, Store
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, Lease, PlannedRow
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Lease, Outage, PlannedRow
 from promomsg.model import Code, Failure, State
 from promomsg.states import Event, GroupEvent, GroupState, move, move_group
 
@@ -346,7 +346,12 @@ class MemoryGroups:
         return None
 
     async def save(self, record: CampaignRecord) -> None:
-        self._store_for_writing().record = record
+        store = self._store_for_writing()
+        record.outage = store.record.outage
+        store.record = record
+
+    async def keep_outage(self, outage: Outage | None) -> None:
+        self._store_for_writing().record.outage = outage
 
     async def warn(self, text: str) -> None:
         kept = self._store_for_writing().record.warnings

@@ -17,6 +17,7 @@ __all__ = [
     "Control",
     "GroupRow",
     "Lease",
+    "Outage",
     "PlannedRow",
     "Reached",
     "Recovered",
@@ -32,6 +33,19 @@ class Control(StrEnum):
     RUN = "run"
     PAUSE = "pause"
     CANCEL = "cancel"
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider that was not there when it was last tried, though something may answer for it.
+
+    Attributes:
+        since: Unix seconds when that was found out.
+        in_doubt: sends of all runs since then whose outcome nobody knows (a group counts once):
+            DESIGN §3 bounds them for the outage, however many runs try.
+    """
+
+    since: float
+    in_doubt: int = 0
 
 
 class CampaignRecord(msgspec.Struct, kw_only=True):
@@ -53,6 +67,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
             nothing may be sent.
         warnings: said so far, each once.
         halted: why the last run stopped before the end (`"45009: …"`); None when it did not.
+        outage: the one whose end no run has seen yet (`Handle.keep_outage`); None for none.
     """
 
     name: str
@@ -68,6 +83,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
     planned_at: float | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
     halted: str | None = None
+    outage: Outage | None = None
 
 
 def fingerprint(text: str, pepper: bytes) -> bytes:

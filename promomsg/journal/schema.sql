@@ -24,6 +24,7 @@ CREATE TABLE campaign (
     planned_at    REAL,               -- NULL while the plan is not complete
     warnings      TEXT NOT NULL,
     halted        TEXT,               -- why the last run stopped before the end
+    outage        TEXT,               -- JSON: since when the provider is not there; NULL: it is
     chunk_size    INTEGER NOT NULL DEFAULT 512,
     unsealed      INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
     sender_open   INTEGER NOT NULL DEFAULT 0  -- the open flag: 1 from before the first call until a

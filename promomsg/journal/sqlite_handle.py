@@ -32,6 +32,7 @@ from promomsg.journal.records import (
     Control,
     GroupRow,
     Lease,
+    Outage,
     PlannedRow,
     Recovered,
     Settled,
@@ -362,6 +363,10 @@ class SqliteHandle:
     async def save(self, record: CampaignRecord) -> None:
         await self._do(lambda tx: plan.save_record(tx.db, record))
         self._record = record
+
+    async def keep_outage(self, outage: Outage | None) -> None:
+        await self._do(lambda tx: plan.save_outage(tx.db, outage))
+        self._record.outage = outage
 
     async def warn(self, text: str) -> None:
         await self._do(lambda tx: group.add_warnings(tx.db, [text]))

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import CampaignRecord, PlannedRow
+from promomsg.journal.records import CampaignRecord, Outage, PlannedRow
 from promomsg.journal.sqlite_schema import INDEXES
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx
@@ -88,6 +88,12 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
             record.halted,
         ),
     )
+
+
+def save_outage(db: sqlite3.Connection, outage: Outage | None) -> None:
+    """Writes the outage that is going on; None: it is over."""
+    kept = None if outage is None else _encode(outage).decode()
+    db.execute("UPDATE campaign SET outage = ?", (kept,))
 
 
 _OPTIONAL: Final = ("id", "openid", "unionid", "fingerprint", "request_id", "vals", "form")

@@ -91,17 +91,19 @@ def record(db: sqlite3.Connection) -> CampaignRecord:
     """The campaign's row."""
     row = db.execute(
         "SELECT name, channel, account, run_id, message, settings, source, base_url,"
-        " campaign_file, created_at, planned_at, warnings, halted FROM campaign"
+        " campaign_file, created_at, planned_at, warnings, halted, outage FROM campaign"
     ).fetchone()
     if row is None:
         raise JournalError("it holds no campaign: it is damaged")
     names = (
         "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
-        "campaign_file", "created_at", "planned_at", "warnings", "halted",
+        "campaign_file", "created_at", "planned_at", "warnings", "halted", "outage",
     )  # fmt: skip
     values = dict(zip(names, row, strict=True))
     for name in ("message", "settings", "source", "warnings"):
         values[name] = _json(values[name])
+    if values["outage"] is not None:
+        values["outage"] = _json(values["outage"])
     return msgspec.convert(values, CampaignRecord)
 
 

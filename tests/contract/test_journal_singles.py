@@ -25,7 +25,7 @@ from journal_rows import (
 
 from promomsg.errors import JournalError
 from promomsg.journal.base import Handle, Journal
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, Outage
 from promomsg.model import Code, State
 from promomsg.states import IllegalMove
 
@@ -352,6 +352,24 @@ async def test_the_record_keeps_warnings_once_and_why_it_halted(make: Make) -> N
     assert handle.record.halted == "45009: reach max api daily quota limit"
     assert handle.record.planned_at == NOW
     assert handle.record.message == {"content": {"title": "今日优惠活动"}}
+    await handle.close()
+
+
+async def test_an_outage_is_kept_until_it_is_over(make: Make) -> None:
+    journal = make()
+    handle = await sealed(journal, [row(0)])
+    assert handle.record.outage is None
+    outage = Outage(since=NOW, in_doubt=3)
+    await handle.keep_outage(outage)
+    await handle.save(handle.record)
+    assert handle.record.outage == outage
+    await handle.close()
+    handle = await journal.open(write=True)
+    assert handle.record.outage == outage
+    await handle.keep_outage(None)
+    await handle.close()
+    handle = await journal.open()
+    assert handle.record.outage is None
     await handle.close()
 
 

@@ -19,6 +19,7 @@ async def test_sends_that_wait_for_the_pace_wait_for_the_end_of_an_outage() -> N
     clock = FakeClock(auto=True)
     channel = ScriptedWeChat(clock, Pace(singles_per_second=100))
     channel.single_answers.extend([DOWN] * 1_000)
+    channel.probe_answers.extend([DOWN] * 1_000)
     message = WeChatMessage(1, {"title": "t"}, "pages/index/index")
     people = [{"openid": f"o{n}"} for n in range(200)]
     begun = clock.monotonic()

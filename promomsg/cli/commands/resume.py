@@ -56,6 +56,11 @@ def common(command: Any) -> Any:
     is_flag=True,
     help="Go on without the journal's lost -wal: whoever may have been sent to becomes unknown.",
 )
+@click.option(
+    "--provider-is-back",
+    is_flag=True,
+    help="After an outage of which you know that it is over.",
+)
 def resume(
     journal: Path,
     campaign: Path | None,
@@ -66,6 +71,7 @@ def resume(
     yes: bool,
     as_json: bool,
     after_lost_wal: bool,
+    provider_is_back: bool,
 ) -> int:
     """Go on with the campaign in JOURNAL: send what is pending, follow its group sends.
 
@@ -79,6 +85,7 @@ def resume(
         yes=yes,
         as_json=as_json,
         after_lost_wal=after_lost_wal,
+        provider_is_back=provider_is_back,
     )
 
 
@@ -91,6 +98,7 @@ def go_on(
     as_json: bool,
     submit: bool = False,
     after_lost_wal: bool = False,
+    provider_is_back: bool = False,
 ) -> int:
     """Goes on with the campaign in a journal; returns the exit status.
 
@@ -98,6 +106,7 @@ def go_on(
         said: what the command line names instead of what the journal remembers.
         submit: leave when every call is answered, groups still pending.
         after_lost_wal: see `Campaign.resume`.
+        provider_is_back: see `Campaign.resume`.
     """
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
         return _plan_again(journal, said, everyone, yes, as_json)
@@ -118,7 +127,9 @@ def go_on(
         submit=submit,
         left=found.pending,
     )
-    return run_async(lambda interrupts: _resume(journal, file, how, after_lost_wal, interrupts))
+    return run_async(
+        lambda interrupts: _resume(journal, file, how, interrupts, after_lost_wal, provider_is_back)
+    )
 
 
 @click.command(short_help="Send again to those who failed, or whose result is unknown.")
@@ -267,7 +278,12 @@ def _recipients(file: CampaignFile) -> Any:
 
 
 async def _resume(
-    journal: Path, file: CampaignFile, how: Any, after_lost_wal: bool, interrupts: Interrupts
+    journal: Path,
+    file: CampaignFile,
+    how: Any,
+    interrupts: Interrupts,
+    after_lost_wal: bool,
+    provider_is_back: bool,
 ) -> int:
     from promomsg.cli.channel_for import message_of, open_channel, run_options_of
     from promomsg.cli.sending import plan_and_send
@@ -281,6 +297,7 @@ async def _resume(
             message=message_of(file),
             suppress=file.suppress,
             after_lost_wal=after_lost_wal,
+            provider_is_back=provider_is_back,
             **run_options_of(file),
         )
         return await plan_and_send(again, how, interrupts)
