@@ -15,6 +15,7 @@ import msgspec
 
 from promomsg.channels.base import Channel, Letter
 from promomsg.engine.decide import group_sizes
+from promomsg.engine.row_places import RowPlaces
 from promomsg.engine.settings import Settings
 from promomsg.engine.vault import TokenVault
 from promomsg.errors import UsageError
@@ -130,6 +131,7 @@ class Planner:
         self._only = None if settings.only is None else frozenset(settings.only)
         self._missing = set(self._only or ())
         self.rows = 0
+        self._places = RowPlaces()
         self._longest: tuple[int, str, tuple[str, ...]] | None = None
 
     @property
@@ -144,6 +146,7 @@ class Planner:
             UsageError: it has no row.
         """
         async for batch in batches:
+            self._places.add(self.rows, [row.where for row in batch])
             planned, tokens = self._convert(batch)
             self._digest.update(digest_lines(planned))
             if self._missing:
@@ -233,7 +236,7 @@ class Planner:
             )
         addresses = address_columns(self._channel)
         dedupes = ("request_id",) if self._channel.idempotent else ()
-        await self._handle.mark_duplicates((*addresses, *dedupes))
+        await self._handle.mark_duplicates((*addresses, *dedupes), self._places.known())
         if suppress:
             await self._handle.suppress(addresses)
         only = self._settings.only

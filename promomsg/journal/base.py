@@ -18,6 +18,7 @@ from promomsg.journal.records import (
     GroupRow,
     Lease,
     Outage,
+    Place,
     PlannedRow,
     Reached,
     Recovered,
@@ -92,10 +93,12 @@ class Handle(Protocol):
         """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
         ...
 
-    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
+    async def mark_duplicates(
+        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
+    ) -> int:
         """Skips pending rows whose key, then whose value of one of these columns, an earlier
         pending row has: `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`, the detail
-        naming the earlier row's key. An access token is told by its fingerprint."""
+        naming the earlier row's key and, by `places` (in order of seq), where it stands. An access token is told by its fingerprint."""
         ...
 
     async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:

@@ -23,6 +23,7 @@ from promomsg.journal.records import (
     Control,
     GroupRow,
     Lease,
+    Place,
     PlannedRow,
     Reached,
     Settled,
@@ -126,7 +127,9 @@ class MemoryHandle(MemoryWords):
                 self._skip(row, Code.NOT_SELECTED, "not selected")
         return sum(row.key in wanted for row in pending)
 
-    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
+    async def mark_duplicates(
+        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
+    ) -> int:
         store = self._planning()
         total = 0
         for name, words, code in (
@@ -148,7 +151,7 @@ class MemoryHandle(MemoryWords):
                     self._skip(row, code, f"same {words} as {first[value]}")
                     total += 1
                 else:
-                    first[value] = row.key
+                    first[value] = f"{row.key}{_stands(row.seq, places)}"
         return total
 
     async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
@@ -409,3 +412,11 @@ class MemoryJournal:
     def discard(self) -> None:
         """Forgets the campaign; open readers keep it."""
         self._store = None
+
+
+def _stands(seq: int, places: Sequence[Place]) -> str:
+    """` (line 2)`; empty when nobody knows."""
+    before = [place for place in places if place.seq <= seq]
+    if not before:
+        return ""
+    return f" ({before[-1].word} {before[-1].number + seq - before[-1].seq})"

@@ -18,6 +18,7 @@ __all__ = [
     "GroupRow",
     "Lease",
     "Outage",
+    "Place",
     "PlannedRow",
     "Reached",
     "Recovered",
@@ -92,6 +93,15 @@ def fingerprint(text: str, pepper: bytes) -> bytes:
     return hashlib.blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=16, key=pepper
     ).digest()
+
+
+class Place(NamedTuple):
+    """Row `seq` of a list stands at `word number` (`line 2`), and those behind it at the next numbers,
+    up to the next place."""
+
+    seq: int
+    word: str
+    number: int
 
 
 class PlannedRow(NamedTuple):

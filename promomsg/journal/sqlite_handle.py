@@ -33,6 +33,7 @@ from promomsg.journal.records import (
     GroupRow,
     Lease,
     Outage,
+    Place,
     PlannedRow,
     Recovered,
     Settled,
@@ -195,8 +196,10 @@ class SqliteHandle:
             first = False
         return await self._plan(sqlite_suppress.select_chosen)
 
-    async def mark_duplicates(self, columns: Collection[str] = UNIQUE) -> int:
-        return await self._plan(plan.mark_duplicates, columns)
+    async def mark_duplicates(
+        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
+    ) -> int:
+        return await self._plan(plan.mark_duplicates, columns, places)
 
     async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
         return await self._do(plan.forms, at_least)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import CampaignRecord, Outage, PlannedRow
+from promomsg.journal.records import CampaignRecord, Outage, Place, PlannedRow
 from promomsg.journal.sqlite_schema import INDEXES
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import Tx
@@ -144,7 +144,13 @@ def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> i
     return changed
 
 
-def mark_duplicates(tx: Tx, columns: Collection[str]) -> int:
+_PLACE: Final = """
+    (SELECT ' (' || p.word || ' ' || (p.number + early.seq - p.seq) || ')'
+     FROM temp.place AS p WHERE p.seq <= early.seq ORDER BY p.seq DESC LIMIT 1)
+"""
+
+
+def mark_duplicates(tx: Tx, columns: Collection[str], places: Sequence[Place] = ()) -> int:
     """Column by column, by a sort each; a column that says nothing the key does not is passed by."""
     db = tx.db
     asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
@@ -165,6 +171,7 @@ def mark_duplicates(tx: Tx, columns: Collection[str]) -> int:
             is None
         ):
             continue
+        _keep_places(db, places)
         db.execute("DELETE FROM temp.again")
         found = db.execute(
             f"""
@@ -177,8 +184,9 @@ def mark_duplicates(tx: Tx, columns: Collection[str]) -> int:
         ).rowcount
         if found:
             db.execute(
-                """
-                UPDATE recipient SET state = 5, code = ?, detail = ? || early.key
+                f"""
+                UPDATE recipient SET state = 5, code = ?,
+                    detail = ? || early.key || coalesce({_PLACE}, '')
                 FROM temp.again AS a JOIN recipient AS early ON early.seq = a.first
                 WHERE recipient.seq = a.seq
                 """,
@@ -188,6 +196,15 @@ def mark_duplicates(tx: Tx, columns: Collection[str]) -> int:
             total += found
     db.execute("DELETE FROM temp.again")
     return total
+
+
+def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
+    """Only once there is a duplicate: nearly every list has none."""
+    db.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS place (seq INTEGER PRIMARY KEY, word TEXT, number INTEGER)"
+    )
+    db.execute("DELETE FROM temp.place")
+    db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)
 
 
 _SET = "state = 0 AND grp IS NULL AND id IS NOT NULL"
