@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import repeat
+from operator import is_
 from typing import Any, cast
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from promomsg.parameters import plain_value
 __all__ = ["make_rows"]
 
 _new_row = tuple.__new__
+_is_none = partial(is_, None)
 
 
 def make_rows(
@@ -85,6 +88,8 @@ def make_rows(
 def _clean_column(
     name: str, column: Sequence[Any], problems: dict[int, Problem], guards: Guards | None
 ) -> Sequence[str | None]:
+    if all(map(_is_none, column)):  # a list of ids alone has no other address
+        return column
     try:
         joined = "".join(column)
     except TypeError:
