@@ -37,6 +37,7 @@ class RawServer:
 
     def __init__(self) -> None:
         self.port = 0
+        self.scheme = "http"
         self.connections = 0
         self.requests: list[tuple[bytes, bytes]] = []
         self.seen = asyncio.Event()
@@ -44,7 +45,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def reply(body: bytes = b"{}", status: str = "200 OK", *headers: str, length: int = -1) -> bytes:

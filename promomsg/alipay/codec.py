@@ -114,7 +114,7 @@ def _loads(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_pairs, strict=False)
     except json.JSONDecodeError as error:
         # Some messages quote a character after a colon.
-        what = error.msg.partition(":")[0]
+        what = error.msg.partition(":")[0].removesuffix(" at")
         raise _UnreadableError(f"not JSON ({what} at character {error.pos + 1})") from None
     except (ValueError, RecursionError):  # absurd numbers or depth
         raise _UnreadableError("not JSON") from None

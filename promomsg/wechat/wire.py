@@ -97,7 +97,7 @@ def _decode(text: str) -> Any:
         raise UnreadableError("JSON nested too deeply") from None
     except json.JSONDecodeError as error:
         # Some messages quote a character after a colon.
-        what = error.msg.partition(":")[0]
+        what = error.msg.partition(":")[0].removesuffix(" at")
         raise UnreadableError(f"not JSON ({what} at character {error.pos + 1})") from None
     except ValueError:
         raise UnreadableError("not JSON") from None
