@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -94,24 +94,29 @@ def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
 
 
-def group_lines(document: Mapping[str, Any], now: float | None = None) -> list[str]:
-    """One line a group that is not through yet, the first few of them.
+def _next_look(groups: Iterable[Mapping[str, Any]]) -> float | None:
+    """Unix seconds of the next look at any of them."""
+    upcoming = (group.get("next_poll_at") for group in groups)
+    return min((at for at in upcoming if at is not None), default=None)
+
+
+def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
+    """One line a group that is not through yet, the first few of them, and when one is looked at.
 
     Args:
-        now: Unix seconds, to say when each is looked at next.
+        now: Unix seconds.
     """
     groups = _followed(document)
     lines = []
     for group in groups[:_GROUPS]:
         percent = "?" if group["percent"] is None else group["percent"]
         name = clean(str(group["msg_id"] or "no msg_id yet"))
-        upcoming = group.get("next_poll_at")
-        then = ""
-        if upcoming is not None and now is not None:
-            then = f", next look in {duration(max(upcoming - now, 0.0))}"
-        lines.append(f"group {name} ({group['planned']:,}): {percent}%{then}")
+        lines.append(f"group {name} ({group['planned']:,}): {percent}%")
     if len(groups) > _GROUPS:
         lines.append(f"and {count(len(groups) - _GROUPS, 'more group')}")
+    upcoming = _next_look(groups)
+    if upcoming is not None:
+        lines.append(f"next look in {duration(max(upcoming - now, 0.0))}")
     return lines
 
 
@@ -147,7 +152,8 @@ class PlainView:
         groups = group_lines(document, self._wall())
         stalled = bool(document["reason"])
         # A look that found nothing new is news too: the next one is later.
-        looks = [(g["percent"], g.get("next_poll_at")) for g in _followed(document)]
+        percents = [g["percent"] for g in _followed(document)]
+        looks = (percents, _next_look(_followed(document)))
         key = (document["state"], stalled, document["pending"], document["planned"], looks)
         quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
         if key == self._said and not quiet:

@@ -222,6 +222,9 @@ async def test_the_numbers_add_up_at_every_moment(
     assert run.progress == run.report.to_dict()
 
 
+GROUP_KEYS = {"msg_id", "planned", "percent", "send_cnt", "fail_cnt", "state"}
+
+
 async def test_groups_show_their_percent_as_it_grows(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
@@ -230,11 +233,13 @@ async def test_groups_show_their_percent_as_it_grows(
         waiting = asyncio.ensure_future(run.wait())
         while not waiting.done():
             [group] = run.progress["groups"]
-            assert set(group) == {"msg_id", "planned", "percent", "send_cnt", "fail_cnt", "state"}
+            assert set(group) - {"next_poll_at"} == GROUP_KEYS
+            assert ("next_poll_at" in group) is (group["state"] == "accepted")
             seen.add((group["state"], group["percent"]))
             await asyncio.sleep(0.001)
     assert {"accepted"} <= {state for state, _ in seen}
     assert run.progress["groups"][0]["percent"] == 100
+    assert set(run.progress["groups"][0]) == GROUP_KEYS
 
 
 async def test_following_is_a_state_of_its_own(

@@ -91,7 +91,7 @@ def box() -> Iterator[Sandbox]:
 
 def test_the_plan_is_shown_and_yes_sends_it(box: Sandbox, tmp_path: Path) -> None:
     person = Person("send", campaign(tmp_path, box.url, 60, pace="singles_per_second = 40"))
-    person.sees("send to 60 recipients?")
+    person.sees("send to 60 recipients at ")
     assert "group calls" in person.seen
     assert box.calls["sendmsg"] == 0
     person.types("y\n")
@@ -102,7 +102,7 @@ def test_the_plan_is_shown_and_yes_sends_it(box: Sandbox, tmp_path: Path) -> Non
 
 def test_no_sends_nothing_and_leaves_nothing(box: Sandbox, tmp_path: Path) -> None:
     person = Person("send", campaign(tmp_path, box.url, 3))
-    person.sees("send to 3 recipients?")
+    person.sees("send to 3 recipients at ")
     person.types("n\n")
     person.sees("nothing was sent")
     assert person.ends() == 1
@@ -114,7 +114,7 @@ def test_an_interrupt_at_the_question_sends_nothing(
     box: Sandbox, tmp_path: Path, number: int
 ) -> None:
     person = Person("send", campaign(tmp_path, box.url, 3))
-    person.sees("send to 3 recipients?")
+    person.sees("send to 3 recipients at ")
     person.process.send_signal(number)
     assert person.ends() == 130
     assert box.calls["singlesendmsg"] == 0

@@ -163,7 +163,7 @@ def test_each_look_at_a_group_is_a_line_with_the_time_of_the_next_one(
         view.show(document(state="following", planned=60, pending=60, groups=[group]), 0)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
-    assert lines[0].endswith("group 77 (60): ?%, next look in 55 s")
+    assert lines[0].endswith("group 77 (60): ?%; next look in 55 s")
     assert lines[1].endswith("next look in 1 min 00 s")
 
 

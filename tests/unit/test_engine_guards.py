@@ -129,6 +129,9 @@ class Row:
     def __init__(self) -> None:
         self.wish = Control.RUN
 
+    async def missing(self) -> str | None:
+        return None
+
     async def control(self) -> Control:
         return self.wish
 
