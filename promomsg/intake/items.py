@@ -224,7 +224,7 @@ def _take(
             "request_id": item.request_id,
         }
         values: Any = item.params
-        if not isinstance(values, Mapping):
+        if type(values) is not dict and not isinstance(values, Mapping):
             detail = f"params is a {type(values).__name__}; give a mapping"
             problems.setdefault(i, Problem(Code.BAD_ROW, detail))
             return fields, NO_PARAMS
