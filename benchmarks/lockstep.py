@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from unittest import mock
 
+from promomsg.clock import SystemClock
 from promomsg.journal.writer import Op, Writer
 
 __all__ = ["run"]
@@ -87,8 +88,14 @@ class _Writer(Writer):
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Like `asyncio.run`, the same way every time."""
+
+    def monotonic(clock: SystemClock) -> float:
+        return runner.get_loop().time()
+
     with (
         mock.patch("promomsg.journal.sqlite.Writer", _Writer),
         asyncio.Runner(loop_factory=_Loop) as runner,
+        # What a look at the counts took decides when the next one is.
+        mock.patch.object(SystemClock, "monotonic", monotonic),
     ):
         runner.run(main)
