@@ -80,7 +80,8 @@ def plain_parameter(name: str, value: Any) -> Any:
         text, int, float, bool, `Decimal`, `UUID`, date or time; None when it is missing (NaN and
         NaT too); a `Problem` when it cannot be put into a text.
     """
-    value = plain_value(value)
+    if type(value) is not str:
+        value = plain_value(value)
     kind = type(value)
     if kind is str:
         if has_half_a_character(value):

@@ -106,6 +106,9 @@ def _clean_column(
         column = guards.off(name, column)
     cleaned: list[str | None] = []
     for i, value in enumerate(column):
+        if value is None:
+            cleaned.append(None)
+            continue
         if type(value) is not str:
             value = plain_value(value)
             if name == "request_id" and isinstance(value, UUID):

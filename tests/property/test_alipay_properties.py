@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from promomsg.alipay.message import AlipayLetter, AlipayMessage
 from promomsg.alipay.models import ContentTemplate
 from promomsg.alipay.signing import Signature
 from promomsg.model import Secret, Verdict
+from promomsg.placeholders import MissingParam
 
 PRIVATE = signing.load_private_key(signing.make_key_pair().private_pem)
 PUBLIC = PRIVATE.public_key()
@@ -130,6 +132,10 @@ def test_a_value_either_arrives_as_it_was_or_is_a_problem(value: str) -> None:
             extend_info={"m": "{who}"},
         )
     )
+    if value.isspace():  # a blank cell is a missing one
+        with pytest.raises(MissingParam):
+            letter.values({"who": value}, "k")
+        return
     values = letter.values({"who": value}, "k")
     if letter.problem(values) is None:
         raw = letter.body(values, app_id="P", access_token=Secret("t"), request_id="r")

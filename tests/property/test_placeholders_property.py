@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promomsg.errors import UsageError
-from promomsg.placeholders import SlotTable, Text
+from promomsg.placeholders import MissingParam, SlotTable, Text
 
 NAMES = st.from_regex(r"\A[a-z_姓名][a-z0-9_]{0,5}\Z").filter(lambda n: n != "key")
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -25,7 +26,17 @@ def test_escaped_text_comes_out_as_it_was(text: str) -> None:
     assert parsed.literal == parsed.render(()) == text
 
 
-@given(st.lists(st.tuples(ANY, NAMES, ANY.filter(bool)), max_size=5), ANY, st.booleans())
+@given(st.text(" \t\r\n\x85\xa0\u2003\u3000", max_size=5))
+def test_a_blank_value_is_a_missing_one(blank: str) -> None:
+    needed, spare = SlotTable(), SlotTable()
+    Text("{name}", "f", needed)
+    text = Text("{name|客官}", "f", spare)
+    with pytest.raises(MissingParam):
+        needed.resolve({"name": blank}, "k")
+    assert text.render(spare.resolve({"name": blank}, "k")) == "客官"
+
+
+@given(st.lists(st.tuples(ANY, NAMES, ANY.filter(str.strip)), max_size=5), ANY, st.booleans())
 @settings(max_examples=150)
 def test_every_placeholder_takes_its_own_value(
     parts: list[tuple[str, str, str]], tail: str, url: bool
