@@ -234,7 +234,7 @@ class Watch:
             return
         now = self._now()
         if now - due > _LATE and graces:
-            until = now + min(_GRACE, self._timeout)
+            until = now + _GRACE
             self._loop.call_at(until, self._look_again, late, until, graces - 1)
         elif rounds < _ROUNDS:
             self._loop.call_soon(self._look_again, late, now, graces, rounds + 1)

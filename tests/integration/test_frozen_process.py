@@ -25,8 +25,8 @@ from promomsg.errors import NotSent, OutcomeUnknown
 from promomsg.sandbox import Fault, FaultPlan
 from promomsg.transport.session import HttpSession
 
-SHORT = 0.15
-"""Seconds of a time-out; the process stands still for three times as long."""
+SHORT = 0.3
+"""Seconds of a time-out; the process stands still for twice as long."""
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -117,7 +117,7 @@ def test_an_answer_that_has_arrived_is_read_before_its_time_out_is_believed(
             async with HttpSession(url, timeout=SHORT) as session:
                 call = asyncio.ensure_future(way(session))
                 await asyncio.to_thread(got.wait, 5)
-                await freeze(3 * SHORT)
+                await freeze(2 * SHORT)
                 answer = await call
                 assert len(answer.body) == size
 
@@ -150,7 +150,7 @@ def test_a_connection_that_is_there_is_used_though_its_time_is_over(
                 call = asyncio.ensure_future(short_path(session))
                 for _ in range(2):
                     await asyncio.sleep(0)
-                await freeze(3 * SHORT)
+                await freeze(2 * SHORT)
                 assert (await call).status == 200
 
         run(work())
@@ -167,9 +167,9 @@ def test_a_server_that_is_silent_is_still_given_up_after_a_freeze(
             async with HttpSession(url, timeout=SHORT) as session:
                 call = asyncio.ensure_future(way(session))
                 await asyncio.to_thread(got.wait, 5)
-                await freeze(3 * SHORT)
+                await freeze(2 * SHORT)
                 began = time.monotonic()
-                with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.15 s"):
+                with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.3 s"):
                     await call
                 assert time.monotonic() - began < 5
 
