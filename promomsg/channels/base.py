@@ -238,8 +238,8 @@ class Following(Channel, Protocol):
         """One poll. Raises ProviderError or TransportError; never changes a recipient."""
         ...
 
-    async def fetch_failures(self, url: str) -> FailureFile:
-        """The failure file. Raises ProviderError, TransportError or UsageError (refused URL)."""
+    async def fetch_failures(self, url: str, members: int) -> FailureFile:
+        """The failure file of a group of so many members, which bounds its size. Raises ProviderError, TransportError or UsageError (refused URL)."""
         ...
 
     def is_transient(self, error: Exception) -> bool:

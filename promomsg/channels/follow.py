@@ -233,7 +233,9 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
             notes: tuple[str, ...] = ()
             if needs_file(delivery) and delivery.fail_info_url is not None:
                 try:
-                    file = await channel.fetch_failures(delivery.fail_info_url)
+                    file = await channel.fetch_failures(
+                        delivery.fail_info_url, delivery.send_cnt or 0
+                    )
                     extra = file.failures
                     notes = (file.warning,) if file.warning else ()
                 except PromoError as error:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import aiohttp
+import anyio.to_thread
 import msgspec
 
 from promomsg.channels.base import Advice, FailureFile, UserFacing
@@ -40,7 +41,7 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.fetch import fetch_failure_file
+from promomsg.transport.fetch import MAX_FAILURE_FILE, fetch_failure_file
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 from promomsg.wechat import codec, windows
@@ -49,6 +50,11 @@ from promomsg.wechat.message import WeChatLetter, WeChatMessage
 from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 
 __all__ = ["WeChatPromoter"]
+
+_FAILURE_FILE: Final = 1024 * 1024
+_FAILURE_RECORD: Final = 512
+"""Bytes that a failure file may have, and more for each member of its group: the longest known form
+of a record is under 200."""
 
 BASE_URL: Final = "https://api.weixin.qq.com"
 
@@ -250,15 +256,17 @@ class WeChatPromoter(UserFacing):
         body = letter.group_body(values, audience)
         return await self._account.send(codec.SENDMSG, body, codec.read_group)
 
-    async def fetch_failures(self, url: str) -> FailureFile:
+    async def fetch_failures(self, url: str, members: int) -> FailureFile:
         failure: PromoError
+        limit = min(_FAILURE_FILE + _FAILURE_RECORD * members, MAX_FAILURE_FILE)
         try:
-            raw = await fetch_failure_file(self._http, url)
+            raw = await fetch_failure_file(self._http, url, limit=limit)
         except (TransportError, UsageError) as error:
             # Its host is the provider's word, and could be anything.
             failure = type(error)(self._account.mask(str(error)))
         else:
-            failures, warning = parse_failures(raw)
+            # In a thread: the calls in flight have their answers read meanwhile.
+            failures, warning = await anyio.to_thread.run_sync(parse_failures, raw)
             return FailureFile(raw, tuple(failures), warning)
         raise failure
 

@@ -272,7 +272,7 @@ class Poller:
     async def _fetch(self, row: GroupRow, url: str) -> FailureFile:
         for attempt in range(1, _FILE_TRIES + 1):
             try:
-                file = await self._channel.fetch_failures(url)
+                file = await self._channel.fetch_failures(url, row.planned)
                 break
             except PromoError as error:
                 if attempt == _FILE_TRIES or not self._channel.is_transient(error):

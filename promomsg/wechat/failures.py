@@ -26,6 +26,11 @@ _LINE: Final = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 _LONGEST_RECORD: Final = 8_192
 """Characters within which a JSON line with line feeds in it has to end: a broken file of many open
 quotes would be read over and over."""
+_MOST_UNREADABLE: Final = 20_000
+"""Records that cannot be read, after which the rest is not tried: a file of nothing else would take
+seconds of a processor. Whoever is not named then is not guessed."""
+_MOST_IN_VAIN: Final = 500
+"""Lines that were tried as the beginning of an object over several lines, and were none."""
 _MOST: Final = 1_000_000
 """Failures read of one answer or file. No group comes near; a hostile file could fill the memory."""
 
@@ -43,7 +48,7 @@ class Collector:
     @property
     def full(self) -> bool:
         """Whether no more are taken."""
-        return len(self.failures) >= _MOST
+        return len(self.failures) >= _MOST or self.unreadable >= _MOST_UNREADABLE
 
     def add(self, id: object, errcode: object, where: str) -> None:
         """One record; `where` says which for the warning."""
@@ -72,8 +77,10 @@ class Collector:
     def notes(self) -> list[str]:
         """What a person should know of the records that are not among the failures."""
         notes = []
-        if self.full:
+        if len(self.failures) >= _MOST:
             notes.append(f"no more than {_MOST} are read")
+        if self.unreadable >= _MOST_UNREADABLE:
+            notes.append("what follows so many unreadable records is not read")
         if self.unreadable:
             notes.append(
                 f"{self.unreadable} cannot be read as id and errcode "
@@ -164,7 +171,7 @@ def _read_objects(text: str, found: Collector) -> str | None:
 
 def _read_json_lines(text: str, found: Collector) -> None:
     """One object a line; a raw line feed in a text of it does not end the object."""
-    read_to = 0
+    read_to = in_vain = 0
     for number, match in enumerate(_LINE.finditer(text), 1):
         line = match[1].strip(_SPACE)
         if not line or match.start() < read_to:
@@ -172,10 +179,11 @@ def _read_json_lines(text: str, found: Collector) -> None:
         try:
             found.add_item(parse(line), f"line {number}")
         except UnreadableError:
-            item, read_to = _over_lines(text, match)
+            item, read_to = _over_lines(text, match) if in_vain < _MOST_IN_VAIN else (None, 0)
             if read_to:
                 found.add_item(item, f"line {number}")
             else:
+                in_vain += 1
                 found.skip(f"line {number}")
         if found.full:
             break
@@ -216,8 +224,8 @@ def _read_table(text: str, found: Collector) -> None:
             found.skip(f"line {number}")
         else:
             found.add(cells[columns[0]], cells[columns[1]], f"line {number}")
-            if found.full:
-                return
+        if found.full:
+            return
 
 
 def _header(cells: list[str]) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import stat
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,3 +152,30 @@ async def test_no_credential_goes_with_the_request(tmp_path: Path) -> None:
         assert not names & {"authorization", "cookie", "referer", "signature"}
         said = json.dumps(dict(call.headers))
         assert "SBX" not in said
+
+
+async def test_a_file_far_larger_than_its_group_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    body = "id,errcode\n" + "1003,43101\n" * 150_000  # 1.6 MB about 60 people
+    plan = FaultPlan([Fault(endpoint="failure_file", kind="garbage", body=body)])
+    async with Sandbox(faults=plan, settings=_settings()) as box:
+        report = await sent(box, "wechat", members(1), path)
+        assert check(box, report, path) == {State.UNKNOWN: 60}
+    assert any("bytes" in warning for warning in report.warnings)
+
+
+async def test_a_file_is_parsed_away_from_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    parse = wechat.parse_failures
+
+    def watched(raw: bytes) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return parse(raw)
+
+    monkeypatch.setattr(wechat, "parse_failures", watched)
+    async with Sandbox(settings=_settings()) as box:
+        report = await sent(box, "wechat", members(1), tmp_path / "a.db")
+    assert report.by_code == {"43101": 1, "103010": 1}
+    assert threads == [False]

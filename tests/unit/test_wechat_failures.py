@@ -87,3 +87,21 @@ def test_what_cannot_be_read_is_counted_and_the_rest_is_kept(
     assert warning.startswith(f"failure file, {read} failures read: ")
     assert says in warning
     assert len(warning) < 300
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{\n" * 3_000_000,
+        b"[" + b"5," * 3_000_000,
+        b"x\n" * 3_000_000,
+        b'{"id":"1","errcode":\n' * 300_000,
+    ],
+    ids=["braces", "numbers", "lines", "halves"],
+)
+def test_a_file_of_nothing_readable_is_given_up(raw: bytes) -> None:
+    failures, warning = parse_failures(raw)
+    assert failures == []
+    assert warning is not None
+    assert "what follows so many unreadable records is not read" in warning
+    assert "20000 cannot be read" in warning
