@@ -1,7 +1,6 @@
 """`python run_blocks.py PAGE PORT`: the page's Python blocks, in order, in a process of their own.
 
-`await` is allowed at their top, as in `python -m asyncio`. What the page calls port 8765 is PORT, and
-what it waits for in real life is short.
+`await` is allowed at their top, as in `python -m asyncio`. What the page calls port 8765 is PORT.
 """
 
 from __future__ import annotations
@@ -14,14 +13,10 @@ from typing import Any
 
 from markdown_blocks import Block, blocks
 
-QUICK = {"first_after=60": "first_after=0.02", "every=120": "every=0.05"}
-
 
 def run(block: Block, names: dict[str, Any], runner: asyncio.Runner, port: str) -> None:
     """Runs a block; a failure names the page's line."""
     text = block.text.replace(":8765", f":{port}")
-    for said, quick in QUICK.items():
-        text = text.replace(said, quick)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile("\n" * (block.line - 1) + text, block.page, "exec", flags, dont_inherit=True)
     if code.co_flags & inspect.CO_COROUTINE:
