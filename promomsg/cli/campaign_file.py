@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from promomsg.cli.account_sections import AccountSections, extra_fields
 from promomsg.cli.campaign_values import (
-    FROM_ENVIRONMENT,
     STANDARD_INPUT,
-    WECHAT_BASE_URL,
     AccountFile,
     AlipayAccount,
     AlipayText,
@@ -27,7 +25,6 @@ from promomsg.cli.campaign_values import (
 from promomsg.cli.section import Section, kind_of
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.errors import UsageError
-from promomsg.model import Secret
 from promomsg.suggest import did_you_mean, quoted
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
@@ -181,7 +178,7 @@ class _Reader:
         return AccountFile(
             path=self.file,
             channel=channel,
-            account=self._wechat(base_url) if channel == "wechat" else self._alipay(base_url),
+            account=self._account(channel, base_url),
             pace=self._pace(),
             poll=self._poll(),
             msg_type=msg_type,
@@ -221,12 +218,12 @@ class _Reader:
         message: WeChatText | AlipayText
         account: WeChatAccount | AlipayAccount
         if channel == "wechat":
-            account, message = self._wechat(base_url), self._wechat_text()
+            account, message = self._account(channel, base_url), self._wechat_text()
             templates = self._templates()
             if templates and message.msg_type not in templates:
                 notices = (f"[templates] declares no msg_type {message.msg_type}: not checked",)
         else:
-            account, message, templates = self._alipay(base_url), self._alipay_text(), {}
+            account, message, templates = self._account(channel, base_url), self._alipay_text(), {}
         return CampaignFile(
             path=self.file,
             name=name,
@@ -270,6 +267,11 @@ class _Reader:
             if name not in self.top:
                 raise UsageError(f"{self.shown}: the section [{name}] is missing")
 
+    def _account(self, channel: str, base_url: str | None) -> WeChatAccount | AlipayAccount:
+        sections = AccountSections(self.folder, self.environ, file_secrets=self.file_secrets)
+        read = sections.wechat if channel == "wechat" else sections.alipay
+        return read(self.top[channel], self.shown, base_url)
+
     def _columns(self, campaign: Section) -> dict[str, str]:
         if "columns" not in campaign:
             return {}
@@ -282,68 +284,6 @@ class _Reader:
             if headings.count(heading) > 1:
                 raise UsageError(f"{self.shown}: [campaign.columns] uses {heading!r} twice")
         return columns
-
-    def _wechat(self, base_url: str | None) -> WeChatAccount:
-        section = self.section("wechat", "appid", "secret", "token", "base_url", "proxy", "timeout")
-        token_command: tuple[str, ...] = ()
-        if "token" in section:
-            if "secret" in section:
-                raise UsageError(f"{self.shown}: [wechat] has a secret and a token; keep one")
-            token_command = _command(section, "token")
-        return WeChatAccount(
-            appid=section.required("appid", '"wx…"'),
-            secret=(None if token_command else self._secret(section, "secret")),
-            base_url=base_url or _url(section, WECHAT_BASE_URL),
-            token_command=token_command,
-            proxy=self._proxy(section),
-            timeout=_timeout(section),
-        )
-
-    def _secret(self, section: Section, key: str) -> Secret:
-        return section.secret(key, self.folder, self.environ, anywhere=self.file_secrets)
-
-    def _proxy(self, section: Section) -> Secret:
-        """Its password is a secret like others: never in the file itself."""
-        if "proxy" not in section:
-            return FROM_ENVIRONMENT
-        text = section.text("proxy")
-        if text.partition(":")[0] in ("env", "file") and "//" not in text:
-            return self._secret(section, "proxy")
-        if "@" in text:
-            raise UsageError(
-                f"{section.where('proxy')}: a password does not stand in the file itself; write "
-                "the whole URL into an environment variable or a file, and 'env:NAME' or 'file:PATH'"
-            )
-        return Secret(text)
-
-    def _alipay(self, base_url: str | None) -> AlipayAccount:
-        section = self.section(
-            "alipay",
-            "client_id", "app_id", "private_key", "public_key", "verify", "base_url",
-            "key_version", "signature_encoding", "tokens", "proxy", "timeout", "extra",
-        )  # fmt: skip
-        verify = section.flag("verify", True)
-        public_key = None
-        if verify or "public_key" in section:
-            public_key = self._secret(section, "public_key").reveal()
-        if base_url is None:
-            section.need("base_url", '"https://…/api"')
-        version = section.whole("key_version", 0)
-        encodings = ("percent", "base64", "base64url")
-        return AlipayAccount(
-            client_id=section.required("client_id", '"…"'),
-            app_id=section.required("app_id", '"P…"'),
-            private_key=self._secret(section, "private_key"),
-            public_key=public_key,
-            verify=verify,
-            base_url=base_url or _url(section, ""),
-            key_version=1 if version is None else version,
-            signature_encoding=section.choice("signature_encoding", encodings, "percent") or "",
-            tokens=section.path("tokens", self.folder),
-            proxy=self._proxy(section),
-            timeout=_timeout(section),
-            extra=_extra(section),
-        )
 
     def _wechat_text(self) -> WeChatText:
         section = self.section("message", "msg_type", "path", "content", "jump_appid")
@@ -376,7 +316,7 @@ class _Reader:
             templates=tuple(self._localized(i, t) for i, t in enumerate(tables, 1)),
             redirect_url=section.text("redirect_url") or None,
             extend_info=extend,
-            extra=_extra(section),
+            extra=extra_fields(section),
         )
 
     def _localized(self, number: int, table: Any) -> LocalizedText:
@@ -466,37 +406,6 @@ def _dated(campaign: Section, day: str) -> Section:
     return campaign
 
 
-def _command(section: Section, key: str) -> tuple[str, ...]:
-    """The words of `"command:…"`, as a shell splits them; no shell runs them."""
-    kind, _, line = section.text(key).partition(":")
-    try:
-        words = tuple(shlex.split(line)) if kind == "command" else ()
-    except ValueError as error:
-        raise UsageError(f"{section.where(key)}: the command cannot be split: {error}") from None
-    if not words:
-        raise UsageError(
-            f"{section.where(key)}: write 'command:PROGRAM ARGUMENT …'; the program prints a "
-            "current access token"
-        )
-    return words
-
-
-def _timeout(section: Section) -> float:
-    seconds = section.duration("timeout", 30.0)
-    if seconds <= 0:
-        raise UsageError(f"{section.where('timeout')} is 0; expected more, such as '30s'")
-    return seconds
-
-
-def _extra(section: Section) -> dict[str, Any] | None:
-    if "extra" not in section:
-        return None
-    extra = section.table["extra"]
-    if not isinstance(extra, dict):
-        raise section.wrong("extra", "a table of request fields by their wire names")
-    return extra
-
-
 def _list_path(path: Path) -> Path:
     return path if path == STANDARD_INPUT else path.absolute()
 
@@ -507,12 +416,3 @@ def _sheet(campaign: Section) -> str | int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return campaign.whole("sheet", 1)
     return campaign.text("sheet") or None
-
-
-def _url(section: Section, default: str) -> str:
-    url = section.text("base_url", default)
-    if not url.lower().startswith(("https://", "http://")):
-        raise UsageError(
-            f"{section.where('base_url')} begins with neither https:// nor http:// (loopback only)"
-        )
-    return url
