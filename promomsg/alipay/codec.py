@@ -19,6 +19,7 @@ from promomsg.alipay.signing import Signature
 from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.masking import Mask, Masker, printable
 from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.untrusted_json import GARBLED, NotJsonError, decode
 
 __all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
 
@@ -29,9 +30,6 @@ _MAX_EXTRA: Final = 4096
 """seed, Response table, `extendInfo`."""
 
 _LONE: Final = re.compile("[\ud800-\udfff]")
-_GARBLED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
-"""What makes a code, a status or an id another one: control characters, and what was cut."""
-_ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
 # Of these two different values in one object are two answers in one: neither is believed.
 _DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})
 
@@ -86,6 +84,9 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return read
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, strict=False)
+
+
 def _parse(body: bytes) -> dict[str, Any]:
     """The answer's object, lenient in its texts alone.
 
@@ -93,31 +94,14 @@ def _parse(body: bytes) -> dict[str, Any]:
     escapes nothing. What decides is looked at by `_sound`.
     """
     try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = body.decode("utf-8-sig", "replace")
-    try:
-        parsed = _loads(text)
-    except _UnreadableError:
-        if "\\" not in text:
-            raise
-        parsed = _loads(_ESCAPE.sub(lambda found: "\ufffd" if found[1] else found[0], text))
-    if "\\ud" in text.lower():  # perhaps half a character, which nothing here could encode
+        parsed = decode(body, _DECODER)
+    except NotJsonError as error:
+        raise _UnreadableError(error.args[0]) from None
+    if b"\\ud" in body.lower():  # perhaps half a character, which nothing here could encode
         parsed = json.loads(_LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
     if not isinstance(parsed, dict):
         raise _UnreadableError("not a JSON object")
     return parsed
-
-
-def _loads(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_pairs, strict=False)
-    except json.JSONDecodeError as error:
-        # Some messages quote a character after a colon.
-        what = error.msg.partition(":")[0].removesuffix(" at")
-        raise _UnreadableError(f"not JSON ({what} at character {error.pos + 1})") from None
-    except (ValueError, RecursionError):  # absurd numbers or depth
-        raise _UnreadableError("not JSON") from None
 
 
 def _sound(text: str | None, what: str) -> str | None:
@@ -127,7 +111,7 @@ def _sound(text: str | None, what: str) -> str | None:
         _UnreadableError: a character of it was cut or is a control character: it may have been
             another one.
     """
-    if text is not None and _GARBLED.search(text):
+    if text is not None and GARBLED.search(text):
         raise _UnreadableError(f"{what} is garbled")
     return text
 
@@ -220,6 +204,9 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
     try:
         reply, fields = _read(http_status, body, mask)
     except _UnreadableError as error:
+        if http_status == 429:  # a gateway's limit: nothing was spent
+            detail = f"applyToken: too many calls: {error}"
+            raise ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED) from None
         raise OutcomeUnknown(f"applyToken: HTTP {http_status}: {error}") from None
     answer = judge(reply, signature)
     if answer.code == Code.UNSIGNED:
@@ -244,7 +231,7 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
 def _is_garbled(token: TokenAnswer) -> bool:
     """Whether a token lost a character on its way: it would be stored, and be nobody's."""
     return any(
-        secret is not None and _GARBLED.search(secret.reveal())
+        secret is not None and GARBLED.search(secret.reveal())
         for secret in (token.access_token, token.refresh_token)
     )
 
@@ -274,7 +261,7 @@ def _clean(value: object, limit: int, mask: Mask) -> str:
 def _message_id(value: object, mask: Mask) -> str | None:
     """None for one that is garbled: it would name another message."""
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return None if _GARBLED.search(text) else _clean(text, _MAX_ID, mask) or None
+    return None if GARBLED.search(text) else _clean(text, _MAX_ID, mask) or None
 
 
 def _kept(value: object, mask: Mask) -> str | None:

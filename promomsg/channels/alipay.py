@@ -40,11 +40,12 @@ from promomsg.channels.direct import (
 )
 from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.errors import Halted, NotSent, OutcomeUnknown, UsageError
+from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
 from promomsg.private import forget
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 
 __all__ = ["AlipayMiniProgram"]
@@ -495,6 +496,11 @@ class AlipayMiniProgram(UserFacing):
                 answer, signature = await self._post(self._apply_at, codec.encode(request))
             mask = codec.masking(auth_code, refresh_token)
             return codec.read_token(answer.status, answer.body, signature, mask)
+        except ProviderError as error:
+            forget(error)
+            if error.verdict == Verdict.THROTTLED:
+                error.retry_after = retry_after(answer.headers, self._clock.time())
+            raise
         except BaseException as error:
             forget(error)
             raise

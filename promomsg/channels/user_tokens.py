@@ -140,7 +140,9 @@ class RefreshedTokens:
                     return None  # another process spent the refresh token before us
                 detail = f"refreshing the user's token: {error}"
                 if error.verdict == Verdict.THROTTLED:
-                    return Answer(Verdict.THROTTLED, error.code, detail)
+                    return Answer(
+                        Verdict.THROTTLED, error.code, detail, retry_after=error.retry_after
+                    )
                 if error.verdict == Verdict.UNKNOWN:
                     return Answer(Verdict.RETRY, error.code, detail)
                 if error.verdict == Verdict.HALT:

@@ -7,6 +7,7 @@ import re
 from typing import Any, Final, NoReturn
 
 from promomsg.masking import Mask, printable
+from promomsg.untrusted_json import GARBLED, NotJsonError, decode
 
 __all__ = [
     "Clash",
@@ -23,9 +24,6 @@ __all__ = [
 
 _INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_NOT_AN_ID: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
-"""U+FFFD too: it stands where a character was cut, and an id that lost one is somebody else's."""
-_ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
 _DETAIL: Final = 500
 
 
@@ -56,9 +54,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Not strict: raw control characters may stand in a text, as platforms write names and errmsgs
-# (facts/wechat.md, Wire oddities, control characters). Ids and codes are asked for by `to_text`
-# and `to_code`, which take none of them.
+# Not strict: control characters may stand in a text. Ids and codes are asked for by `to_text` and
+# `to_code`, which take none of them.
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_no_constant, strict=False
 )
@@ -74,38 +71,10 @@ def parse(answer: str | bytes) -> Any:
         UnreadableError: not JSON, truncated, or nested too deeply; it says what the parser
             complains of, without a piece of the text.
     """
-    text = answer if isinstance(answer, str) else _text(answer)
     try:
-        return _decode(text)
-    except UnreadableError:
-        if "\\" not in text:
-            raise
-    return _decode(_ESCAPE.sub(_whole_escape, text))
-
-
-def _text(answer: bytes) -> str:
-    try:
-        return answer.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return answer.decode("utf-8-sig", "replace")
-
-
-def _decode(text: str) -> Any:
-    try:
-        return _DECODER.decode(text)
-    except RecursionError:
-        raise UnreadableError("JSON nested too deeply") from None
-    except json.JSONDecodeError as error:
-        # Some messages quote a character after a colon.
-        what = error.msg.partition(":")[0].removesuffix(" at")
-        raise UnreadableError(f"not JSON ({what} at character {error.pos + 1})") from None
-    except ValueError:
-        raise UnreadableError("not JSON") from None
-
-
-def _whole_escape(match: re.Match[str]) -> str:
-    """A backslash that escapes nothing becomes U+FFFD; every other one stays."""
-    return "\ufffd" if match[1] else match[0]
+        return decode(answer, _DECODER)
+    except NotJsonError as error:
+        raise UnreadableError(error.args[0]) from None
 
 
 def parse_at(text: str, at: int) -> tuple[Any, int]:
@@ -146,7 +115,7 @@ def to_text(value: Any, limit: int = 512) -> str | None:
         return str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > limit:
         return None
-    return None if _NOT_AN_ID.search(value) else value
+    return None if GARBLED.search(value) else value
 
 
 def to_words(value: Any, limit: int = 512) -> str | None:

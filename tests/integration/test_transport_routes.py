@@ -85,6 +85,35 @@ async def test_what_comes_unasked_is_not_the_next_recipients(
 
 
 @pytest.mark.parametrize("name", ROUTES)
+async def test_nor_the_answer_of_a_read_by_get(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `GET /cgi-bin/token`: a token that came twice would be taken for the next one."""
+    go, said = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: Reader, writer: Writer, server: RawServer) -> None:
+        while await read_request(reader, server):
+            writer.write(reply(b"%d" % len(server.requests)))
+            if len(server.requests) == 1:
+                await go.wait()
+                writer.write(reply(b"stray"))
+                await writer.drain()
+                said.set()
+
+    async with (
+        route(name, script, tmp_path, monkeypatch) as way,
+        HttpSession(way.base_url, **way.options) as session,
+    ):
+        first = await session.get(session.url("/token"))
+        go.set()
+        await said.wait()
+        await the_loop_to_read()
+        second = await session.get(session.url("/token"))
+    assert (first.body, second.body) == (b"1", b"2")
+    assert way.server.connections == 2
+
+
+@pytest.mark.parametrize("name", ROUTES)
 async def test_one_connection_serves_call_after_call(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
