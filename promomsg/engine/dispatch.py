@@ -25,6 +25,7 @@ from promomsg.engine.decide import Decision, Halt, backoff, decide
 from promomsg.engine.guards import ErrorWindow, RetryBudget
 from promomsg.engine.reachability import Reachability, is_unreachable
 from promomsg.engine.readiness import Readiness
+from promomsg.engine.report import CANNOT_BE_REACHED
 from promomsg.engine.retries import Retries
 from promomsg.engine.settings import Settings
 from promomsg.engine.settle import Result, Settler, Slot
@@ -125,7 +126,7 @@ class Dispatcher:
     def stalled_by(self) -> str:
         """Why nothing goes out although there is work; empty when it does."""
         if self._breaker.is_open:
-            return "the provider cannot be reached; one call at a time is tried"
+            return CANNOT_BE_REACHED
         held = (self._lane.held_until, self._readiness.held_until)
         until = max((moment for moment in held if moment is not None), default=None)
         if until is None:
@@ -215,6 +216,7 @@ class Dispatcher:
             if self._chunks.next_is_in_doubt:
                 found = self._chunks.fresh(most)
             found = found or self._retries.in_doubt(self._policy.attempts)
+            found = found or self._chunks.fresh(most)
         found = found or self._retries.due(most)
         found = found or self._chunks.fresh(min(most, self._settings.concurrency))
         if found is not None:

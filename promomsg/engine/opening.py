@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-from promomsg.engine.report import Report, campaign_state
+from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
 from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 from promomsg.journal.sqlite_read import JournalReader
@@ -36,6 +36,8 @@ class OpenedJournal:
             halted=record.halted,
             running=running,
         )
+        if state == "sending" and record.outage is not None:
+            reason = CANNOT_BE_REACHED
         doubts = [] if running else reader.warnings()
         if doubts and is_being_sent(self.path):
             doubts = []  # a sender began between the looks

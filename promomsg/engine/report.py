@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.base import Rows
@@ -12,7 +12,7 @@ from promomsg.model import Outcome, State
 from promomsg.origins import origin
 from promomsg.states import GroupState
 
-__all__ = ["Outcomes", "Report", "SomeFailed", "campaign_state", "document"]
+__all__ = ["CANNOT_BE_REACHED", "Outcomes", "Report", "SomeFailed", "campaign_state", "document"]
 
 
 class SomeFailed(PromoError):
@@ -55,6 +55,10 @@ class Outcomes(Sequence[Outcome]):
 
     def __repr__(self) -> str:
         return f"<{self._count} outcomes, {' and '.join(self._states)}>"
+
+
+CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time is tried"
+"""The reason of a campaign that is `sending`, and is not: DESIGN §3, Budgets."""
 
 
 def campaign_state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -19,6 +20,8 @@ from cli_box import campaign, one_document, promomsg, running, wait_for
 
 from promomsg.errors import JournalError
 from promomsg.journal.lock import SenderLock
+from promomsg.journal.records import Outage
+from promomsg.journal.sqlite import SqliteJournal
 from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -70,6 +73,66 @@ def test_retry_unknown_says_whom_it_leaves_out(
     assert LEFT_OUT not in out.err
     assert "twice" in out.err
     assert len(box.ledger.groups) == 2
+
+
+def after_an_outage(box: Sandbox, folder: Path, in_doubt: int) -> Path:
+    """A journal of 20 single sends that an outage stopped before the first of them."""
+    plan = [Fault(endpoint="singlesendmsg", errcode=45009)]
+    box.faults = FaultPlan(plan)
+    assert promomsg("send", campaign(folder, box.url, 20), "--yes") == 5
+    box.faults = FaultPlan()
+    path = folder / "autumn.db"
+
+    async def note() -> None:
+        handle = await SqliteJournal(path).open(write=True)
+        await handle.keep_outage(Outage(since=1_760_000_000.0, in_doubt=in_doubt))
+        await handle.close()
+
+    asyncio.run(note())
+    return path
+
+
+def test_a_resume_after_an_outage_looks_before_it_sends(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = after_an_outage(box, tmp_path, 12)
+    looked = box.calls["quota_get"] + box.calls["getrole"]
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == 20
+    assert box.calls["quota_get"] + box.calls["getrole"] > looked
+
+
+def test_when_an_outage_has_cost_what_it_may_a_persons_word_is_needed(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = after_an_outage(box, tmp_path, 64 + 8)
+    called = box.calls["singlesendmsg"]
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes", "--json") == 5
+    document = one_document(capsys)
+    assert (document["state"], document["pending"]) == ("halted", 20)
+    assert box.url in document["reason"]
+    assert "--provider-is-back" in document["reason"]
+    assert box.calls["singlesendmsg"] == called
+    assert promomsg("resume", journal, "--yes", "--json", "--provider-is-back") == 0
+    assert one_document(capsys)["sent"] == 20
+
+
+def test_status_says_that_the_provider_is_looked_for(
+    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another process looks at the journal of one that is sending."""
+    journal = after_an_outage(box, tmp_path, 3)
+    lock = SenderLock(str(journal))
+    try:
+        capsys.readouterr()
+        assert promomsg("status", journal, "--json") == 0
+        document = one_document(capsys)
+    finally:
+        lock.release()
+    assert document["state"] == "sending"
+    assert document["reason"] == "the provider cannot be reached; one call at a time is tried"
 
 
 def test_retry_failed_does_not_speak_of_the_unknown(
