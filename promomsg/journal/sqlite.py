@@ -33,7 +33,7 @@ from promomsg.journal.sqlite_schema import schema_text
 from promomsg.journal.sqlite_send import set_control
 from promomsg.journal.sqlite_suppress import reached_page
 from promomsg.journal.tally import Counts
-from promomsg.journal.writer import Writer, explain
+from promomsg.journal.writer import Writer, close_clean, explain
 from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
@@ -56,9 +56,11 @@ class _Opened(NamedTuple):
     today: tuple[str, int]
 
     def close(self) -> None:
-        self.db.close()
-        if self.mark is not None:
-            self.mark.close(remove=False)
+        """Gives it back: nothing was sent from it. Who is in doubt is so in the journal by now."""
+        if self.mark is None:
+            self.db.close()
+        else:
+            close_clean(self.db, self.mark)
         self.lock.release()
 
 

@@ -419,15 +419,15 @@ class SqliteHandle:
             self._threads.shutdown(wait=False)
         try:
             await asyncio.shield(asyncio.wrap_future(self._closing))
-        finally:
             if self._writer is not None:
-                try:
-                    await self._writer.stop()
-                except asyncio.CancelledError:
-                    # The lock is given back when the thread has written all, not before.
-                    self._writer.ended.add_done_callback(lambda _: self._let_go())
-                    raise
-            self._let_go()
+                await self._writer.stop()
+        except asyncio.CancelledError:
+            if self._writer is not None:
+                # The lock is given back when the thread has written all, not before.
+                self._writer.ended.add_done_callback(lambda _: self._let_go())
+                self._writer.stop_soon()
+            raise
+        self._let_go()
 
     def _let_go(self) -> None:
         if self._planning is not None:

@@ -27,7 +27,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.commit_mark import CommitMark
 from promomsg.journal.tally import Counts
 
-__all__ = ["Op", "Tx", "Withdrawn", "Writer", "explain"]
+__all__ = ["Op", "Tx", "Withdrawn", "Writer", "close_clean", "explain"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,21 @@ def explain(error: BaseException, path: str) -> JournalError:
     else:
         mend = "check the disk, then resume"
     return JournalError(f"{path}: {text}; {mend}")
+
+
+def close_clean(db: sqlite3.Connection, mark: CommitMark) -> None:
+    """Clears the open flag, merges the write-ahead log, and closes; then the mark is needed no more.
+
+    Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
+    """
+    merged = False
+    with suppress(sqlite3.Error):
+        db.execute("UPDATE campaign SET sender_open = 0")
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        merged = not busy
+    with suppress(sqlite3.Error):
+        db.close()
+    mark.close(remove=merged)
 
 
 class Withdrawn(Exception):
@@ -232,10 +247,14 @@ class Writer:
 
     async def stop(self) -> None:
         """Does what is queued, checkpoints and closes the connection."""
+        self.stop_soon()
+        await asyncio.shield(self.ended)
+
+    def stop_soon(self) -> None:
+        """The same, without waiting for it: see `ended`."""
         if not self._stopping:
             self._stopping = True
             self._put(None)
-        await asyncio.shield(self.ended)
 
     # In the thread.
 
@@ -258,17 +277,15 @@ class Writer:
         return op is not None
 
     def _end(self) -> None:
-        clean = False
-        with suppress(sqlite3.Error):
-            if self.mark is not None and self._broken is None:
-                self.db.execute("UPDATE campaign SET sender_open = 0")
-            (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            clean = not busy and self._broken is None
-        with suppress(sqlite3.Error):
-            self.db.close()
-        if self.mark is not None:
-            # Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
-            self.mark.close(remove=clean)
+        if self.mark is not None and self._broken is None:
+            close_clean(self.db, self.mark)
+        else:
+            with suppress(sqlite3.Error):
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):
+                self.db.close()
+            if self.mark is not None:
+                self.mark.close(remove=False)
         self._tell(self._ended)
 
     def _do(self, batch: list[Op]) -> None:
