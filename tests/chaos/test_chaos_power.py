@@ -14,9 +14,15 @@ pytestmark = pytest.mark.asyncio
 
 @pytest.mark.parametrize("kind", sorted(CRASH_POINTS))
 async def test_a_power_cut_loses_nobody_and_sends_nothing_twice(kind: str, tmp_path: Path) -> None:
-    folder = Path(os.path.realpath(tmp_path), "campaign")
-    folder.mkdir()
-    power = PowerCut(folder, "chaos.db", tmp_path)
-    async with power.zygote() as zygote:
-        result = await Trial(kind, "power", folder, power=power, kills=8, count=260).run(zygote)
-    assert result.kills >= 4
+    cuts = 0
+    for number in range(20):
+        room = Path(os.path.realpath(tmp_path), str(number))
+        folder = room / "campaign"
+        folder.mkdir(parents=True)
+        power = PowerCut(folder, "chaos.db", room)
+        async with power.zygote() as zygote:
+            trial = Trial(kind, f"power/{number}", folder, power=power, kills=8, count=260)
+            cuts += (await trial.run(zygote)).kills
+        if cuts >= 8:
+            break
+    assert cuts >= 8
