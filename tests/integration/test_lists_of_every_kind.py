@@ -78,7 +78,7 @@ async def test_one_call_takes_parameters_by_the_rule_of_every_list() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_odd_row_of_an_excel_list_fails_alone() -> None:
+async def test_an_odd_value_costs_its_own_row_and_nobody_else() -> None:
     async with Sandbox() as box, wechat(box) as channel:
         report = await send(
             channel, message("{name|客官}"), [{"id": 1}, {"id": 2, "name": object()}, 3.0], **QUICK
