@@ -214,10 +214,8 @@ async def test_a_days_limit_under_the_list_is_said_in_the_plan(
 async def test_the_journal_of_an_audience_remembers_where_it_was_sent(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
-    async with Campaign(
-        channel, MESSAGE, Roles([1]), journal=journal, base_url=box.url, **QUICK
-    ) as run:
+    async with Campaign(channel, MESSAGE, Roles([1]), journal=journal, **QUICK) as run:
         await run.wait()
     handle = await journal.open()
-    assert handle.record.source["base_url"] == box.url
+    assert handle.record.base_url == box.url
     await handle.close()
