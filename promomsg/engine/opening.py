@@ -8,8 +8,8 @@ from typing import Self
 
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
+from promomsg.journal.reader import JournalReader
 from promomsg.journal.sqlite import SqliteJournal, is_being_sent
-from promomsg.journal.sqlite_read import JournalReader
 
 __all__ = ["OpenedJournal", "open_journal"]
 

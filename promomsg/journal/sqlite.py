@@ -24,10 +24,10 @@ from promomsg.journal import sqlite_read as read
 from promomsg.journal.commit_mark import SUFFIX, CommitMark, Position, read_mark
 from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.lost_commits import Finding
+from promomsg.journal.reader import JournalReader, wal_size
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite_group import add_warnings
 from promomsg.journal.sqlite_handle import SqliteHandle
-from promomsg.journal.sqlite_read import JournalReader, wal_size
 from promomsg.journal.sqlite_rows import SqliteRows
 from promomsg.journal.sqlite_schema import schema_text
 from promomsg.journal.sqlite_send import set_control

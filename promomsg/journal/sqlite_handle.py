@@ -26,6 +26,7 @@ from promomsg.journal import sqlite_read as read
 from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
 from promomsg.journal.commit_mark import SUFFIX, CommitMark
 from promomsg.journal.lock import SenderLock
+from promomsg.journal.reader import JournalReader
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -80,7 +81,7 @@ class SqliteHandle:
         self._lock = lock
         self._planning = planning
         self._seal = seal
-        self._reader: read.JournalReader | None = None
+        self._reader: JournalReader | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
         self._inodes: dict[str, tuple[int, int]] = {}
         self._closed = False
@@ -121,7 +122,7 @@ class SqliteHandle:
 
     def _read_now(self, call: Callable[..., T], args: tuple[Any, ...]) -> T:
         if self._reader is None:
-            self._reader = read.JournalReader(self._path)
+            self._reader = JournalReader(self._path)
         return self._reader.read(lambda db: call(db, *args))
 
     async def missing(self) -> str | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from promomsg.journal.sqlite_read import JournalReader, connect
+from promomsg.journal.reader import JournalReader
+from promomsg.journal.sqlite_read import connect
 from promomsg.journal.writer import explain
 from promomsg.model import Outcome, State
 
