@@ -155,7 +155,8 @@ class CircuitBreaker:
             self.limit = 1
         if self.limited:
             # Growing: one more for each answer, which doubles with each round of calls.
-            self.limit = self.limit + 1 if self._growing else self._concurrency
+            grown = self.limit + 1 if self._growing else self._concurrency
+            self.limit = min(grown, self._concurrency)
             self.limited = self.limit < self._concurrency
         self.calm = not self.limited
         return True
