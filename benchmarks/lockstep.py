@@ -72,7 +72,7 @@ class _Writer(Writer):
         pass
 
     def _put(self, op: Op | None) -> None:
-        super()._put(op)
+        self._queue.put(op)
         if not self._due:
             self._due = True
             self._loop.call_later(_COMMIT, self._now)

@@ -96,21 +96,27 @@ class CommitMark:
         new = f"{self.path}.partial"
         with suppress(FileNotFoundError):
             os.unlink(new)
-        self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.fchmod(self._fd, 0o600)
-            os.write(self._fd, _line(self._before, number, self._after))
-            os.fsync(self._fd)
+            os.fchmod(fd, 0o600)
+            os.write(fd, _line(self._before, number, self._after))
+            os.fsync(fd)
+            self._inode = _inode(os.fstat(fd))
             os.rename(new, self.path)
             _sync_folder(os.path.dirname(self.path))
         except BaseException:
-            os.close(self._fd)
             with suppress(OSError):
                 os.unlink(new)
             raise
+        finally:
+            os.close(fd)
 
     def write(self, number: int, singles: int, groups: int, *, sync: bool) -> None:
         """Says that commit `number` is done.
+
+        The file is opened each time: hundreds of campaigns in one process would run out of
+        descriptors. One that was removed or replaced under the sender is left alone: the sender
+        sees that within a second, and stops.
 
         Args:
             singles, groups: the chunk that it leased, of that kind; 0 for none.
@@ -123,19 +129,30 @@ class CommitMark:
         if singles > self._singles or groups > self._groups:
             self._singles, self._groups = max(singles, self._singles), max(groups, self._groups)
             self._after = _chunks(self._singles, self._groups)
-        # Less than a sector at its beginning, never longer: it is there whole, or as it was.
-        os.pwrite(self._fd, _line(self._before, number, self._after), 0)
-        if sync and self._durable:
-            _sync(self._fd)
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return
+        try:
+            if _inode(os.fstat(fd)) != self._inode:
+                return
+            # Less than a sector at its beginning, never longer: it is there whole, or as it was.
+            os.pwrite(fd, _line(self._before, number, self._after), 0)
+            if sync and self._durable:
+                _sync(fd)
+        finally:
+            os.close(fd)
 
     def close(self, *, remove: bool) -> None:
         """Lets go of it; `remove`: the journal is closed cleanly and needs it no more."""
         if remove:
             with suppress(OSError):
-                there, ours = os.stat(self.path, follow_symlinks=False), os.fstat(self._fd)
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                if _inode(os.stat(self.path, follow_symlinks=False)) == self._inode:
                     os.unlink(self.path)
-        os.close(self._fd)
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has none

@@ -19,6 +19,7 @@ import time
 import weakref
 from contextlib import suppress
 
+from promomsg import open_files
 from promomsg.errors import JournalError
 from promomsg.private import open_private
 from promomsg.standard_descriptors import open_standard_descriptors
@@ -54,6 +55,8 @@ class SenderLock:
                         f"{self.path}: {error.strerror}; remove it, or keep the journal in a folder "
                         "of your own"
                     ) from None
+                if open_files.ran_out(error):
+                    raise JournalError(f"{journal}: {open_files.remedy()}, then resume") from None
                 raise JournalError(
                     f"{journal}: its folder cannot be written ({error.strerror}); choose a folder "
                     "that exists and is yours to write"

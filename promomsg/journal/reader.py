@@ -25,7 +25,7 @@ from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import explain
 from promomsg.model import Outcome, State
 
-__all__ = ["JournalReader", "wal_size"]
+__all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "wal_size"]
 
 _STEP: Final = 50_000
 _FEW_STEPS: Final = 200
@@ -34,7 +34,10 @@ four instructions a byte of the file come on top (a scan takes less than one).""
 
 T = TypeVar("T")
 
-_NOT_OURS: Final = (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError)
+DAMAGED: Final = (
+    "it is damaged (it has values that promomsg does not write); put back a copy that is whole"
+)
+NOT_OURS: Final = (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError)
 """What our own code makes of values that it did not write."""
 
 
@@ -144,11 +147,8 @@ class JournalReader:
             return error if self.path in said else JournalError(f"{self.path}: {said}")
         if isinstance(error, (sqlite3.Error, OSError)):
             return explain(error, self.path)
-        if isinstance(error, (msgspec.MsgspecError, *_NOT_OURS)):
-            return JournalError(
-                f"{self.path}: it is damaged (it has values that promomsg does not write); put back "
-                "a copy that is whole"
-            )
+        if isinstance(error, (msgspec.MsgspecError, *NOT_OURS)):
+            return JournalError(f"{self.path}: {DAMAGED}")
         return error
 
     def check_whole(self) -> None:

@@ -26,7 +26,7 @@ from promomsg.journal import sqlite_read as read
 from promomsg.journal import sqlite_recover, sqlite_send, sqlite_suppress
 from promomsg.journal.commit_mark import SUFFIX, CommitMark
 from promomsg.journal.lock import SenderLock
-from promomsg.journal.reader import JournalReader
+from promomsg.journal.reader import DAMAGED, NOT_OURS, JournalReader
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -82,7 +82,12 @@ class SqliteHandle:
         self._planning = planning
         self._seal = seal
         self._reader: JournalReader | None = None
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
+        # A sender reads through the connection that it writes with, which costs no descriptors.
+        self._threads = (
+            ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
+            if writer is None
+            else None
+        )
         self._inodes: dict[str, tuple[int, int]] = {}
         self._closed = False
         self._pepper: bytes | None = None
@@ -96,16 +101,17 @@ class SqliteHandle:
     def path(self) -> str | None:
         return self._path
 
-    async def _do(self, call: Callable[..., T], *args: Any, skippable: bool = False) -> T:
+    async def _do(
+        self, call: Callable[..., T], *args: Any, skippable: bool = False, reads: bool = False
+    ) -> T:
         if self._writer is None:
             raise JournalError(f"{self._path}: it was opened for reading only")
         try:
-            return await self._writer.submit(lambda tx: call(tx, *args), skippable=skippable)
+            return await self._writer.submit(
+                lambda tx: call(tx, *args), skippable=skippable, reads=reads
+            )
         except msgspec.MsgspecError:
-            raise JournalError(
-                f"{self._path}: it is damaged (it has values that promomsg does not write); put "
-                "back a copy that is whole"
-            ) from None
+            raise JournalError(f"{self._path}: {DAMAGED}") from None
 
     async def _plan(self, call: Callable[..., T], *args: Any) -> T:
         if self._planning is None:
@@ -117,6 +123,11 @@ class SqliteHandle:
             return await self._do(lambda tx: call(tx.db, *args))
         if self._closed:
             raise JournalError(f"{self._path}: the journal is closed")
+        if self._threads is None:
+            try:
+                return await self._do(lambda tx: call(tx.db, *args), reads=True)
+            except NOT_OURS:
+                raise JournalError(f"{self._path}: {DAMAGED}") from None
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._read_now, call, args)
 
@@ -128,8 +139,7 @@ class SqliteHandle:
     async def missing(self) -> str | None:
         if self._writer is None or self._planning is not None or self._closed:
             return None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._missing_now)
+        return await self._writer.submit(lambda tx: self._missing_now(), reads=True)
 
     def _missing_now(self) -> str | None:
         """By name and inode: another file of that name is none of ours."""
@@ -412,21 +422,21 @@ class SqliteHandle:
 
         Half a plan is thrown away with it."""
         self._closed = True
-        if self._closing is None:
-            # Behind the reads under way, whose callers may have been cancelled: one of them may be
-            # opening the reader just now. And before the writer, whose connection tidies up what
-            # SQLite keeps beside the file when it is the last one.
-            self._closing = self._threads.submit(self._close_reader)
-            self._threads.shutdown(wait=False)
-        try:
+        if self._writer is None:
+            if self._closing is None and self._threads is not None:
+                # Behind the reads under way, whose callers may have been cancelled: one of them
+                # may be opening the reader just now.
+                self._closing = self._threads.submit(self._close_reader)
+                self._threads.shutdown(wait=False)
+            assert self._closing is not None
             await asyncio.shield(asyncio.wrap_future(self._closing))
-            if self._writer is not None:
-                await self._writer.stop()
+            return
+        try:
+            await self._writer.stop()
         except asyncio.CancelledError:
-            if self._writer is not None:
-                # The lock is given back when the thread has written all, not before.
-                self._writer.ended.add_done_callback(lambda _: self._let_go())
-                self._writer.stop_soon()
+            # The lock is given back when the thread has written all, not before.
+            self._writer.ended.add_done_callback(lambda _: self._let_go())
+            self._writer.stop_soon()
             raise
         self._let_go()
 

@@ -1,9 +1,9 @@
-"""The one thread that writes: operations wait in a queue and share commits.
+"""What writes a journal, in one thread: operations wait in a queue and share commits.
 
 Each commit is `BEGIN IMMEDIATE`, the statements of every operation that was waiting, one row of
-the log, `COMMIT`, and the commit mark; then one `call_soon_threadsafe` tells all who wait. `sqlite3` gives the GIL away
-around every step, so what counts beside a busy event loop is the number of statements, not rows:
-operations use one statement a batch.
+the log, `COMMIT`, and the commit mark; then one `call_soon_threadsafe` tells all who wait.
+`sqlite3` gives the GIL away around every step, so what counts beside a busy event loop is the
+number of statements, not rows: operations use one statement a batch.
 
 An operation that fails by itself undoes the commit it was in, and the operations are run again one
 by one: rare, and cheaper than a savepoint for each. An error of SQLite (a full disk) breaks the
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -23,7 +22,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from promomsg import open_files
 from promomsg.errors import JournalError
+from promomsg.journal import writer_threads
 from promomsg.journal.commit_mark import CommitMark
 from promomsg.journal.tally import Counts
 
@@ -46,6 +47,8 @@ def explain(error: BaseException, path: str) -> JournalError:
     """An error of SQLite or of the system as one line: what, where, how to mend it."""
     text = " ".join(str(error).split())[:160]
     low = text.lower()
+    if open_files.ran_out(error) or ("unable to open" in low and open_files.is_exhausted()):
+        return JournalError(f"{path}: {open_files.remedy()}, then resume")
     if "full" in low or "no space" in low:
         mend = "free some space, then resume"
     elif "readonly" in low or "read-only" in low or "permission" in low:
@@ -176,21 +179,27 @@ class Tx:
 class Op:
     """One operation that waits for its commit."""
 
-    __slots__ = ("alone", "call", "error", "future", "result", "skippable")
+    __slots__ = ("alone", "call", "error", "future", "reads", "result", "skippable")
 
     def __init__(
-        self, call: Callable[[Tx], Any], future: asyncio.Future[Any], alone: bool, skippable: bool
+        self,
+        call: Callable[[Tx], Any],
+        future: asyncio.Future[Any],
+        alone: bool,
+        skippable: bool,
+        reads: bool,
     ) -> None:
         self.call = call
         self.future = future
         self.alone = alone
         self.skippable = skippable
+        self.reads = reads
         self.result: Any = None
         self.error: BaseException | None = None
 
 
 class Writer:
-    """The writer thread of one open journal.
+    """What writes one open journal, in a thread that it may share with others.
 
     Args:
         path: for messages.
@@ -224,25 +233,31 @@ class Writer:
         self._start()
 
     def _start(self) -> None:
-        # A daemon: a process that ends without closing must not wait for it.
-        threading.Thread(target=self._run, name="promomsg-journal", daemon=True).start()
+        self._thread = writer_threads.join()
 
     def _put(self, op: Op | None) -> None:
         self._queue.put(op)
+        self._thread.call(self._serve)
 
     def submit(
-        self, call: Callable[[Tx], T], *, alone: bool = False, skippable: bool = False
+        self,
+        call: Callable[[Tx], T],
+        *,
+        alone: bool = False,
+        skippable: bool = False,
+        reads: bool = False,
     ) -> asyncio.Future[T]:
         """Queues an operation; the future is done when its commit is.
 
         Args:
             alone: it manages transactions (and may replace the connection) by itself.
             skippable: not begun at all when its future was cancelled before its turn.
+            reads: it changes nothing, and sees what is committed. An error of it breaks nothing.
         """
         if self._stopping:
             raise JournalError(f"{self.path}: the journal is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._put(Op(call, future, alone, skippable))
+        self._put(Op(call, future, alone, skippable, reads))
         return future
 
     async def stop(self) -> None:
@@ -258,23 +273,26 @@ class Writer:
 
     # In the thread.
 
-    def _run(self) -> None:
-        while self._turn():
-            pass
-        self._end()
+    def _serve(self) -> None:
+        if not self._turn():
+            try:
+                self._end()
+            finally:
+                self._thread.leave()
 
     def _turn(self) -> bool:
-        """Waits for an operation and does all that are queued; False after the last ones."""
-        op = self._queue.get()
+        """Does all operations that are queued; False after the last ones."""
         batch: list[Op] = []
+        through = False
         with suppress(Empty):
-            while op is not None:
-                batch.append(op)
-                if len(batch) == _MOST:
-                    break
+            while len(batch) < _MOST and not through:
                 op = self._queue.get_nowait()
+                if op is None:
+                    through = True
+                else:
+                    batch.append(op)
         self._do(batch)
-        return op is not None
+        return not through
 
     def _end(self) -> None:
         if self.mark is not None and self._broken is None:
@@ -290,14 +308,29 @@ class Writer:
 
     def _do(self, batch: list[Op]) -> None:
         run: list[Op] = []
+        reads: list[Op] = []
         for op in batch:
-            if op.alone:
+            if op.reads:
+                reads.append(op)
+            elif op.alone:
                 self._commit(run)
                 run = []
                 self._alone(op)
             else:
                 run.append(op)
         self._commit(run)
+        if reads:
+            self._read(reads)
+
+    def _read(self, ops: list[Op]) -> None:
+        for op in ops:
+            try:
+                op.result = op.call(Tx(self.db, self._today))
+            except (sqlite3.Error, OSError) as error:
+                op.error = explain(error, self.path)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                op.error = error
+        self._tell(self._deliver, ops, Counts())
 
     def _alone(self, op: Op) -> None:
         tx = Tx(self.db, self._today)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import os
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,17 @@ import aiohttp
 import pytest
 from campaigning import MESSAGE, QUICK, ids, until, wechat
 
-from promomsg import Campaign, NotSent, Recipient, Report, UsageError, WeChatPromoter, open_files
+from promomsg import (
+    Campaign,
+    JournalError,
+    NotSent,
+    Recipient,
+    Report,
+    UsageError,
+    WeChatPromoter,
+    open_files,
+    send,
+)
 from promomsg.journal.memory import MemoryJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -21,20 +35,30 @@ pytestmark = pytest.mark.asyncio
 
 
 class Crowd:
-    """Counts the calls that are at the provider at once, and answers sends when it is let."""
+    """Counts the calls that are at the provider at once, and answers sends when it is let.
+
+    The first one of each campaign is answered at once: no campaign has many out before.
+    """
 
     def __init__(self, box: Sandbox) -> None:
         self.now = self.most = 0
         self.order: list[str] = []
         self.open = asyncio.Event()
+        self._begun: set[int] = set()
         self._serve = box._handle
         box._handle = self._count  # type: ignore[method-assign,assignment]
+
+    def _is_first(self, body: bytes) -> bool:
+        number = int(json.loads(body)["id"]) // 1_000_000
+        first = number > 0 and number not in self._begun
+        self._begun.add(number)
+        return first
 
     async def _count(self, request: Any) -> Any:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            if request.path.endswith("singlesendmsg"):
+            if request.path.endswith("singlesendmsg") and not self._is_first(await request.read()):
                 await self.open.wait()
             return await self._serve(request)
         finally:
@@ -255,3 +279,46 @@ async def test_no_more_files_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_number_of_connections_that_cannot_be_is_refused(most: Any) -> None:
     with pytest.raises(UsageError, match=r"max_connections=.*a whole number of 1 or more"):
         WeChatPromoter("wx1", "s3cret", max_connections=most)
+
+
+def held(folder: Path) -> int:
+    """Descriptors of this process for files below a folder."""
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{number}").startswith(str(folder))
+    return found
+
+
+async def test_a_campaign_takes_few_descriptors_and_no_thread_of_its_own(tmp_path: Path) -> None:
+    count = 40
+    async with crowded() as (box, crowd), wechat(box) as client:
+        running = asyncio.create_task(all_of([client], count, 20, tmp_path))
+        await until(lambda: len(list(tmp_path.glob("*.db"))) == count and crowd.now == 100)
+        await asyncio.sleep(0.2)
+        # The journal, its -wal, its -shm and the sender's lock.
+        assert held(tmp_path) <= 4 * count
+        names = [thread.name for thread in threading.enumerate()]
+        assert sum(name.startswith("promomsg") for name in names) <= 8
+        crowd.open.set()
+        assert [report.sent for report in await running] == [20] * count
+    assert held(tmp_path) == 0
+
+
+async def test_no_more_files_for_a_journal_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself says that it is "unable to open database file"."""
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    async with Sandbox() as box, wechat(box) as client:
+        monkeypatch.setattr(sqlite3, "connect", full)
+        monkeypatch.setattr(open_files, "is_exhausted", lambda: True)
+        with pytest.raises(JournalError, match=r"a\.db: too many open files .*raise ulimit -n"):
+            await send(client, MESSAGE, ["1"], journal=tmp_path / "a.db")
+        monkeypatch.setattr(open_files, "is_exhausted", lambda: False)
+        with pytest.raises(JournalError, match=r"a\.db: unable to open .*check that the folder"):
+            await send(client, MESSAGE, ["1"], journal=tmp_path / "a.db")
+    assert box.calls["singlesendmsg"] == 0
