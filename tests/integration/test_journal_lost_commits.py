@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from cli_box import campaign, conserved, one_document, promomsg, running, started, wait_for
 
-from promomsg.journal.commit_mark import SUFFIX
+from promomsg.journal.commit_mark import SUFFIX, read_mark
 from promomsg.journal.sqlite import JournalReader
 from promomsg.model import State
 from promomsg.sandbox import Sandbox
@@ -29,12 +29,34 @@ def box() -> Iterator[Sandbox]:
 def killed(box: Sandbox, folder: Path, *, calls: int = 60, rows: int = PEOPLE) -> Path:
     """A campaign whose sender was killed in the middle; its journal."""
     file = campaign(folder, box.url, rows, title="{name}", pace="singles_per_second = 200")
+    journal = folder / "autumn.db"
     sender = started("send", file, "--yes")
     wait_for(lambda: box.calls["singlesendmsg"] >= calls)
     sender.kill()
     sender.communicate()
+    while not has_commits_in_wal(journal):  # it was killed right behind a merge
+        more = box.calls["singlesendmsg"] + 5
+        sender = started("resume", journal, "--yes")
+        wait_for(lambda more=more: box.calls["singlesendmsg"] >= more)
+        sender.kill()
+        sender.communicate()
     file.write_text(file.read_text().replace("singles_per_second = 200", "unlimited = true"))
-    return folder / "autumn.db"
+    return journal
+
+
+def has_commits_in_wal(journal: Path) -> bool:
+    """Whether the main file alone is behind the commit mark."""
+    alone = journal.with_name("alone.db")
+    shutil.copy(journal, alone)
+    db = sqlite3.connect(alone)
+    (number,) = db.execute("SELECT coalesce(max(n), 0) FROM log").fetchone()
+    (run_id,) = db.execute("SELECT run_id FROM campaign").fetchone()
+    db.close()
+    mark = read_mark(str(journal), run_id)
+    for end in ("", "-wal", "-shm"):
+        Path(f"{alone}{end}").unlink(missing_ok=True)
+    assert mark is not None
+    return bool(number < mark.number)
 
 
 def content(folder: Path) -> dict[str, bytes]:
