@@ -106,14 +106,15 @@ class Suppression:
             await anyio.lowlevel.checkpoint()
 
     async def check_keys(self, handle: Handle) -> None:
-        """Once the recipients are known: keys that a spreadsheet may have made must be theirs.
+        """Once the recipients are known: keys that a spreadsheet may have made must be theirs, and
+        none may have somebody of them hidden in it.
 
         Raises:
             UsageError: one is not.
         """
         absent = await handle.absent_key()
         if absent is not None:
-            raise UsageError(absent[1])
+            raise UsageError(absent)
 
     def notices(self, rows: int) -> list[str]:
         """What the plan and the documents say of it.
@@ -190,23 +191,25 @@ class Suppression:
     async def _source(self, source: Source) -> AsyncIterator[ListedValues]:
         """`read_csv(…)` and its kin: every key and address of its rows."""
         await in_thread(source.check, frozenset())
+        file = (await in_thread(source.describe)).get("path")
+        of = "suppress:" if file is None else f"suppress: {file}"
         async for rows in source.batches(frozenset(), 1_000):
             batch = ListedValues(secret=self._secret)
             for row in rows:
                 token = row.token if self._secret else None
                 if row.problem is not None:
                     raise UsageError(
-                        f"suppress: {row.where} cannot be read, so who is meant is lost"
+                        f"{of} {row.where} cannot be read, so who is meant is lost"
                         + ("" if self._secret else f": {row.problem.detail}")
                     )
                 there = [a for a in (row.id, row.openid, row.unionid, token) if a is not None]
                 if row.key not in there and not (_NAMELESS.fullmatch(row.key) and there):
                     if _NAMELESS.fullmatch(row.key):
                         raise UsageError(
-                            f"suppress: {row.where} has neither key nor address, so who is meant "
+                            f"{of} {row.where} has neither key nor address, so who is meant "
                             "is lost; fill it in or take the row out"
                         )
-                    batch.add_key(row.key, f"suppress: {row.where}")
+                    batch.add_key(row.key, f"{of} {row.where}")
                 batch.values += there
             yield batch
         self._notices += await in_thread(lambda: source.notices)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from promomsg.addresses import (
     clean_address,
@@ -25,7 +25,7 @@ from promomsg.intake.guards import bare, bare_key, is_invisible, trimmed
 from promomsg.intake.headings import known_column
 from promomsg.model import Problem
 
-__all__ = ["ListedValues", "all_clean"]
+__all__ = ["Doubt", "ListedValues", "all_clean"]
 
 _SEPARATORS: Final = frozenset(",;|#，、；")
 _QUOTES: Final = frozenset("\"'`´＂＇")
@@ -33,6 +33,7 @@ _BRACKETS: Final = frozenset("<>")
 _QUOTE_LIKE: Final = frozenset({"Pi", "Pf"})
 _BRACKET_LIKE: Final = frozenset({"Ps", "Pe"})
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]*").fullmatch
 _PLAIN: Final = re.compile(r"[!$%&*+\-./0-9:=?@A-Z\\^_a-z~]+")
 """ASCII without any of them."""
 _BULLETED: Final = re.compile(
@@ -46,6 +47,38 @@ _MANGLED: Final = (
 _MARKED: Final = (
     "is an address with a mark before or after it, and no key of this campaign; take the mark off"
 )
+_HIDDEN: Final = (
+    "is nobody of this campaign, though {} in it is, and would get the message; leave nothing but "
+    "the key or address in its cell"
+)
+_APART: Final = re.compile(r"[^\w-]+|[\uff08-\uff1f]+")
+_RUN: Final = re.compile(r"[0-9A-Za-z_-]+")
+_GROUPED: Final = re.compile(r"[.,'_ ]")
+"""What stands between the thousands of a number."""
+_DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d"), "-")
+_EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_SHORTEST: Final = 2
+_SHORTEST_NUMBER: Final = 4
+"""A shorter number is in many a key by chance: the 17 of `CRM/24.17`."""
+_SHORTEST_SECRET: Final = 8
+"""A piece of a user token may be like somebody's key by chance."""
+
+
+class Doubt(NamedTuple):
+    """A value of the list that may mean somebody in another way than it is written.
+
+    Attributes:
+        value: as it was read.
+        said: what to say of it.
+        inside: a key or address in it, which is somebody of the campaign if the doubt is right;
+            None: it is right unless the campaign has just that key.
+        is_key: it is from a key column, so that `inside` can be a key alone.
+    """
+
+    value: str
+    said: str
+    inside: str | None = None
+    is_key: bool = False
 
 
 class ListedValues:
@@ -57,8 +90,8 @@ class ListedValues:
     Attributes:
         values: whom it names: keys and addresses.
         forms: other ways in which the same are written, such as `'1001` for `1001`.
-        doubted: keys that a spreadsheet may have made, or a writer's bullet or full stop, and what
-            to say unless the campaign has just that key.
+        doubted: what a spreadsheet may have made, a writer's bullet or full stop, and keys with
+            what may be somebody else's key or address in them.
     """
 
     __slots__ = ("doubted", "forms", "secret", "values")
@@ -67,7 +100,7 @@ class ListedValues:
         self.secret = secret
         self.values: list[str] = []
         self.forms: list[str] = []
-        self.doubted: list[tuple[str, str]] = []
+        self.doubted: list[Doubt] = []
 
     def add_address(self, name: str, cell: str, where: str) -> bool:
         """A cell of an address column; whether there is anything in it.
@@ -113,7 +146,9 @@ class ListedValues:
         forms = dict.fromkeys((bare_key(cell), inside, text, cell))
         first, *others = forms
         if mangled(inside):
-            self.doubted.append((inside, self._told(where, text, _MANGLED)))
+            self.doubted.append(Doubt(inside, self._told(where, text, _MANGLED)))
+        elif not _ADDRESS(inside):
+            self._mind_hidden(inside, where, text, is_key=True)
         self.values.append(first)
         self.forms += others
         return True
@@ -137,9 +172,13 @@ class ListedValues:
                     where, text, f"{why}; give one key or address a line, or headings (key, id, …)"
                 )
             if mangled(inside):
-                self.doubted.append((inside, self._told(where, text, _MANGLED)))
+                self.doubted.append(Doubt(inside, self._told(where, text, _MANGLED)))
             elif _BULLETED.fullmatch(inside):
-                self.doubted.append((inside, self._told(where, text, _MARKED)))
+                self.doubted.append(Doubt(inside, self._told(where, text, _MARKED)))
+            else:
+                self._mind_hidden(inside, where, text)
+        elif inside[0] == "-":
+            self._mind_hidden(inside, where, text)
         self.values.append(inside)
         if text != inside:
             self.forms.append(text)
@@ -148,6 +187,16 @@ class ListedValues:
     def add_clean(self, values: Sequence[str]) -> None:
         """Values that `all_clean` said yes to."""
         self.values += [value for value in values if value]
+
+    def _mind_hidden(self, inside: str, where: str, text: str, *, is_key: bool = False) -> None:
+        """Doubts a key that has somebody's key or address in it: `1001:asked`, `user=1001`."""
+        if _EMAIL.fullmatch(inside):
+            return
+        for piece in _pieces(inside):
+            if len(piece) >= (_SHORTEST_SECRET if self.secret else 0):
+                shown = "what" if self.secret else shortened(piece)
+                said = self._told(where, text, _HIDDEN.format(shown))
+                self.doubted.append(Doubt(inside, said, piece, is_key))
 
     def _told(self, where: str, text: str, why: str) -> str:
         shown = "a value" if self.secret else shortened(text)
@@ -161,6 +210,25 @@ def all_clean(cells: Sequence[str]) -> bool:
     """Whether every cell is surely an address, or empty; may be False when all are."""
     joined = "".join(cells)
     return column_is_clean("id", joined, cells) or column_is_clean("openid", joined, cells)
+
+
+def _pieces(text: str) -> set[str]:
+    """What in a text may be the key or address that is meant: its first word and its last one,
+    and the whole with plain hyphens and digits."""
+    plain = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    found = {plain}
+    for words in (_APART.split(text), _RUN.findall(text)):
+        if there := [word for word in words if word]:
+            found |= {there[0], there[-1], there[0].strip("-_"), there[-1].strip("-_")}
+    digits = _GROUPED.sub("", plain)
+    if digits.isdigit():
+        found.add(digits)
+    found.discard(text)
+    return {
+        piece
+        for piece in found
+        if len(piece) >= (_SHORTEST_NUMBER if piece.isdigit() else _SHORTEST)
+    }
 
 
 def _not_a_bare_key(text: str) -> str | None:
@@ -181,6 +249,8 @@ def _not_a_bare_key(text: str) -> str | None:
             return "has a bracket in it"
         if kind in _UNSEEN:
             return f"has U+{ord(character):04X} in it, which cannot be seen"
+    if text.isdecimal() and not text.isascii():
+        return "is a number that is not in ASCII digits"
     if not unicodedata.is_normalized("NFKC", text):
         return "has characters of another width or form than usual"
     head, found, _ = text.replace("=", ":").partition(":")

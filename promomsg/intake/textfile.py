@@ -346,6 +346,11 @@ def _careful(block: list[str], line: int, ended: bool, delimiter: str) -> tuple[
             reached = begun + reader.line_num
             if reached == len(block) and not ended and reached - done < _MAX_LINES:
                 break  # it may go on in the next block
-            found.append(Record(None, line + done, str(error)))
+            found.append(Record(None, line + done, _trouble(error)))
             done += 1
     return found, done
+
+
+def _trouble(error: csv.Error) -> str:
+    text = str(error)
+    return "the text ends in a quoted cell" if text == "unexpected end of data" else text

@@ -57,7 +57,7 @@ class Handle(Protocol):
         self,
         values: Sequence[str],
         forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str]] = (),
+        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
@@ -67,15 +67,18 @@ class Handle(Protocol):
         Args:
             values: keys and addresses.
             forms: other ways in which the same are written; not counted.
-            doubted: keys that are refused unless the campaign has just that key, and what to say.
+            doubted: value, what to say, what is inside of it, whether from a key column. Nothing
+                inside: refused unless the campaign has just that key. Else: refused if what is
+                inside is a key (or an address, unless from a key column) of the campaign and the
+                value itself is none.
             first: the list begins anew.
             secret: any of the values may be a user token: they are kept and compared by their
                 fingerprints, with those of the tokens too. The same for every batch.
         """
         ...
 
-    async def absent_key(self) -> tuple[str, str] | None:
-        """The first doubted key that no row has to the letter, and what to say; None if none."""
+    async def absent_key(self) -> str | None:
+        """What to say of the first doubted value that is to be refused; None if none is."""
         ...
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:

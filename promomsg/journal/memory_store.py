@@ -138,7 +138,7 @@ class Store:
         self.listed: set[str | bytes] = set()
         """The suppression list: values, and fingerprints of what may be a user token."""
         self.forms: set[str | bytes] = set()
-        self.doubted: list[tuple[str, str]] = []
+        self.doubted: list[tuple[str, str, str | None, bool]] = []
         self.on_list: dict[int, str] = {}
         """What `blocked` found last."""
 

@@ -106,7 +106,7 @@ class MemoryWords(MemoryGroups):
         self,
         values: Sequence[str],
         forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str]] = (),
+        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
@@ -125,10 +125,22 @@ class MemoryWords(MemoryGroups):
     def _mark(self, text: str) -> bytes:
         return fingerprint(text, bytes.fromhex(self._store.record.run_id))
 
-    async def absent_key(self) -> tuple[str, str] | None:
+    async def absent_key(self) -> str | None:
         store = self._store_for_writing()
         keys = {row.key for row in store.rows.values()}
-        return next((said for said in store.doubted if said[0] not in keys), None)
+        among = keys | {
+            value for row in store.rows.values() for value in (row.id, row.openid, row.unionid)
+        }
+        for value, said, inside, _ in store.doubted:
+            if inside is None and value not in keys:
+                return said
+        marks = {row.fingerprint for row in store.rows.values()}
+        for value, said, inside, is_key in store.doubted:
+            if inside is None or value in among or self._mark(value) in marks:
+                continue
+            if inside in keys or (not is_key and (inside in among or self._mark(inside) in marks)):
+                return said
+        return None
 
     async def left_out(self) -> int:
         store = self._store_for_writing()

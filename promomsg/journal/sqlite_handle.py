@@ -180,7 +180,7 @@ class SqliteHandle:
         self,
         values: Sequence[str],
         forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str]] = (),
+        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
@@ -190,8 +190,8 @@ class SqliteHandle:
             sqlite_suppress.list_values, values, forms, doubted, first, self._pepper
         )
 
-    async def absent_key(self) -> tuple[str, str] | None:
-        return await self._do(lambda tx: sqlite_suppress.absent_key(tx.db))
+    async def absent_key(self) -> str | None:
+        return await self._do(lambda tx: sqlite_suppress.absent_key(tx.db, self._pepper))
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
         return await self._plan(sqlite_suppress.suppress_listed, columns, self._pepper)

@@ -51,7 +51,7 @@ def list_values(
     tx: Tx,
     values: Sequence[str],
     forms: Sequence[str],
-    doubted: Sequence[tuple[str, str]],
+    doubted: Sequence[tuple[str, str, str | None, bool]],
     first: bool,
     pepper: bytes | None,
 ) -> int:
@@ -69,7 +69,8 @@ def list_values(
         )
         db.execute(
             "CREATE TEMP TABLE IF NOT EXISTS doubted"
-            " (n INTEGER PRIMARY KEY, value TEXT NOT NULL, said TEXT NOT NULL)"
+            " (n INTEGER PRIMARY KEY, value TEXT NOT NULL, said TEXT NOT NULL, inside TEXT,"
+            " is_key INTEGER NOT NULL)"
         )
         _make_blocked(db)
         db.execute("DELETE FROM temp.listed")
@@ -88,7 +89,20 @@ def list_values(
             (_as_json(forms),),
         )
     if doubted:
-        db.executemany("INSERT INTO temp.doubted (value, said) VALUES (?, ?)", doubted)
+        db.executemany(
+            "INSERT INTO temp.doubted (value, said, inside, is_key) VALUES (?, ?, ?, ?)",
+            doubted
+            if pepper is None
+            else [
+                (
+                    v if inside is None else _marked(v, pepper),
+                    said,
+                    None if inside is None else _marked(inside, pepper),
+                    is_key,
+                )
+                for v, said, inside, is_key in doubted
+            ],
+        )
     return new
 
 
@@ -97,13 +111,32 @@ def _marked(text: str, pepper: bytes) -> str:
     return fingerprint(text, pepper).hex().upper()
 
 
-def absent_key(db: sqlite3.Connection) -> tuple[str, str] | None:
-    """The first doubted key that no row has, and what to say."""
+def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | None:
+    """The first doubt that is right: what to say."""
     row = db.execute(
-        "SELECT value, said FROM temp.doubted WHERE value NOT IN (SELECT key FROM recipient)"
-        " ORDER BY n LIMIT 1"
+        "SELECT said FROM temp.doubted WHERE inside IS NULL"
+        " AND value NOT IN (SELECT key FROM recipient) ORDER BY n LIMIT 1"
     ).fetchone()
-    return None if row is None else (row[0], row[1])
+    if row is None and db.execute("SELECT 1 FROM temp.doubted LIMIT 1").fetchone() is not None:
+        shown = "{}"
+        if pepper is not None:
+            shown = "marked({})"
+            db.create_function("marked", 1, lambda t: _marked(t, pepper), deterministic=True)
+        among = {
+            name: f"IN (SELECT {shown.format(name)} FROM recipient WHERE {name} IS NOT NULL)"
+            for name in _LISTED
+        }
+        if pepper is not None:
+            among["user"] = (
+                "IN (SELECT hex(fingerprint) FROM recipient WHERE fingerprint IS NOT NULL)"
+            )
+        anybody = " OR ".join(f"inside {one}" for name, one in among.items() if name != "key")
+        nobody = " AND ".join(f"value NOT {one}" for one in among.values())
+        row = db.execute(
+            f"SELECT said FROM temp.doubted WHERE inside IS NOT NULL AND {nobody} AND"
+            f" (inside {among['key']} OR is_key = 0 AND ({anybody})) ORDER BY n LIMIT 1"
+        ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def choose_keys(tx: Tx, keys: Sequence[str], first: bool) -> None:

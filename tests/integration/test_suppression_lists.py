@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import openpyxl
 import pytest
 from campaigning import MESSAGE, QUICK
 
@@ -91,6 +92,32 @@ LISTS = [
     yes("several-columns-plain.txt", "小明,k1,o1001\n"),
     yes("excel-unicode-text.txt", "ID\tname\r\n1001\t小明\r\n".encode("utf-16")),
     yes("our-report.csv", "key,verdict,code,detail,attempts,group,at\nk1,failed,43101,no,1,,x\n"),
+    yes("keys-with-others-numbers.csv", "key\nOrder 1001\nk1@x.com\nCRM/24\nk1\n"),
+    yes("written-like-nobody.txt", "CRM/17.k9\nshop:小红\n+8613800138000\nk1\n"),
+    # Somebody of the campaign with more around: a mark, a remark, a name of its column.
+    no("colon.txt", "3003\n1001:asked\n", "line 2"),
+    no("equals.txt", "user=1001\n", "line 1"),
+    no("web-address.txt", "https://crm.example.com/u/o1001\n", "line 1"),
+    no("two-in-one.txt", "3003/1001\n", "line 1"),
+    no("glued.txt", "1001退订\n", "line 1"),
+    no("glued-before.txt", "编号1001\n", "line 1"),
+    no("starred.txt", "1001*\n", "line 1"),
+    no("plus.txt", "+1001\n", "line 1"),
+    no("hyphen-before.txt", "3003\n-1001\n", "line 2"),
+    no("arrow.txt", "o1001->asked\n", "line 1"),
+    no("caret.csv", "id^why\n1001^asked\n", "line 2"),
+    no("contact.vcf", "BEGIN:VCARD\nUID:1001\nEND:VCARD\n", "line 2"),
+    no("no-address-at.txt", "1001@openid\n", "line 1"),
+    no("other-digits.txt", "١٠٠١\n", "line 1"),
+    no("dotted-thousands.txt", "1.001\n", "line 1"),
+    no("remark-in-key.csv", "key\nk3\nk1 (asked)\n", "line 3"),
+    no("comment-in-key.csv", "key\nk1 # asked\n", "line 2"),
+    no("other-separator-below.csv", "key\nk1;asked\n", "line 2"),
+    no("two-keys-in-a-cell.csv", 'key,why\n"k3, k1",asked\n', "line 2"),
+    no("numbered-keys.csv", "key\n1. k3\n2. k1\n", "line 3"),
+    no("bracketed-key.csv", "key\n<k1>\n", "line 2"),
+    no("formula-key.csv", "key\n=k1\n", "line 2"),
+    no("json-key.csv", 'key\n"{""key"": ""k1""}"\n', "line 2"),
     # What cannot be told.
     no("comment-line.txt", "# people who said no\n1001\n", "line 1"),
     no("trailing-comment.txt", "3003\n1001 # asked\n", "line 2"),
@@ -195,3 +222,27 @@ async def test_a_list_is_understood_or_refused_in_one_line(
         assert case.name in text
         assert case.said in text
         assert "\n" not in text
+
+
+@pytest.mark.parametrize("cell", ["crm\u20131", "crm\u20111", "crm\u22121"])
+async def test_a_dash_of_a_word_processor_is_the_hyphen_of_a_key(
+    channel: WeChatPromoter, box: Sandbox, tmp_path: Path, cell: str
+) -> None:
+    path = tmp_path / "blocked.csv"
+    path.write_text(f"key,why\n{cell},asked\n")
+    with pytest.raises(UsageError, match=r"line 2: .* is nobody of this campaign"):
+        await promomsg.send(channel, MESSAGE, [{"key": "crm-1", "id": "1"}], suppress=path, **QUICK)
+    assert box.ledger.total == 0
+
+
+async def test_a_row_of_a_workbook_that_cannot_be_read_is_named_with_its_file(
+    channel: WeChatPromoter, box: Sandbox, tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    for row in (["id", "why"], [1001, "asked"], ["合计", 1]):
+        book.active.append(row)
+    path = tmp_path / "blocked.xlsx"
+    book.save(path)
+    with pytest.raises(UsageError, match=r"blocked\.xlsx row 3 cannot be read"):
+        await promomsg.send(channel, MESSAGE, PEOPLE, suppress=[path], **QUICK)
+    assert box.ledger.total == 0

@@ -73,7 +73,11 @@ class Pair:
     async def list_suppressed(self, data: st.DataObject) -> None:
         secret = data.draw(st.booleans())
         some = ["a", "2", "o3", "u2"][: data.draw(_few)]
-        doubted = [(key, f"{key}?") for key in data.draw(st.permutations("abx"))]
+        some_inside = st.sampled_from((None, "a", "2", "o3", "none"))
+        doubted = [
+            (key, f"{key}?", data.draw(some_inside), data.draw(st.booleans()))
+            for key in data.draw(st.permutations("abx"))
+        ]
         await self.both("list_suppressed", some, first=True, secret=secret)
         await self.both("list_suppressed", ["a", "w"], ["2", "v"], doubted, secret=secret)
         await self.both("absent_key")

@@ -90,7 +90,8 @@ def test_a_name_that_begins_with_an_apostrophe_is_on_the_list_as_it_is(tmp_path:
     "text", ["key\n1.0\n", "key\n1.38E+10\n", "1.0\n", "key,id\n1.0,5\n", "*k\n"]
 )
 def test_a_key_that_looks_mangled_is_doubted(tmp_path: Path, text: str) -> None:
-    [(key, said)] = read(tmp_path, text)[1].doubted
+    [(key, said, inside, _)] = read(tmp_path, text)[1].doubted
+    assert inside is None
     assert key in text
     assert said.startswith(f"{tmp_path / 'blocked.csv'} line ")
 
@@ -133,8 +134,10 @@ def test_no_error_shows_a_cell_of_a_wallets_list(tmp_path: Path, text: str) -> N
 
 
 def test_no_doubt_shows_a_cell_of_a_wallets_list(tmp_path: Path) -> None:
-    [(_, said)] = read(tmp_path, "123.5\n", secret=True)[1].doubted
-    assert "123.5" not in said
+    for text in ("123.5\n", "SECRET-TOKEN:asked\n", "key\nSECRET-TOKEN (asked)\n"):
+        doubted = read(tmp_path, text, secret=True)[1].doubted
+        assert doubted
+        assert not any("123.5" in doubt.said or "TOKEN" in doubt.said for doubt in doubted)
 
 
 def test_a_report_counts_every_key_and_says_how_many_were_not_sent(tmp_path: Path) -> None:
