@@ -111,7 +111,7 @@ class WeChatAccount:
     ) -> ProviderError | OutcomeUnknown:
         """The same error: what the old one hangs on to (a decoder's text) is left behind."""
         if isinstance(error, OutcomeUnknown):
-            return OutcomeUnknown(str(error))
+            return OutcomeUnknown(f"{self.http.base_url}: {error}")
         wait = error.retry_after
         if error.verdict == Verdict.THROTTLED:
             asked = retry_after(answer.headers, self._clock.time())
@@ -177,7 +177,8 @@ class WeChatAccount:
             if error.verdict == Verdict.THROTTLED:
                 raise self._hold(error) from None
             if codec.is_transient(error):
-                raise NotSent(f"no access token: {error}") from None
+                where = self.http.base_url
+                raise NotSent(f"no access token: {where}: {error}") from None
             raise Halted(error.code, f"no access token: {error.detail}") from None
         except (PromoError, asyncio.CancelledError) as error:
             forget(error)

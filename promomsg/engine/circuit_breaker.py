@@ -5,8 +5,8 @@ that answers everything with a page of its own would make a whole list `unknown`
 calls at a time (DESIGN §3, Budgets).
 
 - closed: all is well. At the start of a run a few calls at once, until the first readable answer.
-- open, after three calls in a row that failed on the connection or were answered unreadably: one
-  call at a time, with longer and longer pauses: a read where the channel has one, and after a
+- open, after three calls in a row that failed on the connection or were answered unreadably, or
+  one that lost a group: one call at a time, with longer and longer pauses: a read where the channel has one, and after a
   readable read one send. Eight that find nobody there: `exhausted`, and the campaign halts.
 - closed again by a readable answer of a send: one call more at once for each such answer, so that
   a provider that is only half back costs a few people and not another 64.
@@ -166,7 +166,8 @@ class CircuitBreaker:
 
         Args:
             in_doubt: 1 when its outcome is unknown now (of a group: the call counts once).
-            costly: a probe like this must not be lost again in this run (a group of thousands).
+            costly: a group, which opens the circuit when it is lost (`in_doubt`), and when it is
+                lost as a probe is not tried again in this run.
 
         Returns whether the circuit opened by it.
         """
@@ -174,7 +175,8 @@ class CircuitBreaker:
         self.calm = False
         if not self.is_open:
             self._failures += 1
-            if self._failures < self._policy.outage_after:
+            # One lost group is as many people as an outage may cost: no other goes before a read.
+            if self._failures < self._policy.outage_after and not (costly and in_doubt):
                 return False
             self.is_open = True
             self.since = self._clock.time()

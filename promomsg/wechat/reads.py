@@ -274,8 +274,9 @@ def read_token(status: int, body: bytes, mask: Mask = str) -> tuple[Secret, floa
             raise ProviderError(error.code, detail, error.rid, Verdict.HALT) from None
         raise
     except OutcomeUnknown:
+        size = "1 byte" if len(body) == 1 else f"{len(body)} bytes"
         raise OutcomeUnknown(
-            f"access token: HTTP {status}, and not an answer that can be read ({len(body)} bytes)"
+            f"access token: HTTP {status}, and not an answer that can be read ({size})"
         ) from None
     token = data.get("access_token")
     if not isinstance(token, str) or to_text(token, 8192) is None:

@@ -222,6 +222,21 @@ def test_runs_one_after_the_other_never_put_more_in_doubt_than_an_outage_may_cos
     assert again.exhausted, "and no later one tries anybody"
 
 
+def test_one_lost_group_opens_it_and_the_next_needs_a_read() -> None:
+    made = breaker()
+    assert made.record_failure(0, in_doubt=1, costly=True)
+    assert made.is_open
+    assert made.wants_read(costly=True)
+    read(made, good=True)
+    send(made, good=True)
+    assert not made.is_open
+
+
+def test_a_group_that_was_not_sent_is_one_failure_of_three() -> None:
+    made = breaker()
+    assert not made.record_failure(0, costly=True)
+
+
 def test_a_group_that_is_lost_as_the_probe_is_enough_for_one_run() -> None:
     made = opened()
     read(made, good=True)
