@@ -236,7 +236,7 @@ class Suppression:
     def _take(self, item: Any, where: str, batch: ListedValues) -> None:
         """One key, address or recipient."""
         if isinstance(item, str):
-            if not batch.add_any(str(item), where):
+            if not batch.add_any(str.__str__(item), where):  # an Enum says another thing in str()
                 raise UsageError(f"{where} is empty, so who is meant is lost; take it out")
             return
         if isinstance(item, Outcome):
@@ -258,7 +258,7 @@ class Suppression:
                 or (column == "access_token" and not self._secret)
             ):
                 continue
-            text = value if isinstance(value, str) else _plain(value, where)
+            text = _plain(value, where)
             if column == "key":
                 found |= batch.add_key(text, where)
             else:
@@ -286,7 +286,7 @@ def _plain(value: Any, where: str) -> str:
     if hasattr(value, "as_py"):  # one of pyarrow's
         value = value.as_py()
     if isinstance(value, str):
-        return value
+        return str.__str__(value)
     if type(value) is not bool:
         if isinstance(value, Integral):
             return str(int(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,8 @@ _LONGEST: Final = 16 << 20
 """Bytes of one line: an object with somebody's name in it has a few hundred."""
 _WHOLE: Final = 256 << 20
 """Bytes of a file that has to be read as a whole, because it is one array."""
+_NAME: Final = re.compile(r"[^\W\d]{1,20}")
+"""A key that is surely a name; another may be a user's token in the wrong place."""
 _BOM: Final = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder()
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -111,9 +114,11 @@ class JsonLinesSource:
         there |= {key for o in objects if isinstance(p := o.get("params"), dict) for key in p}
         check_slips(self._columns, names, str(self._path))
         if not there.intersection((*ADDRESSES, "key")):
+            named = sorted(filter(_NAME.fullmatch, there))
+            shown = f" (there are {quoted(named)})" if named else ""
             raise UsageError(
-                f"{self._path}: no key is called id, openid, unionid or access_token (there are "
-                f"{quoted(sorted(there))}); say which one it is, as in columns: id = …"
+                f"{self._path}: no key is called id, openid, unionid or access_token{shown}; say "
+                "which one it is, as in columns: id = …"
             )
         values = there.difference(KNOWN)
         self.parameters = frozenset(values)

@@ -196,7 +196,8 @@ class ListedValues:
             if len(piece) >= (_SHORTEST_SECRET if self.secret else 0):
                 shown = "what" if self.secret else shortened(piece)
                 said = self._told(where, text, _HIDDEN.format(shown))
-                self.doubted.append(Doubt(inside, said, piece, is_key))
+                # In a wallet's list a user token may stand in any column.
+                self.doubted.append(Doubt(inside, said, piece, is_key and not self.secret))
 
     def _told(self, where: str, text: str, why: str) -> str:
         shown = "a value" if self.secret else shortened(text)

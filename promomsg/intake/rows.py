@@ -11,20 +11,38 @@ from decimal import Decimal
 from functools import partial
 from itertools import repeat
 from operator import is_
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from promomsg.addresses import clean_address, column_is_clean
 from promomsg.intake.base import NO_PARAMS, Row
 from promomsg.intake.clean import clean_key, clean_param, printable
 from promomsg.intake.guards import Guards, may_need_look
-from promomsg.model import Problem
+from promomsg.model import Code, Problem
 from promomsg.parameters import plain_value
 
 __all__ = ["make_rows"]
 
 _new_row = tuple.__new__
 _is_none = partial(is_, None)
+_SUMS: Final = frozenset(
+    word + colon
+    for one in (
+        "合计",
+        "总计",
+        "小计",
+        "共计",
+        "合計",
+        "總計",
+        "小計",
+        "total",
+        "grand total",
+        "subtotal",
+    )
+    for word in (one, one.capitalize(), one.title(), one.upper())
+    for colon in ("", ":", "\uff1a")
+)
+"""What office programs call the row below a table, with a count or a sum where the ids stand."""
 
 
 def make_rows(
@@ -56,6 +74,9 @@ def make_rows(
         params = {name: guards.off_text(column) for name, column in params.items()}
     if not trusted:
         params = {n: _clean_params(n, column, problems) for n, column in params.items()}
+    for i in _sums(clean, params, count):
+        detail = "it is the row of sums below a table, and nobody; take it out"
+        problems.setdefault(i, Problem(Code.BAD_ROW, detail))
     keys = _keys(known, clean, count, first, problems)
     values: Iterable[Mapping[str, Any]]
     if not params:
@@ -83,6 +104,24 @@ def make_rows(
         strict=False,  # `nothing` has no end
     )
     return cast("list[Row]", list(map(_new_row, repeat(Row), fields)))
+
+
+def _sums(
+    clean: Mapping[str, Sequence[str | None]], params: Mapping[str, Sequence[Any]], count: int
+) -> list[int]:
+    """The places of rows of sums: by their key, or without keys by the last row's parameters."""
+    keys = clean.get("key")
+    if keys is not None and any(keys):
+        if _SUMS.isdisjoint(keys):
+            return []
+        return [i for i, key in enumerate(keys) if key in _SUMS]
+    for column in params.values() if count else ():
+        last = column[-1]
+        if type(last) is str and last.strip() in _SUMS:
+            # Where others have the same word, it is what they are to read.
+            others = (value for value in column[:-1] if type(value) is str)
+            return [] if any(value == last for value in others) else [count - 1]
+    return []
 
 
 def _clean_column(

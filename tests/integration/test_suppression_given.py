@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,18 @@ def summary(warnings: list[str]) -> list[str]:
     return [w for w in warnings if w.startswith("suppression list: ")]
 
 
+class Blocked(str, Enum):  # noqa: UP042  (a StrEnum is its value in str())
+    """What `str()` says of it is not what it is equal to."""
+
+    ANN = "1001"
+    BOB = "k2"
+
+
 SHAPES: dict[str, Callable[[Path], Any]] = {
     "text": lambda folder: BOTH,
     "whole numbers": lambda folder: [1001, 1002],
+    "text of an own kind": lambda folder: list(Blocked),
+    "mappings to text of an own kind": lambda folder: [{"id": Blocked.ANN}, {"key": Blocked.BOB}],
     "tuple": lambda folder: tuple(BOTH),
     "set": lambda folder: set(BOTH),
     "generator": lambda folder: (i for i in BOTH),

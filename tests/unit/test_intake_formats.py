@@ -318,3 +318,13 @@ async def test_one_table_format_under_the_name_of_another(tmp_path: Path) -> Non
 async def test_a_sheet_of_what_has_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"sheet = 'x' goes with an Excel file"):
         read_file(tmp_path / "a.csv", sheet="x")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+async def test_what_stands_in_the_place_of_a_name_is_not_shown(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text('{"A9SECRETTOKEN": 1, "customer": "x"}\n')
+    with pytest.raises(UsageError, match="no key is called id") as caught:
+        await read(read_file(file))
+    assert "SECRET" not in str(caught.value)
+    assert "'customer'" in str(caught.value)

@@ -181,3 +181,9 @@ def test_what_a_file_is_is_told_by_its_first_bytes(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         kind_of_list(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("text", ["key\nSECRET-TOKEN (asked)\n", "SECRET-TOKEN:asked\n"])
+def test_a_user_token_with_a_remark_is_doubted_in_any_column(tmp_path: Path, text: str) -> None:
+    doubted = read(tmp_path, text, secret=True)[1].doubted
+    assert ("SECRET-TOKEN", False) in {(doubt.inside, doubt.is_key) for doubt in doubted}

@@ -178,6 +178,32 @@ async def test_a_text_of_several_lines_is_said_and_sent(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "key,id,name\nk1,1001,a\nk2,1002,b\n{},2,\n",
+        "key,id,name\nk1,1001,a\nk2,1002,b\n{},2003,a\n",
+        "name,id\na,1001\nb,1002\n{},2\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "word", ["合计", "总计：", "小计", "Total", "TOTAL:", "Grand Total", "subtotal"]
+)
+async def test_a_row_of_sums_is_nobody_whatever_number_it_ends_in(
+    tmp_path: Path, text: str, word: str
+) -> None:
+    rows, _ = await rows_of(tmp_path, text.format(word))
+    assert codes(rows) == [None, None, Code.BAD_ROW]
+
+
+@pytest.mark.parametrize(
+    "text", ["key,id,name\nk1,1001,合计\nk2,1002,Total\n", "id,name\n1001,合计\n1002,合计\n"]
+)
+async def test_a_word_for_a_sum_may_be_what_people_are_to_read(tmp_path: Path, text: str) -> None:
+    rows, _ = await rows_of(tmp_path, text)
+    assert codes(rows) == [None, None]
+
+
+@pytest.mark.parametrize(
     "cell",
     ["合计", "Total:", "１００１", "10\u200b01", "1001;1002", "+1001", "#REF!", "1001 1002", "id",
      "Open ID", "KEY", "１", "©", '"""1001"" x"', "=1001", "’1001", "1001。", "a" * 129],
