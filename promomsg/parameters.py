@@ -14,7 +14,7 @@ from uuid import UUID
 
 from promomsg.model import Code, Problem
 
-__all__ = ["has_half_a_character", "plain_parameter", "plain_value"]
+__all__ = ["has_half_a_character", "plain_parameter", "plain_value", "rounded"]
 
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _AS_THEY_ARE: Final = frozenset({str, int, bool, type(None), date, time, UUID})
@@ -27,6 +27,10 @@ _ARRAYS: Final = ("numpy", "pyarrow")
 def has_half_a_character(text: str) -> bool:
     """Whether there is a lone surrogate in it, which no file and no provider takes."""
     return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+_EXACT_SHORT: Final = {"float32": 1 << 24, "float16": 1 << 11}
+"""Below this, each whole number has a short float of its own."""
 
 
 def plain_value(value: Any) -> Any:
@@ -57,6 +61,13 @@ def plain_value(value: Any) -> Any:
             value.microsecond, value.tzinfo, fold=value.fold,
         )  # fmt: skip
     return value
+
+
+def rounded(kind: str, value: Any) -> bool:
+    """Whether a number from a float of 32 or 16 bits may stand for its neighbour: it is over what
+    such a float holds exactly. Never for another kind."""
+    exact = _EXACT_SHORT.get(kind)
+    return exact is not None and value is not None and abs(value) >= exact
 
 
 def _scalar(value: Any) -> Any:

@@ -333,6 +333,9 @@ def _refusal(value: Any) -> str | None:
         return 'give one column of it, such as df["openid"], or promomsg.from_frame(df, id=…)'
     if isinstance(value, (Mapping, Recipient)):
         return "put it in a list"
+    kind = str(getattr(value, "dtype", getattr(value, "type", "")))
+    if kind.partition("[")[0].lower() in ("float32", "float16", "float", "halffloat"):
+        return "short floats round numbers to somebody else's; give whole numbers or text"
     if isinstance(value, type):
         return _GIVE
     return None

@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from promomsg.errors import UsageError
 from promomsg.intake.base import ADDRESSES, Source
+from promomsg.intake.clean import rounded_away
 from promomsg.intake.file_kinds import other_kind
 from promomsg.intake.layout import clean_columns
 from promomsg.intake.several import Paths, SeveralSources, one_or_several
 from promomsg.intake.tables import Piece, Table, TableSource, end_if_cancelled
 from promomsg.intake.textfile import check_file
 from promomsg.model import Code, Problem
+from promomsg.parameters import rounded
 
 __all__ = ["from_frame", "is_frame", "read_parquet"]
 
@@ -143,16 +145,34 @@ def _pandas(frame: Any) -> Table:
     def pieces(wanted: Mapping[int, str], size: int) -> Iterator[Piece]:
         for at in range(0, len(frame), size):
             part = frame.iloc[at : at + size]
-            columns = {i: _pandas_values(part.iloc[:, i]) for i in wanted}
-            yield Piece(columns, _numbered(at + 1, len(part)), {})
+            problems: dict[int, Problem] = {}
+            columns = {
+                i: _pandas_values(part.iloc[:, i], name, problems) for i, name in wanted.items()
+            }
+            yield Piece(columns, _numbered(at + 1, len(part)), problems)
 
     return Table(names, pieces)
 
 
-def _pandas_values(column: Any) -> list[Any]:
-    if column.dtype.name in ("float32", "float16"):
-        return [float(str(value)) for value in column.to_numpy()]
+def _pandas_values(column: Any, name: str, problems: dict[int, Problem]) -> list[Any]:
+    kind = column.dtype.name
+    if kind in ("float32", "float16"):
+        short = [float(str(value)) for value in column.to_numpy()]
+        return _without_rounded(kind, short, name, problems)
     values: list[Any] = column.astype(object).tolist()
+    return values
+
+
+def _without_rounded(
+    kind: str, values: list[Any], name: str, problems: dict[int, Problem]
+) -> list[Any]:
+    """An address or key that a short float may have rounded to somebody else's is a problem."""
+    if name not in (*ADDRESSES, "key"):
+        return values
+    for i, value in enumerate(values):
+        if rounded(kind, value):
+            problems.setdefault(i, rounded_away(name))
+            values[i] = None
     return values
 
 
@@ -202,7 +222,10 @@ def _values(arrow: Any, column: Any, name: str, problems: dict[int, Problem]) ->
     elif types.is_float32(kind) or types.is_float16(kind):
         # 0.1, as it was written, and not 0.10000000149011612
         texts = column.cast(arrow.float32()).cast(arrow.string()).to_pylist()
-        return [None if text is None else float(text) for text in texts]
+        short = [None if text is None else float(text) for text in texts]
+        return _without_rounded(
+            "float32" if types.is_float32(kind) else "float16", short, name, problems
+        )
     try:
         values: list[Any] = column.to_pylist()
     except (ValueError, OverflowError, TypeError, LookupError, UnicodeError, arrow.ArrowException):

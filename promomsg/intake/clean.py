@@ -12,7 +12,7 @@ from promomsg.addresses import CONTROL, shortened, whole
 from promomsg.model import Code, Problem
 from promomsg.parameters import plain_parameter
 
-__all__ = ["WordsForNothing", "clean_key", "clean_param", "printable"]
+__all__ = ["WordsForNothing", "clean_key", "clean_param", "printable", "rounded_away"]
 
 _LONGEST_INT: Final = 1024
 _WORDS: Final = frozenset(
@@ -55,6 +55,14 @@ def clean_key(value: Any) -> str | Problem | None:
         detail = f"key {shortened(value)} holds a control character or half a character"
         return Problem(Code.BAD_ROW, detail)
     return value
+
+
+def rounded_away(name: str) -> Problem:
+    """What to say of an address or key that a float of 32 or 16 bits may have made another."""
+    return Problem(
+        Code.BAD_ROW if name == "key" else Code.BAD_ADDRESS,
+        f"{name} is a short float, which rounds numbers of its size; give whole numbers or text",
+    )
 
 
 def clean_param(name: str, value: Any) -> Any:

@@ -16,10 +16,10 @@ from uuid import UUID
 
 from promomsg.addresses import clean_address, column_is_clean
 from promomsg.intake.base import NO_PARAMS, Row
-from promomsg.intake.clean import clean_key, clean_param, printable
+from promomsg.intake.clean import clean_key, clean_param, printable, rounded_away
 from promomsg.intake.guards import Guards, may_need_look
 from promomsg.model import Code, Problem
-from promomsg.parameters import plain_value
+from promomsg.parameters import plain_value, rounded
 
 __all__ = ["make_rows"]
 
@@ -149,6 +149,10 @@ def _clean_column(
             cleaned.append(None)
             continue
         if type(value) is not str:
+            if rounded(type(value).__name__, value):
+                problems.setdefault(i, rounded_away(name))
+                cleaned.append(None)
+                continue
             value = plain_value(value)
             if name == "request_id" and isinstance(value, UUID):
                 value = str(value)

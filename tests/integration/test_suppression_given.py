@@ -101,6 +101,8 @@ async def test_a_list_is_taken_in_whatever_shape_it_comes(
         "１００１", "10\u200b01", "\ud800", "key", "openid", "null", '["1001"]', "id:1001", {}, {"x": 1},
         {"key": None}, {"id": "1.0"}, pd.NA, pd.NaT, pd.DataFrame({"id": BOTH}), "none.csv",
         Path("none.csv"), {"id": "合计"}, [None], ["1001 asked"],
+        pd.Series([20000001], dtype="float32"), np.float32(20000001), np.array([1001], "float16"),
+        pa.array([20000001.0], pa.float32()),
     ],
     ids=lambda item: type(item).__name__ if "0x" in repr(item) else ascii(item)[:30],
 )  # fmt: skip

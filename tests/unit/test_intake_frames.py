@@ -192,3 +192,25 @@ async def test_headings_of_a_frame_in_any_writing_and_of_any_kind() -> None:
     assert [(r.openid, r.key) for r in rows] == [("oA", "oA")]
     rows = await read(from_frame(frame, key="5"))
     assert rows[0].key == "7"
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("float32", 2**24), ("float16", 2**11)])
+@pytest.mark.parametrize("shape", ["pandas", "pandas of objects", "Arrow", "scalars"])
+async def test_an_id_that_a_short_float_may_have_rounded_is_nobodys(
+    kind: str, largest: int, shape: str
+) -> None:
+    numbers = np.array([largest - 1, largest], dtype=kind)
+    given: Any = pd.DataFrame({"id": numbers, "name": ["a", "b"]})
+    if shape == "pandas of objects":
+        given["name"] = pd.Series([1, "b"], dtype=object)
+    if shape == "Arrow":
+        given = pa.table({"id": pa.array(numbers), "name": ["a", "b"]})
+    source = (
+        as_source([{"id": n, "name": "a"} for n in numbers])
+        if shape == "scalars"
+        else from_frame(given)
+    )
+    rows = await read(source, "name")
+    assert [row.id for row in rows] == [str(largest - 1), None]
+    assert rows[1].problem is not None
+    assert rows[1].problem.code == Code.BAD_ADDRESS
