@@ -14,14 +14,15 @@ __all__ = ["forget", "open_private", "write_private"]
 def open_private(path: str | os.PathLike[str], flags: int) -> int:
     """Opens a file of ours, also one that was left there before; returns its descriptor.
 
-    In a folder that others can write to, somebody may have planted a link, or a file that stays
-    readable to them: neither is followed. A file of ours that others could read is made private.
+    In a folder that others can write to, somebody may have planted a link (also a hard one, a second
+    name of some other file), or a file that stays readable to them: neither is followed. A file of ours that others could read is made private.
 
     Args:
         flags: of `os.open`; `O_NOFOLLOW` and `O_CLOEXEC` come with it.
 
     Raises:
-        OSError: it is a link, no regular file, somebody else's, or cannot be opened.
+        OSError: it is a link, no regular file, somebody else's, has a second name, or cannot be
+            opened.
     """
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
@@ -35,6 +36,8 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
+        if found.st_nlink > 1:
+            raise OSError(errno.EINVAL, "it is a link; it has a second name", str(path))
         if found.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
     except BaseException:

@@ -21,6 +21,7 @@ from promomsg.journal.commit_mark import Position, read_mark
 from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.lost_commits import Finding, judge, position
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
+from promomsg.journal.side_files import refuse_planted
 from promomsg.journal.tally import CODE_OF
 from promomsg.journal.writer import explain
 from promomsg.model import Outcome, State
@@ -88,6 +89,7 @@ class JournalReader:
         self._rest: tuple[int, ...] | None = None
         if not os.path.isfile(self.path):
             raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
+        refuse_planted(self.path)
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:

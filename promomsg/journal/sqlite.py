@@ -26,6 +26,7 @@ from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.lost_commits import Finding
 from promomsg.journal.reader import JournalReader, wal_size
 from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.side_files import SIDE_FILES, clear_side_files, refuse_foreign_log
 from promomsg.journal.sqlite_group import add_warnings
 from promomsg.journal.sqlite_handle import SqliteHandle
 from promomsg.journal.sqlite_rows import SqliteRows
@@ -40,7 +41,7 @@ __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
 
 Durability = Literal["power", "process"]
 
-_SIDES: Final = ("", "-wal", "-shm", "-journal", SUFFIX)
+_SIDES: Final = ("", *SIDE_FILES, SUFFIX)
 _CACHE_KIB: Final = 8_000
 """Page cache of the writer; a sort before it spills to disk takes as much again."""
 
@@ -132,7 +133,7 @@ class SqliteJournal:
                 raise JournalError(
                     f"{self.path}: there is a journal already; resume it, or give another path"
                 )
-            self._no_foreign_wal()
+            refuse_foreign_log(self.path)
             _remove(self._planning)
             fd = os.open(self._planning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.fchmod(fd, 0o600)
@@ -153,22 +154,14 @@ class SqliteJournal:
                 db.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            _remove(self._planning)
+            with suppress(OSError):
+                _remove(self._planning)
             lock.release()
             raise explain(error, self.path) from None
         except BaseException:
             lock.release()
             raise
         return _Opened(lock, db, None, record, Counts(), ("", 0))
-
-    def _no_foreign_wal(self) -> None:
-        """SQLite would replay a -wal that stands there over the new journal, whosever it is."""
-        if wal_size(self.path):
-            name = os.path.basename(self.path)
-            raise JournalError(
-                f"{self.path}: {name}-wal of an earlier journal stands there; bring the two together "
-                "again, remove it if you need neither, or give another path"
-            )
 
     def _seal(
         self, db: sqlite3.Connection, record: CampaignRecord
@@ -183,7 +176,7 @@ class SqliteJournal:
         _sync(self._planning, os.O_RDWR)
         if os.path.exists(self.path):
             raise JournalError(f"{self.path}: a file of that name has appeared; give another path")
-        self._no_foreign_wal()
+        clear_side_files(self.path)
         mark = self._mark(Position(record.run_id, 0, 0, 0))
         try:
             os.rename(self._planning, self.path)

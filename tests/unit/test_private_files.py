@@ -31,16 +31,22 @@ def kept(path: Path) -> None:
 WRITERS: list[tuple[str, Callable[[Path], None]]] = [("p.csv.partial", pulled), ("l.jsonl", kept)]
 
 
+@pytest.mark.parametrize("plant", [os.symlink, os.link])
 @pytest.mark.parametrize(("name", "write"), WRITERS)
 def test_a_planted_link_is_not_followed(
-    name: str, write: Callable[[Path], None], tmp_path: Path
+    name: str,
+    write: Callable[[Path], None],
+    plant: Callable[[Path, Path], None],
+    tmp_path: Path,
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    (tmp_path / name).symlink_to(victim)
+    victim.chmod(0o644)
+    plant(victim, tmp_path / name)
     with pytest.raises(UsageError, match="it is a link"):
         write(tmp_path / name)
     assert victim.read_text() == "precious"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize(("name", "write"), WRITERS)

@@ -1,0 +1,69 @@
+"""SQLite's own files beside a journal: whatever has their names, SQLite writes into, and believes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import Final
+
+from promomsg.errors import JournalError
+
+__all__ = ["SIDE_FILES", "clear_side_files", "refuse_foreign_log", "refuse_planted"]
+
+SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+"""The write-ahead log, its index, and the log of a database that has none."""
+
+
+def refuse_planted(path: str) -> None:
+    """Looks, before SQLite opens a journal, that nobody has planted a link beside it.
+
+    Raises:
+        JournalError: something there is a link, a second name of another file, or no file.
+    """
+    for side in SIDE_FILES:
+        try:
+            found = os.lstat(f"{path}{side}")
+        except FileNotFoundError:
+            continue
+        if stat.S_ISLNK(found.st_mode):
+            why = "it is a link"
+        elif not stat.S_ISREG(found.st_mode):
+            why = "it is not a regular file"
+        elif found.st_nlink > 1:
+            why = "it has a second name (a hard link), and would be written into"
+        else:
+            continue
+        raise JournalError(
+            f"{path}{side}: {why}; remove it when it is not the journal's own, or keep the journal "
+            "in a folder of your own"
+        )
+
+
+def refuse_foreign_log(path: str) -> None:
+    """Looks, before there is a journal, for a log that SQLite would replay over it, whosever it is.
+
+    Raises:
+        JournalError: there is one, or something that is planted.
+    """
+    refuse_planted(path)
+    for side in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            if os.stat(f"{path}{side}").st_size:
+                name = os.path.basename(path)
+                raise JournalError(
+                    f"{path}: {name}{side} of an earlier journal stands there; bring the two "
+                    "together again, remove it if you need neither, or give another path"
+                )
+
+
+def clear_side_files(path: str) -> None:
+    """Removes what an earlier journal left empty, and may have left readable to others.
+
+    Raises:
+        JournalError: see `refuse_foreign_log`. OSError: it cannot be removed.
+    """
+    refuse_foreign_log(path)
+    for side in SIDE_FILES:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{side}")
