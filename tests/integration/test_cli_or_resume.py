@@ -64,7 +64,9 @@ def test_a_pause_and_a_sender_at_work_are_left_alone(
     child = started("send", file, "--yes")
     wait_for(lambda: box.ledger.total >= 20)
     assert promomsg("send", file, "--or-resume", "--yes") == 5
-    assert "another process is sending it" in capsys.readouterr().err
+    assert f"another process is sending it (process {child.pid}, " in capsys.readouterr().err
+    assert promomsg("send", file, "--yes") == 1
+    assert f"another process is sending it (process {child.pid}, " in capsys.readouterr().err
     assert promomsg("pause", journal) == 0
     finished(child)
     assert child.returncode == 5

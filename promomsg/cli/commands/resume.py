@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promomsg.engine.report import Report
     from promomsg.journal.records import CampaignRecord
 
-__all__ = ["go_on_or_wait", "resume", "retry"]
+__all__ = ["at_work", "go_on_or_wait", "resume", "retry"]
 
 
 def common(command: Any) -> Any:
@@ -194,12 +194,12 @@ def go_on_or_wait(
 
     found = _report(journal)
     if found.pending:
-        at_work = is_being_sent(journal)
+        sending = is_being_sent(journal)
         if found.state == "paused":
             note(f"it was paused by request: `promomsg resume {journal}` goes on")
             return _show(found, as_json)
-        if at_work:
-            note(f"another process is sending it ({found.state})")
+        if sending:
+            note(at_work(journal, found.state))
             return _show(found, as_json)
     return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json, submit=submit)
 
@@ -225,13 +225,21 @@ def _show(report: Report, as_json: bool) -> int:
     return status_of(document)
 
 
+def at_work(journal: Path, state: str) -> str:
+    """That a journal has its sender already, and which process that is."""
+    from promomsg.journal.lock import holder
+
+    pid = holder(os.path.realpath(journal))
+    who = "" if pid is None else f"process {pid}, "
+    return f"another process is sending it ({who}{state})"
+
+
 def _wake(journal: Path) -> bool:
     """Ends the pause of a sender that is alive; whether there was one.
 
     Raises:
         JournalError: another process is sending, and is not paused.
     """
-    from promomsg.journal.lock import holder
     from promomsg.journal.records import Control
     from promomsg.journal.sqlite import SqliteJournal, is_being_sent
 
@@ -239,10 +247,8 @@ def _wake(journal: Path) -> bool:
         return False
     state = _report(journal).state
     if state != "paused":
-        pid = holder(os.path.realpath(journal))
-        who = "" if pid is None else f"process {pid}, "
         raise JournalError(
-            f"{journal}: another process is sending it ({who}{state}); watch it with "
+            f"{journal}: {at_work(journal, state)}; watch it with "
             f"`promomsg status {journal} --watch`, or ask it to pause or cancel"
         )
 

@@ -268,15 +268,23 @@ def _refuse_used(journal: Path) -> None:
         return
     if journal.is_dir():
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
+    from promomsg.cli.commands.resume import at_work
     from promomsg.cli.sending import command
-    from promomsg.journal.sqlite import JournalReader
+    from promomsg.engine.opening import open_journal
+    from promomsg.journal.sqlite import is_being_sent
 
     try:
-        JournalReader(journal).close()
+        with open_journal(journal) as opened:
+            state = opened.report().state
     except JournalError:
         raise JournalError(
             f"{journal} is there already and is not a journal; give another --journal"
         ) from None
+    if is_being_sent(journal):
+        raise JournalError(
+            f"{journal} already holds this campaign, and {at_work(journal, state)}; watch it with "
+            f"`{command('status', str(journal), '--watch')}`, or give another --journal"
+        )
     raise JournalError(
         f"{journal} already holds a campaign: go on with it by "
         f"`{command('resume', str(journal))}`, send again to the failed ones by "
