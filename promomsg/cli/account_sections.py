@@ -46,7 +46,7 @@ class AccountSections:
         return WeChatAccount(
             appid=section.required("appid", '"wx…"'),
             secret=(None if token_command else self._secret(section, "secret")),
-            base_url=base_url or _url(section, WECHAT_BASE_URL),
+            base_url=_url(section, WECHAT_BASE_URL) if base_url is None else base_url,
             token_command=token_command,
             proxy=self._proxy(section),
             timeout=_timeout(section),
@@ -73,7 +73,7 @@ class AccountSections:
             private_key=self._secret(section, "private_key"),
             public_key=public_key,
             verify=verify,
-            base_url=base_url or _url(section, ""),
+            base_url=_url(section, "") if base_url is None else base_url,
             key_version=1 if version is None else version,
             signature_encoding=section.choice("signature_encoding", encodings, "percent") or "",
             tokens=section.path("tokens", self._folder),

@@ -56,6 +56,17 @@ def test_it_goes_on_after_an_interrupt(
     assert box.ledger.twice() == []
 
 
+@pytest.mark.parametrize("command", ["send", "plan"])
+def test_an_empty_base_url_is_not_taken_for_the_files_own(
+    command: str, box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A shell's variable that is not set, in a command that was to go to the sandbox.
+    words = ("--yes",) if command == "send" else ()
+    assert promomsg(command, campaign(tmp_path, box.url), "--base-url", "", *words) == 1
+    assert "base_url=''" in capsys.readouterr().err
+    assert box.ledger.total == 0
+
+
 def test_a_pause_and_a_sender_at_work_are_left_alone(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
