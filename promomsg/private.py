@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
 import traceback
 from pathlib import Path
+from typing import Final
 
-__all__ = ["forget", "open_private", "write_private"]
+__all__ = ["forget", "open_private", "rename_new", "write_private"]
+
+_AT_FDCWD: Final = -100
+_RENAME_NOREPLACE: Final = 1
 
 
 def open_private(path: str | os.PathLike[str], flags: int) -> int:
     """Opens a file of ours, also one that was left there before; returns its descriptor.
 
     In a folder that others can write to, somebody may have planted a link (also a hard one, a second
-    name of some other file), or a file that stays readable to them: neither is followed. A file of ours that others could read is made private.
+    name of some other file), or a file that stays readable to them: neither is followed. A file of
+    ours that others could read is made private.
 
     Args:
         flags: of `os.open`; `O_NOFOLLOW` and `O_CLOEXEC` come with it.
@@ -44,6 +50,27 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def rename_new(old: str, new: str) -> None:
+    """Renames a file to a name that nobody has, in one step; one that has appeared is not replaced.
+
+    Where the system has no such call (before Linux 3.15, macOS), the name is looked at first.
+
+    Raises:
+        FileExistsError: the name is taken. OSError: it cannot be renamed.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is not None:
+        here, fresh = ctypes.c_int(_AT_FDCWD), ctypes.c_uint(_RENAME_NOREPLACE)
+        if rename(here, os.fsencode(old), here, os.fsencode(new), fresh) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.ENOSYS, errno.EINVAL):
+            raise OSError(number, os.strerror(number), new)
+    if os.path.lexists(new):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+    os.rename(old, new)
 
 
 def write_private(path: Path, content: bytes) -> None:

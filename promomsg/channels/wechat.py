@@ -59,6 +59,16 @@ of a record is under 200."""
 BASE_URL: Final = "https://api.weixin.qq.com"
 
 
+def _read_failure_file(raw: bytes, mask: Mask) -> FailureFile:
+    """What is kept of a failure file, and what it says; a secret that it says back is in neither."""
+    text = raw.decode("latin-1")  # any bytes, and back again as they were
+    masked = mask(text)
+    if masked != text:
+        raw = masked.replace("…", "...").encode("latin-1")
+    failures, warning = parse_failures(raw)
+    return FailureFile(raw, tuple(failures), warning)
+
+
 class WeChatPromoter(UserFacing):
     """One WeChat account (appid).
 
@@ -266,8 +276,7 @@ class WeChatPromoter(UserFacing):
             failure = type(error)(self._account.mask(str(error)))
         else:
             # In a thread: the calls in flight have their answers read meanwhile.
-            failures, warning = await anyio.to_thread.run_sync(parse_failures, raw)
-            return FailureFile(raw, tuple(failures), warning)
+            return await anyio.to_thread.run_sync(_read_failure_file, raw, self._account.mask)
         raise failure
 
     def is_transient(self, error: Exception) -> bool:

@@ -35,6 +35,7 @@ from promomsg.journal.sqlite_send import set_control
 from promomsg.journal.sqlite_suppress import reached_page
 from promomsg.journal.tally import Counts
 from promomsg.journal.writer import Writer, close_clean, explain
+from promomsg.private import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
@@ -179,9 +180,14 @@ class SqliteJournal:
         clear_side_files(self.path)
         mark = self._mark(Position(record.run_id, 0, 0, 0))
         try:
-            os.rename(self._planning, self.path)
+            rename_new(self._planning, self.path)
             _sync(os.path.dirname(self.path), os.O_RDONLY)
             return self._connect(), mark
+        except FileExistsError:
+            mark.close(remove=False)
+            raise JournalError(
+                f"{self.path}: a file of that name has appeared; give another path"
+            ) from None
         except BaseException:
             mark.close(remove=not os.path.exists(self.path))
             raise

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from faultbed import check, members, resumed, sent
 
+import promomsg
 from promomsg import State
 from promomsg.channels import wechat
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
@@ -179,3 +180,24 @@ async def test_a_file_is_parsed_away_from_the_loop(
         report = await sent(box, "wechat", members(1), tmp_path / "a.db")
     assert report.by_code == {"43101": 1, "103010": 1}
     assert threads == [False]
+
+
+async def test_a_secret_that_a_failure_file_says_back_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    secret = "an-appsecret-of-thirty-two-chars"
+    async with Sandbox() as box:
+        body = f"id,errcode\n1003,43101\n{secret},1\n1004,43101\n"
+        box.faults = FaultPlan([Fault(endpoint="failure_file", kind="garbage", body=body)])
+        box.settings = _settings()
+        async with promomsg.WeChatPromoter("wx1", secret, base_url=box.url) as client:
+            report = await promomsg.send(
+                client,
+                promomsg.WeChatMessage(1, {"title": "t"}, "p"),
+                [str(i) for i in range(1000, 1060)],
+                journal=path,
+                poll=promomsg.PollPolicy(first_after=0.01, every=0.02),
+            )
+    assert report.by_code["43101"] == 2
+    [kept] = tmp_path.glob("*.failures")
+    assert secret.encode() not in kept.read_bytes()
+    assert kept.read_bytes().startswith(b"id,errcode\n1003,43101\n")

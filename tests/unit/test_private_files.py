@@ -11,7 +11,7 @@ import pytest
 
 from promomsg.cli.pull import Partial
 from promomsg.errors import UsageError
-from promomsg.private import open_private, write_private
+from promomsg.private import open_private, rename_new, write_private
 from promomsg.sandbox import Ledger
 
 FLAGS = os.O_RDWR | os.O_CREAT
@@ -89,3 +89,21 @@ def test_a_whole_file_takes_the_place_of_a_link_and_leaves_what_it_pointed_to(
     assert victim.read_text() == "precious"
     assert (tmp_path / "f").read_text() == "ours"
     assert not (tmp_path / "f").is_symlink()
+
+
+@pytest.mark.parametrize("system", ["with", "without"])
+def test_a_name_that_has_appeared_is_not_replaced(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "without":
+        monkeypatch.setattr("promomsg.private.ctypes.CDLL", lambda *a, **k: object())
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("ours")
+    new.write_text("theirs")
+    with pytest.raises(FileExistsError):
+        rename_new(str(old), str(new))
+    assert (old.read_text(), new.read_text()) == ("ours", "theirs")
+    rename_new(str(old), str(tmp_path / "fresh"))
+    assert (tmp_path / "fresh").read_text() == "ours"
+    with pytest.raises(FileNotFoundError):
+        rename_new(str(old), str(tmp_path / "other"))
