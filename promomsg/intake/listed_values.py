@@ -41,7 +41,7 @@ _BULLETED: Final = re.compile(
 )
 """An address as an item of a written list, or at the end of a sentence."""
 _MANGLED: Final = (
-    "it looks mangled by a spreadsheet and is no key of this campaign, so whoever was meant would "
+    "looks mangled by a spreadsheet and is no key of this campaign, so whoever was meant would "
     "get the message; export the column as text"
 )
 _MARKED: Final = (
