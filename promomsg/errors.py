@@ -1,7 +1,7 @@
 """The error tree: whose fault it is, and whether anything was sent.
 
 `UsageError` is the caller's, raised before anything goes out. `ProviderError` is an answer.
-`TransportError` is the road between, and its two kinds are never mixed up: `NotSent` may be tried
+`TransportError` is the connection between, and its two kinds are never mixed up: `NotSent` may be tried
 again, `OutcomeUnknown` may already be a delivered message. (After h11's Local/Remote errors.)
 """
 

@@ -146,7 +146,7 @@ def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
 def not_sent(error: NotSent) -> Answer:
     """What a send comes to whose call, or whose token's, failed before its first byte left."""
     if error.permanent:
-        detail = f"{error}; no waiting mends that"
+        detail = f"{error}; waiting does not help"
         return Answer(Verdict.HALT, Code.NOT_SENT, detail, readable=False)
     if error.retry_after is not None:
         # Of the token call alone: the sends' own pace has nothing to do with it.

@@ -72,7 +72,7 @@ class Chunks:
         return None
 
     def put_back(self, slot: Slot, parcels: list[Parcel]) -> None:
-        """Their turn comes again."""
+        """Hands these back, to be given out again."""
         slot.fresh.extendleft(reversed(parcels))
 
     @property

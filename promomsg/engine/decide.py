@@ -99,7 +99,7 @@ def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
     else:
         tried = f"the retries of the whole campaign ({policy.share:.0%} of calls + {policy.floor})"
     said = answer.detail or "no answer"
-    return Halt(code, f"{tried} sent nothing; the last one: {said}. Resume when that is mended")
+    return Halt(code, f"{tried} sent nothing; the last one: {said}. Fix this, then resume")
 
 
 def backoff(failures: int, policy: RetryPolicy, jitter: float) -> float:

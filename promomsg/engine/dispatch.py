@@ -478,7 +478,7 @@ class Dispatcher:
     def _try_again(
         self, slot: Slot, parcel: Parcel, decision: Decision, refusal: Answer | None
     ) -> None:
-        """Pending on disk now: back to its turn, after a pause when the road was bad."""
+        """Pending on disk now: back to its turn, after a pause when the connection was bad."""
         if refusal is not None:
             self._tasks.start_soon(self._retries.renew, slot, parcel, refusal)
             return

@@ -286,5 +286,5 @@ class Reachability:
                 "--provider-is-back (provider_is_back=True)"
             )
         else:
-            text += ". Resume when that is mended; it looks before it sends"
+            text += ". Fix this, then resume: it looks before it sends"
         self._steering.stop(Halt(self._last.code, text))

@@ -62,7 +62,7 @@ class Readiness:
 
     async def _not_now(self, error: NotSent) -> None:
         if error.permanent:
-            said = f"{error}; no waiting mends that: resume when it is mended"
+            said = f"{error}; waiting does not help. Fix this, then resume"
             self._steering.stop(Halt(Code.NOT_SENT, said))
             return
         if error.retry_after is not None:
@@ -70,7 +70,7 @@ class Readiness:
             return
         self._failures += 1
         if self._failures >= self._policy.attempts:
-            self._steering.stop(Halt(Code.NOT_SENT, f"{error}; resume when that is mended"))
+            self._steering.stop(Halt(Code.NOT_SENT, f"{error}. Fix this, then resume"))
         else:
             await self._clock.sleep(backoff(self._failures, self._policy, self._rng.random()))
 

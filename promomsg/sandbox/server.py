@@ -42,7 +42,7 @@ class Sandbox:
     Args:
         host: the address to listen on; loopback unless you say otherwise.
         port: 0 picks a free one.
-        seed: of everything that is drawn by lot (faults by probability, group failures).
+        seed: random seed, of faults by probability and group failures.
         faults: a `FaultPlan`, or a plan file; its `[settings]` win over `settings`.
         ledger: a file to append deliveries to (one that exists is gone on with), or None.
         settings: how the stand-in behaves.

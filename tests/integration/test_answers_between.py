@@ -266,7 +266,7 @@ async def test_an_untrusted_certificate_halts_at_once(kind: str, tmp_path: Path)
                 await channel.send_one(text, one)
     assert (report.state, report.pending, report.unknown) == ("halted", 500, 0)
     assert "self-signed certificate" in report.reason
-    assert "no waiting mends that" in report.reason
+    assert "waiting does not help" in report.reason
     assert caught.value.permanent
     assert server.requests == []
     assert server.connections <= 2 * 4 + 2  # those that were out already

@@ -89,7 +89,7 @@ def halted(report: Report, box: Sandbox) -> None:
     assert report.state == "halted", report
     assert f"{box.url}" in report.reason
     assert "cannot be reached" in report.reason
-    assert "esume when" in report.reason
+    assert "Fix this, then resume" in report.reason or "--provider-is-back" in report.reason
     assert "\n" not in report.reason
     assert any("could not be reached" in warning for warning in report.warnings)
 

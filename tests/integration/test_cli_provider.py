@@ -201,9 +201,9 @@ def test_doctor_compares_the_concurrency_with_the_open_files_allowed(
     monkeypatch.setattr("resource.getrlimit", lambda kind: (256, 4096))
     file = campaign(tmp_path, box.url, pace="unlimited = true\nconcurrency = 500")
     assert promomsg("doctor", file, "--json") == 0
-    assert "ulimit -n allows 256" in findings(capsys, "warn")["descriptors"]
+    assert "128 connections that half of ulimit -n (256)" in findings(capsys, "warn")["descriptors"]
     assert promomsg("doctor", campaign(tmp_path, box.url), "--json") == 0
-    assert "of 256 (ulimit -n)" in findings(capsys, "ok")["descriptors"]
+    assert "ulimit -n: 256" in findings(capsys, "ok")["descriptors"]
 
 
 def test_doctor_says_which_proxy_is_used(

@@ -129,7 +129,7 @@ async def test_no_token_for_a_while_is_waited_out_and_for_long_it_halts(
         report = await run.wait()
     assert (report.state, report.pending) == ("halted", 200)
     assert "connection refused" in report.reason
-    assert "resume when that is mended" in report.reason
+    assert "Fix this, then resume" in report.reason
     assert channel.group_times == []
     assert len(channel.prepared) == 92
 

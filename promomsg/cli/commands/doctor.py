@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import shutil
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from promomsg import open_files
 from promomsg.channels.base import Letter
 from promomsg.cli.campaign_file import load_campaign
 from promomsg.cli.campaign_values import (
@@ -25,6 +25,7 @@ from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.address import check_base_url
+from promomsg.transport.connections import most_connections
 from promomsg.transport.proxies import choose_proxy
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ _SKEW_FAIL: Final = 60.0
 """Seconds that the clock may be off: signed requests carry its time, and days end by it."""
 _ROOM: Final = 200 * 1024 * 1024
 """Bytes that should be free for a journal: about half a million recipients."""
-_OTHER_FILES: Final = 32
-"""Open files beside the connections: journal, lists, streams, the event loop's own."""
 
 
 class Finding(NamedTuple):
@@ -134,16 +133,17 @@ def _unchecked(file: CampaignFile) -> str:
 
 def _descriptors(file: CampaignFile) -> Finding:
     """Each call in flight has a connection: do they fit into `ulimit -n`?"""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = file.pace.concurrency + _OTHER_FILES
-    if allowed != resource.RLIM_INFINITY and needed > allowed:
+    allowed, wanted = open_files.limit(), file.pace.concurrency
+    most = most_connections(wanted)
+    if most < wanted:
         return Finding(
             "warn",
             "descriptors",
-            f"concurrency = {file.pace.concurrency} needs about {needed:,} open files, and ulimit -n "
-            f"allows {allowed:,}; raise it, or lower the concurrency",
+            f"concurrency = {wanted} is more than the {most} connections that half of ulimit -n "
+            f"({allowed}) allows; raise it, or lower the concurrency",
         )
-    return Finding("ok", "descriptors", f"about {needed:,} open files of {allowed:,} (ulimit -n)")
+    limit = "no limit" if allowed is None else f"{allowed:,}, half of them for connections"
+    return Finding("ok", "descriptors", f"concurrency {wanted}; ulimit -n: {limit}")
 
 
 def _proxy(file: CampaignFile) -> Finding:
