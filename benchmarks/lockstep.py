@@ -14,7 +14,7 @@ from typing import Any, Final
 from unittest import mock
 
 from promomsg.clock import SystemClock
-from promomsg.journal.writer import Op, Writer
+from promomsg.journal.sqlite.writer import Op, Writer
 
 __all__ = ["run"]
 
@@ -93,7 +93,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         return runner.get_loop().time()
 
     with (
-        mock.patch("promomsg.journal.sqlite.Writer", _Writer),
+        mock.patch("promomsg.journal.sqlite.journal.Writer", _Writer),
         asyncio.Runner(loop_factory=_Loop) as runner,
         # What a look at the counts took decides when the next one is.
         mock.patch.object(SystemClock, "monotonic", monotonic),

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.alipay.models import ContentTemplate, UserToken, UserTokens
     from promomsg.channels.alipay import AlipayMiniProgram
+    from promomsg.channels.alipay_token_file import TokenDatabase
     from promomsg.channels.base import (
         Channel,
         Message,
     )
-    from promomsg.channels.follow import PollPolicy
+    from promomsg.channels.following import PollPolicy
     from promomsg.channels.wechat import WeChatPromoter
     from promomsg.engine.campaign import Campaign, send
-    from promomsg.engine.opening import open_journal
-    from promomsg.engine.plan import Plan
-    from promomsg.engine.reconcile import Match, reconcile
+    from promomsg.engine.following.reconcile import Match, reconcile
+    from promomsg.engine.opened_journal import open_journal
+    from promomsg.engine.prepare.planner import Plan
     from promomsg.engine.report import (
         Report,
         SomeFailed,
@@ -55,9 +56,9 @@ if TYPE_CHECKING:
         read_jsonl,
         read_parquet,
     )
-    from promomsg.journal.base import Journal
+    from promomsg.journal.contract import Journal
     from promomsg.journal.memory import MemoryJournal
-    from promomsg.journal.sqlite import SqliteJournal
+    from promomsg.journal.sqlite.journal import SqliteJournal
     from promomsg.model import (
         Audience,
         Code,
@@ -73,8 +74,7 @@ if TYPE_CHECKING:
         State,
         Verdict,
     )
-    from promomsg.transport.pace import Pace
-    from promomsg.transport.user_tokens import TokenDatabase
+    from promomsg.transport.rate_limit import Pace
     from promomsg.wechat.message import WeChatMessage
     from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 
@@ -143,7 +143,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "promomsg.journal.base": ("Journal",),
+    "promomsg.journal.contract": ("Journal",),
     "promomsg.channels.base": (
         "Channel",
         "Message",
@@ -155,15 +155,15 @@ _HOMES: Final = {
         "UserTokens",
     ),
     "promomsg.channels.alipay": ("AlipayMiniProgram",),
-    "promomsg.channels.follow": ("PollPolicy",),
+    "promomsg.channels.following": ("PollPolicy",),
     "promomsg.channels.wechat": ("WeChatPromoter",),
     "promomsg.engine.campaign": (
         "Campaign",
         "send",
     ),
-    "promomsg.engine.opening": ("open_journal",),
-    "promomsg.engine.plan": ("Plan",),
-    "promomsg.engine.reconcile": (
+    "promomsg.engine.opened_journal": ("open_journal",),
+    "promomsg.engine.prepare.planner": ("Plan",),
+    "promomsg.engine.following.reconcile": (
         "Match",
         "reconcile",
     ),
@@ -197,7 +197,7 @@ _HOMES: Final = {
         "read_parquet",
     ),
     "promomsg.journal.memory": ("MemoryJournal",),
-    "promomsg.journal.sqlite": ("SqliteJournal",),
+    "promomsg.journal.sqlite.journal": ("SqliteJournal",),
     "promomsg.model": (
         "Audience",
         "Code",
@@ -213,8 +213,8 @@ _HOMES: Final = {
         "State",
         "Verdict",
     ),
-    "promomsg.transport.pace": ("Pace",),
-    "promomsg.transport.user_tokens": ("TokenDatabase",),
+    "promomsg.transport.rate_limit": ("Pace",),
+    "promomsg.channels.alipay_token_file": ("TokenDatabase",),
     "promomsg.wechat.message": ("WeChatMessage",),
     "promomsg.wechat.models": (
         "Clicks",

@@ -8,10 +8,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from promomsg.journal.base import Handle, Journal
+from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, Settled, Tally
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import Outcome, State
 
 NOW = 1_700_000_000.0

@@ -8,7 +8,7 @@ from benchmarks.contenders.ours import journal, message, promoter
 from benchmarks.contenders.wire import check
 from benchmarks.job import Job
 from promomsg.engine.campaign import send
-from promomsg.transport.pace import Pace
+from promomsg.transport.rate_limit import Pace
 
 
 async def run(job: Job) -> Laps:

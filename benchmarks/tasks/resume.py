@@ -11,7 +11,7 @@ from benchmarks.contenders.ours import promoter
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign
-from promomsg.transport.pace import Pace
+from promomsg.transport.rate_limit import Pace
 
 
 async def run(job: Job) -> Laps:

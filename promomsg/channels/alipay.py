@@ -28,8 +28,9 @@ from promomsg.alipay.models import (
     UserTokens,
 )
 from promomsg.alipay.signing import Signature, SignatureEncoding
+from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.channels.base import Advice, Letter, UserFacing
-from promomsg.channels.direct import (
+from promomsg.channels.single_call import (
     hidden,
     not_a_recipient,
     not_sent,
@@ -38,13 +39,12 @@ from promomsg.channels.direct import (
     parcel_for,
     waiting_as_asked,
 )
-from promomsg.channels.user_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
-from promomsg.private import forget
+from promomsg.private_files import forget
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.rate_limit import Pace, Pacer
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 

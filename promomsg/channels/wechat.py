@@ -10,7 +10,9 @@ import anyio.to_thread
 import msgspec
 
 from promomsg.channels.base import Advice, FailureFile, UserFacing
-from promomsg.channels.direct import (
+from promomsg.channels.following import PollPolicy, follow
+from promomsg.channels.promoters import audience_filters, recipient_from
+from promomsg.channels.single_call import (
     error_of,
     hidden,
     not_a_recipient,
@@ -20,8 +22,6 @@ from promomsg.channels.direct import (
     parcel_for,
     usable_address,
 )
-from promomsg.channels.follow import PollPolicy, follow
-from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
 from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
 from promomsg.errors import Halted, NotSent, PromoError, ProviderError, TransportError, UsageError
@@ -41,11 +41,12 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.fetch import MAX_FAILURE_FILE, fetch_failure_file
-from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.failure_download import MAX_FAILURE_FILE, fetch_failure_file
+from promomsg.transport.rate_limit import Pace, Pacer
 from promomsg.transport.session import HttpSession
-from promomsg.wechat import codec, windows
-from promomsg.wechat.failures import parse_failures
+from promomsg.wechat import click_days as windows
+from promomsg.wechat import codec
+from promomsg.wechat.failure_file import parse_failures
 from promomsg.wechat.message import WeChatLetter, WeChatMessage
 from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 

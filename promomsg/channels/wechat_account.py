@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import yarl
 
-from promomsg.channels.direct import not_sent, waiting_as_asked
+from promomsg.channels.single_call import not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.credentials import pasted_secret
 from promomsg.errors import (
@@ -23,7 +23,7 @@ from promomsg.errors import (
 )
 from promomsg.masking import Mask, Masker
 from promomsg.model import Answer, Code, Secret, Verdict
-from promomsg.private import forget
+from promomsg.private_files import forget
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.transport.tokens import Fetched, TokenSource

@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the terminal; returns the exit status (see `promomsg.cli.exits`).
+    """Runs the terminal; returns the exit status (see `promomsg.cli.exit_status`).
 
     Args:
         argv: the arguments without the program's name; the process's own by default.

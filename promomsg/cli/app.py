@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG
+from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG
 from promomsg.cli.output import clean
 from promomsg.errors import PromoError
 from promomsg.suggest import nearest

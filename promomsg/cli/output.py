@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import IO, Any, Final
 
-from promomsg.cli.exits import ALL_SENT, WRONG
+from promomsg.cli.exit_status import ALL_SENT, WRONG
 from promomsg.cli.standard_streams import loss_of, utf8_stdout
 from promomsg.errors import UsageError
 

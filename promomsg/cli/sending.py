@@ -10,14 +10,14 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from promomsg.cli.exits import INTERRUPTED, RESUMABLE, WRONG, status_of
+from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.output import note, print_json
 from promomsg.cli.progress import View, make_view
 from promomsg.cli.runner import BrokeOffError, Interrupts
 from promomsg.cli.show import print_plan, print_rest, print_result, print_rows_left_out
 from promomsg.cli.standard_streams import drained, in_background
 from promomsg.engine.campaign import Campaign
-from promomsg.engine.plan import Plan
+from promomsg.engine.prepare.planner import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
 __all__ = ["Ending", "Sending", "command", "need_terminal", "plan_and_send"]

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from promomsg.cli.output import clean, clock_time, duration, table
 from promomsg.code_meanings import brief_meaning
-from promomsg.engine.plan import Plan, Sample
+from promomsg.engine.prepare.planner import Plan, Sample
 from promomsg.model import Outcome
 
 __all__ = [

@@ -13,23 +13,23 @@ import anyio
 
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.again import Reopened, Resumed
 from promomsg.engine.arguments import check_yes_or_no
-from promomsg.engine.begin import NewPlan
-from promomsg.engine.plan import Plan
+from promomsg.engine.prepare.campaign_start import Begun
+from promomsg.engine.prepare.new_campaign import NewPlan
+from promomsg.engine.prepare.planner import Plan
+from promomsg.engine.prepare.resumed_campaign import Reopened, Resumed
+from promomsg.engine.prepare.suppression_list import Suppress
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
-from promomsg.engine.said import Said
+from promomsg.engine.sending.control_request import Said
 from promomsg.engine.settings import Options, settings_of, with_options_shown
-from promomsg.engine.started import Begun
-from promomsg.engine.suppression import Suppress
-from promomsg.engine.uninterrupted import to_the_end
+from promomsg.engine.shielded import to_the_end
 from promomsg.errors import UsageError
-from promomsg.intake.base import Recipients
-from promomsg.journal.base import Journal
+from promomsg.intake.sources import Recipients
+from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
-from promomsg.private import forget
+from promomsg.private_files import forget
 
 __all__ = ["Campaign", "Options", "send"]
 

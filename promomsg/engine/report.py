@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, overload
 
 from promomsg.errors import Halted, PromoError
-from promomsg.journal.base import Rows
+from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.model import Outcome, State
 from promomsg.origins import origin

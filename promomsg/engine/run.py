@@ -12,14 +12,14 @@ import anyio
 import msgspec
 
 from promomsg.clock import Clock
-from promomsg.engine.dispatch import Dispatcher
-from promomsg.engine.groups import GroupSender
-from promomsg.engine.guards import ErrorWindow, RetryBudget
-from promomsg.engine.poll import Poller
-from promomsg.engine.reachability import Reachability
+from promomsg.engine.following.group_sender import GroupSender
+from promomsg.engine.following.poller import Poller
+from promomsg.engine.prepare.campaign_start import Started
 from promomsg.engine.report import Report, campaign_state, document
-from promomsg.engine.started import Started
-from promomsg.engine.steering import Steering
+from promomsg.engine.sending.dispatcher import Dispatcher
+from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
+from promomsg.engine.sending.reachability import Reachability
+from promomsg.engine.sending.run_control import Steering
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.model import Outcome

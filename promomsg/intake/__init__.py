@@ -1,14 +1,14 @@
 """Recipients from any source, made rows for the planner: read as a stream, one problem a bad row."""
 
 from promomsg.intake.arrow import from_frame, read_parquet
-from promomsg.intake.base import ADDRESSES, KNOWN, Recipients, Row, Source
-from promomsg.intake.csvfile import read_csv
-from promomsg.intake.excel import read_excel
-from promomsg.intake.files import read_file
-from promomsg.intake.items import as_source, openids
-from promomsg.intake.jsonl import read_jsonl
-from promomsg.intake.standard_input import StandardInput
-from promomsg.intake.suppression import SuppressionFile, kind_of_list
+from promomsg.intake.by_suffix import read_file
+from promomsg.intake.excel.sheet import read_excel
+from promomsg.intake.iterables import as_source, openids
+from promomsg.intake.sources import ADDRESSES, KNOWN, Recipients, Row, Source
+from promomsg.intake.suppression.suppression_file import SuppressionFile, kind_of_list
+from promomsg.intake.text.csvfile import read_csv
+from promomsg.intake.text.jsonl import read_jsonl
+from promomsg.intake.text.standard_input import StandardInput
 
 __all__ = [
     "ADDRESSES",

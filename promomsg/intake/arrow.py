@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.base import ADDRESSES, Source
-from promomsg.intake.clean import rounded_away
+from promomsg.intake.columns import clean_columns
 from promomsg.intake.file_kinds import other_kind
-from promomsg.intake.layout import clean_columns
+from promomsg.intake.row_values import rounded_away
 from promomsg.intake.several import Paths, SeveralSources, one_or_several
+from promomsg.intake.sources import ADDRESSES, Source
 from promomsg.intake.tables import Piece, Table, TableSource, end_if_cancelled
-from promomsg.intake.textfile import check_file
+from promomsg.intake.text.textfile import check_file
 from promomsg.model import Code, Problem
 from promomsg.parameters import rounded
 

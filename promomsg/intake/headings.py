@@ -7,8 +7,8 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from promomsg import addresses
-from promomsg.intake.base import ADDRESSES, KNOWN
 from promomsg.intake.guards import bare
+from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.suggest import nearest
 
 __all__ = ["are_headings", "folded", "known_column", "spellings"]

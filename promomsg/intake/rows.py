@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from promomsg.addresses import clean_address, column_is_clean
-from promomsg.intake.base import NO_PARAMS, Row
-from promomsg.intake.clean import clean_key, clean_param, printable, rounded_away
 from promomsg.intake.guards import Guards, may_need_look
+from promomsg.intake.row_values import clean_key, clean_param, printable, rounded_away
+from promomsg.intake.sources import NO_PARAMS, Row
 from promomsg.model import Code, Problem
 from promomsg.parameters import plain_value, rounded
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from promomsg.errors import UsageError
-from promomsg.intake.base import Row, Source
+from promomsg.intake.sources import Row, Source
 
 __all__ = ["Paths", "SeveralSources", "one_or_several"]
 

@@ -12,12 +12,12 @@ from anyio import from_thread, to_thread
 from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
-from promomsg.intake.base import ADDRESSES, Row
-from promomsg.intake.clean import WordsForNothing
-from promomsg.intake.identity import check_unchanged, identity_of
-from promomsg.intake.layout import Layout
+from promomsg.intake.columns import Layout
+from promomsg.intake.file_identity import check_unchanged, identity_of
+from promomsg.intake.row_values import WordsForNothing
 from promomsg.intake.rows import make_rows
-from promomsg.intake.textfile import check_file
+from promomsg.intake.sources import ADDRESSES, Row
+from promomsg.intake.text.textfile import check_file
 from promomsg.model import Problem
 
 __all__ = ["Piece", "Table", "TableSource", "end_if_cancelled"]

@@ -81,7 +81,7 @@ class MemoryReader:
 
 
 class MemoryHandle(MemoryWords):
-    """See `promomsg.journal.base.Handle`."""
+    """See `promomsg.journal.contract.Handle`."""
 
     # Planning.
 

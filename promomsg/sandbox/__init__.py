@@ -6,12 +6,12 @@ shared codec would hide a shared mistake (DESIGN §4).
 
 from __future__ import annotations
 
-from promomsg.sandbox.clock import SandboxClock
-from promomsg.sandbox.faults import Fault, FaultPlan
+from promomsg.sandbox.fault_plan import Fault, FaultPlan
 from promomsg.sandbox.ledger import GroupDelivery, Ledger, read_ledger
+from promomsg.sandbox.movable_clock import SandboxClock
 from promomsg.sandbox.replies import Call, Calls
+from promomsg.sandbox.sandbox_settings import SandboxPromoter, SandboxSettings, SandboxUser
 from promomsg.sandbox.server import Sandbox, serve
-from promomsg.sandbox.settings import SandboxPromoter, SandboxSettings, SandboxUser
 
 __all__ = [
     "Call",

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from promomsg.errors import UsageError
-from promomsg.private import open_private
+from promomsg.private_files import open_private
 
 __all__ = ["GroupDelivery", "Ledger", "read_ledger"]
 

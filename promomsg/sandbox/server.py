@@ -16,16 +16,16 @@ from aiohttp import web
 
 from promomsg.errors import UsageError
 from promomsg.origins import is_loopback_host
-from promomsg.sandbox.alipay import APPLY_TOKEN, SEND, Alipay
-from promomsg.sandbox.clock import SandboxClock, parse_day
-from promomsg.sandbox.faults import FaultPlan
-from promomsg.sandbox.groups import FILE_PREFIX
-from promomsg.sandbox.inject import Injector, Severed, cut, write
+from promomsg.sandbox.alipay_endpoints import APPLY_TOKEN, SEND, Alipay
+from promomsg.sandbox.fault_injection import Injector, Severed, cut, write
+from promomsg.sandbox.fault_plan import FaultPlan
+from promomsg.sandbox.group_sends import FILE_PREFIX
 from promomsg.sandbox.ledger import Ledger
+from promomsg.sandbox.movable_clock import SandboxClock, parse_day
 from promomsg.sandbox.replies import Call, Calls, Complaints, Reply
-from promomsg.sandbox.settings import SandboxSettings
+from promomsg.sandbox.sandbox_settings import SandboxSettings
 from promomsg.sandbox.signatures import load_public_key, public_key_pem, wallet_key
-from promomsg.sandbox.wechat import ROUTES, WeChat
+from promomsg.sandbox.wechat_endpoints import ROUTES, WeChat
 
 __all__ = ["CLOCK_PATH", "Sandbox", "serve"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from promomsg.sandbox.clock import SandboxClock
-from promomsg.sandbox.settings import SandboxSettings, SandboxUser
+from promomsg.sandbox.movable_clock import SandboxClock
+from promomsg.sandbox.sandbox_settings import SandboxSettings, SandboxUser
 
 __all__ = ["DeclinedError", "WalletUsers", "iso"]
 

@@ -7,7 +7,7 @@ import urllib.request
 from yarl import URL
 
 from promomsg.errors import UsageError
-from promomsg.transport.address import check_proxy, is_loopback
+from promomsg.transport.urls import check_proxy, is_loopback
 
 __all__ = ["choose_proxy"]
 

@@ -19,14 +19,22 @@ from yarl import URL
 
 from promomsg.errors import NotSent, UsageError
 from promomsg.masking import Masker
-from promomsg.transport.address import check_base_url, is_loopback
+from promomsg.transport.aiohttp_internals import (
+    HEADER_LIMITS,
+    Body,
+    Call,
+    Request,
+    Response,
+    Watch,
+    answered,
+)
+from promomsg.transport.body import ENCODED, rest
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.express import Express
-from promomsg.transport.failure import expected, stale, translate
 from promomsg.transport.fair_limit import Share
+from promomsg.transport.fast_post import Express
+from promomsg.transport.http_errors import expected, stale, translate
 from promomsg.transport.proxies import choose_proxy
-from promomsg.transport.reading import ENCODED, rest
-from promomsg.transport.wire import HEADER_LIMITS, Body, Call, Request, Response, Watch, answered
+from promomsg.transport.urls import check_base_url, is_loopback
 
 __all__ = ["HttpAnswer", "HttpSession"]
 

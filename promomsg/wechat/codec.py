@@ -25,6 +25,7 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.wechat.codes import Said, said_by
+from promomsg.wechat.json_values import Clash, UnreadableError, describe, parse, to_text
 from promomsg.wechat.models import (
     ClicksRequest,
     DeliveryRequest,
@@ -33,7 +34,7 @@ from promomsg.wechat.models import (
     SendAnswer,
     StableTokenRequest,
 )
-from promomsg.wechat.reads import (
+from promomsg.wechat.read_answers import (
     read_clicks,
     read_delivery,
     read_promoters,
@@ -41,7 +42,6 @@ from promomsg.wechat.reads import (
     read_roles,
     read_token,
 )
-from promomsg.wechat.wire import Clash, UnreadableError, describe, parse, to_text
 
 __all__ = [
     "GETMSG",

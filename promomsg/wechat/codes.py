@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from promomsg.masking import Mask
 from promomsg.model import Verdict
-from promomsg.wechat.wire import clean, to_code
+from promomsg.wechat.json_values import clean, to_code
 
 __all__ = ["EMPTY", "ROWS", "Meaning", "Said", "advice_for", "meaning_of", "said_by"]
 

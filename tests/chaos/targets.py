@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from promomsg.alipay.codec import judge, read_send, read_token
 from promomsg.alipay.signing import Signature
-from promomsg.channels.follow import complete, merge, needs_file
+from promomsg.channels.following import complete, merge, needs_file
 from promomsg.errors import OutcomeUnknown, PromoError, ProviderError
 from promomsg.model import Answer, Verdict
-from promomsg.transport.reading import inflate
+from promomsg.transport.body import inflate
 from promomsg.wechat import codec
-from promomsg.wechat.failures import parse_failures
+from promomsg.wechat.failure_file import parse_failures
 
 __all__ = ["HONEST", "STATUSES", "TARGETS", "any_bytes"]
 

@@ -22,9 +22,9 @@ from chaos.zygote import Ending, Zygote
 
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.crashpoints import VARIABLE
-from promomsg.engine.poll import Poller
+from promomsg.engine.following.poller import Poller
+from promomsg.engine.sending.run_control import Steering
 from promomsg.engine.settings import Settings
-from promomsg.engine.steering import Steering
 from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from promomsg.alipay.signing import KeyPair, make_key_pair
-from promomsg.journal.sqlite import JournalReader
+from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import Outcome, State
 from promomsg.sandbox import Fault, FaultPlan, Ledger, Sandbox, SandboxSettings
 from promomsg.states import GroupState

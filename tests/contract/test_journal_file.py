@@ -18,7 +18,7 @@ from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states,
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import Control
-from promomsg.journal.sqlite import JournalReader, SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_being_sent
 from promomsg.model import State
 
 pytestmark = pytest.mark.asyncio

@@ -15,7 +15,7 @@ from journal_rows import DAY, NOW, record, result, row, sealed, take
 from promomsg import open_journal
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
-from promomsg.journal.sqlite import JournalReader, SqliteJournal
+from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 from promomsg.model import State
 
 pytestmark = pytest.mark.asyncio

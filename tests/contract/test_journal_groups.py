@@ -22,7 +22,7 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import Handle, Journal
+from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import Control
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupState, IllegalMove

@@ -23,7 +23,7 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio

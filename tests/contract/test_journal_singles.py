@@ -24,7 +24,7 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.base import Handle, Journal
+from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import Control, Outage
 from promomsg.model import Code, State
 from promomsg.states import IllegalMove

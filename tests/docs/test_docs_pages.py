@@ -102,7 +102,7 @@ def test_state_diagrams_are_current() -> None:
 @pytest.fixture
 def journal() -> Any:
     db = sqlite3.connect(":memory:")
-    db.executescript(read("promomsg/journal/schema.sql"))
+    db.executescript(read("promomsg/journal/sqlite/schema.sql"))
     yield db
     db.close()
 

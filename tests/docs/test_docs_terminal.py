@@ -19,10 +19,10 @@ from markdown_blocks import ROOT, Block, all_blocks, blocks, read, section
 
 import promomsg
 from promomsg.cli.app import COMMANDS
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.channel_for import message_of, pace_of
-from promomsg.cli.exits import TABLE
-from promomsg.cli.section import Section
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.table_reader import Section
+from promomsg.cli.campaign.to_engine import message_of, pace_of
+from promomsg.cli.exit_status import TABLE
 from promomsg.sandbox import Sandbox
 
 

@@ -17,7 +17,7 @@ from promomsg import (
     WeChatMessage,
     WeChatPromoter,
 )
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.journal.memory import MemoryJournal
 from promomsg.sandbox import Sandbox
 

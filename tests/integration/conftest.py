@@ -10,7 +10,7 @@ import pytest_asyncio
 from campaigning import JOURNALS, journal_at, wechat
 
 from promomsg import WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Sandbox
 
 

@@ -24,7 +24,7 @@ from promomsg import (
     WeChatPromoter,
 )
 from promomsg.alipay.signing import KeyPair, make_key_pair
-from promomsg.journal.sqlite import JournalReader
+from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.sandbox import Sandbox
 
 __all__ = [

@@ -19,7 +19,7 @@ from promomsg import (
     UsageError,
     WeChatPromoter,
 )
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxPromoter
 
 pytestmark = pytest.mark.asyncio

@@ -16,8 +16,8 @@ from campaigning import MESSAGE, QUICK, add_up, honest, ids, journal_at, until, 
 
 import promomsg
 from promomsg import Campaign, PollPolicy, Recipient, SqliteJournal, WeChatPromoter
-from promomsg.engine.reconcile import reconcile
-from promomsg.journal.base import Journal
+from promomsg.engine.following.reconcile import reconcile
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

@@ -11,7 +11,7 @@ from faultbed import client, message, wallet_users
 
 import promomsg
 from promomsg import Campaign, Secret, TokenDatabase, UsageError, UserToken, WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxUser
 
 pytestmark = pytest.mark.asyncio

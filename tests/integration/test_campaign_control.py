@@ -10,7 +10,7 @@ from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids, unt
 
 import promomsg
 from promomsg import Campaign, PollPolicy, WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 

@@ -15,7 +15,7 @@ from chaos.hurried import HurriedClock
 from faultbed import check, client, message, resumed, wallet_users
 
 from promomsg import Campaign, PollPolicy, Report, State
-from promomsg.journal.sqlite import JournalReader
+from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.states import GroupState
 

@@ -8,8 +8,8 @@ from clocks import FakeClock
 
 import promomsg
 from promomsg import Campaign, JournalError, Match, Roles, WeChatPromoter
-from promomsg.engine.reconcile import pair, reconcile
-from promomsg.journal.base import Journal
+from promomsg.engine.following.reconcile import pair, reconcile
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

@@ -16,8 +16,8 @@ from campaigning import MESSAGE, QUICK, add_up, ids, until
 import promomsg
 from promomsg import Campaign, Halted, JournalError, State, WeChatPromoter
 from promomsg.engine.report import SomeFailed
-from promomsg.journal.base import Journal
-from promomsg.journal.sqlite_rows import SqliteRows
+from promomsg.journal.contract import Journal
+from promomsg.journal.sqlite.report_rows import SqliteRows
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

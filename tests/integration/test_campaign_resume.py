@@ -30,7 +30,7 @@ from promomsg import (
     WeChatMessage,
     WeChatPromoter,
 )
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

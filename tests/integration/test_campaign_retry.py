@@ -7,7 +7,7 @@ from campaigning import MESSAGE, PERSONAL, QUICK, add_up, ids
 
 import promomsg
 from promomsg import Campaign, UsageError, WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

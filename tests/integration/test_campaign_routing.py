@@ -11,7 +11,7 @@ from campaigning import MESSAGE, PERSONAL, QUICK, group_ids, honest, ids, wechat
 
 import promomsg
 from promomsg import Campaign, Recipient, UsageError, WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Sandbox, SandboxPromoter
 
 pytestmark = pytest.mark.asyncio

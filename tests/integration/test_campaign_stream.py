@@ -10,7 +10,7 @@ from campaigning import MESSAGE, QUICK, add_up, honest, ids, until, wechat
 
 import promomsg
 from promomsg import Campaign, Pace, Recipient, UsageError, WeChatPromoter
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

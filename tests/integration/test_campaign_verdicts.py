@@ -11,7 +11,7 @@ from clocks import FakeClock
 import promomsg
 from promomsg import Campaign, Halted, Pace, RetryPolicy, WeChatPromoter
 from promomsg.clock import next_china_midnight
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 
 pytestmark = pytest.mark.asyncio

@@ -13,7 +13,7 @@ from faultbed import check, client, message, resumed, wallet_users
 from promomsg import Campaign, Secret, State
 from promomsg.alipay.models import UserToken
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
-from promomsg.sandbox.settings import SandboxUser
+from promomsg.sandbox.sandbox_settings import SandboxUser
 
 pytestmark = pytest.mark.asyncio
 

@@ -19,10 +19,10 @@ import pytest
 from cli_box import campaign, one_document, promomsg, running, wait_for
 
 from promomsg.errors import JournalError
-from promomsg.journal.lock import SenderLock
 from promomsg.journal.records import Outage
-from promomsg.journal.sqlite import SqliteJournal
-from promomsg.journal.sqlite_handle import SqliteHandle
+from promomsg.journal.sqlite.handle import SqliteHandle
+from promomsg.journal.sqlite.journal import SqliteJournal
+from promomsg.journal.sqlite.lock import SenderLock
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 LEFT_OUT = "60 of the unknown are members of groups whose failures nobody named"
@@ -279,7 +279,7 @@ def test_half_a_plan_of_python_needs_a_campaign_file(
 
     from journal_rows import record
 
-    from promomsg.journal.sqlite import SqliteJournal
+    from promomsg.journal.sqlite.journal import SqliteJournal
 
     journal = tmp_path / "autumn.db"
     planning = tmp_path / "autumn.db.planning"

@@ -145,7 +145,7 @@ def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
 
     def pause() -> None:
         from promomsg.journal.records import Control
-        from promomsg.journal.sqlite import SqliteJournal
+        from promomsg.journal.sqlite.journal import SqliteJournal
 
         asyncio.run(SqliteJournal(journal).request(Control.PAUSE))
 
@@ -296,7 +296,7 @@ def test_watching_a_campaign_until_an_interrupt(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
-    from promomsg.journal.lock import SenderLock
+    from promomsg.journal.sqlite.lock import SenderLock
 
     lock = SenderLock(str(tmp_path / "autumn.db"))
     threading.Timer(0.2, interrupt).start()

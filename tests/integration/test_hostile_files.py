@@ -16,7 +16,7 @@ import promomsg
 from promomsg import State
 from promomsg.channels import wechat
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
-from promomsg.transport.fetch import fetch_failure_file
+from promomsg.transport.failure_download import fetch_failure_file
 
 pytestmark = pytest.mark.asyncio
 

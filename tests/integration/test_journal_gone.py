@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_box import campaign, conserved, finished, promomsg, running, started, wait_for
 
-from promomsg.journal.commit_mark import SUFFIX
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX
 from promomsg.sandbox import Sandbox
 
 

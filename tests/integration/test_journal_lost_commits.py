@@ -12,8 +12,8 @@ from random import Random
 import pytest
 from cli_box import campaign, conserved, one_document, promomsg, running, started, wait_for
 
-from promomsg.journal.commit_mark import SUFFIX, read_mark
-from promomsg.journal.sqlite import JournalReader
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, read_mark
+from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import State
 from promomsg.sandbox import Sandbox
 

@@ -11,7 +11,7 @@ from cli_box import WECHAT, running
 
 from promomsg.cli import main
 from promomsg.errors import UsageError
-from promomsg.sandbox.clock import SandboxClock, parse_day
+from promomsg.sandbox.movable_clock import SandboxClock, parse_day
 from promomsg.sandbox.server import CLOCK_PATH, serve
 
 

@@ -28,7 +28,7 @@ from promomsg import (
     WeChatPromoter,
 )
 from promomsg.cli.commands.report import write_report
-from promomsg.journal.base import Journal
+from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 PEOPLE = [{"key": f"k{n}", "id": str(1000 + n), "openid": f"o{1000 + n}"} for n in range(1, 4)]

@@ -14,7 +14,7 @@ from aiohttp.resolver import ThreadedResolver
 from rawserver import RawServer, certificate, read_request, reply, serve
 
 from promomsg.errors import TransportError, UsageError
-from promomsg.transport.fetch import fetch_failure_file
+from promomsg.transport.failure_download import fetch_failure_file
 from promomsg.transport.session import HttpSession
 
 pytestmark = pytest.mark.asyncio

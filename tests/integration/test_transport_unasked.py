@@ -13,8 +13,8 @@ import pytest
 from rawserver import RawServer, read_request, reply, serve
 
 from promomsg import Pace, Recipient, WeChatMessage, WeChatPromoter
+from promomsg.transport.aiohttp_internals import Body, unfit
 from promomsg.transport.session import HttpSession
-from promomsg.transport.wire import Body, unfit
 
 pytestmark = pytest.mark.asyncio
 

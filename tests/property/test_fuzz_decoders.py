@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from promomsg.errors import OutcomeUnknown
-from promomsg.transport.reading import inflate
+from promomsg.transport.body import inflate
 
 _PIECES: Final = [
     b'"errcode":0',

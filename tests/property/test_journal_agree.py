@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, stream
 
 from promomsg.errors import PromoError
-from promomsg.journal.base import Handle, Journal
+from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.records import UNIQUE, Control, Lease, PlannedRow
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import Code, Failure, State
 from promomsg.states import FINAL
 

@@ -10,7 +10,7 @@ from clocks import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promomsg.transport.pace import Lane, Pace, Pacer
+from promomsg.transport.rate_limit import Lane, Pace, Pacer
 
 _GUARD = 0.030
 

@@ -13,7 +13,7 @@ from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.model import Promoters, Verdict
 from promomsg.placeholders import MissingParam
 from promomsg.wechat import codec
-from promomsg.wechat.failures import parse_failures
+from promomsg.wechat.failure_file import parse_failures
 from promomsg.wechat.message import WeChatLetter, WeChatMessage
 from promomsg.wechat.templates import KINDS, LENGTHS
 

@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from promomsg.cli.campaign_file import load_account, load_campaign
-from promomsg.cli.campaign_values import (
+from promomsg.cli.campaign.campaign_file import load_account, load_campaign
+from promomsg.cli.campaign.campaign_values import (
     AccountFile,
     AlipayText,
     AudienceChoice,
     CampaignFile,
     WeChatText,
 )
-from promomsg.cli.durations import parse_duration
+from promomsg.cli.campaign.durations import parse_duration
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 

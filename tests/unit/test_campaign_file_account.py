@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 from test_campaign_file import ENV, WALLET, WECHAT
 
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import AlipayAccount, AlipayText, CampaignFile, WeChatAccount
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_values import (
+    AlipayAccount,
+    AlipayText,
+    CampaignFile,
+    WeChatAccount,
+)
 from promomsg.errors import UsageError
 
 AT = 1_796_918_400.0  # 2026-12-10 16:00 UTC: the next day in China

@@ -18,8 +18,8 @@ from promomsg.alipay import signing
 from promomsg.alipay.message import AlipayMessage
 from promomsg.alipay.models import ContentTemplate, UserToken
 from promomsg.channels.alipay import AlipayMiniProgram
+from promomsg.channels.alipay_tokens import TOKEN_STORE
 from promomsg.channels.base import Channel
-from promomsg.channels.user_tokens import TOKEN_STORE
 from promomsg.errors import (
     Halted,
     JournalError,
@@ -30,7 +30,7 @@ from promomsg.errors import (
 )
 from promomsg.model import Answer, Code, Parcel, Recipient, Secret, State, Verdict
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, SandboxUser
-from promomsg.transport.pace import Pace
+from promomsg.transport.rate_limit import Pace
 
 pytestmark = pytest.mark.asyncio
 

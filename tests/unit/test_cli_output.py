@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.cli import exits, output, progress
-from promomsg.cli.pull import Partial
+from promomsg.cli import exit_status as exits
+from promomsg.cli import output, progress
+from promomsg.cli.resumable_csv import Partial
 from promomsg.cli.show import print_rows_left_out
 from promomsg.errors import UsageError
 from promomsg.intake.guards import bare, guarded

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from promomsg import UsageError
-from promomsg.engine.audience import audience_from, audience_record
-from promomsg.engine.checks import check_message
+from promomsg.engine.prepare.audience import audience_from, audience_record
+from promomsg.engine.prepare.consistency import check_message
 from promomsg.model import Everyone, Promoters, Retailers, Roles
 
 

@@ -15,7 +15,7 @@ from test_engine_guards import course
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
 from promomsg.clock import next_china_midnight
-from promomsg.engine.decide import Halt
+from promomsg.engine.sending.decision import Halt
 from promomsg.journal.memory import MemoryJournal
 from promomsg.model import Delivery, State
 

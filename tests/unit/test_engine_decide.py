@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.engine.decide import Decision, backoff, decide, group_sizes
-from promomsg.engine.guards import ErrorWindow, RetryBudget
+from promomsg.engine.sending.decision import Decision, backoff, decide, group_sizes
+from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import UsageError
 from promomsg.model import Answer, State, Verdict

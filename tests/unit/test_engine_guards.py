@@ -12,12 +12,12 @@ from clocks import FakeClock
 from promomsg import Pace, RetryPolicy
 from promomsg.channels.base import Advice
 from promomsg.clock import next_china_midnight
-from promomsg.engine.decide import Halt
-from promomsg.engine.guards import ErrorWindow, RetryBudget
-from promomsg.engine.pacing import ask_advice, pace_from, quota_notices, settle_pace
-from promomsg.engine.steering import Signal, Steering
+from promomsg.engine.prepare.default_pace import ask_advice, pace_from, quota_notices, settle_pace
+from promomsg.engine.sending.decision import Halt
+from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
+from promomsg.engine.sending.run_control import Signal, Steering
 from promomsg.journal.records import Control
-from promomsg.transport.pace import Pacer
+from promomsg.transport.rate_limit import Pacer
 
 
 def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:

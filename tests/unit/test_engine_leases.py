@@ -11,7 +11,7 @@ from clocks import FakeClock
 from scripted import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
-from promomsg.engine.chunks import LEASE_LIFE
+from promomsg.engine.sending.leased_chunks import LEASE_LIFE
 from promomsg.journal.memory import MemoryHandle
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict

@@ -9,7 +9,7 @@ import pytest
 
 import promomsg
 from promomsg import Campaign, JournalError, Pace, UsageError, WeChatMessage, WeChatPromoter
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.journal import SqliteJournal
 
 WECHAT = WeChatPromoter("wx0001", "s3cret", pace=Pace(unlimited=True))
 MESSAGE = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import promomsg
-from promomsg.engine.row_places import RowPlaces
+from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.journal.records import Place
 from promomsg.sandbox import Sandbox
 

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from promomsg.engine.uninterrupted import to_the_end
+from promomsg.engine.shielded import to_the_end
 
 pytestmark = pytest.mark.asyncio
 

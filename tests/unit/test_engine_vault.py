@@ -7,7 +7,7 @@ import os
 import pytest
 
 from promomsg import Secret
-from promomsg.engine.vault import TokenVault
+from promomsg.engine.recipient_tokens import TokenVault
 
 
 def test_each_recipient_has_their_own() -> None:

@@ -20,7 +20,7 @@ from promomsg import (
     UsageError,
 )
 from promomsg.alipay import signing
-from promomsg.engine.reconcile import reconcile
+from promomsg.engine.following.reconcile import reconcile
 from promomsg.journal.memory import MemoryJournal
 
 pytestmark = pytest.mark.asyncio

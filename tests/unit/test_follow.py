@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.channels.follow import (
+from promomsg.channels.following import (
     PollPolicy,
     complete,
     merge,

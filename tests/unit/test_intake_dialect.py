@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.intake.dialect import COMMA, Dialect, find_dialect
 from promomsg.intake.headings import folded, known_column
-from promomsg.intake.textfile import read_records
+from promomsg.intake.text.dialect import COMMA, Dialect, find_dialect
+from promomsg.intake.text.textfile import read_records
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

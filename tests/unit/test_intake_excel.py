@@ -19,9 +19,9 @@ from reading import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import read_excel
-from promomsg.intake.number_formats import NumberFormat
+from promomsg.intake.excel.number_formats import NumberFormat
+from promomsg.intake.excel.workbook import Workbook
 from promomsg.intake.tables import end_if_cancelled
-from promomsg.intake.xlsx import Workbook
 from promomsg.model import Code, Problem
 
 CASES = Path(__file__).parents[1] / "cases" / "lists"

@@ -22,8 +22,8 @@ from reading import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import read_csv, read_excel, read_file, read_jsonl, read_parquet
-from promomsg.intake.csvfile import CsvSource
-from promomsg.intake.standard_input import StandardInput
+from promomsg.intake.text.csvfile import CsvSource
+from promomsg.intake.text.standard_input import StandardInput
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio

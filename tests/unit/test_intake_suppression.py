@@ -9,7 +9,7 @@ import pytest
 
 from promomsg.errors import UsageError
 from promomsg.intake import SuppressionFile, kind_of_list
-from promomsg.intake.listed_values import ListedValues
+from promomsg.intake.suppression.listed_values import ListedValues
 
 
 def read(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[SuppressionFile, ListedValues]:

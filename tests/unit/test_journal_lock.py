@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promomsg.errors import JournalError
-from promomsg.journal.lock import SenderLock, holder, is_locked
+from promomsg.journal.sqlite.lock import SenderLock, holder, is_locked
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path: Path
     path = str(tmp_path / "a.db")
     code = """
 import os, signal, sys
-from promomsg.journal.lock import SenderLock
+from promomsg.journal.sqlite.lock import SenderLock
 lock = SenderLock(sys.argv[1])
 pid = os.fork()
 if pid == 0:
@@ -73,7 +73,7 @@ def test_a_child_that_ends_takes_nothing_from_its_parent(tmp_path: Path) -> None
     path = str(tmp_path / "a.db")
     code = """
 import os, sys
-from promomsg.journal.lock import SenderLock, is_locked
+from promomsg.journal.sqlite.lock import SenderLock, is_locked
 lock = SenderLock(sys.argv[1])
 if os.fork() == 0:
     lock.release()
@@ -109,7 +109,7 @@ def test_nothing_of_a_journal_becomes_a_standard_stream(tmp_path: Path, closed: 
     """A lock or a mark as descriptor 1 would be written into by every print."""
     code = """
 import asyncio, os, stat, sys
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.records import CampaignRecord
 path = sys.argv[1]
 record = CampaignRecord(name="a", channel="wechat", account="b", run_id="0" * 32, message={},

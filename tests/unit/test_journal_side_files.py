@@ -11,9 +11,9 @@ import pytest
 from journal_rows import record, row, sealed
 
 from promomsg.errors import JournalError
-from promomsg.journal.reader import JournalReader
-from promomsg.journal.side_files import SIDE_FILES
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.crash_safety.side_files import SIDE_FILES
+from promomsg.journal.sqlite.journal import SqliteJournal
+from promomsg.journal.sqlite.reader import JournalReader
 
 pytestmark = pytest.mark.anyio
 

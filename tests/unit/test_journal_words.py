@@ -12,12 +12,12 @@ import pytest
 from journal_rows import DAY, NOW, record, result, row, sealed, take
 
 from promomsg.errors import JournalError
-from promomsg.journal import sqlite_read
-from promomsg.journal.lock import SenderLock, is_locked
 from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.records import Control
-from promomsg.journal.sqlite import JournalReader, SqliteJournal
-from promomsg.journal.writer import explain
+from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
+from promomsg.journal.sqlite.lock import SenderLock, is_locked
+from promomsg.journal.sqlite.statements import reading as sqlite_read
+from promomsg.journal.sqlite.writer import explain
 from promomsg.model import State
 
 

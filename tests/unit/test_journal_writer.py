@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from promomsg.errors import JournalError
-from promomsg.journal.writer import Tx, Withdrawn, Writer
+from promomsg.journal.sqlite.writer import Tx, Withdrawn, Writer
 
 pytestmark = pytest.mark.asyncio
 

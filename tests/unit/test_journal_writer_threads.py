@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from promomsg.journal import writer_threads
+from promomsg.journal.sqlite import writer_threads
 
 
 def ours() -> int:

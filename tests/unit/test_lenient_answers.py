@@ -12,7 +12,7 @@ from promomsg.alipay import codec as alipay
 from promomsg.alipay import signing
 from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.wechat import codec
-from promomsg.wechat.failures import parse_failures
+from promomsg.wechat.failure_file import parse_failures
 
 ODD = {
     "line feed": b"first\nsecond",

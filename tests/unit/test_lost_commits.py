@@ -9,9 +9,9 @@ import pytest
 from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, sealed, states, take
 
 from promomsg.errors import JournalError
-from promomsg.journal.commit_mark import SUFFIX, CommitMark, Position, read_mark
-from promomsg.journal.lost_commits import Finding, judge
-from promomsg.journal.sqlite import SqliteJournal
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge
+from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import State
 from promomsg.states import GroupState
 

@@ -9,7 +9,7 @@ import pytest
 from clocks import FakeClock
 
 from promomsg.errors import UsageError
-from promomsg.transport.pace import Lane, Pace, Pacer
+from promomsg.transport.rate_limit import Lane, Pace, Pacer
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "50", True])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from promomsg.cli.pull import Partial
+from promomsg.cli.resumable_csv import Partial
 from promomsg.errors import UsageError
-from promomsg.private import open_private, rename_new, write_private
+from promomsg.private_files import open_private, rename_new, write_private
 from promomsg.sandbox import Ledger
 
 FLAGS = os.O_RDWR | os.O_CREAT
@@ -96,7 +96,7 @@ def test_a_name_that_has_appeared_is_not_replaced(
     system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system == "without":
-        monkeypatch.setattr("promomsg.private.ctypes.CDLL", lambda *a, **k: object())
+        monkeypatch.setattr("promomsg.private_files.ctypes.CDLL", lambda *a, **k: object())
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("ours")
     new.write_text("theirs")

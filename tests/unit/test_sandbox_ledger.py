@@ -8,8 +8,8 @@ import pytest
 
 from promomsg.errors import UsageError
 from promomsg.sandbox import GroupDelivery, Ledger, read_ledger
-from promomsg.sandbox.checks import fits_kind
-from promomsg.sandbox.clock import SandboxClock
+from promomsg.sandbox.movable_clock import SandboxClock
+from promomsg.sandbox.wechat_requests import fits_kind
 
 
 def single(ledger: Ledger, to: str, content: str = "{}") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promomsg.cli.token_command import TokenCommand
+from promomsg.cli.campaign.token_command import TokenCommand
 from promomsg.errors import NotSent, PromoError, UsageError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.transport.address import is_loopback, is_public
 from promomsg.transport.session import HttpSession
+from promomsg.transport.urls import is_loopback, is_public
 
 
 @pytest.mark.parametrize(

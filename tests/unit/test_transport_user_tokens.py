@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from promomsg.alipay.models import UserToken, UserTokens
+from promomsg.channels.alipay_token_file import TokenDatabase
 from promomsg.errors import JournalError
 from promomsg.model import Secret
-from promomsg.transport.user_tokens import TokenDatabase
 
 pytestmark = pytest.mark.asyncio
 

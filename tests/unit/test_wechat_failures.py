@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promomsg.model import Failure
-from promomsg.wechat.failures import parse_failures
+from promomsg.wechat.failure_file import parse_failures
 
 TWO = [Failure("123", "103010"), Failure("456", "43101")]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.wechat.windows import check_clicks, day_of, day_window, result_left
+from promomsg.wechat.click_days import check_clicks, day_of, day_window, result_left
 
 DAY = 86_400
 START = 1691078400  # 2023-08-04 00:00 in China; the seed's example times lie in that day

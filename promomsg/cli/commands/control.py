@@ -30,9 +30,9 @@ def cancel(journal: Path) -> int:
 async def _ask(path: Path, wish: str) -> int:
     from promomsg.cli.output import note
     from promomsg.cli.sending import command
-    from promomsg.engine.opening import open_journal
+    from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.records import Control
-    from promomsg.journal.sqlite import SqliteJournal, is_being_sent
+    from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 
     with open_journal(path) as opened:
         report = opened.report()
@@ -56,7 +56,7 @@ async def _ask(path: Path, wish: str) -> int:
 async def _cancel_now(path: Path) -> None:
     """Nobody is there to obey: the rows are cancelled here, under the sender's lock."""
     from promomsg.clock import SYSTEM_CLOCK, china_day
-    from promomsg.journal.sqlite import SqliteJournal
+    from promomsg.journal.sqlite.journal import SqliteJournal
 
     now = SYSTEM_CLOCK.time()
     handle = await SqliteJournal(path).open(write=True)

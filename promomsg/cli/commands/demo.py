@@ -41,7 +41,7 @@ def demo(channel: str | None, folder: Path) -> int:
 
 
 def _secrets(place: Path, channels: tuple[str, ...]) -> None:
-    from promomsg.private import write_private
+    from promomsg.private_files import write_private
 
     if "wechat" in channels and not (place / "appsecret.txt").exists():
         write_private(place / "appsecret.txt", b"demo-appsecret-of-nobody\n")
@@ -77,8 +77,8 @@ async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) 
 async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> int:
     import msgspec
 
-    from promomsg.cli.campaign_file import load_campaign
-    from promomsg.cli.channel_for import (
+    from promomsg.cli.campaign.campaign_file import load_campaign
+    from promomsg.cli.campaign.to_engine import (
         message_of,
         open_channel,
         options_of,

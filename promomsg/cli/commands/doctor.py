@@ -14,8 +14,8 @@ import click
 
 from promomsg import open_files
 from promomsg.channels.base import Letter
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import (
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_values import (
     FROM_ENVIRONMENT,
     STANDARD_INPUT,
     CampaignFile,
@@ -24,9 +24,9 @@ from promomsg.cli.campaign_values import (
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
-from promomsg.transport.address import check_base_url
 from promomsg.transport.connections import most_connections
 from promomsg.transport.proxies import choose_proxy
+from promomsg.transport.urls import check_base_url
 
 if TYPE_CHECKING:
     from promomsg.intake import Source
@@ -65,7 +65,7 @@ def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: 
 
 
 async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: Interrupts) -> int:
-    from promomsg.cli.exits import WRONG
+    from promomsg.cli.exit_status import WRONG
     from promomsg.cli.output import print_json, shown, table
 
     async def all_of_them() -> list[Finding]:
@@ -83,7 +83,7 @@ async def examine(
     path: Path, base_url: str | None = None, *, file_secrets: bool = False
 ) -> AsyncIterator[Finding]:
     """Every finding, in the order in which they would bite."""
-    from promomsg.cli.channel_for import message_of, open_channel
+    from promomsg.cli.campaign.to_engine import message_of, open_channel
 
     try:
         file = load_campaign(path, base_url=base_url, file_secrets=file_secrets)
@@ -158,7 +158,7 @@ def _proxy(file: CampaignFile) -> Finding:
 
 def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list[Finding]]:
     """The list of recipients, when there is one that can be read, and what was found of it."""
-    from promomsg.cli.channel_for import recipients_of
+    from promomsg.cli.campaign.to_engine import recipients_of
 
     if file.audience is not None:
         return None, [Finding("ok", "recipients", "an audience: counted when it is planned")]
@@ -184,7 +184,7 @@ async def _suppression(
         return
     from promomsg.clock import SYSTEM_CLOCK
     from promomsg.engine.arguments import GROUP_TO_ALL
-    from promomsg.engine.suppression_check import check_suppression
+    from promomsg.engine.prepare.suppression_check import check_suppression
 
     if file.audience is not None and not file.audience.expand:
         yield Finding("fail", "suppression", GROUP_TO_ALL)

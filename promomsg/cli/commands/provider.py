@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from promomsg.cli.campaign_file import AccountFile, load_account
+from promomsg.cli.campaign.campaign_file import AccountFile, load_account
 from promomsg.cli.output import clock_time, line, note, print_json, shown, table
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import NotFinished, UsageError
@@ -45,9 +45,9 @@ def follow(
 
 
 async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts: Interrupts) -> int:
-    from promomsg.channels.follow import PollPolicy
-    from promomsg.cli.channel_for import open_wechat
-    from promomsg.cli.exits import ALL_SENT, FAILURES, RESUMABLE
+    from promomsg.channels.following import PollPolicy
+    from promomsg.cli.campaign.to_engine import open_wechat
+    from promomsg.cli.exit_status import ALL_SENT, FAILURES, RESUMABLE
 
     poll = PollPolicy(**msgspec.to_builtins(campaign.poll))
     async with open_wechat(campaign, "follow") as channel:
@@ -127,7 +127,7 @@ async def _clicks(
     as_json: bool,
     interrupts: Interrupts,
 ) -> int:
-    from promomsg.cli.channel_for import open_wechat
+    from promomsg.cli.campaign.to_engine import open_wechat
 
     opened = open_wechat(campaign, "clicks")
     if question["msg_type"] is None:
@@ -216,8 +216,8 @@ def promoters(
 async def _promoters(
     campaign: AccountFile, output: Path, filters: dict[str, Any], interrupts: Interrupts
 ) -> int:
-    from promomsg.cli.channel_for import open_wechat
-    from promomsg.cli.pull import Partial
+    from promomsg.cli.campaign.to_engine import open_wechat
+    from promomsg.cli.resumable_csv import Partial
 
     async with open_wechat(campaign, "promoters") as channel:
         with Partial(output, PROMOTER_COLUMNS, filters) as partial:

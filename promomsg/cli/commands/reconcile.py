@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.begun_with import Overrides, campaign_of
+from promomsg.cli.campaign.begun_with import Overrides, campaign_of
 from promomsg.cli.runner import Interrupts, run_async
 
 __all__ = ["reconcile"]
@@ -44,11 +44,11 @@ async def _reconcile(
     as_json: bool,
     interrupts: Interrupts,
 ) -> int:
-    from promomsg.cli.channel_for import open_wechat
+    from promomsg.cli.campaign.to_engine import open_wechat
     from promomsg.cli.output import clock_time, line, note, print_json, shown, table
     from promomsg.cli.sending import command
-    from promomsg.engine.reconcile import reconcile as look
-    from promomsg.journal.sqlite import SqliteJournal
+    from promomsg.engine.following.reconcile import reconcile as look
+    from promomsg.journal.sqlite.journal import SqliteJournal
 
     file = campaign_of(journal, said)
     async with open_wechat(file, "reconcile") as channel:

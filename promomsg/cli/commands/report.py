@@ -14,14 +14,14 @@ from typing import IO, Any, Final
 import click
 
 from promomsg.cli.output import count, note, print_json, shown, table
+from promomsg.cli.report_target import report_file
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.cli.show import outcome_cells, print_result
 from promomsg.cli.standard_streams import utf8_stdout
-from promomsg.cli.target import report_file
-from promomsg.engine.opening import open_journal
+from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.guards import guarded
-from promomsg.journal.sqlite import JournalReader
+from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import Outcome, State
 
 __all__ = ["COLUMNS", "report", "status", "write_report"]
@@ -56,9 +56,9 @@ async def _watch(journal: Path, interrupts: Interrupts) -> int:
     """Shows progress on stderr until nobody sends, or Ctrl-C."""
     import anyio
 
-    from promomsg.cli.exits import INTERRUPTED
+    from promomsg.cli.exit_status import INTERRUPTED
     from promomsg.cli.progress import make_view
-    from promomsg.journal.sqlite import is_being_sent
+    from promomsg.journal.sqlite.journal import is_being_sent
 
     view = make_view()
     try:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promomsg.cli.begun_with import Overrides, campaign_of, compare_hosts, file_beside
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.campaign.begun_with import Overrides, campaign_of, compare_hosts, file_beside
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.output import note
 from promomsg.cli.runner import Interrupted, Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
@@ -190,7 +190,7 @@ def go_on_or_wait(
 ) -> int:
     """`send --or-resume` of a campaign that was begun: as `go_on`, but a pause is a person's word, and
     a sender that is at work needs no second one; both print where it stands, and exit by that."""
-    from promomsg.journal.sqlite import is_being_sent
+    from promomsg.journal.sqlite.journal import is_being_sent
 
     found = _report(journal)
     if found.pending:
@@ -205,7 +205,7 @@ def go_on_or_wait(
 
 
 def _report(journal: Path) -> Report:
-    from promomsg.engine.opening import open_journal
+    from promomsg.engine.opened_journal import open_journal
 
     with open_journal(journal) as opened:
         return opened.report()
@@ -213,7 +213,7 @@ def _report(journal: Path) -> Report:
 
 def _show(report: Report, as_json: bool) -> int:
     """Prints where a campaign stands; its exit status."""
-    from promomsg.cli.exits import status_of
+    from promomsg.cli.exit_status import status_of
     from promomsg.cli.output import print_json
     from promomsg.cli.show import print_result
 
@@ -227,7 +227,7 @@ def _show(report: Report, as_json: bool) -> int:
 
 def at_work(journal: Path, state: str) -> str:
     """That a journal has its sender already, and which process that is."""
-    from promomsg.journal.lock import holder
+    from promomsg.journal.sqlite.lock import holder
 
     pid = holder(os.path.realpath(journal))
     who = "" if pid is None else f"process {pid}, "
@@ -241,7 +241,7 @@ def _wake(journal: Path) -> bool:
         JournalError: another process is sending, and is not paused.
     """
     from promomsg.journal.records import Control
-    from promomsg.journal.sqlite import SqliteJournal, is_being_sent
+    from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 
     if not is_being_sent(journal):
         return False
@@ -265,7 +265,7 @@ def _need_everyone(journal: Path, everyone: bool, *, reopened: bool = False) -> 
     """A call to every promoter needs the word again, also when a retry is what plans it anew."""
     if everyone:
         return
-    from promomsg.engine.opening import open_journal
+    from promomsg.engine.opened_journal import open_journal
 
     with open_journal(journal) as opened:
         groups = opened.report().groups
@@ -277,7 +277,7 @@ def _need_everyone(journal: Path, everyone: bool, *, reopened: bool = False) -> 
 
 
 def _recipients(file: CampaignFile) -> Any:
-    from promomsg.cli.channel_for import recipients_of
+    from promomsg.cli.campaign.to_engine import recipients_of
 
     # An audience was counted and decided on when it was planned: it is not read again.
     return None if file.audience is not None else recipients_of(file)
@@ -291,7 +291,7 @@ async def _resume(
     after_lost_wal: bool,
     provider_is_back: bool,
 ) -> int:
-    from promomsg.cli.channel_for import message_of, open_channel, run_options_of
+    from promomsg.cli.campaign.to_engine import message_of, open_channel, run_options_of
     from promomsg.cli.sending import plan_and_send
     from promomsg.engine.campaign import Campaign
 
@@ -317,8 +317,8 @@ async def _retry(
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
-    from promomsg.cli.channel_for import open_channel, run_options_of
-    from promomsg.cli.exits import WRONG
+    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.exit_status import WRONG
     from promomsg.cli.sending import plan_and_send
     from promomsg.engine.campaign import Campaign
 
@@ -357,7 +357,7 @@ async def _retry(
 def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_json: bool) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
     from promomsg.cli.commands.send import Wishes, send_file
-    from promomsg.journal.sqlite import JournalReader, is_being_sent
+    from promomsg.journal.sqlite.journal import JournalReader, is_being_sent
 
     if is_being_sent(journal):
         raise JournalError(f"{journal}: another process is planning it; wait for it to end")

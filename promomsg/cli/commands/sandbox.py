@@ -77,9 +77,9 @@ async def _serve(asked: dict[str, Any], interrupts: Interrupts) -> int:
 
 def _move(url: str, day: str | None) -> int:
     """Asks a running sandbox for another day; on loopback alone, and past any proxy."""
-    from promomsg.sandbox.clock import parse_day
+    from promomsg.sandbox.movable_clock import parse_day
     from promomsg.sandbox.server import CLOCK_PATH
-    from promomsg.transport.address import check_base_url, is_loopback
+    from promomsg.transport.urls import check_base_url, is_loopback
 
     if day is None:
         raise UsageError("--move: to which day? Say --clock +1d, or --clock 2026-12-12")

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from promomsg.cli.campaign_file import load_campaign
-from promomsg.cli.campaign_values import CampaignFile
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
 
@@ -159,7 +159,7 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
     from promomsg.cli.sending import need_terminal
 
     if wishes.or_resume and os.path.lexists(file.journal):
-        from promomsg.cli.begun_with import Overrides
+        from promomsg.cli.campaign.begun_with import Overrides
         from promomsg.cli.commands.resume import go_on_or_wait
 
         return go_on_or_wait(
@@ -175,8 +175,8 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
 
 
 async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
-    from promomsg.cli.begun_with import Overrides, lies_beside
-    from promomsg.cli.channel_for import open_channel
+    from promomsg.cli.campaign.begun_with import Overrides, lies_beside
+    from promomsg.cli.campaign.to_engine import open_channel
     from promomsg.cli.sending import Sending, command, plan_and_send
 
     journal = _journal(file, wishes.test_to)
@@ -204,7 +204,7 @@ async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
 async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
     import anyio
 
-    from promomsg.cli.channel_for import open_channel
+    from promomsg.cli.campaign.to_engine import open_channel
     from promomsg.cli.output import print_json, shown
     from promomsg.cli.show import plan_document, print_plan, print_rows_left_out
 
@@ -231,7 +231,7 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
 
 
 def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | None) -> Any:
-    from promomsg.cli.channel_for import message_of, options_of, recipients_of
+    from promomsg.cli.campaign.to_engine import message_of, options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 
     if wishes.test_to and file.audience is not None and not file.audience.expand:
@@ -270,8 +270,8 @@ def _refuse_used(journal: Path) -> None:
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
     from promomsg.cli.commands.resume import at_work
     from promomsg.cli.sending import command
-    from promomsg.engine.opening import open_journal
-    from promomsg.journal.sqlite import is_being_sent
+    from promomsg.engine.opened_journal import open_journal
+    from promomsg.journal.sqlite.journal import is_being_sent
 
     try:
         with open_journal(journal) as opened:

@@ -1,0 +1,256 @@
+"""One send outside a campaign: what `send_one` of every channel shares."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.addresses import clean_address
+from promomsg.channels.base import Channel, Letter
+from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
+from promomsg.model import (
+    Answer,
+    Code,
+    Outcome,
+    Parcel,
+    Problem,
+    Recipient,
+    Secret,
+    State,
+    Verdict,
+)
+from promomsg.parameters import plain_parameter
+from promomsg.placeholders import MissingParam
+from promomsg.transport.fair_limit import Share
+from promomsg.transport.rate_limit import Lane
+from promomsg.transport.retry_after import retry_after
+from promomsg.transport.session import HttpSession
+
+__all__ = [
+    "error_of",
+    "hidden",
+    "kept",
+    "not_a_recipient",
+    "not_sent",
+    "outcome_of",
+    "paced",
+    "parcel_for",
+    "usable_address",
+    "waiting_as_asked",
+]
+
+_TOKENS_WORTH: Final = 3
+"""Tokens that one direct call tries: the current one and two newer ones."""
+
+_STATES: Final = {
+    Verdict.SENT: State.SENT,
+    Verdict.FAILED: State.FAILED,
+    Verdict.REFUSED: State.FAILED,
+    Verdict.UNKNOWN: State.UNKNOWN,
+}
+
+
+def not_a_recipient(to: object) -> UsageError | None:
+    """What `send_one` says to anything else; its type alone, since the rest may be a token."""
+    if isinstance(to, Recipient):
+        return None
+    return UsageError(
+        f"send_one: {type(to).__name__} is not a recipient; say Recipient(id=…), "
+        "Recipient(openid=…) or Recipient(access_token=…)"
+    )
+
+
+def hidden(value: object) -> tuple[Secret | None, str | None]:
+    """A secret of the caller's, out of sight, and the name of its type when it is none.
+
+    Whoever takes one rebinds its variable to the first before anything can be raised: errors are
+    shown with the variables of the frames they came through.
+    """
+    if value is None or isinstance(value, (str, Secret)):
+        return (Secret(value) if value else None), None
+    return None, type(value).__name__
+
+
+def usable_address(name: str, value: str | None, who: str) -> str | None:
+    """An address of a call outside a campaign, by the rule of every list.
+
+    Raises:
+        UsageError: it is fractional, `1.2E+17`, NaN or something else that no address is.
+    """
+    found = clean_address(name, value)
+    if isinstance(found, Problem):
+        raise UsageError(f"{who}: {found.code}: {found.detail}")
+    return found
+
+
+def _token_problem(token: Secret | str | None) -> Problem | None:
+    found = clean_address("access_token", token)
+    return found if isinstance(found, Problem) else None
+
+
+def _plain_params(letter: Letter, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The parameters that the message uses, by the rule of every list.
+
+    Raises:
+        UsageError: one is no text, number, date or the like.
+    """
+    plain = {name: plain_parameter(name, params.get(name)) for name in letter.names}
+    for value in plain.values():
+        if isinstance(value, Problem):
+            raise UsageError(f"recipient {key!r}: {value.code}: {value.detail}")
+    return plain
+
+
+def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
+    """What a channel delivers for one recipient.
+
+    Raises:
+        UsageError: no usable address, a missing parameter, or a message over a limit.
+    """
+    token = None if to.access_token is None else Secret(to.access_token)
+    key = to.key or ""
+    id, openid, unionid, request_id = (
+        usable_address(name, getattr(to, name), f"recipient {key!r}")
+        for name in ("id", "openid", "unionid", "request_id")
+    )
+    # The token is in no variable of this frame, which an error below is shown with.
+    problem = _token_problem(token) or channel.check_address(
+        id, openid, unionid, None if token is None else token.reveal(), request_id
+    )
+    values: tuple[str, ...] = ()
+    if problem is None:
+        try:
+            values = letter.values(_plain_params(letter, to.params, key), key)
+        except MissingParam as missing:
+            raise UsageError(
+                f"recipient {key!r} has no {missing.args[0]!r} for the message's "
+                f"placeholder {{{missing.args[0]}}}"
+            ) from None
+        problem = letter.problem(values)
+    if problem is not None:
+        raise UsageError(f"recipient {key!r}: {problem.code}: {problem.detail}")
+    return Parcel(
+        seq=0,
+        key=key,
+        id=id,
+        openid=openid,
+        unionid=unionid,
+        values=values,
+        request_id=request_id,
+        token=token,
+    )
+
+
+def not_sent(error: NotSent) -> Answer:
+    """What a send comes to whose call, or whose token's, failed before its first byte left."""
+    if error.permanent:
+        detail = f"{error}; waiting does not help"
+        return Answer(Verdict.HALT, Code.NOT_SENT, detail, readable=False)
+    if error.retry_after is not None:
+        # Of the token call alone: the sends' own pace has nothing to do with it.
+        return Answer(
+            Verdict.THROTTLED,
+            error.code,
+            str(error),
+            retry_after=error.retry_after,
+            token_failed=True,
+        )
+    return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+
+
+def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:
+    """A THROTTLED answer with the seconds that its own Retry-After names, when it has one."""
+    seconds = retry_after(headers, now)
+    return answer if seconds is None else msgspec.structs.replace(answer, retry_after=seconds)
+
+
+async def paced(
+    lane: Lane,
+    http: HttpSession,
+    share: Share,
+    call: Callable[[], Awaitable[Answer]],
+    renew: Callable[[Answer], Awaitable[Answer | None]] | None = None,
+) -> Answer:
+    """One call at its turn. A refused token is replaced, since nothing was sent with it.
+
+    Args:
+        share: the client's single calls among all that share its connections.
+        renew: replaces a refused token that is the recipient's own; None: another call is worth
+            it, else what it comes to without one.
+
+    Raises:
+        NotSent: no connection was free within the client's time-out.
+    """
+    for attempt in range(1, _TOKENS_WORTH + 1):
+        answer = await _in_place(lane, http, share, call)
+        if renew is not None and answer.verdict is Verdict.RETRY and answer.token_failed:
+            answer = await renew(answer) or answer
+        if answer.verdict is Verdict.THROTTLED and not answer.token_failed:
+            lane.throttled(answer.retry_after)
+        if answer.verdict is not Verdict.RETRY or not answer.token_failed:
+            break
+        if attempt == _TOKENS_WORTH:
+            break
+    return answer
+
+
+async def _in_place(
+    lane: Lane, http: HttpSession, share: Share, call: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """One call with a place among the connections. The gate comes after the wait for one: it
+    notes the moment of the call."""
+    while True:
+        await lane.reserve(1)
+        await http.take_place(share)
+        try:
+            if await lane.gate():
+                return await call()
+        finally:
+            share.give_back()
+        await lane.wait_held()
+
+
+def error_of(answer: Answer) -> PromoError:
+    """The exception that says what an answer which is neither sent nor refused-for-one means."""
+    if answer.verdict is Verdict.HALT and answer.code == Code.CLIENT:
+        return UsageError(answer.detail)  # closed, or another event loop's: nothing was asked
+    if answer.verdict is Verdict.UNKNOWN:
+        return OutcomeUnknown(f"{answer.code}: {answer.detail}")
+    if answer.verdict is Verdict.RETRY and not answer.token_failed:
+        return NotSent(answer.detail)
+    if answer.verdict is Verdict.HALT and answer.code == Code.NOT_SENT:
+        return NotSent(answer.detail, permanent=True)
+    return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict, answer.retry_after)
+
+
+def kept(answer: Answer) -> str | None:
+    """What else of an answer an outcome keeps: `extendInfo` as it came, or with a `messageId`
+    both in one JSON object."""
+    if answer.msg_id is None:
+        return answer.extra
+    found = {"messageId": answer.msg_id, "extendInfo": answer.extra}
+    return msgspec.json.encode({k: v for k, v in found.items() if v is not None}).decode()
+
+
+def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
+    """The outcome of one direct send.
+
+    Raises:
+        ProviderError, NotSent: the answer says nothing of this recipient (HALT, THROTTLED, RETRY).
+        UsageError: the client is closed, or belongs to another event loop.
+    """
+    state = _STATES.get(answer.verdict)
+    if state is None:
+        raise error_of(answer)
+    return Outcome(
+        recipient=msgspec.structs.replace(to, access_token=None),
+        state=state,
+        code=answer.code,
+        detail=answer.detail,
+        rid=answer.rid,
+        attempts=1,
+        at=at,
+        extra=kept(answer),
+    )

@@ -1,0 +1,1 @@
+"""The campaign file: read, checked, and made what the engine takes."""

@@ -1,0 +1,130 @@
+"""What a journal was begun with, as far as it is believed: a journal is data, not authority.
+
+Somebody may have handed it over. So the campaign file says where to send and with which secret, and a
+journal's word is only compared with it; a campaign file that a journal names is only used when it
+lies beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.output import note
+from promomsg.errors import UsageError
+from promomsg.journal.records import CampaignRecord
+from promomsg.journal.sqlite.journal import JournalReader
+from promomsg.origins import on_this_machine, origin
+
+__all__ = ["Overrides", "campaign_of", "file_beside", "lies_beside"]
+
+
+class Overrides(NamedTuple):
+    """What the command line names instead of what the journal remembers.
+
+    Attributes:
+        campaign, recipients: files; None: as the journal says.
+        base_url: where to send; None: as the campaign file says.
+        file_secrets: `--allow-file-secrets`.
+    """
+
+    campaign: Path | None = None
+    recipients: Path | None = None
+    base_url: str | None = None
+    file_secrets: bool = False
+
+    def words(self) -> Iterator[str]:
+        """The same as words of a command."""
+        for name, word in (
+            ("--campaign", self.campaign),
+            ("--recipients", self.recipients),
+            ("--base-url", self.base_url),
+        ):
+            if word is not None:
+                yield name
+                yield str(word)
+        if self.file_secrets:
+            yield "--allow-file-secrets"
+
+
+def campaign_of(journal: Path, said: Overrides) -> CampaignFile:
+    """The campaign file of a journal: the one given, else the one that lies beside it.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or it sends to another host than the journal
+            was begun with. JournalError: nor can the journal.
+    """
+    with JournalReader(journal) as reader:
+        record = reader.record
+    campaign = said.campaign or file_beside(journal, record)
+
+    def load(recipients: Path | None) -> CampaignFile:
+        return load_campaign(
+            campaign,
+            recipients=recipients,
+            journal=journal,
+            base_url=said.base_url,
+            file_secrets=said.file_secrets,
+        )
+
+    file = load(said.recipients)
+    compare_hosts(journal, record, file, said)
+    source = record.source.get("path")
+    if said.recipients is not None or not isinstance(source, str):
+        return file
+    # The list that was planned from, also when it was given by --recipients then.
+    begun_with = Path(source)
+    if begun_with == file.recipients or not begun_with.exists():
+        return file
+    if file.recipients is not None:
+        note(
+            f"the recipients are read from {begun_with}, which the campaign was begun with "
+            f"(the campaign file names {file.recipients})"
+        )
+    return load(begun_with)
+
+
+def file_beside(journal: Path, record: CampaignRecord) -> Path:
+    """The campaign file that a journal names, where it lies beside it.
+
+    Raises:
+        UsageError: it names none, or none that lies there.
+    """
+    if record.campaign_file is None:
+        raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
+    beside = journal.resolve().parent / Path(record.campaign_file).name
+    if beside.exists():
+        return beside
+    raise UsageError(
+        f"{journal} names {record.campaign_file}, which does not lie beside it: if that is the "
+        f"campaign file, say --campaign {record.campaign_file}"
+    )
+
+
+def lies_beside(campaign: Path, journal: Path) -> bool:
+    """Whether a journal finds this campaign file by itself."""
+    return campaign.resolve().parent == journal.resolve().parent
+
+
+def compare_hosts(
+    journal: Path, record: CampaignRecord, file: CampaignFile, said: Overrides
+) -> None:
+    """Says where it goes on when that is another host than it was begun at.
+
+    Raises:
+        UsageError: nobody said that it is meant; from this machine to itself needs no word.
+    """
+    begun, now = origin(record.base_url), origin(file.account.base_url)
+    if begun == now:
+        return
+    if said.base_url is None and not (
+        on_this_machine(record.base_url) and on_this_machine(file.account.base_url)
+    ):
+        raise UsageError(
+            f"{journal} was begun at {begun or 'an unknown host'}, and {file.path.name} sends to "
+            f"{now}: nothing was sent. Say --base-url with the one that is meant"
+        )
+    note(f"{journal} was begun at {begun or 'an unknown host'}; it goes on at {now}")

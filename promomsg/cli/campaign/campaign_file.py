@@ -1,0 +1,418 @@
+"""The campaign file: TOML, read into plain frozen values before anything else is done (DESIGN §9)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from promomsg.cli.campaign.account_sections import AccountSections, extra_fields
+from promomsg.cli.campaign.campaign_values import (
+    STANDARD_INPUT,
+    AccountFile,
+    AlipayAccount,
+    AlipayText,
+    AudienceChoice,
+    CampaignFile,
+    LocalizedText,
+    PaceChoice,
+    PollChoice,
+    WeChatAccount,
+    WeChatText,
+)
+from promomsg.cli.campaign.table_reader import Section, kind_of
+from promomsg.clock import SYSTEM_CLOCK, china_day
+from promomsg.errors import UsageError
+from promomsg.suggest import did_you_mean, quoted
+
+__all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
+
+_SECTIONS: Final = (
+    "campaign", "wechat", "alipay", "message", "templates", "audience", "pace", "poll",
+)  # fmt: skip
+
+
+def load_campaign(
+    path: str | os.PathLike[str],
+    *,
+    recipients: str | os.PathLike[str] | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    base_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    now: float | None = None,
+    file_secrets: bool = False,
+) -> CampaignFile:
+    """Reads and checks a campaign file.
+
+    Args:
+        path: the TOML file; its paths are relative to it.
+        recipients, journal, base_url: said on the command line; they win over the file's own.
+        environ: where `env:NAME` is looked up; the process's environment by default.
+        now: Unix seconds, for `{date}`; the machine's clock by default.
+        file_secrets: whether `file:` secrets may lie outside of the file's folder.
+
+    Raises:
+        UsageError: one line with the file, the key and how to mend it. A secret is never in it.
+    """
+    file = Path(path).absolute()
+    top = _parse(file, str(path))
+    environ = os.environ if environ is None else environ
+    return _Reader(file, str(path), top, environ, file_secrets).read(
+        None if recipients is None else _list_path(Path(recipients)),
+        None if journal is None else Path(journal).absolute(),
+        base_url,
+        china_day(SYSTEM_CLOCK.time() if now is None else now),
+    )
+
+
+def load_account(
+    path: str | os.PathLike[str],
+    *,
+    base_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    file_secrets: bool = False,
+) -> AccountFile:
+    """Reads the account of a campaign file; recipients and a message need not be there yet.
+
+    Args: as `load_campaign` has them.
+
+    Raises:
+        UsageError: as `load_campaign`, of what it reads.
+    """
+    file = Path(path).absolute()
+    top = _parse(file, str(path))
+    environ = os.environ if environ is None else environ
+    reader = _Reader(file, str(path), top, environ, file_secrets)
+    return reader.read_account(base_url)
+
+
+def _parse(file: Path, shown: str) -> dict[str, Any]:
+    try:
+        data = file.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        _refuse_other_kind(data, file, shown)
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{shown} is not UTF-8 (line {line}); save it as UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        _refuse_other_kind(data, file, shown)
+        raise UsageError(f"{shown} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{shown} is not valid TOML: nested too deep") from None
+
+
+def _refuse_other_kind(data: bytes, file: Path, shown: str) -> None:
+    """Raises UsageError when a file that is no TOML is a journal, a list, or another known kind."""
+    from promomsg.intake.file_kinds import is_journal, looks_like_list, other_kind
+
+    start = data[:4096]
+    if is_journal(start):
+        raise UsageError(
+            f"{shown} is a journal, not a campaign file: promomsg resume goes on with it, promomsg "
+            "report tells of it"
+        )
+    kind = other_kind(start, file)
+    if kind is None and looks_like_list(start):
+        kind = "a list of recipients"
+    if kind is not None:
+        raise UsageError(
+            f"{shown} is {kind.partition(';')[0]}, not a campaign file; name a list in one, as in "
+            f'[campaign] recipients = "{file.name}"'
+        )
+
+
+class _Reader:
+    """Turns the parsed file into a `CampaignFile`, section by section."""
+
+    def __init__(
+        self,
+        file: Path,
+        shown: str,
+        top: dict[str, Any],
+        environ: Mapping[str, str],
+        file_secrets: bool,
+    ) -> None:
+        self.file = file
+        self.folder = file.parent
+        self.shown = shown
+        self.top = top
+        self.environ = environ
+        self.file_secrets = file_secrets
+        for name, value in top.items():
+            if name not in _SECTIONS:
+                what = "section" if isinstance(value, dict) else "place at the top for"
+                hint = did_you_mean(name, _SECTIONS) or f"; there are {quoted(_SECTIONS)}"
+                raise UsageError(f"{shown}: there is no {what} {name!r}{hint}")
+
+    def section(self, name: str, *known: str, table: Any = None) -> Section:
+        if table is None:
+            table = self.top.get(name, {})
+        return Section(table, self.shown, name, known or None)
+
+    def read_account(self, base_url: str | None) -> AccountFile:
+        campaign = self._campaign()
+        channel = campaign.choice("channel", ("wechat", "alipay"))
+        if channel is None:
+            # A file of an account alone: its one section says which.
+            there = [name for name in ("wechat", "alipay") if name in self.top]
+            if len(there) != 1:
+                raise UsageError(
+                    f"{self.shown}: it says nothing of an account: add [wechat] with appid and secret"
+                    if not there
+                    else f'{self.shown}: [campaign] channel is missing; add channel = "wechat"'
+                )
+            channel = there[0]
+        if channel not in self.top:
+            raise UsageError(f"{self.shown}: the section [{channel}] is missing")
+        msg_type = None
+        if channel == "wechat" and "message" in self.top:
+            msg_type = Section(self.top["message"], self.shown, "message", None).whole(
+                "msg_type", 0
+            )
+        return AccountFile(
+            path=self.file,
+            channel=channel,
+            account=self._account(channel, base_url),
+            pace=self._pace(),
+            poll=self._poll(),
+            msg_type=msg_type,
+        )
+
+    def _campaign(self) -> Section:
+        return self.section(
+            "campaign",
+            "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
+            "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
+        )  # fmt: skip
+
+    def read(
+        self, recipients: Path | None, journal: Path | None, base_url: str | None, day: str
+    ) -> CampaignFile:
+        campaign = _dated(self._campaign(), day)
+        campaign.need("channel", '"wechat"')
+        channel = campaign.choice("channel", ("wechat", "alipay")) or ""
+        self._only_for(channel)
+        name = campaign.text("name", self.file.stem)
+        if not name.isprintable() or "/" in name or "\\" in name or name in (".", ".."):
+            raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
+        audience = self._audience() if "audience" in self.top else None
+        source = self._recipients(campaign)
+        if recipients is not None:
+            source, audience = recipients, None
+        if source is not None and audience is not None:
+            raise UsageError(
+                f"{self.shown}: [campaign] recipients and [audience] are both there; keep one"
+            )
+        if source is None and audience is None:
+            raise UsageError(
+                f'{self.shown}: nobody to send to; add [campaign] recipients = "promoters.csv"'
+                + (" or an [audience]" if channel == "wechat" else "")
+            )
+        notices: tuple[str, ...] = ()
+        message: WeChatText | AlipayText
+        account: WeChatAccount | AlipayAccount
+        if channel == "wechat":
+            account, message = self._account(channel, base_url), self._wechat_text()
+            templates = self._templates()
+            if templates and message.msg_type not in templates:
+                notices = (f"[templates] declares no msg_type {message.msg_type}: not checked",)
+        else:
+            account, message, templates = self._account(channel, base_url), self._alipay_text(), {}
+        return CampaignFile(
+            path=self.file,
+            name=name,
+            channel=channel,
+            account=account,
+            message=message,
+            recipients=source,
+            audience=audience,
+            journal=journal or campaign.path("journal", self.folder) or self.folder / f"{name}.db",
+            columns=self._columns(campaign),
+            encoding=campaign.text("encoding", "auto"),
+            sheet=_sheet(campaign),
+            suppress=campaign.paths("suppress", self.folder),
+            durability=campaign.choice("durability", ("power", "process"), "power") or "",
+            max_group_size=campaign.whole("max_group_size", 99) or 10_000,
+            max_error_rate=campaign.number("max_error_rate", 1),
+            on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
+            route=campaign.choice("route", ("single", "group")),
+            resolve=campaign.flag("resolve", False),
+            templates=templates,
+            pace=self._pace(),
+            poll=self._poll(),
+            notices=notices,
+        )
+
+    def _recipients(self, campaign: Section) -> Path | tuple[Path, ...] | None:
+        """The list's file or files; `-`, standard input, is no file of the folder."""
+        found = campaign.paths("recipients", self.folder)
+        if isinstance(found, tuple):
+            return tuple(STANDARD_INPUT if one == self.folder / "-" else one for one in found)
+        return STANDARD_INPUT if found == self.folder / "-" else found
+
+    def _only_for(self, channel: str) -> None:
+        strangers = ("alipay",) if channel == "wechat" else ("wechat", "templates", "audience")
+        for name in strangers:
+            if name in self.top:
+                raise UsageError(
+                    f"{self.shown}: [{name}] does not belong to channel = {channel!r}; take it out"
+                )
+        for name in (channel, "message"):
+            if name not in self.top:
+                raise UsageError(f"{self.shown}: the section [{name}] is missing")
+
+    def _account(self, channel: str, base_url: str | None) -> WeChatAccount | AlipayAccount:
+        sections = AccountSections(self.folder, self.environ, file_secrets=self.file_secrets)
+        read = sections.wechat if channel == "wechat" else sections.alipay
+        return read(self.top[channel], self.shown, base_url)
+
+    def _columns(self, campaign: Section) -> dict[str, str]:
+        if "columns" not in campaign:
+            return {}
+        section = self.section("campaign.columns", table=campaign.table["columns"])
+        columns = section.strings()
+        for key in columns:
+            section.text(key)
+        headings = list(columns.values())
+        for heading in headings:
+            if headings.count(heading) > 1:
+                raise UsageError(f"{self.shown}: [campaign.columns] uses {heading!r} twice")
+        return columns
+
+    def _wechat_text(self) -> WeChatText:
+        section = self.section("message", "msg_type", "path", "content", "jump_appid")
+        section.need("msg_type", "1")
+        section.need("path", '"pages/index/index"')
+        section.need("content", '{ title = "…" }')
+        content = self.section("message.content", table=section.table["content"]).strings()
+        if not content:
+            raise UsageError(f"{self.shown}: [message.content] is empty; add the message's fields")
+        return WeChatText(
+            msg_type=section.whole("msg_type", 0) or 0,
+            content=content,
+            path=section.text("path"),
+            jump_appid=section.text("jump_appid") or None,
+        )
+
+    def _alipay_text(self) -> AlipayText:
+        section = self.section(
+            "message", "template_code", "redirect_url", "extend_info", "extra", "templates"
+        )
+        section.need("templates", "[[message.templates]]")
+        tables = section.table["templates"]
+        if not isinstance(tables, list) or not tables:
+            raise section.wrong("templates", "[[message.templates]], at least one")
+        extend = section.table.get("extend_info")
+        if extend is not None and not isinstance(extend, (str, dict)):
+            raise section.wrong("extend_info", "text or a table")
+        return AlipayText(
+            template_code=section.required("template_code", '"TP_…"'),
+            templates=tuple(self._localized(i, t) for i, t in enumerate(tables, 1)),
+            redirect_url=section.text("redirect_url") or None,
+            extend_info=extend,
+            extra=extra_fields(section),
+        )
+
+    def _localized(self, number: int, table: Any) -> LocalizedText:
+        name = f"message.templates.{number}"
+        section = Section(table, self.shown, name, ("language", "parameters"))
+        parameters = Section(
+            section.table.get("parameters", {}), self.shown, f"{name}.parameters", None
+        )
+        return LocalizedText(
+            parameters=parameters.strings(lax=True), language=section.text("language") or None
+        )
+
+    def _templates(self) -> dict[int, dict[str, str]]:
+        declared = self.section("templates").table
+        for key, table in declared.items():
+            if not (key.isascii() and key.isdigit()):
+                raise UsageError(
+                    f"{self.shown}: [templates.{key}] is not a msg_type; write [templates.1]"
+                )
+            if not isinstance(table, dict):
+                raise UsageError(
+                    f"{self.shown}: [templates] {key} is {kind_of(table)}, not a table"
+                )
+        return {
+            int(key): self.section(f"templates.{key}", table=table).strings()
+            for key, table in declared.items()
+        }
+
+    def _audience(self) -> AudienceChoice:
+        section = self.section("audience", "roles", "retailers", "everyone", "expand")
+        choice = AudienceChoice(
+            roles=section.wholes("roles"),
+            retailers=section.texts("retailers"),
+            everyone=section.flag("everyone", False),
+            expand=section.flag("expand", False),
+        )
+        given = (choice.roles is not None) + (choice.retailers is not None) + choice.everyone
+        if given != 1:
+            raise UsageError(
+                f"{self.shown}: [audience] needs exactly one of roles = [1, 2], "
+                'retailers = ["…"] and everyone = true'
+            )
+        return choice
+
+    def _pace(self) -> PaceChoice:
+        section = self.section(
+            "pace",
+            "singles_per_second", "singles_per_minute", "singles_per_day", "groups_per_minute",
+            "unlimited", "concurrency", "groups_in_flight",
+        )  # fmt: skip
+        return PaceChoice(
+            singles_per_second=section.number("singles_per_second"),
+            singles_per_minute=section.number("singles_per_minute"),
+            singles_per_day=section.whole("singles_per_day", 1),
+            groups_per_minute=section.number("groups_per_minute"),
+            unlimited=section.flag("unlimited", False),
+            concurrency=section.whole("concurrency", 1, 1000) or 64,
+            groups_in_flight=section.whole("groups_in_flight", 1, 1000) or 1,
+        )
+
+    def _poll(self) -> PollChoice:
+        section = self.section("poll", "first_after", "every", "give_up_after")
+        usual = PollChoice()
+        every = section.duration("every", usual.every)
+        if every <= 0:
+            raise UsageError(f"{section.where('every')} is 0; expected more, such as '120s'")
+        return PollChoice(
+            first_after=section.duration("first_after", 0.0) if "first_after" in section else None,
+            every=every,
+            give_up_after=section.duration("give_up_after", usual.give_up_after),
+        )
+
+
+def _dated(campaign: Section, day: str) -> Section:
+    """`{date}` in name and journal, filled in."""
+    for key in ("name", "journal"):
+        text = campaign.table.get(key)
+        if not isinstance(text, str) or "{" not in text:
+            continue
+        dated = text.replace("{date}", day)
+        if "{" in dated or "}" in dated:
+            raise UsageError(
+                f"{campaign.where(key)} is {text!r}: only {{date}} can stand in braces, "
+                "the China-time day"
+            )
+        campaign.table[key] = dated
+    return campaign
+
+
+def _list_path(path: Path) -> Path:
+    return path if path == STANDARD_INPUT else path.absolute()
+
+
+def _sheet(campaign: Section) -> str | int | None:
+    """An Excel list's sheet, by its name or its number from 1."""
+    value = campaign.table.get("sheet")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return campaign.whole("sheet", 1)
+    return campaign.text("sheet") or None

@@ -1,0 +1,79 @@
+"""A journal to look at, while its campaign is being sent or long after; plain calls, no event loop."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
+from promomsg.errors import UsageError
+from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.reader import JournalReader
+
+__all__ = ["OpenedJournal", "open_journal"]
+
+
+class OpenedJournal:
+    """One journal, read only: a sender is never in its way, and it never in a sender's."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise UsageError(f"{path!r} is not a journal's path; give a str or a Path")
+        self.path = os.fspath(path)
+        self._reader = JournalReader(self.path)
+
+    def report(self) -> Report:
+        """Where the campaign stands now; its outcomes are read when they are asked for."""
+        reader = self._reader
+        record = reader.record
+        tally, groups = reader.tally(), reader.groups()
+        running = is_being_sent(self.path)
+        state, reason = campaign_state(
+            tally,
+            groups,
+            control=reader.control(),
+            halted=record.halted,
+            running=running,
+        )
+        if state == "sending" and record.outage is not None:
+            reason = CANNOT_BE_REACHED
+        doubts = [] if running else reader.warnings()
+        if doubts and is_being_sent(self.path):
+            doubts = []  # a sender began between the looks
+        return Report(
+            record,
+            tally,
+            groups,
+            state=state,
+            reason=reason,
+            rows=SqliteJournal(self.path).rows_later(),
+            elapsed_s=reader.elapsed(),
+            journal=self.path,
+            warnings=doubts,
+        )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_journal(path: str | os.PathLike[str]) -> OpenedJournal:
+    """Opens a journal for reading: `promomsg.open_journal("autumn.db").report()`.
+
+    Raises:
+        UsageError: it is no path.
+        JournalError: there is none, or it is not one of this version.
+    """
+    return OpenedJournal(path)

@@ -1,0 +1,1 @@
+"""A campaign before its first call: the list read, planned, checked and written."""

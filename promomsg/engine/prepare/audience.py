@@ -1,0 +1,137 @@
+"""Audiences: counted first, then one group call or a list of recipients (DESIGN §6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.channels.base import Channel, Following
+from promomsg.engine.settings import Settings
+from promomsg.errors import UsageError
+from promomsg.intake import Source, as_source
+from promomsg.journal.contract import Handle
+from promomsg.model import (
+    GROUP_THRESHOLD,
+    Audience,
+    Everyone,
+    Promoters,
+    Recipient,
+    Retailers,
+    Roles,
+)
+
+__all__ = [
+    "Routed",
+    "audience_from",
+    "audience_record",
+    "decide_audience",
+    "expands",
+    "resolve_ids",
+]
+
+_PAGE: Final = 2_000
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """What becomes of an audience: `rows` to plan as recipients, or one group call (`rows` None)."""
+
+    rows: Source | None
+    record: dict[str, Any]
+    planned: int
+    notices: tuple[str, ...] = ()
+
+
+def audience_record(audience: Audience) -> dict[str, Any]:
+    """An audience as the journal keeps it."""
+    if isinstance(audience, Roles):
+        return {"roles": list(audience.ids)}
+    if isinstance(audience, Retailers):
+        return {"retailers": list(audience.ids)}
+    if isinstance(audience, Everyone):
+        return {"everyone": True}
+    raise TypeError("promoters are recipients, not an audience without rows")
+
+
+def audience_from(record: dict[str, Any]) -> Audience:
+    """Undoes `audience_record`."""
+    if record.get("everyone") is True:
+        return Everyone(confirm=True)
+    if "roles" in record:
+        return Roles(tuple(record["roles"]))
+    return Retailers(tuple(record["retailers"]))
+
+
+def expands(audience: Audience, settings: Settings) -> bool:
+    """Whether the user's words make every promoter of an audience a recipient, however many."""
+    return isinstance(audience, Promoters) or settings.expand or settings.route == "single"
+
+
+async def decide_audience(channel: Channel, audience: Audience, settings: Settings) -> Routed:
+    """Counts an audience: under 50 it is expanded into singles, else it is one group call.
+
+    Raises:
+        UsageError: the channel has no audiences, or `route="group"` for fewer than 50.
+        ProviderError, TransportError: it cannot be counted, so nothing can be decided.
+    """
+    if isinstance(audience, Promoters):
+        rows = as_source([Recipient(id=i) for i in audience.ids])
+        assert not isinstance(rows, Audience)
+        return Routed(rows, {}, len(audience.ids))
+    if not channel.groups:
+        raise UsageError("this channel has no audiences: give it a list of recipients")
+    following: Following = channel  # type: ignore[assignment] # `groups` says so
+    audience = _once(audience)
+    record = audience_record(audience)
+    if not expands(audience, settings):
+        count = await following.count_audience(audience)
+        if count >= GROUP_THRESHOLD:
+            return Routed(None, record, count)
+        if settings.route == "group":
+            raise UsageError(
+                f'route = "group": the audience has {count} promoters, and a group send needs '
+                f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
+            )
+        note = (
+            f"the audience has {count} promoters, fewer than {GROUP_THRESHOLD}: "
+            "they are sent to one by one"
+        )
+    else:
+        note = "every authorised promoter of the audience is a recipient of its own"
+    rows = as_source(following.iter_audience(audience))
+    assert not isinstance(rows, Audience)
+    return Routed(rows, record, 0, (note,))
+
+
+def _once(audience: Audience) -> Audience:
+    """Without names that are there twice: their people would be counted twice."""
+    if isinstance(audience, Roles):
+        return Roles(tuple(dict.fromkeys(audience.ids)))
+    if isinstance(audience, Retailers):
+        return Retailers(tuple(dict.fromkeys(audience.ids)))
+    return audience
+
+
+async def resolve_ids(handle: Handle, channel: Channel) -> list[str]:
+    """Gives rows with an openid or a unionid their promoter id (`resolve = true`)."""
+    if not channel.groups:
+        raise UsageError("resolve: this channel has no promoter ids")
+    following: Following = channel  # type: ignore[assignment] # `groups` says so
+    resolved = 0
+    async for page in _pages(following.iter_audience(Everyone(confirm=True))):
+        resolved += await handle.assign_ids(
+            [(r.openid, r.unionid, r.id) for r in page if r.id is not None]
+        )
+    return [f"{resolved} recipients were given their promoter id (resolve = true)"]
+
+
+async def _pages(promoters: AsyncIterator[Recipient]) -> AsyncIterator[list[Recipient]]:
+    page: list[Recipient] = []
+    async for promoter in promoters:
+        page.append(promoter)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page

@@ -1,0 +1,71 @@
+"""The pace of a campaign for which none was set: what the provider says, else 50 a second."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from promomsg.channels.base import Advice, Channel
+from promomsg.transport.rate_limit import Pace
+
+__all__ = ["DEFAULT_PACE", "ask_advice", "day_notices", "pace_from", "quota_notices", "settle_pace"]
+
+DEFAULT_PACE: Final = Pace(singles_per_second=50)
+_PATIENCE: Final = 5.0
+"""Seconds that advice is waited for: without it there is a default."""
+
+
+def pace_from(advice: Advice | None) -> Pace | None:
+    """The pace that a provider's rate limit says; None when it says none."""
+    if advice is None or not advice.calls or not advice.per_seconds:
+        return None
+    if advice.calls <= 0 or advice.per_seconds <= 0:
+        return None
+    if advice.per_seconds == 60:
+        return Pace(singles_per_minute=advice.calls)
+    return Pace(singles_per_second=advice.calls / advice.per_seconds)
+
+
+async def ask_advice(channel: Channel) -> Advice | None:
+    """What the provider says of its quotas; None when it cannot be had in some seconds."""
+    with anyio.move_on_after(_PATIENCE):
+        return await channel.advise()
+    return None
+
+
+def quota_notices(advice: Advice | None, singles: int) -> list[str]:
+    """What a plan should say of the day's quota: only when it is known to be too small."""
+    if advice is None or advice.daily_remaining is None or advice.daily_remaining >= singles:
+        return []
+    return [
+        f"today's quota has {advice.daily_remaining} single calls left and the plan needs "
+        f'{singles}: the campaign will stop, resumable, or wait with on_daily_quota = "wait"'
+    ]
+
+
+def day_notices(limit: int | None, singles: int) -> list[str]:
+    """What a plan should say of the user's own limit for one China-time day."""
+    if limit is None or singles <= limit:
+        return []
+    return [
+        f"{singles} single calls at {limit} a China-time day take {-(-singles // limit)} days: "
+        "each day the campaign stops, resumable, or waits for the next one with "
+        'on_daily_quota = "wait"'
+    ]
+
+
+def settle_pace(channel: Channel, advice: Advice | None) -> list[str]:
+    """Sets the account's pace when nobody did; returns what the plan should say of it."""
+    pacer = channel.pacer
+    if pacer.configured:
+        return []
+    pace = pace_from(advice)
+    if pace is not None:
+        pacer.configure(pace)
+        return ["the pace is what the provider's quota says"]
+    pacer.configure(DEFAULT_PACE)
+    return [
+        f"no pace a second or a minute is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
+        "singles a second; set [pace] (or pace=Pace(…)) to your quota"
+    ]

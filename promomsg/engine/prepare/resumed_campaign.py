@@ -1,0 +1,269 @@
+"""A campaign that was begun before: gone on with, or one set of it tried again by the user's word."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from promomsg.channels.base import Channel
+from promomsg.clock import Clock, china_day
+from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
+from promomsg.engine.prepare.campaign_start import Started, begun_journal, close_all
+from promomsg.engine.prepare.consistency import (
+    check_account,
+    check_message,
+    in_thread,
+    read_back,
+    same_file,
+)
+from promomsg.engine.prepare.default_pace import ask_advice, settle_pace
+from promomsg.engine.prepare.planner import (
+    READ_SIZE,
+    Plan,
+    Planner,
+    address_columns,
+    chunk_size,
+    fill_vault,
+    route,
+)
+from promomsg.engine.prepare.suppression_list import (
+    Suppress,
+    Suppression,
+    check_suppress,
+    is_suppression_notice,
+)
+from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.settings import Settings, settings_of
+from promomsg.errors import UsageError
+from promomsg.intake import StandardInput, as_source
+from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.records import Control
+from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
+from promomsg.states import GroupState
+
+__all__ = ["Reopened", "Resumed"]
+
+_RECENT = 10_000
+"""Intents of an earlier process that the pace begins with, at the most."""
+
+
+class Resumed:
+    """A campaign gone on with: what is in its journal, checked against what the caller brings."""
+
+    def __init__(
+        self,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        recipients: Any,
+        message: Any,
+        suppress: Suppress,
+        options: Any,
+        clock: Clock,
+        after_lost_wal: bool = False,
+        provider_is_back: bool = False,
+    ) -> None:
+        check_channel(channel, "Campaign.resume(journal, channel)")
+        check_yes_or_no(after_lost_wal=after_lost_wal)
+        check_suppress(suppress)
+        settings_of(options)
+        self._channel = channel
+        self._options = options
+        self._clock = clock
+        self._journal = begun_journal(journal, options.get("durability", "power"))
+        self._source = None if recipients is None else as_source(recipients)
+        self._message = None if message is None else channel.compile(message).snapshot()
+        self._suppress = suppress
+        self._after_lost_wal = after_lost_wal
+        self._provider_is_back = provider_is_back
+        self._handle: Handle | None = None
+        self._vault: TokenVault | None = None
+        self._plan: Plan | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Where the journal is; None in memory."""
+        return self._journal.path
+
+    async def plan(self, *, shown: bool) -> Plan:
+        """Opens the journal as its sender, checks it, and says what is left to do."""
+        if self._plan is not None:
+            return self._plan
+        channel = self._channel
+        self._handle = handle = await self._journal.open(
+            write=True, after_lost_wal=self._after_lost_wal
+        )
+        record = handle.record
+        other = record.account != channel.account
+        check_account(record, channel, untouched=other and await handle.untouched())
+        if self._message is not None:
+            check_message(record.message, self._message)
+        suppression = None
+        if self._suppress is not None:
+            # What is wrong with the list is said before anything changes.
+            suppression = Suppression(self._suppress, channel, self.path)
+            await suppression.read(handle)
+            await suppression.check_keys(handle)
+        self._letter, kept = read_back(record, channel, self.path)
+        self._settings = settings = msgspec.structs.replace(kept, **self._options)
+        pacing = channel.pacer.configured
+        pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
+        now = self._clock.time()
+        recovered = await handle.recover(
+            idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT
+        )
+        self._sent_today = recovered.singles_today
+        self._before = await handle.outcomes_end()
+        if recovered.unknown or recovered.lost_groups:
+            await handle.warn(
+                f"{recovered.unknown} single sends and {recovered.lost_groups} group sends were "
+                "out when an earlier process ended: their recipients are unknown"
+            )
+        channel.pacer.singles.seed(recovered.recent, now)
+        calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
+        channel.pacer.groups.seed(calls, now)
+        await self._reopen(handle, settings)
+        tally = await handle.tally()
+        planner = Planner(handle, channel, self._letter, settings, None)
+        if tally.pending:
+            await self._check_recipients(planner)
+            if suppression is not None:
+                pace_notices += await self._leave_out(handle, suppression, now)
+        record.halted = None
+        record.account = channel.account
+        await handle.save(record)
+        if await handle.control() is Control.PAUSE:
+            await handle.set_control(Control.RUN)
+        self._plan = await planner.describe(
+            name=record.name, notices=(*channel.notices, *pace_notices)
+        )
+        return self._plan
+
+    async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        """Nothing to reopen in a plain resume."""
+
+    async def _leave_out(self, handle: Handle, suppression: Suppression, now: float) -> list[str]:
+        """Looks at the suppression list again: it may have grown since the plan was made."""
+        if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
+            raise UsageError(GROUP_TO_ALL)
+        count = await handle.suppress_pending(
+            address_columns(self._channel), smallest_group=GROUP_THRESHOLD, at=now
+        )
+        said = suppression.notices(await handle.left_out())
+        if count:
+            text = f"{count} that were still to be sent to are on the suppression list by now: left out"
+            await handle.warn(text)
+            said.append(text)
+        # In the place of what an earlier look at it said; `plan` keeps the record.
+        kept = [w for w in handle.record.warnings if not is_suppression_notice(w)]
+        handle.record.warnings[:] = dict.fromkeys([*kept, *said])
+        return said
+
+    async def _check_recipients(self, planner: Planner) -> None:
+        """Reads the list again when it is needed, or when it may have changed.
+
+        User tokens are not in the journal: a channel with tokens reads them from the list.
+        """
+        assert self._handle is not None
+        kept = self._handle.record.source
+        source = self._source
+        if source is None or isinstance(source, Audience):
+            if self._channel.needs_tokens:
+                raise UsageError(
+                    "this channel's user tokens are not kept in the journal: "
+                    "give the recipients again (recipients=…, or the campaign file)"
+                )
+            return
+        # What was piped in cannot be piped in again for nothing: the journal has all of it.
+        if not self._channel.needs_tokens and (
+            isinstance(source, StandardInput) or await in_thread(same_file, source, kept)
+        ):
+            return
+        await in_thread(source.check, self._letter.names, self._letter.spare)
+        vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
+        digest = await fill_vault(vault, source.batches(self._letter.names, READ_SIZE), planner)
+        if not self._channel.needs_tokens:
+            vault.close()
+            self._vault = None
+        if digest != kept.get("digest"):
+            raise UsageError(
+                f"the recipients are not the list that {self.path or 'the journal'} was planned "
+                f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
+                "parameters differ): put that list back, or start a new campaign with a journal "
+                "of its own"
+            )
+
+    async def start(self) -> Started:
+        """The open journal, ready to go on."""
+        assert self._handle is not None
+        self._channel.expect(self._settings.wanted_connections)
+        outage = self._handle.record.outage
+        if outage is not None and self._provider_is_back:
+            await self._handle.keep_outage(None)
+        started = await Started.of(
+            self._handle,
+            self._channel,
+            self._letter,
+            self._settings,
+            self._vault,
+            self._journal,
+        )
+        started.sent_today = self._sent_today
+        started.stream_from = self._before
+        self._handle = self._vault = None
+        return started
+
+    async def not_sent(self) -> AsyncIterator[Outcome]:
+        """Nothing: what was left out is in the journal."""
+        nobody: tuple[Outcome, ...] = ()
+        for outcome in nobody:
+            yield outcome
+
+    async def discard(self) -> None:
+        """Lets go of the journal."""
+        await close_all(self._handle, self._vault)
+        self._handle = self._vault = None
+
+
+class Reopened(Resumed):
+    """A retry: the user's word for exactly one set, planned anew; `sent` is never touched."""
+
+    def __init__(
+        self,
+        journal: str | os.PathLike[str] | Journal,
+        channel: Channel,
+        *,
+        failed: bool,
+        unknown: bool,
+        include_unnamed: bool,
+        recipients: Any,
+        suppress: Suppress,
+        options: Any,
+        clock: Clock,
+    ) -> None:
+        super().__init__(
+            journal,
+            channel,
+            recipients=recipients,
+            message=None,
+            suppress=suppress,
+            options=options,
+            clock=clock,
+        )
+        self._states = [
+            *([State.FAILED] if failed else []),
+            *([State.UNKNOWN] if unknown else []),
+        ]
+        self._include_unnamed = include_unnamed
+
+    async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        # The user's word for this set is newer than a pause or a cancel of the campaign.
+        await handle.set_control(Control.RUN)
+        now = self._clock.time()
+        for state in self._states:
+            await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
+        await route(handle, self._channel, settings)
+        await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))

@@ -1,0 +1,341 @@
+"""The suppression list of a campaign, whatever it was given as: read in full into the journal's
+temporary tables before anything is sent or changed, and counted."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import islice
+from numbers import Integral
+from typing import Any, Final, TypeAlias
+
+import anyio.lowlevel
+
+from promomsg.addresses import whole
+from promomsg.channels.base import Channel
+from promomsg.engine.opened_journal import OpenedJournal
+from promomsg.engine.prepare.consistency import in_thread
+from promomsg.errors import UsageError
+from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
+from promomsg.intake.headings import known_column
+from promomsg.intake.suppression.listed_values import ListedValues, all_clean
+from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
+from promomsg.model import Outcome, Recipient, Secret
+
+__all__ = ["SUMMARY", "Suppress", "Suppression", "check_suppress", "is_suppression_notice"]
+
+Suppress: TypeAlias = (
+    str | os.PathLike[str] | Journal | OpenedJournal | Source | Iterable[Any] | None
+)
+"""What `suppress=` takes."""
+
+SUMMARY: Final = "suppression list: "
+"""How every notice of a suppression list begins."""
+
+_BATCH: Final = 2_000
+_EXACT: Final = 2**53
+_NAMED: Final = ("key", "id", "openid", "unionid", "access_token")
+_NAMELESS: Final = re.compile(r"row \d+")
+_FILE: Final = re.compile(
+    r".*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)", re.IGNORECASE | re.DOTALL
+)
+"""A str in a list that means a file: no one is called that."""
+_GIVE: Final = "give a file's path, a list of keys and addresses, or a journal"
+
+
+def check_suppress(suppress: Any) -> None:
+    """Raises UsageError unless it is something that a suppression list can be read from, or None.
+
+    Nothing is read or opened.
+    """
+    if suppress is None or isinstance(suppress, os.PathLike) or _is_journal(suppress):
+        return
+    if isinstance(suppress, str):
+        if suppress:
+            return
+    elif _is_source(suppress) or (not _refusal(suppress) and isinstance(suppress, Iterable)):
+        return
+    hint = _refusal(suppress) or _GIVE
+    kind = type(suppress)
+    shown = repr(suppress) if kind in (str, int, float, bool) else f"a {kind.__name__}"
+    raise UsageError(f"suppress={shown}: {hint}")
+
+
+def is_suppression_notice(text: str) -> bool:
+    """Whether a warning is what an earlier look at a suppression list said."""
+    return text.startswith(SUMMARY)
+
+
+class Suppression:
+    """Whom a campaign must not reach.
+
+    Args:
+        given: see `Suppress`.
+        channel: where people are reached by user tokens, any value may be one.
+        own: the campaign's own journal, which is no list for it.
+
+    Attributes:
+        values: how many different keys and addresses there are, once it has been read.
+    """
+
+    def __init__(self, given: Suppress, channel: Channel, own: str | None = None) -> None:
+        check_suppress(given)
+        self._given = given
+        self._secret = channel.needs_tokens
+        self._own = None if own is None else os.path.realpath(own)
+        self._notices: list[str] = []
+        self._items = 0
+        self.values = 0
+
+    async def read(self, handle: Handle) -> None:
+        """Reads all of it into the journal's temporary tables; nobody is left out yet.
+
+        Raises:
+            UsageError: something in it cannot be understood in full; the text says where.
+            JournalError: a journal in it cannot be read.
+        """
+        await handle.list_suppressed([], first=True, secret=self._secret)
+        async for batch in self._batches(self._given):
+            self.values += await handle.list_suppressed(
+                batch.values, batch.forms, batch.doubted, secret=self._secret
+            )
+            await anyio.lowlevel.checkpoint()
+
+    async def check_keys(self, handle: Handle) -> None:
+        """Once the recipients are known: keys that a spreadsheet may have made must be theirs, and
+        none may have somebody of them hidden in it.
+
+        Raises:
+            UsageError: one is not.
+        """
+        absent = await handle.absent_key()
+        if absent is not None:
+            raise UsageError(absent)
+
+    def notices(self, rows: int) -> list[str]:
+        """What the plan and the documents say of it.
+
+        Args:
+            rows: how many rows it left out.
+        """
+        said = [f"{SUMMARY}{self.values} values, {rows} rows of this list left out"]
+        if not self.values:
+            said.append(f"{SUMMARY}it is empty, so nobody is left out")
+        elif not rows:
+            said.append(
+                f"{SUMMARY}nobody on it is among these recipients, which is how a wrong list looks: "
+                "compare its values with their keys and addresses"
+            )
+        return [*said, *(SUMMARY + notice for notice in self._notices)]
+
+    async def _batches(self, given: Any) -> AsyncIterator[ListedValues]:
+        if isinstance(given, (str, os.PathLike)):
+            async for batch in self._file(given):
+                yield batch
+        elif _is_journal(given):
+            async for batch in _from_thread(self._journal(given)):
+                yield batch
+        elif _is_source(given):
+            async for batch in self._source(given):
+                yield batch
+        else:
+            async for batch in self._iterable(given):
+                yield batch
+
+    async def _file(self, path: str | os.PathLike[str]) -> AsyncIterator[ListedValues]:
+        kind = await in_thread(kind_of_list, path)
+        if kind == "journal":
+            async for batch in _from_thread(self._journal(SqliteJournal(path))):
+                yield batch
+        elif kind == "table":
+            is_excel = os.fspath(path).lower().endswith((".xlsx", ".xlsm"))
+            async for batch in self._source(read_file(path) if is_excel else read_parquet(path)):
+                yield batch
+        else:
+            file = SuppressionFile(path, secret=self._secret)
+            async for batch in _from_thread(file.batches()):
+                yield batch
+            self._notices += file.notices
+
+    def _journal(self, journal: Any) -> Iterator[ListedValues]:
+        """Everybody that a campaign sent to or may have."""
+        if isinstance(journal, OpenedJournal):
+            journal = SqliteJournal(journal.path)
+        path = journal.path
+        if path is not None and os.path.realpath(path) == self._own:
+            raise UsageError(
+                f"suppress: {path} is this campaign's own journal, which sends to nobody twice by "
+                "itself; leave it out"
+            )
+        where = path or "the journal"
+        for page in journal.reached():
+            batch = ListedValues(secret=self._secret)
+            for key, *addresses in page:
+                there = [address for address in addresses if address is not None]
+                if not there and _NAMELESS.fullmatch(key):
+                    raise UsageError(
+                        f"{where}: {key} was sent to and has neither key nor address in it, so who "
+                        "is meant cannot be told; give a campaign's recipients a key"
+                    )
+                batch.values += [key, *there]
+            yield batch
+        if path is not None and is_being_sent(path):
+            self._notices.append(
+                f"{path} is being sent just now: whom it reaches from here on is not on the list"
+            )
+
+    async def _source(self, source: Source) -> AsyncIterator[ListedValues]:
+        """`read_csv(…)` and its kin: every key and address of its rows."""
+        await in_thread(source.check, frozenset())
+        file = (await in_thread(source.describe)).get("path")
+        of = "suppress:" if file is None else f"suppress: {file}"
+        async for rows in source.batches(frozenset(), 1_000):
+            batch = ListedValues(secret=self._secret)
+            for row in rows:
+                token = row.token if self._secret else None
+                if row.problem is not None:
+                    raise UsageError(
+                        f"{of} {row.where} cannot be read, so who is meant is lost"
+                        + ("" if self._secret else f": {row.problem.detail}")
+                    )
+                there = [a for a in (row.id, row.openid, row.unionid, token) if a is not None]
+                if row.key not in there and not (_NAMELESS.fullmatch(row.key) and there):
+                    if _NAMELESS.fullmatch(row.key):
+                        raise UsageError(
+                            f"{of} {row.where} has neither key nor address, so who is meant "
+                            "is lost; fill it in or take the row out"
+                        )
+                    batch.add_key(row.key, f"{of} {row.where}")
+                batch.values += there
+            yield batch
+        self._notices += await in_thread(lambda: source.notices)
+
+    async def _iterable(self, items: Iterable[Any]) -> AsyncIterator[ListedValues]:
+        rest = iter(items)
+        while chunk := list(islice(rest, _BATCH)):
+            batch = ListedValues(secret=self._secret)
+            if all(type(item) is str and item for item in chunk) and all_clean(chunk):
+                batch.add_clean(chunk)
+                self._items += len(chunk)
+                yield batch
+                continue
+            for item in chunk:
+                if _is_list(item):
+                    async for other in self._batches(item):
+                        yield other
+                    continue
+                self._items += 1
+                self._take(item, f"suppress: item {self._items}", batch)
+            if batch.values:
+                yield batch
+
+    def _take(self, item: Any, where: str, batch: ListedValues) -> None:
+        """One key, address or recipient."""
+        if isinstance(item, str):
+            if not batch.add_any(str.__str__(item), where):  # an Enum says another thing in str()
+                raise UsageError(f"{where} is empty, so who is meant is lost; take it out")
+            return
+        if isinstance(item, Outcome):
+            item = item.recipient
+        if isinstance(item, Recipient):
+            item = {name: getattr(item, name) for name in _NAMED}
+        if isinstance(item, Mapping):
+            self._take_mapping(item, where, batch)
+            return
+        batch.add_any(_plain(item, where), where)
+
+    def _take_mapping(self, item: Mapping[Any, Any], where: str, batch: ListedValues) -> None:
+        found = False
+        for name, value in item.items():
+            column = known_column(name) if isinstance(name, str) else None
+            if (
+                column not in _NAMED
+                or value is None
+                or (column == "access_token" and not self._secret)
+            ):
+                continue
+            text = _plain(value, where)
+            if column == "key":
+                found |= batch.add_key(text, where)
+            else:
+                found |= batch.add_address(column, text, where)
+        if not found:
+            raise UsageError(
+                f"{where} has no key, id, openid or unionid, so who is meant is lost; give one"
+            )
+
+
+async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:
+    """Each step in a thread: a long list must not stop the calls of other campaigns."""
+    while (batch := await in_thread(next, batches, None)) is not None:
+        yield batch
+
+
+def _plain(value: Any, where: str) -> str:
+    """A number or a secret as text.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if isinstance(value, Secret):
+        return value.reveal()
+    if hasattr(value, "as_py"):  # one of pyarrow's
+        value = value.as_py()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if type(value) is not bool:
+        if isinstance(value, Integral):
+            return str(int(value))
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            return str(int(value))
+        if isinstance(value, Decimal) and (digits := whole(value)) is not None:
+            return digits
+    is_nan = isinstance(value, float) and math.isnan(value)
+    raise UsageError(
+        f"{where} is {'NaN' if is_nan else f'a {type(value).__name__}'}, so who is meant is lost; "
+        "give keys and addresses as text or whole numbers"
+    )
+
+
+def _is_journal(value: Any) -> bool:
+    return isinstance(value, OpenedJournal) or (
+        hasattr(type(value), "reached") and hasattr(type(value), "rows_later")
+    )
+
+
+def _is_source(value: Any) -> bool:
+    # By its class: `notices` may read the file, so the instance is not asked.
+    return all(hasattr(type(value), name) for name in ("check", "batches", "describe"))
+
+
+def _is_list(item: Any) -> bool:
+    """Whether an item of a list is a list itself: a file, a journal, a source or an iterable."""
+    if isinstance(item, str):
+        return _FILE.fullmatch(item) is not None
+    if isinstance(item, (os.PathLike, Recipient, Mapping, Outcome, Secret)):
+        return isinstance(item, os.PathLike)
+    if _is_journal(item) or _is_source(item):
+        return True
+    if hint := _refusal(item):
+        raise UsageError(f"suppress: a {type(item).__name__} in it: {hint}")
+    return isinstance(item, Iterable) and not hasattr(item, "as_py")
+
+
+def _refusal(value: Any) -> str | None:
+    """What to say of a value that can be iterated, but not as a list of people."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _GIVE
+    if hasattr(value, "columns") and hasattr(value, "shape"):
+        return 'give one column of it, such as df["openid"], or promomsg.from_frame(df, id=…)'
+    if isinstance(value, (Mapping, Recipient)):
+        return "put it in a list"
+    kind = str(getattr(value, "dtype", getattr(value, "type", "")))
+    if kind.partition("[")[0].lower() in ("float32", "float16", "float", "halffloat"):
+        return "short floats round numbers to somebody else's; give whole numbers or text"
+    if isinstance(value, type):
+        return _GIVE
+    return None

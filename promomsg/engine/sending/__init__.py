@@ -1,0 +1,1 @@
+"""Calls, one recipient each: leased, paced, sent, and their results committed."""

@@ -1,0 +1,216 @@
+"""Whether the provider is there: failures in a row, and one call at a time to find out when it is back.
+
+Pure: answers in, decisions out; the clock and the randomness are passed in. Without it a gateway
+that answers everything with a page of its own would make a whole list `unknown` at full pace, 64
+calls at a time (DESIGN §3, Budgets).
+
+- closed: all is well. At the start of a run a few calls at once, until the first readable answer.
+- open, after three calls in a row that failed on the connection or were answered unreadably, or
+  one that lost a group: one call at a time, with longer and longer pauses: a read where the channel has one, and after a
+  readable read one send. Eight that find nobody there: `exhausted`, and the campaign halts.
+- closed again by a readable answer of a send: one call more at once for each such answer, so that
+  a provider that is only half back costs a few people and not another 64.
+
+A run that follows one which never saw the end of an outage begins open (half-open, as the books
+have it), and whoever fell into doubt in that outage stays counted.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from promomsg.clock import Clock
+from promomsg.engine.sending.decision import backoff
+from promomsg.engine.settings import RetryPolicy
+from promomsg.journal.records import Outage
+
+__all__ = ["CircuitBreaker"]
+
+_FIRST: Final = 4
+"""Calls at once in a run until the first readable answer (DESIGN §3, Budgets)."""
+
+
+class CircuitBreaker:
+    """Counts calls that found nobody there, with no readable answer in between.
+
+    Args:
+        concurrency: calls at once when all is well.
+        reads: whether there are reads to probe with; else each probe is a send.
+        idempotent: a lost answer may be asked for again with the same key, so that nobody ends in
+            doubt: what may be risked is not bounded then.
+        outage: the one that an earlier run of this campaign left behind; None for none.
+
+    Attributes:
+        is_open: one call at a time.
+        calm: a readable answer of a send would change nothing: the usual case, for a quick look.
+        limited: at most `limit` calls at once; else as many as the campaign has.
+        in_doubt: sends of this outage whose outcome nobody knows, those of earlier runs included.
+        probes: probes in a row that found nobody there.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        clock: Clock,
+        rng: Random,
+        *,
+        concurrency: int,
+        reads: bool,
+        idempotent: bool,
+        outage: Outage | None = None,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._rng = rng
+        self._concurrency = concurrency
+        self._reads = reads
+        self._idempotent = idempotent
+        self._resumed = outage is not None
+        self._blind = reads and outage is None
+        self._heard = False
+        self._given_up = False
+        self._failures = 0
+        self._quiet_until = 0.0
+        self._probe: object | None = None
+        self._growing = False
+        self.since = 0.0 if outage is None else outage.since
+        self.in_doubt = 0 if outage is None else outage.in_doubt
+        self.probes = 0
+        self.is_open = outage is not None
+        self.limit = min(_FIRST, concurrency)
+        self.limited = self.limit < concurrency
+        self.calm = not (self.is_open or self.limited)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether enough was tried: the campaign halts, to be resumed when the provider is back."""
+        return self.is_open and (
+            self._given_up or self.probes >= self._policy.attempts or not self.may_risk
+        )
+
+    @property
+    def may_risk(self) -> bool:
+        """Whether one more send may end in doubt.
+
+        In all at most `concurrency` and as many as a recipient has attempts; the run in which the
+        outage began leaves half of these to the runs after it, which have to find out that it is
+        over: a reading that succeeds may not tell (a gateway that bars sends alone).
+        """
+        spare = self._policy.attempts if self._resumed else self._policy.attempts // 2
+        return self._idempotent or self.in_doubt < self._concurrency + spare
+
+    @property
+    def spent(self) -> bool:
+        """Whether no later run may risk anybody either, unless a person says that it is over."""
+        most = self._concurrency + self._policy.attempts
+        return self.is_open and not self._idempotent and self.in_doubt >= most
+
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is on its way."""
+        return self._probe is not None
+
+    def wants_read(self, *, costly: bool = False) -> bool:
+        """Whether the next probe has to be a read.
+
+        The last one of the run in which the outage began is a send when no read has worked: reads
+        are only advice, and where they never work they must not keep the sends for ever.
+
+        Args:
+            costly: a send would be one that costs many people (a group): never without a read.
+        """
+        if not self._reads or self._heard:
+            return False
+        return costly or not (self._blind and self.probes == self._policy.attempts - 1)
+
+    def wait(self) -> float:
+        """Seconds until the next probe may go; 0 or less: now."""
+        return self._quiet_until - self._clock.monotonic()
+
+    def mark_probe(self, call: object) -> None:
+        """This call is the probe."""
+        self._probe = call
+
+    def is_probe(self, call: object) -> bool:
+        """Whether it is."""
+        return self._probe is call
+
+    def drop_probe(self, call: object) -> None:
+        """It was not made after all."""
+        if self._probe is call:
+            self._probe = None
+
+    def record_success(self, call: object = None) -> bool:
+        """A send had a readable answer, whatever it said. Returns whether that changed anything."""
+        if self.calm:
+            return False
+        self.drop_probe(call)
+        self._failures = self.in_doubt = self.probes = 0
+        self._heard = self._given_up = self._resumed = False
+        self._blind = self._reads
+        if self.is_open:
+            self.is_open = False
+            self._growing = self.limited = True
+            self.limit = 1
+        if self.limited:
+            # Growing: one more for each answer, which doubles with each round of calls.
+            grown = self.limit + 1 if self._growing else self._concurrency
+            self.limit = min(grown, self._concurrency)
+            self.limited = self.limit < self._concurrency
+        self.calm = not self.limited
+        return True
+
+    def record_failure(self, call: object, *, in_doubt: int = 0, costly: bool = False) -> bool:
+        """A send failed on the connection or was answered unreadably.
+
+        Args:
+            in_doubt: 1 when its outcome is unknown now (of a group: the call counts once).
+            costly: a group, which opens the circuit when it is lost (`in_doubt`), and when it is
+                lost as a probe is not tried again in this run.
+
+        Returns whether the circuit opened by it.
+        """
+        self.in_doubt += in_doubt
+        self.calm = False
+        if not self.is_open:
+            self._failures += 1
+            # One lost group is as many people as an outage may cost: no other goes before a read.
+            if self._failures < self._policy.outage_after and not (costly and in_doubt):
+                return False
+            self.is_open = True
+            self.since = self._clock.time()
+            self._probe = None
+            self._heard = False
+            self._pause()
+            return True
+        if self._probe is call:
+            # Of those that fail together, only the probe goes on counting.
+            self._probe = None
+            self._heard = self._blind = False
+            self._given_up = bool(in_doubt) and (costly or (self._resumed and not self._idempotent))
+            self.probes += 1
+            self._pause()
+        return False
+
+    def record_read(self, readable: bool, call: object = None) -> None:
+        """What a read came to: a probe, or a look at a group, which only ever speaks for it."""
+        self.drop_probe(call)
+        if not self.is_open:
+            return
+        if readable:
+            self._heard, self._blind = True, False
+        elif call is not None:
+            self.probes += 1
+            self._pause()
+
+    @property
+    def outage(self) -> Outage | None:
+        """What a later run has to know; None when all is well."""
+        if not self.is_open:
+            return None
+        return Outage(since=self.since, in_doubt=self.in_doubt)
+
+    def _pause(self) -> None:
+        pause = backoff(self.probes + 1, self._policy, self._rng.random())
+        self._quiet_until = self._clock.monotonic() + pause

@@ -1,0 +1,290 @@
+"""Whether the provider can be reached, for all senders of one run: the circuit breaker and its probes.
+
+Singles and groups share one circuit breaker. While it is open they take turns: whoever wants to
+send waits here for the pause and for the reads that have to go before, and one of them gets the
+turn. What a later run has to know of an outage is in the journal before anybody else is risked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from random import Random
+
+import anyio
+
+from promomsg.channels.base import Channel
+from promomsg.clock import Clock
+from promomsg.engine.sending.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.decision import Halt
+from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.settings import Settings
+from promomsg.errors import PromoError, ProviderError
+from promomsg.journal.contract import Handle
+from promomsg.model import Answer, Code, Verdict
+from promomsg.states import GroupState
+
+__all__ = ["Reachability", "is_unreachable"]
+
+log = logging.getLogger("promomsg.engine")
+
+
+def is_unreachable(answer: Answer) -> bool:
+    """Whether a send's answer says nothing of its recipient, only that the provider is not there."""
+    return not answer.readable or (answer.verdict is Verdict.RETRY and not answer.token_failed)
+
+
+def _halts_by_itself(answer: Answer) -> bool:
+    """Whether nothing was asked, and for a reason of its own (a client that was closed, say)."""
+    halt = answer.verdict is Verdict.HALT
+    return halt and (answer.code == Code.CLIENT or not answer.readable)
+
+
+class Reachability:
+    """One run's view of the provider.
+
+    Attributes:
+        breaker: see `CircuitBreaker`.
+        singles_left: whether the dispatcher has, or may get, somebody to send to: then a probe is
+            a single send, since a group would put all its members in doubt.
+        singles_out: gives the singles that are intended and not settled yet.
+        groups_out: group sends that are about to go out, or are out.
+        group_calls: of these, how many are being answered right now.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        channel: Channel,
+        settings: Settings,
+        steering: Steering,
+        *,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._handle = handle
+        self._channel = channel
+        self._steering = steering
+        self._clock = clock
+        self._kept = handle.record.outage
+        self.breaker = CircuitBreaker(
+            settings.retry,
+            clock,
+            rng,
+            concurrency=settings.concurrency,
+            reads=channel.probes_by_reading,
+            idempotent=channel.idempotent,
+            outage=self._kept,
+        )
+        self.singles_left = True
+        self.singles_out: Callable[[], int] = lambda: 0
+        self.groups_out = 0
+        self.group_calls = 0
+        self._reads = 0
+        self._listeners: list[Callable[[], None]] = []
+        self._changed = anyio.Event()
+        self._last = Answer(Verdict.UNKNOWN, Code.NO_ANSWER, readable=False)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` whenever somebody who waits may have a turn."""
+        self._listeners.append(changed)
+
+    def wake(self) -> None:
+        """Something changed: everybody who waits looks again."""
+        event, self._changed = self._changed, anyio.Event()
+        event.set()
+        for changed in self._listeners:
+            changed()
+
+    def singles_are_through(self) -> None:
+        """The dispatcher has nobody left to send to: groups may be tried."""
+        self.singles_left = False
+        self.wake()
+
+    # What calls came to.
+
+    def watch(self, call: object, answer: Answer, *, in_doubt: bool, costly: bool = False) -> None:
+        """What a send's answer says of the provider, whatever it says of its recipient.
+
+        Args:
+            in_doubt: its outcome is unknown by it.
+            costly: it was a group.
+        """
+        if _halts_by_itself(answer):
+            self.drop(call)
+        elif is_unreachable(answer):
+            self._missed(call, answer, in_doubt=in_doubt, costly=costly)
+        elif self.breaker.record_success(call):
+            self.wake()
+
+    def _missed(self, call: object, answer: Answer, *, in_doubt: bool, costly: bool) -> None:
+        """A send found nobody there; halts when that was the last one worth trying."""
+        self._last = answer
+        breaker = self.breaker
+        if breaker.record_failure(call, in_doubt=int(in_doubt), costly=costly):
+            log.warning(
+                "%s cannot be reached (%s): one call at a time from now on",
+                self._channel.base_url,
+                answer.code,
+            )
+        if breaker.exhausted:
+            self._halt()
+        if breaker.is_open:
+            self.wake()
+
+    def polled(self, error: PromoError | None) -> None:
+        """A look at a group came back, or failed: only the first says something."""
+        if error is None or (
+            isinstance(error, ProviderError) and error.verdict is not Verdict.UNKNOWN
+        ):
+            self.breaker.record_read(True)
+            if self.breaker.is_open:
+                self.wake()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the journal says that there is an outage."""
+        return self._kept is not None
+
+    async def save(self) -> None:
+        """Has the journal know what a later run has to."""
+        outage = self.breaker.outage
+        if outage == self._kept:
+            return
+        self._kept = outage
+        await self._handle.keep_outage(outage)
+        if outage is not None:
+            await self._handle.warn(
+                f"{self._channel.base_url} could not be reached for a while: whoever was being "
+                "sent to then may be unknown"
+            )
+
+    # Whose turn it is.
+
+    async def take_turn(self, call: object, *, costly: bool = False) -> bool:
+        """While the circuit is open: waits for the pause, and reads where there is a read.
+
+        Args:
+            call: who would send.
+            costly: it is a group.
+
+        Returns:
+            True: `call` is the probe now, and has to be sent, or dropped with `drop`. False: look
+            again, something may have changed.
+        """
+        breaker = self.breaker
+        with anyio.CancelScope(shield=True):
+            await self.save()
+        if breaker.exhausted:
+            self._halt()
+            return False
+        quiet = breaker.wait()
+        if quiet > 0 or breaker.probing:
+            await self._look_again_in(quiet if quiet > 0 else None)
+            return False
+        if breaker.is_open and breaker.wants_read(costly=costly):
+            await self._read()
+            return False
+        if breaker.is_open:
+            breaker.mark_probe(call)
+        return True
+
+    def drop(self, call: object) -> None:
+        """The turn was not used."""
+        if self.breaker.is_probe(call):
+            self.breaker.drop_probe(call)
+            self.wake()
+
+    async def admit_group(self, call: object) -> bool:
+        """Waits until a group may go out. As `take_turn`; with True it counts as out."""
+        breaker = self.breaker
+        singles = self.singles_out()
+        if breaker.is_open:
+            if self.singles_left or singles or self.group_calls:
+                await self._look_again_in(None)
+                return False
+            if not await self.take_turn(call, costly=True):
+                return False
+        elif breaker.limited and singles + self.groups_out >= breaker.limit:
+            await self._look_again_in(None)
+            return False
+        self.groups_out += 1
+        return True
+
+    def may_go(self, call: object) -> bool:
+        """Whether an admitted group may go out after all that it waited for."""
+        return not self.breaker.is_open or self.breaker.is_probe(call)
+
+    def group_back(self, call: object) -> None:
+        """A group that was admitted is through, or did not go."""
+        self.groups_out -= 1
+        self.drop(call)
+        if self.breaker.limited or self.breaker.is_open:
+            self.wake()
+
+    async def _look_again_in(self, seconds: float | None) -> None:
+        changed = self._changed
+        if seconds is None:
+            await changed.wait()
+            return
+        async with anyio.create_task_group() as race:
+            race.start_soon(self._ring_after, seconds, changed)
+            await changed.wait()
+            race.cancel_scope.cancel()
+
+    async def _ring_after(self, seconds: float, changed: anyio.Event) -> None:
+        await self._clock.sleep(seconds)
+        changed.set()
+
+    async def _read(self) -> None:
+        """One read as the probe."""
+        call = object()
+        breaker = self.breaker
+        breaker.mark_probe(call)
+        try:
+            answer = await self._channel.probe(self._reads, await self._open_group())
+        except Exception as error:  # noqa: BLE001 - a bug in a read must not end the campaign
+            answer = Answer(
+                Verdict.UNKNOWN,
+                Code.NO_ANSWER,
+                f"a read ended in {type(error).__name__}",
+                readable=False,
+            )
+        finally:
+            breaker.drop_probe(call)
+        self._reads += 1
+        if _halts_by_itself(answer):
+            self._steering.stop(Halt(answer.code, answer.detail))
+            return
+        if not answer.readable:
+            self._last = answer
+        breaker.record_read(answer.readable, call)
+        self.wake()
+
+    async def _open_group(self) -> str | None:
+        """A group that the provider can be asked for."""
+        for group in await self._handle.groups() if self._channel.groups else ():
+            if group.state is GroupState.ACCEPTED and group.msg_id is not None:
+                return group.msg_id
+        return None
+
+    def _halt(self) -> None:
+        """Stops the campaign; a later run finds the outage in the journal and looks first."""
+        breaker, where = self.breaker, self._channel.base_url
+        text = f"{where} cannot be reached: "
+        if breaker.probes:
+            count = "1 probe" if breaker.probes == 1 else f"{breaker.probes} probes in a row"
+            said = self._last.detail.removeprefix(f"{where}: ") or self._last.code
+            text += f"{count} failed, the last one: {said}"
+        else:
+            text += "nobody was tried now"
+        if breaker.in_doubt:
+            text += f"; sends of this outage that are in doubt: {breaker.in_doubt}"
+        if breaker.spent:
+            text += (
+                ", as many as one may cost. When you know that it is back, resume with "
+                "--provider-is-back (provider_is_back=True)"
+            )
+        else:
+            text += ". Fix this, then resume: it looks before it sends"
+        self._steering.stop(Halt(self._last.code, text))

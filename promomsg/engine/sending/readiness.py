@@ -1,0 +1,90 @@
+"""Whether the channel has what every send needs, its access token first of all."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from promomsg.channels.base import Channel
+from promomsg.clock import Clock
+from promomsg.engine.sending.decision import Halt, backoff
+from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.settings import RetryPolicy
+from promomsg.errors import Halted, NotSent, UsageError
+from promomsg.model import Code
+
+__all__ = ["Readiness"]
+
+
+_LONGEST_HOLD: Final = 900.0
+"""Seconds over which a provider may ask to wait, each time anew, until the campaign halts."""
+_SHORTEST_HOLD: Final = 0.5
+
+
+class Readiness:
+    """Asked before recipients are intended, so that a wait here leaves nobody in doubt.
+
+    A failure pauses, and as many in a row as a recipient has attempts halt. Where the provider
+    asked to wait (45011 on the token call, a 429) that is no failure: its time is waited out, and
+    only when it has asked for that again and again for a quarter of an hour the campaign halts.
+    """
+
+    def __init__(
+        self, channel: Channel, steering: Steering, policy: RetryPolicy, clock: Clock, rng: Random
+    ) -> None:
+        self._channel = channel
+        self._steering = steering
+        self._policy = policy
+        self._clock = clock
+        self._rng = rng
+        self._failures = 0
+        self._held_since: float | None = None
+        self.held_until: float | None = None
+        """Monotonic seconds until which the provider asked to wait."""
+
+    async def ready(self) -> bool:
+        """True: send now. False: it waited, halted or parked; ask the steering, then here again."""
+        try:
+            await self._channel.prepare()
+        except NotSent as error:
+            await self._not_now(error)
+            return False
+        except Halted as error:
+            # 45009 of the token call is a day's quota like any other's: it may be waited out.
+            self._steering.halt_or_park(Halt(error.code, error.detail))
+            return False
+        except UsageError as error:
+            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
+            return False
+        self._failures = 0
+        self._held_since = None
+        return True
+
+    async def _not_now(self, error: NotSent) -> None:
+        if error.permanent:
+            said = f"{error}; waiting does not help. Fix this, then resume"
+            self._steering.stop(Halt(Code.NOT_SENT, said))
+            return
+        if error.retry_after is not None:
+            await self._hold(error, error.retry_after)
+            return
+        self._failures += 1
+        if self._failures >= self._policy.attempts:
+            self._steering.stop(Halt(Code.NOT_SENT, f"{error}. Fix this, then resume"))
+        else:
+            await self._clock.sleep(backoff(self._failures, self._policy, self._rng.random()))
+
+    async def _hold(self, error: NotSent, seconds: float) -> None:
+        now = self._clock.monotonic()
+        if self._held_since is None:
+            self._held_since = now
+        if now - self._held_since >= _LONGEST_HOLD:
+            minutes = (now - self._held_since) / 60
+            said = f"{error}; that is so for {minutes:.0f} minutes now: resume later"
+            self._steering.stop(Halt(error.code, said))
+            return
+        self.held_until = now + seconds
+        try:
+            await self._clock.sleep(max(seconds, _SHORTEST_HOLD))
+        finally:
+            self.held_until = None

@@ -1,0 +1,210 @@
+"""What makes a running campaign go on, pause, stop, or be cancelled; shared by all its parts."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+import anyio
+
+from promomsg.clock import Clock, next_china_midnight
+from promomsg.engine.sending.decision import Halt
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import Control
+
+__all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "Signal", "Steering"]
+
+SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
+"""The code of a halt by the user's own limit for one China-time day."""
+
+_ASK_AGAIN: Final = 60.0
+"""Seconds, never jumping ones, after which a parked campaign asks the wall clock again."""
+JOURNAL_GONE: Final = "JOURNAL_GONE"
+"""The code of a halt because the journal's file, or its lock, is not where it was."""
+
+_LOOK_EVERY: Final = 0.5
+"""Seconds between looks at the journal's files, and at its control row, which another process may
+have written."""
+
+
+class Signal:
+    """Wakes whoever waits; an early `set` is not lost."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Waits for the next `set`, or takes the one that came before."""
+        await self._event.wait()
+        self._event = anyio.Event()
+
+    async def wait_for(self, seconds: float | None, clock: Clock) -> None:
+        """The same, for so many seconds of this clock at the most."""
+        if seconds is None:
+            await self.wait()
+            return
+        async with anyio.create_task_group() as race:
+            race.start_soon(self._ring_after, seconds, clock)
+            await self.wait()
+            race.cancel_scope.cancel()
+
+    async def _ring_after(self, seconds: float, clock: Clock) -> None:
+        await clock.sleep(max(seconds, 0.0))
+        self.set()
+
+
+class Steering:
+    """The campaign's course. `may_send` is what the senders ask before every call."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        clock: Clock,
+        *,
+        daily_codes: frozenset[str] = frozenset(),
+        wait_for_day: bool = False,
+        rng: Random | None = None,
+    ) -> None:
+        self._handle = handle
+        self._clock = clock
+        self._daily_codes = daily_codes | {SINGLES_PER_DAY}
+        self._wait_for_day = wait_for_day
+        self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
+        self.halt: Halt | None = None
+        self.stopping = False
+        self.paused = False
+        self.cancelled = False
+        self.parked_until: float | None = None
+        """Unix seconds until which the daily quota keeps the campaign waiting."""
+        self._parked_at_most = 0.0
+        self.changed = anyio.Event()
+        self._sending_scopes: list[anyio.CancelScope] = []
+        self._following_scopes: list[anyio.CancelScope] = []
+        self._ended = False
+        self._words = 0
+        self._unwritten = 0
+
+    def may_send(self) -> bool:
+        """Whether a call may still go out."""
+        return not (self.stopping or self.paused or self.parked)
+
+    def _note(self) -> None:
+        event, self.changed = self.changed, anyio.Event()
+        event.set()
+
+    def send_in(self, scope: anyio.CancelScope) -> bool:
+        """Breaks this scope off when nothing more is to be sent; False: that is so already."""
+        self._sending_scopes.append(scope)
+        return not self.stopping
+
+    def follow(self, scope: anyio.CancelScope) -> bool:
+        """Breaks this scope off when the campaign stops; a cancelled one is still followed."""
+        self._following_scopes.append(scope)
+        return not self._ended
+
+    def stop(self, halt: Halt | None = None) -> None:
+        """Nothing more goes out or is followed; calls in flight finish."""
+        if halt is not None and self.halt is None:
+            self.halt = halt
+        self._ended = True
+        for scope in self._following_scopes:
+            scope.cancel()
+        self._stop_sending()
+
+    def cancel(self) -> None:
+        """Nothing more goes out; calls in flight finish, groups that are out are followed on."""
+        self.cancelled = True
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        self.stopping = True
+        for scope in self._sending_scopes:
+            scope.cancel()
+        self._note()
+
+    def halt_or_park(self, halt: Halt) -> None:
+        """Stops the campaign; a used-up day is waited out instead, when the user says so.
+
+        The campaign waits, not the account's lane: another campaign on it may have said "stop".
+        """
+        if halt.code not in self._daily_codes or not self._wait_for_day:
+            self.stop(halt)
+            return
+        if not self.parked:
+            now = self._clock.time()
+            # Some seconds into the day, apart from everybody else who waits for midnight.
+            self.parked_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
+            # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
+            self._parked_at_most = self._clock.monotonic() + self.parked_until - now
+            self._note()
+
+    @property
+    def parked(self) -> bool:
+        """Whether the campaign waits for the next China-time day."""
+        return self.parked_until is not None and self._parked_for() > 0
+
+    def _parked_for(self) -> float:
+        """Seconds that are left of that, by whichever clock says less."""
+        assert self.parked_until is not None
+        clock = self._clock
+        return min(self.parked_until - clock.time(), self._parked_at_most - clock.monotonic())
+
+    def obey(self, control: Control) -> None:
+        """Takes over what the control row says."""
+        if control is Control.CANCEL and not self.cancelled:
+            self.cancel()
+        elif control is Control.PAUSE and not self.paused:
+            self.paused = True
+            self._note()
+        elif control is Control.RUN and self.paused:
+            self.paused = False
+            self._note()
+
+    def say(self, control: Control) -> None:
+        """The user's own word: in effect at once, and in the row once `said` is called."""
+        self._words += 1
+        self._unwritten += 1
+        self.obey(control)
+
+    def said(self) -> None:
+        """What `say` was told stands in the control row now, or never will."""
+        self._words += 1
+        self._unwritten -= 1
+
+    async def watch(self) -> None:
+        """Looks at the journal's files and at the control row again and again."""
+        while True:
+            gone = await self._handle.missing()
+            if gone is not None:
+                # What is sent from now on could be sent again by whoever finds the older file.
+                self.stop(Halt(JOURNAL_GONE, gone))
+                return
+            words = self._words
+            control = await self._handle.control()
+            # A row that was read before the user's latest word was written is out of date.
+            if words == self._words and not self._unwritten:
+                self.obey(control)
+            await self._clock.sleep(_LOOK_EVERY)
+
+    async def until_sending(self) -> None:
+        """Waits out a pause and a used-up day; returns at once when the campaign is stopping."""
+        while not self.stopping:
+            if self.paused:
+                await self.changed.wait()
+            elif self.parked:
+                async with anyio.create_task_group() as waiting:
+                    waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
+                    await self._clock.sleep(min(max(self._parked_for(), 0.001), _ASK_AGAIN))
+                    waiting.cancel_scope.cancel()
+            else:
+                return
+
+
+async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,1 @@
+"""Lists of people who must not be reached."""

@@ -1,0 +1,1 @@
+"""Lists in text files: CSV and JSON lines."""

@@ -1,0 +1,400 @@
+"""Recipients from a CSV file, read as a stream: a million rows take no more memory than one batch."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from anyio.lowlevel import checkpoint
+
+from promomsg.addresses import clean_address, shortened
+from promomsg.errors import UsageError
+from promomsg.intake.columns import Layout, clean_columns
+from promomsg.intake.guards import trimmed
+from promomsg.intake.rows import make_rows
+from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.sources import Row, Source
+from promomsg.intake.text.dialect import (
+    COMMA,
+    DELIMITERS,
+    Dialect,
+    called,
+    find_dialect,
+    is_sep_line,
+)
+from promomsg.intake.text.multiline import row_inside
+from promomsg.intake.text.reading_notes import ReadingNotes
+from promomsg.intake.text.standard_input import StandardInput
+from promomsg.intake.text.textfile import Record, TextFile, read_records
+from promomsg.model import Code, Problem
+
+__all__ = ["CsvSource", "read_csv"]
+
+
+def read_csv(
+    path: Paths,
+    *,
+    columns: Mapping[str, str] | None = None,
+    encoding: str = "auto",
+) -> Source:
+    """Recipients from a CSV file with a heading line, separated by commas, semicolons, tabs or bars.
+
+    The columns key, id, openid, unionid, access_token and request_id have a meaning, also as
+    `Open ID` or `OPENID`; any other is a parameter of the message. Nothing is read yet.
+
+    Args:
+        path: the file, `"-"` for standard input, or a list of files. One that gzip packed is
+            unpacked.
+        columns: our name → the file's heading, `{"id": "推广员ID", "name": "姓名"}`.
+        encoding: `"auto"` is UTF-8 with or without BOM, UTF-16 with one, else GB18030; or a
+            codec's name.
+
+    Raises:
+        UsageError: there is no such encoding, or `columns` is no such mapping. (The file is looked
+            at when planning begins.)
+    """
+
+    def build(one: str | os.PathLike[str]) -> Source:
+        source = CsvSource(one, columns, encoding)  # says what is wrong with the arguments
+        if one == "-":
+            return StandardInput(lambda spooled: CsvSource(spooled, columns, encoding))
+        return source
+
+    return one_or_several(path, build)
+
+
+class CsvSource:
+    """What `read_csv` returns: a `Source`."""
+
+    repeatable = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        columns: Mapping[str, str] | None,
+        encoding: str,
+    ) -> None:
+        self._file = TextFile(path, encoding)
+        self._columns = clean_columns(columns)
+        self._layout: Layout | None = None
+        self._dialect: Dialect | None = None
+        self._spare: frozenset[str] = frozenset()
+        self._columns_said: list[str] = []
+        self._seen = ReadingNotes(str(self._file.path))
+
+    @property
+    def notices(self) -> list[str]:
+        self._file.scan_now()
+        where = str(self._file.path)
+        said = list(self._columns_said)
+        if self._file.encoding != "utf-8-sig":
+            said.insert(0, f"{where} is read as {self._file.label}")
+        return said + self._seen.notices()
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Its columns that are parameters; known after `check`."""
+        return frozenset(self._layout.params) if self._layout is not None else frozenset()
+
+    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+        """Looks at the headings. Raises UsageError as `Source.check` says."""
+        self._spare = spare
+        head, dialect = self._look()
+        self._use(_headings(head, dialect, self._file.path), names)
+
+    def _look(self) -> tuple[str, Dialect]:
+        """The first look at the file: how it begins, and what separates its cells."""
+        head = self._file.head()
+        try:
+            self._dialect = find_dialect(head, self._columns.values())
+        except UsageError as error:
+            raise UsageError(f"{self._file.path}: {error}") from None
+        return head, self._dialect
+
+    def _use(self, headings: list[str], names: frozenset[str]) -> Layout:
+        where = str(self._file.path)
+        if not headings:
+            raise UsageError(f"{where} is empty; it needs a heading line, such as: id,name")
+        layout = Layout(headings, self._columns, where)
+        self._columns_said = [*layout.check(names, self._spare), *layout.unused(names)]
+        self._layout = layout
+        return layout
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, path, sha256, encoding and headings.
+
+        Raises:
+            UsageError: the file changed since it was read.
+        """
+        self._file.scan_now()
+        self._file.check_unchanged()
+        return {
+            "kind": "csv",
+            "path": str(self._file.path.absolute()),
+            "sha256": self._file.sha256,
+            "encoding": self._file.label,
+            "columns": self._layout.shown if self._layout is not None else [],
+        }
+
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+        """Every row; see `Source.batches`."""
+        dialect = self._dialect if self._dialect is not None else self._look()[1]
+        if self._file.encoding is None:
+            for _ in self._file.scan():
+                await checkpoint()
+        self._seen = ReadingNotes(str(self._file.path))
+        layout: Layout | None = None
+        first = 1
+        with self._file.open() as file:
+            for block in read_records(file, size, dialect):
+                problems: dict[int, Problem] = {}
+                records, lines = _unfold(block, problems)
+                if layout is None:
+                    layout = self._begin(records, lines, problems, names)
+                if layout is None:
+                    continue
+                if not isinstance(block, tuple):
+                    self._mind_quotes(block, layout, dialect)
+                rows = self._rows(layout, records, lines, problems, names, first)
+                first += len(rows)
+                if rows:
+                    yield rows
+                await checkpoint()
+        if layout is None:
+            self._use([], names)
+        if first == 1:
+            raise UsageError(f"{self._file.path} has headings but no rows: nobody to send to")
+
+    def _begin(
+        self,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        names: frozenset[str],
+    ) -> Layout | None:
+        """Takes the heading line off the first records."""
+        at = next((i for i, r in enumerate(records) if r or i in problems), None)
+        if at is None:
+            return None
+        if at in problems:
+            raise UsageError(
+                f"{self._file.path}: the heading line (line {lines[at]}) {problems[at].detail}"
+            )
+        headings = records[at]
+        del records[: at + 1], lines[: at + 1]
+        moved = {i - at - 1: p for i, p in problems.items()}
+        problems.clear()
+        problems.update(moved)
+        return self._use(headings, names)
+
+    def _mind_quotes(self, block: list[Record], layout: Layout, dialect: Dialect) -> None:
+        """Raises UsageError when a quoted cell holds what looks like somebody else's row."""
+        for record in block:
+            if not record.inner:
+                continue
+            addresses = layout.addresses
+            inside = row_inside(
+                record.fields, record.inner, dialect.delimiter, layout.least, addresses
+            )
+            if inside is not None:
+                raise UsageError(
+                    f"{self._file.path}: a quote is left open in line {record.line}, or the lines "
+                    f"up to {record.line + len(record.inner)} are one cell, and line "
+                    f"{record.line + inside} in it looks like a row of its own; close the quote, "
+                    "or take the line ends out of that cell"
+                )
+            self._seen.several_lines(record.line)
+
+    def _rows(
+        self,
+        layout: Layout,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        names: frozenset[str],
+        first: int,
+    ) -> list[Row]:
+        if not records:
+            return []
+        width = layout.width
+        if problems or set(map(len, records)) != {width}:
+            records, lines = self._even(records, lines, problems, layout)
+        columns = list(zip(*records, strict=True))
+        if columns and layout.may_be_blank(columns):
+            records, lines = self._even(records, lines, problems, layout)
+            columns = list(zip(*records, strict=True))
+        if columns and layout.may_repeat(columns):
+            records, lines = self._without_headings(records, lines, problems, layout)
+            columns = list(zip(*records, strict=True))
+        if columns and self._mind_delimiters(columns, records, problems, layout):
+            columns = list(zip(*records, strict=True))
+        if not columns:
+            return []
+        params = {name: columns[i] for name, i in layout.params.items() if name in names}
+        self._seen.words.count(params)
+        return make_rows(
+            {name: columns[i] for name, i in layout.known.items()},
+            params,
+            [f"line {n}" for n in lines],
+            first,
+            problems,
+            trusted=True,
+            guards=self._seen.guards,
+        )
+
+    def _even(
+        self,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        layout: Layout,
+    ) -> tuple[list[list[str]], list[int]]:
+        """Records of the headings' width: blank ones left out, surplus empty cells cut off.
+
+        A record of another width is marked and emptied: which of its cells is whose is not known,
+        so that none of them may become its key (it may be a user's token).
+        """
+        width = layout.width
+        kept: list[list[str]] = []
+        numbers: list[int] = []
+        found: dict[int, Problem] = {}
+        for i, (record, line) in enumerate(zip(records, lines, strict=True)):
+            cells = record
+            if i in problems:
+                found[len(kept)] = problems[i]
+                cells = []
+            elif not any(map(trimmed, record)):
+                self._seen.blank += bool(record)
+                continue
+            elif len(record) != width:
+                count = _last(record)
+                if is_sep_line(record, self._delimiter):
+                    continue
+                if layout.least <= count <= width or (count < layout.least <= len(record)):
+                    cells = record[:width]
+                elif layout.is_heading_line(record) is None:
+                    raise self._other_headings(line)
+                else:
+                    found[len(kept)] = Problem(Code.BAD_ROW, self._ragged(record, layout))
+                    cells = []
+            kept.append(cells + [""] * (width - len(cells)))
+            numbers.append(line)
+        problems.clear()
+        problems.update(found)
+        return kept, numbers
+
+    def _ragged(self, record: list[str], layout: Layout) -> str:
+        ours = self._delimiter
+        other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
+        if len(record) == 1 and other is not None:
+            return f"is separated by {called(other)}, and the headings by {called(ours)}"
+        detail = f"{len(record)} fields under {layout.width} headings; is "
+        return detail + ("a comma" if ours == "," else called(ours)) + " unquoted?"
+
+    @property
+    def _delimiter(self) -> str:
+        return (self._dialect or COMMA).delimiter
+
+    def _other_headings(self, line: int) -> UsageError:
+        return UsageError(
+            f"{self._file.path} line {line} is the heading line of another table, so that what "
+            "follows would stand in the wrong columns; make a file of each"
+        )
+
+    def _without_headings(
+        self,
+        records: list[list[str]],
+        lines: list[int],
+        problems: dict[int, Problem],
+        layout: Layout,
+    ) -> tuple[list[list[str]], list[int]]:
+        """Leaves out the heading line where it stands again: files were joined there."""
+        kept: list[int] = []
+        for i, record in enumerate(records):
+            again = i not in problems and layout.is_heading_line(record)
+            if again is None:
+                raise self._other_headings(lines[i])
+            if again:
+                self._seen.headings += 1
+                continue
+            kept.append(i)
+            for name, place in layout.addresses.items():
+                if name not in ("key", "access_token") and layout.is_heading(record[place]):
+                    detail = f"{name} {shortened(record[place])} is not an address: it is a heading"
+                    problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
+                    records[i] = [*record[:place], "", *record[place + 1 :]]
+        moved = {new: problems[i] for new, i in enumerate(kept) if i in problems}
+        problems.clear()
+        problems.update(moved)
+        return [records[i] for i in kept], [lines[i] for i in kept]
+
+    def _mind_delimiters(
+        self,
+        columns: Sequence[Sequence[str]],
+        records: list[list[str]],
+        problems: dict[int, Problem],
+        layout: Layout,
+    ) -> bool:
+        """Marks and empties the rows of another delimiter that have the right width by chance.
+
+        All of such a row is in one cell: that would be its key, with a user's token in it.
+        """
+        others = [d for d in DELIMITERS if d != self._delimiter]
+        places = [i for name, i in layout.known.items() if name != "access_token"]
+        token = layout.known.get("access_token")
+        marked = False
+        for place in places:
+            joined = "".join(columns[place])
+            for other in [d for d in others if d in joined]:
+                for i, cell in enumerate(columns[place]):
+                    if other not in cell or i in problems:
+                        continue
+                    alone = len(columns) > 1 and not any(
+                        trimmed(c) for at, c in enumerate(records[i]) if at != place
+                    )
+                    lost = token is not None and not isinstance(
+                        clean_address("access_token", records[i][token]), str
+                    )
+                    if alone or lost:
+                        detail = (
+                            f"is separated by {called(other)}, and the headings by "
+                            f"{called(self._delimiter)}"
+                        )
+                        problems[i] = Problem(Code.BAD_ROW, detail)
+                        records[i] = [""] * layout.width
+                        marked = True
+        return marked
+
+
+def _unfold(
+    block: list[Record] | tuple[int, list[list[str]]], problems: dict[int, Problem]
+) -> tuple[list[list[str]], list[int]]:
+    """A block of records as their cells and lines; adds to `problems` those that have none."""
+    if isinstance(block, tuple):
+        line, records = block
+        return records, list(range(line, line + len(records)))
+    for i, record in enumerate(block):
+        if record.fields is None:
+            detail = f"cannot be read ({record.trouble}): is a quote left open?"
+            problems[i] = Problem(Code.BAD_ROW, detail)
+    return [record.fields or [] for record in block], [record.line for record in block]
+
+
+def _last(record: Sequence[str]) -> int:
+    """How many cells there are up to the last one that is not blank."""
+    return max((i for i, cell in enumerate(record, 1) if trimmed(cell)), default=0)
+
+
+def _headings(head: str, dialect: Dialect, path: Path) -> list[str]:
+    """The first record that is not blank."""
+    lines = islice(StringIO(head, newline=""), dialect.skip_lines, None)
+    try:
+        records = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+        return next((r for r in records if r), [])
+    except csv.Error as error:
+        raise UsageError(f"{path}: the heading line cannot be read ({error})") from None

@@ -1,0 +1,1 @@
+"""What lies beside a journal, and what it says after a crash."""

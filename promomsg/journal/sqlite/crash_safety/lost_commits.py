@@ -1,0 +1,143 @@
+"""A journal whose last commits are lost: how that is told, and who is in doubt then.
+
+Two things tell. The **open flag** is in the main file from before the first call until a clean
+close: a sender had it open, so part of it may stand in the `-wal`. The **commit mark** beside it
+says how far it got (`promomsg.journal.sqlite.crash_safety.commit_mark`).
+"""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from enum import Enum
+from typing import Final
+
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, Position
+from promomsg.journal.sqlite.statements.planning import cut
+from promomsg.journal.sqlite.statements.singles import LOST_DETAIL
+from promomsg.model import Code
+
+__all__ = ["Finding", "doubt", "is_refused", "judge", "position", "warning"]
+
+_WAL_HEADER: Final = 32
+"""Bytes of a `-wal` before its first commit."""
+
+
+class Finding(Enum):
+    """What is known of a journal before it is gone on with."""
+
+    WHOLE = "whole"
+    BEHIND = "behind"
+    """Its last commits are lost: the `-wal` is damaged or was cut."""
+    LOST = "lost"
+    """It may be, since a `-wal` that was there is not."""
+
+
+def judge(*, flag: bool, wal: int | None, number: int, mark: Position | None) -> Finding:
+    """What the open flag and the commit mark say together.
+
+    Args:
+        flag: whether the open flag is set.
+        wal: the size of the `-wal` in bytes before anything of ours opened it; None: there is none.
+        number: `log.n` of the last commit that can be read.
+        mark: the commit mark; None when it is missing, torn, or another journal's.
+    """
+    if mark is not None:
+        if mark.number <= number:
+            return Finding.WHOLE
+        return Finding.BEHIND if flag and wal is not None else Finding.LOST
+    if not flag or (wal is not None and wal > _WAL_HEADER):
+        return Finding.WHOLE  # a mark may go in a power cut, and SQLite's log is there
+    return Finding.LOST
+
+
+def is_refused(path: str) -> str:
+    """Why a journal whose `-wal` is gone is not gone on with, and what to do."""
+    name = os.path.basename(path)
+    return (
+        f"{path}: a sender had it open, and its {name}-wal is not beside it: either the journal was "
+        f"moved, copied or put back without it, or another program has merged or removed it, and "
+        f"no {name}{SUFFIX} says that nothing is missing. Bring {name}-wal and {name}{SUFFIX} here "
+        "from where it was sent; if they are gone, resume it with --after-lost-wal "
+        "(after_lost_wal=True): whoever may have been sent to since becomes unknown"
+    )
+
+
+def position(db: sqlite3.Connection) -> tuple[bool, Position]:
+    """(open flag, how far the journal got by its own account)."""
+    flag, run_id, number, singles, groups = db.execute(
+        """
+        SELECT sender_open, run_id, (SELECT coalesce(max(n), 0) FROM log),
+               (SELECT coalesce(max(chunk), 0) FROM chunk WHERE epoch > 0 AND grp IS NULL),
+               (SELECT coalesce(max(chunk), 0) FROM chunk WHERE epoch > 0 AND grp IS NOT NULL)
+        FROM campaign
+        """
+    ).fetchone()
+    return flag != 0, Position(str(run_id), int(number), int(singles), int(groups))
+
+
+def warning(path: str, people: int, behind: int | None) -> str:
+    """What a resume says of it; `behind`: how many commits are lost, None when that is not known."""
+    name = os.path.basename(path)
+    if behind is None:
+        why = f"{name}-wal was lost, and there is no commit mark"
+    else:
+        commits = "1 commit" if behind == 1 else f"{behind} commits"
+        why = f"{name}-wal was damaged, cut or lost: {commits} before the commit mark are missing"
+    return f"{why}; {people} people who may have been sent to since are unknown, not sent to again"
+
+
+def doubt(db: sqlite3.Connection, mark: Position | None) -> int:
+    """Takes everybody for intended who may have been since the last commit that is left: `recover`
+    then does with them as with all that a process left so. Returns how many that are.
+
+    Those are the people not final in a chunk that was begun, by the journal or by the mark; in any
+    chunk, without a mark. A chunk of the mark's that the journal does not have is a retry's that is
+    lost whole: then those who failed may have been sent to again too.
+    """
+    last, chunk_size = db.execute(
+        "SELECT (SELECT coalesce(max(chunk), 0) FROM chunk), chunk_size FROM campaign"
+    ).fetchone()
+    replanned = mark is not None and max(mark.singles, mark.groups) > last
+    if mark is None or replanned:
+        # Some may be in no chunk at all: everybody gets a new one.
+        db.execute("UPDATE recipient SET state = 0 WHERE state = 1 AND grp IS NULL")
+        cut(db, chunk_size)
+        begun = "done = 0"
+    else:
+        begun = (
+            "done = 0 AND (epoch > 0 OR chunk <= iif(grp IS NULL,"
+            f" {int(mark.singles)}, {int(mark.groups)}))"
+        )
+    said = {"code": Code.INTERRUPTED.value, "detail": LOST_DETAIL}
+    keep = "doubt = 1 AND code <> ''"
+    people = 0
+    for first, last in db.execute(
+        f"SELECT first, last FROM chunk WHERE {begun} AND grp IS NULL ORDER BY chunk"
+    ).fetchall():
+        people += db.execute(
+            f"UPDATE recipient SET state = 1, code = iif({keep}, code, :code),"
+            f" detail = iif({keep}, detail, :detail)"
+            " WHERE seq BETWEEN :first AND :last AND state < 2 AND grp IS NULL",
+            {**said, "first": first, "last": last},
+        ).rowcount
+    groups = f"no IN (SELECT grp FROM chunk WHERE {begun}) AND state IN ('planned', 'intended')"
+    (members,) = db.execute(f"SELECT coalesce(sum(planned), 0) FROM grp WHERE {groups}").fetchone()
+    people += members
+    db.execute(
+        f"UPDATE grp SET state = 'intended', code = :code, detail = :detail WHERE {groups}", said
+    )
+    db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {begun}")
+    if replanned:
+        people += db.execute(
+            "UPDATE recipient SET state = 4, code = :code, detail = :detail"
+            " WHERE state = 3 AND at IS NOT NULL",
+            said,
+        ).rowcount
+    # Numbers that the mark has seen are not given again.
+    seen = 0 if mark is None else mark.number
+    db.execute("INSERT INTO log (n) SELECT max(coalesce(max(n), 0), ?) + 1 FROM log", (seen,))
+    return int(people)

@@ -1,0 +1,455 @@
+"""One open SQLite campaign: each method queues an operation for the writer thread, or reads.
+
+Until the plan is sealed everything goes through the writer's connection; from then on reads have a
+connection and a thread of their own, so a report never stands in the way of a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from promomsg.crashpoints import reached
+from promomsg.errors import JournalError
+from promomsg.journal.counts import CODE_OF
+from promomsg.journal.records import (
+    UNIQUE,
+    CampaignRecord,
+    Control,
+    GroupRow,
+    Lease,
+    Outage,
+    Place,
+    PlannedRow,
+    Recovered,
+    Settled,
+    Tally,
+)
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark
+from promomsg.journal.sqlite.lock import SenderLock
+from promomsg.journal.sqlite.reader import DAMAGED, NOT_OURS, JournalReader
+from promomsg.journal.sqlite.statements import groups as group
+from promomsg.journal.sqlite.statements import planning as plan
+from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements import recovery as sqlite_recover
+from promomsg.journal.sqlite.statements import singles as sqlite_send
+from promomsg.journal.sqlite.statements import suppression as sqlite_suppress
+from promomsg.journal.sqlite.writer import Tx, Writer
+from promomsg.model import Failure, Outcome, State
+
+__all__ = ["SqliteHandle"]
+
+T = TypeVar("T")
+
+_SOME: Final = 5_000
+"""Keys of `select` handed over at a time."""
+
+
+class SqliteHandle:
+    """See `promomsg.journal.contract.Handle`.
+
+    Args:
+        path: the journal's final path.
+        writer: None for a handle that only reads.
+        lock: the sender's; None for a reader.
+        planning: the temporary path while the plan is being made.
+        seal: makes the sealed file durable under its final name and returns a new connection, and
+            the mark where commits are counted from then on.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        record: CampaignRecord,
+        *,
+        writer: Writer | None = None,
+        lock: SenderLock | None = None,
+        planning: str | None = None,
+        seal: Callable[[sqlite3.Connection, CampaignRecord], tuple[sqlite3.Connection, CommitMark]]
+        | None = None,
+    ) -> None:
+        self._path = path
+        self._record = record
+        self._writer = writer
+        self._lock = lock
+        self._planning = planning
+        self._seal = seal
+        self._reader: JournalReader | None = None
+        # A sender reads through the connection that it writes with, which costs no descriptors.
+        self._threads = (
+            ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
+            if writer is None
+            else None
+        )
+        self._inodes: dict[str, tuple[int, int]] = {}
+        self._closed = False
+        self._pepper: bytes | None = None
+        self._closing: Future[None] | None = None
+
+    @property
+    def record(self) -> CampaignRecord:
+        return self._record
+
+    @property
+    def path(self) -> str | None:
+        return self._path
+
+    async def _do(
+        self, call: Callable[..., T], *args: Any, skippable: bool = False, reads: bool = False
+    ) -> T:
+        if self._writer is None:
+            raise JournalError(f"{self._path}: it was opened for reading only")
+        try:
+            return await self._writer.submit(
+                lambda tx: call(tx, *args), skippable=skippable, reads=reads
+            )
+        except msgspec.MsgspecError:
+            raise JournalError(f"{self._path}: {DAMAGED}") from None
+
+    async def _plan(self, call: Callable[..., T], *args: Any) -> T:
+        if self._planning is None:
+            raise JournalError(f"{self._path}: its plan is complete; nothing is added to it")
+        return await self._do(call, *args)
+
+    async def _read(self, call: Callable[..., T], *args: Any) -> T:
+        if self._planning is not None:
+            return await self._do(lambda tx: call(tx.db, *args))
+        if self._closed:
+            raise JournalError(f"{self._path}: the journal is closed")
+        if self._threads is None:
+            try:
+                return await self._do(lambda tx: call(tx.db, *args), reads=True)
+            except NOT_OURS:
+                raise JournalError(f"{self._path}: {DAMAGED}") from None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read_now, call, args)
+
+    def _read_now(self, call: Callable[..., T], args: tuple[Any, ...]) -> T:
+        if self._reader is None:
+            self._reader = JournalReader(self._path)
+        return self._reader.read(lambda db: call(db, *args))
+
+    async def missing(self) -> str | None:
+        if self._writer is None or self._planning is not None or self._closed:
+            return None
+        return await self._writer.submit(lambda tx: self._missing_now(), reads=True)
+
+    def _missing_now(self) -> str | None:
+        """By name and inode: another file of that name is none of ours."""
+        for end in ("", ".lock", "-wal", SUFFIX):
+            path = f"{self._path}{end}"
+            try:
+                status = os.stat(path, follow_symlinks=False)
+            except OSError:
+                inode = None
+            else:
+                inode = status.st_dev, status.st_ino
+            if inode is None or self._inodes.setdefault(path, inode) != inode:
+                return (
+                    f"{path} was moved, removed or replaced while it was being sent; put it back "
+                    "where it was, then resume"
+                )
+        return None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    # Planning.
+
+    async def restart_plan(self) -> None:
+        await self._plan(plan.restart)
+        assert self._writer is not None
+        self._writer.counts.clear()
+
+    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
+        await self._plan(plan.add_rows, rows)
+        reached("plan-batch")
+
+    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+        return await self._plan(plan.assign_ids, found)
+
+    async def list_suppressed(
+        self,
+        values: Sequence[str],
+        forms: Sequence[str] = (),
+        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
+        *,
+        first: bool = False,
+        secret: bool = False,
+    ) -> int:
+        self._pepper = bytes.fromhex(self._record.run_id) if secret else None
+        return await self._do(
+            sqlite_suppress.list_values, values, forms, doubted, first, self._pepper
+        )
+
+    async def absent_key(self) -> str | None:
+        return await self._do(lambda tx: sqlite_suppress.absent_key(tx.db, self._pepper))
+
+    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
+        return await self._plan(sqlite_suppress.suppress_listed, columns, self._pepper)
+
+    async def left_out(self) -> int:
+        return await self._do(lambda tx: sqlite_suppress.left_out(tx.db))
+
+    async def select(self, keys: Iterable[str]) -> int:
+        rest = iter(keys)
+        first = True
+        while (some := list(islice(rest, _SOME))) or first:
+            await self._do(sqlite_suppress.choose_keys, some, first)
+            first = False
+        return await self._plan(sqlite_suppress.select_chosen)
+
+    async def mark_duplicates(
+        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
+    ) -> int:
+        return await self._plan(plan.mark_duplicates, columns, places)
+
+    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
+        return await self._do(plan.forms, at_least)
+
+    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
+        await self._do(plan.make_groups, form, sizes)
+
+    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
+        await self._plan(plan.add_audience_group, audience, planned)
+
+    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
+        if self._planning is None or self._seal is None:
+            raise JournalError(f"{self._path}: its plan is complete already")
+        if self._writer is None or record.planned_at is None:
+            raise JournalError(f"{self._path}: a complete plan has the time it was completed")
+        await asyncio.shield(
+            self._writer.submit(partial(self._seal_now, record, chunk_size), alone=True)
+        )
+        self._planning = None
+        self._record = record
+        reached("plan-sealed")
+
+    def _seal_now(self, record: CampaignRecord, chunk_size: int, tx: Tx) -> None:
+        assert self._writer is not None
+        assert self._seal is not None
+        tx.db.execute("BEGIN")
+        plan.seal(tx.db, record, chunk_size)
+        tx.db.execute("COMMIT")
+        self._writer.db, self._writer.mark = self._seal(tx.db, record)
+
+    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
+        return await self._read(plan.sample, limit)
+
+    async def plan_counts(self) -> tuple[int, int]:
+        return await self._read(plan.plan_counts)
+
+    # Sending.
+
+    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+        return await self._do(sqlite_send.take, groups, singles, now, ttl, skippable=True)
+
+    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
+        return await self._do(sqlite_send.renew, lease, now + ttl)
+
+    async def release(self, lease: Lease) -> None:
+        await self._do(sqlite_send.release, lease)
+
+    async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
+        return await self._do(sqlite_send.intend, lease, seqs, at, day, skippable=True)
+
+    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+        return await self._do(sqlite_send.settle, lease, results)
+
+    async def refuse_form(
+        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    ) -> int:
+        return await self._do(group.refuse_form, form_of, code, detail, rid, at)
+
+    async def intend_group(self, lease: Lease, at: float) -> bool:
+        return await self._do(group.intend, lease, at, skippable=True)
+
+    async def group_members(self, no: int) -> list[str]:
+        return await self._read(group.members, no)
+
+    async def accept_group(
+        self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
+    ) -> bool:
+        return await self._do(group.accept, lease, msg_id, rid, at, next_poll_at)
+
+    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
+        return await self._do(group.return_, lease, code, detail, called)
+
+    async def refuse_group(
+        self,
+        lease: Lease,
+        code: str,
+        detail: str,
+        rid: str | None,
+        at: float,
+        *,
+        everybody: bool = True,
+    ) -> bool:
+        return await self._do(group.refuse, lease, code, detail, rid, at, everybody)
+
+    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
+        return await self._do(group.lose, lease, code, detail, at)
+
+    # Following.
+
+    async def due_groups(self, now: float) -> list[GroupRow]:
+        return await self._read(read.groups, now)
+
+    async def groups(self) -> list[GroupRow]:
+        return await self._read(read.groups)
+
+    async def group(self, no: int) -> GroupRow:
+        return await self._read(group.get, no)
+
+    async def poll_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        next_poll_at: float,
+    ) -> None:
+        await self._do(group.poll, no, percent, send_cnt, fail_cnt, next_poll_at)
+
+    async def complete_group(
+        self,
+        no: int,
+        *,
+        percent: int | None,
+        send_cnt: int | None,
+        fail_cnt: int | None,
+        failures: Sequence[Failure],
+        unnamed: int,
+        at: float,
+        warnings: Sequence[str] = (),
+    ) -> list[str]:
+        own = await self._do(
+            group.complete, no, percent, send_cnt, fail_cnt, failures, unnamed, at, warnings
+        )
+        self._warned([*warnings, *own])
+        return own
+
+    async def expire_group(self, no: int, at: float) -> None:
+        await self._do(group.expire, no, at)
+
+    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+        await self._do(sqlite_recover.adopt, no, msg_id, at, next_poll_at)
+
+    # A new process, and the user's words.
+
+    async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
+        return await self._do(sqlite_recover.recover, idempotent, at, day, recent)
+
+    async def cancel_pending(self, at: float) -> int:
+        return await self._do(sqlite_recover.cancel_pending, at)
+
+    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
+        return await self._do(sqlite_recover.reopen, state, include_unnamed)
+
+    async def seal_retry(self, *, chunk_size: int) -> None:
+        await self._do(sqlite_recover.seal_retry, chunk_size)
+        if self._writer is not None:
+            # What is reopened must not be lost with a -wal: those who failed would look so still.
+            await self._writer.submit(_merge, alone=True)
+
+    async def suppress_pending(
+        self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
+    ) -> int:
+        return await self._do(
+            sqlite_suppress.suppress_pending, columns, at, smallest_group, self._pepper
+        )
+
+    async def set_control(self, control: Control) -> None:
+        await self._do(lambda tx: sqlite_send.set_control(tx.db, control))
+
+    async def control(self) -> Control:
+        return await self._read(sqlite_send.wish)
+
+    async def save(self, record: CampaignRecord) -> None:
+        await self._do(lambda tx: plan.save_record(tx.db, record))
+        self._record = record
+
+    async def keep_outage(self, outage: Outage | None) -> None:
+        await self._do(lambda tx: plan.save_outage(tx.db, outage))
+        self._record.outage = outage
+
+    async def warn(self, text: str) -> None:
+        await self._do(lambda tx: group.add_warnings(tx.db, [text]))
+        self._warned([text])
+
+    def _warned(self, texts: Sequence[str]) -> None:
+        kept = self._record.warnings
+        kept += [text for text in dict.fromkeys(texts) if text not in kept]
+
+    # Reading.
+
+    async def tally(self) -> Tally:
+        if self._writer is not None:
+            return self._writer.counts.tally()
+        return (await self._read(read.counts)).tally()
+
+    async def untouched(self) -> bool:
+        return await self._read(read.untouched)
+
+    async def outcomes(
+        self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
+    ) -> tuple[list[Outcome], tuple[int, int]]:
+        return await self._read(read.outcomes, after, limit)
+
+    async def outcomes_end(self) -> tuple[int, int]:
+        return await self._read(read.outcomes_end)
+
+    async def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
+        numbers = None if states is None else [CODE_OF[state] for state in states]
+        after = -1
+        while True:
+            found, after = await self._read(read.page, after, numbers)
+            if not found:
+                return
+            yield found
+
+    async def close(self) -> None:
+        """Commits what is queued, closes, and gives the sender's lock back.
+
+        Half a plan is thrown away with it."""
+        self._closed = True
+        if self._writer is None:
+            if self._closing is None and self._threads is not None:
+                # Behind the reads under way, whose callers may have been cancelled: one of them
+                # may be opening the reader just now.
+                self._closing = self._threads.submit(self._close_reader)
+                self._threads.shutdown(wait=False)
+            assert self._closing is not None
+            await asyncio.shield(asyncio.wrap_future(self._closing))
+            return
+        try:
+            await self._writer.stop()
+        except asyncio.CancelledError:
+            # The lock is given back when the thread has written all, not before.
+            self._writer.ended.add_done_callback(lambda _: self._let_go())
+            self._writer.stop_soon()
+            raise
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._planning is not None:
+            for end in ("", "-wal", "-shm", "-journal"):
+                with suppress(OSError):
+                    os.unlink(f"{self._planning}{end}")
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _merge(tx: Tx) -> None:
+    tx.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

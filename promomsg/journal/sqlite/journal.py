@@ -1,0 +1,389 @@
+"""The SQLite journal: one campaign a file, which appears by rename when its plan is complete.
+
+Beside `autumn.db` there are, while it is in use, `autumn.db-wal` and `autumn.db-shm` (SQLite's),
+`autumn.db.lock` (the sender's), `autumn.db-mark` (how far it got) and, while the plan is made,
+`autumn.db.planning`. All are readable by their owner only, whatever the umask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.counts import Counts
+from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.sqlite.crash_safety import lost_commits
+from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
+from promomsg.journal.sqlite.crash_safety.side_files import (
+    SIDE_FILES,
+    clear_side_files,
+    refuse_foreign_log,
+)
+from promomsg.journal.sqlite.handle import SqliteHandle
+from promomsg.journal.sqlite.lock import SenderLock, is_locked
+from promomsg.journal.sqlite.reader import JournalReader, wal_size
+from promomsg.journal.sqlite.report_rows import SqliteRows
+from promomsg.journal.sqlite.schema import schema_text
+from promomsg.journal.sqlite.statements import planning as plan
+from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements.groups import add_warnings
+from promomsg.journal.sqlite.statements.singles import set_control
+from promomsg.journal.sqlite.statements.suppression import reached_page
+from promomsg.journal.sqlite.writer import Writer, close_clean, explain
+from promomsg.private_files import rename_new
+from promomsg.standard_descriptors import open_standard_descriptors
+
+__all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
+
+Durability = Literal["power", "process"]
+
+_SIDES: Final = ("", *SIDE_FILES, SUFFIX)
+_CACHE_KIB: Final = 8_000
+"""Page cache of the writer; a sort before it spills to disk takes as much again."""
+
+
+class _Opened(NamedTuple):
+    """What a sender has of a journal that is there."""
+
+    lock: SenderLock
+    db: sqlite3.Connection
+    mark: CommitMark | None
+    record: CampaignRecord
+    counts: Counts
+    today: tuple[str, int]
+
+    def close(self) -> None:
+        """Gives it back: nothing was sent from it. Who is in doubt is so in the journal by now."""
+        if self.mark is None:
+            self.db.close()
+        else:
+            close_clean(self.db, self.mark)
+        self.lock.release()
+
+
+class SqliteJournal:
+    """A journal in one file, through the standard library's sqlite3.
+
+    Args:
+        path: where it is, or is to be; its folder must exist on a local disk.
+        durability: `"power"` (default) syncs every commit: what was intended is known even after a
+            power cut. `"process"` leaves that to the system: it survives `kill -9`, but a power cut
+            may take the last commits, and a resume would then send to those recipients again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
+        if durability not in ("power", "process"):
+            raise UsageError(f'durability = {durability!r}: say "power" or "process"')
+        if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
+            raise UsageError(f"journal: {path!r} is not a path; give a str or a Path")
+        if not os.fspath(path):
+            raise UsageError("journal: the path is empty; give a file's name, or leave it out")
+        self.path = os.path.realpath(path)
+        self.durability: Durability = durability
+
+    @classmethod
+    def temporary(cls, *, durability: Durability = "power") -> Self:
+        """A private journal in the system's folder for temporary files; see `discard`."""
+        name = f"promomsg-{secrets.token_hex(8)}.db"
+        return cls(os.path.join(tempfile.gettempdir(), name), durability=durability)
+
+    def __repr__(self) -> str:
+        path, durability = getattr(self, "path", None), getattr(self, "durability", None)
+        return f"SqliteJournal({path!r}, durability={durability!r})"
+
+    @property
+    def _planning(self) -> str:
+        return f"{self.path}.planning"
+
+    async def exists(self) -> bool:
+        """Whether there is a journal with a complete plan."""
+        return self._exists()
+
+    def _exists(self) -> bool:
+        return os.path.exists(self.path)
+
+    async def create(self, record: CampaignRecord) -> SqliteHandle:
+        """A new campaign, under a temporary name until it is sealed.
+
+        Raises:
+            JournalError: there is one already, somebody is making one, or the folder is missing,
+                full or not to be written.
+        """
+        made = await _finish(self._create, record, unwanted=self._planning)
+        return SqliteHandle(
+            self.path,
+            record,
+            writer=Writer(self.path, made.db),
+            lock=made.lock,
+            planning=self._planning,
+            seal=self._seal,
+        )
+
+    def _create(self, record: CampaignRecord) -> _Opened:
+        open_standard_descriptors()
+        if os.path.isdir(self.path):  # before the lock, which would be left beside it
+            raise JournalError(f"{self.path}: it is a folder; give the path of a file in it")
+        lock = SenderLock(self.path)
+        try:
+            if os.path.exists(self.path):
+                raise JournalError(
+                    f"{self.path}: there is a journal already; resume it, or give another path"
+                )
+            refuse_foreign_log(self.path)
+            _remove(self._planning)
+            fd = os.open(self._planning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            os.fchmod(fd, 0o600)
+            os.close(fd)
+            db = read.connect(self._planning, mode="rw")
+            try:
+                # Nothing has to survive before the rename: a crash throws the file away.
+                for pragma in (
+                    "journal_mode = OFF",
+                    "synchronous = OFF",
+                    "locking_mode = EXCLUSIVE",
+                    f"cache_size = -{_CACHE_KIB}",
+                ):
+                    db.execute(f"PRAGMA {pragma}")
+                db.executescript(schema_text())
+                plan.save_record(db, record)
+            except BaseException:
+                db.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            with suppress(OSError):
+                _remove(self._planning)
+            lock.release()
+            raise explain(error, self.path) from None
+        except BaseException:
+            lock.release()
+            raise
+        return _Opened(lock, db, None, record, Counts(), ("", 0))
+
+    def _seal(
+        self, db: sqlite3.Connection, record: CampaignRecord
+    ) -> tuple[sqlite3.Connection, CommitMark]:
+        """In the writer thread: the complete file becomes durable, and then the journal."""
+        db.close()
+        temporary = read.connect(self._planning, mode="rw")
+        try:
+            temporary.execute("PRAGMA journal_mode = WAL")
+        finally:
+            temporary.close()
+        _sync(self._planning, os.O_RDWR)
+        if os.path.exists(self.path):
+            raise JournalError(f"{self.path}: a file of that name has appeared; give another path")
+        clear_side_files(self.path)
+        mark = self._mark(Position(record.run_id, 0, 0, 0))
+        try:
+            rename_new(self._planning, self.path)
+            _sync(os.path.dirname(self.path), os.O_RDONLY)
+            return self._connect(), mark
+        except FileExistsError:
+            mark.close(remove=False)
+            raise JournalError(
+                f"{self.path}: a file of that name has appeared; give another path"
+            ) from None
+        except BaseException:
+            mark.close(remove=not os.path.exists(self.path))
+            raise
+
+    def _mark(self, position: Position) -> CommitMark:
+        return CommitMark(self.path, position, durable=self.durability == "power")
+
+    def _connect(self) -> sqlite3.Connection:
+        db = read.connect(self.path, mode="rw")
+        try:
+            db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            db.execute("PRAGMA wal_autocheckpoint = 0")  # the writer thread merges it
+            level = "FULL" if self.durability == "power" else "NORMAL"
+            db.execute(f"PRAGMA synchronous = {level}")
+            if self.durability == "power":
+                # macOS: a sync that also empties the drive's cache; nothing elsewhere.
+                db.execute("PRAGMA fullfsync = ON")
+                db.execute("PRAGMA checkpoint_fullfsync = ON")
+            db.execute("SELECT wish FROM control").fetchone()  # the -wal is there from here on
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> SqliteHandle:
+        """See `Journal.open`."""
+        self._look()
+        if not write:
+            reader = await asyncio.to_thread(JournalReader, self.path)
+            handle = SqliteHandle(self.path, reader.record)
+            handle._reader = reader
+            return handle
+        opened = await _finish(self._open, after_lost_wal)
+        writer = Writer(self.path, opened.db, opened.today, opened.mark)
+        writer.counts = opened.counts
+        return SqliteHandle(self.path, opened.record, writer=writer, lock=opened.lock)
+
+    def _look(self) -> None:
+        if os.path.isfile(self.path):
+            return
+        if os.path.exists(self._planning):
+            raise JournalError(
+                f"{self.path}: its plan was not completed and nothing was sent; send it anew"
+            )
+        raise JournalError(f"{self.path}: there is no journal; check the path")
+
+    def _open(self, after_lost_wal: bool) -> _Opened:
+        # Looked at first, so that a file of another kind is left as it is.
+        with JournalReader(self.path):
+            pass
+        lock = SenderLock(self.path)
+        try:
+            finding, mark = self._judge(after_lost_wal)
+            db = self._connect()
+            try:
+                new = self._begin(db, finding, mark)
+                try:
+                    return _Opened(lock, db, new, read.record(db), read.counts(db), read.today(db))
+                except BaseException:
+                    new.close(remove=False)
+                    raise
+            except BaseException:
+                db.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            lock.release()
+            raise explain(error, self.path) from None
+        except BaseException:
+            lock.release()
+            raise
+
+    def _judge(self, after_lost_wal: bool) -> tuple[Finding, Position | None]:
+        """Whether it is whole, before anything of ours changes a byte."""
+        wal = wal_size(self.path)
+        with JournalReader(self.path) as reader:
+            reader.check_whole()
+            flag, at = reader.position()
+            reader.read(read.record)
+        mark = read_mark(self.path, at.run_id)
+        finding = lost_commits.judge(flag=flag, wal=wal, number=at.number, mark=mark)
+        if finding is Finding.LOST and not after_lost_wal:
+            raise JournalError(lost_commits.is_refused(self.path))
+        return finding, mark
+
+    def _begin(self, db: sqlite3.Connection, finding: Finding, mark: Position | None) -> CommitMark:
+        """Sets the open flag, takes into doubt who may have been sent to, and makes both durable.
+
+        Also tells now, not at the first intent, when the file cannot be written.
+        """
+        if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            db.execute("PRAGMA journal_mode = WAL")  # a copy by VACUUM INTO has none
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE campaign SET sender_open = 1")
+        if finding is not Finding.WHOLE:
+            _, at = lost_commits.position(db)
+            people = lost_commits.doubt(db, mark)
+            behind = None if mark is None else mark.number - at.number
+            add_warnings(db, [lost_commits.warning(self.path, people, behind)])
+        db.execute("COMMIT")
+        _, at = lost_commits.position(db)
+        new = self._mark(at)
+        try:
+            busy, log, merged = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy and log != merged:
+                raise JournalError(
+                    f"{self.path}: another program is in the middle of reading it, so that it "
+                    "cannot be marked as open; end that one, then resume"
+                )
+        except BaseException:
+            new.close(remove=False)
+            raise
+        return new
+
+    async def request(self, control: Control) -> None:
+        """Writes the control row through a connection of its own; the sender sees it at its next
+        intent."""
+        await asyncio.to_thread(self._request, control)
+
+    def _request(self, control: Control) -> None:
+        # The reader stays open meanwhile: the last connection to close merges the -wal, unless it
+        # can only read, and after a kill that is left to whoever looks whether it is whole.
+        with JournalReader(self.path) as reader:
+            reader.control()
+            db: sqlite3.Connection | None = None
+            try:
+                db = read.connect(self.path, mode="rw")
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+                set_control(db, control)
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from None
+            finally:
+                if db is not None:
+                    db.close()
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `Journal.reached`: by short reads, while a sender runs and after."""
+        with JournalReader(self.path) as reader:
+            if reader.warnings() and not is_being_sent(self.path):
+                raise JournalError(
+                    f"{self.path}: its last commits are lost, so that it does not say who was sent "
+                    "to; resume it first (--after-lost-wal), then they are unknown in it"
+                )
+            after = -1
+            while True:
+                page, after = reader.read(partial(reached_page, after=after))
+                if not page:
+                    return
+                yield page
+
+    def rows_later(self) -> SqliteRows:
+        """See `Journal.rows_later`."""
+        return SqliteRows(self.path)
+
+    def discard(self) -> None:
+        """Removes the journal and every file beside it; what is open keeps what it sees."""
+        _remove(self.path)
+        _remove(self._planning)
+        _remove(f"{self.path}.lock")
+
+
+def is_being_sent(path: str | os.PathLike[str]) -> bool:
+    """Whether a sender has this journal open now, in whatever process."""
+    return is_locked(os.path.realpath(path))
+
+
+async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None = None) -> _Opened:
+    """Runs `call` in a thread, to its end. When the caller is cancelled meanwhile, what it opened is
+    closed, and the file `unwanted` that it made is removed."""
+    running = asyncio.get_running_loop().run_in_executor(None, call, *args)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((running,))
+        if running.exception() is None:
+            opened = running.result()
+            opened.close()
+            if unwanted is not None:
+                _remove(unwanted)
+        raise
+
+
+def _remove(path: str) -> None:
+    for side in _SIDES:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(f"{path}{side}")
+
+
+def _sync(path: str, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

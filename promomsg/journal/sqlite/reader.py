@@ -1,0 +1,249 @@
+"""Reading a SQLite journal, while its sender runs and after: nothing on disk is changed by it, and
+nothing in the file is believed before it was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final, Self, TypeVar
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.counts import CODE_OF
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
+from promomsg.journal.sqlite import schema as sqlite_schema
+from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
+from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, position
+from promomsg.journal.sqlite.crash_safety.side_files import refuse_planted
+from promomsg.journal.sqlite.lock import SenderLock, is_locked
+from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.writer import explain
+from promomsg.model import Outcome, State
+
+__all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "wal_size"]
+
+_STEP: Final = 50_000
+_FEW_STEPS: Final = 200
+"""SQLite's instructions between looks at how many a read has taken, and looks that any may take;
+four instructions a byte of the file come on top (a scan takes less than one)."""
+
+T = TypeVar("T")
+
+DAMAGED: Final = (
+    "it is damaged (it has values that promomsg does not write); put back a copy that is whole"
+)
+NOT_OURS: Final = (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError)
+"""What our own code makes of values that it did not write."""
+
+
+class _Steps:
+    """Ends a read that goes round in circles, as a damaged tree of pages makes it."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self) -> None:
+        self.taken = self.most = 0
+
+    def too_many(self) -> bool:
+        self.taken += 1
+        return self.taken > self.most
+
+
+def wal_size(path: str) -> int | None:
+    """The size of the write-ahead log beside a journal; None when there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return None
+
+
+def _at_rest(path: str) -> tuple[int, ...] | None:
+    """What tells a file that nobody has open from itself after a change; None: somebody may."""
+    if wal_size(path) or os.path.lexists(f"{path}-journal"):
+        return None
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class JournalReader:
+    """A journal as a reader sees it, without an event loop; any thread may use it.
+
+    It sees what is committed, while a sender runs and after. Each call, and each page of an
+    iteration, is one short read, so a sender is never held up. Nothing on disk is changed by it:
+    no -wal is merged or removed, also after a sender was killed.
+
+    Raises:
+        JournalError: there is no journal, it is another version's, or it cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.realpath(path)
+        self._lock = threading.Lock()
+        self._steps = _Steps()
+        self._rest: tuple[int, ...] | None = None
+        if not os.path.isfile(self.path):
+            raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
+        refuse_planted(self.path)
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection that changes nothing on disk, not even when it is the last one to close.
+
+        SQLite's last connection merges the -wal and removes it, unless it cannot write: `mode=ro`.
+        Such a one would leave an empty -wal where none was, so a file of which nothing is in one is
+        read as it stands (`immutable`, no locks), and read again when it has changed meanwhile.
+        """
+        db: sqlite3.Connection | None = None
+        try:
+            self._rest = _at_rest(self.path)
+            db = read.connect(self.path, mode="ro", immutable=self._rest is not None)
+            db.execute("PRAGMA query_only = ON")
+            self._steps.most = _FEW_STEPS + 4 * os.path.getsize(self.path) // _STEP
+            db.set_progress_handler(self._steps.too_many, _STEP)
+            sqlite_schema.check_version(db, self.path)
+            sqlite_schema.check_schema(db, self.path)
+            db.execute("SELECT name FROM campaign").fetchone()
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
+            if db is not None:
+                db.close()
+            raise self._explained(error) from None
+        return db
+
+    def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """One of this module's functions on the connection, errors explained."""
+        with self._lock:
+            while True:
+                self._steps.taken = 0
+                try:
+                    result = call(self._db)
+                except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
+                    if not self._moved_on():
+                        raise self._explained(error) from None
+                else:
+                    if not self._moved_on():
+                        return result
+                self._db.close()
+                self._db = self._open()
+
+    def _moved_on(self) -> bool:
+        """Whether somebody has opened or written the file that was read as it stood."""
+        if self._rest is None:
+            return False
+        with suppress(OSError):
+            now = _at_rest(self.path)
+            if now is None or now[:2] == self._rest[:2]:
+                return now != self._rest
+        return False  # gone, or another one's name: what is open is still what it was
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return JournalError(f"{self.path}: the journal is closed")
+        if isinstance(error, JournalError):
+            said = str(error)
+            return error if self.path in said else JournalError(f"{self.path}: {said}")
+        if isinstance(error, (sqlite3.Error, OSError)):
+            return explain(error, self.path)
+        if isinstance(error, (msgspec.MsgspecError, *NOT_OURS)):
+            return JournalError(f"{self.path}: {DAMAGED}")
+        return error
+
+    def check_whole(self) -> None:
+        """Raises JournalError when it is damaged: a pass over the whole file."""
+        self.read(lambda db: sqlite_schema.check_whole(db, self.path))
+
+    def position(self) -> tuple[bool, Position]:
+        """(open flag, how far the journal got by its own account)."""
+        return self.read(position)
+
+    def finding(self) -> Finding:
+        """Whether commits that were made are missing, as far as nobody is sending it now."""
+        wal = wal_size(self.path)
+        flag, at = self.position()
+        return judge(flag=flag, wal=wal, number=at.number, mark=read_mark(self.path, at.run_id))
+
+    @property
+    def record(self) -> CampaignRecord:
+        """The campaign."""
+        return self.read(read.record)
+
+    def control(self) -> Control:
+        """What was asked of the sender."""
+        return self.read(lambda db: Control(db.execute("SELECT wish FROM control").fetchone()[0]))
+
+    def warnings(self) -> list[str]:
+        """What a look at a journal that nobody is sending has to say of how true it is."""
+        name = os.path.basename(self.path)
+        match self.finding():
+            case Finding.WHOLE:
+                return []
+            case Finding.BEHIND:
+                lost = f"{name}-wal is damaged or was cut"
+            case Finding.LOST:
+                lost = f"{name}-wal, which a sender wrote, is not beside it"
+        return [f"{lost}: these counts may be older than what was sent; resume says what to do"]
+
+    def tally(self) -> Tally:
+        """The counts, by one scan (a million rows: a tenth of a second)."""
+        return self.read(read.counts).tally()
+
+    def groups(self) -> list[GroupRow]:
+        """Every group send."""
+        return self.read(read.groups)
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq."""
+        numbers = None if states is None else [CODE_OF[state] for state in states]
+        after = -1
+        while True:
+            found, last = self.read(partial(read.page, after=after, states=numbers))
+            if not found:
+                return
+            if last <= after:
+                raise JournalError(f"{self.path}: it is damaged (its rows are not in order)")
+            after = last
+            yield from found
+
+    def elapsed(self) -> float:
+        """Seconds from the complete plan to the last thing that happened."""
+        return self.read(read.elapsed)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_db"):
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connection; a second call does nothing."""
+        with self._lock, suppress(sqlite3.Error):
+            was_open, self._rest = self._rest is None, None
+            clean = was_open and wal_size(self.path) == 0 and not position(self._db)[0]
+            self._db.close()
+            if clean:
+                self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """After a clean close of the sender that this reader has outlived: only a connection that
+        can write removes the empty files that SQLite leaves. Under the sender's lock: none begins
+        meanwhile, so there is nothing in them."""
+        if is_locked(self.path):
+            return
+        with suppress(JournalError, OSError):
+            lock = SenderLock(self.path)
+            try:
+                if wal_size(self.path) == 0:
+                    db = read.connect(self.path, mode="rw")
+                    db.execute("SELECT wish FROM control").fetchone()
+                    db.close()
+            finally:
+                lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

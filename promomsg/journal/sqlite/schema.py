@@ -1,0 +1,208 @@
+"""What a journal's file has to be before any of it is believed: our tables, whole, with our kinds of
+values. A journal is data that somebody may have handed over, and a view or a trigger is a program.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from promomsg.errors import JournalError
+
+__all__ = [
+    "APPLICATION_ID",
+    "INDEXES",
+    "VERSION",
+    "check_schema",
+    "check_version",
+    "check_whole",
+    "schema_text",
+]
+
+APPLICATION_ID: Final = 1347571533
+VERSION: Final = 1
+
+INDEXES: Final = {
+    "by_openid": "ON recipient (openid) WHERE openid IS NOT NULL",
+    "by_unionid": "ON recipient (unionid) WHERE unionid IS NOT NULL",
+    "recipient_form": "ON recipient (form) WHERE form IS NOT NULL",
+    "recipient_grp": "ON recipient (grp) WHERE grp IS NOT NULL",
+    "unsent": "ON recipient (state, code) WHERE state > 2",
+}
+"""Indexes that planning makes when it needs them; the first two are gone when it is complete."""
+
+_STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat4"})
+"""What `ANALYZE` of another program leaves; only the order of a search depends on it."""
+
+_COMMENT: Final = re.compile(r"--[^\n]*")
+_SPACE: Final = re.compile(r"\s+")
+
+
+def schema_text() -> str:
+    """The statements that make an empty journal."""
+    return resources.files("promomsg.journal.sqlite").joinpath("schema.sql").read_text("utf-8")
+
+
+def _plain(sql: str) -> str:
+    return _SPACE.sub(" ", _COMMENT.sub("", sql)).strip()
+
+
+def _things(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """Name → (kind, statement) of everything that has a statement."""
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL LIMIT 100")
+    return {str(name): (str(kind), _plain(str(sql))) for kind, name, sql in rows}
+
+
+@cache
+def _ours() -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
+    """What every journal has, and what one may have besides."""
+    db = sqlite3.connect(":memory:")
+    try:
+        db.executescript(schema_text())
+        needed = _things(db)
+        for name, on in INDEXES.items():
+            db.execute(f"CREATE INDEX {name} {on}")
+        allowed = _things(db)
+    finally:
+        db.close()
+    return needed, allowed
+
+
+def check_version(db: sqlite3.Connection, path: str) -> None:
+    """Raises JournalError unless the file says that it is a journal of this version."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path}: it is not a promomsg journal; give another path")
+    if version != VERSION:
+        raise JournalError(
+            f"{path}: it is a journal of version {version}, and this promomsg reads version "
+            f"{VERSION}; open it with the promomsg that made it"
+        )
+
+
+def check_schema(db: sqlite3.Connection, path: str) -> None:
+    """Raises JournalError unless the file has our tables and view, and nothing that we did not make."""
+    needed, allowed = _ours()
+    found = _things(db)
+    odd = sorted(
+        name
+        for name, thing in found.items()
+        if allowed.get(name) != thing and not (name in _STATISTICS and thing[0] == "table")
+    )
+    odd += sorted(name for name in needed if name not in found)
+    if odd:
+        name = odd[0]
+        kind = found[name][0] if name in found else needed[name][0]
+        what = "differs from ours" if name in allowed else "is none of ours"
+        if name not in found:
+            what = "is missing"
+        raise JournalError(
+            f"{path}: it is not a journal as promomsg makes them (the {kind} {name[:40]!r} {what}); "
+            "put the journal itself back, or give another path"
+        )
+
+
+_NULL_OR_TEXT: Final = "({0} IS NULL OR typeof({0}) = 'text')"
+_NULL_OR_WHOLE: Final = "({0} IS NULL OR typeof({0}) = 'integer')"
+_NULL_OR_NUMBER: Final = "({0} IS NULL OR typeof({0}) IN ('integer', 'real'))"
+_WHOLE: Final = "typeof({0}) = 'integer'"
+_TEXT: Final = "typeof({0}) = 'text'"
+_JSON: Final = "({0} IS NULL OR typeof({0}) = 'text' AND json_valid({0}))"
+
+
+def _all(rule: str, *columns: str) -> list[str]:
+    return [rule.format(column) for column in columns]
+
+
+_SHAPES: Final = (
+    ("recipient", "seq", "", ["typeof(state) = 'integer' AND state BETWEEN 0 AND 6"]),
+    (
+        "recipient",
+        "seq",
+        "state < 2 AND ",
+        [
+            *_all(_WHOLE, "attempts", "generation", "doubt"),
+            *_all(_TEXT, "key", "code", "detail"),
+            *_all(_NULL_OR_TEXT, "id", "openid", "unionid", "request_id", "rid", "extra"),
+            *_all(_NULL_OR_NUMBER, "at"),
+            *_all(_NULL_OR_WHOLE, "grp"),
+            *_all(_JSON, "vals"),
+        ],
+    ),
+    (
+        "grp",
+        "no",
+        "",
+        [
+            *_all(_TEXT, "state", "code", "detail"),
+            *_all(_WHOLE, "planned", "attempts", "polls"),
+            *_all(_WHOLE, "n_pending", "n_sent", "n_failed", "n_unknown", "n_cancelled"),
+            *_all(_NULL_OR_TEXT, "msg_id", "rid"),
+            *_all(_NULL_OR_WHOLE, "percent", "send_cnt", "fail_cnt"),
+            *_all(_NULL_OR_NUMBER, "sent_at", "next_poll_at"),
+            *_all(_JSON, "vals", "audience"),
+            "state IN ('planned', 'intended', 'accepted', 'done', 'refused', 'unknown',"
+            " 'expired', 'cancelled')",
+        ],
+    ),
+    (
+        "chunk",
+        "chunk",
+        "",
+        [
+            *_all(_WHOLE, "epoch", "done"),
+            *_all(_NULL_OR_WHOLE, "grp", "first", "last"),
+            *_all(_NULL_OR_NUMBER, "deadline"),
+            "(grp IS NULL OR grp IN (SELECT no FROM grp))",
+        ],
+    ),
+    (
+        "log",
+        "n",
+        "",
+        [
+            *_all(_NULL_OR_NUMBER, "at"),
+            *_all(_NULL_OR_WHOLE, "singles", "today"),
+            *_all(_NULL_OR_TEXT, "day"),
+        ],
+    ),
+    ("control", "one", "", ["wish IN ('run', 'pause', 'cancel')"]),
+    (
+        "campaign",
+        "one",
+        "",
+        [
+            *_all(_WHOLE, "chunk_size", "unsealed", "sender_open"),
+            "chunk_size BETWEEN 1 AND 1000000",
+        ],
+    ),
+)
+"""Per table: its key, whose rows are looked at, and what has to hold of each."""
+
+
+def check_whole(db: sqlite3.Connection, path: str) -> None:
+    """Raises JournalError when SQLite finds damage, or a value is none that promomsg writes.
+
+    One pass over the file (a million recipients: about a second), before anything is sent from it.
+    """
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise JournalError(
+            f"{path}: it is damaged ({str(found).splitlines()[-1][:120]}); put back a copy that is "
+            "whole, with everything that stood beside it"
+        )
+    for table, key, some, rules in _SHAPES:
+        row = db.execute(
+            f"SELECT {key} FROM {table} WHERE {some}NOT ({' AND '.join(rules)}) LIMIT 1"  # noqa: S608 - constants of this file
+        ).fetchone()
+        if row is not None:
+            raise JournalError(
+                f"{path}: it is damaged (row {row[0]} of the table {table} has values that promomsg "
+                "does not write); put back a copy that is whole"
+            )
+    if db.execute("SELECT count(*) FROM (SELECT 1 FROM control LIMIT 2)").fetchone() != (1,):
+        raise JournalError(f"{path}: it is damaged (the table control is empty)")

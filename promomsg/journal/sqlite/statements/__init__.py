@@ -1,0 +1,1 @@
+"""The SQL of a journal, by what it is for."""

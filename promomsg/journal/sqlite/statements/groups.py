@@ -1,0 +1,385 @@
+"""Group sends in SQL: one row says where a group stands, one statement moves its members."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from promomsg.crashpoints import reached
+from promomsg.errors import JournalError
+from promomsg.journal.records import Control, GroupRow, Lease
+from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
+from promomsg.journal.sqlite.statements.singles import LOST_DETAIL, close_rows, holds, wish
+from promomsg.journal.sqlite.writer import Tx
+from promomsg.model import Code, Failure, State
+from promomsg.states import GroupEvent, GroupState, move_group
+
+__all__ = [
+    "accept",
+    "add_warnings",
+    "close",
+    "complete",
+    "expire",
+    "get",
+    "intend",
+    "lose",
+    "lose_intended",
+    "members",
+    "move",
+    "poll",
+    "refuse",
+    "refuse_form",
+    "return_",
+    "shift",
+]
+
+_encode = msgspec.json.Encoder().encode
+_texts = msgspec.json.Decoder(list[str]).decode
+
+_EXPIRED_DETAIL = "the result can be had for 7 days only"
+_UNNAMED_DETAIL = "the provider counted failures without naming them"
+
+
+def get(db: sqlite3.Connection, no: int | None) -> GroupRow:
+    """The group of that number; JournalError when there is none."""
+    row = db.execute(f"SELECT {GROUP_COLUMNS} FROM grp WHERE no = ?", (no,)).fetchone()
+    if row is None:
+        raise JournalError(f"there is no group {no} in this journal")
+    return group_row(row)
+
+
+def move(tx: Tx, group: GroupRow, event: GroupEvent, **columns: Any) -> None:
+    """Moves a group along the state table and sets columns."""
+    columns["state"] = move_group(group.state, event).value
+    sets = ", ".join(f"{name} = :{name}" for name in columns)
+    tx.db.execute(f"UPDATE grp SET {sets} WHERE no = :no", {**columns, "no": group.no})
+
+
+def shift(tx: Tx, group: GroupRow, old: State, new: State, old_code: str, new_code: str) -> int:
+    """Moves the people of an audience that are not rows from one state to another."""
+    if group.audience is None:
+        return 0
+    (count,) = tx.db.execute(f"SELECT n_{old} FROM grp WHERE no = ?", (group.no,)).fetchone()
+    tx.db.execute(
+        f"UPDATE grp SET n_{new} = n_{new} + ?, n_{old} = 0 WHERE no = ?", (count, group.no)
+    )
+    tx.counts.move(old, old_code, new, new_code, count)
+    return int(count)
+
+
+def close(
+    tx: Tx,
+    group: GroupRow,
+    state: State,
+    code: str,
+    detail: str,
+    rid: str | None,
+    at: float,
+) -> int:
+    """All members that are pending, rows or counted."""
+    rows = 0
+    if group.audience is None:
+        rows = close_rows(
+            tx, "grp = :grp", {"grp": group.no}, state, code, detail, rid, at, group.attempts
+        )
+    return rows + shift(tx, group, State.PENDING, state, "", code)
+
+
+def members(db: sqlite3.Connection, no: int) -> list[str]:
+    """Promoter ids, in order of seq."""
+    (text,) = db.execute(
+        "SELECT json_group_array(id) FROM (SELECT id FROM recipient WHERE grp = ? ORDER BY seq)",
+        (no,),
+    ).fetchone()
+    return _texts(text)
+
+
+def intend(tx: Tx, lease: Lease, at: float) -> bool:
+    """planned → intended."""
+    if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
+        return False
+    group = get(tx.db, lease.group)
+    if group.state in (GroupState.REFUSED, GroupState.CANCELLED):
+        return False  # its message was refused for everybody, or it was cancelled, since `take`
+    move(tx, group, GroupEvent.INTEND, attempts=group.attempts + 1, sent_at=at)
+    return True
+
+
+def accept(
+    tx: Tx, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
+) -> bool:
+    """intended → accepted."""
+    if not holds(tx, lease):
+        return False
+    move(
+        tx,
+        get(tx.db, lease.group),
+        GroupEvent.ACCEPTED,
+        msg_id=msg_id,
+        rid=rid,
+        sent_at=at,
+        next_poll_at=next_poll_at,
+        code="",
+        detail="",
+    )
+    return True
+
+
+def return_(tx: Tx, lease: Lease, code: str, detail: str, called: bool) -> bool:
+    """intended → planned."""
+    if not holds(tx, lease):
+        return False
+    group = get(tx.db, lease.group)
+    attempts = group.attempts if called else group.attempts - 1
+    move(tx, group, GroupEvent.NOT_SENT, code=code, detail=detail, attempts=attempts)
+    return True
+
+
+def _refuse(tx: Tx, group: GroupRow, code: str, detail: str, rid: str | None, at: float) -> int:
+    move(tx, group, GroupEvent.REFUSED, code=code, detail=detail, rid=rid)
+    return close(tx, group, State.FAILED, code, detail, rid, at)
+
+
+def _refuse_same(
+    tx: Tx, form: bytes | None, code: str, detail: str, rid: str | None, at: float
+) -> int:
+    """Pending singles and planned groups with the same rendered message."""
+    same = "form IS NULL" if form is None else "form = :form"
+    args = {} if form is None else {"form": form}
+    count = close_rows(tx, f"grp IS NULL AND {same}", args, State.FAILED, code, detail, rid, at)
+    for row in tx.db.execute(
+        f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'planned' AND {same} ORDER BY no", args
+    ).fetchall():
+        count += _refuse(tx, group_row(row), code, detail, rid, at)
+    return count
+
+
+def refuse_form(tx: Tx, form_of: int, code: str, detail: str, rid: str | None, at: float) -> int:
+    """Everybody else who would get the message of row `form_of`."""
+    row = tx.db.execute("SELECT form FROM recipient WHERE seq = ?", (form_of,)).fetchone()
+    if row is None:
+        raise JournalError(f"there is no row {form_of} in this journal")
+    return _refuse_same(tx, row[0], code, detail, rid, at)
+
+
+def refuse(
+    tx: Tx, lease: Lease, code: str, detail: str, rid: str | None, at: float, everybody: bool
+) -> bool:
+    """intended → refused; `everybody` with the same message too."""
+    if not holds(tx, lease):
+        return False
+    group = get(tx.db, lease.group)
+    _refuse(tx, group, code, detail, rid, at)
+    if everybody:
+        (form,) = tx.db.execute("SELECT form FROM grp WHERE no = ?", (group.no,)).fetchone()
+        _refuse_same(tx, form, code, detail, rid, at)
+    return True
+
+
+def _lose(tx: Tx, group: GroupRow, code: str, detail: str, at: float) -> None:
+    move(tx, group, GroupEvent.LOST, code=code, detail=detail)
+    close(tx, group, State.UNKNOWN, code, detail, None, at)
+
+
+def lose(tx: Tx, lease: Lease, code: str, detail: str, at: float) -> bool:
+    """intended → unknown, with all members."""
+    if not holds(tx, lease):
+        return False
+    _lose(tx, get(tx.db, lease.group), code, detail, at)
+    return True
+
+
+def lose_intended(tx: Tx, code: str, detail: str, at: float) -> int:
+    """Groups that an earlier process left intended."""
+    rows = tx.db.execute(
+        f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'intended' ORDER BY no"
+    ).fetchall()
+    for row in rows:
+        group = group_row(row)
+        _lose(tx, group, code, LOST_DETAIL if group.detail == LOST_DETAIL else detail, at)
+    return len(rows)
+
+
+def poll(
+    tx: Tx,
+    no: int,
+    percent: int | None,
+    send_cnt: int | None,
+    fail_cnt: int | None,
+    next_poll_at: float,
+) -> None:
+    """What a poll said that did not end the group."""
+    changed = tx.db.execute(
+        "UPDATE grp SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
+        " polls = polls + 1 WHERE no = ? AND state = 'accepted'",
+        (percent, send_cnt, fail_cnt, next_poll_at, no),
+    ).rowcount
+    if not changed:
+        get(tx.db, no)
+
+
+def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
+    """Keeps warnings in the campaign's row, each once."""
+    if not texts:
+        return
+    (kept,) = db.execute("SELECT warnings FROM campaign").fetchone()
+    warnings = _texts(kept)
+    warnings += [text for text in dict.fromkeys(texts) if text not in warnings]
+    db.execute("UPDATE campaign SET warnings = ?", (_encode(warnings).decode(),))
+
+
+def complete(
+    tx: Tx,
+    no: int,
+    percent: int | None,
+    send_cnt: int | None,
+    fail_cnt: int | None,
+    failures: Sequence[Failure],
+    unnamed: int,
+    at: float,
+    warnings: Sequence[str],
+) -> list[str]:
+    """accepted → done; see `Handle.complete_group`."""
+    db = tx.db
+    group = get(db, no)
+    move(
+        tx,
+        group,
+        GroupEvent.COMPLETE,
+        percent=percent,
+        send_cnt=send_cnt,
+        fail_cnt=fail_cnt,
+        next_poll_at=None,
+        polls=group.polls + 1,
+    )
+    named: dict[str, str] = {}
+    for failure in failures:
+        named.setdefault(failure.id, failure.code)
+    if group.audience is not None:
+        own = _complete_audience(tx, group, named, send_cnt, fail_cnt, unnamed, at)
+    else:
+        own = _complete_rows(tx, group, named, unnamed, at)
+    add_warnings(db, [*warnings, *own])
+    return own
+
+
+def _complete_rows(
+    tx: Tx, group: GroupRow, named: dict[str, str], unnamed: int, at: float
+) -> list[str]:
+    db = tx.db
+    found = 0
+    if named:
+        db.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS named (id TEXT PRIMARY KEY, code TEXT) WITHOUT ROWID"
+        )
+        db.execute("DELETE FROM temp.named")
+        db.execute(
+            "INSERT INTO temp.named SELECT key, value FROM json_each(?)",
+            (_encode(named).decode(),),
+        )
+        found = _fail_named(tx, group, at)
+    reached("merge")
+    if unnamed:
+        close(tx, group, State.UNKNOWN, Code.UNNAMED.value, _UNNAMED_DETAIL, None, at)
+    else:
+        close(tx, group, State.SENT, "", "", None, at)
+    strangers = len(named) - found
+    if strangers <= 0:
+        return []
+    return [
+        f"group {group.msg_id}: {strangers} of the {len(named)} named failures are not among its "
+        "recipients; they change nobody"
+    ]
+
+
+def _fail_named(tx: Tx, group: GroupRow, at: float) -> int:
+    """Members in temp.named fail with their codes; those in doubt are unknown with it."""
+    db = tx.db
+    where = "r.grp = :grp AND r.state = 0 AND n.id = r.id"
+    args: dict[str, Any] = {"grp": group.no}
+    by_code = db.execute(
+        f"SELECT n.code, r.doubt, count(*) FROM recipient r, temp.named n WHERE {where}"
+        " GROUP BY n.code, r.doubt",
+        args,
+    ).fetchall()
+    tx.flush()
+    db.execute(
+        "INSERT INTO log (final) SELECT json_group_array(seq) FROM"
+        f" (SELECT r.seq FROM recipient r, temp.named n WHERE {where} ORDER BY r.seq)"
+        " GROUP BY seq / 4096",
+        args,
+    )
+    db.execute(
+        "UPDATE recipient AS r SET state = 3 + doubt, code = n.code, detail = '', rid = NULL,"
+        f" at = :at, attempts = attempts + :attempts FROM temp.named AS n WHERE {where}",
+        {**args, "at": at, "attempts": group.attempts},
+    )
+    for code, doubt, count in by_code:
+        state = State.UNKNOWN if doubt else State.FAILED
+        tx.counts.move(State.PENDING, "", state, code, count)
+    return sum(count for _, _, count in by_code)
+
+
+def _complete_audience(
+    tx: Tx,
+    group: GroupRow,
+    named: dict[str, str],
+    send_cnt: int | None,
+    fail_cnt: int | None,
+    unnamed: int,
+    at: float,
+) -> list[str]:
+    db = tx.db
+    failed = len(named) + unnamed if fail_cnt is None else max(len(named), fail_cnt)
+    planned = max(group.planned if send_cnt is None else send_cnt, failed)
+    (seq,) = db.execute("SELECT coalesce(max(seq), -1) FROM recipient").fetchone()
+    rows = [
+        (seq + number, id, id, code, group.no, group.attempts, at)
+        for number, (id, code) in enumerate(named.items(), 1)
+    ]
+    db.executemany(
+        "INSERT INTO recipient (seq, key, id, code, grp, attempts, at, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 3)",
+        rows,
+    )
+    tx.final([row[0] for row in rows])
+    reached("merge")
+    nameless, sent = failed - len(named), planned - failed
+    db.execute(
+        "UPDATE grp SET n_pending = 0, n_failed = ?, n_sent = ?, planned = ?, code = ?, detail = ?"
+        " WHERE no = ?",
+        (
+            nameless,
+            sent,
+            planned,
+            Code.UNNAMED.value if nameless else "",
+            _UNNAMED_DETAIL if nameless else "",
+            group.no,
+        ),
+    )
+    counts = tx.counts
+    counts.add(State.PENDING, "", -group.planned)
+    counts.add(State.SENT, "", sent)
+    counts.add(State.FAILED, Code.UNNAMED.value, nameless)
+    for code in named.values():
+        counts.add(State.FAILED, code, 1)
+    if planned == group.planned:
+        return []
+    return [
+        f"group {group.msg_id}: planned for {group.planned}, but the provider counts {planned}; "
+        "its count is taken"
+    ]
+
+
+def expire(tx: Tx, no: int, at: float) -> None:
+    """accepted → expired; what is pending becomes unknown."""
+    group = get(tx.db, no)
+    code = Code.EXPIRED.value
+    move(tx, group, GroupEvent.EXPIRE, next_poll_at=None, code=code, detail=_EXPIRED_DETAIL)
+    close(tx, group, State.UNKNOWN, code, _EXPIRED_DETAIL, None, at)

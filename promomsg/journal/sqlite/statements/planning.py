@@ -1,0 +1,336 @@
+"""Planning in SQL: rows come in batches, then everything that needs the whole list at once.
+
+While the file has its temporary name nothing has to survive, so nothing is synced; the set-based
+steps sort on disk, so memory stays flat. Statements and their costs: DESIGN §8.
+"""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.counts import CODE_OF
+from promomsg.journal.records import CampaignRecord, Outage, Place, PlannedRow
+from promomsg.journal.sqlite.schema import INDEXES
+from promomsg.journal.sqlite.writer import Tx
+from promomsg.model import Code, State
+
+__all__ = [
+    "add_audience_group",
+    "add_rows",
+    "assign_ids",
+    "cut",
+    "forms",
+    "make_groups",
+    "mark_duplicates",
+    "plan_counts",
+    "restart",
+    "sample",
+    "save_record",
+    "seal",
+]
+
+_encode = msgspec.json.Encoder().encode
+_values = msgspec.json.Decoder(tuple[str, ...]).decode
+
+_INSERT = """
+INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, vals, form,
+                       state, code, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_UNIQUE: Final = (
+    ("key", "key", Code.DUPLICATE_KEY),
+    ("id", "id", Code.DUPLICATE_ADDRESS),
+    ("openid", "openid", Code.DUPLICATE_ADDRESS),
+    ("unionid", "unionid", Code.DUPLICATE_ADDRESS),
+    ("fingerprint", "access_token", Code.DUPLICATE_ADDRESS),
+    ("request_id", "request_id", Code.DUPLICATE_REQUEST_ID),
+)
+"""Columns that only one pending row may have a value in: column, its name for people, code."""
+
+
+def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
+    """Writes the campaign's row; what `seal` keeps beside it stays."""
+    db.execute(
+        """
+        INSERT INTO campaign (one, name, channel, account, run_id, message, settings, source,
+                              base_url, campaign_file, created_at, planned_at, warnings, halted)
+        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (one) DO UPDATE SET
+            name = excluded.name, channel = excluded.channel, account = excluded.account,
+            run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
+            source = excluded.source, base_url = excluded.base_url,
+            campaign_file = excluded.campaign_file,
+            created_at = excluded.created_at, planned_at = excluded.planned_at,
+            warnings = excluded.warnings, halted = excluded.halted
+        """,
+        (
+            record.name,
+            record.channel,
+            record.account,
+            record.run_id,
+            _encode(record.message).decode(),
+            _encode(record.settings).decode(),
+            _encode(record.source).decode(),
+            record.base_url,
+            record.campaign_file,
+            record.created_at,
+            record.planned_at,
+            _encode(record.warnings).decode(),
+            record.halted,
+        ),
+    )
+
+
+def save_outage(db: sqlite3.Connection, outage: Outage | None) -> None:
+    """Writes the outage that is going on; None: it is over."""
+    kept = None if outage is None else _encode(outage).decode()
+    db.execute("UPDATE campaign SET outage = ?", (kept,))
+
+
+_OPTIONAL: Final = ("id", "openid", "unionid", "fingerprint", "request_id", "vals", "form")
+"""Columns of a planned row behind its seq and key."""
+
+
+def restart(tx: Tx) -> None:
+    """Forgets every row and group."""
+    tx.db.execute("DELETE FROM recipient")
+    tx.db.execute("DELETE FROM grp")
+
+
+def add_rows(tx: Tx, rows: Sequence[PlannedRow]) -> None:
+    """Writes a batch of rows as they were read."""
+    pending = State.PENDING.value
+    plain = [row for row in rows if row[9] == pending]
+    if plain:
+        # sqlite3 asks its adapters about each None (0.3 µs): columns in which a batch has no value
+        # are left out of its statement.
+        columns = list(zip(*plain, strict=True))
+        used = [n for n in range(2, 9) if columns[n].count(None) < len(plain)]
+        names = ", ".join(("seq", "key", *(_OPTIONAL[n - 2] for n in used)))
+        tx.db.executemany(
+            f"INSERT INTO recipient (state, {names}) VALUES (0{', ?' * (len(used) + 2)})",
+            zip(columns[0], columns[1], *(columns[n] for n in used), strict=True),
+        )
+        tx.counts.add(pending, "", len(plain))
+    if len(plain) < len(rows):
+        rest = [row for row in rows if row[9] != pending]
+        tx.db.executemany(_INSERT, [(*row[:9], CODE_OF[row[9]], row[10], row[11]) for row in rest])
+        for row in rest:
+            tx.counts.add(row[9], row[10], 1)
+
+
+def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+    """Fills ids in by openid, then by unionid, through indexes that `seal` drops again."""
+    pairs = _encode(found).decode()
+    changed = 0
+    for number, column in enumerate(("openid", "unionid")):
+        tx.db.execute(f"CREATE INDEX IF NOT EXISTS by_{column} {INDEXES[f'by_{column}']}")
+        changed += tx.db.execute(
+            f"""
+            UPDATE recipient SET id = json_extract(j.value, '$[2]') FROM json_each(?) AS j
+            WHERE {column} = json_extract(j.value, '$[{number}]') AND recipient.id IS NULL AND state = 0
+            """,
+            (pairs,),
+        ).rowcount
+    return changed
+
+
+_PLACE: Final = """
+    (SELECT ' (' || p.word || ' ' || (p.number + early.seq - p.seq) || ')'
+     FROM temp.place AS p WHERE p.seq <= early.seq ORDER BY p.seq DESC LIMIT 1)
+"""
+
+
+def mark_duplicates(tx: Tx, columns: Collection[str], places: Sequence[Place] = ()) -> int:
+    """Column by column, by a sort each; a column that says nothing the key does not is passed by."""
+    db = tx.db
+    asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
+    apart = ", ".join(
+        f"max({column} IS NOT NULL AND {column} IS NOT key)" for column, _, _ in asked
+    )
+    needs = (1, *db.execute(f"SELECT {apart} FROM recipient WHERE state = 0").fetchone()[1:])
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
+    total = 0
+    for (column, name, code), needed in zip(asked, needs, strict=True):
+        # Nearly every list has none, and finding that out is half of finding them.
+        if (
+            not needed
+            or db.execute(
+                f"SELECT 1 FROM recipient WHERE state = 0 AND {column} IS NOT NULL"
+                f" GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
+            ).fetchone()
+            is None
+        ):
+            continue
+        _keep_places(db, places)
+        db.execute("DELETE FROM temp.again")
+        found = db.execute(
+            f"""
+            INSERT INTO temp.again
+            SELECT seq, first FROM (
+                SELECT seq, first_value(seq) OVER (PARTITION BY {column} ORDER BY seq) AS first
+                FROM recipient WHERE state = 0 AND {column} IS NOT NULL
+            ) WHERE seq <> first
+            """
+        ).rowcount
+        if found:
+            db.execute(
+                f"""
+                UPDATE recipient SET state = 5, code = ?,
+                    detail = ? || early.key || coalesce({_PLACE}, '')
+                FROM temp.again AS a JOIN recipient AS early ON early.seq = a.first
+                WHERE recipient.seq = a.seq
+                """,
+                (code.value, f"same {name} as "),
+            )
+            tx.counts.move(State.PENDING, "", State.SKIPPED, code.value, found)
+            total += found
+    db.execute("DELETE FROM temp.again")
+    return total
+
+
+def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
+    """Only once there is a duplicate: nearly every list has none."""
+    db.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS place (seq INTEGER PRIMARY KEY, word TEXT, number INTEGER)"
+    )
+    db.execute("DELETE FROM temp.place")
+    db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)
+
+
+_SET = "state = 0 AND grp IS NULL AND id IS NOT NULL"
+
+
+def forms(tx: Tx, at_least: int) -> list[tuple[bytes | None, int]]:
+    """Sets that could be a group, by form (None first); a sort only when there are forms."""
+    db = tx.db
+    (bare,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_SET} AND form IS NULL").fetchone()
+    found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
+    if _index_forms(db):
+        # The plus keeps the index out: it would look every row up in random order.
+        found += db.execute(
+            f"SELECT form, count(*) FROM recipient WHERE {_SET} AND +form IS NOT NULL"
+            " GROUP BY +form HAVING count(*) >= ? ORDER BY +form",
+            (at_least,),
+        ).fetchall()
+    return found
+
+
+def _index_forms(db: sqlite3.Connection) -> bool:
+    """Whether there are forms; they are indexed then, for the refusal of one of them."""
+    if db.execute("SELECT 1 FROM recipient WHERE form IS NOT NULL LIMIT 1").fetchone() is None:
+        return False
+    db.execute(f"CREATE INDEX IF NOT EXISTS recipient_form {INDEXES['recipient_form']}")
+    return True
+
+
+def make_groups(tx: Tx, form: bytes | None, sizes: Sequence[int]) -> None:
+    """Splits one set, in order of seq."""
+    db = tx.db
+    same, args = ("form IS NULL", ()) if form is None else ("form = ?", (form,))
+    (no,) = db.execute("SELECT coalesce(max(no), 0) FROM grp").fetchone()
+    after = -1
+    for size in sizes:
+        no += 1
+        where = f"{_SET} AND {same} AND seq > ?"
+        last = db.execute(
+            f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1 OFFSET ?",
+            (*args, after, size - 1),
+        ).fetchone()
+        if last is None or size < 1:
+            raise JournalError(f"group {no} of {size}: the set has fewer recipients than that")
+        (vals,) = db.execute(
+            f"SELECT vals FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (*args, after)
+        ).fetchone()
+        db.execute(
+            f"UPDATE recipient SET grp = ? WHERE {where} AND seq <= ?", (no, *args, after, last[0])
+        )
+        db.execute(
+            "INSERT INTO grp (no, planned, vals, form) VALUES (?, ?, ?, ?)", (no, size, vals, form)
+        )
+        after = last[0]
+
+
+def add_audience_group(tx: Tx, audience: Mapping[str, Any], planned: int) -> None:
+    """A group whose people are not rows."""
+    tx.db.execute(
+        "INSERT INTO grp (planned, n_pending, audience) VALUES (?, ?, ?)",
+        (planned, planned, _encode(audience).decode()),
+    )
+    tx.counts.add(State.PENDING, "", planned)
+
+
+def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
+    """The first pending rows: (key, address, values)."""
+    return [
+        (key, address or "", _values(vals) if vals else ())
+        for key, address, vals in db.execute(
+            "SELECT key, coalesce(openid, unionid, id), vals FROM recipient WHERE state = 0"
+            " ORDER BY seq LIMIT ?",
+            (limit,),
+        )
+    ]
+
+
+def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
+    """(singles, groups) still to be called."""
+    (singles,) = db.execute(
+        "SELECT count(*) FROM recipient WHERE state = 0 AND grp IS NULL"
+    ).fetchone()
+    (groups,) = db.execute("SELECT count(*) FROM grp WHERE state = 'planned'").fetchone()
+    return singles, groups
+
+
+def cut(db: sqlite3.Connection, chunk_size: int) -> None:
+    """Cuts every pending single into new chunks, and gives each new group its own.
+
+    Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
+    of them must never fit a new chunk.
+    """
+    (last,) = db.execute("SELECT coalesce(max(chunk), 0) FROM chunk").fetchone()
+    db.execute("DELETE FROM chunk WHERE grp IS NULL AND chunk < ?", (last,))
+    db.execute(
+        "UPDATE chunk SET done = 1, first = NULL, deadline = NULL, epoch = epoch + 1"
+        " WHERE grp IS NULL"
+    )
+    db.execute(
+        "INSERT INTO chunk (grp) SELECT no FROM grp WHERE state = 'planned'"
+        " AND no NOT IN (SELECT grp FROM chunk WHERE grp IS NOT NULL) ORDER BY no"
+    )
+    where = "state = 0 AND grp IS NULL AND seq > ?"
+    after = -1
+    while True:
+        first = db.execute(
+            f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (after,)
+        ).fetchone()
+        if first is None:
+            break
+        (end,) = db.execute(
+            f"SELECT max(seq) FROM (SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT ?)",
+            (after, chunk_size),
+        ).fetchone()
+        db.execute("INSERT INTO chunk (first, last) VALUES (?, ?)", (first[0], end))
+        after = end
+    if db.execute("SELECT 1 FROM grp LIMIT 1").fetchone() is not None:
+        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_grp {INDEXES['recipient_grp']}")
+    db.execute("UPDATE campaign SET chunk_size = ?, unsealed = 0", (chunk_size,))
+
+
+def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int) -> None:
+    """Completes the plan in the file; making it durable is the caller's."""
+    db.execute("DROP INDEX IF EXISTS by_openid")
+    db.execute("DROP INDEX IF EXISTS by_unionid")
+    _index_forms(db)
+    db.execute(f"CREATE INDEX unsent {INDEXES['unsent']}")
+    save_record(db, record)
+    db.execute("UPDATE campaign SET sender_open = 1")
+    cut(db, chunk_size)

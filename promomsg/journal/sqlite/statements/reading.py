@@ -1,0 +1,277 @@
+"""What is read of a SQLite journal: short statements, each of which gives plain records."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.counts import STATES, Counts
+from promomsg.journal.records import CampaignRecord, GroupRow
+from promomsg.model import Outcome, Recipient, State
+
+__all__ = [
+    "GROUP_COLUMNS",
+    "connect",
+    "counts",
+    "elapsed",
+    "group_row",
+    "groups",
+    "outcomes",
+    "outcomes_end",
+    "page",
+    "record",
+    "today",
+    "untouched",
+]
+
+_PAGE: Final = 1_000
+_LONGEST: Final = 256 * 1024 * 1024
+"""Bytes of one value at the most: SQLite's own limit is 1 GB."""
+
+_json = msgspec.json.Decoder().decode
+_seqs = msgspec.json.Decoder(list[int]).decode
+
+_Row = tuple[
+    int, Annotated[int, msgspec.Meta(ge=0, le=6)], str, str | None, str | None, str | None, str | None,
+    str, str, str | None, int, str | int | None, float | None, str | None,
+]  # fmt: skip
+_rows = msgspec.json.Decoder(list[_Row]).decode
+
+# One JSON text a page: the GIL changes hands once, not for every row.
+_AS_JSON: Final = (
+    "json_group_array(json_array(r.seq, r.state, r.key, r.id, r.openid, r.unionid, r.request_id,"
+    " r.code, r.detail, r.rid, r.attempts, r.grp, r.at, r.extra))"
+)
+
+
+def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode. `mode` is `rw` or `ro`: the file is never made by it."""
+    # By bytes: a name may be none in UTF-8.
+    uri = f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+    try:
+        # A file that somebody handed over: what its schema calls is not trusted, its pages are
+        # looked at before they are used.
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cell_size_check = ON")
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        db.execute("PRAGMA cache_size = -4000")
+        db.execute("PRAGMA temp_store = FILE")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def record(db: sqlite3.Connection) -> CampaignRecord:
+    """The campaign's row."""
+    row = db.execute(
+        "SELECT name, channel, account, run_id, message, settings, source, base_url,"
+        " campaign_file, created_at, planned_at, warnings, halted, outage FROM campaign"
+    ).fetchone()
+    if row is None:
+        raise JournalError("it holds no campaign: it is damaged")
+    names = (
+        "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
+        "campaign_file", "created_at", "planned_at", "warnings", "halted", "outage",
+    )  # fmt: skip
+    values = dict(zip(names, row, strict=True))
+    for name in ("message", "settings", "source", "warnings"):
+        values[name] = _json(values[name])
+    if values["outage"] is not None:
+        values["outage"] = _json(values["outage"])
+    return msgspec.convert(values, CampaignRecord)
+
+
+def counts(db: sqlite3.Connection) -> Counts:
+    """Counts everything once: one scan, and the index of what was not sent."""
+    found = Counts()
+    rest = db.execute(
+        "SELECT state, code, count(*) FROM recipient WHERE state > 2 GROUP BY state, code"
+    ).fetchall()
+    found.fill(rest)
+    total, sent = db.execute("SELECT count(*), total(state = 2) FROM recipient").fetchone()
+    found.add(State.SENT, "", int(sent))
+    found.add(State.PENDING, "", total - int(sent) - sum(row[2] for row in rest))
+    for code, *people in db.execute(
+        "SELECT code, n_pending, n_sent, n_failed, n_unknown, n_cancelled FROM grp"
+        " WHERE audience IS NOT NULL"
+    ):
+        for state, number in zip(_AUDIENCE_STATES, people, strict=True):
+            found.add(state, code, number)
+    return found
+
+
+def untouched(db: sqlite3.Connection) -> bool:
+    """Whether nobody was sent to or is in doubt; see `Handle.untouched`."""
+    (touched,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM recipient WHERE state IN (1, 2, 4) OR doubt = 1)"
+        " OR EXISTS (SELECT 1 FROM history WHERE state = 4)"
+        " OR EXISTS (SELECT 1 FROM grp WHERE state NOT IN ('planned', 'refused', 'cancelled'))"
+    ).fetchone()
+    return not touched
+
+
+_AUDIENCE_STATES: Final = (
+    State.PENDING,
+    State.SENT,
+    State.FAILED,
+    State.UNKNOWN,
+    State.CANCELLED,
+)
+
+GROUP_COLUMNS: Final = (
+    "no, state, planned, vals, audience, msg_id, percent, send_cnt, fail_cnt, attempts, sent_at,"
+    " next_poll_at, polls, code, detail, rid"
+)
+_GROUP_NAMES: Final = tuple(
+    {"vals": "values"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
+)
+
+
+def group_row(row: tuple[Any, ...]) -> GroupRow:
+    """A row of GROUP_COLUMNS."""
+    values = dict(zip(_GROUP_NAMES, row, strict=True))
+    values["values"] = _json(values["values"]) if values["values"] else ()
+    values["audience"] = _json(values["audience"]) if values["audience"] else None
+    return msgspec.convert(values, GroupRow)
+
+
+def groups(db: sqlite3.Connection, due: float | None = None) -> list[GroupRow]:
+    """Every group, or the accepted ones whose next poll has come."""
+    where, args = "", tuple[float, ...]()
+    if due is not None:
+        where, args = "WHERE state = 'accepted' AND next_poll_at <= ?", (due,)
+    return [
+        group_row(row)
+        for row in db.execute(f"SELECT {GROUP_COLUMNS} FROM grp {where} ORDER BY no", args)
+    ]
+
+
+def elapsed(db: sqlite3.Connection) -> float:
+    """Seconds from the complete plan to the last thing that happened."""
+    began = record(db).planned_at
+    (last,) = db.execute(
+        "SELECT max(at) FROM (SELECT max(at) AS at FROM recipient"
+        " UNION ALL SELECT max(sent_at) FROM grp)"
+    ).fetchone()
+    return 0.0 if began is None or last is None else max(last - began, 0.0)
+
+
+def today(db: sqlite3.Connection) -> tuple[str, int]:
+    """The China-time day of the last intents, and how many singles it had."""
+    row = db.execute(
+        "SELECT day, today FROM log WHERE today IS NOT NULL ORDER BY n DESC LIMIT 1"
+    ).fetchone()
+    return row or ("", 0)
+
+
+def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
+    rows = _rows(text)
+    names: dict[Any, str] = {}
+    found = []
+    for (
+        _, state, key, id, openid, unionid, request_id, code, detail, rid, attempts, grp, at, extra,
+    ) in rows:  # fmt: skip
+        group = None
+        if grp is not None:
+            group = names.get(grp)
+            if group is None:
+                (msg_id,) = db.execute("SELECT msg_id FROM grp WHERE no = ?", (grp,)).fetchone()
+                group = names[grp] = msg_id or str(grp)
+        who = Recipient(key=key, id=id, openid=openid, unionid=unionid, request_id=request_id)
+        found.append(Outcome(who, STATES[state], code, detail, rid, attempts, group, at, extra))
+    return found
+
+
+def page(
+    db: sqlite3.Connection, after: int, states: Iterable[int] | None, limit: int = _PAGE
+) -> tuple[list[Outcome], int]:
+    """Rows behind `after`, in order of seq, and the last one's seq; none left: an empty list."""
+    wanted = ""
+    if states is not None:
+        wanted = f" AND state IN ({', '.join(map(str, sorted(states)))})"
+    text, last = db.execute(
+        f"SELECT {_AS_JSON}, max(seq) FROM"
+        f" (SELECT * FROM recipient WHERE seq > ?{wanted} ORDER BY seq LIMIT ?) AS r",
+        (after, limit),
+    ).fetchone()
+    return _decode(db, text), after if last is None else last
+
+
+def outcomes(
+    db: sqlite3.Connection, after: tuple[int, int], limit: int
+) -> tuple[list[Outcome], tuple[int, int]]:
+    """See `Handle.outcomes`. The cursor is (-1, seq) in what planning left, then (log.n, index)."""
+    n, index = after
+    if n < 0:
+        text, last, count = db.execute(
+            f"SELECT {_AS_JSON}, max(seq), count(*) FROM (SELECT * FROM recipient"
+            " WHERE seq >= ? AND state IN (3, 5) AND at IS NULL ORDER BY seq LIMIT ?) AS r",
+            (index, limit),
+        ).fetchone()
+        if count:
+            return _decode(db, text), (-1, last + 1)
+        n, index = 0, 0
+    while True:
+        wanted: list[int] = []
+        # One by one: an entry may name one row or thousands.
+        entries = db.execute(
+            "SELECT n, final FROM log WHERE n >= ? AND final IS NOT NULL ORDER BY n LIMIT ?",
+            (n, limit + 1),
+        )
+        start = (n, index)
+        for number, text in entries:
+            seqs = _seqs(text)
+            seqs = seqs[index if number == n else 0 :][: limit - len(wanted)]
+            wanted += _still(db, number, seqs)
+            index = (index if number == n else 0) + len(seqs)
+            n = number
+            if len(wanted) >= limit:
+                entries.close()
+                break
+        found = _by_seq(db, wanted)
+        if found or (n, index) == start:
+            return found, (n, index)
+
+
+def _still(db: sqlite3.Connection, n: int, seqs: list[int]) -> list[int]:
+    """Without those that the user's word took back after log row `n`."""
+    if not seqs or db.execute("SELECT 1 FROM history LIMIT 1").fetchone() is None:
+        return seqs
+    (text,) = db.execute(
+        "SELECT json_group_array(DISTINCT seq) FROM history WHERE upto >= ?"
+        " AND seq IN (SELECT value FROM json_each(?))",
+        (n, msgspec.json.encode(seqs).decode()),
+    ).fetchone()
+    back = frozenset(_seqs(text))
+    return [seq for seq in seqs if seq not in back]
+
+
+def _by_seq(db: sqlite3.Connection, seqs: list[int]) -> list[Outcome]:
+    if not seqs:
+        return []
+    (text,) = db.execute(
+        f"SELECT {_AS_JSON} FROM (SELECT recipient.* FROM json_each(?) AS j"
+        " CROSS JOIN recipient ON recipient.seq = j.value WHERE state > 1 ORDER BY j.id) AS r",
+        (msgspec.json.encode(seqs).decode(),),
+    ).fetchone()
+    return _decode(db, text)
+
+
+def outcomes_end(db: sqlite3.Connection) -> tuple[int, int]:
+    """The cursor behind everything that is final now."""
+    row = db.execute(
+        "SELECT n, json_array_length(final) FROM log WHERE final IS NOT NULL"
+        " ORDER BY n DESC LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)

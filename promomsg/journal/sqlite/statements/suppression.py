@@ -1,0 +1,296 @@
+"""The suppression list in SQL: it holds for a person, however many rows they have."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.records import Reached, fingerprint
+from promomsg.journal.sqlite.statements import groups as group_sql
+from promomsg.journal.sqlite.statements.planning import cut
+from promomsg.journal.sqlite.statements.recovery import nothing_out
+from promomsg.journal.sqlite.statements.singles import close_rows
+from promomsg.journal.sqlite.writer import Tx
+from promomsg.model import Code, State
+from promomsg.states import GroupEvent
+
+__all__ = [
+    "absent_key",
+    "choose_keys",
+    "left_out",
+    "list_values",
+    "reached_page",
+    "select_chosen",
+    "suppress_listed",
+    "suppress_pending",
+]
+
+_encode = msgspec.json.Encoder().encode
+
+_LISTED: Final = ("key", "id", "openid", "unionid")
+"""Columns that a suppression list may name somebody by."""
+_LINKS: Final = {**{name: name for name in _LISTED}, "access_token": "fingerprint"}
+"""What two rows of one person may have in common, and its column."""
+
+_ON_IT: Final = "on the suppression list"
+_LINKED: Final = "the same person as a row that is on the suppression list"
+
+
+def _as_json(values: Iterable[object]) -> str:
+    return _encode(values).decode()
+
+
+def list_values(
+    tx: Tx,
+    values: Sequence[str],
+    forms: Sequence[str],
+    doubted: Sequence[tuple[str, str, str | None, bool]],
+    first: bool,
+    pepper: bytes | None,
+) -> int:
+    """Collects the suppression list batch by batch; returns how many values are new.
+
+    With a `pepper` they may be user tokens: only fingerprints of them are written, also to
+    a temporary table, which may be on disk.
+    """
+    db = tx.db
+    if first:
+        # form: 1 for another way of writing a value that counts itself
+        db.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS listed"
+            " (value TEXT PRIMARY KEY, form INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        db.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS doubted"
+            " (n INTEGER PRIMARY KEY, value TEXT NOT NULL, said TEXT NOT NULL, inside TEXT,"
+            " is_key INTEGER NOT NULL)"
+        )
+        _make_blocked(db)
+        db.execute("DELETE FROM temp.listed")
+        db.execute("DELETE FROM temp.doubted")
+    if pepper is not None:
+        values = [_marked(value, pepper) for value in values]
+        forms = [_marked(form, pepper) for form in forms]
+    new = db.execute(
+        "INSERT INTO temp.listed SELECT value, 0 FROM json_each(?) WHERE true"
+        " ON CONFLICT (value) DO UPDATE SET form = 0 WHERE form = 1",
+        (_as_json(values),),
+    ).rowcount
+    if forms:
+        db.execute(
+            "INSERT OR IGNORE INTO temp.listed SELECT value, 1 FROM json_each(?)",
+            (_as_json(forms),),
+        )
+    if doubted:
+        db.executemany(
+            "INSERT INTO temp.doubted (value, said, inside, is_key) VALUES (?, ?, ?, ?)",
+            doubted
+            if pepper is None
+            else [
+                (
+                    v if inside is None else _marked(v, pepper),
+                    said,
+                    None if inside is None else _marked(inside, pepper),
+                    is_key,
+                )
+                for v, said, inside, is_key in doubted
+            ],
+        )
+    return new
+
+
+def _marked(text: str, pepper: bytes) -> str:
+    """A fingerprint as SQL's hex() writes one."""
+    return fingerprint(text, pepper).hex().upper()
+
+
+def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | None:
+    """The first doubt that is right: what to say."""
+    row = db.execute(
+        "SELECT said FROM temp.doubted WHERE inside IS NULL"
+        " AND value NOT IN (SELECT key FROM recipient) ORDER BY n LIMIT 1"
+    ).fetchone()
+    if row is None and db.execute("SELECT 1 FROM temp.doubted LIMIT 1").fetchone() is not None:
+        shown = "{}"
+        if pepper is not None:
+            shown = "marked({})"
+            db.create_function("marked", 1, lambda t: _marked(t, pepper), deterministic=True)
+        among = {
+            name: f"IN (SELECT {shown.format(name)} FROM recipient WHERE {name} IS NOT NULL)"
+            for name in _LISTED
+        }
+        if pepper is not None:
+            among["user"] = (
+                "IN (SELECT hex(fingerprint) FROM recipient WHERE fingerprint IS NOT NULL)"
+            )
+        anybody = " OR ".join(f"inside {one}" for name, one in among.items() if name != "key")
+        nobody = " AND ".join(f"value NOT {one}" for one in among.values())
+        row = db.execute(
+            f"SELECT said FROM temp.doubted WHERE inside IS NOT NULL AND {nobody} AND"
+            f" (inside {among['key']} OR is_key = 0 AND ({anybody})) ORDER BY n LIMIT 1"
+        ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def choose_keys(tx: Tx, keys: Sequence[str], first: bool) -> None:
+    """Collects the keys of `select`, batch by batch."""
+    if first:
+        tx.db.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        tx.db.execute("DELETE FROM temp.chosen")
+    tx.db.execute(
+        "INSERT OR IGNORE INTO temp.chosen SELECT value FROM json_each(?)", (_as_json(keys),)
+    )
+
+
+def select_chosen(tx: Tx) -> int:
+    """Skips pending rows whose key was not chosen; returns how many stay pending."""
+    changed = tx.db.execute(
+        "UPDATE recipient SET state = 5, code = ?, detail = 'not selected'"
+        " WHERE state = 0 AND key NOT IN (SELECT key FROM temp.chosen)",
+        (Code.NOT_SELECTED.value,),
+    ).rowcount
+    tx.counts.move(State.PENDING, "", State.SKIPPED, Code.NOT_SELECTED.value, changed)
+    (left,) = tx.db.execute("SELECT count(*) FROM recipient WHERE state = 0").fetchone()
+    return int(left)
+
+
+def _make_blocked(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS blocked (seq INTEGER PRIMARY KEY, detail TEXT NOT NULL)"
+    )
+    db.execute("DELETE FROM temp.blocked")
+
+
+def _find(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None) -> bool:
+    """Fills temp.blocked with every row of everybody whose key or address is on the list.
+
+    Rows of any state count: a duplicate that is skipped already says whose address it is.
+    """
+    _make_blocked(db)
+    if db.execute("SELECT 1 FROM temp.listed LIMIT 1").fetchone() is None:
+        return False
+    if pepper is None:
+        asked_for = [f"{column} IN (SELECT value FROM temp.listed)" for column in _LISTED]
+    else:
+        db.create_function("marked", 1, lambda t: _marked(t, pepper), deterministic=True)
+        asked_for = [
+            "hex(fingerprint) IN (SELECT value FROM temp.listed)",
+            *(
+                f"({column} IS NOT NULL AND marked({column}) IN (SELECT value FROM temp.listed))"
+                for column in _LISTED
+            ),
+        ]
+    listed = " OR ".join(asked_for)
+    found = db.execute(
+        f"INSERT INTO temp.blocked SELECT seq, ? FROM recipient WHERE {listed}", (_ON_IT,)
+    ).rowcount
+    if not found:
+        return False
+    asked = [column for name, column in _LINKS.items() if name in ("key", *columns)]
+    for column in asked:
+        db.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS of_{column} (value TEXT PRIMARY KEY) WITHOUT ROWID"
+        )
+        db.execute(f"DELETE FROM temp.of_{column}")
+    while found:
+        links = []
+        for column in asked:
+            db.execute(
+                f"INSERT OR IGNORE INTO temp.of_{column} SELECT {column} FROM recipient"
+                f" WHERE seq IN (SELECT seq FROM temp.blocked) AND {column} IS NOT NULL"
+            )
+            if db.execute(f"SELECT 1 FROM temp.of_{column} LIMIT 1").fetchone() is not None:
+                links.append(f"{column} IN (SELECT value FROM temp.of_{column})")
+        found = db.execute(
+            "INSERT OR IGNORE INTO temp.blocked SELECT seq, ? FROM recipient"
+            f" WHERE {' OR '.join(links)}",
+            (_LINKED,),
+        ).rowcount
+    return True
+
+
+def suppress_listed(tx: Tx, columns: Collection[str], pepper: bytes | None) -> int:
+    """Skips pending rows of everybody whose key or address is on the list."""
+    if not _find(tx.db, columns, pepper):
+        return 0
+    code = Code.SUPPRESSED.value
+    changed = tx.db.execute(
+        "UPDATE recipient SET state = 5, code = ?, detail = b.detail FROM temp.blocked AS b"
+        " WHERE b.seq = recipient.seq AND state = 0",
+        (code,),
+    ).rowcount
+    tx.counts.move(State.PENDING, "", State.SKIPPED, code, changed)
+    return changed
+
+
+def left_out(db: sqlite3.Connection) -> int:
+    """Rows that are suppressed and on the list that was looked at last."""
+    (found,) = db.execute(
+        "SELECT count(*) FROM temp.blocked AS b JOIN recipient AS r ON r.seq = b.seq"
+        " WHERE r.code = ?",
+        (Code.SUPPRESSED.value,),
+    ).fetchone()
+    return int(found)
+
+
+def reached_page(
+    db: sqlite3.Connection, after: int, limit: int = 1_000
+) -> tuple[list[Reached], int]:
+    """Everybody behind `after` who was sent to or may have been, and the last one's seq.
+
+    Raises:
+        JournalError: an audience was sent to as one group: nobody names its members.
+    """
+    out = "state NOT IN ('planned', 'refused', 'cancelled')"
+    if db.execute(f"SELECT 1 FROM grp WHERE audience IS NOT NULL AND {out} LIMIT 1").fetchone():
+        raise JournalError(
+            "it sent to an audience as one group, whose members it does not name: it cannot say "
+            "whom it sent to"
+        )
+    rows = db.execute(
+        "SELECT seq, key, id, openid, unionid FROM recipient WHERE seq > :after AND"
+        f" (state IN (1, 2, 4) OR state = 0 AND (doubt = 1 OR grp IN (SELECT no FROM grp WHERE {out}))"
+        " OR seq IN (SELECT seq FROM history WHERE state IN (2, 4)))"
+        " ORDER BY seq LIMIT :limit",
+        {"after": after, "limit": limit},
+    ).fetchall()
+    return [Reached(*row[1:]) for row in rows], rows[-1][0] if rows else after
+
+
+def suppress_pending(
+    tx: Tx, columns: Collection[str], at: float, smallest_group: int, pepper: bytes | None
+) -> int:
+    """The same for a plan that is complete: who is in a group that is not out leaves it."""
+    db = tx.db
+    nothing_out(db)
+    if not _find(db, columns, pepper):
+        return 0
+    blocked = "seq IN (SELECT seq FROM temp.blocked)"
+    code, dissolved = Code.SUPPRESSED.value, False
+    for no, leave in db.execute(
+        f"SELECT grp, count(*) FROM recipient WHERE state = 0 AND {blocked}"
+        " AND grp IN (SELECT no FROM grp WHERE state = 'planned') GROUP BY grp ORDER BY grp"
+    ).fetchall():
+        group = group_sql.get(db, no)
+        left = group.planned - leave
+        if left >= smallest_group:
+            db.execute(f"UPDATE recipient SET grp = NULL WHERE grp = ? AND {blocked}", (no,))
+            db.execute("UPDATE grp SET planned = ? WHERE no = ?", (left, no))
+        else:
+            db.execute("UPDATE recipient SET grp = NULL WHERE grp = ?", (no,))
+            group_sql.move(tx, group, GroupEvent.CANCEL, planned=0, code=code, detail=_ON_IT)
+            dissolved = True
+    changed = close_rows(
+        tx, f"grp IS NULL AND {blocked}", {}, State.SKIPPED, code, _ON_IT, None, at
+    )
+    if dissolved:
+        (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
+        cut(db, chunk_size)
+    return changed

@@ -1,0 +1,444 @@
+"""What writes a journal, in one thread: operations wait in a queue and share commits.
+
+Each commit is `BEGIN IMMEDIATE`, the statements of every operation that was waiting, one row of
+the log, `COMMIT`, and the commit mark; then one `call_soon_threadsafe` tells all who wait.
+`sqlite3` gives the GIL away around every step, so what counts beside a busy event loop is the
+number of statements, not rows: operations use one statement a batch.
+
+An operation that fails by itself undoes the commit it was in, and the operations are run again one
+by one: rare, and cheaper than a savepoint for each. An error of SQLite (a full disk) breaks the
+writer: everybody who waits, and everybody later, gets one `JournalError`; nothing is half written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from promomsg import open_files
+from promomsg.errors import JournalError
+from promomsg.journal.counts import Counts
+from promomsg.journal.sqlite import writer_threads
+from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark
+
+__all__ = ["Op", "Tx", "Withdrawn", "Writer", "close_clean", "explain"]
+
+T = TypeVar("T")
+
+_MOST: Final = 256
+"""Operations in one commit at the most."""
+_LEAST_WAL: Final = 512 * 1024
+_MOST_WAL: Final = 8 * 1024 * 1024
+"""Bytes of the write-ahead log at which it is merged: as many as the journal has, in between."""
+_LOOK_AT_WAL: Final = 16
+"""Commits between looks at its size."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def explain(error: BaseException, path: str) -> JournalError:
+    """An error of SQLite or of the system as one line: what, where, how to mend it."""
+    text = " ".join(str(error).split())[:160]
+    low = text.lower()
+    if open_files.ran_out(error) or ("unable to open" in low and open_files.is_exhausted()):
+        return JournalError(f"{path}: {open_files.remedy()}, then resume")
+    if "full" in low or "no space" in low:
+        mend = "free some space, then resume"
+    elif "readonly" in low or "read-only" in low or "permission" in low:
+        mend = "make the file and its folder writable for you, then resume"
+    elif "unable to open" in low:
+        mend = "check that the folder exists and is yours to write"
+    elif "locked" in low or "busy" in low:
+        mend = "another program holds it; close that one, then resume"
+    elif "interrupted" in low:
+        text, mend = "reading it does not come to an end", "it is damaged; give another path"
+    elif "could not decode" in low:
+        text, mend = "it has text that is no UTF-8", "it is damaged; put back a copy that is whole"
+    elif "not a database" in low or "malformed" in low:
+        mend = "it is not a journal, or it is damaged; give another path"
+    else:
+        mend = "check the disk, then resume"
+    return JournalError(f"{path}: {text}; {mend}")
+
+
+def close_clean(db: sqlite3.Connection, mark: CommitMark) -> None:
+    """Clears the open flag, merges the write-ahead log, and closes; then the mark is needed no more.
+
+    Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
+    """
+    merged = False
+    with suppress(sqlite3.Error):
+        db.execute("UPDATE campaign SET sender_open = 0")
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        merged = not busy
+    with suppress(sqlite3.Error):
+        db.close()
+    mark.close(remove=merged)
+
+
+class Withdrawn(Exception):
+    """Raised by an operation to undo what it did and yet return `value`."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Tx:
+    """One commit in the making: what operations work on.
+
+    Attributes:
+        number: `log.n` of its last row; 0 while it has none.
+        singles, groups: the chunk that it leases, of that kind; 0 for none.
+        chunk_over: whether it gives one back.
+    """
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_day",
+        "_final",
+        "_returned",
+        "_singles",
+        "chunk_over",
+        "counts",
+        "db",
+        "groups",
+        "number",
+        "singles",
+        "today",
+    )
+
+    def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
+        self.db = db
+        self.counts = Counts()
+        self.today = today
+        self.number = self.singles = self.groups = 0
+        self.chunk_over = False
+        self._before = db.total_changes
+        self._final: list[int] = []
+        self._singles = 0
+        self._returned = 0
+        self._at = 0.0
+        self._day = ""
+
+    def intended(self, count: int, at: float, day: str) -> None:
+        """Counts intents of this commit."""
+        if self._singles and day != self._day:
+            self.flush()
+        self._singles += count
+        self._at, self._day = at, day
+
+    def returned(self, count: int) -> None:
+        """Takes intents that went uncalled off the day's count."""
+        self._returned += count
+
+    def final(self, seqs: list[int]) -> None:
+        """Notes rows that became final in this commit, in order."""
+        self._final += seqs
+
+    def leased(self, chunk: int, *, group: bool) -> None:
+        """Notes that a chunk was handed out."""
+        if group:
+            self.groups = max(self.groups, chunk)
+        else:
+            self.singles = max(self.singles, chunk)
+
+    def finish(self) -> None:
+        """Writes the last log row: each commit that changes anything has one, its number is `n`."""
+        self.flush(always=self.db.total_changes != self._before)
+
+    def flush(self, *, always: bool = False) -> None:
+        """Writes a log row, when there is something to log."""
+        if not self._final and not self._singles and not self._returned and not always:
+            return
+        at = day = singles = total = final = None
+        if self._returned:
+            day, total = self.today[0], max(0, self.today[1] - self._returned)
+            self.today = (day, total)
+        if self._singles:
+            at, day, singles = self._at, self._day, self._singles
+            total = singles + (self.today[1] if self.today[0] == day else 0)
+            self.today = (day, total)
+        if self._final:
+            final = _encode(self._final).decode()
+        written = self.db.execute(
+            "INSERT INTO log VALUES (NULL, ?, ?, ?, ?, ?)", (at, day, singles, total, final)
+        )
+        self.number = written.lastrowid or 0
+        self._final = []
+        self._singles = self._returned = 0
+
+
+class Op:
+    """One operation that waits for its commit."""
+
+    __slots__ = ("alone", "call", "error", "future", "reads", "result", "skippable")
+
+    def __init__(
+        self,
+        call: Callable[[Tx], Any],
+        future: asyncio.Future[Any],
+        alone: bool,
+        skippable: bool,
+        reads: bool,
+    ) -> None:
+        self.call = call
+        self.future = future
+        self.alone = alone
+        self.skippable = skippable
+        self.reads = reads
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """What writes one open journal, in a thread that it may share with others.
+
+    Args:
+        path: for messages.
+        db: a connection in autocommit mode (`isolation_level=None`), used by the thread alone.
+        today: the China-time day of the last intents, and how many it had.
+        mark: where commits are counted, and then the log has a row for each of them; None while
+            nothing has to survive (a plan in the making).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        db: sqlite3.Connection,
+        today: tuple[str, int] = ("", 0),
+        mark: CommitMark | None = None,
+    ) -> None:
+        self.path = path
+        self.db = db
+        self.mark = mark
+        self.counts = Counts()
+        """Changed by the event loop's thread alone, with each commit's results."""
+        self._today = today
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Op | None] = SimpleQueue()
+        self._broken: JournalError | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done when everything is written and the connection is closed."""
+        self._stopping = False
+        self._commits = 0
+        self._merge_at = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._thread = writer_threads.join()
+
+    def _put(self, op: Op | None) -> None:
+        self._queue.put(op)
+        self._thread.call(self._serve)
+
+    def submit(
+        self,
+        call: Callable[[Tx], T],
+        *,
+        alone: bool = False,
+        skippable: bool = False,
+        reads: bool = False,
+    ) -> asyncio.Future[T]:
+        """Queues an operation; the future is done when its commit is.
+
+        Args:
+            alone: it manages transactions (and may replace the connection) by itself.
+            skippable: not begun at all when its future was cancelled before its turn.
+            reads: it changes nothing, and sees what is committed. An error of it breaks nothing.
+        """
+        if self._stopping:
+            raise JournalError(f"{self.path}: the journal is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(Op(call, future, alone, skippable, reads))
+        return future
+
+    async def stop(self) -> None:
+        """Does what is queued, checkpoints and closes the connection."""
+        self.stop_soon()
+        await asyncio.shield(self.ended)
+
+    def stop_soon(self) -> None:
+        """The same, without waiting for it: see `ended`."""
+        if not self._stopping:
+            self._stopping = True
+            self._put(None)
+
+    # In the thread.
+
+    def _serve(self) -> None:
+        if not self._turn():
+            try:
+                self._end()
+            finally:
+                self._thread.leave()
+
+    def _turn(self) -> bool:
+        """Does all operations that are queued; False after the last ones."""
+        batch: list[Op] = []
+        through = False
+        with suppress(Empty):
+            while len(batch) < _MOST and not through:
+                op = self._queue.get_nowait()
+                if op is None:
+                    through = True
+                else:
+                    batch.append(op)
+        self._do(batch)
+        return not through
+
+    def _end(self) -> None:
+        if self.mark is not None and self._broken is None:
+            close_clean(self.db, self.mark)
+        else:
+            with suppress(sqlite3.Error):
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):
+                self.db.close()
+            if self.mark is not None:
+                self.mark.close(remove=False)
+        self._tell(self._ended)
+
+    def _do(self, batch: list[Op]) -> None:
+        run: list[Op] = []
+        reads: list[Op] = []
+        for op in batch:
+            if op.reads:
+                reads.append(op)
+            elif op.alone:
+                self._commit(run)
+                run = []
+                self._alone(op)
+            else:
+                run.append(op)
+        self._commit(run)
+        if reads:
+            self._read(reads)
+
+    def _read(self, ops: list[Op]) -> None:
+        for op in ops:
+            try:
+                op.result = op.call(Tx(self.db, self._today))
+            except (sqlite3.Error, OSError) as error:
+                op.error = explain(error, self.path)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                op.error = error
+        self._tell(self._deliver, ops, Counts())
+
+    def _alone(self, op: Op) -> None:
+        tx = Tx(self.db, self._today)
+        try:
+            if self._broken is not None:
+                raise self._broken
+            op.result = op.call(tx)
+        except (sqlite3.Error, OSError) as error:
+            self._broken = op.error = explain(error, self.path)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            op.error = error
+        self._tell(self._deliver, [op], tx.counts)
+
+    def _commit(self, ops: list[Op]) -> None:
+        if not ops:
+            return
+        tx = Tx(self.db, self._today)
+        try:
+            if self._broken is not None:
+                raise self._broken
+            self.db.execute("BEGIN IMMEDIATE")
+            for op in ops:
+                if not (op.skippable and op.future.cancelled()):
+                    op.result = op.call(tx)
+            if self.mark is None:
+                tx.flush()
+                self.db.execute("COMMIT")
+            else:
+                tx.finish()
+                self.db.execute("COMMIT")
+                self._mark(self.mark, tx)
+        except (sqlite3.Error, OSError) as error:
+            self._undo()
+            self._broken = explain(error, self.path)
+            self._fail(ops, self._broken)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            self._undo()
+            if error is self._broken:
+                self._fail(ops, error)
+            elif len(ops) > 1:
+                for op in ops:
+                    self._commit([op])
+            elif isinstance(error, Withdrawn):
+                ops[0].result = error.value
+                self._tell(self._deliver, ops, Counts())
+            else:
+                self._fail(ops, error)
+        else:
+            self._today = tx.today
+            self._tell(self._deliver, ops, tx.counts)
+            if self.mark is not None:
+                self._merge_in_time()
+
+    def _mark(self, mark: CommitMark, tx: Tx) -> None:
+        if tx.number:
+            edge = tx.chunk_over or bool(tx.singles) or bool(tx.groups)
+            mark.write(tx.number, tx.singles, tx.groups, sync=edge)
+
+    def _merge_in_time(self) -> None:
+        """Merges the write-ahead log when it has grown, so that little of a journal stands in it.
+
+        All of it or, while somebody reads, what can be, without waiting for them.
+        """
+        self._commits += 1
+        if self._commits % _LOOK_AT_WAL:
+            return
+        with suppress(OSError, sqlite3.Error):
+            size = os.stat(f"{self.path}-wal").st_size
+            least = min(max(_LEAST_WAL, os.stat(self.path).st_size), _MOST_WAL)
+            if size < max(least, self._merge_at):
+                return
+            self.db.execute("PRAGMA busy_timeout = 0")
+            try:
+                (busy, _, _) = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self.db.execute("PRAGMA busy_timeout = 10000")
+            self._merge_at = size + least if busy else 0
+
+    def _undo(self) -> None:
+        with suppress(sqlite3.Error):
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+
+    def _fail(self, ops: list[Op], error: BaseException) -> None:
+        for op in ops:
+            op.error = error
+        self._tell(self._deliver, ops, Counts())
+
+    def _tell(self, call: Callable[..., None], *args: Any) -> None:
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # In the event loop's thread.
+
+    def _deliver(self, ops: list[Op], counts: Counts) -> None:
+        self.counts.merge(counts)
+        for op in ops:
+            if op.future.done():
+                continue
+            if op.error is None:
+                op.future.set_result(op.result)
+            elif isinstance(op.error, JournalError):
+                # Each waiter its own, or their tracebacks grow into one another.
+                op.future.set_exception(JournalError(*op.error.args))
+            else:
+                op.future.set_exception(op.error)
+
+    def _ended(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)

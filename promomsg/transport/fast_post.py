@@ -1,0 +1,179 @@
+"""A POST the short way: aiohttp's connections and parser, without its work for what no call uses.
+
+`ClientSession` prepares cookies, redirects, authentication, traces, middlewares and, before Python
+3.12, a task of its own for each body: two thirds of a small call's cost (docs/performance.md). Here
+a pooled connection is taken, one prebuilt head and the body are written at once, and the answer is
+read. Only for plain calls, on the versions of aiohttp it was tested with; everything else goes
+through the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from aiohttp.helpers import TimerNoop
+from aiohttp.http import HttpProcessingError
+from yarl import URL
+
+from promomsg.transport.aiohttp_internals import (
+    HEADER_LIMITS,
+    Body,
+    Request,
+    answered,
+    set_idle,
+    unfit,
+)
+from promomsg.transport.body import ENCODED, rest
+from promomsg.transport.http_errors import NotHttpError
+
+__all__ = ["Express"]
+
+_TESTED: Final = ((3, 13), (3, 14))
+_ROADS: Final = 64
+"""Addresses whose head is kept: a token's few endpoints, for some accounts on one pool."""
+_READ_SIZE: Final = 2**16
+_TYPE: Final = "Content-Type: application/json; charset=utf-8\r\n"
+_NO_TIMER: Final = TimerNoop()
+_AS_IT_WAS: Final = aiohttp.ClientSession._request
+
+
+class _Road(NamedTuple):
+    request: Any
+    head: str
+    plain: bool
+
+
+class Express:
+    """Plain POSTs over one session's connector.
+
+    Args:
+        session: whose connector and headers to use.
+        timeout: for a place in the pool and the connection.
+        proxy: to go through; a name and a password may be in it.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        timeout: aiohttp.ClientTimeout,
+        proxy: URL | None = None,
+    ) -> None:
+        self._session = session
+        self._proxy = proxy
+        self._connector = session.connector
+        self._timeout = timeout
+        self._roads: dict[URL, _Road] = {}
+
+    @staticmethod
+    def fits() -> bool:
+        """Whether this way can be taken with the aiohttp that is installed."""
+        low, high = _TESTED
+        version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
+        return low <= version <= high
+
+    @staticmethod
+    def is_open() -> bool:
+        """Whether nobody watches or replaces aiohttp's own way, as tracing tools and mocks do."""
+        return aiohttp.ClientSession._request is _AS_IT_WAS
+
+    def _road(self, url: URL) -> _Road:
+        """What all calls to one address share."""
+        session = self._session
+        request = Request(
+            "POST",
+            url,
+            headers=session.headers,
+            loop=asyncio.get_running_loop(),
+            response_class=aiohttp.ClientResponse,
+            session=session,
+            proxy=self._proxy,
+        )
+        # Through a tunnel a request looks as if there was no proxy.
+        proxied = self._proxy is not None and url.scheme == "http"
+        lines = [
+            f"POST {url if proxied else url.raw_path_qs} HTTP/1.1",
+            f"Host: {request.headers['Host']}",
+        ]
+        lines += [f"{name}: {value}" for name, value in session.headers.items()]
+        if proxied and self._proxy is not None and (self._proxy.user or self._proxy.password):
+            words = f"{self._proxy.user or ''}:{self._proxy.password or ''}".encode("latin1")
+            lines.append(f"Proxy-Authorization: Basic {b64encode(words).decode()}")
+        if len(self._roads) >= _ROADS:
+            self._roads.clear()
+        road = self._roads[url] = _Road(request, "\r\n".join(lines) + "\r\n", url.scheme == "http")
+        return road
+
+    async def post(
+        self, url: URL, call: Body, headers: Mapping[str, str] | None, limit: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Sends, and reads the answer: its status, headers and body, as it came.
+
+        Raises:
+            aiohttp's errors; `call.started` says whether anything may have left.
+            ValueError: a header that cannot be sent.
+        """
+        road = self._roads.get(url) or self._road(url)
+        connector = self._connector
+        assert connector is not None
+        head = road.head + (_TYPE if headers is None else _lines(headers))
+        try:
+            connection = await connector.connect(road.request, [], self._timeout)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+        try:
+            protocol = connection.protocol
+            assert protocol is not None
+            transport = protocol.transport
+            # A connection that has answered before has a parser still.
+            used = getattr(protocol, "_parser", None) is not None
+            if unfit(transport, protocol, quiet=road.plain or used):
+                raise aiohttp.ServerDisconnectedError("the server had closed the connection")
+            assert transport is not None
+            protocol.set_response_params(
+                timer=_NO_TIMER,
+                read_until_eof=True,
+                auto_decompress=False,
+                read_bufsize=_READ_SIZE,
+                **HEADER_LIMITS,
+            )
+            call.begin()
+            transport.write(call.after(head))
+            while True:
+                message, content = await protocol.read()
+                if not 100 <= message.code < 200 or message.code == 101:
+                    break
+            if message.code == 429:
+                call.refused = message.code, message.headers
+            part = await content.readany()
+            if not content.at_eof() or len(part) > limit or ENCODED in message.headers:
+                part = await rest(message.headers, content, part, limit)
+        except HttpProcessingError as error:
+            connection.close()
+            raise NotHttpError(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        set_idle(protocol)
+        if not used:
+            answered(protocol)
+        connection.release()
+        return message.code, message.headers, part
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    """More header lines.
+
+    Raises:
+        ValueError: a name or a value that would end its line.
+    """
+    text = "" if "Content-Type" in headers else _TYPE
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if not line.isprintable():
+            raise ValueError(f"the header {name!r} holds a control character")
+        text += line + "\r\n"
+    return text
