@@ -32,9 +32,9 @@ from benchmarks.session import Responder
 from benchmarks.table import render
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.engine.campaign import Campaign
-from promomsg.model import Answer, Parcel, Verdict
+from promomsg.model import Answer, SingleSend, Verdict
 from promomsg.transport.rate_limit import Pace
-from promomsg.wechat.message import WeChatLetter
+from promomsg.wechat.message import CompiledWeChatMessage
 
 __all__ = ["COUNTS", "STATED", "Finding", "compare", "count_all", "main"]
 
@@ -56,8 +56,8 @@ COUNTS: Final = {
 class Instant(WeChatPromoter):
     """An account whose single sends are answered inside the process, one turn of the loop later."""
 
-    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
-        letter.single_body(parcel.values, openid=parcel.openid)
+    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+        compiled.single_body(single_send.values, openid=single_send.openid)
         await asyncio.sleep(0)
         return _SENT
 
@@ -65,9 +65,9 @@ class Instant(WeChatPromoter):
 class Spread(Instant):
     """The same, answered after 5 to 12 ms of the loop's time, as a provider would: one by one."""
 
-    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
-        await asyncio.sleep((50 + parcel.seq * 37 % 71) * 1e-4)
-        return await super().deliver(letter, parcel)
+    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+        await asyncio.sleep((50 + single_send.seq * 37 % 71) * 1e-4)
+        return await super().deliver(compiled, single_send)
 
 
 def _account(kind: type[Instant]) -> Instant:

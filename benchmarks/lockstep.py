@@ -14,7 +14,7 @@ from typing import Any, Final
 from unittest import mock
 
 from promomsg.clock import SystemClock
-from promomsg.journal.sqlite.writer import Op, Writer
+from promomsg.journal.sqlite.writer import Operation, Writer
 
 __all__ = ["run"]
 
@@ -71,7 +71,7 @@ class _Writer(Writer):
     def _start(self) -> None:
         pass
 
-    def _put(self, op: Op | None) -> None:
+    def _put(self, op: Operation | None) -> None:
         self._queue.put(op)
         if not self._due:
             self._due = True

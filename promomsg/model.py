@@ -20,13 +20,13 @@ __all__ = [
     "Everyone",
     "Failure",
     "Outcome",
-    "Parcel",
     "Problem",
     "Promoters",
     "Recipient",
     "Retailers",
     "Roles",
     "Secret",
+    "SingleSend",
     "State",
     "Verdict",
 ]
@@ -219,7 +219,7 @@ class Answer(msgspec.Struct, frozen=True):
     readable: bool = True
 
 
-class Parcel(msgspec.Struct, gc=False):
+class SingleSend(msgspec.Struct, gc=False):
     """One single send to make, as the journal hands it out.
 
     Attributes:

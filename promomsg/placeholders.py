@@ -58,7 +58,7 @@ class SlotTable:
         return frozenset(slot.name for slot in self.slots) - {"key"}
 
     @property
-    def spare(self) -> frozenset[str]:
+    def optional(self) -> frozenset[str]:
         """Those of `names` that are never needed: each of their slots has a fallback."""
         return self.names - {slot.name for slot in self.slots if slot.fallback is None}
 

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-__all__ = ["forget", "open_private", "rename_new", "write_private"]
+__all__ = ["clear_traceback_locals", "open_private", "rename_new", "write_private"]
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -91,7 +91,7 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
-def forget(error: BaseException) -> None:
+def clear_traceback_locals(error: BaseException) -> None:
     """Clears the variables of every finished frame that an exception came through.
 
     A crash reporter shows them, and down there a URL, a header or a body holds the secret in the

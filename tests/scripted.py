@@ -12,8 +12,8 @@ from promomsg import Pace, WeChatPromoter
 from promomsg.channels.base import Advice
 from promomsg.journal.memory import MemoryHandle, MemoryJournal
 from promomsg.journal.records import Lease
-from promomsg.model import Answer, Audience, Delivery, Parcel, Promoters, Verdict
-from promomsg.wechat.message import WeChatLetter
+from promomsg.model import Answer, Audience, Delivery, Promoters, SingleSend, Verdict
+from promomsg.wechat.message import CompiledWeChatMessage
 
 __all__ = ["ScriptedWeChat", "SharedJournal"]
 
@@ -62,7 +62,7 @@ class ScriptedWeChat(WeChatPromoter):
     async def advise(self) -> Advice | None:
         return None
 
-    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
+    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
         self.single_times.append(self.clock.monotonic())
         if self.before_single is not None:
             await self.before_single()
@@ -70,11 +70,11 @@ class ScriptedWeChat(WeChatPromoter):
         if isinstance(answer, Exception):
             raise answer
         if answer.verdict is Verdict.SENT:
-            self.reached.append(parcel.id or "")
+            self.reached.append(single_send.id or "")
         return answer
 
     async def deliver_group(
-        self, letter: WeChatLetter, values: Sequence[str], audience: Audience
+        self, compiled: CompiledWeChatMessage, values: Sequence[str], audience: Audience
     ) -> Answer:
         self.group_times.append(self.clock.monotonic())
         if self.before_group is not None:

@@ -8,7 +8,7 @@ from benchmarks.child import Laps
 from benchmarks.contenders.ours import message, promoter
 from benchmarks.contenders.wire import check, openids
 from benchmarks.job import Job
-from promomsg.model import Parcel, Verdict
+from promomsg.model import SingleSend, Verdict
 
 
 async def run(job: Job) -> Laps:
@@ -16,13 +16,13 @@ async def run(job: Job) -> Laps:
     queue = enumerate(openids(job.messages))
     done = 0
     async with promoter(job.base_url) as wechat:
-        letter = wechat.compile(message())
+        compiled = wechat.compile(message())
         wechat.expect(job.concurrency)
 
         async def work() -> None:
             nonlocal done
             for number, openid in queue:
-                answer = await wechat.deliver(letter, Parcel(number, openid, openid=openid))
+                answer = await wechat.deliver(compiled, SingleSend(number, openid, openid=openid))
                 done += answer.verdict is Verdict.SENT
 
         await asyncio.gather(*(work() for _ in range(job.concurrency)))

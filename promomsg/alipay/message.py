@@ -19,7 +19,7 @@ from promomsg.errors import UsageError
 from promomsg.model import Code, Problem, Secret
 from promomsg.placeholders import SlotTable, Text
 
-__all__ = ["AlipayLetter", "AlipayMessage"]
+__all__ = ["AlipayMessage", "CompiledAlipayMessage"]
 
 NO_REDIRECT: Final = (
     "the message has no redirect_url: PUSH and INBOX messages need one (the page that a tap opens)"
@@ -56,8 +56,8 @@ class AlipayMessage(msgspec.Struct, frozen=True):
     extra: Mapping[str, Any] | None = None
 
 
-class AlipayLetter:
-    """An `AlipayMessage` compiled: a `promomsg.channels.base.Letter`.
+class CompiledAlipayMessage:
+    """An `AlipayMessage` compiled: a `promomsg.channels.base.CompiledMessage`.
 
     Args:
         message: what to send.
@@ -130,8 +130,8 @@ class AlipayLetter:
         return self._table.names
 
     @property
-    def spare(self) -> frozenset[str]:
-        return self._table.spare
+    def optional(self) -> frozenset[str]:
+        return self._table.optional
 
     @property
     def braced(self) -> Mapping[str, str]:
@@ -139,7 +139,7 @@ class AlipayLetter:
         return self._table.braced
 
     @property
-    def personal(self) -> bool:
+    def has_placeholders(self) -> bool:
         return bool(self._table.slots)
 
     @property
@@ -169,7 +169,7 @@ class AlipayLetter:
         return None
 
     def form(self, values: Sequence[str]) -> bytes | None:
-        if not self.personal:
+        if not self.has_placeholders:
             return None
         nobody = self.body(values, app_id="", access_token=Secret(""), request_id="")
         return blake2b(nobody, digest_size=16).digest()
@@ -193,7 +193,7 @@ class AlipayLetter:
         return plain
 
     @classmethod
-    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> AlipayLetter:
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> CompiledAlipayMessage:
         """The letter that gave this snapshot; the channel's extra fields are in it already.
 
         Raises:

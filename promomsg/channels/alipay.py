@@ -18,7 +18,7 @@ import yarl
 
 from promomsg.alipay import codec, signing
 from promomsg.alipay.keys import refuse_own_key
-from promomsg.alipay.message import AlipayLetter, AlipayMessage
+from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
 from promomsg.alipay.models import (
     APPLY_PATH,
     LIMITS,
@@ -29,20 +29,20 @@ from promomsg.alipay.models import (
 )
 from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
-from promomsg.channels.base import Advice, Letter, UserFacing
+from promomsg.channels.base import Advice, CompiledMessage, UserFacing
 from promomsg.channels.single_call import (
     hidden,
     not_a_recipient,
     not_sent,
     outcome_of,
     paced,
-    parcel_for,
+    single_send_for,
     waiting_as_asked,
 )
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
-from promomsg.model import Answer, Code, Outcome, Parcel, Problem, Recipient, Secret, Verdict
-from promomsg.private_files import forget
+from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
+from promomsg.private_files import clear_traceback_locals
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.rate_limit import Pace, Pacer
 from promomsg.transport.retry_after import retry_after
@@ -157,7 +157,7 @@ class AlipayMiniProgram(UserFacing):
             if self._public_key is not None:
                 refuse_own_key(self._key, self._public_key)
         except UsageError as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
         self._http = HttpSession(
             base_url,
@@ -254,15 +254,15 @@ class AlipayMiniProgram(UserFacing):
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
 
-    def compile(self, message: Any) -> AlipayLetter:
+    def compile(self, message: Any) -> CompiledAlipayMessage:
         if not isinstance(message, AlipayMessage):
             raise UsageError(
                 f"an Alipay campaign sends an AlipayMessage, not {type(message).__name__}"
             )
-        return AlipayLetter(message, self._extra)
+        return CompiledAlipayMessage(message, self._extra)
 
-    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> AlipayLetter:
-        return AlipayLetter.from_snapshot(snapshot)
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledAlipayMessage:
+        return CompiledAlipayMessage.from_snapshot(snapshot)
 
     def check_address(
         self,
@@ -313,45 +313,50 @@ class AlipayMiniProgram(UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return codec.derive_request_id(run_id, key, generation)
 
-    async def deliver(self, letter: Letter, parcel: Parcel) -> Answer:
-        assert isinstance(letter, AlipayLetter)  # made by this channel's compile
+    async def deliver(self, compiled: CompiledMessage, single_send: SingleSend) -> Answer:
+        assert isinstance(compiled, CompiledAlipayMessage)  # made by this channel's compile
         if self._users is None:
-            answer = await self._send(letter, parcel, parcel.token)
+            answer = await self._send(compiled, single_send, single_send.token)
             if answer.token_failed:
                 detail = f"{answer.detail}; {_NO_STORE}"
                 answer = msgspec.structs.replace(answer, detail=detail)
             return answer
         try:
-            stored = await self._users.get(parcel.key)
-            token = stored.access_token if stored is not None else parcel.token
-            answer = await self._send(letter, parcel, token)
+            stored = await self._users.get(single_send.key)
+            token = stored.access_token if stored is not None else single_send.token
+            answer = await self._send(compiled, single_send, token)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         if token is not None and answer.token_failed:
-            return self._users.refused(parcel.key, token, answer)
+            return self._users.refused(single_send.key, token, answer)
         if answer.verdict not in (Verdict.RETRY, Verdict.THROTTLED, Verdict.UNKNOWN):
-            self._users.settled(parcel.key)
+            self._users.settled(single_send.key)
         return answer
 
-    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+    async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         if self._users is None:
             return None
         try:
-            ruling = await self._users.renew(parcel.key, parcel.token, answer)
+            ruling = await self._users.renew(single_send.key, single_send.token, answer)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         except UsageError as error:
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
         if ruling is not None and ruling.verdict is Verdict.FAILED:
-            self._users.settled(parcel.key)
+            self._users.settled(single_send.key)
         return ruling
 
-    async def _send(self, letter: AlipayLetter, parcel: Parcel, token: Secret | None) -> Answer:
-        if not token or not parcel.request_id:
+    async def _send(
+        self, compiled: CompiledAlipayMessage, single_send: SingleSend, token: Secret | None
+    ) -> Answer:
+        if not token or not single_send.request_id:
             what = "requestId" if token else "access token"
             return Answer(Verdict.FAILED, Code.NO_ADDRESS, f"there is no {what} for this recipient")
-        body = letter.body(
-            parcel.values, app_id=self._app_id, access_token=token, request_id=parcel.request_id
+        body = compiled.body(
+            single_send.values,
+            app_id=self._app_id,
+            access_token=token,
+            request_id=single_send.request_id,
         )
         try:
             answer, signature = await self._post(self._send_to, body)
@@ -363,7 +368,7 @@ class AlipayMiniProgram(UserFacing):
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             del body
             raise
         reply = codec.read_send(answer.status, answer.body, codec.masking(token))
@@ -376,7 +381,7 @@ class AlipayMiniProgram(UserFacing):
         elif signature is Signature.BAD:
             self._badly_signed += 1
         if judged.code == Code.UNSIGNED and not self._proved and len(self._doubted) < _DISTRUST:
-            self._doubted.add(parcel.request_id)
+            self._doubted.add(single_send.request_id)
         return judged
 
     async def probe(self, turn: int, msg_id: str | None) -> Answer:
@@ -402,18 +407,18 @@ class AlipayMiniProgram(UserFacing):
         if (wrong := not_a_recipient(to)) is not None:
             del to  # it may be a token, and this frame is shown with the error
             raise wrong
-        letter = self.compile(message)
+        compiled = self.compile(message)
         if not (to.request_id or "").strip():
             request_id = codec.derive_request_id(self._random_id(), to.key or "", 0)
             to = msgspec.structs.replace(to, request_id=request_id)
-        parcel = parcel_for(self, letter, to)
+        single_send = single_send_for(self, compiled, to)
 
         answer = await paced(
             self._pacer.singles,
             self._http,
             self._single_calls,
-            lambda: self.deliver(letter, parcel),
-            lambda answer: self.renew(parcel, answer),
+            lambda: self.deliver(compiled, single_send),
+            lambda answer: self.renew(single_send, answer),
         )
         return outcome_of(to, answer, self._clock.time())
 
@@ -497,12 +502,12 @@ class AlipayMiniProgram(UserFacing):
             mask = codec.masking(auth_code, refresh_token)
             return codec.read_token(answer.status, answer.body, signature, mask)
         except ProviderError as error:
-            forget(error)
+            clear_traceback_locals(error)
             if error.verdict == Verdict.THROTTLED:
                 error.retry_after = retry_after(answer.headers, self._clock.time())
             raise
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
 
 

@@ -1,7 +1,7 @@
 """What the engine asks of a provider: one interface, one class a provider.
 
-The engine never sees a wire format. It hands over a compiled message (a `Letter`) and one planned
-recipient (a `Parcel`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
+The engine never sees a wire format. It hands over a compiled message (a `CompiledMessage`) and one planned
+recipient (a `SingleSend`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
 method takes a letter, it is one that this very channel has compiled.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 import msgspec
 
-from promomsg.model import Answer, Audience, Delivery, Failure, Parcel, Problem, Recipient
+from promomsg.model import Answer, Audience, Delivery, Failure, Problem, Recipient, SingleSend
 from promomsg.transport.connections import Connections
 from promomsg.transport.rate_limit import Pacer
 
@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.wechat.message import WeChatMessage
 
-__all__ = ["Advice", "Channel", "FailureFile", "Following", "Letter", "Message", "UserFacing"]
+__all__ = [
+    "Advice",
+    "Channel",
+    "CompiledMessage",
+    "FailureFile",
+    "Following",
+    "Message",
+    "UserFacing",
+]
 
 Message: TypeAlias = "WeChatMessage | AlipayMessage"
 """What `send` and `Campaign` take: the message of their channel."""
 
 
-class Letter(Protocol):
+class CompiledMessage(Protocol):
     """A message compiled for one channel: static parts checked and encoded once. Pure, no I/O."""
 
     @property
@@ -35,7 +43,7 @@ class Letter(Protocol):
         ...
 
     @property
-    def spare(self) -> frozenset[str]:
+    def optional(self) -> frozenset[str]:
         """Those of `names` that have a fallback wherever they stand."""
         ...
 
@@ -45,7 +53,7 @@ class Letter(Protocol):
         ...
 
     @property
-    def personal(self) -> bool:
+    def has_placeholders(self) -> bool:
         """Whether it has any placeholder."""
         ...
 
@@ -106,7 +114,7 @@ class Channel(Protocol):
     name: ClassVar[str]
     """`"wechat"` or `"alipay"`: written into the journal, which then belongs to it."""
     idempotent: ClassVar[bool]
-    """The provider dedupes on `Parcel.request_id`: a lost answer may be asked for again."""
+    """The provider dedupes on `SingleSend.request_id`: a lost answer may be asked for again."""
     needs_tokens: ClassVar[bool]
     """Each recipient brings an access token, which is never journalled."""
     groups: ClassVar[bool]
@@ -154,11 +162,11 @@ class Channel(Protocol):
         """
         ...
 
-    def compile(self, message: Any) -> Letter:
+    def compile(self, message: Any) -> CompiledMessage:
         """Checks the message and encodes what does not change. Raises UsageError."""
         ...
 
-    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> Letter:
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledMessage:
         """The letter a journal kept."""
         ...
 
@@ -189,14 +197,14 @@ class Channel(Protocol):
         """The idempotency key of this recipient in this run; None when not idempotent."""
         ...
 
-    async def deliver(self, letter: Any, parcel: Parcel) -> Answer:
+    async def deliver(self, compiled: Any, single_send: SingleSend) -> Answer:
         """One single call. Never raises for an answer or a lost one: the verdict says it.
 
         The caller holds a place among `connections` for it.
         """
         ...
 
-    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+    async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         """Replaces a recipient's own token, which `answer` refused (`needs_tokens` only).
 
         Called while the recipient is pending, however long it takes.
@@ -230,7 +238,9 @@ class Channel(Protocol):
 class Following(Channel, Protocol):
     """A channel that can send to a group and say later how that went."""
 
-    async def deliver_group(self, letter: Any, values: Sequence[str], audience: Audience) -> Answer:
+    async def deliver_group(
+        self, compiled: Any, values: Sequence[str], audience: Audience
+    ) -> Answer:
         """One group call, as `deliver`."""
         ...
 
@@ -250,11 +260,11 @@ class Following(Channel, Protocol):
         """How many promoters an audience has (`getpromoter`'s total_cnt)."""
         ...
 
-    def same_message(self, letter: Any, values: Sequence[str], other: Delivery) -> bool:
+    def same_message(self, compiled: Any, values: Sequence[str], other: Delivery) -> bool:
         """Whether a group send found at the provider has this rendered message."""
         ...
 
-    async def group_sends_between(self, letter: Any, begin: float, end: float) -> list[str]:
+    async def group_sends_between(self, compiled: Any, begin: float, end: float) -> list[str]:
         """The `msg_id`s of group sends in a time window, as far as the provider lists them."""
         ...
 

@@ -8,23 +8,23 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.addresses import clean_address
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
 from promomsg.model import (
     Answer,
     Code,
     Outcome,
-    Parcel,
     Problem,
     Recipient,
     Secret,
+    SingleSend,
     State,
     Verdict,
 )
 from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
 from promomsg.transport.fair_limit import Share
-from promomsg.transport.rate_limit import Lane
+from promomsg.transport.rate_limit import RateLimiter
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
 
@@ -36,7 +36,7 @@ __all__ = [
     "not_sent",
     "outcome_of",
     "paced",
-    "parcel_for",
+    "single_send_for",
     "usable_address",
     "waiting_as_asked",
 ]
@@ -90,20 +90,20 @@ def _token_problem(token: Secret | str | None) -> Problem | None:
     return found if isinstance(found, Problem) else None
 
 
-def _plain_params(letter: Letter, params: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _plain_params(compiled: CompiledMessage, params: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The parameters that the message uses, by the rule of every list.
 
     Raises:
         UsageError: one is no text, number, date or the like.
     """
-    plain = {name: plain_parameter(name, params.get(name)) for name in letter.names}
+    plain = {name: plain_parameter(name, params.get(name)) for name in compiled.names}
     for value in plain.values():
         if isinstance(value, Problem):
             raise UsageError(f"recipient {key!r}: {value.code}: {value.detail}")
     return plain
 
 
-def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
+def single_send_for(channel: Channel, compiled: CompiledMessage, to: Recipient) -> SingleSend:
     """What a channel delivers for one recipient.
 
     Raises:
@@ -122,16 +122,16 @@ def parcel_for(channel: Channel, letter: Letter, to: Recipient) -> Parcel:
     values: tuple[str, ...] = ()
     if problem is None:
         try:
-            values = letter.values(_plain_params(letter, to.params, key), key)
+            values = compiled.values(_plain_params(compiled, to.params, key), key)
         except MissingParam as missing:
             raise UsageError(
                 f"recipient {key!r} has no {missing.args[0]!r} for the message's "
                 f"placeholder {{{missing.args[0]}}}"
             ) from None
-        problem = letter.problem(values)
+        problem = compiled.problem(values)
     if problem is not None:
         raise UsageError(f"recipient {key!r}: {problem.code}: {problem.detail}")
-    return Parcel(
+    return SingleSend(
         seq=0,
         key=key,
         id=id,
@@ -167,7 +167,7 @@ def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> 
 
 
 async def paced(
-    lane: Lane,
+    limiter: RateLimiter,
     http: HttpSession,
     share: Share,
     call: Callable[[], Awaitable[Answer]],
@@ -184,11 +184,11 @@ async def paced(
         NotSent: no connection was free within the client's time-out.
     """
     for attempt in range(1, _TOKENS_WORTH + 1):
-        answer = await _in_place(lane, http, share, call)
+        answer = await _in_place(limiter, http, share, call)
         if renew is not None and answer.verdict is Verdict.RETRY and answer.token_failed:
             answer = await renew(answer) or answer
         if answer.verdict is Verdict.THROTTLED and not answer.token_failed:
-            lane.throttled(answer.retry_after)
+            limiter.throttled(answer.retry_after)
         if answer.verdict is not Verdict.RETRY or not answer.token_failed:
             break
         if attempt == _TOKENS_WORTH:
@@ -197,19 +197,19 @@ async def paced(
 
 
 async def _in_place(
-    lane: Lane, http: HttpSession, share: Share, call: Callable[[], Awaitable[Answer]]
+    limiter: RateLimiter, http: HttpSession, share: Share, call: Callable[[], Awaitable[Answer]]
 ) -> Answer:
     """One call with a place among the connections. The gate comes after the wait for one: it
     notes the moment of the call."""
     while True:
-        await lane.reserve(1)
+        await limiter.reserve(1)
         await http.take_place(share)
         try:
-            if await lane.gate():
+            if await limiter.gate():
                 return await call()
         finally:
             share.give_back()
-        await lane.wait_held()
+        await limiter.wait_held()
 
 
 def error_of(answer: Answer) -> PromoError:

@@ -19,7 +19,7 @@ from promomsg.channels.single_call import (
     not_sent,
     outcome_of,
     paced,
-    parcel_for,
+    single_send_for,
     usable_address,
 )
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
@@ -33,11 +33,11 @@ from promomsg.model import (
     Code,
     Delivery,
     Outcome,
-    Parcel,
     Problem,
     Promoters,
     Recipient,
     Secret,
+    SingleSend,
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
@@ -47,7 +47,7 @@ from promomsg.transport.session import HttpSession
 from promomsg.wechat import click_days as windows
 from promomsg.wechat import codec
 from promomsg.wechat.failure_file import parse_failures
-from promomsg.wechat.message import WeChatLetter, WeChatMessage
+from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 
 __all__ = ["WeChatPromoter"]
@@ -221,15 +221,15 @@ class WeChatPromoter(UserFacing):
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
 
-    def compile(self, message: Any) -> WeChatLetter:
+    def compile(self, message: Any) -> CompiledWeChatMessage:
         if not isinstance(message, WeChatMessage):
             raise UsageError(
                 f"a WeChat campaign sends a WeChatMessage, not {type(message).__name__}"
             )
-        return WeChatLetter(message)
+        return CompiledWeChatMessage(message)
 
-    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> WeChatLetter:
-        return WeChatLetter.from_snapshot(snapshot)
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledWeChatMessage:
+        return CompiledWeChatMessage.from_snapshot(snapshot)
 
     def check_address(
         self,
@@ -252,19 +252,22 @@ class WeChatPromoter(UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return None
 
-    async def deliver(self, letter: WeChatLetter, parcel: Parcel) -> Answer:
-        body = letter.single_body(
-            parcel.values, id=parcel.id, openid=parcel.openid, unionid=parcel.unionid
+    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+        body = compiled.single_body(
+            single_send.values,
+            id=single_send.id,
+            openid=single_send.openid,
+            unionid=single_send.unionid,
         )
         return await self._account.send(codec.SINGLESENDMSG, body, codec.read_single)
 
-    async def renew(self, parcel: Parcel, answer: Answer) -> Answer | None:
+    async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         return None
 
     async def deliver_group(
-        self, letter: WeChatLetter, values: Sequence[str], audience: Audience
+        self, compiled: CompiledWeChatMessage, values: Sequence[str], audience: Audience
     ) -> Answer:
-        body = letter.group_body(values, audience)
+        body = compiled.group_body(values, audience)
         return await self._account.send(codec.SENDMSG, body, codec.read_group)
 
     async def fetch_failures(self, url: str, members: int) -> FailureFile:
@@ -300,9 +303,11 @@ class WeChatPromoter(UserFacing):
             async for promoter in self.iter_promoters(**filters, need_unionid=1):
                 yield recipient_from(promoter)
 
-    def same_message(self, letter: WeChatLetter, values: Sequence[str], other: Delivery) -> bool:
+    def same_message(
+        self, compiled: CompiledWeChatMessage, values: Sequence[str], other: Delivery
+    ) -> bool:
         """Whether a group send found at the provider has this rendered message."""
-        ours = msgspec.json.decode(letter.single_body(values, id="0"))
+        ours = msgspec.json.decode(compiled.single_body(values, id="0"))
         try:
             theirs = msgspec.json.decode(other.content or "")
         except msgspec.DecodeError:
@@ -314,7 +319,7 @@ class WeChatPromoter(UserFacing):
         )
 
     async def group_sends_between(
-        self, letter: WeChatLetter, begin: float, end: float
+        self, compiled: CompiledWeChatMessage, begin: float, end: float
     ) -> list[str]:
         """The `msg_id`s of group sends in a time window that have clicks to show.
 
@@ -333,7 +338,7 @@ class WeChatPromoter(UserFacing):
             rows = await self.get_clicks(
                 day,
                 dimension=0,
-                msg_type=letter.snapshot()["msg_type"],
+                msg_type=compiled.snapshot()["msg_type"],
                 begin=max(int(begin), first),
                 end=min(int(end), last),
             )
@@ -392,7 +397,7 @@ class WeChatPromoter(UserFacing):
                 placeholders, or a client that is closed or another event loop's.
             ProviderError: refused. NotSent: nothing went out. OutcomeUnknown: it may have.
         """
-        letter = self._plain(message)
+        compiled = self._plain(message)
         if isinstance(audience, Promoters):
             asked = (usable_address("id", id, "send_group: Promoters") for id in audience.ids)
             ids = tuple(dict.fromkeys(id for id in asked if id))
@@ -406,20 +411,20 @@ class WeChatPromoter(UserFacing):
             self._pacer.groups,
             self._http,
             self._single_calls,
-            lambda: self.deliver_group(letter, (), audience),
+            lambda: self.deliver_group(compiled, (), audience),
         )
         if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
             raise error_of(answer)
         return answer.msg_id
 
-    def _plain(self, message: WeChatMessage) -> WeChatLetter:
-        letter = self.compile(message)
-        if letter.personal:
+    def _plain(self, message: WeChatMessage) -> CompiledWeChatMessage:
+        compiled = self.compile(message)
+        if compiled.has_placeholders:
             raise UsageError(
                 "send_group: the message has placeholders, and a group gets one text; "
                 "use promomsg.send, which groups recipients by their rendered message"
             )
-        return letter
+        return compiled
 
     async def send_one(self, message: WeChatMessage, to: Recipient) -> Outcome:
         """One single call (`singlesendmsg`), once: nothing is tried again but a refused token.
@@ -434,13 +439,13 @@ class WeChatPromoter(UserFacing):
         if (wrong := not_a_recipient(to)) is not None:
             del to  # it may be a token, and this frame is shown with the error
             raise wrong
-        letter = self.compile(message)
-        parcel = parcel_for(self, letter, to)
+        compiled = self.compile(message)
+        single_send = single_send_for(self, compiled, to)
         answer = await paced(
             self._pacer.singles,
             self._http,
             self._single_calls,
-            lambda: self.deliver(letter, parcel),
+            lambda: self.deliver(compiled, single_send),
         )
         return outcome_of(to, answer, self._clock.time())
 

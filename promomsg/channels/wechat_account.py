@@ -23,7 +23,7 @@ from promomsg.errors import (
 )
 from promomsg.masking import Mask, Masker
 from promomsg.model import Answer, Code, Secret, Verdict
-from promomsg.private_files import forget
+from promomsg.private_files import clear_traceback_locals
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.transport.tokens import Fetched, TokenSource
@@ -130,7 +130,7 @@ class WeChatAccount:
         try:
             answer = await self._ask_for_token()
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
         failure: PromoError
         try:
@@ -170,10 +170,10 @@ class WeChatAccount:
         try:
             return await self.tokens.get()
         except OutcomeUnknown as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise NotSent(f"no access token: {error}") from None
         except ProviderError as error:
-            forget(error)
+            clear_traceback_locals(error)
             if error.verdict == Verdict.THROTTLED:
                 raise self._hold(error) from None
             if codec.is_transient(error):
@@ -181,11 +181,11 @@ class WeChatAccount:
                 raise NotSent(f"no access token: {where}: {error}") from None
             raise Halted(error.code, f"no access token: {error.detail}") from None
         except (PromoError, asyncio.CancelledError) as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
         except Exception as error:  # noqa: BLE001 - whatever the user's own token source raises
             # Its text may hold what it should not.
-            forget(error)
+            clear_traceback_locals(error)
             raise NotSent(
                 f"no access token: the token source raised {type(error).__name__}"
             ) from None
@@ -237,7 +237,7 @@ class WeChatAccount:
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             del token
             raise
         answer = read(status, content, self.mask)
@@ -304,7 +304,7 @@ class WeChatAccount:
         try:
             answer = await self._read(path, body)
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
         failure: PromoError
         try:

@@ -15,12 +15,12 @@ from promomsg.errors import UsageError
 from promomsg.intake.guards import bare, guarded
 from promomsg.private_files import open_private, write_private
 
-__all__ = ["Partial"]
+__all__ = ["PartialCsv"]
 
 _FLUSH_AT: Final = 64 * 1024
 
 
-class Partial:
+class PartialCsv:
     """The file that a pull writes, `NAME.partial` until it is complete.
 
     Args:

@@ -20,7 +20,7 @@ from promomsg.engine.campaign import Campaign
 from promomsg.engine.prepare.planner import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
-__all__ = ["Ending", "Sending", "command", "need_terminal", "plan_and_send"]
+__all__ = ["Ending", "SendOptions", "command", "need_terminal", "plan_and_send"]
 
 _LOOK_EVERY: Final = 0.2
 _FEW: Final = 20
@@ -34,7 +34,7 @@ class Ending(msgspec.Struct, frozen=True):
     status: int
 
 
-class Sending(msgspec.Struct, kw_only=True):
+class SendOptions(msgspec.Struct, kw_only=True):
     """How a campaign is to be driven.
 
     Attributes:
@@ -68,7 +68,7 @@ def need_terminal(yes: bool) -> None:
         raise UsageError("there is no terminal to ask on; say --yes, or look first with plan")
 
 
-async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts) -> int:
+async def plan_and_send(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> int:
     """Shows the plan, asks, sends; returns the exit status, which no display can change.
 
     Raises:
@@ -84,7 +84,7 @@ async def plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts
                 await drained(unless=lambda: interrupts.asked and not before)
 
 
-async def _plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupts) -> int:
+async def _plan_and_send(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> int:
     try:
         plan = await interrupts.unless(campaign.plan())
         if how.check is not None:
@@ -115,7 +115,7 @@ async def _plan_and_send(campaign: Campaign, how: Sending, interrupts: Interrupt
     return ending.status
 
 
-async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> Ending:
+async def drive(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> Ending:
     """Sends a planned campaign to its end, or to the first reason to stop."""
     view = make_view()
     trouble: PromoError | None = None
@@ -156,7 +156,7 @@ async def drive(campaign: Campaign, how: Sending, interrupts: Interrupts) -> End
     return Ending(document, status)
 
 
-async def _watch(run: Campaign, view: View, how: Sending, interrupts: Interrupts) -> bool:
+async def _watch(run: Campaign, view: View, how: SendOptions, interrupts: Interrupts) -> bool:
     """Waits for the end, an interrupt or a pause; whether it was a pause."""
     failed: list[Exception] = []
     paused = False

@@ -14,22 +14,22 @@ import anyio
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_yes_or_no
-from promomsg.engine.prepare.campaign_start import Begun
-from promomsg.engine.prepare.new_campaign import NewPlan
+from promomsg.engine.prepare.campaign_start import CampaignStart
+from promomsg.engine.prepare.new_campaign import NewCampaign
 from promomsg.engine.prepare.planner import Plan
-from promomsg.engine.prepare.resumed_campaign import Reopened, Resumed
+from promomsg.engine.prepare.resumed_campaign import ResumedCampaign, RetriedCampaign
 from promomsg.engine.prepare.suppression_list import Suppress
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
-from promomsg.engine.sending.control_request import Said
+from promomsg.engine.sending.run_control import ControlRequest
 from promomsg.engine.settings import Options, settings_of, with_options_shown
-from promomsg.engine.shielded import to_the_end
+from promomsg.engine.shielded import run_shielded
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
-from promomsg.private_files import forget
+from promomsg.private_files import clear_traceback_locals
 
 __all__ = ["Campaign", "Options", "send"]
 
@@ -88,7 +88,7 @@ class Campaign:
     ) -> None:
         settings = settings_of(options)
         try:
-            begin = NewPlan(
+            begin = NewCampaign(
                 channel,
                 message,
                 recipients,
@@ -101,21 +101,21 @@ class Campaign:
                 run_id=secrets.token_hex(16),
             )
         except BaseException as error:
-            forget(error)
+            clear_traceback_locals(error)
             raise
         finally:
             # User tokens in a plain list, for a traceback that shows locals.
             del recipients, suppress
         self._set_up(begin, clock, rng)
 
-    def _set_up(self, begin: Begun, clock: Clock, rng: Random | None) -> None:
+    def _set_up(self, begin: CampaignStart, clock: Clock, rng: Random | None) -> None:
         self._begin = begin
         self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - spreads pauses, guards nothing
         self._run: Run | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._report: Report | None = None
-        self._said: list[Said] = []
+        self._requests: list[ControlRequest] = []
 
     @classmethod
     @with_options_shown
@@ -158,7 +158,7 @@ class Campaign:
         """
         check_yes_or_no(provider_is_back=provider_is_back)
         self = cls.__new__(cls)
-        begin = Resumed(
+        begin = ResumedCampaign(
             journal,
             channel,
             recipients=recipients,
@@ -204,7 +204,7 @@ class Campaign:
         if include_unnamed and not unknown:
             raise UsageError("retry: include_unnamed goes with unknown=True")
         self = cls.__new__(cls)
-        begin = Reopened(
+        begin = RetriedCampaign(
             journal,
             channel,
             failed=failed,
@@ -232,7 +232,7 @@ class Campaign:
         try:
             return await self._begin.plan(shown=shown)
         except BaseException as error:
-            forget(error)  # the rows under way may have user tokens in them
+            clear_traceback_locals(error)  # the rows under way may have user tokens in them
             raise
 
     def not_sent(self) -> AsyncIterator[Outcome]:
@@ -253,7 +253,7 @@ class Campaign:
             await self._plan(shown=False)
             started = await self._begin.start()
         except BaseException:
-            await to_the_end(self._begin.discard)
+            await run_shielded(self._begin.discard)
             raise
         self._run = Run(started, clock=self._clock, rng=self._rng)
         self._tasks = anyio.create_task_group()
@@ -274,7 +274,7 @@ class Campaign:
         # Calls in flight finish even when the caller is cancelled: an answer not read is a
         # recipient in doubt.
         try:
-            await to_the_end(self._wind_up)
+            await run_shielded(self._wind_up)
         except BaseException as cancelled:
             self._name_journal(cancelled)
             raise
@@ -294,7 +294,7 @@ class Campaign:
     async def _wind_up(self) -> None:
         run = self._running()
         await run.ended.wait()
-        for said in self._said:
+        for said in self._requests:
             await said.done.wait()
         self._report = await run.close()
 
@@ -349,32 +349,32 @@ class Campaign:
             return self._report
         return self._running().report_now()
 
-    def pause(self) -> Said:
+    def pause(self) -> ControlRequest:
         """Nothing more goes out until `resume_sending`; calls in flight finish.
 
         It takes effect at once; `await` it to know that the journal has it too.
         """
-        return self._say(Control.PAUSE)
+        return self._request(Control.PAUSE)
 
-    def resume_sending(self) -> Said:
+    def resume_sending(self) -> ControlRequest:
         """Ends a pause."""
-        return self._say(Control.RUN)
+        return self._request(Control.RUN)
 
-    def cancel(self) -> Said:
+    def cancel(self) -> ControlRequest:
         """Who was not sent to becomes `cancelled`; calls in flight finish, groups are followed."""
-        return self._say(Control.CANCEL)
+        return self._request(Control.CANCEL)
 
-    def _say(self, control: Control) -> Said:
+    def _request(self, control: Control) -> ControlRequest:
         run = self._running()
-        said = Said()
+        request = ControlRequest()
         if run.ended.is_set():
-            said.done.set()
-            return said
+            request.done.set()
+            return request
         assert self._tasks is not None
-        run.steering.say(control)
-        self._said.append(said)
-        self._tasks.start_soon(said.write, run, control)
-        return said
+        run.control.request(control)
+        self._requests.append(request)
+        self._tasks.start_soon(request.write, run.write, run.control, control)
+        return request
 
 
 @with_options_shown

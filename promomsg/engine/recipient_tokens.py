@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from promomsg.model import Secret
 
-__all__ = ["TokenVault"]
+__all__ = ["RecipientTokens"]
 
 _NONCE: Final = 12
 _TAG: Final = 16
@@ -22,7 +22,7 @@ _RECORD: Final = 2 + 128 + _NONCE + _TAG
 """Bytes of one record: nearly every token is ASCII; a longer one is kept apart in memory."""
 
 
-class TokenVault:
+class RecipientTokens:
     """Tokens by recipient number."""
 
     def __init__(self) -> None:

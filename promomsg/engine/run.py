@@ -14,12 +14,12 @@ import msgspec
 from promomsg.clock import Clock
 from promomsg.engine.following.group_sender import GroupSender
 from promomsg.engine.following.poller import Poller
-from promomsg.engine.prepare.campaign_start import Started
+from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Report, campaign_state, document
 from promomsg.engine.sending.dispatcher import Dispatcher
-from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
+from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.reachability import Reachability
-from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
@@ -36,7 +36,7 @@ _COUNT_EVERY = 0.05
 class Run:
     """Drives one started campaign; `drive` is its one task, the rest may be called from outside."""
 
-    def __init__(self, started: Started, *, clock: Clock, rng: Random) -> None:
+    def __init__(self, started: RunContext, *, clock: Clock, rng: Random) -> None:
         self._started = started
         self._handle = handle = started.handle
         self._clock = clock
@@ -44,7 +44,7 @@ class Run:
         channel = started.channel
         poll = started.settings.poll.resolved(loopback=channel.loopback)
         settings = msgspec.structs.replace(started.settings, poll=poll)
-        self.steering = Steering(
+        self.control = RunControl(
             handle,
             clock,
             daily_codes=channel.daily_quota_codes,
@@ -52,20 +52,20 @@ class Run:
             rng=rng,
         )
         budget = RetryBudget(settings.retry)
-        window = ErrorWindow(settings.max_error_rate)
+        window = ErrorRateLimit(settings.max_error_rate)
         self._share = channel.connections.campaign()
         self._reachability = Reachability(
-            handle, channel, settings, self.steering, clock=clock, rng=rng
+            handle, channel, settings, self.control, clock=clock, rng=rng
         )
         self._dispatcher = Dispatcher(
             handle,
             channel,
-            started.letter,
+            started.compiled,
             settings,
-            self.steering,
+            self.control,
             clock=clock,
             rng=rng,
-            vault=started.vault,
+            tokens=started.tokens,
             budget=budget,
             window=window,
             share=self._share,
@@ -80,7 +80,7 @@ class Run:
                 handle,
                 channel,  # type: ignore[arg-type] # `groups` says it is a Following
                 settings,
-                self.steering,
+                self.control,
                 clock=clock,
                 raw=started.kept_path,
                 polled=self._reachability.polled,
@@ -89,9 +89,9 @@ class Run:
             self._groups = GroupSender(
                 handle,
                 channel,  # type: ignore[arg-type] # `groups` says it is a Following
-                started.letter,
+                started.compiled,
                 settings,
-                self.steering,
+                self.control,
                 clock=clock,
                 rng=rng,
                 budget=budget,
@@ -136,7 +136,7 @@ class Run:
 
     async def _drive(self) -> None:
         async with anyio.create_task_group() as watching:
-            watching.start_soon(self.steering.watch)
+            watching.start_soon(self.control.watch)
             watching.start_soon(self._keep_counts)
             async with anyio.create_task_group() as following:
                 if self._poller is not None:
@@ -146,7 +146,7 @@ class Run:
                     if self._groups is not None:
                         sending.start_soon(self._groups.run)
                 await self._reachability.save()
-                if self.steering.cancelled:
+                if self.control.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
                 await self._count()
                 self.submitted.set()
@@ -156,7 +156,7 @@ class Run:
                     self._poller.wake()
             watching.cancel_scope.cancel()
         await self._count()
-        halt = self.steering.halt
+        halt = self.control.halt
         if halt is not None:
             record = self._handle.record
             record.halted = f"{halt.code}: {halt.detail}"
@@ -181,12 +181,7 @@ class Run:
     def stop(self) -> None:
         """Nothing more goes out; calls in flight finish."""
         if not self.ended.is_set():
-            self.steering.stop()
-
-    def obey(self, control: Control) -> None:
-        """Takes a wish over at once."""
-        if not self.ended.is_set():
-            self.steering.obey(control)
+            self.control.stop()
 
     async def write(self, control: Control) -> None:
         """Makes a wish durable, so that a later process knows it too."""
@@ -216,14 +211,14 @@ class Run:
 
     def _state(self) -> tuple[str, str]:
         halted = self._handle.record.halted
-        control = Control.PAUSE if self.steering.paused else Control.RUN
+        control = Control.PAUSE if self.control.paused else Control.RUN
         state, reason = campaign_state(
             self._tally,
             self._group_rows,
             control=control,
             halted=str(self.error) if self.error is not None else halted,
             running=not self.ended.is_set(),
-            parked=self.steering.parked,
+            parked=self.control.parked,
         )
         if state == "sending":
             reason = self._dispatcher.stalled_by

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import anyio
 
-__all__ = ["to_the_end"]
+__all__ = ["run_shielded"]
 
 T = TypeVar("T")
 
 
-async def to_the_end(work: Callable[[], Awaitable[T]]) -> T:
+async def run_shielded(work: Callable[[], Awaitable[T]]) -> T:
     """Runs `work` to its end, however often the caller is cancelled meanwhile.
 
     Raises:

@@ -17,7 +17,7 @@ from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
-    "Layout",
+    "Columns",
     "check_names",
     "check_no_address",
     "check_slips",
@@ -30,7 +30,7 @@ _DECORATION: Final = 4
 """Characters that a guard, a BOM and quotes add to a heading."""
 
 
-class Layout:
+class Columns:
     """Which column of a table holds what.
 
     Known columns are known without regard to case, blanks and underscores; a parameter is called
@@ -159,7 +159,7 @@ class Layout:
             f"{self.where}: no column is called id, openid, unionid or access_token{listed}; {hint}"
         )
 
-    def check(self, names: frozenset[str], spare: frozenset[str]) -> list[str]:
+    def check(self, names: frozenset[str], optional: frozenset[str]) -> list[str]:
         """See `check_names`; besides, raises UsageError when no column addresses anybody, or two
         headings are called what the message needs."""
         check_slips(self._columns, names, self.where)
@@ -168,7 +168,7 @@ class Layout:
             raise UsageError(
                 f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
             )
-        return check_names(names, spare, self.params, self.where, listed=self._sure)
+        return check_names(names, optional, self.params, self.where, listed=self._sure)
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -269,7 +269,7 @@ def check_slips(columns: Mapping[str, str], names: frozenset[str], where: str) -
 
 def check_names(
     names: frozenset[str],
-    spare: frozenset[str],
+    optional: frozenset[str],
     there: Iterable[str],
     where: str,
     *,
@@ -285,17 +285,17 @@ def check_names(
         listed: a message may show the columns; they may be cells of a first line.
 
     Returns:
-        A notice of each of `spare` that is not there: everybody gets its fallback.
+        A notice of each of `optional` that is not there: everybody gets its fallback.
 
     Raises:
-        UsageError: another one is not there or is an address, or one of `spare` looks like a slip
+        UsageError: another one is not there or is an address, or one of `optional` looks like a slip
             of the pen.
     """
     check_no_address(names, where)
     there = set(there)
     notices = []
     for name in sorted(names - there):
-        if name in spare and not nearest(name, there):
+        if name in optional and not nearest(name, there):
             notices.append(
                 f"{where}: no column is called {name!r}: everybody gets the fallback of {{{name}|…}}"
             )

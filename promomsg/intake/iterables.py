@@ -100,7 +100,7 @@ class Items:
         """What the plan should say; see `Source.notices`."""
         return self._words.notices()
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Of an iterable nothing is known before it is read, but an address is no parameter.
 
         Raises:

@@ -71,10 +71,10 @@ class SeveralSources:
         """Whether all of them are."""
         return all(part.repeatable for _, part in self._parts)
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at each. Raises UsageError as `Source.check` says."""
         for _, part in self._parts:
-            part.check(names, spare)
+            part.check(names, optional)
 
     def describe(self) -> dict[str, Any]:
         """What each is, and one digest of all of theirs."""

@@ -72,7 +72,7 @@ class Source(Protocol):
         """Whether it can be read from the start again."""
         ...
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks before reading: is it there, has it the columns that are needed?
 
         Args:

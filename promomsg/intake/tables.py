@@ -12,7 +12,7 @@ from anyio import from_thread, to_thread
 from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
-from promomsg.intake.columns import Layout
+from promomsg.intake.columns import Columns
 from promomsg.intake.file_identity import check_unchanged, identity_of
 from promomsg.intake.row_values import WordsForNothing
 from promomsg.intake.rows import make_rows
@@ -78,9 +78,9 @@ class TableSource:
         self._path = path
         self.repeatable = repeatable
         self._begun = False
-        self._layout: Layout | None = None
+        self._layout: Columns | None = None
         self._sha256: str | None = None
-        self._spare: frozenset[str] = frozenset()
+        self._optional: frozenset[str] = frozenset()
         self._said: list[str] = []
         self._later: Callable[[], list[str]] = list
 
@@ -98,17 +98,17 @@ class TableSource:
     def _where(self) -> str:
         return str(self._path) if self._path is not None else "from_frame"
 
-    def _lay_out(self, table: Table, names: frozenset[str]) -> Layout:
+    def _lay_out(self, table: Table, names: frozenset[str]) -> Columns:
         certain = self._kind != "excel"  # there it is a sheet's first line
-        layout = Layout(table.headings, self._columns, self._where, certain=certain)
-        self._said = [*layout.check(names, self._spare), *layout.unused(names)]
+        layout = Columns(table.headings, self._columns, self._where, certain=certain)
+        self._said = [*layout.check(names, self._optional), *layout.unused(names)]
         self._later = table.notices
         self._layout = layout
         return layout
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
-        self._spare = spare
+        self._optional = optional
         self._lay_out(self._open(), names)
 
     def describe(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from promomsg.journal.records import (
     Settled,
     Tally,
 )
-from promomsg.model import Code, Outcome, Parcel, State
+from promomsg.model import Code, Outcome, SingleSend, State
 from promomsg.states import Event, GroupState, IllegalMove, move
 
 __all__ = ["MemoryHandle", "MemoryJournal", "MemoryReader"]
@@ -212,13 +212,13 @@ class MemoryHandle(MemoryWords):
         return None
 
     def _try(self, chunk: Chunk, deadline: float) -> Lease | None:
-        parcels: tuple[Parcel, ...] = ()
+        single_sends: tuple[SingleSend, ...] = ()
         if chunk.group is None:
             rows = [r for r in self._store.in_range(chunk) if r.group is None]
             if chunk.deadline is None and any(r.state is State.INTENDED for r in rows):
                 return None
-            parcels = tuple(row.parcel() for row in rows if row.state is State.PENDING)
-            if not parcels:
+            single_sends = tuple(row.single_send() for row in rows if row.state is State.PENDING)
+            if not single_sends:
                 return None
         elif chunk.group.row.state is not GroupState.PLANNED:
             return None
@@ -229,7 +229,7 @@ class MemoryHandle(MemoryWords):
             epoch=chunk.epoch,
             deadline=deadline,
             group=None if chunk.group is None else chunk.group.row.no,
-            parcels=parcels,
+            single_sends=single_sends,
         )
 
     async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:

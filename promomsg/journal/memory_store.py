@@ -16,7 +16,7 @@ from promomsg.journal.records import (
     Reached,
     Tally,
 )
-from promomsg.model import Outcome, Parcel, Recipient, State
+from promomsg.model import Outcome, Recipient, SingleSend, State
 from promomsg.states import FINAL, GroupState
 
 __all__ = ["Attempt", "Chunk", "Group", "Row", "Store"]
@@ -68,8 +68,8 @@ class Row:
     def was_final_at_planning(self) -> bool:
         return self.at is None and self.state in (State.FAILED, State.SKIPPED)
 
-    def parcel(self) -> Parcel:
-        return Parcel(
+    def single_send(self) -> SingleSend:
+        return SingleSend(
             seq=self.seq,
             key=self.key,
             id=self.id,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from promomsg.model import Parcel
+from promomsg.model import SingleSend
 from promomsg.states import GroupState
 
 __all__ = [
@@ -57,7 +57,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
         channel, account: `"wechat"` and the appid, say; a resume with another one is refused,
             but for an account of which nothing was ever taken (`Handle.untouched`).
         run_id: 32 random hex digits made at planning; idempotency keys are derived from it.
-        message: `Letter.snapshot()`: the message as plain JSON values.
+        message: `CompiledMessage.snapshot()`: the message as plain JSON values.
         settings: what resume needs again (route, max_group_size, concurrency, pace, …).
         source: where the recipients came from: `{"path", "sha256", "digest", "rows"}`, each
             optional.
@@ -150,7 +150,7 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: int
     deadline: float
     group: int | None = None
-    parcels: tuple[Parcel, ...] = ()
+    single_sends: tuple[SingleSend, ...] = ()
 
 
 class Settled(NamedTuple):

@@ -23,12 +23,12 @@ __all__ = [
     "HEADER_LIMITS",
     "Body",
     "Call",
+    "DeadlineTimer",
     "Request",
     "Response",
-    "Watch",
     "answered",
+    "is_unusable",
     "set_idle",
-    "unfit",
 ]
 
 _LINE: Final = 65_536
@@ -63,7 +63,7 @@ class Call:
     """One call under way, as the watch sees it."""
 
     deadline = 0.0
-    watch: Watch | None = None
+    watch: DeadlineTimer | None = None
     task: asyncio.Task[Any] | None = None
     cancelling = 0
     expired = False
@@ -147,7 +147,7 @@ class Response(aiohttp.ClientResponse):
         super()._response_eof()
 
 
-class Watch:
+class DeadlineTimer:
     """One timer for the time-outs of all calls.
 
     They are equally long, so the oldest call is the next to expire. A timer and a time-out context
@@ -245,7 +245,7 @@ class Watch:
                     call.task.cancel()
 
 
-def unfit(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) -> bool:
+def is_unusable(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) -> bool:
     """Whether a connection will not do for a request: closed by the server, or not silent.
 
     After a loop that was busy, or an answer followed at once by a close, the end of the connection
@@ -280,7 +280,7 @@ def answered(protocol: Any) -> None:
 def _unfit(protocol: Any) -> bool:
     transport = protocol.transport
     plain = transport is not None and transport.get_extra_info("ssl_object") is None
-    return unfit(transport, protocol, quiet=plain or protocol in _ANSWERED)
+    return is_unusable(transport, protocol, quiet=plain or protocol in _ANSWERED)
 
 
 class _Idle:

@@ -11,7 +11,7 @@ from multidict import istr
 
 from promomsg.errors import OutcomeUnknown
 
-__all__ = ["ENCODED", "encoding_of", "inflate", "rest"]
+__all__ = ["ENCODED", "encoding_of", "inflate", "read_rest"]
 
 ENCODED: Final = istr("Content-Encoding")
 
@@ -19,7 +19,7 @@ _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP: Final = b"\x1f\x8b"
 
 
-async def rest(
+async def read_rest(
     headers: Mapping[str, str], content: aiohttp.StreamReader, first: bytes, limit: int
 ) -> bytes:
     """The whole body of an answer that is long, slow or compressed.

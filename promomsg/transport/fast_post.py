@@ -24,13 +24,13 @@ from promomsg.transport.aiohttp_internals import (
     Body,
     Request,
     answered,
+    is_unusable,
     set_idle,
-    unfit,
 )
-from promomsg.transport.body import ENCODED, rest
+from promomsg.transport.body import ENCODED, read_rest
 from promomsg.transport.http_errors import NotHttpError
 
-__all__ = ["Express"]
+__all__ = ["FastPost"]
 
 _TESTED: Final = ((3, 13), (3, 14))
 _ROADS: Final = 64
@@ -41,13 +41,13 @@ _NO_TIMER: Final = TimerNoop()
 _AS_IT_WAS: Final = aiohttp.ClientSession._request
 
 
-class _Road(NamedTuple):
+class _Endpoint(NamedTuple):
     request: Any
     head: str
     plain: bool
 
 
-class Express:
+class FastPost:
     """Plain POSTs over one session's connector.
 
     Args:
@@ -66,7 +66,7 @@ class Express:
         self._proxy = proxy
         self._connector = session.connector
         self._timeout = timeout
-        self._roads: dict[URL, _Road] = {}
+        self._roads: dict[URL, _Endpoint] = {}
 
     @staticmethod
     def fits() -> bool:
@@ -80,7 +80,7 @@ class Express:
         """Whether nobody watches or replaces aiohttp's own way, as tracing tools and mocks do."""
         return aiohttp.ClientSession._request is _AS_IT_WAS
 
-    def _road(self, url: URL) -> _Road:
+    def _road(self, url: URL) -> _Endpoint:
         """What all calls to one address share."""
         session = self._session
         request = Request(
@@ -104,7 +104,9 @@ class Express:
             lines.append(f"Proxy-Authorization: Basic {b64encode(words).decode()}")
         if len(self._roads) >= _ROADS:
             self._roads.clear()
-        road = self._roads[url] = _Road(request, "\r\n".join(lines) + "\r\n", url.scheme == "http")
+        road = self._roads[url] = _Endpoint(
+            request, "\r\n".join(lines) + "\r\n", url.scheme == "http"
+        )
         return road
 
     async def post(
@@ -130,7 +132,7 @@ class Express:
             transport = protocol.transport
             # A connection that has answered before has a parser still.
             used = getattr(protocol, "_parser", None) is not None
-            if unfit(transport, protocol, quiet=road.plain or used):
+            if is_unusable(transport, protocol, quiet=road.plain or used):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
             protocol.set_response_params(
@@ -150,7 +152,7 @@ class Express:
                 call.refused = message.code, message.headers
             part = await content.readany()
             if not content.at_eof() or len(part) > limit or ENCODED in message.headers:
-                part = await rest(message.headers, content, part, limit)
+                part = await read_rest(message.headers, content, part, limit)
         except HttpProcessingError as error:
             connection.close()
             raise NotHttpError(error) from None

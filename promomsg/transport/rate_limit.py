@@ -14,7 +14,7 @@ from aiolimiter import AsyncLimiter
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import UsageError
 
-__all__ = ["Lane", "Pace", "Pacer"]
+__all__ = ["Pace", "Pacer", "RateLimiter"]
 
 DEFAULT_SINGLES_PER_SECOND: Final = 50.0
 """The pace of single sends when nobody says one: the providers publish none, and this is a pace
@@ -120,7 +120,7 @@ class _Spacer(AsyncLimiter):
         return max(_TICK, (self._level + 1 - self.max_rate) / self.rate)
 
 
-class Lane:
+class RateLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
     A call passes twice: `reserve` spaces calls before their intents are committed, and the gate
@@ -369,8 +369,8 @@ class Pacer:
     ) -> None:
         if pace is not None and not isinstance(pace, Pace):
             raise UsageError(f"pace={pace!r}: give a Pace, Pace(singles_per_second=50) say")
-        self.singles = Lane(clock, guard=guard)
-        self.groups = Lane(clock, guard=guard)
+        self.singles = RateLimiter(clock, guard=guard)
+        self.groups = RateLimiter(clock, guard=guard)
         self.day_limit: int | None = None
         self.configured = False
         self._given = pace or Pace()

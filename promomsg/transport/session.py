@@ -23,15 +23,15 @@ from promomsg.transport.aiohttp_internals import (
     HEADER_LIMITS,
     Body,
     Call,
+    DeadlineTimer,
     Request,
     Response,
-    Watch,
     answered,
 )
-from promomsg.transport.body import ENCODED, rest
+from promomsg.transport.body import ENCODED, read_rest
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fair_limit import Share
-from promomsg.transport.fast_post import Express
+from promomsg.transport.fast_post import FastPost
 from promomsg.transport.http_errors import expected, stale, translate
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.urls import check_base_url, is_loopback
@@ -134,8 +134,8 @@ class HttpSession:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._watch: Watch | None = None
-        self._express: Express | None = None
+        self._watch: DeadlineTimer | None = None
+        self._express: FastPost | None = None
 
     def __repr__(self) -> str:
         return f"HttpSession({getattr(self, 'base_url', None)!r})"
@@ -331,7 +331,7 @@ class HttpSession:
                     # Nearly every answer is complete with its first packet; then aiohttp has already
                     # given the connection back.
                     if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
-                        part = await rest(response.headers, content, part, limit)
+                        part = await read_rest(response.headers, content, part, limit)
                     watch.leave(call)
                     if isinstance(call, Body) and call.protocol is not None:
                         answered(call.protocol)
@@ -399,7 +399,7 @@ class HttpSession:
         connector = self._check(loop)
         if self._loop is None:
             self._loop = loop
-            self._watch = Watch(loop, self._timeout, self._connect_timeout)
+            self._watch = DeadlineTimer(loop, self._timeout, self._connect_timeout)
         if connector is None:
             # No limit of its own: whoever waited there would do so in no fair order.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
@@ -419,8 +419,8 @@ class HttpSession:
             timeout=limits,
             **HEADER_LIMITS,
         )
-        fits = Express.fits()
-        self._express = Express(self._session, limits, self._proxy) if fits else None
+        fits = FastPost.fits()
+        self._express = FastPost(self._session, limits, self._proxy) if fits else None
         return self._session
 
 

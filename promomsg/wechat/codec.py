@@ -24,8 +24,8 @@ from promomsg.model import (
     Secret,
     Verdict,
 )
-from promomsg.wechat.codes import Said, said_by
-from promomsg.wechat.json_values import Clash, UnreadableError, describe, parse, to_text
+from promomsg.wechat.codes import ParsedErrcode, parse_errcode
+from promomsg.wechat.json_values import ConflictingKeys, UnreadableError, describe, parse, to_text
 from promomsg.wechat.models import (
     ClicksRequest,
     DeliveryRequest,
@@ -275,7 +275,7 @@ def _plain(status: int, body: bytes) -> SendAnswer | None:
         return None
 
 
-def _said(status: int, body: bytes, mask: Mask) -> tuple[Said, dict[str, Any]] | Answer:
+def _said(status: int, body: bytes, mask: Mask) -> tuple[ParsedErrcode, dict[str, Any]] | Answer:
     """What the answer says, and all of it; or what an unreadable one comes to."""
     if not (200 <= status < 300 or 400 <= status < 500):
         return _no_answer(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
@@ -285,10 +285,10 @@ def _said(status: int, body: bytes, mask: Mask) -> tuple[Said, dict[str, Any]] |
         return _no_answer(status, body, f"that is {error}")
     if not isinstance(data, dict):
         return _no_answer(status, body, "that is not a JSON object")
-    if isinstance(data, Clash) and data.keys_ & {"errcode", "msg_id"}:
+    if isinstance(data, ConflictingKeys) and data.keys_ & {"errcode", "msg_id"}:
         keys = ", ".join(sorted(data.keys_ & {"errcode", "msg_id"}))
         return _lost(status, body, f"that gives {keys} twice, with different values")
-    said = said_by(data, mask)
+    said = parse_errcode(data, mask)
     if said is None:
         return _no_answer(status, body, "without a readable errcode")
     if said.row.code == "0" and status >= 300:
@@ -312,7 +312,7 @@ def _what(status: int, body: bytes, why: str) -> str:
     return f"HTTP {status} {why}".rstrip() + f": {describe(body)}"
 
 
-def _answer(said: Said, verdict: Verdict) -> Answer:
+def _answer(said: ParsedErrcode, verdict: Verdict) -> Answer:
     row = said.row
     return Answer(
         verdict,
@@ -345,7 +345,7 @@ def token_refused(body: bytes) -> bool:
         data = parse(body)
     except UnreadableError:
         return False
-    if not isinstance(data, dict) or isinstance(data, Clash):
+    if not isinstance(data, dict) or isinstance(data, ConflictingKeys):
         return False
-    said = said_by(data)
+    said = parse_errcode(data)
     return said is not None and said.row.token_failed

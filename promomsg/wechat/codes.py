@@ -9,7 +9,7 @@ from promomsg.masking import Mask
 from promomsg.model import Verdict
 from promomsg.wechat.json_values import clean, to_code
 
-__all__ = ["EMPTY", "ROWS", "Meaning", "Said", "advice_for", "meaning_of", "said_by"]
+__all__ = ["EMPTY", "ROWS", "Meaning", "ParsedErrcode", "advice_for", "meaning_of", "parse_errcode"]
 
 _FACTS: Final = "facts/wechat.md, Error codes"
 _ACCESS: Final = "facts/wechat.md, Access token"
@@ -140,7 +140,7 @@ def advice_for(code: str, errmsg: str) -> str:
     return meaning_of(code).advice
 
 
-class Said(NamedTuple):
+class ParsedErrcode(NamedTuple):
     """What an answer's errcode and errmsg say.
 
     Attributes:
@@ -154,7 +154,7 @@ class Said(NamedTuple):
     rid: str | None
 
 
-def said_by(data: dict[str, Any], mask: Mask = str) -> Said | None:
+def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | None:
     """What an answer's object says; None when its errcode is missing or not a whole number.
 
     Args:
@@ -171,4 +171,4 @@ def said_by(data: dict[str, Any], mask: Mask = str) -> Said | None:
     row = meaning_of(code)
     advice = advice_for(code, errmsg)
     text = errmsg or row.text
-    return Said(row, f"{text} ({advice})" if advice else text, rid)
+    return ParsedErrcode(row, f"{text} ({advice})" if advice else text, rid)

@@ -12,7 +12,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from promomsg.model import Failure
-from promomsg.wechat.json_values import Clash, UnreadableError, parse, parse_at, to_code, to_text
+from promomsg.wechat.json_values import (
+    ConflictingKeys,
+    UnreadableError,
+    parse,
+    parse_at,
+    to_code,
+    to_text,
+)
 
 __all__ = ["Collector", "parse_failures"]
 
@@ -64,7 +71,7 @@ class Collector:
 
     def add_item(self, item: Any, where: str) -> None:
         """One decoded JSON record."""
-        if isinstance(item, dict) and not isinstance(item, Clash):
+        if isinstance(item, dict) and not isinstance(item, ConflictingKeys):
             self.add(item.get("id"), item.get("errcode"), where)
         else:
             self.skip(where)
@@ -159,7 +166,7 @@ def _read_objects(text: str, found: Collector) -> str | None:
     except UnreadableError:
         _read_json_lines(text, found)
         return None
-    if isinstance(whole, dict) and "id" not in whole and not isinstance(whole, Clash):
+    if isinstance(whole, dict) and "id" not in whole and not isinstance(whole, ConflictingKeys):
         for name in _LISTS:
             if isinstance(whole.get(name), list):
                 for number, item in enumerate(whole[name][:_MOST], 1):

@@ -10,7 +10,7 @@ from promomsg.masking import Mask, printable
 from promomsg.untrusted_json import GARBLED, NotJsonError, decode
 
 __all__ = [
-    "Clash",
+    "ConflictingKeys",
     "UnreadableError",
     "clean",
     "describe",
@@ -31,7 +31,7 @@ class UnreadableError(Exception):
     """Bytes that are not the JSON object they should be. `args[0]` says why."""
 
 
-class Clash(dict[str, Any]):
+class ConflictingKeys(dict[str, Any]):
     """A JSON object that gives a key two different values: `keys_` says which keys.
 
     Which one counts is a guess (RFC 8259 leaves it open), so readers refuse to make it.
@@ -44,7 +44,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
-    clash = Clash(value)
+    clash = ConflictingKeys(value)
     # Unequal types count as a clash too: 0, False and 0.0 are not the same answer.
     clash.keys_ = frozenset(k for k, v in pairs if type(v) is not type(value[k]) or v != value[k])
     return clash if clash.keys_ else value
@@ -62,7 +62,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def parse(answer: str | bytes) -> Any:
-    """One JSON value; an object with contradicting keys comes back as a `Clash`.
+    """One JSON value; an object with contradicting keys comes back as a `ConflictingKeys`.
 
     Lenient in texts alone: they may hold raw control characters, a character that was cut (its
     bytes become U+FFFD, as does a stray backslash) and halves of escaped ones.

@@ -17,7 +17,7 @@ from promomsg.placeholders import SlotTable, Text
 from promomsg.wechat.codec import audience_fields
 from promomsg.wechat.templates import LENGTHS, check, kind_of, too_long
 
-__all__ = ["WeChatLetter", "WeChatMessage"]
+__all__ = ["CompiledWeChatMessage", "WeChatMessage"]
 
 _UINT32: Final = 2**32 - 1
 _CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -65,10 +65,10 @@ class _Fill(NamedTuple):
     url: bool
 
 
-class WeChatLetter:
+class CompiledWeChatMessage:
     """A `WeChatMessage` compiled: static parts checked and encoded, the rest filled a recipient.
 
-    Satisfies `channels.base.Letter`. Pure: holds no address and no credential.
+    Satisfies `channels.base.CompiledMessage`. Pure: holds no address and no credential.
 
     Raises:
         UsageError: a static part is wrong; the field is named.
@@ -162,9 +162,9 @@ class WeChatLetter:
         return self._table.names
 
     @property
-    def spare(self) -> frozenset[str]:
+    def optional(self) -> frozenset[str]:
         """Those of `names` that have a fallback wherever they stand."""
-        return self._table.spare
+        return self._table.optional
 
     @property
     def braced(self) -> Mapping[str, str]:
@@ -172,7 +172,7 @@ class WeChatLetter:
         return self._table.braced
 
     @property
-    def personal(self) -> bool:
+    def has_placeholders(self) -> bool:
         """Whether it has any placeholder."""
         return bool(self._fills)
 

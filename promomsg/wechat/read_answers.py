@@ -10,10 +10,10 @@ import msgspec
 from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.masking import Mask
 from promomsg.model import Code, Delivery, Secret, Verdict
-from promomsg.wechat.codes import EMPTY, advice_for, meaning_of, said_by
+from promomsg.wechat.codes import EMPTY, advice_for, meaning_of, parse_errcode
 from promomsg.wechat.failure_file import Collector
 from promomsg.wechat.json_values import (
-    Clash,
+    ConflictingKeys,
     UnreadableError,
     clean,
     describe,
@@ -52,13 +52,13 @@ def _read(
         raise _unreadable(what, status, body, f"the answer is {error}") from None
     if not isinstance(data, dict):
         raise _unreadable(what, status, body, "the answer is not a JSON object")
-    if isinstance(data, Clash):
+    if isinstance(data, ConflictingKeys):
         known = sorted(data.keys_ & {"errcode", *expected})
         keys = ", ".join(known) or "a field"
         raise OutcomeUnknown(f"{what}: the answer gives {keys} twice, with different values")
     if data.get("errcode") is None and any(name in data for name in expected):
         data["errcode"] = 0
-    said = said_by(data, mask)
+    said = parse_errcode(data, mask)
     if said is None:
         raise _unreadable(what, status, body, "the answer has no readable errcode")
     row = said.row
@@ -172,7 +172,7 @@ def read_clicks(status: int, body: bytes, mask: Mask = str) -> list[Clicks]:
         ProviderError: refused. OutcomeUnknown: not a readable answer, or a row that is no object.
     """
     rows = _list_of("getmsgclickdata", status, body, "data_list", mask)
-    if not all(isinstance(row, dict) and not isinstance(row, Clash) for row in rows[0]):
+    if not all(isinstance(row, dict) and not isinstance(row, ConflictingKeys) for row in rows[0]):
         raise OutcomeUnknown(f"getmsgclickdata: data_list holds what is no row: {describe(body)}")
     return [
         Clicks(
@@ -207,7 +207,7 @@ def read_promoters(status: int, body: bytes, mask: Mask = str) -> PromoterPage:
 
 
 def _promoter(row: Any) -> Promoter | None:
-    if not isinstance(row, dict) or isinstance(row, Clash):
+    if not isinstance(row, dict) or isinstance(row, ConflictingKeys):
         return None
     promoter = Promoter(
         id=to_text(row.get("id"), 128),
@@ -233,7 +233,7 @@ def read_roles(status: int, body: bytes, mask: Mask = str) -> list[Role]:
     """
     roles = []
     for row in _list_of("getrole", status, body, "role_list", mask)[0]:
-        known = isinstance(row, dict) and not isinstance(row, Clash)
+        known = isinstance(row, dict) and not isinstance(row, ConflictingKeys)
         number = to_int(row.get("role_id")) if known else None
         if number is None:
             raise OutcomeUnknown(f"getrole: role_list holds what is no role: {describe(body)}")
@@ -307,4 +307,4 @@ def read_quota(status: int, body: bytes, mask: Mask = str) -> Quota:
 
 def _inner(data: dict[str, Any], name: str) -> dict[str, Any]:
     value = data.get(name)
-    return value if isinstance(value, dict) and not isinstance(value, Clash) else {}
+    return value if isinstance(value, dict) and not isinstance(value, ConflictingKeys) else {}

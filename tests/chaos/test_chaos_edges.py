@@ -23,7 +23,7 @@ from chaos.zygote import Ending, Zygote
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.crashpoints import VARIABLE
 from promomsg.engine.following.poller import Poller
-from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery, State
@@ -386,7 +386,7 @@ async def test_a_group_is_completed_once_though_it_is_named_again_meanwhile() ->
     both: Any = Slow()
     clock = HurriedClock()
     clock.time = lambda: 2.0  # type: ignore[method-assign]
-    poller = Poller(both, both, Settings(), Steering(both, clock), clock=clock, raw=None)
+    poller = Poller(both, both, Settings(), RunControl(both, clock), clock=clock, raw=None)
     poller.sending = False
     run = asyncio.create_task(poller.run())
     for _ in range(3):

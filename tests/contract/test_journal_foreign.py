@@ -27,7 +27,7 @@ async def genuine(folder: Path, *, rows: int = 600) -> Path:
     people = [row(seq, word="red" if seq % 3 else None) for seq in range(rows)]
     handle = await sealed(journal, people, groups=[60], chunk_size=64)
     lease = await take(handle)
-    seqs = [parcel.seq for parcel in lease.parcels]
+    seqs = [single_send.seq for single_send in lease.single_sends]
     assert await handle.intend(lease, seqs, NOW, DAY)
     assert await handle.settle(lease, [result(seq) for seq in seqs[:20]])
     failed = [result(seq, "failed", code="43101", detail="no") for seq in seqs[20:]]

@@ -200,7 +200,7 @@ async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(m
     assert await handle.group_members(1) == ["1000", "1001", "1002", "1003"]
     assert await handle.group_members(2) == ["1005", "1006", "1007"]
     assert await handle.plan_counts() == (2, 1)
-    assert [parcel.seq for parcel in (await take(handle)).parcels] == [10, 11]
+    assert [single_send.seq for single_send in (await take(handle)).single_sends] == [10, 11]
     assert (await take(handle, groups=True)).group == 2
     assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
     assert [o.recipient.key for o in await stream(handle)] == ["k4", "k8", "k9", "k12"]
@@ -272,7 +272,7 @@ async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
     assert (three.planned, three.values, three.audience) == (70, (), {"roles": [1]})
     assert await handle.group_members(two.no) == ["1002", "1003"]
     assert [(await take(handle, groups=True)).group for _ in range(3)] == [1, 2, 3]
-    assert [parcel.seq for parcel in (await take(handle)).parcels] == [4]
+    assert [single_send.seq for single_send in (await take(handle)).single_sends] == [4]
     await handle.close()
 
 

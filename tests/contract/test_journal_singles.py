@@ -42,7 +42,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 async def settled(handle: Handle, *ends: str, code: str = "") -> None:
     """Sends the next chunk: its recipients end in these states."""
     lease = await take(handle)
-    seqs = [parcel.seq for parcel in lease.parcels][: len(ends)]
+    seqs = [single_send.seq for single_send in lease.single_sends][: len(ends)]
     assert await handle.intend(lease, seqs, NOW + 1, DAY)
     results = [
         result(seq, end, code="" if end == "sent" else code)
@@ -55,10 +55,10 @@ async def settled(handle: Handle, *ends: str, code: str = "") -> None:
 async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     handle = await sealed(make(), [row(seq, word="red") for seq in range(5)], chunk_size=3)
     lease = await take(handle)
-    assert [parcel.seq for parcel in lease.parcels] == [0, 1, 2]
+    assert [single_send.seq for single_send in lease.single_sends] == [0, 1, 2]
     assert (lease.epoch, lease.group, lease.deadline) == (1, None, NOW + 60)
-    assert lease.parcels[0].values == ("red",)
-    assert lease.parcels[0].id == "1000"
+    assert lease.single_sends[0].values == ("red",)
+    assert lease.single_sends[0].id == "1000"
     assert await handle.intend(lease, [0, 2], NOW + 1, DAY)
     assert await states(handle) == "ipipp"
     assert (await handle.tally()).pending == 5
@@ -106,7 +106,7 @@ async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -
     await handle.release(old)
     new = await take(handle)
     assert new.epoch == 2
-    assert [parcel.attempts for parcel in new.parcels] == [1, 0]
+    assert [single_send.attempts for single_send in new.single_sends] == [1, 0]
     assert not await handle.intend(old, [0], NOW, DAY)
     assert await handle.renew(old, now=NOW, ttl=60) is None
     await handle.release(old)
@@ -118,7 +118,7 @@ async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -
     assert renewed.deadline == NOW + 110
     assert await handle.take(groups=True, singles=True, now=NOW + 100, ttl=60) is None
     late = await take(handle, at=NOW + 200)
-    assert [parcel.seq for parcel in late.parcels] == [1]
+    assert [single_send.seq for single_send in late.single_sends] == [1]
     await handle.close()
 
 
@@ -129,7 +129,7 @@ async def test_a_released_chunk_waits_for_what_is_still_out(make: Make) -> None:
     await handle.release(lease)
     assert await handle.take(groups=True, singles=True, now=NOW + 500, ttl=60) is None
     assert await handle.settle(lease, [result(0)])
-    assert [parcel.seq for parcel in (await take(handle)).parcels] == [1]
+    assert [single_send.seq for single_send in (await take(handle)).single_sends] == [1]
     await handle.close()
 
 
@@ -183,7 +183,7 @@ async def test_cancelling_what_is_in_doubt_leaves_it_unknown(make: Make) -> None
     assert await handle.intend(lease, [0], NOW, DAY)
     assert await handle.settle(lease, [result(0, "pending", code=Code.NO_ANSWER, doubt=True)])
     await handle.release(lease)
-    assert [parcel.doubt for parcel in (await take(handle)).parcels] == [True, False]
+    assert [single_send.doubt for single_send in (await take(handle)).single_sends] == [True, False]
     assert await handle.cancel_pending(NOW + 5) == 2
     assert await states(handle) == "uC"
     await handle.close()
@@ -222,11 +222,14 @@ async def test_a_new_process_finds_what_was_out(make: Make, idempotent: bool) ->
     assert not await handle.settle(lease, [result(2)])
     assert await states(handle) == ("sspppp" if idempotent else "ssuupp")
     if idempotent:
-        assert [parcel.doubt for parcel in (await take(handle)).parcels] == [True, True]
+        assert [single_send.doubt for single_send in (await take(handle)).single_sends] == [
+            True,
+            True,
+        ]
     else:
         third = (await everybody(handle))[2]
         assert (third.code, third.at, third.attempts) == (Code.INTERRUPTED, NOW + 50, 1)
-        assert [parcel.seq for parcel in (await take(handle)).parcels] == [4, 5]
+        assert [single_send.seq for single_send in (await take(handle)).single_sends] == [4, 5]
     again = await handle.recover(idempotent=idempotent, at=NOW, day="2023-11-16", recent=0)
     assert (again.unknown, again.again, again.recent, again.singles_today) == (0, 0, (), 0)
     await handle.close()
@@ -270,7 +273,9 @@ async def test_a_retry_reopens_one_set_in_new_chunks(make: Make) -> None:
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 9) == 2
     await handle.seal_retry(chunk_size=1)
     lease = await take(handle)
-    assert [(p.seq, p.doubt, p.generation, p.attempts) for p in lease.parcels] == [(2, True, 0, 1)]
+    assert [(p.seq, p.doubt, p.generation, p.attempts) for p in lease.single_sends] == [
+        (2, True, 0, 1)
+    ]
     assert await handle.intend(lease, [2], NOW + 10, DAY)
     with pytest.raises(JournalError):
         await handle.reopen(State.FAILED, include_unnamed=False, at=NOW)
@@ -281,7 +286,7 @@ async def test_a_retry_reopens_one_set_in_new_chunks(make: Make) -> None:
 
     assert await handle.reopen(State.FAILED, include_unnamed=False, at=NOW + 12) == 1
     await handle.seal_retry(chunk_size=8)
-    assert [(p.seq, p.generation) for p in (await take(handle)).parcels] == [(0, 1), (4, 0)]
+    assert [(p.seq, p.generation) for p in (await take(handle)).single_sends] == [(0, 1), (4, 0)]
     assert await states(handle) == "pfssp"
     with pytest.raises(JournalError):
         await handle.reopen(State.SENT, include_unnamed=False, at=NOW)
@@ -297,7 +302,7 @@ async def test_a_retry_that_was_cut_short_loses_nobody(make: Make) -> None:
     await handle.close()
     handle = await journal.open(write=True)
     await handle.recover(idempotent=False, at=NOW, day=DAY, recent=1)
-    assert [parcel.seq for parcel in (await take(handle)).parcels] == [0]
+    assert [single_send.seq for single_send in (await take(handle)).single_sends] == [0]
     await handle.close()
 
 

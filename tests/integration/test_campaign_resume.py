@@ -355,7 +355,9 @@ async def test_who_was_intended_when_the_process_died_is_unknown(
     group = await handle.take(groups=True, singles=False, now=1.0, ttl=60)
     assert singles is not None
     assert group is not None
-    assert await handle.intend(singles, [p.seq for p in singles.parcels[:4]], 1.0, "2026-11-24")
+    assert await handle.intend(
+        singles, [p.seq for p in singles.single_sends[:4]], 1.0, "2026-11-24"
+    )
     assert await handle.intend_group(group, 1.0)
     await handle.close()
 

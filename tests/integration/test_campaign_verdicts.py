@@ -509,11 +509,11 @@ async def test_a_channel_bug_costs_one_outcome_not_the_campaign(
 ) -> None:
     real, calls = channel.deliver, []
 
-    async def deliver(letter: object, parcel: object) -> object:
-        calls.append(parcel)
+    async def deliver(compiled: object, single_send: object) -> object:
+        calls.append(single_send)
         if len(calls) == 3:
             raise ZeroDivisionError("a bug with a secret in it: s3cret")
-        return await real(letter, parcel)  # type: ignore[arg-type]
+        return await real(compiled, single_send)  # type: ignore[arg-type]
 
     monkeypatch.setattr(channel, "deliver", deliver)
     report = await promomsg.send(channel, MESSAGE, ids(10), journal=journal, **QUICK)

@@ -13,7 +13,7 @@ import pytest
 from rawserver import RawServer, read_request, reply, serve
 
 from promomsg import Pace, Recipient, WeChatMessage, WeChatPromoter
-from promomsg.transport.aiohttp_internals import Body, unfit
+from promomsg.transport.aiohttp_internals import Body, is_unusable
 from promomsg.transport.session import HttpSession
 
 pytestmark = pytest.mark.asyncio
@@ -205,7 +205,7 @@ async def test_without_poll_a_machine_still_sends(
 
 
 async def test_a_connection_that_is_gone_has_hung_up() -> None:
-    assert unfit(None, None, quiet=True)
+    assert is_unusable(None, None, quiet=True)
 
 
 async def test_a_body_tells_debuggers_nothing() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from promomsg.alipay import signing
 from promomsg.alipay.codec import derive_request_id, judge, read_send
-from promomsg.alipay.message import AlipayLetter, AlipayMessage
+from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
 from promomsg.alipay.models import ContentTemplate
 from promomsg.alipay.signing import Signature
 from promomsg.model import Secret, Verdict
@@ -124,7 +124,7 @@ def test_request_ids_are_as_different_as_what_they_are_of(
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60))
 def test_a_value_either_arrives_as_it_was_or_is_a_problem(value: str) -> None:
-    letter = AlipayLetter(
+    compiled = CompiledAlipayMessage(
         AlipayMessage(
             "TP",
             [ContentTemplate({"who": "hi {who}"}, "en-US")],
@@ -134,11 +134,11 @@ def test_a_value_either_arrives_as_it_was_or_is_a_problem(value: str) -> None:
     )
     if value.isspace():  # a blank cell is a missing one
         with pytest.raises(MissingParam):
-            letter.values({"who": value}, "k")
+            compiled.values({"who": value}, "k")
         return
-    values = letter.values({"who": value}, "k")
-    if letter.problem(values) is None:
-        raw = letter.body(values, app_id="P", access_token=Secret("t"), request_id="r")
+    values = compiled.values({"who": value}, "k")
+    if compiled.problem(values) is None:
+        raw = compiled.body(values, app_id="P", access_token=Secret("t"), request_id="r")
         body = json.loads(raw)
         assert body["templates"][0]["templateParameters"]["who"] == f"hi {value}"
         assert json.loads(body["extendInfo"]) == {"m": value}

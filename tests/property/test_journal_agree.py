@@ -218,7 +218,7 @@ async def act(pair: Pair, data: st.DataObject) -> None:
 
 
 async def single_call(pair: Pair, data: st.DataObject, lease: Lease, what: str, now: float) -> None:
-    seqs = [parcel.seq for parcel in lease.parcels]
+    seqs = [single_send.seq for single_send in lease.single_sends]
     some = data.draw(st.lists(st.sampled_from(seqs), unique=data.draw(_few) != 0))
     if what == "release":
         await pair.both("release", lease)

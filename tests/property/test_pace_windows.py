@@ -10,7 +10,7 @@ from clocks import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promomsg.transport.rate_limit import Lane, Pace, Pacer
+from promomsg.transport.rate_limit import Pace, Pacer, RateLimiter
 
 _GUARD = 0.030
 
@@ -36,12 +36,12 @@ def test_no_window_is_ever_over(
 ) -> None:
     clock = FakeClock()
     pace = Pace(singles_per_second=quota, singles_per_minute=per_minute)
-    lane = Pacer(pace, clock, guard=_GUARD).singles
+    limiter = Pacer(pace, clock, guard=_GUARD).singles
     arrivals = []
     for pause, tries, jitter in steps:
         clock._now += pause
         now = clock.monotonic()
-        arrivals += [now + jitter * (turn % 2) for turn in range(tries) if lane.pass_now()]
+        arrivals += [now + jitter * (turn % 2) for turn in range(tries) if limiter.pass_now()]
     assert worst(arrivals, 1.0) <= quota
     if per_minute is not None:
         assert worst(arrivals, 60.0) <= per_minute
@@ -71,7 +71,7 @@ def test_a_resumed_process_continues_the_window_of_the_one_before(
 
 
 async def _run(
-    lane: Lane, clock: FakeClock, seconds: float, commit: float, lag: list[float]
+    limiter: RateLimiter, clock: FakeClock, seconds: float, commit: float, lag: list[float]
 ) -> list[float]:
     """A dispatcher with a commit between pace and gate, and workers that call."""
     arrivals: list[float] = []
@@ -81,7 +81,7 @@ async def _run(
 
     async def call(number: int) -> None:
         try:
-            if (lane.pass_now() or await lane.gate()) and clock.monotonic() < end:
+            if (limiter.pass_now() or await limiter.gate()) and clock.monotonic() < end:
                 arrivals.append(clock.monotonic() + lag[number % len(lag)])
         finally:
             permits.release()
@@ -89,7 +89,7 @@ async def _run(
     calls: list[asyncio.Task[None]] = []
     while clock.monotonic() < end:
         await permits.acquire()
-        count = await lane.reserve(8)
+        count = await limiter.reserve(8)
         for _ in range(count - 1):
             await permits.acquire()
         await clock.sleep(commit)
@@ -108,9 +108,9 @@ def test_there_is_work_so_the_quota_is_used_and_kept(
     quota: int, commit: float, lag: list[float]
 ) -> None:
     clock = FakeClock(auto=True)
-    lane = Pacer(Pace(singles_per_second=quota), clock, guard=_GUARD).singles
+    limiter = Pacer(Pace(singles_per_second=quota), clock, guard=_GUARD).singles
     seconds = max(3.0, 30.0 / quota)
-    arrivals = asyncio.run(_run(lane, clock, seconds, commit, lag))
+    arrivals = asyncio.run(_run(limiter, clock, seconds, commit, lag))
     assert worst(arrivals, 1.0) <= quota
     assert len(arrivals) >= 0.95 * quota * seconds - 1
 
@@ -122,7 +122,7 @@ async def test_two_thousand_a_second_are_reached_with_timers_of_a_millisecond() 
             await super().sleep(max(seconds, 0.001))
 
     clock = Coarse(auto=True)
-    lane = Pacer(Pace(singles_per_second=2000), clock, guard=_GUARD).singles
-    arrivals = await _run(lane, clock, 2.0, 0.0, [0.0])
+    limiter = Pacer(Pace(singles_per_second=2000), clock, guard=_GUARD).singles
+    arrivals = await _run(limiter, clock, 2.0, 0.0, [0.0])
     assert worst(arrivals, 1.0) <= 2000
     assert len(arrivals) >= 0.95 * 2000 * 2

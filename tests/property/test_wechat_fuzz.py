@@ -14,7 +14,7 @@ from promomsg.model import Promoters, Verdict
 from promomsg.placeholders import MissingParam
 from promomsg.wechat import codec
 from promomsg.wechat.failure_file import parse_failures
-from promomsg.wechat.message import WeChatLetter, WeChatMessage
+from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 from promomsg.wechat.templates import KINDS, LENGTHS
 
 FIELDS = [
@@ -174,24 +174,24 @@ def test_a_message_without_a_problem_arrives_as_it_was_rendered(
         "p?x={a}&y={b}",
         templates=None if kind is None else {"t": kind},
     )
-    letter = WeChatLetter(message)
+    compiled = CompiledWeChatMessage(message)
     if a.isspace() or b.isspace():  # a blank cell is a missing one
         with pytest.raises(MissingParam):
-            letter.values({"a": a, "b": b}, "k")
+            compiled.values({"a": a, "b": b}, "k")
         return
-    given_values = letter.values({"a": a, "b": b}, "k")
-    assert len(letter.form(given_values) or b"") == 16
-    problem = letter.problem(given_values)
+    given_values = compiled.values({"a": a, "b": b}, "k")
+    assert len(compiled.form(given_values) or b"") == 16
+    problem = compiled.problem(given_values)
     if problem is not None:
         problem.detail.encode()
         assert problem.detail.startswith(("content.", "path"))
         return
-    shown = letter.preview(given_values)
+    shown = compiled.preview(given_values)
     if kind in LENGTHS:
         assert len(shown["t"]) <= LENGTHS[kind]
     for body in (
-        letter.single_body(given_values, openid="o"),
-        letter.group_body(given_values, Promoters(["1"])),
+        compiled.single_body(given_values, openid="o"),
+        compiled.group_body(given_values, Promoters(["1"])),
     ):
         sent = json.loads(body)
         assert json.loads(sent["content"]) == {"t": fixed + a + b, "u": '"\\' + b}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from promomsg.alipay.message import AlipayLetter, AlipayMessage
+from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
 from promomsg.alipay.models import ContentTemplate
 from promomsg.errors import UsageError
 from promomsg.model import Code, Secret
@@ -22,14 +22,14 @@ def message(**changed: Any) -> AlipayMessage:
     return AlipayMessage(**given)
 
 
-def sent(letter: AlipayLetter, values: tuple[str, ...] = ()) -> dict[str, Any]:
-    raw = letter.body(values, app_id="P1", access_token=Secret("token"), request_id="r1")
+def sent(compiled: CompiledAlipayMessage, values: tuple[str, ...] = ()) -> dict[str, Any]:
+    raw = compiled.body(values, app_id="P1", access_token=Secret("token"), request_id="r1")
     parsed: dict[str, Any] = json.loads(raw)
     return parsed
 
 
 def test_the_body_has_the_tables_fields_and_no_others() -> None:
-    assert sent(AlipayLetter(message())) == {
+    assert sent(CompiledAlipayMessage(message())) == {
         "appId": "P1",
         "accessToken": "token",
         "requestId": "r1",
@@ -40,7 +40,7 @@ def test_the_body_has_the_tables_fields_and_no_others() -> None:
 
 
 def test_placeholders_are_filled_everywhere() -> None:
-    letter = AlipayLetter(
+    compiled = CompiledAlipayMessage(
         message(
             templates=[
                 ContentTemplate({"who": "{who}", "fixed": "{{x}}"}, "en-US"),
@@ -52,11 +52,11 @@ def test_placeholders_are_filled_everywhere() -> None:
             extra={"customerBelongsTo": "{wallet}"},
         )
     )
-    assert letter.names == {"who", "wallet"}
-    assert letter.personal
-    values = letter.values({"who": '小"明 🎉&', "wallet": "TNG"}, "k 1")
-    assert letter.problem(values) is None
-    body = sent(letter, values)
+    assert compiled.names == {"who", "wallet"}
+    assert compiled.has_placeholders
+    values = compiled.values({"who": '小"明 🎉&', "wallet": "TNG"}, "k 1")
+    assert compiled.problem(values) is None
+    body = sent(compiled, values)
     assert body["templates"] == [
         {"templateParameters": {"who": '小"明 🎉&', "fixed": "{x}"}, "language": "en-US"},
         {"templateParameters": {"who": '小"明 🎉&'}, "language": "zh-CN"},
@@ -69,28 +69,33 @@ def test_placeholders_are_filled_everywhere() -> None:
     }
     assert body["customerBelongsTo"] == "TNG"
     with pytest.raises(MissingParam):
-        letter.values({"who": "x"}, "k")
+        compiled.values({"who": "x"}, "k")
 
 
 def test_text_goes_out_as_raw_utf8() -> None:
-    letter = AlipayLetter(message(templates=[ContentTemplate({"who": "小明🎉"}, "zh-CN")]))
-    raw = letter.body((), app_id="P1", access_token=Secret("t"), request_id="r")
+    compiled = CompiledAlipayMessage(
+        message(templates=[ContentTemplate({"who": "小明🎉"}, "zh-CN")])
+    )
+    raw = compiled.body((), app_id="P1", access_token=Secret("t"), request_id="r")
     assert "小明🎉".encode() in raw
 
 
 def test_extend_info_text_is_sent_as_it_is() -> None:
-    letter = AlipayLetter(message(extend_info='{"memo": "{not a placeholder}"}'))
-    assert not letter.personal
-    assert sent(letter)["extendInfo"] == '{"memo": "{not a placeholder}"}'
-    assert sent(AlipayLetter(message(extend_info={"memo": "m"})))["extendInfo"] == '{"memo":"m"}'
+    compiled = CompiledAlipayMessage(message(extend_info='{"memo": "{not a placeholder}"}'))
+    assert not compiled.has_placeholders
+    assert sent(compiled)["extendInfo"] == '{"memo": "{not a placeholder}"}'
+    assert (
+        sent(CompiledAlipayMessage(message(extend_info={"memo": "m"})))["extendInfo"]
+        == '{"memo":"m"}'
+    )
 
 
 def test_the_channels_extra_fields_give_way_to_the_messages() -> None:
-    letter = AlipayLetter(
+    compiled = CompiledAlipayMessage(
         message(extra={"customerBelongsTo": "B"}),
         {"customerBelongsTo": "A", "authClientId": "C"},
     )
-    body = sent(letter)
+    body = sent(compiled)
     assert (body["customerBelongsTo"], body["authClientId"]) == ("B", "C")
 
 
@@ -126,25 +131,25 @@ def test_the_channels_extra_fields_give_way_to_the_messages() -> None:
 )
 def test_what_no_wallet_takes_is_refused_before_sending(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        AlipayLetter(message(**changed))
+        CompiledAlipayMessage(message(**changed))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_limits_count_code_points() -> None:
-    AlipayLetter(message(template_code="🎉" * 64, redirect_url="/" + "é" * 2047))
-    AlipayLetter(message(extend_info="🎉" * 4096))
+    CompiledAlipayMessage(message(template_code="🎉" * 64, redirect_url="/" + "é" * 2047))
+    CompiledAlipayMessage(message(extend_info="🎉" * 4096))
 
 
 def test_a_rendered_field_over_its_limit_is_that_rows_problem() -> None:
-    letter = AlipayLetter(message(redirect_url="{u}"))
-    assert letter.problem(("a" * 2048,)) is None
-    found = letter.problem(("a" * 2049,))
+    compiled = CompiledAlipayMessage(message(redirect_url="{u}"))
+    assert compiled.problem(("a" * 2048,)) is None
+    found = compiled.problem(("a" * 2049,))
     assert found is not None
     assert found.code is Code.OVER_LIMIT
-    letter = AlipayLetter(message(extend_info={"m": "{u}"}))
-    assert letter.problem(("a" * 4088,)) is None
-    found = letter.problem(("a" * 4089,))
+    compiled = CompiledAlipayMessage(message(extend_info={"m": "{u}"}))
+    assert compiled.problem(("a" * 4088,)) is None
+    found = compiled.problem(("a" * 4089,))
     assert found is not None
     assert (found.code, found.detail) == (
         Code.OVER_LIMIT,
@@ -154,52 +159,54 @@ def test_a_rendered_field_over_its_limit_is_that_rows_problem() -> None:
 
 @pytest.mark.parametrize("value", ["a\x00", "\x1b[0m", "\x9f", "\ud83d"])
 def test_a_value_that_cannot_go_out_is_that_rows_problem(value: str) -> None:
-    letter = AlipayLetter(message(redirect_url="/{who}"))
-    found = letter.problem((value,))
+    compiled = CompiledAlipayMessage(message(redirect_url="/{who}"))
+    found = compiled.problem((value,))
     assert found is not None
     assert found.code is Code.BAD_ROW
     assert "{who}" in found.detail
 
 
 def test_a_redirect_url_of_nothing_is_that_rows_problem() -> None:
-    letter = AlipayLetter(message(redirect_url="{u|}"))
-    found = letter.problem(letter.values({}, "k"))
+    compiled = CompiledAlipayMessage(message(redirect_url="{u|}"))
+    found = compiled.problem(compiled.values({}, "k"))
     assert found is not None
     assert found.code is Code.MISSING_PARAM
 
 
 def test_line_ends_and_tabs_are_text() -> None:
-    letter = AlipayLetter(message(templates=[ContentTemplate({"who": "a\n\t{who}"})]))
-    assert letter.problem(("b\r\nc",)) is None
+    compiled = CompiledAlipayMessage(message(templates=[ContentTemplate({"who": "a\n\t{who}"})]))
+    assert compiled.problem(("b\r\nc",)) is None
 
 
 def test_what_a_user_should_know() -> None:
-    assert AlipayLetter(message()).warnings == ()
-    (warning,) = AlipayLetter(message(redirect_url=None)).warnings
+    assert CompiledAlipayMessage(message()).warnings == ()
+    (warning,) = CompiledAlipayMessage(message(redirect_url=None)).warnings
     assert "redirect_url" in warning
-    (warning,) = AlipayLetter(message(templates=PLAIN * 2)).warnings
+    (warning,) = CompiledAlipayMessage(message(templates=PLAIN * 2)).warnings
     assert "same language" in warning
-    (warning,) = AlipayLetter(message(templates=[ContentTemplate({"who": "${who}"})])).warnings
+    (warning,) = CompiledAlipayMessage(
+        message(templates=[ContentTemplate({"who": "${who}"})])
+    ).warnings
     assert warning.startswith("templates[0].parameters.who: ${who}: the placeholder is written")
 
 
 def test_forms_are_the_same_for_the_same_rendered_message_only() -> None:
-    assert AlipayLetter(message()).form(()) is None
-    letter = AlipayLetter(message(redirect_url="/{a}{b}"))
-    assert letter.form(("x", "y")) == letter.form(("xy", ""))
-    assert letter.form(("x", "y")) != letter.form(("x", "z"))
-    assert len(letter.form(("x", "y")) or b"") == 16
+    assert CompiledAlipayMessage(message()).form(()) is None
+    compiled = CompiledAlipayMessage(message(redirect_url="/{a}{b}"))
+    assert compiled.form(("x", "y")) == compiled.form(("xy", ""))
+    assert compiled.form(("x", "y")) != compiled.form(("x", "z"))
+    assert len(compiled.form(("x", "y")) or b"") == 16
 
 
 def test_the_preview_shows_the_rendered_fields() -> None:
-    letter = AlipayLetter(
+    compiled = CompiledAlipayMessage(
         message(
             templates=[ContentTemplate({"who": "{who}"}, "en-US")],
             extend_info={"m": "{who}"},
             extra={"customerBelongsTo": "TNG", "n": 1},
         )
     )
-    assert letter.preview(("明",)) == {
+    assert compiled.preview(("明",)) == {
         "templateCode": "TP_1",
         "en-US who": "明",
         "redirectUrl": "/page/x",
@@ -207,30 +214,30 @@ def test_the_preview_shows_the_rendered_fields() -> None:
         "customerBelongsTo": "TNG",
         "n": "1",
     }
-    assert "redirectUrl" not in AlipayLetter(message(redirect_url=None)).preview(())
+    assert "redirectUrl" not in CompiledAlipayMessage(message(redirect_url=None)).preview(())
 
 
 def test_a_letter_survives_the_journal() -> None:
-    letter = AlipayLetter(
+    compiled = CompiledAlipayMessage(
         message(
             templates=[{"language": "en-US", "parameters": {"who": "{who}"}}],
             extend_info={"m": ["{who}"]},
         ),
         {"authClientId": "C"},
     )
-    stored = msgspec.json.decode(msgspec.json.encode(letter.snapshot()))
-    again = AlipayLetter.from_snapshot(stored)
+    stored = msgspec.json.decode(msgspec.json.encode(compiled.snapshot()))
+    again = CompiledAlipayMessage.from_snapshot(stored)
     values = again.values({"who": "x"}, "k")
-    assert sent(again, values) == sent(letter, values)
-    assert again.form(values) == letter.form(values)
-    assert again.snapshot() == letter.snapshot()
+    assert sent(again, values) == sent(compiled, values)
+    assert again.form(values) == compiled.form(values)
+    assert again.snapshot() == compiled.snapshot()
     with pytest.raises(UsageError, match="not a wallet's"):
-        AlipayLetter.from_snapshot({"msg_type": 1})
+        CompiledAlipayMessage.from_snapshot({"msg_type": 1})
 
 
 def test_changing_the_callers_mapping_later_changes_nothing() -> None:
     parameters = {"who": "a"}
-    letter = AlipayLetter(message(templates=[ContentTemplate(parameters)]))
+    compiled = CompiledAlipayMessage(message(templates=[ContentTemplate(parameters)]))
     parameters["who"] = "b"
-    assert sent(letter)["templates"][0]["templateParameters"] == {"who": "a"}
-    assert letter.snapshot()["templates"][0]["parameters"] == {"who": "a"}
+    assert sent(compiled)["templates"][0]["templateParameters"] == {"who": "a"}
+    assert compiled.snapshot()["templates"][0]["parameters"] == {"who": "a"}

@@ -131,8 +131,8 @@ def test_uvloop_is_asked_for_only_where_it_is(
 
 
 def test_every_contender_sends_the_message_that_promomsg_sends() -> None:
-    letter = promoter("http://127.0.0.1:9").compile(message())
-    ours = json.loads(letter.single_body((), openid="oX"))
+    compiled = promoter("http://127.0.0.1:9").compile(message())
+    ours = json.loads(compiled.single_body((), openid="oX"))
     assert ours == body_dict("oX") == json.loads(body_bytes("oX"))
 
 

@@ -28,7 +28,7 @@ from promomsg.errors import (
     ProviderError,
     UsageError,
 )
-from promomsg.model import Answer, Code, Parcel, Recipient, Secret, State, Verdict
+from promomsg.model import Answer, Code, Recipient, Secret, SingleSend, State, Verdict
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, SandboxUser
 from promomsg.transport.rate_limit import Pace
 
@@ -86,16 +86,16 @@ def made(box: Sandbox, **changed: Any) -> AlipayMiniProgram:
     return AlipayMiniProgram("CLIENT_1", "P1", keys().private_pem, **given)
 
 
-def parcel(key: str = "u1", token: str | None = "token-u1", **changed: Any) -> Parcel:
+def single_send(key: str = "u1", token: str | None = "token-u1", **changed: Any) -> SingleSend:
     given = {"request_id": f"request-{key}", "token": Secret(token) if token else None, **changed}
-    return Parcel(seq=1, key=key, **given)
+    return SingleSend(seq=1, key=key, **given)
 
 
-async def deliver(channel: AlipayMiniProgram, to: Parcel) -> Answer:
+async def deliver(channel: AlipayMiniProgram, to: SingleSend) -> Answer:
     """One call, and what the engine does before the next one."""
-    letter = channel.compile(MESSAGE)
-    to.values = letter.values({}, to.key)
-    answer = await channel.deliver(letter, to)
+    compiled = channel.compile(MESSAGE)
+    to.values = compiled.values({}, to.key)
+    answer = await channel.deliver(compiled, to)
     if answer.verdict is Verdict.RETRY and answer.token_failed:
         return await channel.renew(to, answer) or answer
     return answer
@@ -123,7 +123,7 @@ async def test_a_send_is_signed_over_its_very_bytes_and_prefix(box: Sandbox, enc
     box.settings.signature_encoding = encoding
     box.settings.key_versions = [4]
     async with made(box, signature_encoding=encoding, key_version=4) as channel:
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert answer.verdict is Verdict.SENT
     assert answer.msg_id
     assert box.ledger.delivered == {"token-u1": 1}
@@ -138,9 +138,9 @@ async def test_the_same_request_id_delivers_once_whatever_happened_to_the_answer
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="alipay.send", kind="drop_after_delivering", calls=[1])])
     async with made(box) as channel:
-        lost = await deliver(channel, parcel())
+        lost = await deliver(channel, single_send())
         assert (lost.verdict, lost.code) == (Verdict.UNKNOWN, Code.NO_ANSWER)
-        again = await deliver(channel, parcel())
+        again = await deliver(channel, single_send())
     assert again.verdict is Verdict.SENT
     assert box.ledger.delivered == {"token-u1": 1}
 
@@ -166,14 +166,14 @@ async def test_each_fault_has_its_verdict(
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="alipay.send", **fault)])
     async with made(box) as channel:
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert (answer.verdict, answer.code) == (verdict, code)
 
 
 async def test_nothing_left_when_nobody_listens(box: Sandbox) -> None:
     async with made(box) as channel:
         await box.stop_listening()
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert (answer.verdict, answer.code) == (Verdict.RETRY, Code.NOT_SENT)
 
 
@@ -181,7 +181,7 @@ async def test_an_unsigned_refusal_is_believed(box: Sandbox) -> None:
     box.settings.unsigned_f = True
     box.settings.user_results = {"token-u1": "USER_NOT_SUBSCRIBED"}
     async with made(box) as channel:
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert (answer.verdict, answer.code) == (Verdict.FAILED, "USER_NOT_SUBSCRIBED")
 
 
@@ -190,7 +190,7 @@ async def test_without_verification_an_unsigned_success_is_believed_and_said(box
     async with made(box, public_key=None, verify=False) as channel:
         (notice,) = channel.notices
         assert "verify" in notice
-        assert (await deliver(channel, parcel())).verdict is Verdict.SENT
+        assert (await deliver(channel, single_send())).verdict is Verdict.SENT
 
 
 async def test_a_wallet_that_never_signs_stops_the_run(
@@ -201,11 +201,11 @@ async def test_a_wallet_that_never_signs_stops_the_run(
     async with made(box) as channel:
         for number in range(3):
             await channel.prepare()
-            await deliver(channel, parcel(f"u{number}"))
+            await deliver(channel, single_send(f"u{number}"))
         with pytest.raises(Halted, match="public_key"):
             await channel.prepare()
         box.settings.success_signature = "good"
-        await deliver(channel, parcel("u9"))
+        await deliver(channel, single_send("u9"))
         await channel.prepare()
 
 
@@ -215,11 +215,11 @@ async def test_a_wallet_that_signs_with_another_key_stops_the_run_at_once(box: S
     async with made(box) as channel:
         for _ in range(3):
             await channel.prepare()
-            await deliver(channel, parcel("u1"))
+            await deliver(channel, single_send("u1"))
         with pytest.raises(Halted, match="another key than public_key"):
             await channel.prepare()
         box.settings.success_signature = "good"
-        await deliver(channel, parcel("u1"))
+        await deliver(channel, single_send("u1"))
         await channel.prepare()
 
 
@@ -235,7 +235,7 @@ async def test_a_few_unproved_answers_stop_nothing(box: Sandbox) -> None:
     async with made(box) as channel:
         for _ in range(8):
             for number in range(10):
-                assert (await deliver(channel, parcel(f"u{number}"))).code == Code.UNSIGNED
+                assert (await deliver(channel, single_send(f"u{number}"))).code == Code.UNSIGNED
                 await channel.prepare()
 
 
@@ -243,14 +243,14 @@ async def test_a_wallet_that_echoes_the_token_does_not_leak_it(box: Sandbox) -> 
     body = '{"result": {"resultCode": "PARAM_ILLEGAL", "resultStatus": "F", "resultMessage": "bad token-u1!"}}'
     box.faults = FaultPlan([Fault(endpoint="alipay.send", kind="garbage", body=body)])
     async with made(box) as channel:
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert answer.detail == "bad …!"
     assert "token-u1" not in repr(channel)
 
 
 async def test_a_parcel_without_token_or_request_id_goes_nowhere(box: Sandbox) -> None:
     async with made(box) as channel:
-        for lacking in (parcel(token=None), parcel(request_id=None)):
+        for lacking in (single_send(token=None), single_send(request_id=None)):
             answer = await deliver(channel, lacking)
             assert (answer.verdict, answer.code) == (Verdict.FAILED, Code.NO_ADDRESS)
     assert list(box.calls.requests) == []
@@ -343,10 +343,10 @@ async def test_request_ids_come_from_run_key_and_generation(box: Sandbox) -> Non
 
 async def test_a_resumed_letter_sends_the_same_bytes(box: Sandbox) -> None:
     first, later = made(box, extra={"authClientId": "A"}), made(box)
-    letter = first.compile(MESSAGE)
-    again = later.compile_snapshot(letter.snapshot())
+    compiled = first.compile(MESSAGE)
+    again = later.compile_snapshot(compiled.snapshot())
     given: dict[str, Any] = {"app_id": "P", "access_token": Secret("t"), "request_id": "r"}
-    assert again.body(("x",), **given) == letter.body(("x",), **given)
+    assert again.body(("x",), **given) == compiled.body(("x",), **given)
 
 
 # Constructor
@@ -399,10 +399,10 @@ async def test_an_expired_token_is_refreshed_saved_and_used_with_the_same_reques
 ) -> None:
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
-        first = await deliver(channel, parcel(token=None))
+        first = await deliver(channel, single_send(token=None))
         assert (first.verdict, first.token_failed) == (Verdict.RETRY, True)
         assert len(store.saved) == 1
-        assert (await deliver(channel, parcel(token=None))).verdict is Verdict.SENT
+        assert (await deliver(channel, single_send(token=None))).verdict is Verdict.SENT
     new = store.tokens["u1"]
     assert box.ledger.delivered == {new.access_token.reveal(): 1}
     assert box.ledger.requests.keys() == {"request-u1"}
@@ -430,7 +430,7 @@ async def test_many_sends_to_one_user_refresh_once(box: Sandbox) -> None:
     async with expired(box, store) as channel:
 
         async def one(number: int) -> None:
-            answers.append(await deliver(channel, parcel(request_id=f"r{number}")))
+            answers.append(await deliver(channel, single_send(request_id=f"r{number}")))
 
         async with anyio.create_task_group() as group:
             for number in range(8):
@@ -455,19 +455,19 @@ async def test_a_cancelled_send_still_saves_the_refreshed_token(box: Sandbox) ->
                     scope.cancel()
 
                 group.start_soon(cancel_in_the_refresh)
-                await deliver(channel, parcel())
+                await deliver(channel, single_send())
         assert scope.cancel_called
         assert len(store.saved) == 1
 
 
 async def test_without_a_refresh_token_a_refused_token_is_final(box: Sandbox) -> None:
     async with expired(box, Memory()) as channel:
-        answer = await deliver(channel, parcel(token="old-token"))
+        answer = await deliver(channel, single_send(token="old-token"))
     assert (answer.verdict, answer.code) == (Verdict.FAILED, "EXPIRED_ACCESS_TOKEN")
     assert "the token store has no refresh token for this user" in answer.detail
     assert "tokens = " not in answer.detail
     async with made(box) as plain:
-        answer = await deliver(plain, parcel(token="old-token"))
+        answer = await deliver(plain, single_send(token="old-token"))
     assert (answer.verdict, answer.code) == (Verdict.FAILED, "EXPIRED_ACCESS_TOKEN")
     assert answer.detail.endswith("with a token store (tokens = …) it would be refreshed")
 
@@ -476,8 +476,8 @@ async def test_a_refreshed_token_that_is_refused_too_is_final(box: Sandbox) -> N
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         box.faults = FaultPlan([Fault(endpoint="alipay.send", kind="token_invalid")])
-        assert (await deliver(channel, parcel())).verdict is Verdict.RETRY
-        answer = await deliver(channel, parcel())
+        assert (await deliver(channel, single_send())).verdict is Verdict.RETRY
+        answer = await deliver(channel, single_send())
     assert answer.verdict is Verdict.FAILED
     assert "refused too" in answer.detail
     assert box.calls["alipay.apply_token"] == 1
@@ -489,7 +489,7 @@ async def test_a_refresh_that_gives_the_failed_token_again_is_final(box: Sandbox
         box.faults = FaultPlan(
             [Fault(endpoint="alipay.apply_token", kind="alter", set={"accessToken": "old-token"})]
         )
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert answer.verdict is Verdict.FAILED
     assert "again" in answer.detail
     assert store.tokens["u1"].refresh_token != Secret("refresh-1")
@@ -499,8 +499,8 @@ async def test_a_used_up_refresh_token_falls_back_to_the_rows_newer_token(box: S
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         await channel.apply_token(refresh_token="refresh-1")
-        assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.RETRY
-        assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.SENT
+        assert (await deliver(channel, single_send(token="row-token"))).verdict is Verdict.RETRY
+        assert (await deliver(channel, single_send(token="row-token"))).verdict is Verdict.SENT
     assert box.ledger.delivered == {"row-token": 1}
 
 
@@ -516,8 +516,8 @@ async def test_a_refused_refresh_token_is_asked_for_once(
                 Fault(endpoint="alipay.apply_token", kind="result", result=code),
             ]
         )
-        assert (await deliver(channel, parcel(token="row-token"))).verdict is Verdict.RETRY
-        last = await deliver(channel, parcel(token="row-token"))
+        assert (await deliver(channel, single_send(token="row-token"))).verdict is Verdict.RETRY
+        last = await deliver(channel, single_send(token="row-token"))
     assert last.verdict is Verdict.FAILED
     assert box.calls["alipay.apply_token"] == calls
 
@@ -526,7 +526,7 @@ async def test_a_used_up_refresh_token_without_another_is_final_and_says_why(box
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         await channel.apply_token(refresh_token="refresh-1")
-        answer = await deliver(channel, parcel(token=None))
+        answer = await deliver(channel, single_send(token=None))
     assert answer.verdict is Verdict.FAILED
     assert "USED_REFRESH_TOKEN" in answer.detail
 
@@ -546,8 +546,8 @@ async def test_a_token_that_another_process_refreshed_is_taken(box: Sandbox) -> 
     store = Shared(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         await channel.apply_token(refresh_token="refresh-1")
-        assert (await deliver(channel, parcel())).verdict is Verdict.RETRY
-        assert (await deliver(channel, parcel())).verdict is Verdict.SENT
+        assert (await deliver(channel, single_send())).verdict is Verdict.RETRY
+        assert (await deliver(channel, single_send())).verdict is Verdict.SENT
     assert box.ledger.delivered == {"their-token": 1}
 
 
@@ -569,7 +569,7 @@ async def test_a_refresh_that_fails_says_nothing_was_sent(
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         box.faults = FaultPlan([Fault(endpoint="alipay.apply_token", **fault)])
-        answer = await deliver(channel, parcel(token=None))
+        answer = await deliver(channel, single_send(token=None))
     assert (answer.verdict, answer.code) == (verdict, code)
     assert store.saved == []
 
@@ -577,9 +577,9 @@ async def test_a_refresh_that_fails_says_nothing_was_sent(
 async def test_a_client_closed_before_the_refresh_halts(box: Sandbox) -> None:
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
-        letter, to = channel.compile(MESSAGE), parcel()
-        to.values = letter.values({}, to.key)
-        refusal = await channel.deliver(letter, to)
+        compiled, to = channel.compile(MESSAGE), single_send()
+        to.values = compiled.values({}, to.key)
+        refusal = await channel.deliver(compiled, to)
         await channel.close()
         ruling = await channel.renew(to, refusal)
     assert ruling is not None
@@ -599,7 +599,7 @@ async def test_a_refresh_that_never_left_is_tried_again(
             return await post(url, *rest)
 
         monkeypatch.setattr(channel._http, "post", gone)
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert (answer.verdict, answer.code) == (Verdict.RETRY, Code.NOT_SENT)
 
 
@@ -607,12 +607,12 @@ async def test_a_broken_token_store_halts_without_saying_the_token(box: Sandbox)
     store = Memory(u1=pair("old-token", "refresh-1"))
     async with expired(box, store) as channel:
         store.fails = ValueError("old-token refresh-1")
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
         assert (answer.verdict, answer.code) == (Verdict.HALT, TOKEN_STORE)
         assert "ValueError" in answer.detail
         assert "refresh-1" not in answer.detail
         store.fails = JournalError("tokens.db: disk full")
-        assert "disk full" in (await deliver(channel, parcel())).detail
+        assert "disk full" in (await deliver(channel, single_send())).detail
 
 
 async def test_a_store_that_cannot_save_halts(box: Sandbox) -> None:
@@ -621,7 +621,7 @@ async def test_a_store_that_cannot_save_halts(box: Sandbox) -> None:
             raise OSError
 
     async with expired(box, ReadOnly(u1=pair("old-token", "refresh-1"))) as channel:
-        answer = await deliver(channel, parcel())
+        answer = await deliver(channel, single_send())
     assert (answer.verdict, answer.code) == (Verdict.HALT, TOKEN_STORE)
     assert "save" in answer.detail
 

@@ -21,7 +21,7 @@ from promomsg import (
     WeChatMessage,
     WeChatPromoter,
 )
-from promomsg.model import Parcel, Verdict
+from promomsg.model import SingleSend, Verdict
 
 MESSAGE = WeChatMessage(1, {"title": "今日优惠活动", "desc": "三件五折"}, "pages/index/index")
 HOST = "https://api.weixin.qq.com"
@@ -100,8 +100,8 @@ async def test_each_answer_is_one_verdict(
     token(mocked)
     mocked.post(SINGLE, **answer)
     async with client() as channel:
-        letter = channel.compile(MESSAGE)
-        got = await channel.deliver(letter, Parcel(seq=0, key="k", id="7"))
+        compiled = channel.compile(MESSAGE)
+        got = await channel.deliver(compiled, SingleSend(seq=0, key="k", id="7"))
     assert got.verdict == verdict
     if code is not None:
         assert got.code == code
@@ -115,12 +115,12 @@ async def test_a_refused_token_is_not_asked_for_again_by_those_who_come_late(moc
     mocked.post(SINGLE, payload={"errcode": 42001}, repeat=3)
     mocked.post(SINGLE, payload={"errcode": 0}, repeat=True)
     async with client() as channel:
-        letter = channel.compile(MESSAGE)
-        parcel = Parcel(seq=0, key="k", id="7")
-        first = await asyncio.gather(*(channel.deliver(letter, parcel) for _ in range(3)))
+        compiled = channel.compile(MESSAGE)
+        single_send = SingleSend(seq=0, key="k", id="7")
+        first = await asyncio.gather(*(channel.deliver(compiled, single_send) for _ in range(3)))
         assert [a.verdict for a in first] == [Verdict.RETRY] * 3
         assert all(a.token_failed for a in first)
-        again = await asyncio.gather(*(channel.deliver(letter, parcel) for _ in range(3)))
+        again = await asyncio.gather(*(channel.deliver(compiled, single_send) for _ in range(3)))
     assert [a.verdict for a in again] == [Verdict.SENT] * 3
     assert len(sent(mocked, "stable_token")) == 2
 
@@ -130,10 +130,10 @@ async def test_without_a_token_a_send_is_a_verdict_too(mocked: Any) -> None:
     mocked.post(TOKEN, status=503, body=b"")
     mocked.post(TOKEN, payload={"errcode": 40164, "errmsg": "invalid ip 1.2.3.4"})
     async with client() as channel:
-        letter = channel.compile(MESSAGE)
-        parcel = Parcel(seq=0, key="k", id="7")
-        retry = await channel.deliver(letter, parcel)
-        halt = await channel.deliver(letter, parcel)
+        compiled = channel.compile(MESSAGE)
+        single_send = SingleSend(seq=0, key="k", id="7")
+        retry = await channel.deliver(compiled, single_send)
+        halt = await channel.deliver(compiled, single_send)
     assert (retry.verdict, retry.code) == (Verdict.RETRY, "NOT_SENT")
     assert (halt.verdict, halt.code) == (Verdict.HALT, "40164")
     assert "1.2.3.4" in halt.detail
@@ -260,11 +260,11 @@ def test_a_letter_that_went_elsewhere_is_not_the_same() -> None:
     from promomsg.model import Delivery
 
     channel = client()
-    letter = channel.compile(MESSAGE)
+    compiled = channel.compile(MESSAGE)
     content = json.dumps(dict(MESSAGE.content))
     same = Delivery("1", content=content, path=MESSAGE.path, msg_type=1)
-    assert channel.same_message(letter, (), same)
-    assert channel.same_message(letter, (), Delivery("1", content=content, path=MESSAGE.path))
+    assert channel.same_message(compiled, (), same)
+    assert channel.same_message(compiled, (), Delivery("1", content=content, path=MESSAGE.path))
     for other in (
         Delivery("1", content=content, path="other", msg_type=1),
         Delivery("1", content=content, path=MESSAGE.path, msg_type=2),
@@ -272,4 +272,4 @@ def test_a_letter_that_went_elsewhere_is_not_the_same() -> None:
         Delivery("1", content=None, path=MESSAGE.path),
         Delivery("1", content='{"title":"x"}', path=MESSAGE.path),
     ):
-        assert not channel.same_message(letter, (), other)
+        assert not channel.same_message(compiled, (), other)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from promomsg.cli import exit_status as exits
 from promomsg.cli import output, progress
-from promomsg.cli.resumable_csv import Partial
+from promomsg.cli.resumable_csv import PartialCsv
 from promomsg.cli.show import print_rows_left_out
 from promomsg.errors import UsageError
 from promomsg.intake.guards import bare, guarded
@@ -205,13 +205,13 @@ def test_the_live_view_draws_counts_and_groups() -> None:
 
 def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
-    with Partial(path, ("id", "name"), {"role_id": 1}) as partial:
+    with PartialCsv(path, ("id", "name"), {"role_id": 1}) as partial:
         for n in range(5):
             partial.add([n, "two\nlines"])
     partial_file = tmp_path / "p.csv.partial"
     with partial_file.open("a") as file:
         file.write('5,"torn')
-    with Partial(path, ("id", "name"), {"role_id": 1}) as partial:
+    with PartialCsv(path, ("id", "name"), {"role_id": 1}) as partial:
         assert (partial.rows, partial.last_id) == (5, "4")
         partial.add([5, None])
         partial.finish()
@@ -221,20 +221,20 @@ def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
     with (
         pytest.raises(UsageError, match="cannot be written"),
-        Partial(tmp_path / "no" / "p.csv", ("id",), {}),
+        PartialCsv(tmp_path / "no" / "p.csv", ("id",), {}),
     ):
         pass
 
 
 def test_a_pull_onto_a_full_disk_says_where_and_keeps_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
-    with Partial(path, ("id",), {}) as partial:
+    with PartialCsv(path, ("id",), {}) as partial:
         partial.add([1])
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limit[1]))  # EFBIG, as a quota gives
 
     def pull() -> None:
-        with Partial(path, ("id",), {}) as partial:
+        with PartialCsv(path, ("id",), {}) as partial:
             while True:
                 partial.add(["2" * 1000])
 
@@ -244,7 +244,7 @@ def test_a_pull_onto_a_full_disk_says_where_and_keeps_what_it_has(tmp_path: Path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert f"{path}.partial cannot be written: File too large; make room" in str(refused.value)
-    with Partial(path, ("id",), {}) as partial:
+    with PartialCsv(path, ("id",), {}) as partial:
         assert partial.rows > 1
         partial.finish()
     assert path.read_text().startswith("id\n1\n2")
@@ -283,10 +283,10 @@ def test_a_promoter_who_chose_a_formula_as_a_name_writes_no_formula(tmp_path: Pa
         "@SUM(1)",
         "小明",
     ]
-    with Partial(path, ("id", "name"), {}) as partial:
+    with PartialCsv(path, ("id", "name"), {}) as partial:
         for number, name in enumerate(names):
             partial.add([f"-{number}x", name])
-    with Partial(path, ("id", "name"), {}) as partial:
+    with PartialCsv(path, ("id", "name"), {}) as partial:
         assert partial.last_id == "-4x"  # it goes on behind the id, not behind what guards it
         partial.finish()
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]

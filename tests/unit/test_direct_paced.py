@@ -37,7 +37,7 @@ async def test_after_a_hold_a_direct_send_waits_for_its_turn_again() -> None:
     campaign on the same account is quicker when the hold ends, and uses that second's call up."""
     clock = WatchedClock()
     channel = ScriptedWeChat(clock, Pace(singles_per_second=1))
-    lane = channel.pacer.singles
+    limiter = channel.pacer.singles
     channel.single_answers.append(Answer(Verdict.THROTTLED, "45011", "slow", retry_after=30.0))
 
     async def answer() -> None:
@@ -45,10 +45,10 @@ async def test_after_a_hold_a_direct_send_waits_for_its_turn_again() -> None:
             await clock.sleep(1.0)
 
     async def campaign() -> float:
-        while lane.held_until is None:
+        while limiter.held_until is None:
             await clock.sleep(1 / 128)
-        await lane.wait_held()
-        assert lane.pass_now()
+        await limiter.wait_held()
+        assert limiter.pass_now()
         return clock.monotonic()
 
     channel.before_single = answer

@@ -91,31 +91,31 @@ async def test_what_a_wrong_clock_wrote_down_keeps_a_resume_no_longer_than_the_c
 async def test_a_parked_campaign_goes_on_within_a_minute_of_its_day_by_either_clock(
     jump: float, clock: FakeClock
 ) -> None:
-    steering = course(clock, wait=True)
+    control = course(clock, wait=True)
     midnight = next_china_midnight(clock.time())
-    steering.halt_or_park(Halt("45009", "used up"))
-    assert steering.parked_until is not None
-    left = steering.parked_until - clock.time()
-    waiting = asyncio.ensure_future(steering.until_sending())
+    control.halt_or_park(Halt("45009", "used up"))
+    assert control.parked_until is not None
+    left = control.parked_until - clock.time()
+    waiting = asyncio.ensure_future(control.until_sending())
     await clock.advance(1.0)
     clock.jump(jump)
-    passed = clock.time() >= steering.parked_until
+    passed = clock.time() >= control.parked_until
     await clock.advance(60.0)
-    assert waiting.done() is passed is steering.may_send()
+    assert waiting.done() is passed is control.may_send()
     await clock.advance(max(left - 61.0, 0.0))
     assert waiting.done()
-    assert steering.may_send()
+    assert control.may_send()
     assert midnight > 0
     assert max(clock.slept) <= 60.0
 
 
 async def test_a_word_ends_the_waiting_at_once(clock: FakeClock) -> None:
-    steering = course(clock, wait=True)
-    steering.halt_or_park(Halt("45009", "used up"))
+    control = course(clock, wait=True)
+    control.halt_or_park(Halt("45009", "used up"))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(steering.until_sending)
+        tasks.start_soon(control.until_sending)
         await clock.settle()
-        steering.stop()
+        control.stop()
 
 
 @pytest.mark.parametrize("back", [60.0, DAY, 3 * DAY])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promomsg.engine.sending.decision import Decision, backoff, decide, group_sizes
-from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
+from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import UsageError
 from promomsg.model import Answer, State, Verdict
@@ -130,7 +130,7 @@ def test_retries_over_all_are_a_quarter_of_the_calls_and_a_hundred() -> None:
 
 
 def test_the_error_window_forgets_what_is_long_past() -> None:
-    window = ErrorWindow(0.5)
+    window = ErrorRateLimit(0.5)
     for _ in range(150):
         assert window.add(good=True) is None
     for _ in range(100):
@@ -141,7 +141,7 @@ def test_the_error_window_forgets_what_is_long_past() -> None:
 
 
 def test_without_a_limit_the_error_window_never_halts() -> None:
-    window = ErrorWindow(None)
+    window = ErrorRateLimit(None)
     assert all(window.add(good=False) is None for _ in range(1_000))
 
 

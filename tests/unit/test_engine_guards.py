@@ -14,8 +14,8 @@ from promomsg.channels.base import Advice
 from promomsg.clock import next_china_midnight
 from promomsg.engine.prepare.default_pace import ask_advice, pace_from, quota_notices, settle_pace
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
-from promomsg.engine.sending.run_control import Signal, Steering
+from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
+from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.journal.records import Control
 from promomsg.transport.rate_limit import Pacer
 
@@ -31,13 +31,13 @@ def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
 
 
 def test_the_window_looks_at_the_last_200_and_needs_20() -> None:
-    window = ErrorWindow(0.5)
+    window = ErrorRateLimit(0.5)
     assert all(window.add(False) is None for _ in range(19))
     halt = window.add(False)
     assert halt is not None
     assert halt.code == "MAX_ERROR_RATE"
     assert "20 of the last 20" in halt.detail
-    window = ErrorWindow(0.5)
+    window = ErrorRateLimit(0.5)
     for _ in range(200):
         assert window.add(True) is None
     for _ in range(100):
@@ -49,7 +49,7 @@ def test_the_window_looks_at_the_last_200_and_needs_20() -> None:
 
 
 def test_without_a_limit_nothing_halts() -> None:
-    window = ErrorWindow(None)
+    window = ErrorRateLimit(None)
     assert all(window.add(False) is None for _ in range(500))
 
 
@@ -109,7 +109,7 @@ async def test_advice_is_passed_on_and_a_quota_too_small_is_said() -> None:
 
 @pytest.mark.asyncio
 async def test_a_signal_that_came_early_is_not_lost() -> None:
-    signal = Signal()
+    signal = Wakeup()
     signal.set()
     await signal.wait()
     clock = FakeClock(auto=True)
@@ -136,50 +136,50 @@ class Row:
         return self.wish
 
 
-def course(clock: FakeClock, *, wait: bool = False) -> Steering:
+def course(clock: FakeClock, *, wait: bool = False) -> RunControl:
     """A steering with nothing behind it."""
-    return Steering(
+    return RunControl(
         cast(Any, Row()), clock, daily_codes=frozenset({"45009"}), wait_for_day=wait, rng=Random(1)
     )
 
 
 @pytest.mark.asyncio
 async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock: FakeClock) -> None:
-    steering = course(clock)
+    control = course(clock)
     with anyio.CancelScope() as sending, anyio.CancelScope() as following:
-        assert steering.send_in(sending)
-        assert steering.follow(following)
-        steering.obey(Control.CANCEL)
+        assert control.send_in(sending)
+        assert control.follow(following)
+        control.apply(Control.CANCEL)
         assert sending.cancel_called
         assert not following.cancel_called
-        assert steering.cancelled
-        assert not steering.may_send()
-        steering.stop(Halt("X", "why"))
+        assert control.cancelled
+        assert not control.may_send()
+        control.stop(Halt("X", "why"))
         assert following.cancel_called
-    assert steering.halt == Halt("X", "why")
-    steering.stop(Halt("Y", "later"))
-    assert steering.halt.code == "X"
+    assert control.halt == Halt("X", "why")
+    control.stop(Halt("Y", "later"))
+    assert control.halt.code == "X"
     with anyio.CancelScope() as late:
-        assert not steering.send_in(late)
-        assert not steering.follow(late)
+        assert not control.send_in(late)
+        assert not control.follow(late)
 
 
 @pytest.mark.asyncio
 async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
-    steering = course(clock)
-    await steering.until_sending()
-    steering.obey(Control.PAUSE)
-    assert not steering.may_send()
+    control = course(clock)
+    await control.until_sending()
+    control.apply(Control.PAUSE)
+    assert not control.may_send()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(steering.until_sending)
+        tasks.start_soon(control.until_sending)
         await anyio.sleep(0)
-        steering.obey(Control.RUN)
-    assert steering.may_send()
-    steering.obey(Control.PAUSE)
+        control.apply(Control.RUN)
+    assert control.may_send()
+    control.apply(Control.PAUSE)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(steering.until_sending)
+        tasks.start_soon(control.until_sending)
         await anyio.sleep(0)
-        steering.stop()
+        control.stop()
 
 
 def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None:
@@ -204,51 +204,51 @@ def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None
 
 @pytest.mark.asyncio
 async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) -> None:
-    steering = course(clock)
-    row = cast(Any, steering)._handle
+    control = course(clock)
+    row = cast(Any, control)._handle
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(steering.watch)
+        tasks.start_soon(control.watch)
         await clock.settle()
         row.wish = Control.PAUSE
         await clock.advance(0.5)
-        assert steering.paused
+        assert control.paused
         row.wish = Control.RUN
         await clock.advance(0.5)
-        assert not steering.paused
+        assert not control.paused
         row.wish = Control.CANCEL
         await clock.advance(0.5)
-        assert steering.cancelled
+        assert control.cancelled
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.asyncio
 async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) -> None:
-    steering = course(clock)
-    row = cast(Any, steering)._handle
+    control = course(clock)
+    row = cast(Any, control)._handle
     gate = anyio.Event()
     slow = False
 
-    async def control() -> Control:
+    async def read_row() -> Control:
         wish: Control = row.wish
         if slow:
             await gate.wait()
         return wish
 
-    row.control = control
+    row.control = read_row
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(steering.watch)
+        tasks.start_soon(control.watch)
         await clock.settle()
-        steering.say(Control.PAUSE)
+        control.request(Control.PAUSE)
         await clock.advance(0.5)
-        assert steering.paused  # the row still says go on
+        assert control.paused  # the row still says go on
         slow = True
         await clock.advance(0.5)  # it is read now, before the word is written
         row.wish = Control.PAUSE
-        steering.said()
+        control.written()
         gate.set()
         await clock.settle()
-        assert steering.paused
+        assert control.paused
         row.wish = Control.RUN
         await clock.advance(0.5)
-        assert not steering.paused
+        assert not control.paused
         tasks.cancel_scope.cancel()

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from promomsg.engine.shielded import to_the_end
+from promomsg.engine.shielded import run_shielded
 
 pytestmark = pytest.mark.asyncio
 
@@ -17,7 +17,7 @@ async def test_it_gives_what_the_work_gave() -> None:
         await anyio.sleep(0)
         return 7
 
-    assert await to_the_end(work) == 7
+    assert await run_shielded(work) == 7
 
 
 async def test_it_raises_what_the_work_raised_as_it_is() -> None:
@@ -25,7 +25,7 @@ async def test_it_raises_what_the_work_raised_as_it_is() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await to_the_end(work)
+        await run_shielded(work)
 
 
 async def test_every_cancellation_waits_for_the_end() -> None:
@@ -35,7 +35,7 @@ async def test_every_cancellation_waits_for_the_end() -> None:
         await anyio.sleep(0.03)
         done.append(True)
 
-    task = asyncio.create_task(to_the_end(work))
+    task = asyncio.create_task(run_shielded(work))
     for _ in range(4):
         await asyncio.sleep(0.002)
         task.cancel()
@@ -53,5 +53,5 @@ async def test_a_scope_that_is_cancelled_already_waits_too() -> None:
 
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await to_the_end(work)
+        await run_shielded(work)
     assert done == [True]

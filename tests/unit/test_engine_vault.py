@@ -7,11 +7,11 @@ import os
 import pytest
 
 from promomsg import Secret
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 
 
 def test_each_recipient_has_their_own() -> None:
-    with TokenVault() as vault:
+    with RecipientTokens() as vault:
         vault.put([(0, "a"), (1, "b"), (5, "ß" * 40), (6, "x" * 128)])
         vault.put([(2, "c" * 500)])
         vault.put([])
@@ -26,7 +26,7 @@ def test_each_recipient_has_their_own() -> None:
 
 
 def test_the_file_has_neither_a_name_nor_the_token_in_it() -> None:
-    vault = TokenVault()
+    vault = RecipientTokens()
     vault.put([(0, "user-token-0123456789")])
     number = vault._file.fileno()
     assert os.fstat(number).st_nlink == 0

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from promomsg.errors import JournalError
-from promomsg.journal.sqlite.writer import Tx, Withdrawn, Writer
+from promomsg.journal.sqlite.writer import Transaction, Undone, Writer
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,7 +32,7 @@ class Bench:
     def hold(self) -> asyncio.Future[None]:
         """What is submitted from now on shares one commit."""
 
-        def wait(tx: Tx) -> None:
+        def wait(tx: Transaction) -> None:
             assert self._go.wait(10)
 
         return self.writer.submit(wait, alone=True)
@@ -54,7 +54,7 @@ class Bench:
 
 
 def _insert(text: str) -> Any:
-    def insert(tx: Tx) -> str:
+    def insert(tx: Transaction) -> str:
         tx.db.execute("INSERT INTO note VALUES (?)", (text,))
         return text
 
@@ -70,7 +70,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_one_bad_operation_costs_no_other_of_its_commit(bench: Bench) -> None:
-    def bad(tx: Tx) -> None:
+    def bad(tx: Transaction) -> None:
         tx.db.execute("INSERT INTO note VALUES ('half')")
         raise ValueError("an operation's own mistake")
 
@@ -86,9 +86,9 @@ async def test_one_bad_operation_costs_no_other_of_its_commit(bench: Bench) -> N
 
 
 async def test_an_operation_that_withdraws_leaves_nothing_and_says_why(bench: Bench) -> None:
-    def withdraw(tx: Tx) -> bool:
+    def withdraw(tx: Transaction) -> bool:
         tx.db.execute("INSERT INTO note VALUES ('half')")
-        raise Withdrawn(False)
+        raise Undone(False)
 
     held = bench.hold()
     before, withdrawn = bench.note("before"), bench.writer.submit(withdraw)
@@ -112,7 +112,7 @@ async def test_an_operation_that_nobody_waits_for_any_more_is_not_begun(bench: B
 async def test_a_full_disk_fails_everybody_who_waits_and_everybody_later(bench: Bench) -> None:
     """One line each that says how to mend it, and nothing half written."""
 
-    def fill(tx: Tx) -> None:
+    def fill(tx: Transaction) -> None:
         [pages] = tx.db.execute("PRAGMA page_count").fetchone()
         tx.db.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -138,10 +138,10 @@ async def test_a_full_disk_fails_everybody_who_waits_and_everybody_later(bench: 
 async def test_what_manages_its_own_transactions_fails_alone_or_breaks_the_journal(
     bench: Bench,
 ) -> None:
-    def mistake(tx: Tx) -> None:
+    def mistake(tx: Transaction) -> None:
         raise KeyError("seq")
 
-    def unreadable(tx: Tx) -> None:
+    def unreadable(tx: Transaction) -> None:
         raise PermissionError(13, "Permission denied", str(bench.path))
 
     with pytest.raises(KeyError):

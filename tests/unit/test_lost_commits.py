@@ -203,7 +203,7 @@ async def test_an_idempotent_channel_asks_again_with_the_same_key(journal: Sqlit
     found = await again.recover(idempotent=True, at=NOW + 9, day=DAY, recent=9)
     assert found.again == 4
     lease = await take(again, at=NOW + 10)
-    assert [parcel.doubt for parcel in lease.parcels] == [True] * 4
+    assert [single_send.doubt for single_send in lease.single_sends] == [True] * 4
     await again.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from clocks import FakeClock
 
 from promomsg.errors import UsageError
-from promomsg.transport.rate_limit import Lane, Pace, Pacer
+from promomsg.transport.rate_limit import Pace, Pacer, RateLimiter
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "50", True])
@@ -59,19 +59,19 @@ def test_advice_changes_nothing_that_the_user_said(clock: FakeClock) -> None:
 
 
 def test_the_quotath_last_call_has_to_be_a_window_and_a_guard_old(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=3), clock).singles
-    assert [lane.pass_now() for _ in range(4)] == [True, True, True, False]
+    limiter = Pacer(Pace(singles_per_second=3), clock).singles
+    assert [limiter.pass_now() for _ in range(4)] == [True, True, True, False]
     clock._now += 1.029
-    assert not lane.pass_now()
+    assert not limiter.pass_now()
     clock._now += 0.002
-    assert lane.pass_now()
+    assert limiter.pass_now()
 
 
 def test_quotas_of_different_windows_hold_together(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=10, singles_per_minute=15), clock).singles
+    limiter = Pacer(Pace(singles_per_second=10, singles_per_minute=15), clock).singles
     passed = 0
     for _ in range(5900):
-        passed += lane.pass_now()
+        passed += limiter.pass_now()
         clock._now += 0.01
     assert passed == 15
 
@@ -80,194 +80,194 @@ def test_quotas_of_different_windows_hold_together(clock: FakeClock) -> None:
 def test_a_fraction_is_a_quota_of_another_window(
     clock: FakeClock, rate: float, passed: int
 ) -> None:
-    lane = Pacer(Pace(singles_per_second=rate), clock, guard=0.0).singles
+    limiter = Pacer(Pace(singles_per_second=rate), clock, guard=0.0).singles
     count = 0
     for _ in range(950):
-        count += lane.pass_now()
+        count += limiter.pass_now()
         clock._now += 0.01
     assert count == passed
 
 
 def test_the_intents_of_an_earlier_process_count(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=10), clock).singles
+    limiter = Pacer(Pace(singles_per_second=10), clock).singles
     now = clock.time()
-    lane.seed([now - 0.2] * 6 + [now - 100.0] + [now + 5.0], now)
-    assert [lane.pass_now() for _ in range(4)] == [True, True, True, False]
+    limiter.seed([now - 0.2] * 6 + [now - 100.0] + [now + 5.0], now)
+    assert [limiter.pass_now() for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.asyncio
 async def test_a_gate_that_is_shut_for_long_is_waited_for_before_the_intent(
     auto_clock: FakeClock,
 ) -> None:
-    lane = Pacer(Pace(groups_per_minute=1), auto_clock).groups
-    assert lane.pass_now()
+    limiter = Pacer(Pace(groups_per_minute=1), auto_clock).groups
+    assert limiter.pass_now()
     start = auto_clock.monotonic()
-    assert await lane.reserve(5) == 1
+    assert await limiter.reserve(5) == 1
     assert auto_clock.monotonic() - start == pytest.approx(59.93)
-    assert await lane.gate()
+    assert await limiter.gate()
     assert auto_clock.monotonic() - start == pytest.approx(60.03)
 
 
 @pytest.mark.asyncio
 async def test_an_unlimited_lane_gives_all_at_once(clock: FakeClock) -> None:
-    lane = Pacer(Pace(unlimited=True), clock).singles
-    assert await lane.reserve(1000) == 1000
-    assert all(lane.pass_now() for _ in range(10_000))
-    assert await lane.gate(0.0)
+    limiter = Pacer(Pace(unlimited=True), clock).singles
+    assert await limiter.reserve(1000) == 1000
+    assert all(limiter.pass_now() for _ in range(10_000))
+    assert await limiter.gate(0.0)
     assert clock.slept == []
 
 
 @pytest.mark.asyncio
 async def test_reserving_spaces_the_calls(auto_clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=100), auto_clock).singles
+    limiter = Pacer(Pace(singles_per_second=100), auto_clock).singles
     start = auto_clock.monotonic()
-    got = [await lane.reserve(64) for _ in range(60)]
+    got = [await limiter.reserve(64) for _ in range(60)]
     assert max(got) <= 6
     assert sum(got) / (auto_clock.monotonic() - start) == pytest.approx(97, rel=0.15)
 
 
 @pytest.mark.asyncio
 async def test_the_gate_is_first_come_first_served(auto_clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=5), auto_clock).singles
+    limiter = Pacer(Pace(singles_per_second=5), auto_clock).singles
     passed: list[int] = []
 
     async def call(number: int) -> None:
-        if await lane.gate(patience=10.0):
+        if await limiter.gate(patience=10.0):
             passed.append(number)
 
     await asyncio.gather(*(call(number) for number in range(20)))
     assert passed == list(range(20))
-    assert not lane.pass_now()
+    assert not limiter.pass_now()
 
 
 @pytest.mark.asyncio
 async def test_who_would_wait_too_long_is_told_at_once(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=2), clock).singles
-    assert await lane.gate()
-    assert await lane.gate()
-    assert not await lane.gate(patience=1.0)
+    limiter = Pacer(Pace(singles_per_second=2), clock).singles
+    assert await limiter.gate()
+    assert await limiter.gate()
+    assert not await limiter.gate(patience=1.0)
     assert clock.slept == []
 
 
 @pytest.mark.asyncio
 async def test_a_cancelled_waiter_at_the_gate_harms_no_other(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=2), clock).singles
-    assert lane.pass_now()
-    assert lane.pass_now()
-    first, second = (asyncio.create_task(lane.gate(5.0)) for _ in range(2))
+    limiter = Pacer(Pace(singles_per_second=2), clock).singles
+    assert limiter.pass_now()
+    assert limiter.pass_now()
+    first, second = (asyncio.create_task(limiter.gate(5.0)) for _ in range(2))
     await clock.settle()
     first.cancel()
     await clock.advance(1.04)
     assert second.done()
     assert await second
-    assert lane.pass_now()
+    assert limiter.pass_now()
 
 
 @pytest.mark.asyncio
 async def test_a_hold_that_comes_while_waiting_sends_the_waiters_back(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=2), clock).singles
-    assert lane.pass_now()
-    assert lane.pass_now()
-    waiting = [asyncio.create_task(lane.gate(1.5)) for _ in range(2)]
+    limiter = Pacer(Pace(singles_per_second=2), clock).singles
+    assert limiter.pass_now()
+    assert limiter.pass_now()
+    waiting = [asyncio.create_task(limiter.gate(1.5)) for _ in range(2)]
     await clock.advance(0.5)
-    lane.throttled(60.0)
+    limiter.throttled(60.0)
     await clock.advance(0.6)
     assert [await task for task in waiting] == [False, False]
 
 
 @pytest.mark.asyncio
 async def test_a_throttle_holds_everybody_and_lowers_the_pace(auto_clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=50), auto_clock).singles
-    assert lane.pass_now()
-    full = lane.rate
+    limiter = Pacer(Pace(singles_per_second=50), auto_clock).singles
+    assert limiter.pass_now()
+    full = limiter.rate
     assert full is not None
     start = auto_clock.monotonic()
-    lane.throttled(10.0)
-    assert lane.held_until == start + 10.0
-    assert not lane.pass_now()
-    assert not await lane.gate(1.0)
-    assert await lane.reserve(100) <= 2
+    limiter.throttled(10.0)
+    assert limiter.held_until == start + 10.0
+    assert not limiter.pass_now()
+    assert not await limiter.gate(1.0)
+    assert await limiter.reserve(100) <= 2
     assert auto_clock.monotonic() >= start + 10.0
-    assert lane.held_until is None
-    assert lane.rate == pytest.approx(full * 0.75, rel=0.01)
+    assert limiter.held_until is None
+    assert limiter.rate == pytest.approx(full * 0.75, rel=0.01)
     await auto_clock.sleep(5)
-    assert lane.rate == pytest.approx(full * 0.9, rel=0.01)
+    assert limiter.rate == pytest.approx(full * 0.9, rel=0.01)
     await auto_clock.sleep(5)
-    assert lane.rate == full
+    assert limiter.rate == full
 
 
 @pytest.mark.asyncio
 async def test_refusals_of_calls_already_out_count_as_one(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=50), clock).singles
+    limiter = Pacer(Pace(singles_per_second=50), clock).singles
     for _ in range(20):
-        lane.pass_now()
-    full = lane.rate
+        limiter.pass_now()
+    full = limiter.rate
     assert full is not None
     for _ in range(20):
-        lane.throttled(None)
-    assert lane.held_until == clock.monotonic() + 1.0
+        limiter.throttled(None)
+    assert limiter.held_until == clock.monotonic() + 1.0
     await clock.advance(1.0)
-    lane.throttled(None)
-    assert lane.rate == pytest.approx(full * 0.75)
+    limiter.throttled(None)
+    assert limiter.rate == pytest.approx(full * 0.75)
     await clock.advance(2.0)
-    assert lane.pass_now()
-    lane.throttled(None)
-    assert lane.rate is not None
-    assert lane.rate == pytest.approx(full * 0.81 * 0.5, rel=0.02), "refused again: by half"
-    assert lane.held_until == clock.monotonic() + 2.0, "the second hold in a row is longer"
-    lane.throttled(30.0)
-    assert lane.held_until == clock.monotonic() + 30.0, "a longer wait asked for is kept"
+    assert limiter.pass_now()
+    limiter.throttled(None)
+    assert limiter.rate is not None
+    assert limiter.rate == pytest.approx(full * 0.81 * 0.5, rel=0.02), "refused again: by half"
+    assert limiter.held_until == clock.monotonic() + 2.0, "the second hold in a row is longer"
+    limiter.throttled(30.0)
+    assert limiter.held_until == clock.monotonic() + 30.0, "a longer wait asked for is kept"
 
 
 @pytest.mark.asyncio
 async def test_holds_start_short_again_after_a_calm(clock: FakeClock) -> None:
-    lane = Pacer(Pace(singles_per_second=50), clock).singles
+    limiter = Pacer(Pace(singles_per_second=50), clock).singles
     for _ in range(3):
         await clock.advance(20.0)
-        assert lane.pass_now()
-        lane.throttled(None)
-    assert lane.held_until == clock.monotonic() + 4.0
+        assert limiter.pass_now()
+        limiter.throttled(None)
+    assert limiter.held_until == clock.monotonic() + 4.0
     await clock.advance(40.0)
-    assert lane.pass_now()
-    lane.throttled(None)
-    assert lane.held_until == clock.monotonic() + 1.0
+    assert limiter.pass_now()
+    limiter.throttled(None)
+    assert limiter.held_until == clock.monotonic() + 1.0
 
 
 @pytest.mark.asyncio
 async def test_refusals_far_apart_do_not_make_the_hold_longer(auto_clock: FakeClock) -> None:
-    lane = Pacer(Pace(unlimited=True), auto_clock).singles
+    limiter = Pacer(Pace(unlimited=True), auto_clock).singles
     for _ in range(6):
         for _ in range(10):
-            await lane.reserve(1)
-            assert await lane.gate(1.0)
-        lane.throttled(None)
-        assert lane.held_until == auto_clock.monotonic() + 1.0
-        await lane.wait_held()
+            await limiter.reserve(1)
+            assert await limiter.gate(1.0)
+        limiter.throttled(None)
+        assert limiter.held_until == auto_clock.monotonic() + 1.0
+        await limiter.wait_held()
 
 
 @pytest.mark.asyncio
 async def test_the_lowered_pace_is_kept_at_the_gate(auto_clock: FakeClock) -> None:
-    lane = Pacer(Pace(unlimited=True), auto_clock).singles
+    limiter = Pacer(Pace(unlimited=True), auto_clock).singles
     for _ in range(200):
-        assert lane.pass_now()
+        assert limiter.pass_now()
         await auto_clock.sleep(0.01)
-    lane.throttled(2.0)
-    assert lane.rate == pytest.approx(75, rel=0.05)
-    await lane.wait_held()
+    limiter.throttled(2.0)
+    assert limiter.rate == pytest.approx(75, rel=0.05)
+    await limiter.wait_held()
     start, times = auto_clock.monotonic(), []
     while auto_clock.monotonic() < start + 2:
-        await lane.reserve(1)
-        assert await lane.gate(1.0)
+        await limiter.reserve(1)
+        assert await limiter.gate(1.0)
         times.append(auto_clock.monotonic())
     assert 140 <= len(times) <= 162
     assert all(later >= earlier for earlier, later in pairwise(times))
     await auto_clock.sleep(120)
-    assert lane.rate is None
-    assert await lane.reserve(1000) == 1000
+    assert limiter.rate is None
+    assert await limiter.reserve(1000) == 1000
 
 
 def test_a_throttle_before_anything_was_sent_still_leaves_a_pace(clock: FakeClock) -> None:
-    lane = Lane(clock)
-    lane.pass_now()
-    lane.throttled(1.0)
-    assert lane.rate == pytest.approx(0.75)
+    limiter = RateLimiter(clock)
+    limiter.pass_now()
+    limiter.throttled(1.0)
+    assert limiter.rate == pytest.approx(0.75)

@@ -93,7 +93,7 @@ def test_one_table_serves_a_whole_message() -> None:
     plain = Text("x", "topic", table)
     assert table.slots == [Slot("name", None), Slot("key", None), Slot("name", "客官")]
     assert table.names == {"name"}
-    assert table.spare == frozenset()
+    assert table.optional == frozenset()
     values = table.resolve({"name": "王"}, "k")
     assert (title.render(values), desc.render(values)) == ("王, k", "王 王")
     assert (title.literal, plain.literal) == (None, "x")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from promomsg.cli.resumable_csv import Partial
+from promomsg.cli.resumable_csv import PartialCsv
 from promomsg.errors import UsageError
 from promomsg.private_files import open_private, rename_new, write_private
 from promomsg.sandbox import Ledger
@@ -18,7 +18,7 @@ FLAGS = os.O_RDWR | os.O_CREAT
 
 
 def pulled(path: Path) -> None:
-    with Partial(path.with_name(path.name.removesuffix(".partial")), ("id",), {}) as partial:
+    with PartialCsv(path.with_name(path.name.removesuffix(".partial")), ("id",), {}) as partial:
         partial.add(["1"])
 
 

@@ -12,7 +12,7 @@ import pytest
 from promomsg.errors import UsageError
 from promomsg.model import Code, Everyone, Promoters, Retailers, Roles
 from promomsg.placeholders import MissingParam
-from promomsg.wechat.message import WeChatLetter, WeChatMessage
+from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 from promomsg.wechat.models import GroupRequest, SingleRequest
 
 # seeds/wechat-promoter.txt, sections I.1 and I.2, letter for letter.
@@ -37,9 +37,9 @@ SEED_SINGLE_OPENID = f'{{ {SEED_HEAD}, "openid" : "xxxxxxxxxxxx" }}'
 MESSAGE = WeChatMessage(1, CONTENT, "pages/index/xxxxx", "xxxxx")
 
 
-def letter(content: dict[str, Any] | None = None, **other: Any) -> WeChatLetter:
+def compiled(content: dict[str, Any] | None = None, **other: Any) -> CompiledWeChatMessage:
     fields = {"msg_type": 1, "path": "pages/index/index", **other}
-    return WeChatLetter(
+    return CompiledWeChatMessage(
         WeChatMessage(content={"title": "hi"} if content is None else content, **fields)
     )
 
@@ -60,7 +60,7 @@ def raw_content(body: bytes) -> str:
     ],
 )
 def test_group_bodies_are_the_seeds(audience: Any, seed: str) -> None:
-    body = WeChatLetter(MESSAGE).group_body((), audience)
+    body = CompiledWeChatMessage(MESSAGE).group_body((), audience)
     assert json.loads(body) == json.loads(seed)
     assert raw_content(body) == raw_content(seed.encode())
     assert list(json.loads(body)) == list(json.loads(seed))
@@ -71,14 +71,14 @@ def test_group_bodies_are_the_seeds(audience: Any, seed: str) -> None:
     [({"id": "1"}, SEED_SINGLE_ID), ({"openid": "xxxxxxxxxxxx"}, SEED_SINGLE_OPENID)],
 )
 def test_single_bodies_are_the_seeds(address: dict[str, str], seed: str) -> None:
-    body = WeChatLetter(MESSAGE).single_body((), **address)
+    body = CompiledWeChatMessage(MESSAGE).single_body((), **address)
     assert json.loads(body) == json.loads(seed)
     assert raw_content(body) == raw_content(seed.encode())
 
 
 def test_bodies_hold_no_field_that_the_request_does_not_have() -> None:
-    group = WeChatLetter(MESSAGE).group_body((), Promoters(["1"]))
-    single = WeChatLetter(MESSAGE).single_body((), id="1")
+    group = CompiledWeChatMessage(MESSAGE).group_body((), Promoters(["1"]))
+    single = CompiledWeChatMessage(MESSAGE).single_body((), id="1")
 
     class StrictGroup(GroupRequest, frozen=True, kw_only=True, forbid_unknown_fields=True): ...
 
@@ -89,7 +89,7 @@ def test_bodies_hold_no_field_that_the_request_does_not_have() -> None:
 
 
 def test_without_a_jump_appid_the_field_is_left_out() -> None:
-    body = letter().single_body((), id="1")
+    body = compiled().single_body((), id="1")
     assert (
         body
         == rb'{"msg_type":1,"content":"{\"title\":\"hi\"}","path":"pages/index/index","id":"1"}'
@@ -97,7 +97,7 @@ def test_without_a_jump_appid_the_field_is_left_out() -> None:
 
 
 def test_openid_goes_before_unionid_before_id_and_only_one_is_sent() -> None:
-    plain = letter()
+    plain = compiled()
     both = {"id": "1", "openid": "o", "unionid": "u"}
     assert plain.single_body((), **both).endswith(b',"openid":"o"}')
     assert plain.single_body((), id="1", openid=None, unionid="u").endswith(b',"openid":"u"}')
@@ -107,11 +107,11 @@ def test_openid_goes_before_unionid_before_id_and_only_one_is_sent() -> None:
 
 def test_no_address_is_an_error_and_not_a_call() -> None:
     with pytest.raises(UsageError, match="no openid, unionid or id"):
-        letter().single_body(())
+        compiled().single_body(())
 
 
 def test_values_are_escaped_twice_and_stay_raw_utf8() -> None:
-    made = letter({"title": '说"{a}"', "desc": "{b}"}, path="p?x={a}&y=1")
+    made = compiled({"title": '说"{a}"', "desc": "{b}"}, path="p?x={a}&y=1")
     values = made.values({"a": '"\\李/', "b": "x\ny"}, "k")
     body = made.single_body(values, openid="o")
     sent = json.loads(body)
@@ -122,18 +122,18 @@ def test_values_are_escaped_twice_and_stay_raw_utf8() -> None:
 
 
 def test_braces_fallbacks_and_the_key() -> None:
-    made = letter({"title": "{{{name|客官}}} {key}"})
+    made = compiled({"title": "{{{name|客官}}} {key}"})
     assert made.names == {"name"}
-    assert made.personal
+    assert made.has_placeholders
     values = made.values({}, "k1")
     assert made.preview(values) == {"title": "{客官} k1", "path": "pages/index/index"}
     with pytest.raises(MissingParam):
-        letter({"title": "{name}"}).values({"name": ""}, "k1")
+        compiled({"title": "{name}"}).values({"name": ""}, "k1")
 
 
 def test_a_plain_letter_is_one_form_for_all() -> None:
-    plain = letter()
-    assert not plain.personal
+    plain = compiled()
+    assert not plain.has_placeholders
     assert plain.names == frozenset()
     assert plain.values({"x": 1}, "k") == ()
     assert plain.form(()) is None
@@ -142,7 +142,7 @@ def test_a_plain_letter_is_one_form_for_all() -> None:
 
 
 def test_another_notation_of_a_placeholder_is_said() -> None:
-    made = letter({"title": "Hello, ${who}", "desc": "$5 for {who}"}, path="p?u=${who}")
+    made = compiled({"title": "Hello, ${who}", "desc": "$5 for {who}"}, path="p?u=${who}")
     assert made.warnings == (
         "content.title: ${who}: the placeholder is written {who} here; the $ is sent as it is",
         "path: ${who}: the placeholder is written {who} here; the $ is sent as it is",
@@ -151,7 +151,7 @@ def test_another_notation_of_a_placeholder_is_said() -> None:
 
 
 def test_forms_are_those_of_the_rendered_message() -> None:
-    made = letter({"title": "{a}{b}"}, path="p?c={c}")
+    made = compiled({"title": "{a}{b}"}, path="p?c={c}")
     assert made.form(("x", "yz", "1")) == made.form(("xy", "z", "1"))
     assert made.form(("x", "yz", "1")) != made.form(("x", "yz", "2"))
     assert len(made.form(("x", "y", "1")) or b"") == 16
@@ -159,16 +159,16 @@ def test_forms_are_those_of_the_rendered_message() -> None:
 
 
 def test_a_field_called_path_does_not_hide_the_path() -> None:
-    made = letter({"path": "a", "title": "b"}, path="p")
+    made = compiled({"path": "a", "title": "b"}, path="p")
     assert made.preview(()) == {"content.path": "a", "title": "b", "path": "p"}
 
 
 def test_a_snapshot_survives_json_that_sorts_its_keys() -> None:
-    made = WeChatLetter(
+    made = CompiledWeChatMessage(
         WeChatMessage(7, {"z": "{a}", "b": "x"}, "p", "wxa", {"z": "thing", "b": "first"})
     )
     kept = json.loads(json.dumps(made.snapshot(), sort_keys=True))
-    again = WeChatLetter.from_snapshot(kept)
+    again = CompiledWeChatMessage.from_snapshot(kept)
     assert again.single_body(("v",), id="1") == made.single_body(("v",), id="1")
     assert again.snapshot() == made.snapshot() == kept
     assert "msg_type=7" in repr(again)
@@ -177,7 +177,7 @@ def test_a_snapshot_survives_json_that_sorts_its_keys() -> None:
 @pytest.mark.parametrize("broken", [{}, {"msg_type": 1, "content": 5, "path": "p"}])
 def test_a_broken_snapshot_says_so(broken: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="not a kept WeChat message"):
-        WeChatLetter.from_snapshot(broken)
+        CompiledWeChatMessage.from_snapshot(broken)
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def test_a_broken_snapshot_says_so(broken: dict[str, Any]) -> None:
 def test_a_wrong_message_is_refused_by_name(change: dict[str, Any], text: str) -> None:
     fields: dict[str, Any] = {"msg_type": 1, "content": {"title": "x"}, "path": "p", **change}
     with pytest.raises(UsageError, match=text):
-        WeChatLetter(WeChatMessage(**fields))
+        CompiledWeChatMessage(WeChatMessage(**fields))
 
 
 def test_a_row_over_its_limit_names_field_limit_and_what_was_given() -> None:
-    made = letter({"t": "{a}:{a}"}, templates={"t": "thing"})
+    made = compiled({"t": "{a}:{a}"}, templates={"t": "thing"})
     assert made.problem(("x" * 9,)) is None
     problem = made.problem(("优" * 10,))
     assert problem is not None
@@ -239,16 +239,16 @@ def test_a_row_over_its_limit_names_field_limit_and_what_was_given() -> None:
 
 
 def test_an_emoji_is_as_many_characters_as_it_has_code_points() -> None:
-    made = letter({"t": "{a}"}, templates={"t": "first"})
+    made = compiled({"t": "{a}"}, templates={"t": "first"})
     assert made.problem(("👍" * 9,)) is None
     assert made.problem(("👍" * 10,)) is not None
 
 
 def test_line_feeds_only_where_the_kind_takes_them() -> None:
-    free = letter({"t": "{a}"})
-    first = letter({"t": "{a}"}, templates={"t": "first"})
-    thing = letter({"t": "{a}"}, templates={"t": "thing"})
-    path = letter({"t": "{a}"}, path="p?x={a}")
+    free = compiled({"t": "{a}"})
+    first = compiled({"t": "{a}"}, templates={"t": "first"})
+    thing = compiled({"t": "{a}"}, templates={"t": "thing"})
+    path = compiled({"t": "{a}"}, path="p?x={a}")
     assert free.problem(("a\nb\nc",)) is None
     assert first.problem(("a\nb",)) is None
     assert "one line feed, given 2" in getattr(first.problem(("a\nb\nc",)), "detail", "")
@@ -261,7 +261,7 @@ def test_line_feeds_only_where_the_kind_takes_them() -> None:
     [("a\x00", "U+0000"), ("\x1b[31m", "U+001B"), ("\x85", "U+0085"), ("\ud800", "surrogate")],
 )
 def test_control_characters_in_a_row_fail_it(value: str, what: str) -> None:
-    made = letter({"t": "x", "u": "{a}"}, path="p?{b|1}")
+    made = compiled({"t": "x", "u": "{a}"}, path="p?{b|1}")
     problem = made.problem((value, "1"))
     assert problem is not None
     assert problem.code == Code.BAD_ROW
@@ -271,20 +271,20 @@ def test_control_characters_in_a_row_fail_it(value: str, what: str) -> None:
 
 
 def test_unprintable_but_lawful_values_pass() -> None:
-    made = letter({"t": "{a}"}, templates={"t": "thing"})
+    made = compiled({"t": "{a}"}, templates={"t": "thing"})
     assert made.problem(("全角　空格",)) is None
     assert made.problem(("👨\u200d👩",)) is None
 
 
 def test_a_value_of_a_checked_kind_is_checked_once_rendered() -> None:
-    made = letter({"t": "¥{a}", "w": "{b}"}, templates={"t": "amount", "w": "time"})
+    made = compiled({"t": "¥{a}", "w": "{b}"}, templates={"t": "amount", "w": "time"})
     assert made.problem(("12.50", "2022/10/28")) is None
     assert getattr(made.problem(("12,50", "2022/10/28")), "code", None) == Code.BAD_ROW
     assert getattr(made.problem(("12345678901", "2022/10/28")), "code", None) == Code.OVER_LIMIT
 
 
 def test_a_lone_surrogate_never_reaches_the_wire() -> None:
-    made = letter({"t": "{a}"})
+    made = compiled({"t": "{a}"})
     with pytest.raises(UsageError, match="surrogate"):
         made.single_body(("\ud800",), id="1")
     with pytest.raises(UsageError, match="surrogate"):
@@ -316,11 +316,11 @@ def forced(audience: Any, **fields: Any) -> Any:
 )
 def test_nothing_but_a_confirmed_everyone_goes_out_without_a_list(audience: Any) -> None:
     with pytest.raises(UsageError):
-        letter().group_body((), audience)
+        compiled().group_body((), audience)
 
 
 def test_a_personal_message_to_a_group_is_rendered() -> None:
-    made = letter({"t": "{a}"})
+    made = compiled({"t": "{a}"})
     body = json.loads(made.group_body(("夏",), Promoters(["1", "2"])))
     assert json.loads(body["content"]) == {"t": "夏"}
     assert body["list_type"] == 3

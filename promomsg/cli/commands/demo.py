@@ -84,7 +84,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
         options_of,
         recipients_of,
     )
-    from promomsg.cli.sending import Sending, command, plan_and_send
+    from promomsg.cli.sending import SendOptions, command, plan_and_send
     from promomsg.engine.campaign import Campaign
 
     campaign: Any = load_campaign(file, journal=journal)
@@ -97,7 +97,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
     campaign = msgspec.structs.replace(
         campaign, account=msgspec.structs.replace(campaign.account, **here)
     )
-    how = Sending(yes=True, as_json=False, resume_with=command("resume", str(journal)))
+    how = SendOptions(yes=True, as_json=False, resume_with=command("resume", str(journal)))
     async with open_channel(campaign) as channel:
         sending = Campaign(
             channel,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from promomsg import open_files
-from promomsg.channels.base import Letter
+from promomsg.channels.base import CompiledMessage
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import (
     FROM_ENVIRONMENT,
@@ -101,16 +101,16 @@ async def examine(
         async with open_channel(file) as channel:
             for notice in channel.notices:
                 yield Finding("warn", "account", notice)
-            letter = channel.compile(message_of(file))
+            compiled = channel.compile(message_of(file))
             yield Finding("ok", "message", "its placeholders are right, its limits are kept")
             if unchecked := _unchecked(file):
                 yield Finding("warn", "message", unchecked)
-            for warning in letter.warnings:
+            for warning in compiled.warnings:
                 yield Finding("warn", "message", warning)
-            source, findings = _recipients(file, letter)
+            source, findings = _recipients(file, compiled)
             for finding in findings:
                 yield finding
-            async for finding in _suppression(file, channel, letter, source):
+            async for finding in _suppression(file, channel, compiled, source):
                 yield finding
             async for finding in _provider(file, channel):
                 yield finding
@@ -156,7 +156,9 @@ def _proxy(file: CampaignFile) -> Finding:
     return Finding("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
 
 
-def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list[Finding]]:
+def _recipients(
+    file: CampaignFile, compiled: CompiledMessage
+) -> tuple[Source | None, list[Finding]]:
     """The list of recipients, when there is one that can be read, and what was found of it."""
     from promomsg.cli.campaign.to_engine import recipients_of
 
@@ -167,7 +169,7 @@ def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list
         return None, [Finding("warn", "recipients", said)]
     try:
         source = recipients_of(file)
-        source.check(letter.names, letter.spare)
+        source.check(compiled.names, compiled.optional)
         notices = source.notices
     except UsageError as error:
         return None, [Finding("fail", "recipients", str(error))]
@@ -177,7 +179,7 @@ def _recipients(file: CampaignFile, letter: Letter) -> tuple[Source | None, list
 
 
 async def _suppression(
-    file: CampaignFile, channel: Any, letter: Letter, source: Source | None
+    file: CampaignFile, channel: Any, compiled: CompiledMessage, source: Source | None
 ) -> AsyncIterator[Finding]:
     """Held against the recipients: a list that leaves nobody out is how a wrong one looks."""
     if file.suppress is None:
@@ -191,7 +193,12 @@ async def _suppression(
         return
     try:
         said, *notices = await check_suppression(
-            file.suppress, channel, letter, source, clock=SYSTEM_CLOCK, run_id=secrets.token_hex(16)
+            file.suppress,
+            channel,
+            compiled,
+            source,
+            clock=SYSTEM_CLOCK,
+            run_id=secrets.token_hex(16),
         )
     except (UsageError, JournalError) as error:
         yield Finding("fail", "suppression", str(error))

@@ -217,10 +217,10 @@ async def _promoters(
     campaign: AccountFile, output: Path, filters: dict[str, Any], interrupts: Interrupts
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
-    from promomsg.cli.resumable_csv import Partial
+    from promomsg.cli.resumable_csv import PartialCsv
 
     async with open_wechat(campaign, "promoters") as channel:
-        with Partial(output, PROMOTER_COLUMNS, filters) as partial:
+        with PartialCsv(output, PROMOTER_COLUMNS, filters) as partial:
             if partial.last_id is not None:
                 note(f"going on behind {partial.last_id}, {partial.rows:,} promoters are there")
                 filters["start_id"] = partial.last_id

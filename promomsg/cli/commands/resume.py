@@ -116,11 +116,11 @@ def go_on(
     if _wake(journal):
         return 0
     file = campaign_of(journal, said)
-    from promomsg.cli.sending import Sending, command, need_terminal
+    from promomsg.cli.sending import SendOptions, command, need_terminal
 
     need_terminal(yes)
     _need_everyone(journal, everyone)
-    how = Sending(
+    how = SendOptions(
         yes=yes,
         as_json=as_json,
         resume_with=command("resume", str(journal), *said.words()),
@@ -159,13 +159,13 @@ def retry(
         raise UsageError("retry: say --failed, --unknown or both; nothing else is meant by it")
     if include_unnamed and not unknown:
         raise UsageError("retry: --include-unnamed goes with --unknown")
-    from promomsg.cli.sending import Sending, command, need_terminal
+    from promomsg.cli.sending import SendOptions, command, need_terminal
 
     need_terminal(yes)
     said = Overrides(campaign, recipients, base_url, allow_file_secrets)
     file = campaign_of(journal, said)
     _need_everyone(journal, everyone, reopened=True)
-    how = Sending(
+    how = SendOptions(
         yes=True,
         as_json=as_json,
         resume_with=command(
@@ -356,7 +356,7 @@ async def _retry(
 
 def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_json: bool) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
-    from promomsg.cli.commands.send import Wishes, send_file
+    from promomsg.cli.commands.send import SendFlags, send_file
     from promomsg.journal.sqlite.journal import JournalReader, is_being_sent
 
     if is_being_sent(journal):
@@ -382,7 +382,7 @@ def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_js
     )
     if record is not None:
         compare_hosts(journal, record, file, said)
-    wishes = Wishes(
+    wishes = SendFlags(
         base_url=said.base_url,
         file_secrets=said.file_secrets,
         yes=yes,

@@ -16,10 +16,10 @@ from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.runner import Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
 
-__all__ = ["Wishes", "plan", "send", "send_file"]
+__all__ = ["SendFlags", "plan", "send", "send_file"]
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+class SendFlags(msgspec.Struct, frozen=True, kw_only=True):
     """What was said on the command line beside the campaign file."""
 
     base_url: str | None = None
@@ -89,7 +89,7 @@ def send(
     """Plan the campaign in FILE, show the plan, ask, and send it."""
     if or_resume and test_to is not None:
         raise UsageError("--or-resume: a test is journalled apart each time; leave --test-to out")
-    wishes = Wishes(
+    wishes = SendFlags(
         base_url=base_url,
         file_secrets=allow_file_secrets,
         yes=yes,
@@ -127,7 +127,7 @@ def plan(
     as_json: bool,
 ) -> int:
     """Show what sending the campaign in FILE would do: calls, time, messages, rows left out."""
-    wishes = Wishes(
+    wishes = SendFlags(
         base_url=base_url,
         file_secrets=allow_file_secrets,
         as_json=as_json,
@@ -154,7 +154,7 @@ def _keys(text: str | None) -> tuple[str, ...]:
     return keys
 
 
-def send_file(file: CampaignFile, wishes: Wishes) -> int:
+def send_file(file: CampaignFile, wishes: SendFlags) -> int:
     """Sends a campaign file; returns the exit status."""
     from promomsg.cli.sending import need_terminal
 
@@ -174,10 +174,10 @@ def send_file(file: CampaignFile, wishes: Wishes) -> int:
     return run_async(lambda interrupts: _send(file, wishes, interrupts))
 
 
-async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
+async def _send(file: CampaignFile, wishes: SendFlags, interrupts: Interrupts) -> int:
     from promomsg.cli.campaign.begun_with import Overrides, lies_beside
     from promomsg.cli.campaign.to_engine import open_channel
-    from promomsg.cli.sending import Sending, command, plan_and_send
+    from promomsg.cli.sending import SendOptions, command, plan_and_send
 
     journal = _journal(file, wishes.test_to)
     _refuse_used(journal)
@@ -189,7 +189,7 @@ async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
     resume = command(
         "resume", str(journal), *said.words(), *(("--everyone",) if wishes.everyone else ())
     )
-    how = Sending(
+    how = SendOptions(
         yes=wishes.yes,
         as_json=wishes.as_json,
         resume_with=resume,
@@ -201,7 +201,7 @@ async def _send(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
         return await plan_and_send(campaign, how, interrupts)
 
 
-async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> int:
+async def _plan(file: CampaignFile, wishes: SendFlags, interrupts: Interrupts) -> int:
     import anyio
 
     from promomsg.cli.campaign.to_engine import open_channel
@@ -230,7 +230,7 @@ async def _plan(file: CampaignFile, wishes: Wishes, interrupts: Interrupts) -> i
     return shown()
 
 
-def _campaign(file: CampaignFile, wishes: Wishes, channel: Any, journal: Path | None) -> Any:
+def _campaign(file: CampaignFile, wishes: SendFlags, channel: Any, journal: Path | None) -> Any:
     from promomsg.cli.campaign.to_engine import message_of, options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 

@@ -8,7 +8,7 @@ from random import Random
 
 import anyio
 
-from promomsg.channels.base import Following, Letter
+from promomsg.channels.base import CompiledMessage, Following
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.prepare.audience import audience_from
@@ -17,7 +17,7 @@ from promomsg.engine.sending.leased_chunks import LEASE_LIFE
 from promomsg.engine.sending.limits import RetryBudget
 from promomsg.engine.sending.reachability import Reachability
 from promomsg.engine.sending.readiness import Readiness
-from promomsg.engine.sending.run_control import Signal, Steering
+from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
@@ -45,9 +45,9 @@ class GroupSender:
         self,
         handle: Handle,
         channel: Following,
-        letter: Letter,
+        compiled: CompiledMessage,
         settings: Settings,
-        steering: Steering,
+        control: RunControl,
         *,
         clock: Clock,
         rng: Random,
@@ -58,25 +58,25 @@ class GroupSender:
     ) -> None:
         self._handle = handle
         self._channel = channel
-        self._letter = letter
+        self._compiled = compiled
         self._settings = settings
-        self._steering = steering
+        self._control = control
         self._clock = clock
         self._rng = rng
         self._budget = budget
         self._share = share
         self._reachability = reachability
         self._accepted = accepted
-        self._lane = channel.pacer.groups
-        self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
+        self._limiter = channel.pacer.groups
+        self._readiness = Readiness(channel, control, settings.retry, clock, rng)
         self.in_flight = 0
         """Group calls whose answer is awaited."""
-        self._signal = Signal()
+        self._signal = Wakeup()
 
     async def run(self) -> None:
         """Returns when no group is left to send, or the steering says stop."""
         with anyio.CancelScope() as scope:
-            if not self._steering.send_in(scope):
+            if not self._control.send_in(scope):
                 return
             async with anyio.create_task_group() as senders:
                 for _ in range(self._settings.groups_in_flight):
@@ -84,8 +84,8 @@ class GroupSender:
 
     async def _send_groups(self) -> None:
         while True:
-            await self._steering.until_sending()
-            if self._steering.stopping:
+            await self._control.until_sending()
+            if self._control.stopping:
                 return
             with anyio.CancelScope(shield=True):
                 lease = await self._handle.take(
@@ -105,7 +105,7 @@ class GroupSender:
         group = await self._handle.group(lease.group)
         audience = await self._audience(group)
         attempt = 0
-        while self._steering.may_send():
+        while self._control.may_send():
             if not await self._readiness.ready():
                 continue
             if not await self._reachability.admit_group(lease):
@@ -122,12 +122,12 @@ class GroupSender:
         self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
     ) -> tuple[int, float | None]:
         """Waits for the pace and for a place among the client's connections, then sends."""
-        await self._lane.reserve(1)
+        await self._limiter.reserve(1)
         await self._share.intents.take()
         try:
             await self._share.calls.take()
             try:
-                if not self._steering.may_send():
+                if not self._control.may_send():
                     return attempt, None
                 if not self._reachability.may_go(lease):
                     return attempt, 0.0
@@ -147,10 +147,10 @@ class GroupSender:
         now = self._clock.time()
         renewed = await self._handle.renew(lease, now=now, ttl=LEASE_LIFE)
         if renewed is None or not await self._handle.intend_group(renewed, now):
-            self._steering.obey(await self._handle.control())
+            self._control.apply(await self._handle.control())
             return attempt, None
         reached("group-intended")
-        if not await self._lane.gate(_PATIENCE) or not self._reachability.may_go(lease):
+        if not await self._limiter.gate(_PATIENCE) or not self._reachability.may_go(lease):
             await self._handle.return_group(lease, "", "", False)
             return attempt, 0.0
         answer = await self._call(group, audience)
@@ -170,7 +170,7 @@ class GroupSender:
         self.in_flight += 1
         self._reachability.group_calls += 1
         try:
-            return await self._channel.deliver_group(self._letter, group.values, audience)
+            return await self._channel.deliver_group(self._compiled, group.values, audience)
         except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
             why = f"the call ended in {type(error).__name__}"
             log.error("%s: its outcome is unknown", why)
@@ -225,9 +225,9 @@ class GroupSender:
         )
         assert decision.state is State.PENDING
         if verdict is Verdict.THROTTLED and not answer.token_failed:
-            self._lane.throttled(answer.retry_after)
+            self._limiter.throttled(answer.retry_after)
         if decision.halt is not None:
-            self._steering.halt_or_park(decision.halt)
+            self._control.halt_or_park(decision.halt)
             return None
         if not answer.token_failed:
             self._budget.retries += 1

@@ -24,7 +24,7 @@ from promomsg.channels.following import (
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.run_control import Signal, Steering
+from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.errors import Halted, JournalError, PromoError
 from promomsg.journal.contract import Handle
@@ -60,7 +60,7 @@ class Poller:
         handle: Handle,
         channel: Following,
         settings: Settings,
-        steering: Steering,
+        control: RunControl,
         *,
         clock: Clock,
         raw: str | None,
@@ -71,12 +71,12 @@ class Poller:
         self._channel = channel
         self._policy = settings.poll
         self._ceiling = max(settings.poll.every, settings.poll.first_wait)
-        self._steering = steering
+        self._control = control
         self._clock = clock
         self._raw = raw
         self._polled = polled
         self._moved = moved
-        self._signal = Signal()
+        self._signal = Wakeup()
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
         self._new: list[int] = []
         self._followed: dict[int, GroupRow] = {}
@@ -104,7 +104,7 @@ class Poller:
     async def run(self) -> None:
         """Returns when every group is through, or those that are not were given up for now."""
         with anyio.CancelScope() as scope:
-            if self._steering.follow(scope):
+            if self._control.follow(scope):
                 await self._poll_all()
 
     async def _poll_all(self) -> None:
@@ -190,8 +190,8 @@ class Poller:
         except Halted as error:
             # No token, and none to come: asking on would only pass the time. Resume follows on.
             # A day's quota that the campaign waits for comes back, and the look with it.
-            self._steering.halt_or_park(Halt(error.code, error.detail))
-            if self._steering.halt is None:
+            self._control.halt_or_park(Halt(error.code, error.detail))
+            if self._control.halt is None:
                 await self._again(row, None, self._policy.every)
             return
         except PromoError as error:

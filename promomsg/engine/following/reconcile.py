@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.channels.base import Channel, Following, Letter
+from promomsg.channels.base import Channel, CompiledMessage, Following
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.prepare.campaign_start import begun_journal
@@ -98,14 +98,14 @@ async def reconcile(
     handle = await journal.open(write=adopt)
     try:
         check_account(handle.record, channel)
-        letter = channel.compile_snapshot(handle.record.message)
-        return await _reconcile(handle, following, letter, adopt, clock)
+        compiled = channel.compile_snapshot(handle.record.message)
+        return await _reconcile(handle, following, compiled, adopt, clock)
     finally:
         await handle.close()
 
 
 async def _reconcile(
-    handle: Handle, channel: Following, letter: Letter, adopt: bool, clock: Clock
+    handle: Handle, channel: Following, compiled: CompiledMessage, adopt: bool, clock: Clock
 ) -> list[Match]:
     groups = await handle.groups()
     known = {g.msg_id for g in groups if g.msg_id is not None}
@@ -115,7 +115,7 @@ async def _reconcile(
     reasons: dict[int, str] = {}
     for group in lost:
         try:
-            fits[group.no] = await _candidates(handle, channel, letter, group, known, seen)
+            fits[group.no] = await _candidates(handle, channel, compiled, group, known, seen)
         except PromoError as error:
             reasons[group.no] = str(error)
             continue
@@ -154,7 +154,7 @@ async def _reconcile(
 async def _candidates(
     handle: Handle,
     channel: Following,
-    letter: Letter,
+    compiled: CompiledMessage,
     group: GroupRow,
     known: set[str],
     seen: dict[str, Delivery],
@@ -162,7 +162,7 @@ async def _candidates(
     if group.sent_at is None:
         raise UsageError("the journal does not say when it was sent")
     listed = await channel.group_sends_between(
-        letter, group.sent_at - _BEFORE, group.sent_at + _AFTER
+        compiled, group.sent_at - _BEFORE, group.sent_at + _AFTER
     )
     members: frozenset[str] | None = None
     fitting = []
@@ -174,7 +174,7 @@ async def _candidates(
         delivery = seen[msg_id]
         if members is None and group.audience is None:
             members = frozenset(await handle.group_members(group.no))
-        if channel.same_message(letter, group.values, delivery) and _same_people(
+        if channel.same_message(compiled, group.values, delivery) and _same_people(
             group.audience, members, delivery
         ):
             fitting.append(msg_id)

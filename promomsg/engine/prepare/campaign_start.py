@@ -9,9 +9,9 @@ from typing import Protocol, Self
 
 import msgspec
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.prepare.planner import Plan
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, UsageError
@@ -22,10 +22,10 @@ from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["Begun", "Started", "begun_journal", "close_all", "journal_of"]
+__all__ = ["CampaignStart", "RunContext", "begun_journal", "close_all", "journal_of"]
 
 
-class Started(msgspec.Struct):
+class RunContext(msgspec.Struct):
     """What a run needs.
 
     Attributes:
@@ -41,9 +41,9 @@ class Started(msgspec.Struct):
 
     handle: Handle
     channel: Channel
-    letter: Letter
+    compiled: CompiledMessage
     settings: Settings
-    vault: TokenVault | None
+    tokens: RecipientTokens | None
     tally: Tally
     groups: list[GroupRow]
     sent_today: int
@@ -59,18 +59,18 @@ class Started(msgspec.Struct):
         cls,
         handle: Handle,
         channel: Channel,
-        letter: Letter,
+        compiled: CompiledMessage,
         settings: Settings,
-        vault: TokenVault | None,
+        tokens: RecipientTokens | None,
         journal: Journal,
     ) -> Self:
         """What a run of this open journal begins with."""
         return cls(
             handle=handle,
             channel=channel,
-            letter=letter,
+            compiled=compiled,
             settings=settings,
-            vault=vault,
+            tokens=tokens,
             tally=await handle.tally(),
             groups=await handle.groups(),
             sent_today=0,
@@ -82,8 +82,8 @@ class Started(msgspec.Struct):
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
-        if self.vault is not None:
-            self.vault.close()
+        if self.tokens is not None:
+            self.tokens.close()
         await self.handle.close()
         if not self.temporary:
             return
@@ -105,13 +105,13 @@ class Started(msgspec.Struct):
         log.warning("%s", self.note)
 
 
-class Begun(Protocol):
+class CampaignStart(Protocol):
     """A way to begin: a new plan, a journal gone on with, or a retry of a set."""
 
     @property
     def path(self) -> str | None: ...
     async def plan(self, *, shown: bool) -> Plan: ...
-    async def start(self) -> Started: ...
+    async def start(self) -> RunContext: ...
     def not_sent(self) -> AsyncIterator[Outcome]: ...
     async def discard(self) -> None: ...
 
@@ -143,9 +143,9 @@ def begun_journal(
     return journal_of(journal, durability)
 
 
-async def close_all(handle: Handle | None, vault: TokenVault | None) -> None:
+async def close_all(handle: Handle | None, tokens: RecipientTokens | None) -> None:
     """Closes what a beginning that comes to nothing had opened."""
-    if vault is not None:
-        vault.close()
+    if tokens is not None:
+        tokens.close()
     if handle is not None:
         await handle.close()

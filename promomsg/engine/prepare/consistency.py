@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.intake import Source
@@ -38,7 +38,7 @@ def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool =
 
 def read_back(
     record: CampaignRecord, channel: Channel, path: str | None
-) -> tuple[Letter, Settings]:
+) -> tuple[CompiledMessage, Settings]:
     """The message and the settings of a journal.
 
     Raises:

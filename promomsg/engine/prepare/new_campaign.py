@@ -10,12 +10,12 @@ from promomsg.channels.base import Advice, Channel
 from promomsg.clock import Clock
 from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name
 from promomsg.engine.prepare.audience import Routed, decide_audience, expands, resolve_ids
-from promomsg.engine.prepare.campaign_start import Started, close_all, journal_of
+from promomsg.engine.prepare.campaign_start import RunContext, close_all, journal_of
 from promomsg.engine.prepare.consistency import in_thread
 from promomsg.engine.prepare.default_pace import ask_advice, day_notices, quota_notices, settle_pace
 from promomsg.engine.prepare.planner import READ_SIZE, Plan, Planner, chunk_size
 from promomsg.engine.prepare.suppression_list import Suppress, Suppression, check_suppress
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
@@ -23,10 +23,10 @@ from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Audience, Outcome, State
 
-__all__ = ["NewPlan"]
+__all__ = ["NewCampaign"]
 
 
-class NewPlan:
+class NewCampaign:
     """A campaign that has not begun: planned into a new journal.
 
     Args: as `Campaign` has them; `run_id` is 32 random hex digits.
@@ -50,7 +50,7 @@ class NewPlan:
         check_name(name)
         check_suppress(suppress)
         self._channel = channel
-        self._letter = channel.compile(message)
+        self._compiled = channel.compile(message)
         self._source = as_source(recipients)
         self._name = name = name or "campaign"
         self._settings = settings
@@ -61,7 +61,7 @@ class NewPlan:
             channel=channel.name,
             account=channel.account,
             run_id=run_id,
-            message=self._letter.snapshot(),
+            message=self._compiled.snapshot(),
             settings=settings.snapshot(),
             base_url=channel.base_url,
             campaign_file=campaign_file,
@@ -70,7 +70,7 @@ class NewPlan:
         self._temporary = journal is None
         self._journal = journal_of(journal, settings.durability)
         self._handle: Handle | None = None
-        self._vault: TokenVault | None = None
+        self._tokens: RecipientTokens | None = None
         self._plan: Plan | None = None
 
     @property
@@ -89,9 +89,9 @@ class NewPlan:
         channel, settings = self._channel, self._settings
         source = self._source
         routed: Routed | None = None
-        notices = [*channel.notices, *self._letter.warnings]
+        notices = [*channel.notices, *self._compiled.warnings]
         if isinstance(source, Audience):
-            if self._letter.personal and not expands(source, settings):
+            if self._compiled.has_placeholders and not expands(source, settings):
                 raise UsageError(
                     "an audience gets one text, and the message has placeholders: "
                     "say expand=true to make every promoter a recipient, or take them out"
@@ -101,15 +101,15 @@ class NewPlan:
                 self._check_group_call()
             notices += routed.notices
         else:
-            await in_thread(source.check, self._letter.names, self._letter.spare)
+            await in_thread(source.check, self._compiled.names, self._compiled.optional)
         advice: Advice | None = None
         if shown or not channel.pacer.configured:
             advice = await ask_advice(channel)
         notices += settle_pace(channel, advice)
         self._handle = handle = await self._journal.create(self._record)
         if channel.needs_tokens:
-            self._vault = TokenVault()
-        planner = Planner(handle, channel, self._letter, settings, self._vault)
+            self._tokens = RecipientTokens()
+        planner = Planner(handle, channel, self._compiled, settings, self._tokens)
         suppression, left_out = None, list[str]()
         if routed is not None and routed.rows is None:
             await handle.add_audience_group(routed.record, routed.planned)
@@ -122,7 +122,7 @@ class NewPlan:
                 # First of all: a list that cannot be understood is said before anybody is asked.
                 suppression = Suppression(self._suppress, channel)
                 await suppression.read(handle)
-            await planner.read(read_from.batches(self._letter.names, READ_SIZE))
+            await planner.read(read_from.batches(self._compiled.names, READ_SIZE))
             if suppression is not None:
                 await suppression.check_keys(handle)
             if settings.resolve:
@@ -133,13 +133,13 @@ class NewPlan:
             await planner.route()
             notices += read_from.notices
             there = read_from.parameters | {"key"}
-            notices += [said for name, said in self._letter.braced.items() if name in there]
+            notices += [said for name, said in self._compiled.braced.items() if name in there]
             said = await in_thread(read_from.describe)
             described = {**said, "digest": planner.digest, "rows": planner.rows}
         self._record.source = described
         notices += left_out
         self._record.warnings = list(
-            dict.fromkeys([*channel.notices, *self._letter.warnings, *left_out])
+            dict.fromkeys([*channel.notices, *self._compiled.warnings, *left_out])
         )
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
@@ -162,20 +162,20 @@ class NewPlan:
                 "say expand=true, or give a list of recipients"
             )
 
-    async def start(self) -> Started:
+    async def start(self) -> RunContext:
         """Makes the plan durable and gives it its name: from here on it may be sent."""
         assert self._handle is not None
         handle = self._handle
         self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
         await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
-        started = await Started.of(
-            handle, self._channel, self._letter, self._settings, self._vault, self._journal
+        started = await RunContext.of(
+            handle, self._channel, self._compiled, self._settings, self._tokens, self._journal
         )
         started.temporary = self._temporary
         if self._temporary:
             started.kept_path = None
-        self._handle = self._vault = None
+        self._handle = self._tokens = None
         return started
 
     async def not_sent(self) -> AsyncIterator[Outcome]:
@@ -187,7 +187,7 @@ class NewPlan:
 
     async def discard(self) -> None:
         """Throws the plan away; nothing of it stays."""
-        await close_all(self._handle, self._vault)
-        self._handle = self._vault = None
+        await close_all(self._handle, self._tokens)
+        self._handle = self._tokens = None
         if self._temporary:
             self._journal.discard()

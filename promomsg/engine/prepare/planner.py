@@ -13,9 +13,9 @@ from typing import Any, Final
 import anyio.lowlevel
 import msgspec
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.prepare.row_places import RowPlaces
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.sending.decision import group_sizes
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
@@ -36,7 +36,7 @@ __all__ = [
     "Sample",
     "address_columns",
     "chunk_size",
-    "fill_vault",
+    "read_tokens",
 ]
 
 CHUNK: Final = 512
@@ -109,23 +109,23 @@ class Planner:
     Args:
         handle: the journal under construction.
         letter: the compiled message.
-        vault: where user tokens wait; None for channels without them.
+        tokens: where user tokens wait; None for channels without them.
     """
 
     def __init__(
         self,
         handle: Handle,
         channel: Channel,
-        letter: Letter,
+        compiled: CompiledMessage,
         settings: Settings,
-        vault: TokenVault | None,
+        tokens: RecipientTokens | None,
     ) -> None:
         self._handle = handle
         self._channel = channel
-        self._letter = letter
+        self._compiled = compiled
         self._settings = settings
-        self._vault = vault
-        self._personal = letter.personal
+        self._tokens = tokens
+        self._has_placeholders = compiled.has_placeholders
         self._pepper = bytes.fromhex(handle.record.run_id)
         self._digest = hashlib.blake2b(digest_size=16)
         self._only = None if settings.only is None else frozenset(settings.only)
@@ -151,8 +151,8 @@ class Planner:
             self._digest.update(digest_lines(planned))
             if self._missing:
                 self._missing.difference_update(row.key for row in planned)
-            if self._vault is not None and tokens:
-                self._vault.put(tokens)
+            if self._tokens is not None and tokens:
+                self._tokens.put(tokens)
             await self._handle.add_rows(planned)
             await anyio.lowlevel.checkpoint()
         if self.rows == 0:
@@ -161,7 +161,7 @@ class Planner:
     def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
         check = self._channel.check_address
         needs_tokens = self._channel.needs_tokens
-        personal = self._personal
+        has_placeholders = self._has_placeholders
         planned: list[PlannedRow] = []
         tokens: list[tuple[int, str]] = []
         seq = self.rows
@@ -172,7 +172,7 @@ class Planner:
             mark: bytes | None = None
             if problem is None:
                 problem = check(id, openid, unionid, token, request_id)
-            if problem is None and personal:
+            if problem is None and has_placeholders:
                 values, form, problem = self._render(params, key)
             # Where it is no address, a column that all share makes nobody a duplicate.
             if needs_tokens and token is not None and problem is None:
@@ -206,17 +206,17 @@ class Planner:
 
     def _render(self, params: Any, key: str) -> tuple[str | None, bytes | None, Problem | None]:
         try:
-            values = self._letter.values(params, key)
+            values = self._compiled.values(params, key)
         except MissingParam as missing:
             name = missing.args[0]
             return None, None, Problem(Code.MISSING_PARAM, f"no value for {{{name}}}")
-        problem = self._letter.problem(values)
+        problem = self._compiled.problem(values)
         if problem is not None:
             return None, None, problem
         size = sum(map(len, values))
         if self._longest is None or size > self._longest[0]:
             self._longest = (size, key, values)
-        return _lines.encode(values).decode(), self._letter.form(values), None
+        return _lines.encode(values).decode(), self._compiled.form(values), None
 
     async def exclude(self, *, suppress: bool) -> None:
         """Takes out what is suppressed, not selected, or there twice.
@@ -262,14 +262,14 @@ class Planner:
         groups = [g for g in await handle.groups() if g.state is GroupState.PLANNED]
         audience = next((g.audience for g in groups if g.audience is not None), None)
         samples = tuple(
-            Sample(key, self._letter.preview(values))
+            Sample(key, self._compiled.preview(values))
             for key, _, values in await handle.sample(_SAMPLES)
         )
         if audience is not None:
-            samples = (Sample("", self._letter.preview(())),)
+            samples = (Sample("", self._compiled.preview(())),)
         longest = None
         if self._longest is not None:
-            longest = Sample(self._longest[1], self._letter.preview(self._longest[2]))
+            longest = Sample(self._longest[1], self._compiled.preview(self._longest[2]))
         pacer = self._channel.pacer
         return Plan(
             name=name,
@@ -316,13 +316,15 @@ def digest_lines(planned: Iterable[PlannedRow]) -> bytes:
     )
 
 
-async def fill_vault(vault: TokenVault, batches: AsyncIterator[list[Row]], planner: Planner) -> str:
+async def read_tokens(
+    tokens: RecipientTokens, batches: AsyncIterator[list[Row]], planner: Planner
+) -> str:
     """Reads a list again for its tokens alone; returns its digest (DESIGN, user tokens)."""
     digest = hashlib.blake2b(digest_size=16)
     async for batch in batches:
-        planned, tokens = planner._convert(batch)
+        planned, found = planner._convert(batch)
         digest.update(digest_lines(planned))
-        vault.put(tokens)
+        tokens.put(found)
         await anyio.lowlevel.checkpoint()
     return digest.hexdigest()
 

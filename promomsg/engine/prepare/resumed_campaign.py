@@ -11,7 +11,7 @@ import msgspec
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
 from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
-from promomsg.engine.prepare.campaign_start import Started, begun_journal, close_all
+from promomsg.engine.prepare.campaign_start import RunContext, begun_journal, close_all
 from promomsg.engine.prepare.consistency import (
     check_account,
     check_message,
@@ -26,7 +26,7 @@ from promomsg.engine.prepare.planner import (
     Planner,
     address_columns,
     chunk_size,
-    fill_vault,
+    read_tokens,
     route,
 )
 from promomsg.engine.prepare.suppression_list import (
@@ -35,7 +35,7 @@ from promomsg.engine.prepare.suppression_list import (
     check_suppress,
     is_suppression_notice,
 )
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.errors import UsageError
 from promomsg.intake import StandardInput, as_source
@@ -44,13 +44,13 @@ from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
 from promomsg.states import GroupState
 
-__all__ = ["Reopened", "Resumed"]
+__all__ = ["ResumedCampaign", "RetriedCampaign"]
 
 _RECENT = 10_000
 """Intents of an earlier process that the pace begins with, at the most."""
 
 
-class Resumed:
+class ResumedCampaign:
     """A campaign gone on with: what is in its journal, checked against what the caller brings."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Resumed:
         self._after_lost_wal = after_lost_wal
         self._provider_is_back = provider_is_back
         self._handle: Handle | None = None
-        self._vault: TokenVault | None = None
+        self._tokens: RecipientTokens | None = None
         self._plan: Plan | None = None
 
     @property
@@ -107,7 +107,7 @@ class Resumed:
             suppression = Suppression(self._suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
-        self._letter, kept = read_back(record, channel, self.path)
+        self._compiled, kept = read_back(record, channel, self.path)
         self._settings = settings = msgspec.structs.replace(kept, **self._options)
         pacing = channel.pacer.configured
         pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
@@ -127,7 +127,7 @@ class Resumed:
         channel.pacer.groups.seed(calls, now)
         await self._reopen(handle, settings)
         tally = await handle.tally()
-        planner = Planner(handle, channel, self._letter, settings, None)
+        planner = Planner(handle, channel, self._compiled, settings, None)
         if tally.pending:
             await self._check_recipients(planner)
             if suppression is not None:
@@ -182,12 +182,12 @@ class Resumed:
             isinstance(source, StandardInput) or await in_thread(same_file, source, kept)
         ):
             return
-        await in_thread(source.check, self._letter.names, self._letter.spare)
-        vault = self._vault = TokenVault()  # `discard` closes it, whatever happens here
-        digest = await fill_vault(vault, source.batches(self._letter.names, READ_SIZE), planner)
+        await in_thread(source.check, self._compiled.names, self._compiled.optional)
+        tokens = self._tokens = RecipientTokens()  # `discard` closes it, whatever happens here
+        digest = await read_tokens(tokens, source.batches(self._compiled.names, READ_SIZE), planner)
         if not self._channel.needs_tokens:
-            vault.close()
-            self._vault = None
+            tokens.close()
+            self._tokens = None
         if digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.path or 'the journal'} was planned "
@@ -196,24 +196,24 @@ class Resumed:
                 "of its own"
             )
 
-    async def start(self) -> Started:
+    async def start(self) -> RunContext:
         """The open journal, ready to go on."""
         assert self._handle is not None
         self._channel.expect(self._settings.wanted_connections)
         outage = self._handle.record.outage
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
-        started = await Started.of(
+        started = await RunContext.of(
             self._handle,
             self._channel,
-            self._letter,
+            self._compiled,
             self._settings,
-            self._vault,
+            self._tokens,
             self._journal,
         )
         started.sent_today = self._sent_today
         started.stream_from = self._before
-        self._handle = self._vault = None
+        self._handle = self._tokens = None
         return started
 
     async def not_sent(self) -> AsyncIterator[Outcome]:
@@ -224,11 +224,11 @@ class Resumed:
 
     async def discard(self) -> None:
         """Lets go of the journal."""
-        await close_all(self._handle, self._vault)
-        self._handle = self._vault = None
+        await close_all(self._handle, self._tokens)
+        self._handle = self._tokens = None
 
 
-class Reopened(Resumed):
+class RetriedCampaign(ResumedCampaign):
     """A retry: the user's word for exactly one set, planned anew; `sent` is never touched."""
 
     def __init__(

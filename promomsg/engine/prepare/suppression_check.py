@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.clock import Clock
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.suppression_list import Suppress, Suppression
@@ -17,7 +17,7 @@ __all__ = ["check_suppression"]
 async def check_suppression(
     suppress: Suppress,
     channel: Channel,
-    letter: Letter,
+    compiled: CompiledMessage,
     recipients: Source | None,
     *,
     clock: Clock,
@@ -40,7 +40,7 @@ async def check_suppression(
         channel=channel.name,
         account=channel.account,
         run_id=run_id,
-        message=letter.snapshot(),
+        message=compiled.snapshot(),
         created_at=clock.time(),
     )
     handle = await journal.create(record)
@@ -49,8 +49,8 @@ async def check_suppression(
         await suppression.read(handle)
         if recipients is None:
             return [f"suppression list: {suppression.values} values"]
-        planner = Planner(handle, channel, letter, Settings(), None)
-        await planner.read(recipients.batches(letter.names, READ_SIZE))
+        planner = Planner(handle, channel, compiled, Settings(), None)
+        await planner.read(recipients.batches(compiled.names, READ_SIZE))
         await suppression.check_keys(handle)
         await planner.exclude(suppress=True)
         return suppression.notices(await handle.left_out())

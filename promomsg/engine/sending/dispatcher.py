@@ -16,24 +16,24 @@ from typing import Final
 
 import anyio
 
-from promomsg.channels.base import Channel, Letter
+from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.channels.single_call import kept
 from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
-from promomsg.engine.recipient_tokens import TokenVault
+from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import CANNOT_BE_REACHED
 from promomsg.engine.sending.decision import Decision, Halt, backoff, decide
-from promomsg.engine.sending.leased_chunks import Chunks
-from promomsg.engine.sending.limits import ErrorWindow, RetryBudget
+from promomsg.engine.sending.leased_chunks import LeasedChunks
+from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.reachability import Reachability, is_unreachable
 from promomsg.engine.sending.readiness import Readiness
-from promomsg.engine.sending.result_batches import Result, Settler, Slot
-from promomsg.engine.sending.retry_queue import Retries
-from promomsg.engine.sending.run_control import SINGLES_PER_DAY, Signal, Steering
+from promomsg.engine.sending.result_batches import LeasedChunk, ResultWriter, SendResult
+from promomsg.engine.sending.retry_queue import RetryQueue
+from promomsg.engine.sending.run_control import SINGLES_PER_DAY, RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Settled
-from promomsg.model import Answer, Code, Parcel, State, Verdict
+from promomsg.model import Answer, Code, SingleSend, State, Verdict
 from promomsg.transport.connections import CampaignShare
 
 __all__ = ["Dispatcher"]
@@ -48,7 +48,7 @@ journal before they are taken."""
 _PENDING: Final = State.PENDING.value
 
 
-_Ticket = tuple[Slot, Parcel]
+_Ticket = tuple[LeasedChunk, SingleSend]
 
 
 class Dispatcher:
@@ -65,15 +65,15 @@ class Dispatcher:
         self,
         handle: Handle,
         channel: Channel,
-        letter: Letter,
+        compiled: CompiledMessage,
         settings: Settings,
-        steering: Steering,
+        control: RunControl,
         *,
         clock: Clock,
         rng: Random,
-        vault: TokenVault | None,
+        tokens: RecipientTokens | None,
         budget: RetryBudget,
-        window: ErrorWindow,
+        window: ErrorRateLimit,
         share: CampaignShare,
         reachability: Reachability,
         sent_today: int = 0,
@@ -81,16 +81,16 @@ class Dispatcher:
     ) -> None:
         self._handle = handle
         self._channel = channel
-        self._letter = letter
+        self._compiled = compiled
         self._settings = settings
-        self._steering = steering
+        self._control = control
         self._clock = clock
         self._rng = rng
         self._budget = budget
         self._window = window
         self._share = share
         self._moved = moved
-        self._lane = channel.pacer.singles
+        self._limiter = channel.pacer.singles
         self._policy = settings.retry
         self._day = china_day(clock.time())
         self._sent_today = sent_today
@@ -102,20 +102,20 @@ class Dispatcher:
         self._ready: deque[_Ticket] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._refused: dict[tuple[str, ...], Answer] = {}
-        self._readiness = Readiness(channel, steering, settings.retry, clock, rng)
+        self._readiness = Readiness(channel, control, settings.retry, clock, rng)
         self._probing = False
         self._calling = 0
         self._closing = False
-        self._feed_signal = Signal()
+        self._feed_signal = Wakeup()
         self._reachability = reachability
         self._breaker = reachability.breaker
         reachability.singles_out = lambda: self._all_permits - self._permits
         reachability.listen(self._feed_signal.set)
-        self._chunks = Chunks(
-            handle, channel, clock, vault, 2 * settings.concurrency, self._feed_signal.set
+        self._chunks = LeasedChunks(
+            handle, channel, clock, tokens, 2 * settings.concurrency, self._feed_signal.set
         )
-        self._retries = Retries(channel, self._chunks, clock, self._feed_signal.set)
-        self._settler = Settler(handle, self._quorum, self._is_quiet, self._settled)
+        self._retries = RetryQueue(channel, self._chunks, clock, self._feed_signal.set)
+        self._results = ResultWriter(handle, self._quorum, self._is_quiet, self._settled)
 
     @property
     def in_flight(self) -> int:
@@ -127,7 +127,7 @@ class Dispatcher:
         """Why nothing goes out although there is work; empty when it does."""
         if self._breaker.is_open:
             return CANNOT_BE_REACHED
-        held = (self._lane.held_until, self._readiness.held_until)
+        held = (self._limiter.held_until, self._readiness.held_until)
         until = max((moment for moment in held if moment is not None), default=None)
         if until is None:
             return ""
@@ -142,37 +142,37 @@ class Dispatcher:
         """
         async with anyio.create_task_group() as settling:
             self._tasks = settling
-            settling.start_soon(self._settler.run)
+            settling.start_soon(self._results.run)
             async with anyio.create_task_group() as workers:
                 for _ in range(self._settings.concurrency):
                     workers.start_soon(self._work)
                 with anyio.CancelScope() as scope:
-                    if self._steering.send_in(scope):
+                    if self._control.send_in(scope):
                         async with anyio.create_task_group() as feeding:
                             await self._feed(feeding)
                 self._reachability.singles_are_through()
                 self._closing = True
                 self._wake(len(self._idle))
             # Only now: a call that was under way when the closing began has its result to settle.
-            self._settler.close()
+            self._results.close()
         await self._chunks.release_all()
 
     # The feeder: permits, spacing, intents.
 
     async def _feed(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
-            await self._steering.until_sending()
-            if self._steering.stopping:
+            await self._control.until_sending()
+            if self._control.stopping:
                 return
             await self._chunks.release_finished()
             if self._breaker.is_open and self._has_work() and not await self._take_turn():
                 continue
-            slot, parcels, wait = self._next()
-            if not parcels and self._probing:
+            slot, single_sends, wait = self._next()
+            if not single_sends and self._probing:
                 self._reachability.drop(self)
-            if slot is not None and not parcels:
+            if slot is not None and not single_sends:
                 continue  # all of them had a refused message: the next ones may have another
-            if not parcels:
+            if not single_sends:
                 if wait is None and self._chunks.idle:
                     if not self._chunks.dry:
                         await self._chunks.take()
@@ -192,11 +192,11 @@ class Dispatcher:
                 continue
             self._chunks.look_ahead(tasks)
             assert slot is not None
-            await self._send_off(slot, parcels)
+            await self._send_off(slot, single_sends)
             if self._probing:
                 self._reachability.drop(self)
 
-    def _next(self) -> tuple[Slot | None, list[Parcel], float | None]:
+    def _next(self) -> tuple[LeasedChunk | None, list[SingleSend], float | None]:
         """What to intend now, all of one chunk; or nothing, and how long to wait for it."""
         most, breaker = self._permits, self._breaker
         self._probing = breaker.is_open
@@ -234,43 +234,43 @@ class Dispatcher:
             return False
         return await self._reachability.take_turn(self)
 
-    def _sendable(self, slot: Slot, parcels: list[Parcel]) -> list[Parcel]:
+    def _sendable(self, slot: LeasedChunk, single_sends: list[SingleSend]) -> list[SingleSend]:
         """Without those whose message was refused for everybody: the journal fails them."""
         if not self._refused:
-            return parcels
-        kept = [p for p in parcels if p.values not in self._refused]
-        self._chunks.close(slot, len(parcels) - len(kept))
+            return single_sends
+        kept = [p for p in single_sends if p.values not in self._refused]
+        self._chunks.close(slot, len(single_sends) - len(kept))
         return kept
 
-    async def _send_off(self, slot: Slot, parcels: list[Parcel]) -> None:
+    async def _send_off(self, slot: LeasedChunk, single_sends: list[SingleSend]) -> None:
         """Token, spacing, day's quota, a share of the client's connections; then intends a batch
         and hands it to the workers."""
         at = reserved = 0
         intents = self._share.intents
-        while at < len(parcels):
-            rest = parcels[at:]
-            if not self._steering.may_send() or not await self._readiness.ready():
-                self._chunks.put_back(slot, rest)
+        while at < len(single_sends):
+            rest = single_sends[at:]
+            if not self._control.may_send() or not await self._readiness.ready():
+                self._chunks.return_items(slot, rest)
                 return
             reserved = reserved or await self._reserve(len(rest))
             if reserved == 0:
-                self._chunks.put_back(slot, rest)
+                self._chunks.return_items(slot, rest)
                 return
             # Nobody is intended while others have the connections (DESIGN §2.3).
             count = intents.take_now(reserved) or await intents.take(reserved)
             # An outage may have begun during these waits: then one call at a time.
             fell_out = self._breaker.is_open and not self._probing
-            if fell_out or not self._steering.may_send():
+            if fell_out or not self._control.may_send():
                 intents.give_back(count)
-                self._chunks.put_back(slot, rest)
+                self._chunks.return_items(slot, rest)
                 return
             reserved -= count
             batch = rest[:count]
             if not await self._intend(slot, batch):
                 intents.give_back(count)
-                self._chunks.put_back(slot, rest)
-                self._steering.obey(await self._handle.control())
-                if self._steering.may_send():
+                self._chunks.return_items(slot, rest)
+                self._control.apply(await self._handle.control())
+                if self._control.may_send():
                     self._abandon(slot)
                 return
             at += count
@@ -288,12 +288,12 @@ class Dispatcher:
                     await self._feed_signal.wait()
                     return 0
                 said = f"the pace's {limit} singles of {day} are used up"
-                self._steering.halt_or_park(Halt(SINGLES_PER_DAY, said))
+                self._control.halt_or_park(Halt(SINGLES_PER_DAY, said))
                 return 0
             most = min(most, limit - self._sent_today)
-        return await self._lane.reserve(most)
+        return await self._limiter.reserve(most)
 
-    async def _intend(self, slot: Slot, batch: list[Parcel]) -> bool:
+    async def _intend(self, slot: LeasedChunk, batch: list[SingleSend]) -> bool:
         """Writes the intents, and once they are durable hands the batch to the workers."""
         now = self._clock.time()
         with anyio.CancelScope(shield=True):
@@ -308,14 +308,14 @@ class Dispatcher:
             self._sent_today += len(batch)
             if self._breaker.is_open:
                 self._breaker.mark_probe(batch[0])
-            self._ready.extend([(slot, parcel) for parcel in batch])
+            self._ready.extend([(slot, single_send) for single_send in batch])
             self._wake(len(batch))
         return True
 
-    def _abandon(self, slot: Slot) -> None:
+    def _abandon(self, slot: LeasedChunk) -> None:
         """The lease moved on, or its rows did: take afresh what is pending."""
         if self._chunks.abandon(slot):
-            self._retries.forget(slot)
+            self._retries.drop_chunk(slot)
 
     # The workers: the gate and the call.
 
@@ -327,8 +327,8 @@ class Dispatcher:
                 turn.set_result(None)
 
     async def _work(self) -> None:
-        ready, steering, lane = self._ready, self._steering, self._lane
-        deliver, letter = self._channel.deliver, self._letter
+        ready, control, limiter = self._ready, self._control, self._limiter
+        deliver, compiled = self._channel.deliver, self._compiled
         retries, breaker = self._retries, self._breaker
         calls = self._share.calls
         places = calls.limit
@@ -347,25 +347,27 @@ class Dispatcher:
                 self._idle.append(turn)
                 await turn
                 continue
-            slot, parcel = ready.popleft()
-            ruling = self._refused.get(parcel.values) if self._refused else None
-            ruling = ruling or retries.ruling(parcel)
-            if ruling is not None:
-                self._answered(slot, parcel, ruling, called=False)
+            slot, single_send = ready.popleft()
+            settled_without_call = self._refused.get(single_send.values) if self._refused else None
+            settled_without_call = settled_without_call or retries.settled_without_call(single_send)
+            if settled_without_call is not None:
+                self._answered(slot, single_send, settled_without_call, called=False)
                 continue
             if not placed:
                 calls.take_now() or await calls.take()
                 placed = True
             # The gate comes after the wait for a place: it notes the moment of the call.
-            if not steering.may_send() or (not lane.pass_now() and not await lane.gate(_PATIENCE)):
-                self._give_back(slot, parcel)
+            if not control.may_send() or (
+                not limiter.pass_now() and not await limiter.gate(_PATIENCE)
+            ):
+                self._give_back(slot, single_send)
                 continue
-            if breaker.is_open and not breaker.is_probe(parcel):
-                self._give_back(slot, parcel)  # it opened after these were intended
+            if breaker.is_open and not breaker.is_probe(single_send):
+                self._give_back(slot, single_send)  # it opened after these were intended
                 continue
             self._calling += 1
             try:
-                answer = await deliver(letter, parcel)
+                answer = await deliver(compiled, single_send)
             except Exception as error:  # noqa: BLE001 - a bug must cost one outcome, not the batch
                 log.error("a call ended in %s: its outcome is unknown", type(error).__name__)
                 answer = Answer(
@@ -376,46 +378,56 @@ class Dispatcher:
                 )
             self._calling -= 1
             self._budget.calls += 1
-            parcel.attempts += 1
-            self._answered(slot, parcel, answer)
+            single_send.attempts += 1
+            self._answered(slot, single_send, answer)
 
-    def _give_back(self, slot: Slot, parcel: Parcel) -> None:
+    def _give_back(self, slot: LeasedChunk, single_send: SingleSend) -> None:
         """An intended call that must wait too long goes back to pending, uncalled."""
         result = Settled(
-            parcel.seq, _PENDING, "", "", None, self._clock.time(), parcel.doubt, None, False
+            single_send.seq,
+            _PENDING,
+            "",
+            "",
+            None,
+            self._clock.time(),
+            single_send.doubt,
+            None,
+            False,
         )
-        decision = Decision(State.PENDING, again=True, doubt=parcel.doubt)
-        self._reachability.drop(parcel)
-        self._settler.push(Result(slot, parcel, result, decision))
+        decision = Decision(State.PENDING, again=True, doubt=single_send.doubt)
+        self._reachability.drop(single_send)
+        self._results.push(SendResult(slot, single_send, result, decision))
 
-    def _answered(self, slot: Slot, parcel: Parcel, answer: Answer, *, called: bool = True) -> None:
+    def _answered(
+        self, slot: LeasedChunk, single_send: SingleSend, answer: Answer, *, called: bool = True
+    ) -> None:
         """Decides, notes the result for the next commit, and steers."""
         decision = decide(
             answer,
-            attempt=parcel.attempts - parcel.earlier,
-            doubt=parcel.doubt,
+            attempt=single_send.attempts - single_send.earlier,
+            doubt=single_send.doubt,
             idempotent=self._channel.idempotent,
             budget_left=self._budget.left,
             policy=self._policy,
         )
         verdict = answer.verdict
         if verdict is Verdict.THROTTLED and not answer.token_failed:
-            self._lane.throttled(answer.retry_after)
+            self._limiter.throttled(answer.retry_after)
         if called:
             if verdict is not Verdict.SENT or not self._breaker.calm:
-                self._watch_reachability(parcel, answer, decision)
+                self._watch_reachability(single_send, answer, decision)
         else:
-            self._reachability.drop(parcel)
+            self._reachability.drop(single_send)
         if decision.again and not answer.token_failed:
             self._budget.retries += 1
         if decision.refuse_form:
             if len(self._refused) >= _MOST_REFUSED:
                 del self._refused[next(iter(self._refused))]
-            self._refused.setdefault(parcel.values, answer)
+            self._refused.setdefault(single_send.values, answer)
         if decision.halt is not None:
-            self._steering.halt_or_park(decision.halt)
+            self._control.halt_or_park(decision.halt)
         result = Settled(
-            parcel.seq,
+            single_send.seq,
             decision.state.value,
             str(answer.code),
             answer.detail,
@@ -425,12 +437,14 @@ class Dispatcher:
             kept(answer),
             called,
         )
-        parcel.doubt = decision.doubt
+        single_send.doubt = decision.doubt
         renewable = called and decision.again and answer.token_failed and self._channel.needs_tokens
         refusal = answer if renewable else None
-        self._settler.push(Result(slot, parcel, result, decision, refusal))
+        self._results.push(SendResult(slot, single_send, result, decision, refusal))
 
-    def _watch_reachability(self, parcel: Parcel, answer: Answer, decision: Decision) -> None:
+    def _watch_reachability(
+        self, single_send: SingleSend, answer: Answer, decision: Decision
+    ) -> None:
         """What one call says of the provider, whatever it says of its recipient."""
         if (
             is_unreachable(answer)
@@ -443,7 +457,7 @@ class Dispatcher:
             if not self._breaker.is_open and self._chunks.dry and left <= self._policy.attempts:
                 return
         lost = decision.doubt or decision.state is State.UNKNOWN
-        self._reachability.watch(parcel, answer, in_doubt=lost and not parcel.doubt)
+        self._reachability.watch(single_send, answer, in_doubt=lost and not single_send.doubt)
 
     def _is_quiet(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -451,21 +465,21 @@ class Dispatcher:
 
     # Once results are on disk: permits back, and the next turn of whoever is still pending.
 
-    async def _settled(self, batch: list[Result]) -> None:
+    async def _settled(self, batch: list[SendResult]) -> None:
         self._permits += len(batch)
         self._share.intents.give_back(len(batch))
         if not self._breaker.calm or self._reachability.is_kept:
             await self._reachability.save()
             self._reachability.wake()  # a group may wait for these to be through
-        for slot, parcel, settled, decision, refusal in batch:
+        for slot, single_send, settled, decision, refusal in batch:
             if not settled.called:
                 self._sent_today = max(self._sent_today - 1, 0)
             if decision.refuse_form:
                 await self._handle.refuse_form(
-                    parcel.seq, settled.code, settled.detail, settled.rid, settled.at
+                    single_send.seq, settled.code, settled.detail, settled.rid, settled.at
                 )
             if decision.again:
-                self._try_again(slot, parcel, decision, refusal)
+                self._try_again(slot, single_send, decision, refusal)
                 continue
             if decision.state is State.PENDING:
                 self._chunks.dry = False
@@ -476,18 +490,20 @@ class Dispatcher:
         self._feed_signal.set()
 
     def _try_again(
-        self, slot: Slot, parcel: Parcel, decision: Decision, refusal: Answer | None
+        self, slot: LeasedChunk, single_send: SingleSend, decision: Decision, refusal: Answer | None
     ) -> None:
         """Pending on disk now: back to its turn, after a pause when the connection was bad."""
         if refusal is not None:
-            self._tasks.start_soon(self._retries.renew, slot, parcel, refusal)
+            self._tasks.start_soon(self._retries.renew, slot, single_send, refusal)
             return
         pause = 0.0
         if decision.pause:
-            pause = backoff(parcel.attempts - parcel.earlier, self._policy, self._rng.random())
-        self._retries.add(slot, parcel, pause)
+            pause = backoff(
+                single_send.attempts - single_send.earlier, self._policy, self._rng.random()
+            )
+        self._retries.add(slot, single_send, pause)
 
     def _judge_rate(self, good: bool) -> None:
         halt = self._window.add(good)
         if halt is not None:
-            self._steering.stop(halt)
+            self._control.stop(halt)

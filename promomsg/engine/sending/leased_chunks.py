@@ -9,12 +9,12 @@ import anyio
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock
-from promomsg.engine.recipient_tokens import TokenVault
-from promomsg.engine.sending.result_batches import Slot
+from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.sending.result_batches import LeasedChunk
 from promomsg.journal.contract import Handle
-from promomsg.model import Parcel
+from promomsg.model import SingleSend
 
-__all__ = ["LEASE_LIFE", "Chunks"]
+__all__ = ["LEASE_LIFE", "LeasedChunks"]
 
 LEASE_LIFE: Final = 120.0
 """Seconds after which another machine may take a chunk over, unless it is renewed."""
@@ -24,7 +24,7 @@ _OPEN: Final = 4
 """Chunks held at once at the most: with retries under way, the memory of a campaign."""
 
 
-class Chunks:
+class LeasedChunks:
     """Leases on chunks of singles.
 
     Args:
@@ -38,18 +38,18 @@ class Chunks:
         handle: Handle,
         channel: Channel,
         clock: Clock,
-        vault: TokenVault | None,
+        tokens: RecipientTokens | None,
         enough: int,
         arrived: Callable[[], None],
     ) -> None:
         self._handle = handle
         self._channel = channel
         self._clock = clock
-        self._vault = vault
+        self._tokens = tokens
         self._enough = max(enough, _FEW)
         self._arrived = arrived
-        self._slots: list[Slot] = []
-        self._finished: list[Slot] = []
+        self._slots: list[LeasedChunk] = []
+        self._finished: list[LeasedChunk] = []
         self._taking = False
         self.dry = False
         """Whether the journal had nothing more to hand out when it was last asked."""
@@ -63,7 +63,7 @@ class Chunks:
         """Whether nothing is held and the journal has nothing more to hand out."""
         return self.dry and self.idle
 
-    def fresh(self, most: int) -> tuple[Slot, list[Parcel]] | None:
+    def fresh(self, most: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
         """Up to `most` recipients of one chunk that were not intended yet."""
         for slot in self._slots:
             if slot.fresh:
@@ -71,9 +71,9 @@ class Chunks:
                 return slot, [slot.fresh.popleft() for _ in range(count)]
         return None
 
-    def put_back(self, slot: Slot, parcels: list[Parcel]) -> None:
+    def return_items(self, slot: LeasedChunk, single_sends: list[SingleSend]) -> None:
         """Hands these back, to be given out again."""
-        slot.fresh.extendleft(reversed(parcels))
+        slot.fresh.extendleft(reversed(single_sends))
 
     @property
     def has_fresh(self) -> bool:
@@ -90,22 +90,22 @@ class Chunks:
         """How many in the chunks at hand were not intended yet."""
         return sum(len(slot.fresh) for slot in self._slots)
 
-    def holds(self, slot: Slot) -> bool:
+    def holds(self, slot: LeasedChunk) -> bool:
         """Whether it is still ours and open."""
         return slot in self._slots
 
-    def close(self, slot: Slot, count: int) -> None:
+    def close(self, slot: LeasedChunk, count: int) -> None:
         """So many more of a chunk are through with this run."""
         slot.open -= count
         if slot.open <= 0:
             self._let_go(slot)
 
-    def abandon(self, slot: Slot) -> bool:
+    def abandon(self, slot: LeasedChunk) -> bool:
         """The lease moved on, or its rows did: gives it back, to take afresh what is pending."""
         self.dry = False
         return self._let_go(slot)
 
-    def _let_go(self, slot: Slot) -> bool:
+    def _let_go(self, slot: LeasedChunk) -> bool:
         if slot not in self._slots:
             return False
         self._slots.remove(slot)
@@ -144,30 +144,32 @@ class Chunks:
                 lease = await self._handle.take(groups=False, singles=True, now=now, ttl=LEASE_LIFE)
                 if lease is None:
                     self.dry = True
-                elif lease.parcels:
+                elif lease.single_sends:
                     self.dry = False
-                    self._complete(lease.parcels)
-                    self._slots.append(Slot(lease))
+                    self._add_tokens_and_ids(lease.single_sends)
+                    self._slots.append(LeasedChunk(lease))
                 else:
                     await self._handle.release(lease)
         finally:
             self._taking = False
             self._arrived()
 
-    def _complete(self, parcels: Iterable[Parcel]) -> None:
+    def _add_tokens_and_ids(self, single_sends: Iterable[SingleSend]) -> None:
         """Adds what the journal does not keep: user tokens, and keys that are derived."""
         run_id = self._handle.record.run_id
-        bare = self._vault is None and not self._channel.idempotent
-        for parcel in parcels:
-            parcel.earlier = parcel.attempts
+        bare = self._tokens is None and not self._channel.idempotent
+        for single_send in single_sends:
+            single_send.earlier = single_send.attempts
             if bare:
                 continue
-            if self._vault is not None:
-                parcel.token = self._vault.get(parcel.seq)
-            if parcel.request_id is None:
-                parcel.request_id = self._channel.request_id(run_id, parcel.key, parcel.generation)
+            if self._tokens is not None:
+                single_send.token = self._tokens.get(single_send.seq)
+            if single_send.request_id is None:
+                single_send.request_id = self._channel.request_id(
+                    run_id, single_send.key, single_send.generation
+                )
 
-    async def renew(self, slot: Slot, now: float) -> bool:
+    async def renew(self, slot: LeasedChunk, now: float) -> bool:
         """Keeps a lease alive; False when it has moved on."""
         if slot.lease.deadline - now >= LEASE_LIFE / 2:
             return True

@@ -8,7 +8,7 @@ from typing import Final
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.settings import RetryPolicy
 
-__all__ = ["ErrorWindow", "RetryBudget"]
+__all__ = ["ErrorRateLimit", "RetryBudget"]
 
 
 class RetryBudget:
@@ -28,7 +28,7 @@ class RetryBudget:
         return self.retries < self.calls * self._policy.share + self._policy.floor
 
 
-class ErrorWindow:
+class ErrorRateLimit:
     """The share of outcomes that are not `sent` among the last ones.
 
     Args:

@@ -17,7 +17,7 @@ from promomsg.channels.base import Channel
 from promomsg.clock import Clock
 from promomsg.engine.sending.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import PromoError, ProviderError
 from promomsg.journal.contract import Handle
@@ -57,14 +57,14 @@ class Reachability:
         handle: Handle,
         channel: Channel,
         settings: Settings,
-        steering: Steering,
+        control: RunControl,
         *,
         clock: Clock,
         rng: Random,
     ) -> None:
         self._handle = handle
         self._channel = channel
-        self._steering = steering
+        self._control = control
         self._clock = clock
         self._kept = handle.record.outage
         self.breaker = CircuitBreaker(
@@ -254,7 +254,7 @@ class Reachability:
             breaker.drop_probe(call)
         self._reads += 1
         if _halts_by_itself(answer):
-            self._steering.stop(Halt(answer.code, answer.detail))
+            self._control.stop(Halt(answer.code, answer.detail))
             return
         if not answer.readable:
             self._last = answer
@@ -287,4 +287,4 @@ class Reachability:
             )
         else:
             text += ". Fix this, then resume: it looks before it sends"
-        self._steering.stop(Halt(self._last.code, text))
+        self._control.stop(Halt(self._last.code, text))

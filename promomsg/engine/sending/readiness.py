@@ -8,7 +8,7 @@ from typing import Final
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock
 from promomsg.engine.sending.decision import Halt, backoff
-from promomsg.engine.sending.run_control import Steering
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import RetryPolicy
 from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Code
@@ -30,10 +30,10 @@ class Readiness:
     """
 
     def __init__(
-        self, channel: Channel, steering: Steering, policy: RetryPolicy, clock: Clock, rng: Random
+        self, channel: Channel, control: RunControl, policy: RetryPolicy, clock: Clock, rng: Random
     ) -> None:
         self._channel = channel
-        self._steering = steering
+        self._control = control
         self._policy = policy
         self._clock = clock
         self._rng = rng
@@ -51,10 +51,10 @@ class Readiness:
             return False
         except Halted as error:
             # 45009 of the token call is a day's quota like any other's: it may be waited out.
-            self._steering.halt_or_park(Halt(error.code, error.detail))
+            self._control.halt_or_park(Halt(error.code, error.detail))
             return False
         except UsageError as error:
-            self._steering.stop(Halt(Code.CLIENT.value, str(error)))
+            self._control.stop(Halt(Code.CLIENT.value, str(error)))
             return False
         self._failures = 0
         self._held_since = None
@@ -63,14 +63,14 @@ class Readiness:
     async def _not_now(self, error: NotSent) -> None:
         if error.permanent:
             said = f"{error}; waiting does not help. Fix this, then resume"
-            self._steering.stop(Halt(Code.NOT_SENT, said))
+            self._control.stop(Halt(Code.NOT_SENT, said))
             return
         if error.retry_after is not None:
             await self._hold(error, error.retry_after)
             return
         self._failures += 1
         if self._failures >= self._policy.attempts:
-            self._steering.stop(Halt(Code.NOT_SENT, f"{error}. Fix this, then resume"))
+            self._control.stop(Halt(Code.NOT_SENT, f"{error}. Fix this, then resume"))
         else:
             await self._clock.sleep(backoff(self._failures, self._policy, self._rng.random()))
 
@@ -81,7 +81,7 @@ class Readiness:
         if now - self._held_since >= _LONGEST_HOLD:
             minutes = (now - self._held_since) / 60
             said = f"{error}; that is so for {minutes:.0f} minutes now: resume later"
-            self._steering.stop(Halt(error.code, said))
+            self._control.stop(Halt(error.code, said))
             return
         self.held_until = now + seconds
         try:

@@ -11,12 +11,12 @@ import anyio
 
 from promomsg.crashpoints import reached
 from promomsg.engine.sending.decision import Decision
-from promomsg.engine.sending.run_control import Signal
+from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Lease, Settled
-from promomsg.model import Answer, Parcel
+from promomsg.model import Answer, SingleSend
 
-__all__ = ["Result", "Settler", "Slot"]
+__all__ = ["LeasedChunk", "ResultWriter", "SendResult"]
 
 log = logging.getLogger("promomsg.engine")
 
@@ -24,30 +24,30 @@ _LINGER: Final = 0.004
 """Seconds that results wait for company before they are committed."""
 
 
-class Slot:
+class LeasedChunk:
     """A leased chunk, and what of it is still on its way."""
 
     __slots__ = ("fresh", "lease", "open")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        self.fresh: deque[Parcel] = deque(lease.parcels)
-        self.open = len(lease.parcels)
+        self.fresh: deque[SingleSend] = deque(lease.single_sends)
+        self.open = len(lease.single_sends)
         """Recipients of the chunk that are not final yet."""
 
 
-class Result(NamedTuple):
+class SendResult(NamedTuple):
     """What one intended recipient came to, and what is to be done about it."""
 
-    slot: Slot
-    parcel: Parcel
+    slot: LeasedChunk
+    single_send: SingleSend
     settled: Settled
     decision: Decision
     refusal: Answer | None = None
     """Of a recipient's own token, which is to be replaced before they are called again."""
 
 
-class Settler:
+class ResultWriter:
     """Commits results as they come.
 
     Args:
@@ -61,22 +61,22 @@ class Settler:
         handle: Handle,
         quorum: int,
         alone: Callable[[], bool],
-        done: Callable[[list[Result]], Awaitable[None]],
+        done: Callable[[list[SendResult]], Awaitable[None]],
     ) -> None:
         self._handle = handle
         self._quorum = quorum
         self._alone = alone
         self._done = done
-        self._results: list[Result] = []
+        self._results: list[SendResult] = []
         self._through = False
-        self._signal = Signal()
+        self._signal = Wakeup()
 
     @property
     def waiting(self) -> bool:
         """Whether some results are not being committed yet."""
         return bool(self._results)
 
-    def push(self, result: Result) -> None:
+    def push(self, result: SendResult) -> None:
         """Takes one result for the next commit."""
         self._results.append(result)
         if len(self._results) in (1, self._quorum) or self._alone():
@@ -107,8 +107,8 @@ class Settler:
             await self._commit(batch)
             await self._done(batch)
 
-    async def _commit(self, batch: list[Result]) -> None:
-        by_slot: dict[Slot, list[Settled]] = {}
+    async def _commit(self, batch: list[SendResult]) -> None:
+        by_slot: dict[LeasedChunk, list[Settled]] = {}
         for slot, _, settled, _, _ in batch:
             by_slot.setdefault(slot, []).append(settled)
         reached("before-settle-commit")
@@ -121,7 +121,7 @@ class Settler:
                     commits.start_soon(self._write, slot, results)
         reached("after-settle-commit")
 
-    async def _write(self, slot: Slot, results: list[Settled]) -> None:
+    async def _write(self, slot: LeasedChunk, results: list[Settled]) -> None:
         if not await self._handle.settle(slot.lease, results):
             log.error(
                 "chunk %d is somebody else's now: %d results were not kept",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.sending.decision import Halt
+from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control
 
-__all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "Signal", "Steering"]
+__all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "ControlRequest", "RunControl", "Wakeup"]
 
 SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
 """The code of a halt by the user's own limit for one China-time day."""
@@ -27,7 +29,7 @@ _LOOK_EVERY: Final = 0.5
 have written."""
 
 
-class Signal:
+class Wakeup:
     """Wakes whoever waits; an early `set` is not lost."""
 
     __slots__ = ("_event",)
@@ -58,7 +60,7 @@ class Signal:
         self.set()
 
 
-class Steering:
+class RunControl:
     """The campaign's course. `may_send` is what the senders ask before every call."""
 
     def __init__(
@@ -154,7 +156,7 @@ class Steering:
         clock = self._clock
         return min(self.parked_until - clock.time(), self._parked_at_most - clock.monotonic())
 
-    def obey(self, control: Control) -> None:
+    def apply(self, control: Control) -> None:
         """Takes over what the control row says."""
         if control is Control.CANCEL and not self.cancelled:
             self.cancel()
@@ -165,14 +167,14 @@ class Steering:
             self.paused = False
             self._note()
 
-    def say(self, control: Control) -> None:
-        """The user's own word: in effect at once, and in the row once `said` is called."""
+    def request(self, control: Control) -> None:
+        """The user's own word: in effect at once, and in the row once `written` is called."""
         self._words += 1
         self._unwritten += 1
-        self.obey(control)
+        self.apply(control)
 
-    def said(self) -> None:
-        """What `say` was told stands in the control row now, or never will."""
+    def written(self) -> None:
+        """What `request` was told stands in the control row now, or never will."""
         self._words += 1
         self._unwritten -= 1
 
@@ -188,7 +190,7 @@ class Steering:
             control = await self._handle.control()
             # A row that was read before the user's latest word was written is out of date.
             if words == self._words and not self._unwritten:
-                self.obey(control)
+                self.apply(control)
             await self._clock.sleep(_LOOK_EVERY)
 
     async def until_sending(self) -> None:
@@ -208,3 +210,36 @@ class Steering:
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
+
+
+class ControlRequest:
+    """A pause, a continuation or a cancellation that was asked for: in effect already, and in the
+    journal once awaited.
+
+    Raises (when awaited):
+        JournalError: it could not be written.
+    """
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self._error: PromoError | None = None
+
+    async def write(
+        self, set_control: Callable[[Control], Awaitable[None]], run: RunControl, control: Control
+    ) -> None:
+        """Writes it into the journal by `set_control`, and tells `run` so."""
+        try:
+            await set_control(control)
+        except PromoError as error:
+            self._error = error
+        finally:
+            run.written()
+            self.done.set()
+
+    def __await__(self) -> Any:
+        return self._wait().__await__()
+
+    async def _wait(self) -> None:
+        await self.done.wait()
+        if self._error is not None:
+            raise self._error

@@ -248,13 +248,13 @@ def _check_length(size: int) -> None:
 def _column(at: str) -> int:
     """`B7` → 1."""
     number = 0
-    for letter in at:
-        if not "A" <= letter <= "Z":
-            if "a" <= letter <= "z":
-                letter = letter.upper()
+    for compiled in at:
+        if not "A" <= compiled <= "Z":
+            if "a" <= compiled <= "z":
+                compiled = compiled.upper()
             else:
                 break
-        number = number * 26 + ord(letter) - 64
+        number = number * 26 + ord(compiled) - 64
         if number > MAX_COLUMNS:
             break
     if number == 0:

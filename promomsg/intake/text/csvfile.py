@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.addresses import clean_address, shortened
 from promomsg.errors import UsageError
-from promomsg.intake.columns import Layout, clean_columns
+from promomsg.intake.columns import Columns, clean_columns
 from promomsg.intake.guards import trimmed
 from promomsg.intake.rows import make_rows
 from promomsg.intake.several import Paths, one_or_several
@@ -81,9 +81,9 @@ class CsvSource:
     ) -> None:
         self._file = TextFile(path, encoding)
         self._columns = clean_columns(columns)
-        self._layout: Layout | None = None
+        self._layout: Columns | None = None
         self._dialect: Dialect | None = None
-        self._spare: frozenset[str] = frozenset()
+        self._optional: frozenset[str] = frozenset()
         self._columns_said: list[str] = []
         self._seen = ReadingNotes(str(self._file.path))
 
@@ -101,9 +101,9 @@ class CsvSource:
         """Its columns that are parameters; known after `check`."""
         return frozenset(self._layout.params) if self._layout is not None else frozenset()
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
-        self._spare = spare
+        self._optional = optional
         head, dialect = self._look()
         self._use(_headings(head, dialect, self._file.path), names)
 
@@ -116,12 +116,12 @@ class CsvSource:
             raise UsageError(f"{self._file.path}: {error}") from None
         return head, self._dialect
 
-    def _use(self, headings: list[str], names: frozenset[str]) -> Layout:
+    def _use(self, headings: list[str], names: frozenset[str]) -> Columns:
         where = str(self._file.path)
         if not headings:
             raise UsageError(f"{where} is empty; it needs a heading line, such as: id,name")
-        layout = Layout(headings, self._columns, where)
-        self._columns_said = [*layout.check(names, self._spare), *layout.unused(names)]
+        layout = Columns(headings, self._columns, where)
+        self._columns_said = [*layout.check(names, self._optional), *layout.unused(names)]
         self._layout = layout
         return layout
 
@@ -148,7 +148,7 @@ class CsvSource:
             for _ in self._file.scan():
                 await checkpoint()
         self._seen = ReadingNotes(str(self._file.path))
-        layout: Layout | None = None
+        layout: Columns | None = None
         first = 1
         with self._file.open() as file:
             for block in read_records(file, size, dialect):
@@ -176,7 +176,7 @@ class CsvSource:
         lines: list[int],
         problems: dict[int, Problem],
         names: frozenset[str],
-    ) -> Layout | None:
+    ) -> Columns | None:
         """Takes the heading line off the first records."""
         at = next((i for i, r in enumerate(records) if r or i in problems), None)
         if at is None:
@@ -192,7 +192,7 @@ class CsvSource:
         problems.update(moved)
         return self._use(headings, names)
 
-    def _mind_quotes(self, block: list[Record], layout: Layout, dialect: Dialect) -> None:
+    def _mind_quotes(self, block: list[Record], layout: Columns, dialect: Dialect) -> None:
         """Raises UsageError when a quoted cell holds what looks like somebody else's row."""
         for record in block:
             if not record.inner:
@@ -212,7 +212,7 @@ class CsvSource:
 
     def _rows(
         self,
-        layout: Layout,
+        layout: Columns,
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
@@ -252,7 +252,7 @@ class CsvSource:
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
-        layout: Layout,
+        layout: Columns,
     ) -> tuple[list[list[str]], list[int]]:
         """Records of the headings' width: blank ones left out, surplus empty cells cut off.
 
@@ -288,7 +288,7 @@ class CsvSource:
         problems.update(found)
         return kept, numbers
 
-    def _ragged(self, record: list[str], layout: Layout) -> str:
+    def _ragged(self, record: list[str], layout: Columns) -> str:
         ours = self._delimiter
         other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
         if len(record) == 1 and other is not None:
@@ -311,7 +311,7 @@ class CsvSource:
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
-        layout: Layout,
+        layout: Columns,
     ) -> tuple[list[list[str]], list[int]]:
         """Leaves out the heading line where it stands again: files were joined there."""
         kept: list[int] = []
@@ -338,7 +338,7 @@ class CsvSource:
         columns: Sequence[Sequence[str]],
         records: list[list[str]],
         problems: dict[int, Problem],
-        layout: Layout,
+        layout: Columns,
     ) -> bool:
         """Marks and empties the rows of another delimiter that have the right width by chance.
 

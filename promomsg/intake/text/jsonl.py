@@ -87,7 +87,7 @@ class JsonLinesSource:
         """What the plan should say; see `Source.notices`."""
         return [*self._said, *self._words.notices()]
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the first 100 objects. Raises UsageError as `Source.check` says."""
         check_file(self._path)
         self._identity = identity_of(self._path)
@@ -125,7 +125,7 @@ class JsonLinesSource:
         # A later line may have what the first hundred have not, unless it is plainly a slip.
         if len(numbered) > _HEAD:
             names = frozenset(n for n in names - values if nearest(n, values))
-        self._said = check_names(names, spare, values, str(self._path))
+        self._said = check_names(names, optional, values, str(self._path))
 
     def _check_whole(self) -> None:
         """Raises UsageError when the file is one object over several lines."""

@@ -55,13 +55,13 @@ class StandardInput:
         """Its columns that are parameters; known after `check`."""
         return self._source.parameters if self._source else frozenset()
 
-    def check(self, names: frozenset[str], spare: frozenset[str] = frozenset()) -> None:
+    def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Reads all of it, and looks at it as at any file.
 
         Raises:
             UsageError: nothing is piped in; or as `Source.check` says.
         """
-        self._on_it(lambda source: source.check(names, spare))
+        self._on_it(lambda source: source.check(names, optional))
 
     def describe(self) -> dict[str, Any]:
         """As its file, under the path `-`. Nothing is known before it was read."""

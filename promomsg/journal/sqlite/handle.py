@@ -43,7 +43,7 @@ from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements import recovery as sqlite_recover
 from promomsg.journal.sqlite.statements import singles as sqlite_send
 from promomsg.journal.sqlite.statements import suppression as sqlite_suppress
-from promomsg.journal.sqlite.writer import Tx, Writer
+from promomsg.journal.sqlite.writer import Transaction, Writer
 from promomsg.model import Failure, Outcome, State
 
 __all__ = ["SqliteHandle"]
@@ -235,7 +235,7 @@ class SqliteHandle:
         self._record = record
         reached("plan-sealed")
 
-    def _seal_now(self, record: CampaignRecord, chunk_size: int, tx: Tx) -> None:
+    def _seal_now(self, record: CampaignRecord, chunk_size: int, tx: Transaction) -> None:
         assert self._writer is not None
         assert self._seal is not None
         tx.db.execute("BEGIN")
@@ -451,5 +451,5 @@ class SqliteHandle:
             self._lock.release()
 
 
-def _merge(tx: Tx) -> None:
+def _merge(tx: Transaction) -> None:
     tx.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -28,7 +28,7 @@ from promomsg.journal.counts import Counts
 from promomsg.journal.sqlite import writer_threads
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark
 
-__all__ = ["Op", "Tx", "Withdrawn", "Writer", "close_clean", "explain"]
+__all__ = ["Operation", "Transaction", "Undone", "Writer", "close_clean", "explain"]
 
 T = TypeVar("T")
 
@@ -83,14 +83,14 @@ def close_clean(db: sqlite3.Connection, mark: CommitMark) -> None:
     mark.close(remove=merged)
 
 
-class Withdrawn(Exception):
+class Undone(Exception):
     """Raised by an operation to undo what it did and yet return `value`."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
-class Tx:
+class Transaction:
     """One commit in the making: what operations work on.
 
     Attributes:
@@ -176,14 +176,14 @@ class Tx:
         self._singles = self._returned = 0
 
 
-class Op:
+class Operation:
     """One operation that waits for its commit."""
 
     __slots__ = ("alone", "call", "error", "future", "reads", "result", "skippable")
 
     def __init__(
         self,
-        call: Callable[[Tx], Any],
+        call: Callable[[Transaction], Any],
         future: asyncio.Future[Any],
         alone: bool,
         skippable: bool,
@@ -223,7 +223,7 @@ class Writer:
         """Changed by the event loop's thread alone, with each commit's results."""
         self._today = today
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Op | None] = SimpleQueue()
+        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
         self._broken: JournalError | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when everything is written and the connection is closed."""
@@ -235,13 +235,13 @@ class Writer:
     def _start(self) -> None:
         self._thread = writer_threads.join()
 
-    def _put(self, op: Op | None) -> None:
+    def _put(self, op: Operation | None) -> None:
         self._queue.put(op)
         self._thread.call(self._serve)
 
     def submit(
         self,
-        call: Callable[[Tx], T],
+        call: Callable[[Transaction], T],
         *,
         alone: bool = False,
         skippable: bool = False,
@@ -257,7 +257,7 @@ class Writer:
         if self._stopping:
             raise JournalError(f"{self.path}: the journal is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._put(Op(call, future, alone, skippable, reads))
+        self._put(Operation(call, future, alone, skippable, reads))
         return future
 
     async def stop(self) -> None:
@@ -282,7 +282,7 @@ class Writer:
 
     def _turn(self) -> bool:
         """Does all operations that are queued; False after the last ones."""
-        batch: list[Op] = []
+        batch: list[Operation] = []
         through = False
         with suppress(Empty):
             while len(batch) < _MOST and not through:
@@ -306,9 +306,9 @@ class Writer:
                 self.mark.close(remove=False)
         self._tell(self._ended)
 
-    def _do(self, batch: list[Op]) -> None:
-        run: list[Op] = []
-        reads: list[Op] = []
+    def _do(self, batch: list[Operation]) -> None:
+        run: list[Operation] = []
+        reads: list[Operation] = []
         for op in batch:
             if op.reads:
                 reads.append(op)
@@ -322,18 +322,18 @@ class Writer:
         if reads:
             self._read(reads)
 
-    def _read(self, ops: list[Op]) -> None:
+    def _read(self, ops: list[Operation]) -> None:
         for op in ops:
             try:
-                op.result = op.call(Tx(self.db, self._today))
+                op.result = op.call(Transaction(self.db, self._today))
             except (sqlite3.Error, OSError) as error:
                 op.error = explain(error, self.path)
             except BaseException as error:  # noqa: BLE001 - handed to the caller
                 op.error = error
         self._tell(self._deliver, ops, Counts())
 
-    def _alone(self, op: Op) -> None:
-        tx = Tx(self.db, self._today)
+    def _alone(self, op: Operation) -> None:
+        tx = Transaction(self.db, self._today)
         try:
             if self._broken is not None:
                 raise self._broken
@@ -344,10 +344,10 @@ class Writer:
             op.error = error
         self._tell(self._deliver, [op], tx.counts)
 
-    def _commit(self, ops: list[Op]) -> None:
+    def _commit(self, ops: list[Operation]) -> None:
         if not ops:
             return
-        tx = Tx(self.db, self._today)
+        tx = Transaction(self.db, self._today)
         try:
             if self._broken is not None:
                 raise self._broken
@@ -373,7 +373,7 @@ class Writer:
             elif len(ops) > 1:
                 for op in ops:
                     self._commit([op])
-            elif isinstance(error, Withdrawn):
+            elif isinstance(error, Undone):
                 ops[0].result = error.value
                 self._tell(self._deliver, ops, Counts())
             else:
@@ -384,7 +384,7 @@ class Writer:
             if self.mark is not None:
                 self._merge_in_time()
 
-    def _mark(self, mark: CommitMark, tx: Tx) -> None:
+    def _mark(self, mark: CommitMark, tx: Transaction) -> None:
         if tx.number:
             edge = tx.chunk_over or bool(tx.singles) or bool(tx.groups)
             mark.write(tx.number, tx.singles, tx.groups, sync=edge)
@@ -414,7 +414,7 @@ class Writer:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
 
-    def _fail(self, ops: list[Op], error: BaseException) -> None:
+    def _fail(self, ops: list[Operation], error: BaseException) -> None:
         for op in ops:
             op.error = error
         self._tell(self._deliver, ops, Counts())
@@ -426,7 +426,7 @@ class Writer:
 
     # In the event loop's thread.
 
-    def _deliver(self, ops: list[Op], counts: Counts) -> None:
+    def _deliver(self, ops: list[Operation], counts: Counts) -> None:
         self.counts.merge(counts)
         for op in ops:
             if op.future.done():

@@ -16,7 +16,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.records import Control, GroupRow, Lease
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.singles import LOST_DETAIL, close_rows, holds, wish
-from promomsg.journal.sqlite.writer import Tx
+from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupEvent, GroupState, move_group
 
@@ -54,14 +54,16 @@ def get(db: sqlite3.Connection, no: int | None) -> GroupRow:
     return group_row(row)
 
 
-def move(tx: Tx, group: GroupRow, event: GroupEvent, **columns: Any) -> None:
+def move(tx: Transaction, group: GroupRow, event: GroupEvent, **columns: Any) -> None:
     """Moves a group along the state table and sets columns."""
     columns["state"] = move_group(group.state, event).value
     sets = ", ".join(f"{name} = :{name}" for name in columns)
     tx.db.execute(f"UPDATE grp SET {sets} WHERE no = :no", {**columns, "no": group.no})
 
 
-def shift(tx: Tx, group: GroupRow, old: State, new: State, old_code: str, new_code: str) -> int:
+def shift(
+    tx: Transaction, group: GroupRow, old: State, new: State, old_code: str, new_code: str
+) -> int:
     """Moves the people of an audience that are not rows from one state to another."""
     if group.audience is None:
         return 0
@@ -74,7 +76,7 @@ def shift(tx: Tx, group: GroupRow, old: State, new: State, old_code: str, new_co
 
 
 def close(
-    tx: Tx,
+    tx: Transaction,
     group: GroupRow,
     state: State,
     code: str,
@@ -100,7 +102,7 @@ def members(db: sqlite3.Connection, no: int) -> list[str]:
     return _texts(text)
 
 
-def intend(tx: Tx, lease: Lease, at: float) -> bool:
+def intend(tx: Transaction, lease: Lease, at: float) -> bool:
     """planned → intended."""
     if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
         return False
@@ -112,7 +114,7 @@ def intend(tx: Tx, lease: Lease, at: float) -> bool:
 
 
 def accept(
-    tx: Tx, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
+    tx: Transaction, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
 ) -> bool:
     """intended → accepted."""
     if not holds(tx, lease):
@@ -131,7 +133,7 @@ def accept(
     return True
 
 
-def return_(tx: Tx, lease: Lease, code: str, detail: str, called: bool) -> bool:
+def return_(tx: Transaction, lease: Lease, code: str, detail: str, called: bool) -> bool:
     """intended → planned."""
     if not holds(tx, lease):
         return False
@@ -141,13 +143,15 @@ def return_(tx: Tx, lease: Lease, code: str, detail: str, called: bool) -> bool:
     return True
 
 
-def _refuse(tx: Tx, group: GroupRow, code: str, detail: str, rid: str | None, at: float) -> int:
+def _refuse(
+    tx: Transaction, group: GroupRow, code: str, detail: str, rid: str | None, at: float
+) -> int:
     move(tx, group, GroupEvent.REFUSED, code=code, detail=detail, rid=rid)
     return close(tx, group, State.FAILED, code, detail, rid, at)
 
 
 def _refuse_same(
-    tx: Tx, form: bytes | None, code: str, detail: str, rid: str | None, at: float
+    tx: Transaction, form: bytes | None, code: str, detail: str, rid: str | None, at: float
 ) -> int:
     """Pending singles and planned groups with the same rendered message."""
     same = "form IS NULL" if form is None else "form = :form"
@@ -160,7 +164,9 @@ def _refuse_same(
     return count
 
 
-def refuse_form(tx: Tx, form_of: int, code: str, detail: str, rid: str | None, at: float) -> int:
+def refuse_form(
+    tx: Transaction, form_of: int, code: str, detail: str, rid: str | None, at: float
+) -> int:
     """Everybody else who would get the message of row `form_of`."""
     row = tx.db.execute("SELECT form FROM recipient WHERE seq = ?", (form_of,)).fetchone()
     if row is None:
@@ -169,7 +175,13 @@ def refuse_form(tx: Tx, form_of: int, code: str, detail: str, rid: str | None, a
 
 
 def refuse(
-    tx: Tx, lease: Lease, code: str, detail: str, rid: str | None, at: float, everybody: bool
+    tx: Transaction,
+    lease: Lease,
+    code: str,
+    detail: str,
+    rid: str | None,
+    at: float,
+    everybody: bool,
 ) -> bool:
     """intended → refused; `everybody` with the same message too."""
     if not holds(tx, lease):
@@ -182,12 +194,12 @@ def refuse(
     return True
 
 
-def _lose(tx: Tx, group: GroupRow, code: str, detail: str, at: float) -> None:
+def _lose(tx: Transaction, group: GroupRow, code: str, detail: str, at: float) -> None:
     move(tx, group, GroupEvent.LOST, code=code, detail=detail)
     close(tx, group, State.UNKNOWN, code, detail, None, at)
 
 
-def lose(tx: Tx, lease: Lease, code: str, detail: str, at: float) -> bool:
+def lose(tx: Transaction, lease: Lease, code: str, detail: str, at: float) -> bool:
     """intended → unknown, with all members."""
     if not holds(tx, lease):
         return False
@@ -195,7 +207,7 @@ def lose(tx: Tx, lease: Lease, code: str, detail: str, at: float) -> bool:
     return True
 
 
-def lose_intended(tx: Tx, code: str, detail: str, at: float) -> int:
+def lose_intended(tx: Transaction, code: str, detail: str, at: float) -> int:
     """Groups that an earlier process left intended."""
     rows = tx.db.execute(
         f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'intended' ORDER BY no"
@@ -207,7 +219,7 @@ def lose_intended(tx: Tx, code: str, detail: str, at: float) -> int:
 
 
 def poll(
-    tx: Tx,
+    tx: Transaction,
     no: int,
     percent: int | None,
     send_cnt: int | None,
@@ -235,7 +247,7 @@ def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
 
 
 def complete(
-    tx: Tx,
+    tx: Transaction,
     no: int,
     percent: int | None,
     send_cnt: int | None,
@@ -270,7 +282,7 @@ def complete(
 
 
 def _complete_rows(
-    tx: Tx, group: GroupRow, named: dict[str, str], unnamed: int, at: float
+    tx: Transaction, group: GroupRow, named: dict[str, str], unnamed: int, at: float
 ) -> list[str]:
     db = tx.db
     found = 0
@@ -298,7 +310,7 @@ def _complete_rows(
     ]
 
 
-def _fail_named(tx: Tx, group: GroupRow, at: float) -> int:
+def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
     """Members in temp.named fail with their codes; those in doubt are unknown with it."""
     db = tx.db
     where = "r.grp = :grp AND r.state = 0 AND n.id = r.id"
@@ -327,7 +339,7 @@ def _fail_named(tx: Tx, group: GroupRow, at: float) -> int:
 
 
 def _complete_audience(
-    tx: Tx,
+    tx: Transaction,
     group: GroupRow,
     named: dict[str, str],
     send_cnt: int | None,
@@ -377,7 +389,7 @@ def _complete_audience(
     ]
 
 
-def expire(tx: Tx, no: int, at: float) -> None:
+def expire(tx: Transaction, no: int, at: float) -> None:
     """accepted → expired; what is pending becomes unknown."""
     group = get(tx.db, no)
     code = Code.EXPIRED.value

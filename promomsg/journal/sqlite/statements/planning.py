@@ -19,7 +19,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.counts import CODE_OF
 from promomsg.journal.records import CampaignRecord, Outage, Place, PlannedRow
 from promomsg.journal.sqlite.schema import INDEXES
-from promomsg.journal.sqlite.writer import Tx
+from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Code, State
 
 __all__ = [
@@ -100,13 +100,13 @@ _OPTIONAL: Final = ("id", "openid", "unionid", "fingerprint", "request_id", "val
 """Columns of a planned row behind its seq and key."""
 
 
-def restart(tx: Tx) -> None:
+def restart(tx: Transaction) -> None:
     """Forgets every row and group."""
     tx.db.execute("DELETE FROM recipient")
     tx.db.execute("DELETE FROM grp")
 
 
-def add_rows(tx: Tx, rows: Sequence[PlannedRow]) -> None:
+def add_rows(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
     """Writes a batch of rows as they were read."""
     pending = State.PENDING.value
     plain = [row for row in rows if row[9] == pending]
@@ -128,7 +128,7 @@ def add_rows(tx: Tx, rows: Sequence[PlannedRow]) -> None:
             tx.counts.add(row[9], row[10], 1)
 
 
-def assign_ids(tx: Tx, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+def assign_ids(tx: Transaction, found: Sequence[tuple[str | None, str | None, str]]) -> int:
     """Fills ids in by openid, then by unionid, through indexes that `seal` drops again."""
     pairs = _encode(found).decode()
     changed = 0
@@ -150,7 +150,7 @@ _PLACE: Final = """
 """
 
 
-def mark_duplicates(tx: Tx, columns: Collection[str], places: Sequence[Place] = ()) -> int:
+def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[Place] = ()) -> int:
     """Column by column, by a sort each; a column that says nothing the key does not is passed by."""
     db = tx.db
     asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
@@ -210,7 +210,7 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
 _SET = "state = 0 AND grp IS NULL AND id IS NOT NULL"
 
 
-def forms(tx: Tx, at_least: int) -> list[tuple[bytes | None, int]]:
+def forms(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
     """Sets that could be a group, by form (None first); a sort only when there are forms."""
     db = tx.db
     (bare,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_SET} AND form IS NULL").fetchone()
@@ -233,7 +233,7 @@ def _index_forms(db: sqlite3.Connection) -> bool:
     return True
 
 
-def make_groups(tx: Tx, form: bytes | None, sizes: Sequence[int]) -> None:
+def make_groups(tx: Transaction, form: bytes | None, sizes: Sequence[int]) -> None:
     """Splits one set, in order of seq."""
     db = tx.db
     same, args = ("form IS NULL", ()) if form is None else ("form = ?", (form,))
@@ -260,7 +260,7 @@ def make_groups(tx: Tx, form: bytes | None, sizes: Sequence[int]) -> None:
         after = last[0]
 
 
-def add_audience_group(tx: Tx, audience: Mapping[str, Any], planned: int) -> None:
+def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:
     """A group whose people are not rows."""
     tx.db.execute(
         "INSERT INTO grp (planned, n_pending, audience) VALUES (?, ?, ?)",

@@ -14,7 +14,7 @@ from promomsg.journal.sqlite.statements import groups as group_sql
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.singles import CANCELLED_DETAIL, LOST_DETAIL, close_rows
-from promomsg.journal.sqlite.writer import Tx
+from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
 
@@ -32,7 +32,7 @@ INTERRUPTED_DETAIL: Final = "the process ended between the intent and the result
 _LOST: Final = f"detail = '{LOST_DETAIL}'"
 
 
-def recover(tx: Tx, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
+def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
     """Looks only into chunks that were taken and are not done, however long the campaign is."""
     db = tx.db
     found = Recovered()
@@ -94,7 +94,7 @@ FROM recipient r WHERE """
 _NO_REASON: Final = "code = '', detail = '', rid = NULL"
 
 
-def _take_back(tx: Tx, where: str, args: dict[str, Any], state: State, sets: str) -> int:
+def _take_back(tx: Transaction, where: str, args: dict[str, Any], state: State, sets: str) -> int:
     """Final → pending by the user's word; what is left is kept in the history.
 
     `sets` says what becomes of its code, detail and rid, and what else changes.
@@ -114,7 +114,7 @@ def _take_back(tx: Tx, where: str, args: dict[str, Any], state: State, sets: str
     return sum(count for _, count in by_code)
 
 
-def adopt(tx: Tx, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+def adopt(tx: Transaction, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
     """unknown → accepted: its unknown members are pending again."""
     group = group_sql.get(tx.db, no)
     _take_back(
@@ -130,7 +130,7 @@ def adopt(tx: Tx, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
     )
 
 
-def cancel_pending(tx: Tx, at: float) -> int:
+def cancel_pending(tx: Transaction, at: float) -> int:
     """Pending singles and planned groups are cancelled; what is in doubt is unknown."""
     code, detail = Code.CANCELLED.value, CANCELLED_DETAIL
     count = close_rows(tx, "grp IS NULL", {}, State.CANCELLED, code, detail, None, at)
@@ -153,13 +153,13 @@ def nothing_out(db: sqlite3.Connection) -> None:
         raise JournalError("single sends are out: settle or recover them, then retry")
 
 
-def seal_retry(tx: Tx, chunk_size: int) -> None:
+def seal_retry(tx: Transaction, chunk_size: int) -> None:
     """Cuts what was reopened into new chunks."""
     nothing_out(tx.db)
     cut(tx.db, chunk_size)
 
 
-def reopen(tx: Tx, state: State, include_unnamed: bool) -> int:
+def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
     """`retry`: rows that were begun, out of their groups; planning's own refusals stay."""
     db = tx.db
     nothing_out(db)

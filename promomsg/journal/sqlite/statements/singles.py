@@ -13,8 +13,8 @@ import msgspec
 
 from promomsg.journal.counts import CODE_OF
 from promomsg.journal.records import Control, Lease, Settled
-from promomsg.journal.sqlite.writer import Tx, Withdrawn
-from promomsg.model import Parcel, State
+from promomsg.journal.sqlite.writer import Transaction, Undone
+from promomsg.model import SingleSend, State
 from promomsg.states import IllegalMove
 
 __all__ = [
@@ -56,13 +56,13 @@ def set_control(db: sqlite3.Connection, control: Control) -> None:
     db.execute("UPDATE control SET wish = ?", (control.value,))
 
 
-def holds(tx: Tx, lease: Lease) -> bool:
+def holds(tx: Transaction, lease: Lease) -> bool:
     """Whether the lease is still the chunk's."""
     row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk = ?", (lease.chunk,)).fetchone()
     return row is not None and row[0] == lease.epoch
 
 
-def take(tx: Tx, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+def take(tx: Transaction, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
     """The next chunk with work: groups first, then singles in order of seq."""
     kinds = [kind for kind, wanted in (("NOT NULL", groups), ("NULL", singles)) if wanted]
     for kind in kinds:
@@ -86,9 +86,9 @@ def take(tx: Tx, groups: bool, singles: bool, now: float, ttl: float) -> Lease |
     return None
 
 
-def _try_chunk(tx: Tx, row: tuple[Any, ...], deadline: float) -> Lease | None:
+def _try_chunk(tx: Transaction, row: tuple[Any, ...], deadline: float) -> Lease | None:
     chunk, grp, first, last, epoch, old_deadline = row
-    parcels: tuple[Parcel, ...] = ()
+    single_sends: tuple[SingleSend, ...] = ()
     if grp is None:
         # As one JSON text, so that the GIL changes hands once and not for every row.
         text, out = tx.db.execute(
@@ -104,8 +104,8 @@ def _try_chunk(tx: Tx, row: tuple[Any, ...], deadline: float) -> Lease | None:
         ).fetchone()
         if out and old_deadline is None:
             return None
-        parcels = tuple(
-            Parcel(
+        single_sends = tuple(
+            SingleSend(
                 seq=seq,
                 key=key,
                 id=id,
@@ -121,7 +121,7 @@ def _try_chunk(tx: Tx, row: tuple[Any, ...], deadline: float) -> Lease | None:
                 _parcels(text)
             )
         )
-        if not parcels:
+        if not single_sends:
             if not out:
                 tx.db.execute("UPDATE chunk SET done = 1 WHERE chunk = ?", (chunk,))
             return None
@@ -135,10 +135,12 @@ def _try_chunk(tx: Tx, row: tuple[Any, ...], deadline: float) -> Lease | None:
         "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk = ?", (deadline, chunk)
     )
     tx.leased(chunk, group=grp is not None)
-    return Lease(chunk=chunk, epoch=epoch + 1, deadline=deadline, group=grp, parcels=parcels)
+    return Lease(
+        chunk=chunk, epoch=epoch + 1, deadline=deadline, group=grp, single_sends=single_sends
+    )
 
 
-def renew(tx: Tx, lease: Lease, deadline: float) -> Lease | None:
+def renew(tx: Transaction, lease: Lease, deadline: float) -> Lease | None:
     """The same lease with a later deadline; None when it moved on."""
     changed = tx.db.execute(
         "UPDATE chunk SET deadline = ? WHERE chunk = ? AND epoch = ?",
@@ -147,7 +149,7 @@ def renew(tx: Tx, lease: Lease, deadline: float) -> Lease | None:
     return msgspec.structs.replace(lease, deadline=deadline) if changed else None
 
 
-def release(tx: Tx, lease: Lease) -> None:
+def release(tx: Transaction, lease: Lease) -> None:
     """Gives it back; `take` finds out whether anything is left."""
     if lease.group is None:
         left = (
@@ -177,7 +179,7 @@ _INTEND_RANGE = f"{_INTEND_SET} seq BETWEEN :low AND :high {_INTEND_TAIL}"
 _INTEND_LIST = f"{_INTEND_SET} {_IN_LIST} {_INTEND_TAIL}"
 
 
-def intend(tx: Tx, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
+def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
     """pending → intended, checked and done by one statement."""
     if not seqs:
         return holds(tx, lease) and wish(tx.db) is Control.RUN
@@ -201,10 +203,10 @@ def intend(tx: Tx, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bo
     if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
         return False
     _why_not(tx, lease, seqs, changed)
-    raise Withdrawn(False)
+    raise Undone(False)
 
 
-def _why_not(tx: Tx, lease: Lease, seqs: Sequence[int], changed: int) -> None:
+def _why_not(tx: Transaction, lease: Lease, seqs: Sequence[int], changed: int) -> None:
     """Returns when some rows were failed or cancelled since `take`; else the caller is wrong."""
     (gone,) = tx.db.execute(
         f"""
@@ -245,7 +247,7 @@ FROM json_each(:rows) AS j WHERE seq = json_extract(j.value, '$[0]') AND {_SETTL
 """
 
 
-def settle(tx: Tx, lease: Lease, results: Sequence[Settled]) -> bool:
+def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
     """intended → what came of it: one statement for plain successes, one for the rest."""
     plain: dict[int, float] = {}
     others: list[tuple[Any, ...]] = []
@@ -320,7 +322,7 @@ _STATE_OF = {number: state for state, number in CODE_OF.items()}
 
 
 def close_rows(
-    tx: Tx,
+    tx: Transaction,
     where: str,
     args: dict[str, Any],
     state: State,
@@ -360,7 +362,7 @@ def close_rows(
     return changed + doubted
 
 
-def _close_doubted(tx: Tx, where: str, args: dict[str, Any]) -> int:
+def _close_doubted(tx: Transaction, where: str, args: dict[str, Any]) -> int:
     by_code = tx.db.execute(
         f"SELECT iif(code = '', :new_code, code), count(*) FROM recipient WHERE {where} GROUP BY 1",
         args,
@@ -382,7 +384,7 @@ def _close_doubted(tx: Tx, where: str, args: dict[str, Any]) -> int:
     return sum(count for _, count in by_code)
 
 
-def _log_final(tx: Tx, where: str, args: dict[str, Any]) -> None:
+def _log_final(tx: Transaction, where: str, args: dict[str, Any]) -> None:
     tx.flush()
     tx.db.execute(
         f"""

@@ -17,7 +17,7 @@ from promomsg.journal.sqlite.statements import groups as group_sql
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.recovery import nothing_out
 from promomsg.journal.sqlite.statements.singles import close_rows
-from promomsg.journal.sqlite.writer import Tx
+from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
 
@@ -48,7 +48,7 @@ def _as_json(values: Iterable[object]) -> str:
 
 
 def list_values(
-    tx: Tx,
+    tx: Transaction,
     values: Sequence[str],
     forms: Sequence[str],
     doubted: Sequence[tuple[str, str, str | None, bool]],
@@ -139,7 +139,7 @@ def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | Non
     return None if row is None else str(row[0])
 
 
-def choose_keys(tx: Tx, keys: Sequence[str], first: bool) -> None:
+def choose_keys(tx: Transaction, keys: Sequence[str], first: bool) -> None:
     """Collects the keys of `select`, batch by batch."""
     if first:
         tx.db.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (key TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -149,7 +149,7 @@ def choose_keys(tx: Tx, keys: Sequence[str], first: bool) -> None:
     )
 
 
-def select_chosen(tx: Tx) -> int:
+def select_chosen(tx: Transaction) -> int:
     """Skips pending rows whose key was not chosen; returns how many stay pending."""
     changed = tx.db.execute(
         "UPDATE recipient SET state = 5, code = ?, detail = 'not selected'"
@@ -216,7 +216,7 @@ def _find(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None
     return True
 
 
-def suppress_listed(tx: Tx, columns: Collection[str], pepper: bytes | None) -> int:
+def suppress_listed(tx: Transaction, columns: Collection[str], pepper: bytes | None) -> int:
     """Skips pending rows of everybody whose key or address is on the list."""
     if not _find(tx.db, columns, pepper):
         return 0
@@ -265,7 +265,7 @@ def reached_page(
 
 
 def suppress_pending(
-    tx: Tx, columns: Collection[str], at: float, smallest_group: int, pepper: bytes | None
+    tx: Transaction, columns: Collection[str], at: float, smallest_group: int, pepper: bytes | None
 ) -> int:
     """The same for a plan that is complete: who is in a group that is not out leaves it."""
     db = tx.db
