@@ -31,24 +31,29 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         attempts: calls for one recipient at the most; default 8.
-        share, floor: retries over all are at most `share` of the calls plus `floor`; 25% and 100.
-        base, ceiling: seconds of the first pause and of the longest one; it doubles in between,
-            with full jitter; 0.5 and 30.
+        retry_share, retry_allowance: how many retries all recipients together may have: this share
+            of the calls (0.25 is a quarter) plus this number; 0.25 and 100.
+        first_pause, longest_pause: seconds before a recipient's second attempt, and the longest
+            pause; it doubles in between, with jitter; 0.5 and 30.
         outage_after: failures in a row, with no call getting through in between, after which the
             campaign stops fanning out and probes with one call at a time; default 3.
     """
 
     attempts: int = 8
-    share: float = 0.25
-    floor: int = 100
-    base: float = 0.5
-    ceiling: float = 30.0
+    retry_share: float = 0.25
+    retry_allowance: int = 100
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
     outage_after: int = 3
 
     def __post_init__(self) -> None:
-        for name, least in (("attempts", 1), ("floor", 0), ("outage_after", 1)):
+        for name, least in (("attempts", 1), ("retry_allowance", 0), ("outage_after", 1)):
             _whole(f"RetryPolicy: {name}", getattr(self, name), least)
-        for name, unit in (("share", "of the calls"), ("base", "seconds"), ("ceiling", "seconds")):
+        for name, unit in (
+            ("retry_share", "of the calls"),
+            ("first_pause", "seconds"),
+            ("longest_pause", "seconds"),
+        ):
             value = getattr(self, name)
             if not _number(value) or not 0 <= value < math.inf:
                 raise UsageError(f"RetryPolicy: {name}={value!r}: a number of 0 or more ({unit})")

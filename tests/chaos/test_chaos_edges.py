@@ -61,7 +61,7 @@ def campaign(work: Job, provider: Any, journal: Any = None, **options: Any) -> C
         people(work.kind, work.count),
         journal=journal or work.journal,
         concurrency=work.concurrency,
-        retry=RetryPolicy(base=0.005, ceiling=0.02),
+        retry=RetryPolicy(first_pause=0.005, longest_pause=0.02),
         **options,
     )
 

@@ -23,7 +23,7 @@ from promomsg.sandbox import Sandbox
 
 QUICK: dict[str, Any] = {
     "poll": PollPolicy(first_after=0.01, every=0.02),
-    "retry": RetryPolicy(base=0.005, ceiling=0.02),
+    "retry": RetryPolicy(first_pause=0.005, longest_pause=0.02),
 }
 MESSAGE = WeChatMessage(
     1, {"title": "今日优惠活动", "desc": "三件五折", "date": "2022/10/28"}, "pages/index/index"

@@ -46,7 +46,7 @@ GROUP = 60
 _OPTIONS: dict[str, Any] = {
     "concurrency": 2,
     "poll": PollPolicy(first_after=0.01, every=0.02, give_up_after=3000.0),
-    "retry": RetryPolicy(base=0.005, ceiling=0.02),
+    "retry": RetryPolicy(first_pause=0.005, longest_pause=0.02),
 }
 
 

@@ -430,7 +430,7 @@ async def test_a_token_callable_of_ones_own_is_asked_once_a_token(
 async def test_calls_that_never_left_are_tried_again(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
-    options = {**QUICK, "retry": RetryPolicy(base=0.005, ceiling=0.02, attempts=50)}
+    options = {**QUICK, "retry": RetryPolicy(first_pause=0.005, longest_pause=0.02, attempts=50)}
     async with Campaign(
         channel, MESSAGE, ids(200), journal=journal, route="single", concurrency=4, **options
     ) as run:
@@ -468,7 +468,7 @@ async def test_an_outage_halts_after_as_many_probes_as_a_recipient_has_attempts(
     await channel.get_roles()
     await box.stop_listening()
     # Pauses are longer between probes than for one recipient: each probe is somebody else's.
-    policy = RetryPolicy(base=0.001, ceiling=0.002, floor=10_000)
+    policy = RetryPolicy(first_pause=0.001, longest_pause=0.002, retry_allowance=10_000)
     options = {**QUICK, "retry": policy, "concurrency": 4}
     report = await promomsg.send(
         channel, MESSAGE, ids(2_000), journal=journal, route="single", **options
@@ -483,7 +483,9 @@ async def test_the_retry_budget_is_shared_and_a_spent_one_halts(
 ) -> None:
     await channel.get_roles()
     await box.stop_listening()
-    policy = RetryPolicy(base=0.001, ceiling=0.002, floor=3, share=0.0, attempts=50)
+    policy = RetryPolicy(
+        first_pause=0.001, longest_pause=0.002, retry_allowance=3, retry_share=0.0, attempts=50
+    )
     report = await promomsg.send(
         channel, MESSAGE, ids(40), journal=journal, **{**QUICK, "retry": policy}
     )

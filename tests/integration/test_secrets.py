@@ -144,7 +144,7 @@ async def test_a_wechat_campaign(
             tmp_path / "a.db",
             timeout=0.15 if fault["kind"] == "hang" else 3.0,
             poll=poll,
-            retry=RetryPolicy(attempts=2, base=0.005, ceiling=0.02),
+            retry=RetryPolicy(attempts=2, first_pause=0.005, longest_pause=0.02),
         )
         show_report(leaks, report)
         leaks.files(tmp_path)
@@ -159,7 +159,7 @@ async def test_a_wallet_campaign(fault: dict[str, Any], leaks: Leaks, tmp_path: 
             wallet_users(),
             tmp_path / "a.db",
             timeout=0.15 if fault["kind"] == "hang" else 3.0,
-            retry=RetryPolicy(attempts=2, base=0.005, ceiling=0.02),
+            retry=RetryPolicy(attempts=2, first_pause=0.005, longest_pause=0.02),
         )
         show_report(leaks, report)
         leaks.files(tmp_path)

@@ -57,7 +57,7 @@ def test_no_sequence_of_runs_puts_more_in_doubt_than_concurrency_and_eight(
         for _ in range(40):
             if not made.is_open or made.exhausted:
                 break
-            assert made.wait() <= POLICY.ceiling
+            assert made.wait() <= POLICY.longest_pause
             probe = object()
             made.mark_probe(probe)
             if made.wants_read():

@@ -116,7 +116,7 @@ def test_10_020_members_make_two_groups_of_5_010() -> None:
 @given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
 def test_a_pause_grows_but_never_past_its_ceiling(failures: int, jitter: float) -> None:
     pause = backoff(failures, POLICY, jitter)
-    assert POLICY.base / 2 <= pause <= POLICY.ceiling
+    assert POLICY.first_pause / 2 <= pause <= POLICY.longest_pause
     assert pause <= backoff(failures + 1, POLICY, jitter)
 
 

@@ -21,7 +21,7 @@ from promomsg.transport.rate_limit import Pacer
 
 
 def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
-    budget = RetryBudget(RetryPolicy(share=0.25, floor=2))
+    budget = RetryBudget(RetryPolicy(retry_share=0.25, retry_allowance=2))
     budget.retries = 2
     assert not budget.left
     budget.calls = 4

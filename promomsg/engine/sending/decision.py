@@ -97,7 +97,7 @@ def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
     if attempt >= policy.attempts:
         tried = f"{attempt} attempts for one recipient"
     else:
-        tried = f"the retries of the whole campaign ({policy.share:.0%} of calls + {policy.floor})"
+        tried = f"the retries of the whole campaign ({policy.retry_share:.0%} of calls + {policy.retry_allowance})"
     said = answer.detail or "no answer"
     return Halt(code, f"{tried} sent nothing; the last one: {said}. Fix this, then resume")
 
@@ -107,9 +107,9 @@ def backoff(failures: int, policy: RetryPolicy, jitter: float) -> float:
 
     Args:
         jitter: a random number in [0, 1); the pause is spread over its upper half, and the
-            ceiling holds before the spread, so that many waiters do not meet at the ceiling.
+            longest pause holds before the spread, so that many waiters do not meet at it.
     """
-    full = min(policy.base * 2.0 ** min(failures - 1, 30), policy.ceiling)
+    full = min(policy.first_pause * 2.0 ** min(failures - 1, 30), policy.longest_pause)
     return full * (0.5 + jitter / 2)
 
 

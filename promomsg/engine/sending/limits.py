@@ -25,7 +25,7 @@ class RetryBudget:
     @property
     def left(self) -> bool:
         """Whether one more retry may be made."""
-        return self.retries < self.calls * self._policy.share + self._policy.floor
+        return self.retries < self.calls * self._policy.retry_share + self._policy.retry_allowance
 
 
 class ErrorRateLimit:
