@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         Channel,
         Message,
     )
-    from promomsg.channels.following import PollPolicy
     from promomsg.channels.wechat import WeChatPromoter
+    from promomsg.delivery import PollPolicy
     from promomsg.engine.campaign import Campaign, send
     from promomsg.engine.following.reconcile import Match, reconcile
     from promomsg.engine.opened_journal import open_journal
@@ -155,8 +155,8 @@ _HOMES: Final = {
         "UserTokens",
     ),
     "promomsg.channels.alipay": ("AlipayMiniProgram",),
-    "promomsg.channels.following": ("PollPolicy",),
     "promomsg.channels.wechat": ("WeChatPromoter",),
+    "promomsg.delivery": ("PollPolicy",),
     "promomsg.engine.campaign": (
         "Campaign",
         "send",

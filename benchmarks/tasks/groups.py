@@ -7,7 +7,7 @@ from benchmarks.contenders.ours import journal, message, promoter
 from benchmarks.contenders.wire import check
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
-from promomsg.channels.following import PollPolicy
+from promomsg.delivery import PollPolicy
 from promomsg.engine.campaign import Campaign
 
 

@@ -10,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from promomsg.channels.base import Advice, FailureFile, UserFacing
-from promomsg.channels.following import PollPolicy, follow
+from promomsg.channels.following import follow
 from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.single_call import (
     error_of,
@@ -24,6 +24,7 @@ from promomsg.channels.single_call import (
 )
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
 from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
+from promomsg.delivery import PollPolicy
 from promomsg.errors import Halted, NotSent, PromoError, ProviderError, TransportError, UsageError
 from promomsg.masking import Mask
 from promomsg.model import (

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import yarl
 
+from promomsg.channels.read_retries import READ_TRIES, retry_read
 from promomsg.channels.single_call import not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.credentials import pasted_secret
@@ -18,7 +19,6 @@ from promomsg.errors import (
     OutcomeUnknown,
     PromoError,
     ProviderError,
-    TransportError,
     UsageError,
 )
 from promomsg.masking import Mask, Masker
@@ -37,9 +37,6 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 _TOKEN_HOLD: Final = 60.0
 """Seconds until the token is asked for again after a 45011, or a 429 that names no time: a minute's
 limit (facts/wechat.md, Error codes)."""
-_LONGEST_WAIT: Final = 60.0
-"""Seconds that one read waits in all for a provider that asked to; then it says so."""
-_READ_TRIES: Final = 5
 _PLAIN: Final = 15
 """Characters of a secret that may be in an answer by chance."""
 _TOKENS_WORTH: Final = 3
@@ -278,27 +275,16 @@ class WeChatAccount:
         body: bytes,
         read: Callable[[int, bytes, Mask], T],
         *,
-        tries: int = _READ_TRIES,
+        tries: int = READ_TRIES,
     ) -> T:
-        """A read: what the connection or the provider's moment spoils is tried again, with pauses.
-
-        Where the provider asked to wait, no call is made before that; over a minute in all it is
-        an error.
+        """One read's value; tried again while its errors are transient, see `retry_read`.
 
         Raises:
             ProviderError, TransportError, Halted.
         """
-        waited = 0.0
-        for attempt in range(1, tries + 1):
-            try:
-                return await self._ask_once(path, body, read)
-            except (ProviderError, TransportError) as error:
-                asked = getattr(error, "retry_after", None) or 0.0
-                waited += asked
-                if attempt == tries or waited > _LONGEST_WAIT or not codec.is_transient(error):
-                    raise
-            await self._clock.sleep(max(min(0.25 * 2.0**attempt, 10.0), asked))
-        raise AssertionError("unreachable")
+        return await retry_read(
+            lambda: self._ask_once(path, body, read), self._clock, codec.is_transient, tries=tries
+        )
 
     async def _ask_once(self, path: str, body: bytes, read: Callable[[int, bytes, Mask], T]) -> T:
         try:

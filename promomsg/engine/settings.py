@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar
 
 import msgspec
 
-from promomsg.channels.following import PollPolicy
+from promomsg.delivery import PollPolicy
 from promomsg.engine.arguments import check_yes_or_no, is_text
 from promomsg.errors import UsageError
 from promomsg.model import GROUP_THRESHOLD

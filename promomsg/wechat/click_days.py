@@ -11,13 +11,10 @@ from typing import Final
 
 from promomsg.errors import UsageError
 
-__all__ = ["CLICK_DAYS", "RESULT_SECONDS", "check_clicks", "day_of", "day_window", "result_left"]
+__all__ = ["CLICK_DAYS", "check_clicks", "day_of", "day_window"]
 
 CLICK_DAYS: Final = 90
 """Days for which click data is kept (seed, section III, note 2)."""
-
-RESULT_SECONDS: Final = 7 * 86_400.0
-"""Seconds after the send in which its delivery result can be had (seed, section II, note 2)."""
 
 _DAY: Final = 86_400
 _CHINA: Final = 8 * 3600
@@ -47,11 +44,6 @@ def _parse(send_date: str) -> datetime.date:
         except ValueError:
             pass
     raise UsageError(f"send_date: give a date as yyyy-MM-dd (2023-08-04), not {send_date!r}")
-
-
-def result_left(sent_at: float, now: float) -> float:
-    """Seconds in which a group's delivery result can still be had; 0 or less: it is too late."""
-    return sent_at + RESULT_SECONDS - now
 
 
 def check_clicks(

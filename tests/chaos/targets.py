@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from promomsg.alipay.codec import judge, read_send, read_token
 from promomsg.alipay.signing import Signature
-from promomsg.channels.following import complete, merge, needs_file
+from promomsg.delivery import is_complete, merge_failures, needs_failure_file
 from promomsg.errors import OutcomeUnknown, PromoError, ProviderError
 from promomsg.model import Answer, Verdict
 from promomsg.transport.body import inflate
@@ -112,9 +112,9 @@ def delivery(status: int, body: bytes) -> None:
     for figure in (seen.send_cnt, seen.fail_cnt):
         assert figure is None or figure >= 0
     assert seen.percent is None or 0 <= seen.percent <= 100
-    complete(seen, 60)
-    needs_file(seen)
-    merged = merge(seen, (), 60, MEMBERS)
+    is_complete(seen, 60)
+    needs_failure_file(seen)
+    merged = merge_failures(seen, (), 60, MEMBERS)
     names = [failure.id for failure in merged.failures]
     assert len(names) == len(set(names))
     assert MEMBERS.issuperset(names)

@@ -415,7 +415,7 @@ async def test_groups_per_minute_spaces_the_group_calls(box: Sandbox, journal: J
 async def test_a_token_refused_for_good_while_polling_halts_and_a_resume_follows_on(
     box: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promomsg.channels.following, "_READ_TRIES", 2)
+    monkeypatch.setattr(promomsg.channels.following, "READ_TRIES", 2)
     box.faults = FaultPlan([Fault(endpoint="getmsg", kind="token_invalid", limit=2, every=1)])
     async with wechat(box) as channel:
         report = await promomsg.send(channel, MESSAGE, ids(60), journal=path, **QUICK)

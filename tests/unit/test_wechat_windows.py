@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.wechat.click_days import check_clicks, day_of, day_window, result_left
+from promomsg.wechat.click_days import check_clicks, day_of, day_window
 
 DAY = 86_400
 START = 1691078400  # 2023-08-04 00:00 in China; the seed's example times lie in that day
@@ -67,8 +67,3 @@ def test_a_question_that_cannot_be_answered_is_not_asked(change: dict[str, Any],
     asked.update(change)
     with pytest.raises(UsageError, match=says):
         check_clicks(asked.pop("send_date"), **asked)
-
-
-def test_results_can_be_had_for_seven_days() -> None:
-    assert result_left(1000.0, 1000.0) == 7 * DAY
-    assert result_left(1000.0, 1000.0 + 7 * DAY) == 0

@@ -199,7 +199,7 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
 
 def run_options_of(file: CampaignFile) -> dict[str, Any]:
     """How to run: what may change between a send and its resume."""
-    from promomsg.channels.following import PollPolicy
+    from promomsg.delivery import PollPolicy
 
     return {
         "concurrency": file.pace.concurrency,

@@ -45,9 +45,9 @@ def follow(
 
 
 async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts: Interrupts) -> int:
-    from promomsg.channels.following import PollPolicy
     from promomsg.cli.campaign.to_engine import open_wechat
     from promomsg.cli.exit_status import ALL_SENT, FAILURES, RESUMABLE
+    from promomsg.delivery import PollPolicy
 
     poll = PollPolicy(**msgspec.to_builtins(campaign.poll))
     async with open_wechat(campaign, "follow") as channel:

@@ -12,17 +12,17 @@ import anyio
 import anyio.to_thread
 
 from promomsg.channels.base import FailureFile, Following
-from promomsg.channels.following import (
-    RESULT_LIFE,
-    complete,
-    look,
-    merge,
-    needs_file,
-    next_look,
-    settled,
-)
+from promomsg.channels.following import poll_delivery
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
+from promomsg.delivery import (
+    RESULT_LIFE,
+    adds_up,
+    is_complete,
+    merge_failures,
+    needs_failure_file,
+    next_poll_in,
+)
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
@@ -186,7 +186,7 @@ class Poller:
             )
         reached("poll")
         try:
-            delivery = await look(self._channel, msg_id, self._clock)
+            delivery = await poll_delivery(self._channel, msg_id, self._clock)
         except Halted as error:
             # No token, and none to come: asking on would only pass the time. Resume follows on.
             # A day's quota that the campaign waits for comes back, and the look with it.
@@ -201,9 +201,11 @@ class Poller:
             await self._again(row, None, max(self._policy.every, asked))
             return
         self._polled(None)
-        if complete(delivery, row.planned) and await self._finish(row, delivery):
+        if is_complete(delivery, row.planned) and await self._finish(row, delivery):
             return
-        wait = next_look(self._policy, waited=waited, percent=delivery.percent, before=row.percent)
+        wait = next_poll_in(
+            self._policy, waited=waited, percent=delivery.percent, before=row.percent
+        )
         await self._again(row, delivery, wait)
 
     def _waited(self, row: GroupRow) -> float:
@@ -237,7 +239,7 @@ class Poller:
         looks = self._looks_at_100[row.no] = self._looks_at_100.get(row.no, 0) + 1
         file: FailureFile | None = None
         notes: list[str] = []
-        if needs_file(delivery):
+        if needs_failure_file(delivery):
             try:
                 file = await self._fetch(row, delivery.fail_info_url or "")
                 if file.warning:
@@ -250,8 +252,8 @@ class Poller:
         if row.audience is None:
             members = frozenset(await self._handle.group_members(row.no))
         from_file: Sequence[Failure] = file.failures if file is not None else ()
-        merged = merge(delivery, from_file, row.planned, members)
-        if not settled(delivery, merged, looks):
+        merged = merge_failures(delivery, from_file, row.planned, members)
+        if not adds_up(merged, looks):
             return False
         reached("merge")
         more = await self._handle.complete_group(

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.channels.following import (
+from promomsg.delivery import (
     PollPolicy,
-    complete,
-    merge,
-    needs_file,
-    next_look,
-    settled,
+    adds_up,
+    is_complete,
+    merge_failures,
+    needs_failure_file,
+    next_poll_in,
 )
 from promomsg.errors import UsageError
 from promomsg.model import Delivery, Failure
@@ -45,18 +45,18 @@ def failures(*ids: str, code: str = "103010") -> tuple[Failure, ...]:
 def test_done_at_100_or_without_a_percent_when_the_counts_say_so(
     changes: dict[str, object], done: bool
 ) -> None:
-    assert complete(delivery(**changes), 100) is done
+    assert is_complete(delivery(**changes), 100) is done
 
 
 def test_everybody_not_named_is_reached_when_the_counts_add_up() -> None:
-    merged = merge(delivery(fail_cnt=2, failures=failures("1", "2")), (), 100, MEMBERS)
+    merged = merge_failures(delivery(fail_cnt=2, failures=failures("1", "2")), (), 100, MEMBERS)
     assert merged.unnamed == 0
     assert merged.warnings == ()
     assert [f.id for f in merged.failures] == ["1", "2"]
 
 
 def test_the_file_fills_up_what_the_answer_left_out() -> None:
-    merged = merge(delivery(fail_cnt=3), failures("1", "2", "3"), 100, MEMBERS)
+    merged = merge_failures(delivery(fail_cnt=3), failures("1", "2", "3"), 100, MEMBERS)
     assert (len(merged.failures), merged.unnamed) == (3, 0)
 
 
@@ -74,19 +74,19 @@ def test_the_file_fills_up_what_the_answer_left_out() -> None:
 def test_what_does_not_add_up_leaves_the_unnamed_unknown_and_is_said(
     changes: dict[str, object], file: tuple[Failure, ...], unnamed: int, said: str
 ) -> None:
-    merged = merge(delivery(**changes), file, 100, MEMBERS)
+    merged = merge_failures(delivery(**changes), file, 100, MEMBERS)
     assert merged.unnamed == unnamed
     assert said in " ".join(merged.warnings)
 
 
 def test_more_named_than_counted_fails_the_named_and_is_said() -> None:
-    merged = merge(delivery(fail_cnt=1, failures=failures("1", "2")), (), 100, MEMBERS)
+    merged = merge_failures(delivery(fail_cnt=1, failures=failures("1", "2")), (), 100, MEMBERS)
     assert (len(merged.failures), merged.unnamed) == (2, 0)
     assert "2 members are named and 1 failures counted" in merged.warnings[0]
 
 
 def test_named_twice_with_two_codes_the_first_one_stands() -> None:
-    merged = merge(
+    merged = merge_failures(
         delivery(fail_cnt=1, failures=failures("1")), failures("1", code="9"), 100, MEMBERS
     )
     assert merged.failures == failures("1")
@@ -95,7 +95,7 @@ def test_named_twice_with_two_codes_the_first_one_stands() -> None:
 
 @given(st.lists(st.sampled_from([*sorted(MEMBERS), "x", "y"])), st.integers(0, 120))
 def test_nobody_is_named_twice_and_no_stranger_is_kept(ids: list[str], fail_cnt: int) -> None:
-    merged = merge(delivery(fail_cnt=fail_cnt), failures(*ids), 100, MEMBERS)
+    merged = merge_failures(delivery(fail_cnt=fail_cnt), failures(*ids), 100, MEMBERS)
     named = [f.id for f in merged.failures]
     assert len(named) == len(set(named))
     assert set(named) <= MEMBERS
@@ -104,14 +104,14 @@ def test_nobody_is_named_twice_and_no_stranger_is_kept(ids: list[str], fail_cnt:
 
 def test_a_file_is_fetched_only_when_failures_are_missing() -> None:
     url = "https://example.org/f"
-    assert needs_file(delivery(fail_cnt=2, failures=failures("1"), fail_info_url=url))
-    assert not needs_file(delivery(fail_cnt=1, failures=failures("1"), fail_info_url=url))
-    assert not needs_file(delivery(fail_cnt=2))
+    assert needs_failure_file(delivery(fail_cnt=2, failures=failures("1"), fail_info_url=url))
+    assert not needs_failure_file(delivery(fail_cnt=1, failures=failures("1"), fail_info_url=url))
+    assert not needs_failure_file(delivery(fail_cnt=2))
 
 
 def test_counts_that_trail_the_percent_are_looked_at_again_before_they_are_believed() -> None:
-    merged = merge(delivery(fail_cnt=5), (), 100, MEMBERS)
-    assert [settled(delivery(), merged, looks) for looks in (1, 2, 3)] == [False, False, True]
+    merged = merge_failures(delivery(fail_cnt=5), (), 100, MEMBERS)
+    assert [adds_up(merged, looks) for looks in (1, 2, 3)] == [False, False, True]
 
 
 @given(
@@ -122,13 +122,13 @@ def test_counts_that_trail_the_percent_are_looked_at_again_before_they_are_belie
 def test_the_next_look_is_never_before_the_first_wait_nor_after_the_ceiling(
     waited: float, percent: int | None, before: int | None
 ) -> None:
-    assert 60 <= next_look(POLICY, waited=waited, percent=percent, before=before) <= 120
+    assert 60 <= next_poll_in(POLICY, waited=waited, percent=percent, before=before) <= 120
 
 
 def test_the_next_look_follows_the_progress_seen() -> None:
     policy = PollPolicy(first_after=1, every=1000)
-    assert next_look(policy, waited=10, percent=50, before=0) == pytest.approx(10)
-    assert next_look(policy, waited=10, percent=60, before=50) == pytest.approx(40)
+    assert next_poll_in(policy, waited=10, percent=50, before=0) == pytest.approx(10)
+    assert next_poll_in(policy, waited=10, percent=60, before=50) == pytest.approx(40)
 
 
 def test_poll_settings_are_seconds() -> None:
