@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG
-from promomsg.cli.output import clean
+from promomsg.cli.printing import clean
 from promomsg.errors import PromoError
 from promomsg.suggest import nearest
 
@@ -40,9 +40,13 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "resume": Entry("resume", "Continue an unfinished campaign.", "promomsg resume autumn.db"),
     "pause": Entry(
-        "control", "Pause sending until resume; calls in flight finish.", "promomsg pause autumn.db"
+        "pause_cancel",
+        "Pause sending until resume; calls in flight finish.",
+        "promomsg pause autumn.db",
     ),
-    "cancel": Entry("control", "Cancel what has not been sent yet.", "promomsg cancel autumn.db"),
+    "cancel": Entry(
+        "pause_cancel", "Cancel what has not been sent yet.", "promomsg cancel autumn.db"
+    ),
     "retry": Entry(
         "resume",
         "Send again to those who failed, or whose result is unknown.",
@@ -177,12 +181,12 @@ def _failed(error: BaseException, debug: bool) -> int:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror}", WRONG)
-    from promomsg.cli.runner import BrokeOffError, Interrupted
+    from promomsg.cli.interrupts import Interrupted, SendingCrashed
 
     if isinstance(error, Interrupted):
         return _complain(str(error) or "interrupted; nothing was sent", INTERRUPTED)
     cause, status, then = error, WRONG, ""
-    if isinstance(error, BrokeOffError):
+    if isinstance(error, SendingCrashed):
         cause, status = _alone(error.__cause__ or error), RESUMABLE
         then = f" go on with: {error};"
     return _complain(

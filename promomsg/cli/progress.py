@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from promomsg.cli.output import clean, count, duration, note
+from promomsg.cli.printing import clean, counted, format_duration, print_note
 
-__all__ = ["Meter", "UnfailingView", "View", "is_drawable", "make_view", "sentence"]
+__all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]
 
 _WINDOW: Final = 10.0
 """Seconds that the rate is taken over."""
@@ -62,7 +62,9 @@ class Meter:
         return pending / rate if pending and rate > 0 else None
 
 
-def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight: int = 0) -> str:
+def progress_line(
+    document: Mapping[str, Any], meter: Meter | None = None, in_flight: int = 0
+) -> str:
     """The counts in one line."""
     parts = [
         f"{document['state']}: {document['sent']:,} sent, {document['failed']:,} failed, "
@@ -77,7 +79,7 @@ def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight:
         parts.append(f"{meter.rate:.1f}/s")
         left = meter.left(document)
         if left is not None and not document["reason"]:
-            parts.append(f"about {duration(left)} left")
+            parts.append(f"about {format_duration(left)} left")
     if in_flight:
         parts.append(f"{in_flight} in flight")
     if document["state"] == "sending":
@@ -85,7 +87,7 @@ def sentence(document: Mapping[str, Any], meter: Meter | None = None, in_flight:
             parts.append(document["reason"])
         elif meter is not None and meter.quiet >= _QUIET:
             why = "" if in_flight else " (the rest waits for another try, or for the pace)"
-            parts.append(f"no result for {duration(meter.quiet)}{why}")
+            parts.append(f"no result for {format_duration(meter.quiet)}{why}")
     return ", ".join(parts)
 
 
@@ -113,10 +115,10 @@ def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
         name = clean(str(group["msg_id"] or "no msg_id yet"))
         lines.append(f"group {name} ({group['planned']:,}): {percent}%")
     if len(groups) > _GROUPS:
-        lines.append(f"and {count(len(groups) - _GROUPS, 'more group')}")
+        lines.append(f"and {counted(len(groups) - _GROUPS, 'more group')}")
     upcoming = _next_look(groups)
     if upcoming is not None:
-        lines.append(f"next look in {duration(max(upcoming - now, 0.0))}")
+        lines.append(f"next look in {format_duration(max(upcoming - now, 0.0))}")
     return lines
 
 
@@ -160,7 +162,7 @@ class PlainView:
             return
         self._last = self._now()
         self._said = key
-        note("; ".join([sentence(document, self._meter, in_flight), *groups]))
+        print_note("; ".join([progress_line(document, self._meter, in_flight), *groups]))
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -193,7 +195,7 @@ class LiveView:
         lines.add_row(Text(clean(document["campaign"]), style="bold"))
         done = planned - document["pending"]
         lines.add_row(ProgressBar(total=max(planned, 1), completed=done, width=60))
-        lines.add_row(Text(sentence(document, self._meter, in_flight)))
+        lines.add_row(Text(progress_line(document, self._meter, in_flight)))
         for text in group_lines(document, time.time()):
             lines.add_row(Text(text, style="cyan"))
         self._live.update(lines, refresh=True)
@@ -203,7 +205,7 @@ class LiveView:
         self._live.stop()
 
 
-class UnfailingView:
+class FallbackView:
     """A view whose own trouble stays its own: the campaign goes on, in plain lines.
 
     Args:
@@ -231,7 +233,7 @@ class UnfailingView:
 
 def make_view() -> View:
     """The live one when stderr is a terminal that can be drawn on; plain lines elsewhere."""
-    return UnfailingView() if is_drawable(sys.stderr.isatty(), os.environ) else PlainView()
+    return FallbackView() if is_drawable(sys.stderr.isatty(), os.environ) else PlainView()
 
 
 def is_drawable(is_terminal: bool, environment: Mapping[str, str]) -> bool:

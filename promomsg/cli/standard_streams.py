@@ -20,7 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-__all__ = ["Outlet", "drained", "guarded_streams", "in_background", "loss_of", "utf8_stdout"]
+__all__ = [
+    "Outlet",
+    "drain_streams",
+    "guarded_streams",
+    "in_background",
+    "utf8_stdout",
+    "write_error_of",
+]
 
 _PASSING: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """A full disk may have room again; after any other error nobody is there any more."""
@@ -168,7 +175,7 @@ def _outlet(stream: object) -> Outlet | None:
     return found if isinstance(found, Outlet) else None
 
 
-def loss_of(stream: object) -> OSError | None:
+def write_error_of(stream: object) -> OSError | None:
     """Why a guarded stream could not show everything; None when it did, or is not guarded."""
     outlet = _outlet(stream)
     return None if outlet is None else outlet.lost
@@ -247,7 +254,7 @@ def in_background() -> Iterator[None]:
             outlet.background(-1)
 
 
-async def drained(
+async def drain_streams(
     *, unless: Callable[[], bool] = lambda: False, now: Callable[[], float] = time.monotonic
 ) -> None:
     """Waits until everything printed so far is out, and gives up on what nobody takes.

@@ -20,7 +20,7 @@ from markdown_blocks import ROOT, Block, all_blocks, blocks, read, section
 import promomsg
 from promomsg.cli.app import COMMANDS
 from promomsg.cli.campaign.campaign_file import load_campaign
-from promomsg.cli.campaign.table_reader import Section
+from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.cli.campaign.to_engine import message_of, pace_of
 from promomsg.cli.exit_status import TABLE
 from promomsg.sandbox import Sandbox
@@ -98,13 +98,13 @@ def test_every_key_of_a_campaign_file_is_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: set[str] = set()
-    make = Section.__init__
+    make = TableReader.__init__
 
-    def spy(self: Section, table: Any, file: str, name: str, keys: Any = None) -> None:
+    def spy(self: TableReader, table: Any, file: str, name: str, keys: Any = None) -> None:
         known.update(keys or ())
         make(self, table, file, name, keys)
 
-    monkeypatch.setattr(Section, "__init__", spy)
+    monkeypatch.setattr(TableReader, "__init__", spy)
     for block in blocks("docs/terminal.md", "toml"):
         test_campaign_files_of_the_pages_load(block, tmp_path)
     page = section("docs/terminal.md", "The campaign file")

@@ -9,10 +9,10 @@ from test_campaign_file import ENV, WALLET, WECHAT
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import (
-    AlipayAccount,
+    AlipaySection,
     AlipayText,
     CampaignFile,
-    WeChatAccount,
+    WeChatSection,
 )
 from promomsg.errors import UsageError
 
@@ -28,9 +28,9 @@ def load(folder: Path, text: str) -> CampaignFile:
     return load_campaign(file, environ=environ, now=AT)
 
 
-def wechat(folder: Path, lines: str) -> WeChatAccount:
+def wechat(folder: Path, lines: str) -> WeChatSection:
     account = load(folder, WECHAT.replace("[message]\n", f"{lines}\n[message]\n", 1)).account
-    assert isinstance(account, WeChatAccount)
+    assert isinstance(account, WeChatSection)
     return account
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_right_names_its_key(lines: str, said: str, tmp_path: Pat
 def test_a_command_prints_the_token_instead_of_a_secret(tmp_path: Path) -> None:
     text = WECHAT.replace('secret = "env:WECHAT_SECRET"', "token = \"command:./t 'wx 1'\"")
     account = load(tmp_path, text).account
-    assert isinstance(account, WeChatAccount)
+    assert isinstance(account, WeChatSection)
     assert account.token_command == ("./t", "wx 1")
     assert account.secret is None
 
@@ -93,7 +93,7 @@ def test_a_token_that_is_no_command_is_refused_without_being_said(
 def test_extra_fields_of_a_wallet_stand_with_the_account_or_the_message(tmp_path: Path) -> None:
     text = WALLET.replace("[message]\n", 'extra = { a = "1" }\n[message]\nextra = { b = 2 }\n', 1)
     file = load(tmp_path, text)
-    assert isinstance(file.account, AlipayAccount)
+    assert isinstance(file.account, AlipaySection)
     assert isinstance(file.message, AlipayText)
     assert (file.account.extra, file.message.extra) == ({"a": "1"}, {"b": 2})
     with pytest.raises(UsageError, match="extra is text; expected a table"):

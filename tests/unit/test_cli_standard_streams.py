@@ -14,8 +14,8 @@ from unittest import mock
 
 import pytest
 
-from promomsg.cli import output, progress, standard_streams
-from promomsg.cli.standard_streams import Outlet, drained, guarded_streams, in_background
+from promomsg.cli import printing, progress, standard_streams
+from promomsg.cli.standard_streams import Outlet, drain_streams, guarded_streams, in_background
 from promomsg.standard_descriptors import open_standard_descriptors
 
 
@@ -69,9 +69,9 @@ def test_whatever_becomes_of_it_no_print_raises(
         outlet = Outlet(descriptor)
         with stdout_on(outlet):
             for _ in range(3):
-                output.line("客户 " * 10_000)
-                output.note("a note")
-                output.print_json({"a": 1})
+                printing.print_line("客户 " * 10_000)
+                printing.print_note("a note")
+                printing.print_json({"a": 1})
             view = progress.PlainView(every=0.0)
             view.show(
                 {"state": "sending", "reason": "", "groups": [], "planned": 2}
@@ -80,7 +80,7 @@ def test_whatever_becomes_of_it_no_print_raises(
                 ),
                 0,
             )
-            status = output.shown()
+            status = printing.finish_output()
         assert outlet.lost is not None
         assert outlet.lost.errno == number
         assert status == 1
@@ -103,8 +103,8 @@ def test_what_arrives_is_whole_also_when_the_other_end_is_slow_or_not_blocking()
         async def work() -> None:
             with in_background():
                 reading = asyncio.ensure_future(read())
-                output.line(text)
-                await drained()
+                printing.print_line(text)
+                await drain_streams()
                 await reading
 
         with stdout_on(outlet):
@@ -133,12 +133,12 @@ def test_a_terminal_that_hangs_holds_nothing_up(hasty: bool) -> None:
         async def work() -> None:
             with in_background():
                 for _ in range(200):
-                    output.note("x" * 4096)
-                await drained(unless=lambda: hasty, now=Clock())
+                    printing.print_note("x" * 4096)
+                await drain_streams(unless=lambda: hasty, now=Clock())
 
         with stdout_on(outlet):
             asyncio.run(work())
-            output.note("after the end")
+            printing.print_note("after the end")
         assert outlet.dropped > 0
         assert outlet.lost is not None
         assert outlet.progress[0] == 0
@@ -155,7 +155,7 @@ def test_no_locale_makes_a_text_raise(encoding: str) -> None:
     text = "客户 · … – ─ → é \udc80 \U0001f600"
     with pipe() as (here, there):
         with stdout_on(Outlet(there), encoding):
-            output.line(text)
+            printing.print_line(text)
         said = os.read(here, 65536).decode(encoding)
     assert "\\udc80" in said
     if encoding == "ascii":
@@ -166,7 +166,7 @@ def test_no_locale_makes_a_text_raise(encoding: str) -> None:
 def test_json_is_utf8_in_any_locale(encoding: str) -> None:
     with pipe() as (here, there):
         with stdout_on(Outlet(there), encoding):
-            output.print_json({"name": "客户é"})
+            printing.print_json({"name": "客户é"})
         assert os.read(here, 65536).decode("utf-8") == '{\n  "name": "客户é"\n}\n'
 
 
@@ -182,9 +182,9 @@ def test_streams_that_were_replaced_stay_and_those_that_are_missing_are_there() 
             print("lost", file=sys.stderr, flush=True)
             assert sys.stdin.read() == ""
             assert not sys.stderr.isatty()
-            lost = standard_streams.loss_of(sys.stderr)
+            lost = standard_streams.write_error_of(sys.stderr)
             assert lost is not None
-            assert standard_streams.loss_of(sys.stdout) is None
+            assert standard_streams.write_error_of(sys.stdout) is None
         assert (sys.stdin, sys.stdout, sys.stderr) == (None, notebook, None)
     assert notebook.getvalue() == "shown\n"
 
@@ -201,7 +201,7 @@ def test_a_view_that_fails_is_replaced_by_plain_lines(tmp_path: Path) -> None:
         def close(self) -> None:
             raise RuntimeError("nor its end")
 
-    view = progress.UnfailingView(Broken)
+    view = progress.FallbackView(Broken)
     document = {"state": "sending", "reason": "", "groups": [], "planned": 1} | dict.fromkeys(
         ("sent", "failed", "unknown", "pending", "skipped", "cancelled"), 0
     )
@@ -212,7 +212,7 @@ def test_a_view_that_fails_is_replaced_by_plain_lines(tmp_path: Path) -> None:
     def none() -> progress.View:
         raise RuntimeError("no terminal at all")
 
-    progress.UnfailingView(none).show(document, 0)
+    progress.FallbackView(none).show(document, 0)
 
 
 @pytest.mark.parametrize(

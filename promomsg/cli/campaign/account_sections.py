@@ -10,10 +10,10 @@ from typing import Any
 from promomsg.cli.campaign.campaign_values import (
     FROM_ENVIRONMENT,
     WECHAT_BASE_URL,
-    AlipayAccount,
-    WeChatAccount,
+    AlipaySection,
+    WeChatSection,
 )
-from promomsg.cli.campaign.table_reader import Section
+from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 
@@ -34,16 +34,16 @@ class AccountSections:
         self._environ = environ
         self._file_secrets = file_secrets
 
-    def wechat(self, table: Any, file: str, base_url: str | None) -> WeChatAccount:
+    def wechat(self, table: Any, file: str, base_url: str | None) -> WeChatSection:
         """The account of `[wechat]`; `base_url` of the command line wins over the file's."""
         known = ("appid", "secret", "token", "base_url", "proxy", "timeout")
-        section = Section(table, file, "wechat", known)
+        section = TableReader(table, file, "wechat", known)
         token_command: tuple[str, ...] = ()
         if "token" in section:
             if "secret" in section:
                 raise UsageError(f"{file}: [wechat] has a secret and a token; keep one")
             token_command = _command(section, "token")
-        return WeChatAccount(
+        return WeChatSection(
             appid=section.required("appid", '"wx…"'),
             secret=(None if token_command else self._secret(section, "secret")),
             base_url=_url(section, WECHAT_BASE_URL) if base_url is None else base_url,
@@ -52,13 +52,13 @@ class AccountSections:
             timeout=_timeout(section),
         )
 
-    def alipay(self, table: Any, file: str, base_url: str | None) -> AlipayAccount:
+    def alipay(self, table: Any, file: str, base_url: str | None) -> AlipaySection:
         """The account of `[alipay]`; `base_url` of the command line wins over the file's."""
         known = (
             "client_id", "app_id", "private_key", "public_key", "verify", "base_url",
             "key_version", "signature_encoding", "tokens", "proxy", "timeout", "extra",
         )  # fmt: skip
-        section = Section(table, file, "alipay", known)
+        section = TableReader(table, file, "alipay", known)
         verify = section.flag("verify", True)
         public_key = None
         if verify or "public_key" in section:
@@ -67,7 +67,7 @@ class AccountSections:
             section.need("base_url", '"https://…/api"')
         version = section.whole("key_version", 0)
         encodings = ("percent", "base64", "base64url")
-        return AlipayAccount(
+        return AlipaySection(
             client_id=section.required("client_id", '"…"'),
             app_id=section.required("app_id", '"P…"'),
             private_key=self._secret(section, "private_key"),
@@ -82,10 +82,10 @@ class AccountSections:
             extra=extra_fields(section),
         )
 
-    def _secret(self, section: Section, key: str) -> Secret:
+    def _secret(self, section: TableReader, key: str) -> Secret:
         return section.secret(key, self._folder, self._environ, anywhere=self._file_secrets)
 
-    def _proxy(self, section: Section) -> Secret:
+    def _proxy(self, section: TableReader) -> Secret:
         """Its password is a secret like others: never in the file itself."""
         if "proxy" not in section:
             return FROM_ENVIRONMENT
@@ -100,7 +100,7 @@ class AccountSections:
         return Secret(text)
 
 
-def _command(section: Section, key: str) -> tuple[str, ...]:
+def _command(section: TableReader, key: str) -> tuple[str, ...]:
     """The words of `"command:…"`, as a shell splits them; no shell runs them."""
     kind, _, line = section.text(key).partition(":")
     try:
@@ -115,14 +115,14 @@ def _command(section: Section, key: str) -> tuple[str, ...]:
     return words
 
 
-def _timeout(section: Section) -> float:
+def _timeout(section: TableReader) -> float:
     seconds = section.duration("timeout", 30.0)
     if seconds <= 0:
         raise UsageError(f"{section.where('timeout')} is 0; expected more, such as '30s'")
     return seconds
 
 
-def extra_fields(section: Section) -> dict[str, Any] | None:
+def extra_fields(section: TableReader) -> dict[str, Any] | None:
     """Request fields of a wallet's own, by their wire names; None when there are none."""
     if "extra" not in section:
         return None
@@ -132,7 +132,7 @@ def extra_fields(section: Section) -> dict[str, Any] | None:
     return extra
 
 
-def _url(section: Section, default: str) -> str:
+def _url(section: TableReader, default: str) -> str:
     url = section.text("base_url", default)
     if not url.lower().startswith(("https://", "http://")):
         raise UsageError(

@@ -12,17 +12,17 @@ from promomsg.cli.campaign.account_sections import AccountSections, extra_fields
 from promomsg.cli.campaign.campaign_values import (
     STANDARD_INPUT,
     AccountFile,
-    AlipayAccount,
+    AlipaySection,
     AlipayText,
     AudienceChoice,
     CampaignFile,
     LocalizedText,
     PaceChoice,
     PollChoice,
-    WeChatAccount,
+    WeChatSection,
     WeChatText,
 )
-from promomsg.cli.campaign.table_reader import Section, kind_of
+from promomsg.cli.campaign.table_reader import TableReader, kind_of
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.errors import UsageError
 from promomsg.suggest import did_you_mean, quoted
@@ -150,10 +150,10 @@ class _Reader:
                 hint = did_you_mean(name, _SECTIONS) or f"; there are {quoted(_SECTIONS)}"
                 raise UsageError(f"{shown}: there is no {what} {name!r}{hint}")
 
-    def section(self, name: str, *known: str, table: Any = None) -> Section:
+    def section(self, name: str, *known: str, table: Any = None) -> TableReader:
         if table is None:
             table = self.top.get(name, {})
-        return Section(table, self.shown, name, known or None)
+        return TableReader(table, self.shown, name, known or None)
 
     def read_account(self, base_url: str | None) -> AccountFile:
         campaign = self._campaign()
@@ -172,7 +172,7 @@ class _Reader:
             raise UsageError(f"{self.shown}: the section [{channel}] is missing")
         msg_type = None
         if channel == "wechat" and "message" in self.top:
-            msg_type = Section(self.top["message"], self.shown, "message", None).whole(
+            msg_type = TableReader(self.top["message"], self.shown, "message", None).whole(
                 "msg_type", 0
             )
         return AccountFile(
@@ -184,7 +184,7 @@ class _Reader:
             msg_type=msg_type,
         )
 
-    def _campaign(self) -> Section:
+    def _campaign(self) -> TableReader:
         return self.section(
             "campaign",
             "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
@@ -216,7 +216,7 @@ class _Reader:
             )
         notices: tuple[str, ...] = ()
         message: WeChatText | AlipayText
-        account: WeChatAccount | AlipayAccount
+        account: WeChatSection | AlipaySection
         if channel == "wechat":
             account, message = self._account(channel, base_url), self._wechat_text()
             templates = self._templates()
@@ -249,7 +249,7 @@ class _Reader:
             notices=notices,
         )
 
-    def _recipients(self, campaign: Section) -> Path | tuple[Path, ...] | None:
+    def _recipients(self, campaign: TableReader) -> Path | tuple[Path, ...] | None:
         """The list's file or files; `-`, standard input, is no file of the folder."""
         found = campaign.paths("recipients", self.folder)
         if isinstance(found, tuple):
@@ -267,12 +267,12 @@ class _Reader:
             if name not in self.top:
                 raise UsageError(f"{self.shown}: the section [{name}] is missing")
 
-    def _account(self, channel: str, base_url: str | None) -> WeChatAccount | AlipayAccount:
+    def _account(self, channel: str, base_url: str | None) -> WeChatSection | AlipaySection:
         sections = AccountSections(self.folder, self.environ, file_secrets=self.file_secrets)
         read = sections.wechat if channel == "wechat" else sections.alipay
         return read(self.top[channel], self.shown, base_url)
 
-    def _columns(self, campaign: Section) -> dict[str, str]:
+    def _columns(self, campaign: TableReader) -> dict[str, str]:
         if "columns" not in campaign:
             return {}
         section = self.section("campaign.columns", table=campaign.table["columns"])
@@ -321,8 +321,8 @@ class _Reader:
 
     def _localized(self, number: int, table: Any) -> LocalizedText:
         name = f"message.templates.{number}"
-        section = Section(table, self.shown, name, ("language", "parameters"))
-        parameters = Section(
+        section = TableReader(table, self.shown, name, ("language", "parameters"))
+        parameters = TableReader(
             section.table.get("parameters", {}), self.shown, f"{name}.parameters", None
         )
         return LocalizedText(
@@ -390,7 +390,7 @@ class _Reader:
         )
 
 
-def _dated(campaign: Section, day: str) -> Section:
+def _dated(campaign: TableReader, day: str) -> TableReader:
     """`{date}` in name and journal, filled in."""
     for key in ("name", "journal"):
         text = campaign.table.get(key)
@@ -410,7 +410,7 @@ def _list_path(path: Path) -> Path:
     return path if path == STANDARD_INPUT else path.absolute()
 
 
-def _sheet(campaign: Section) -> str | int | None:
+def _sheet(campaign: TableReader) -> str | int | None:
     """An Excel list's sheet, by its name or its number from 1."""
     value = campaign.table.get("sheet")
     if isinstance(value, int) and not isinstance(value, bool):

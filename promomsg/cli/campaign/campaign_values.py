@@ -14,14 +14,14 @@ __all__ = [
     "STANDARD_INPUT",
     "WECHAT_BASE_URL",
     "AccountFile",
-    "AlipayAccount",
+    "AlipaySection",
     "AlipayText",
     "AudienceChoice",
     "CampaignFile",
     "LocalizedText",
     "PaceChoice",
     "PollChoice",
-    "WeChatAccount",
+    "WeChatSection",
     "WeChatText",
 ]
 
@@ -34,7 +34,7 @@ STANDARD_INPUT: Final = Path("-")
 """Where the recipients come from, when they are piped in."""
 
 
-class WeChatAccount(msgspec.Struct, frozen=True, kw_only=True):
+class WeChatSection(msgspec.Struct, frozen=True, kw_only=True):
     """`[wechat]`: either `secret`, or `token_command`, the words of a program that prints a token."""
 
     appid: str
@@ -45,7 +45,7 @@ class WeChatAccount(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
 
 
-class AlipayAccount(msgspec.Struct, frozen=True, kw_only=True):
+class AlipaySection(msgspec.Struct, frozen=True, kw_only=True):
     """`[alipay]`. `public_key` is the wallet's; None only with `verify` off. `tokens` is a path."""
 
     client_id: str
@@ -131,7 +131,7 @@ class AccountFile(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     channel: str
-    account: WeChatAccount | AlipayAccount
+    account: WeChatSection | AlipaySection
     pace: PaceChoice
     poll: PollChoice
     msg_type: int | None = None
@@ -155,7 +155,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     name: str
     channel: str
-    account: WeChatAccount | AlipayAccount
+    account: WeChatSection | AlipaySection
     message: WeChatText | AlipayText
     recipients: Path | tuple[Path, ...] | None
     audience: AudienceChoice | None
@@ -186,7 +186,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     def account_id(self) -> str:
         """The appid, or the client id and app id, as `Channel.account` has it."""
         account = self.account
-        if isinstance(account, WeChatAccount):
+        if isinstance(account, WeChatSection):
             return account.appid
         return f"{account.client_id}/{account.app_id}"
 

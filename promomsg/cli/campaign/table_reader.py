@@ -12,7 +12,7 @@ from promomsg.errors import UsageError
 from promomsg.model import Secret
 from promomsg.suggest import did_you_mean, quoted
 
-__all__ = ["Section", "kind_of"]
+__all__ = ["TableReader", "kind_of"]
 
 
 def kind_of(value: Any) -> str:
@@ -29,7 +29,7 @@ def kind_of(value: Any) -> str:
     return f"a {type(value).__name__}"  # a date or time
 
 
-class Section:
+class TableReader:
     """One table, and which of its keys were asked for.
 
     Args:

@@ -11,11 +11,11 @@ import msgspec
 
 from promomsg.cli.campaign.campaign_values import (
     AccountFile,
-    AlipayAccount,
+    AlipaySection,
     AlipayText,
     CampaignFile,
     PaceChoice,
-    WeChatAccount,
+    WeChatSection,
     WeChatText,
 )
 from promomsg.errors import UsageError
@@ -41,7 +41,7 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
     """
     async with AsyncExitStack() as stack:
         account = file.account
-        if isinstance(account, WeChatAccount):
+        if isinstance(account, WeChatSection):
             from promomsg.channels.wechat import WeChatPromoter
 
             yield await stack.enter_async_context(
@@ -59,7 +59,7 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
         yield await stack.enter_async_context(await _alipay(file, account, stack))
 
 
-def _token_source(account: WeChatAccount, folder: Path) -> Any:
+def _token_source(account: WeChatSection, folder: Path) -> Any:
     if not account.token_command:
         return None
     from promomsg.cli.campaign.token_command import TokenCommand
@@ -68,7 +68,7 @@ def _token_source(account: WeChatAccount, folder: Path) -> Any:
 
 
 async def _alipay(
-    file: CampaignFile | AccountFile, account: AlipayAccount, stack: AsyncExitStack
+    file: CampaignFile | AccountFile, account: AlipaySection, stack: AsyncExitStack
 ) -> Any:
     from promomsg.alipay.signing import SignatureEncoding
     from promomsg.channels.alipay import AlipayMiniProgram

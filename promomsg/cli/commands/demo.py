@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 
 from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
-from promomsg.cli.output import line, note
-from promomsg.cli.runner import Interrupts, run_async
+from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.printing import print_line, print_note
 from promomsg.errors import UsageError
 
 __all__ = ["demo"]
@@ -31,7 +31,7 @@ def demo(channel: str | None, folder: Path) -> int:
     channels = ("wechat", "alipay") if channel is None else (channel,)
     place, edited = folder_for(folder, channels)
     if edited:
-        note(f"{folder}: {', '.join(sorted(edited)[:5])} is yours and stays; using {place}")
+        print_note(f"{folder}: {', '.join(sorted(edited)[:5])} is yours and stays; using {place}")
     try:
         write_files(place, files_for(channels, str(place)))
         _secrets(place, channels)
@@ -59,9 +59,9 @@ async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) 
     first: Path | None = None
     box = Sandbox(faults=FaultPlan.load(place / "sandbox.toml"))
     async with box:
-        line(f"a sandbox of both providers listens on {box.url}; nothing leaves this machine")
+        print_line(f"a sandbox of both providers listens on {box.url}; nothing leaves this machine")
         for name in names:
-            line()
+            print_line()
             journal = place / f"demo-{name}.db"
             for side in _SIDES:
                 journal.with_name(journal.name + side).unlink(missing_ok=True)
@@ -84,7 +84,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
         options_of,
         recipients_of,
     )
-    from promomsg.cli.sending import SendOptions, command, plan_and_send
+    from promomsg.cli.drive_campaign import SendOptions, command_line, plan_and_send
     from promomsg.engine.campaign import Campaign
 
     campaign: Any = load_campaign(file, journal=journal)
@@ -97,7 +97,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
     campaign = msgspec.structs.replace(
         campaign, account=msgspec.structs.replace(campaign.account, **here)
     )
-    how = SendOptions(yes=True, as_json=False, resume_with=command("resume", str(journal)))
+    options = SendOptions(yes=True, as_json=False, resume_with=command_line("resume", str(journal)))
     async with open_channel(campaign) as channel:
         sending = Campaign(
             channel,
@@ -109,25 +109,27 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
             campaign_file=str(campaign.path),
             **options_of(campaign),
         )
-        return await plan_and_send(sending, how, interrupts)
+        return await plan_and_send(sending, options, interrupts)
 
 
 def _leave(place: Path, journal: Path, names: list[str]) -> None:
     """The reports, and what to do next."""
     from promomsg.cli.commands.report import write_report
-    from promomsg.cli.output import private_file
-    from promomsg.cli.sending import command
+    from promomsg.cli.drive_campaign import command_line
+    from promomsg.cli.printing import private_file
 
     with private_file(place / "report.json") as file:
         write_report(journal, "json", everybody=True, file=file)
     with private_file(place / "failures.csv") as file:
         write_report(journal, "csv", everybody=False, file=file)
     campaign = place / f"{names[0]}.toml"
-    line()
-    line(f"left in {place}: campaign files, recipients, journals (demo-*.db), report.json,")
-    line(f"failures.csv; the reports are of {journal.name}")
-    line("next:")
-    line(f"  1. edit {campaign}")
-    line(f"  2. {command('sandbox', '--port', str(PORT), '--faults', str(place / 'sandbox.toml'))}")
-    line("     (in another terminal; or put your own account into the file)")
-    line(f"  3. {command('send', str(campaign))}")
+    print_line()
+    print_line(f"left in {place}: campaign files, recipients, journals (demo-*.db), report.json,")
+    print_line(f"failures.csv; the reports are of {journal.name}")
+    print_line("next:")
+    print_line(f"  1. edit {campaign}")
+    print_line(
+        f"  2. {command_line('sandbox', '--port', str(PORT), '--faults', str(place / 'sandbox.toml'))}"
+    )
+    print_line("     (in another terminal; or put your own account into the file)")
+    print_line(f"  3. {command_line('send', str(campaign))}")

@@ -21,7 +21,7 @@ from promomsg.cli.campaign.campaign_values import (
     CampaignFile,
     WeChatText,
 )
-from promomsg.cli.runner import Interrupts, run_async
+from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
@@ -66,7 +66,7 @@ def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: 
 
 async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.cli.exit_status import WRONG
-    from promomsg.cli.output import print_json, shown, table
+    from promomsg.cli.printing import finish_output, print_json, print_table
 
     async def all_of_them() -> list[Finding]:
         return [finding async for finding in examine(file, **asked)]
@@ -75,8 +75,8 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
     if as_json:
         print_json({"findings": [finding._asdict() for finding in findings]})
     else:
-        table(("", "what", "detail"), findings)
-    return WRONG if any(f.level == "fail" for f in findings) else shown()
+        print_table(("", "what", "detail"), findings)
+    return WRONG if any(f.level == "fail" for f in findings) else finish_output()
 
 
 async def examine(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from promomsg.cli.output import line, print_json, shown
+from promomsg.cli.printing import finish_output, print_json, print_line
 from promomsg.code_meanings import explain as meanings_of
 
 __all__ = ["explain"]
@@ -23,10 +23,10 @@ def explain(code: str, as_json: bool) -> int:
     found = meanings_of(code)
     if as_json:
         print_json({"code": found[0].code, "meanings": [msgspec.to_builtins(one) for one in found]})
-        return shown()
+        return finish_output()
     for one in found:
-        line(f"{one.code} ({one.origin}): {one.meaning}")
-        line(f"  the recipient  {one.outcome}")
-        line(f"  what to do     {one.advice}")
-        line(f"  source         {one.source}")
-    return shown()
+        print_line(f"{one.code} ({one.origin}): {one.meaning}")
+        print_line(f"  the recipient  {one.outcome}")
+        print_line(f"  what to do     {one.advice}")
+        print_line(f"  source         {one.source}")
+    return finish_output()

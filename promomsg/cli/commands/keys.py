@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.output import line, note
+from promomsg.cli.printing import print_line, print_note
 from promomsg.errors import UsageError
 
 __all__ = ["keys"]
@@ -36,9 +36,11 @@ def keys(output: Path) -> int:
         _write(public, pair.public_pem, 0o644)
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
-    note(f'{private}: the private key, readable by you only; private_key = "file:{private.name}"')
-    note(f"{public}: the public key; give the portal this line:")
-    line(pair.public_base64)
+    print_note(
+        f'{private}: the private key, readable by you only; private_key = "file:{private.name}"'
+    )
+    print_note(f"{public}: the public key; give the portal this line:")
+    print_line(pair.public_base64)
     return 0
 
 

@@ -10,8 +10,15 @@ import click
 import msgspec
 
 from promomsg.cli.campaign.campaign_file import AccountFile, load_account
-from promomsg.cli.output import clock_time, line, note, print_json, shown, table
-from promomsg.cli.runner import Interrupted, Interrupts, run_async
+from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.printing import (
+    finish_output,
+    format_time,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
 from promomsg.errors import NotFinished, UsageError
 
 __all__ = ["clicks", "follow", "promoters"]
@@ -51,11 +58,11 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
 
     poll = PollPolicy(**msgspec.to_builtins(campaign.poll))
     async with open_wechat(campaign, "follow") as channel:
-        note(f"following group {msg_id}, a look every {poll.every:g} s at the most")
+        print_note(f"following group {msg_id}, a look every {poll.every:g} s at the most")
         try:
             found = await interrupts.unless(channel.follow(msg_id, poll=poll))
         except NotFinished as error:
-            note(f"promomsg: {error}")
+            print_note(f"promomsg: {error}")
             return RESUMABLE
         except Interrupted:
             raise Interrupted("interrupted; ask again with the same command") from None
@@ -71,14 +78,14 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
             }
         )
     else:
-        line(
+        print_line(
             f"group {found.msg_id}: percent {found.percent}, send_cnt {found.send_cnt}, "
             f"fail_cnt {found.fail_cnt}"
         )
         if found.failures:
-            table(("id", "code"), ((f.id, f.code) for f in found.failures))
+            print_table(("id", "code"), ((f.id, f.code) for f in found.failures))
         for warning in found.warnings:
-            line(f"warning: {warning}")
+            print_line(f"warning: {warning}")
     return FAILURES if found.failures or found.fail_cnt else ALL_SENT
 
 
@@ -144,20 +151,20 @@ async def _clicks(
                 "clicks": [msgspec.to_builtins(row) for row in rows],
             }
         )
-        return shown()
+        return finish_output()
     if not rows:
-        note("no clicks of that day; a message that nobody clicked may not be listed")
+        print_note("no clicks of that day; a message that nobody clicked may not be listed")
         return 0
 
     def text(value: object) -> str:
         return "" if value is None else str(value)
 
-    table(
+    print_table(
         ("msg_id", "sent at", "msg_type", "people", "clicks"),
         (
             (
                 text(r.msg_id),
-                clock_time(r.send_time),
+                format_time(r.send_time),
                 text(r.msg_type),
                 text(r.click_uv),
                 text(r.click_pv),
@@ -165,7 +172,7 @@ async def _clicks(
             for r in rows
         ),
     )
-    return shown()
+    return finish_output()
 
 
 PROMOTER_COLUMNS: Final = (
@@ -222,7 +229,9 @@ async def _promoters(
     async with open_wechat(campaign, "promoters") as channel:
         with PartialCsv(output, PROMOTER_COLUMNS, filters) as partial:
             if partial.last_id is not None:
-                note(f"going on behind {partial.last_id}, {partial.rows:,} promoters are there")
+                print_note(
+                    f"going on behind {partial.last_id}, {partial.rows:,} promoters are there"
+                )
                 filters["start_id"] = partial.last_id
 
             async def pull() -> None:
@@ -236,5 +245,5 @@ async def _promoters(
                     f"interrupted after {partial.rows:,} promoters; the same command goes on"
                 ) from None
             partial.finish()
-    note(f"{partial.rows:,} promoters: {output}")
+    print_note(f"{partial.rows:,} promoters: {output}")
     return 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.campaign.begun_with import Overrides, campaign_of
-from promomsg.cli.runner import Interrupts, run_async
+from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
+from promomsg.cli.interrupts import Interrupts, run_async
 
 __all__ = ["reconcile"]
 
@@ -33,41 +33,48 @@ def reconcile(
 
     Works from the China-time day after the send. Nothing is ever sent.
     """
-    said = Overrides(campaign, None, base_url, allow_file_secrets)
-    return run_async(lambda interrupts: _reconcile(journal, said, adopt, as_json, interrupts))
+    overrides = Overrides(campaign, None, base_url, allow_file_secrets)
+    return run_async(lambda interrupts: _reconcile(journal, overrides, adopt, as_json, interrupts))
 
 
 async def _reconcile(
     journal: Path,
-    said: Overrides,
+    overrides: Overrides,
     adopt: bool,
     as_json: bool,
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
-    from promomsg.cli.output import clock_time, line, note, print_json, shown, table
-    from promomsg.cli.sending import command
+    from promomsg.cli.drive_campaign import command_line
+    from promomsg.cli.printing import (
+        finish_output,
+        format_time,
+        print_json,
+        print_line,
+        print_note,
+        print_table,
+    )
     from promomsg.engine.following.reconcile import reconcile as look
     from promomsg.journal.sqlite.journal import SqliteJournal
 
-    file = campaign_of(journal, said)
+    file = campaign_of(journal, overrides)
     async with open_wechat(file, "reconcile") as channel:
         matches = await interrupts.unless(look(SqliteJournal(journal), channel, adopt=adopt))
     if as_json:
         import msgspec
 
         print_json({"journal": str(journal), "matches": msgspec.to_builtins(matches)})
-        return shown()
+        return finish_output()
     if not matches:
-        line("no group send of this journal lost its answer")
-        return shown()
-    table(
+        print_line("no group send of this journal lost its answer")
+        return finish_output()
+    print_table(
         ("group", "members", "sent at", "msg_id", "what"),
         (
             (
                 str(m.group),
                 str(m.members),
-                clock_time(m.sent_at),
+                format_time(m.sent_at),
                 m.msg_id or "",
                 "adopted" if m.adopted else m.reason or "matches",
             )
@@ -75,7 +82,7 @@ async def _reconcile(
         ),
     )
     if any(m.adopted for m in matches):
-        note(f"follow what was adopted: {command('resume', str(journal))}")
+        print_note(f"follow what was adopted: {command_line('resume', str(journal))}")
     elif any(m.msg_id for m in matches):
-        note(f"take the matches over: {command('reconcile', str(journal), '--adopt')}")
-    return shown()
+        print_note(f"take the matches over: {command_line('reconcile', str(journal), '--adopt')}")
+    return finish_output()

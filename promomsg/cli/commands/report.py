@@ -13,10 +13,10 @@ from typing import IO, Any, Final
 
 import click
 
-from promomsg.cli.output import count, note, print_json, shown, table
+from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.plan_and_result import outcome_cells, print_result
+from promomsg.cli.printing import counted, finish_output, print_json, print_note, print_table
 from promomsg.cli.report_target import report_file
-from promomsg.cli.runner import Interrupts, run_async
-from promomsg.cli.show import outcome_cells, print_result
 from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
@@ -49,7 +49,7 @@ def status(journal: Path, watch: bool, as_json: bool) -> int:
         print_json(document)
     else:
         print_result(document, found.host)
-    return shown()
+    return finish_output()
 
 
 async def _watch(journal: Path, interrupts: Interrupts) -> int:
@@ -93,14 +93,14 @@ def report(journal: Path, form: str, everybody: bool, output: Path | None, bom: 
     with _sink(output, journal, bom and form == "csv", form != "table") as file:
         nameless = write_report(journal, form, everybody=everybody, file=file)
     if nameless and form == "csv":
-        note(
-            f"note: {count(nameless, 'recipient')} of an audience have no rows, since nobody named "
+        print_note(
+            f"note: {counted(nameless, 'recipient')} of an audience have no rows, since nobody named "
             "them; --format table and json have their counts"
         )
     if output is not None:
-        note(f"written: {output}")
+        print_note(f"written: {output}")
         return 0
-    return shown()
+    return finish_output()
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def _write(found: Report, rows: Iterator[Outcome], form: str, file: IO[str]) -> 
     else:
         print_result(found.to_dict(), found.host, file)
         print(file=file)
-        table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
+        print_table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
 
 
 def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:

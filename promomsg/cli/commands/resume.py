@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promomsg.cli.campaign.begun_with import Overrides, campaign_of, compare_hosts, file_beside
 from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_of_journal import (
+    Overrides,
+    campaign_of,
+    compare_hosts,
+    file_beside,
+)
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.output import note
-from promomsg.cli.runner import Interrupted, Interrupts, run_async
+from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.printing import print_note
 from promomsg.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -77,10 +82,10 @@ def resume(
 
     Nobody who was or may have been reached is sent to again.
     """
-    said = Overrides(campaign, recipients, base_url, allow_file_secrets)
+    overrides = Overrides(campaign, recipients, base_url, allow_file_secrets)
     return go_on(
         journal,
-        said,
+        overrides,
         everyone=everyone,
         yes=yes,
         as_json=as_json,
@@ -91,7 +96,7 @@ def resume(
 
 def go_on(
     journal: Path,
-    said: Overrides,
+    overrides: Overrides,
     *,
     everyone: bool,
     yes: bool,
@@ -109,26 +114,28 @@ def go_on(
         provider_is_back: see `Campaign.resume`.
     """
     if not os.path.lexists(journal) and os.path.exists(_planning(journal)):
-        return _plan_again(journal, said, everyone, yes, as_json)
+        return _plan_again(journal, overrides, everyone, yes, as_json)
     found = _report(journal)
     if not found.pending:
         return _show(found, as_json)
     if _wake(journal):
         return 0
-    file = campaign_of(journal, said)
-    from promomsg.cli.sending import SendOptions, command, need_terminal
+    file = campaign_of(journal, overrides)
+    from promomsg.cli.drive_campaign import SendOptions, command_line, require_terminal
 
-    need_terminal(yes)
+    require_terminal(yes)
     _need_everyone(journal, everyone)
-    how = SendOptions(
+    options = SendOptions(
         yes=yes,
         as_json=as_json,
-        resume_with=command("resume", str(journal), *said.words()),
+        resume_with=command_line("resume", str(journal), *overrides.as_arguments()),
         submit=submit,
         left=found.pending,
     )
     return run_async(
-        lambda interrupts: _resume(journal, file, how, interrupts, after_lost_wal, provider_is_back)
+        lambda interrupts: _resume(
+            journal, file, options, interrupts, after_lost_wal, provider_is_back
+        )
     )
 
 
@@ -159,26 +166,26 @@ def retry(
         raise UsageError("retry: say --failed, --unknown or both; nothing else is meant by it")
     if include_unnamed and not unknown:
         raise UsageError("retry: --include-unnamed goes with --unknown")
-    from promomsg.cli.sending import SendOptions, command, need_terminal
+    from promomsg.cli.drive_campaign import SendOptions, command_line, require_terminal
 
-    need_terminal(yes)
-    said = Overrides(campaign, recipients, base_url, allow_file_secrets)
-    file = campaign_of(journal, said)
+    require_terminal(yes)
+    overrides = Overrides(campaign, recipients, base_url, allow_file_secrets)
+    file = campaign_of(journal, overrides)
     _need_everyone(journal, everyone, reopened=True)
-    how = SendOptions(
+    options = SendOptions(
         yes=True,
         as_json=as_json,
-        resume_with=command(
-            "resume", str(journal), *Overrides(campaign, recipients, base_url).words()
+        resume_with=command_line(
+            "resume", str(journal), *Overrides(campaign, recipients, base_url).as_arguments()
         ),
         left=0,
     )
-    words: dict[str, Any] = {
+    which: dict[str, Any] = {
         "failed": failed,
         "unknown": unknown,
         "include_unnamed": include_unnamed,
     }
-    return run_async(lambda interrupts: _retry(journal, file, how, words, yes, interrupts))
+    return run_async(lambda interrupts: _retry(journal, file, options, which, yes, interrupts))
 
 
 def _planning(journal: Path) -> Path:
@@ -186,7 +193,7 @@ def _planning(journal: Path) -> Path:
 
 
 def go_on_or_wait(
-    journal: Path, said: Overrides, *, everyone: bool, yes: bool, as_json: bool, submit: bool
+    journal: Path, overrides: Overrides, *, everyone: bool, yes: bool, as_json: bool, submit: bool
 ) -> int:
     """`send --or-resume` of a campaign that was begun: as `go_on`, but a pause is a person's word, and
     a sender that is at work needs no second one; both print where it stands, and exit by that."""
@@ -196,12 +203,12 @@ def go_on_or_wait(
     if found.pending:
         sending = is_being_sent(journal)
         if found.state == "paused":
-            note(f"it was paused by request: `promomsg resume {journal}` goes on")
+            print_note(f"it was paused by request: `promomsg resume {journal}` goes on")
             return _show(found, as_json)
         if sending:
-            note(at_work(journal, found.state))
+            print_note(at_work(journal, found.state))
             return _show(found, as_json)
-    return go_on(journal, said, everyone=everyone, yes=yes, as_json=as_json, submit=submit)
+    return go_on(journal, overrides, everyone=everyone, yes=yes, as_json=as_json, submit=submit)
 
 
 def _report(journal: Path) -> Report:
@@ -214,8 +221,8 @@ def _report(journal: Path) -> Report:
 def _show(report: Report, as_json: bool) -> int:
     """Prints where a campaign stands; its exit status."""
     from promomsg.cli.exit_status import status_of
-    from promomsg.cli.output import print_json
-    from promomsg.cli.show import print_result
+    from promomsg.cli.plan_and_result import print_result
+    from promomsg.cli.printing import print_json
 
     document = report.to_dict()
     if as_json:
@@ -257,7 +264,7 @@ def _wake(journal: Path) -> bool:
         return 0
 
     run_async(ask)
-    note("its sender was paused and goes on now")
+    print_note("its sender was paused and goes on now")
     return True
 
 
@@ -286,13 +293,13 @@ def _recipients(file: CampaignFile) -> Any:
 async def _resume(
     journal: Path,
     file: CampaignFile,
-    how: Any,
+    options: Any,
     interrupts: Interrupts,
     after_lost_wal: bool,
     provider_is_back: bool,
 ) -> int:
     from promomsg.cli.campaign.to_engine import message_of, open_channel, run_options_of
-    from promomsg.cli.sending import plan_and_send
+    from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.engine.campaign import Campaign
 
     async with open_channel(file) as channel:
@@ -306,36 +313,36 @@ async def _resume(
             provider_is_back=provider_is_back,
             **run_options_of(file),
         )
-        return await plan_and_send(again, how, interrupts)
+        return await plan_and_send(again, options, interrupts)
 
 
 async def _retry(
     journal: Path,
     file: CampaignFile,
-    how: Any,
-    words: dict[str, Any],
+    options: Any,
+    which: dict[str, Any],
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.cli.exit_status import WRONG
-    from promomsg.cli.sending import plan_and_send
     from promomsg.engine.campaign import Campaign
 
     # Planning a retry reopens the recipients, so the question comes before it.
     found = _report(journal)
-    sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if words[name]]
-    note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
-    if words["unknown"] and found.unknown and file.channel == "wechat":
-        note("warning: unknown ones may have been reached; some may get the message twice")
+    sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
+    print_note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
+    if which["unknown"] and found.unknown and file.channel == "wechat":
+        print_note("warning: unknown ones may have been reached; some may get the message twice")
     unnamed = found.by_code.get("UNNAMED", 0)
-    if words["unknown"] and unnamed and not words["include_unnamed"]:
-        note(
+    if which["unknown"] and unnamed and not which["include_unnamed"]:
+        print_note(
             f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
             "they are left out unless you say --include-unnamed"
         )
     if not yes and not await interrupts.ask("send to them again?"):
-        note("nothing was sent")
+        print_note("nothing was sent")
         return WRONG
     async with open_channel(file) as channel:
         again = Campaign.retry(
@@ -343,18 +350,20 @@ async def _retry(
             channel,
             recipients=_recipients(file),
             suppress=file.suppress,
-            **words,
+            **which,
             **run_options_of(file),
         )
         try:
-            return await plan_and_send(again, how, interrupts)
+            return await plan_and_send(again, options, interrupts)
         except Interrupted:
             if _report(journal).pending:
-                raise Interrupted(f"interrupted; go on with: {how.resume_with}") from None
+                raise Interrupted(f"interrupted; go on with: {options.resume_with}") from None
             raise Interrupted("interrupted; nothing was changed: say retry again") from None
 
 
-def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_json: bool) -> int:
+def _plan_again(
+    journal: Path, overrides: Overrides, everyone: bool, yes: bool, as_json: bool
+) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
     from promomsg.cli.commands.send import SendFlags, send_file
     from promomsg.journal.sqlite.journal import JournalReader, is_being_sent
@@ -364,7 +373,7 @@ def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_js
     record: CampaignRecord | None = None
     with suppress(JournalError), JournalReader(_planning(journal)) as reader:
         record = reader.record
-    campaign = said.campaign
+    campaign = overrides.campaign
     if campaign is None:
         if record is None:
             raise UsageError(
@@ -372,21 +381,21 @@ def _plan_again(journal: Path, said: Overrides, everyone: bool, yes: bool, as_js
                 "say --campaign FILE to plan it again"
             )
         campaign = file_beside(journal, record)
-    note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
+    print_note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
     file = load_campaign(
         campaign,
-        recipients=said.recipients,
+        recipients=overrides.recipients,
         journal=journal,
-        base_url=said.base_url,
-        file_secrets=said.file_secrets,
+        base_url=overrides.base_url,
+        file_secrets=overrides.file_secrets,
     )
     if record is not None:
-        compare_hosts(journal, record, file, said)
-    wishes = SendFlags(
-        base_url=said.base_url,
-        file_secrets=said.file_secrets,
+        compare_hosts(journal, record, file, overrides)
+    flags = SendFlags(
+        base_url=overrides.base_url,
+        file_secrets=overrides.file_secrets,
         yes=yes,
         as_json=as_json,
         everyone=everyone,
     )
-    return send_file(file, wishes)
+    return send_file(file, flags)

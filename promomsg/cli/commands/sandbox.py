@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from promomsg.cli.output import line
-from promomsg.cli.runner import Interrupted, Interrupts, run_async
+from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.printing import print_line
 from promomsg.errors import UsageError
 
 __all__ = ["sandbox"]
@@ -100,7 +100,7 @@ def _move(url: str, day: str | None) -> int:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UsageError(f"no sandbox answers at {url} ({reason}); start one first") from None
-    line(f"it is {said['day']} there now")
+    print_line(f"it is {said['day']} there now")
     return 0
 
 

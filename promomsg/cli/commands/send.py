@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.runner import Interrupts, run_async
+from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.errors import JournalError, UsageError
 
 __all__ = ["SendFlags", "plan", "send", "send_file"]
@@ -89,7 +89,7 @@ def send(
     """Plan the campaign in FILE, show the plan, ask, and send it."""
     if or_resume and test_to is not None:
         raise UsageError("--or-resume: a test is journalled apart each time; leave --test-to out")
-    wishes = SendFlags(
+    flags = SendFlags(
         base_url=base_url,
         file_secrets=allow_file_secrets,
         yes=yes,
@@ -109,8 +109,8 @@ def send(
         file_secrets=allow_file_secrets,
     )
     if dry_run:
-        return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
-    return send_file(campaign, wishes)
+        return run_async(lambda interrupts: _plan(campaign, flags, interrupts))
+    return send_file(campaign, flags)
 
 
 @click.command(short_help="Show what send would do, and send nothing.")
@@ -127,7 +127,7 @@ def plan(
     as_json: bool,
 ) -> int:
     """Show what sending the campaign in FILE would do: calls, time, messages, rows left out."""
-    wishes = SendFlags(
+    flags = SendFlags(
         base_url=base_url,
         file_secrets=allow_file_secrets,
         as_json=as_json,
@@ -142,7 +142,7 @@ def plan(
         base_url=base_url,
         file_secrets=allow_file_secrets,
     )
-    return run_async(lambda interrupts: _plan(campaign, wishes, interrupts))
+    return run_async(lambda interrupts: _plan(campaign, flags, interrupts))
 
 
 def _keys(text: str | None) -> tuple[str, ...]:
@@ -154,67 +154,70 @@ def _keys(text: str | None) -> tuple[str, ...]:
     return keys
 
 
-def send_file(file: CampaignFile, wishes: SendFlags) -> int:
+def send_file(file: CampaignFile, flags: SendFlags) -> int:
     """Sends a campaign file; returns the exit status."""
-    from promomsg.cli.sending import need_terminal
+    from promomsg.cli.drive_campaign import require_terminal
 
-    if wishes.or_resume and os.path.lexists(file.journal):
-        from promomsg.cli.campaign.begun_with import Overrides
+    if flags.or_resume and os.path.lexists(file.journal):
+        from promomsg.cli.campaign.campaign_of_journal import Overrides
         from promomsg.cli.commands.resume import go_on_or_wait
 
         return go_on_or_wait(
             file.journal,
-            Overrides(file.path, wishes.recipients, wishes.base_url, wishes.file_secrets),
-            everyone=wishes.everyone,
-            yes=wishes.yes,
-            as_json=wishes.as_json,
-            submit=wishes.no_wait,
+            Overrides(file.path, flags.recipients, flags.base_url, flags.file_secrets),
+            everyone=flags.everyone,
+            yes=flags.yes,
+            as_json=flags.as_json,
+            submit=flags.no_wait,
         )
-    need_terminal(wishes.yes)
-    return run_async(lambda interrupts: _send(file, wishes, interrupts))
+    require_terminal(flags.yes)
+    return run_async(lambda interrupts: _send(file, flags, interrupts))
 
 
-async def _send(file: CampaignFile, wishes: SendFlags, interrupts: Interrupts) -> int:
-    from promomsg.cli.campaign.begun_with import Overrides, lies_beside
+async def _send(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) -> int:
+    from promomsg.cli.campaign.campaign_of_journal import Overrides, lies_beside
     from promomsg.cli.campaign.to_engine import open_channel
-    from promomsg.cli.sending import SendOptions, command, plan_and_send
+    from promomsg.cli.drive_campaign import SendOptions, command_line, plan_and_send
 
-    journal = _journal(file, wishes.test_to)
+    journal = _journal(file, flags.test_to)
     _refuse_used(journal)
-    said = Overrides(
+    overrides = Overrides(
         campaign=None if lies_beside(file.path, journal) else file.path,
-        base_url=wishes.base_url,
-        file_secrets=wishes.file_secrets,
+        base_url=flags.base_url,
+        file_secrets=flags.file_secrets,
     )
-    resume = command(
-        "resume", str(journal), *said.words(), *(("--everyone",) if wishes.everyone else ())
+    resume = command_line(
+        "resume",
+        str(journal),
+        *overrides.as_arguments(),
+        *(("--everyone",) if flags.everyone else ()),
     )
-    how = SendOptions(
-        yes=wishes.yes,
-        as_json=wishes.as_json,
+    options = SendOptions(
+        yes=flags.yes,
+        as_json=flags.as_json,
         resume_with=resume,
-        submit=wishes.no_wait,
+        submit=flags.no_wait,
         notes=file.notices,
     )
     async with open_channel(file) as channel:
-        campaign = _campaign(file, wishes, channel, journal)
-        return await plan_and_send(campaign, how, interrupts)
+        campaign = _campaign(file, flags, channel, journal)
+        return await plan_and_send(campaign, options, interrupts)
 
 
-async def _plan(file: CampaignFile, wishes: SendFlags, interrupts: Interrupts) -> int:
+async def _plan(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) -> int:
     import anyio
 
     from promomsg.cli.campaign.to_engine import open_channel
-    from promomsg.cli.output import print_json, shown
-    from promomsg.cli.show import plan_document, print_plan, print_rows_left_out
+    from promomsg.cli.plan_and_result import plan_document, print_plan, print_rows_left_out
+    from promomsg.cli.printing import finish_output, print_json
 
-    journal = _journal(file, wishes.test_to)
+    journal = _journal(file, flags.test_to)
     async with open_channel(file) as channel:
         # A plan writes nothing that stays, so it needs no place of its own: a temporary one.
-        campaign = _campaign(file, wishes, channel, None)
+        campaign = _campaign(file, flags, channel, None)
         try:
             found = await interrupts.unless(campaign.plan())
-            if wishes.as_json:
+            if flags.as_json:
                 document = plan_document(found, str(journal), file.notices)
                 document["rows_not_sent"] = [
                     {"key": o.recipient.key, "code": o.code, "detail": o.detail}
@@ -227,28 +230,28 @@ async def _plan(file: CampaignFile, wishes: SendFlags, interrupts: Interrupts) -
         finally:
             with anyio.CancelScope(shield=True):
                 await campaign.discard()
-    return shown()
+    return finish_output()
 
 
-def _campaign(file: CampaignFile, wishes: SendFlags, channel: Any, journal: Path | None) -> Any:
+def _campaign(file: CampaignFile, flags: SendFlags, channel: Any, journal: Path | None) -> Any:
     from promomsg.cli.campaign.to_engine import message_of, options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 
-    if wishes.test_to and file.audience is not None and not file.audience.expand:
+    if flags.test_to and file.audience is not None and not file.audience.expand:
         raise UsageError(
             "--test-to picks recipients by their key, and an [audience] has none: "
             "give --recipients with a file of the people to test with"
         )
     options = options_of(file)
-    if wishes.max_recipients is not None:
-        options["max_recipients"] = wishes.max_recipients
-    if wishes.test_to:
-        options["only"] = wishes.test_to
+    if flags.max_recipients is not None:
+        options["max_recipients"] = flags.max_recipients
+    if flags.test_to:
+        options["only"] = flags.test_to
     return Campaign(
         channel,
         message_of(file),
-        recipients_of(file, everyone=wishes.everyone),
-        name=f"{file.name} (test)" if wishes.test_to else file.name,
+        recipients_of(file, everyone=flags.everyone),
+        name=f"{file.name} (test)" if flags.test_to else file.name,
         journal=journal,
         suppress=file.suppress,
         campaign_file=str(file.path),
@@ -269,7 +272,7 @@ def _refuse_used(journal: Path) -> None:
     if journal.is_dir():
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
     from promomsg.cli.commands.resume import at_work
-    from promomsg.cli.sending import command
+    from promomsg.cli.drive_campaign import command_line
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.sqlite.journal import is_being_sent
 
@@ -283,10 +286,10 @@ def _refuse_used(journal: Path) -> None:
     if is_being_sent(journal):
         raise JournalError(
             f"{journal} already holds this campaign, and {at_work(journal, state)}; watch it with "
-            f"`{command('status', str(journal), '--watch')}`, or give another --journal"
+            f"`{command_line('status', str(journal), '--watch')}`, or give another --journal"
         )
     raise JournalError(
         f"{journal} already holds a campaign: go on with it by "
-        f"`{command('resume', str(journal))}`, send again to the failed ones by "
-        f"`{command('retry', str(journal), '--failed')}`, or give another --journal"
+        f"`{command_line('resume', str(journal))}`, send again to the failed ones by "
+        f"`{command_line('retry', str(journal), '--failed')}`, or give another --journal"
     )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import IO, Any
 
-from promomsg.cli.output import clean, clock_time, duration, table
+from promomsg.cli.printing import clean, format_duration, format_time, print_table
 from promomsg.code_meanings import brief_meaning
 from promomsg.engine.prepare.planner import Plan, Sample
 from promomsg.model import Outcome
@@ -42,7 +42,10 @@ def print_plan(
         put("will not be sent", f"{sum(plan.not_sent.values()):,} ({why})")
     if plan.to_send:
         put("pace", plan.pace)
-        put("time", "not limited" if plan.seconds is None else f"about {duration(plan.seconds)}")
+        put(
+            "time",
+            "not limited" if plan.seconds is None else f"about {format_duration(plan.seconds)}",
+        )
     put("journal", journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):
@@ -146,14 +149,14 @@ def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = 
     for text in document["warnings"]:
         print(clean(f"  warning: {text}"), file=out)
     where = f", at {host}" if host else ""
-    print(clean(f"  took {duration(document['elapsed_s'])}{where}"), file=out)
+    print(clean(f"  took {format_duration(document['elapsed_s'])}{where}"), file=out)
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
     def text(value: object) -> str:
         return "–" if value is None else str(value)
 
-    table(
+    print_table(
         ("  group", "planned", "percent", "send_cnt", "fail_cnt", "state"),
         (
             (
@@ -179,5 +182,5 @@ def outcome_cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.detail,
         str(outcome.attempts),
         outcome.group or "",
-        clock_time(outcome.at),
+        format_time(outcome.at),
     )

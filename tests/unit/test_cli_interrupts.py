@@ -12,7 +12,7 @@ from unittest import mock
 import anyio
 import pytest
 
-from promomsg.cli.runner import Interrupted, Interrupts, run_async
+from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
 from promomsg.errors import UsageError
 
 

@@ -11,23 +11,23 @@ import anyio
 import msgspec
 
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
-from promomsg.cli.output import note, print_json
+from promomsg.cli.interrupts import Interrupts, SendingCrashed
+from promomsg.cli.plan_and_result import print_plan, print_rest, print_result, print_rows_left_out
+from promomsg.cli.printing import print_json, print_note
 from promomsg.cli.progress import View, make_view
-from promomsg.cli.runner import BrokeOffError, Interrupts
-from promomsg.cli.show import print_plan, print_rest, print_result, print_rows_left_out
-from promomsg.cli.standard_streams import drained, in_background
+from promomsg.cli.standard_streams import drain_streams, in_background
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.prepare.planner import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
-__all__ = ["Ending", "SendOptions", "command", "need_terminal", "plan_and_send"]
+__all__ = ["RunResult", "SendOptions", "command_line", "plan_and_send", "require_terminal"]
 
 _LOOK_EVERY: Final = 0.2
 _FEW: Final = 20
 """Rows that will not be sent, shown before asking."""
 
 
-class Ending(msgspec.Struct, frozen=True):
+class RunResult(msgspec.Struct, frozen=True):
     """How a run ended: its document, and the exit status."""
 
     document: dict[str, Any]
@@ -57,18 +57,18 @@ class SendOptions(msgspec.Struct, kw_only=True):
     check: Callable[[Plan], None] | None = None
 
 
-def command(*words: str | None) -> str:
+def command_line(*words: str | None) -> str:
     """A command line to be copied."""
     return shlex.join(["promomsg", *(w for w in words if w is not None)])
 
 
-def need_terminal(yes: bool) -> None:
+def require_terminal(yes: bool) -> None:
     """Raises UsageError when nobody can be asked and nobody said yes."""
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; say --yes, or look first with plan")
 
 
-async def plan_and_send(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> int:
+async def plan_and_send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> int:
     """Shows the plan, asks, sends; returns the exit status, which no display can change.
 
     Raises:
@@ -77,45 +77,45 @@ async def plan_and_send(campaign: Campaign, how: SendOptions, interrupts: Interr
     """
     with in_background():
         try:
-            return await _plan_and_send(campaign, how, interrupts)
+            return await _plan_and_send(campaign, options, interrupts)
         finally:
             before = interrupts.asked
             with anyio.CancelScope(shield=True):
-                await drained(unless=lambda: interrupts.asked and not before)
+                await drain_streams(unless=lambda: interrupts.asked and not before)
 
 
-async def _plan_and_send(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> int:
+async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> int:
     try:
         plan = await interrupts.unless(campaign.plan())
-        if how.check is not None:
-            how.check(plan)
-        out = sys.stderr if how.as_json else sys.stdout
-        if how.left is None:
-            print_plan(plan, str(campaign.journal or ""), how.notes, out)
+        if options.check is not None:
+            options.check(plan)
+        out = sys.stderr if options.as_json else sys.stdout
+        if options.left is None:
+            print_plan(plan, str(campaign.journal or ""), options.notes, out)
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
             question = f"send to {plan.to_send:,} recipients at {plan.host}?"
         else:
-            print_rest(plan, how.left, out)
-            question = f"go on with the {how.left:,} that are pending, at {plan.host}?"
-        if not how.yes:
-            await drained(unless=lambda: interrupts.asked)
-        if not how.yes and not await interrupts.ask(question):
+            print_rest(plan, options.left, out)
+            question = f"go on with the {options.left:,} that are pending, at {plan.host}?"
+        if not options.yes:
+            await drain_streams(unless=lambda: interrupts.asked)
+        if not options.yes and not await interrupts.ask(question):
             await campaign.discard()
-            note("nothing was sent")
+            print_note("nothing was sent")
             return WRONG
-        ending = await drive(campaign, how, interrupts)
+        ending = await drive(campaign, options, interrupts)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await campaign.discard()
         raise
-    if how.as_json:
+    if options.as_json:
         print_json(ending.document)
     else:
         print_result(ending.document, campaign.report.host)
     return ending.status
 
 
-async def drive(campaign: Campaign, how: SendOptions, interrupts: Interrupts) -> Ending:
+async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:
     """Sends a planned campaign to its end, or to the first reason to stop."""
     view = make_view()
     trouble: PromoError | None = None
@@ -124,10 +124,10 @@ async def drive(campaign: Campaign, how: SendOptions, interrupts: Interrupts) ->
     try:
         async with campaign as run:
             entered = True
-            paused = await _watch(run, view, how, interrupts)
+            paused = await _watch(run, view, options, interrupts)
             view.close()
             if interrupts.asked:
-                note(
+                print_note(
                     f"stopping: {run.in_flight} calls are in flight and finish; "
                     "Ctrl-C again ends at once"
                 )
@@ -138,25 +138,25 @@ async def drive(campaign: Campaign, how: SendOptions, interrupts: Interrupts) ->
     except Exception as error:
         if not entered:
             raise
-        raise BrokeOffError(how.resume_with) from error
+        raise SendingCrashed(options.resume_with) from error
     finally:
         view.close()
     document = campaign.report.to_dict()
     status = status_of(document)
     if trouble is not None:
-        note(f"promomsg: {trouble}")
+        print_note(f"promomsg: {trouble}")
         status = RESUMABLE
     elif interrupts.asked and document["pending"]:
         status = INTERRUPTED
     if document["pending"]:
         why = "paused" if paused else document["state"]
-        note(f"{why}: {document['pending']:,} are pending; go on with: {how.resume_with}")
+        print_note(f"{why}: {document['pending']:,} are pending; go on with: {options.resume_with}")
     elif interrupts.asked:
-        note("interrupted, but everything had been sent: nothing is left to resume")
-    return Ending(document, status)
+        print_note("interrupted, but everything had been sent: nothing is left to resume")
+    return RunResult(document, status)
 
 
-async def _watch(run: Campaign, view: View, how: SendOptions, interrupts: Interrupts) -> bool:
+async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: Interrupts) -> bool:
     """Waits for the end, an interrupt or a pause; whether it was a pause."""
     failed: list[Exception] = []
     paused = False
@@ -169,7 +169,7 @@ async def _watch(run: Campaign, view: View, how: SendOptions, interrupts: Interr
     async def until_end() -> None:
         with scopes[0]:
             try:
-                await (run.submit() if how.submit else run.wait())
+                await (run.submit() if options.submit else run.wait())
             except PromoError as error:
                 failed.append(error)
             over()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.runner import run_async
+from promomsg.cli.interrupts import run_async
 
 __all__ = ["cancel", "pause"]
 
@@ -27,9 +27,9 @@ def cancel(journal: Path) -> int:
     return run_async(lambda interrupts: _ask(journal, "cancel"))
 
 
-async def _ask(path: Path, wish: str) -> int:
-    from promomsg.cli.output import note
-    from promomsg.cli.sending import command
+async def _ask(path: Path, request: str) -> int:
+    from promomsg.cli.drive_campaign import command_line
+    from promomsg.cli.printing import print_note
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.records import Control
     from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
@@ -37,19 +37,19 @@ async def _ask(path: Path, wish: str) -> int:
     with open_journal(path) as opened:
         report = opened.report()
     if report.pending == 0:
-        note(f"{report.campaign} has come to its end already ({report.state})")
+        print_note(f"{report.campaign} has come to its end already ({report.state})")
         return 0
     journal = SqliteJournal(path)
-    await journal.request(Control(wish))
-    resume = command("resume", str(path))
+    await journal.request(Control(request))
+    resume = command_line("resume", str(path))
     if is_being_sent(str(path)):
-        then = f"; go on with: {resume}" if wish == "pause" else ""
-        note(f"asked the sender of {report.campaign} to {wish}{then}")
-    elif wish == "pause":
-        note(f"nobody is sending {report.campaign}; it stays so until: {resume}")
+        then = f"; go on with: {resume}" if request == "pause" else ""
+        print_note(f"asked the sender of {report.campaign} to {request}{then}")
+    elif request == "pause":
+        print_note(f"nobody is sending {report.campaign}; it stays so until: {resume}")
     else:
         await _cancel_now(path)
-        note(f"{report.campaign}: what was not sent is cancelled")
+        print_note(f"{report.campaign}: what was not sent is cancelled")
     return 0
 
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promomsg.cli import exit_status as exits
-from promomsg.cli import output, progress
+from promomsg.cli import printing, progress
+from promomsg.cli.plan_and_result import print_rows_left_out
 from promomsg.cli.resumable_csv import PartialCsv
-from promomsg.cli.show import print_rows_left_out
 from promomsg.errors import UsageError
 from promomsg.intake.guards import bare, guarded
 from promomsg.model import Outcome, Recipient, State
@@ -62,13 +62,13 @@ def test_what_is_no_formula_stays(text: str) -> None:
 
 @given(st.text())
 def test_clean_text_obeys_nobody(text: str) -> None:
-    assert output.clean(text).isprintable()
+    assert printing.clean(text).isprintable()
 
 
 def test_a_table_streams_and_aligns_wide_characters() -> None:
     file = io.StringIO()
     rows = (("客户", str(n)) for n in range(1000))
-    assert output.table(("name", "n"), rows, file=file) == 1000
+    assert printing.print_table(("name", "n"), rows, file=file) == 1000
     lines = file.getvalue().splitlines()
     assert lines[0] == "name  n"
     assert lines[2] == "客户  0"
@@ -79,7 +79,7 @@ def test_a_table_streams_and_aligns_wide_characters() -> None:
     ("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert output.duration(seconds) == text
+    assert printing.format_duration(seconds) == text
 
 
 def test_a_private_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -87,19 +87,19 @@ def test_a_private_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path.write_text("before")
 
     def write_half() -> None:
-        with output.private_file(path) as file:
+        with printing.private_file(path) as file:
             file.write("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         write_half()
     assert path.read_text() == "before"
-    with output.private_file(path) as file:
+    with printing.private_file(path) as file:
         file.write("\udc80 whole")
     assert path.read_text() == "? whole"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
-    with pytest.raises(UsageError, match="cannot be written"), output.private_file(path / "x"):
+    with pytest.raises(UsageError, match="cannot be written"), printing.private_file(path / "x"):
         pass
 
 
@@ -123,7 +123,7 @@ def test_rate_and_time_left_are_of_the_last_seconds() -> None:
     assert meter.rate == pytest.approx(20)
     assert meter.left(document(pending=100)) == pytest.approx(5)
     assert meter.left(document(pending=0)) is None
-    text = progress.sentence(document(pending=100, skipped=1, cancelled=2), meter, 7)
+    text = progress.progress_line(document(pending=100, skipped=1, cancelled=2), meter, 7)
     for part in ("20.0/s", "about 5 s left", "1 skipped", "2 cancelled", "7 in flight"):
         assert part in text
 
@@ -267,9 +267,9 @@ def test_rows_that_will_not_be_sent_are_listed_with_their_reason(
 
 
 def test_a_stall_says_why_instead_of_a_time_left() -> None:
-    from promomsg.cli.progress import sentence
+    from promomsg.cli.progress import progress_line
 
-    line = sentence(document(planned=9, pending=9, reason="the provider cannot be reached"))
+    line = progress_line(document(planned=9, pending=9, reason="the provider cannot be reached"))
     assert line.endswith("the provider cannot be reached")
     assert "left" not in line
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-__all__ = ["BrokeOffError", "Interrupted", "Interrupts", "run_async"]
+__all__ = ["Interrupted", "Interrupts", "SendingCrashed", "run_async"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Interrupted(Exception):
     """Ctrl-C, SIGTERM or SIGHUP came; the text, when there is one, is for the user."""
 
 
-class BrokeOffError(Exception):
+class SendingCrashed(Exception):
     """Something unexpected (its cause) in the middle of sending; the text is the resume command."""
 
 

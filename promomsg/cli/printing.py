@@ -15,20 +15,20 @@ from tempfile import mkstemp
 from typing import IO, Any, Final
 
 from promomsg.cli.exit_status import ALL_SENT, WRONG
-from promomsg.cli.standard_streams import loss_of, utf8_stdout
+from promomsg.cli.standard_streams import utf8_stdout, write_error_of
 from promomsg.errors import UsageError
 
 __all__ = [
     "clean",
-    "clock_time",
-    "count",
-    "duration",
-    "line",
-    "note",
+    "counted",
+    "finish_output",
+    "format_duration",
+    "format_time",
     "print_json",
+    "print_line",
+    "print_note",
+    "print_table",
     "private_file",
-    "shown",
-    "table",
 ]
 
 _SAMPLE: Final = 200
@@ -43,12 +43,12 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def line(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """One line on stdout."""
     print(text, file=sys.stdout)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """One line on stderr, at once."""
     print(text, file=sys.stderr, flush=True)
 
@@ -58,23 +58,23 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2), file=utf8_stdout(), flush=True)
 
 
-def shown() -> int:
+def finish_output() -> int:
     """The status of a command that only shows something: 0 when stdout has taken all of it."""
     sys.stdout.flush()
-    error = loss_of(sys.stdout)
+    error = write_error_of(sys.stdout)
     if error is None:
         return ALL_SENT
     if error.errno != errno.EPIPE:
-        note(f"promomsg: standard output cannot be written: {error.strerror}")
+        print_note(f"promomsg: standard output cannot be written: {error.strerror}")
     return WRONG
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 group call`, `1,200 single calls`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`12 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def clock_time(at: float | None) -> str:
+def format_time(at: float | None) -> str:
     """A Unix time as ISO 8601 in UTC, `2026-11-24T12:00:00.250+00:00`; empty for None."""
     if at is None:
         return ""
@@ -107,7 +107,7 @@ def _padded(text: str, to: int) -> str:
     return text + " " * (to - width(text))
 
 
-def table(
+def print_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, file: IO[str] | None = None
 ) -> int:
     """Prints rows under headings as they come; returns how many. Memory does not grow with them."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.output import note
+from promomsg.cli.printing import print_note
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
 from promomsg.journal.sqlite.journal import JournalReader
@@ -36,8 +36,8 @@ class Overrides(NamedTuple):
     base_url: str | None = None
     file_secrets: bool = False
 
-    def words(self) -> Iterator[str]:
-        """The same as words of a command."""
+    def as_arguments(self) -> Iterator[str]:
+        """The same as options of a command line."""
         for name, word in (
             ("--campaign", self.campaign),
             ("--recipients", self.recipients),
@@ -50,7 +50,7 @@ class Overrides(NamedTuple):
             yield "--allow-file-secrets"
 
 
-def campaign_of(journal: Path, said: Overrides) -> CampaignFile:
+def campaign_of(journal: Path, overrides: Overrides) -> CampaignFile:
     """The campaign file of a journal: the one given, else the one that lies beside it.
 
     Raises:
@@ -59,32 +59,32 @@ def campaign_of(journal: Path, said: Overrides) -> CampaignFile:
     """
     with JournalReader(journal) as reader:
         record = reader.record
-    campaign = said.campaign or file_beside(journal, record)
+    campaign = overrides.campaign or file_beside(journal, record)
 
     def load(recipients: Path | None) -> CampaignFile:
         return load_campaign(
             campaign,
             recipients=recipients,
             journal=journal,
-            base_url=said.base_url,
-            file_secrets=said.file_secrets,
+            base_url=overrides.base_url,
+            file_secrets=overrides.file_secrets,
         )
 
-    file = load(said.recipients)
-    compare_hosts(journal, record, file, said)
+    file = load(overrides.recipients)
+    compare_hosts(journal, record, file, overrides)
     source = record.source.get("path")
-    if said.recipients is not None or not isinstance(source, str):
+    if overrides.recipients is not None or not isinstance(source, str):
         return file
     # The list that was planned from, also when it was given by --recipients then.
-    begun_with = Path(source)
-    if begun_with == file.recipients or not begun_with.exists():
+    planned_list = Path(source)
+    if planned_list == file.recipients or not planned_list.exists():
         return file
     if file.recipients is not None:
-        note(
-            f"the recipients are read from {begun_with}, which the campaign was begun with "
+        print_note(
+            f"the recipients are read from {planned_list}, which the campaign was begun with "
             f"(the campaign file names {file.recipients})"
         )
-    return load(begun_with)
+    return load(planned_list)
 
 
 def file_beside(journal: Path, record: CampaignRecord) -> Path:
@@ -110,21 +110,21 @@ def lies_beside(campaign: Path, journal: Path) -> bool:
 
 
 def compare_hosts(
-    journal: Path, record: CampaignRecord, file: CampaignFile, said: Overrides
+    journal: Path, record: CampaignRecord, file: CampaignFile, overrides: Overrides
 ) -> None:
     """Says where it goes on when that is another host than it was begun at.
 
     Raises:
         UsageError: nobody said that it is meant; from this machine to itself needs no word.
     """
-    begun, now = origin(record.base_url), origin(file.account.base_url)
-    if begun == now:
+    planned_at, now = origin(record.base_url), origin(file.account.base_url)
+    if planned_at == now:
         return
-    if said.base_url is None and not (
+    if overrides.base_url is None and not (
         on_this_machine(record.base_url) and on_this_machine(file.account.base_url)
     ):
         raise UsageError(
-            f"{journal} was begun at {begun or 'an unknown host'}, and {file.path.name} sends to "
+            f"{journal} was begun at {planned_at or 'an unknown host'}, and {file.path.name} sends to "
             f"{now}: nothing was sent. Say --base-url with the one that is meant"
         )
-    note(f"{journal} was begun at {begun or 'an unknown host'}; it goes on at {now}")
+    print_note(f"{journal} was begun at {planned_at or 'an unknown host'}; it goes on at {now}")
