@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from promomsg.engine.campaign import Campaign, send
     from promomsg.engine.following.reconcile import Match, reconcile
     from promomsg.engine.opened_journal import open_journal
-    from promomsg.engine.prepare.planner import Plan
+    from promomsg.engine.prepare.plan import Plan
     from promomsg.engine.report import (
         Report,
         SomeFailed,
@@ -162,7 +162,7 @@ _HOMES: Final = {
         "send",
     ),
     "promomsg.engine.opened_journal": ("open_journal",),
-    "promomsg.engine.prepare.planner": ("Plan",),
+    "promomsg.engine.prepare.plan": ("Plan",),
     "promomsg.engine.following.reconcile": (
         "Match",
         "reconcile",

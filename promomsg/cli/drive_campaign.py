@@ -17,7 +17,7 @@ from promomsg.cli.printing import print_json, print_note
 from promomsg.cli.progress import View, make_view
 from promomsg.cli.standard_streams import drain_streams, in_background
 from promomsg.engine.campaign import Campaign
-from promomsg.engine.prepare.planner import Plan
+from promomsg.engine.prepare.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
 __all__ = ["RunResult", "SendOptions", "command_line", "plan_and_send", "require_terminal"]

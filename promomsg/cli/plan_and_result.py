@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from promomsg.cli.printing import clean, format_duration, format_time, print_table
 from promomsg.code_meanings import brief_meaning
-from promomsg.engine.prepare.planner import Plan, Sample
+from promomsg.engine.prepare.plan import Plan, Sample
 from promomsg.model import Outcome
 
 __all__ = [

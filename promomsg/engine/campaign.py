@@ -16,7 +16,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_yes_or_no
 from promomsg.engine.prepare.campaign_start import CampaignStart
 from promomsg.engine.prepare.new_campaign import NewCampaign
-from promomsg.engine.prepare.planner import Plan
+from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.prepare.resumed_campaign import ResumedCampaign, RetriedCampaign
 from promomsg.engine.prepare.suppression_list import Suppress
 from promomsg.engine.report import Report

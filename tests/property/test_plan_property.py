@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promomsg import Campaign, Pace, UsageError, WeChatMessage, WeChatPromoter
-from promomsg.engine.sending.decision import group_sizes
+from promomsg.engine.prepare.routing import group_sizes
 from promomsg.journal.memory import MemoryJournal
 from promomsg.model import GROUP_THRESHOLD
 

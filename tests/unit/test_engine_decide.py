@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.engine.sending.decision import Decision, backoff, decide, group_sizes
+from promomsg.engine.sending.decision import Decision, backoff, decide
 from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import UsageError
@@ -98,23 +98,8 @@ def test_an_accepted_single_is_a_bug() -> None:
         decision(Verdict.ACCEPTED)
 
 
-@given(members=st.integers(50, 2_000_000), limit=st.integers(99, 20_000))
-def test_groups_are_balanced_none_over_the_limit_and_none_under_50(
-    members: int, limit: int
-) -> None:
-    sizes = group_sizes(members, limit)
-    assert sum(sizes) == members
-    assert max(sizes) <= limit
-    assert min(sizes) >= 50
-    assert max(sizes) - min(sizes) <= 1
-
-
-def test_10_020_members_make_two_groups_of_5_010() -> None:
-    assert group_sizes(10_020, 10_000) == [5_010, 5_010]
-
-
 @given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
-def test_a_pause_grows_but_never_past_its_ceiling(failures: int, jitter: float) -> None:
+def test_a_pause_grows_but_never_past_the_longest_one(failures: int, jitter: float) -> None:
     pause = backoff(failures, POLICY, jitter)
     assert POLICY.first_pause / 2 <= pause <= POLICY.longest_pause
     assert pause <= backoff(failures + 1, POLICY, jitter)

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
-from promomsg.engine.prepare.planner import Plan
+from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings

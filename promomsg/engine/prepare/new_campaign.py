@@ -13,7 +13,9 @@ from promomsg.engine.prepare.audience import Routed, decide_audience, expands, r
 from promomsg.engine.prepare.campaign_start import RunContext, close_all, journal_of
 from promomsg.engine.prepare.consistency import in_thread
 from promomsg.engine.prepare.default_pace import ask_advice, day_notices, quota_notices, settle_pace
-from promomsg.engine.prepare.planner import READ_SIZE, Plan, Planner, chunk_size
+from promomsg.engine.prepare.plan import Plan, describe_plan
+from promomsg.engine.prepare.planner import READ_SIZE, Planner
+from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.prepare.suppression_list import Suppress, Suppression, check_suppress
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
@@ -130,7 +132,7 @@ class NewCampaign:
             await planner.exclude(suppress=suppression is not None)
             if suppression is not None:
                 left_out = suppression.notices(await handle.left_out())
-            await planner.route()
+            await make_groups(handle, channel, settings)
             notices += read_from.notices
             there = read_from.parameters | {"key"}
             notices += [said for name, said in self._compiled.braced.items() if name in there]
@@ -144,7 +146,14 @@ class NewCampaign:
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
         notices += day_notices(channel.pacer.day_limit, singles)
-        self._plan = plan = await planner.describe(name=self._name, notices=notices)
+        self._plan = plan = await describe_plan(
+            handle,
+            channel,
+            self._compiled,
+            name=self._name,
+            notices=notices,
+            longest=planner.longest,
+        )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
                 f"the plan would send to {plan.to_send} recipients, over the cap of "

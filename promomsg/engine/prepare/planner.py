@@ -1,96 +1,50 @@
 """Planning: recipients in, a complete and durable plan out, before anything is sent (DESIGN §6).
 
-Rows are read as a stream, checked, rendered and written in batches; what needs the whole list
-(duplicates, suppression, sets of 50 or more) is done by the journal, so memory stays flat.
+A list is read once, as a stream:
+
+1. Intake hands over batches of rows, each with its key, addresses, parameters and, where reading
+   has shown one, its problem.
+2. `Planner.read` turns each into a planned row: its address is checked, its message rendered (only
+   to see that it can be, and which others get the same text), its user token put away encrypted.
+   A row that cannot be sent is planned too, as failed and with the reason: every row has an outcome.
+3. The journal writes the batch. It holds nothing in memory, and neither does the planner.
+4. `Planner.exclude`, once the list is at its end, has the journal do what needs all of it, in SQL:
+   rows that are there twice, the suppression list, a selection of keys.
+5. `routing.make_groups` forms the groups.
+
+All of this happens in a journal that has no name yet: it gets one when the plan is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import anyio.lowlevel
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.engine.prepare.plan import Sample
 from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.engine.recipient_tokens import RecipientTokens
-from promomsg.engine.sending.decision import group_sizes
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.intake import Row
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import PlannedRow, Tally, fingerprint
-from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
-from promomsg.origins import origin
+from promomsg.journal.records import PlannedRow, fingerprint
+from promomsg.model import Code, Problem, State
 from promomsg.placeholders import MissingParam
-from promomsg.states import GroupState
-from promomsg.transport.rate_limit import Pace
+from promomsg.suggest import quoted
 
-__all__ = [
-    "CHUNK",
-    "READ_SIZE",
-    "Plan",
-    "Planner",
-    "Sample",
-    "address_columns",
-    "chunk_size",
-    "read_tokens",
-]
+__all__ = ["READ_SIZE", "Planner", "address_columns"]
 
-CHUNK: Final = 512
-"""Singles in one leased chunk at the most: a few hundred (DESIGN §8)."""
 READ_SIZE: Final = 1_000
-"""Rows of a list that are read and planned at a time."""
-_BATCH: Final = 1_000
-_SAMPLES: Final = 3
+"""Rows of a list that are read, planned and written at a time."""
+_FEW: Final = 5
+"""Keys that an error names."""
 
-_lines = msgspec.json.Encoder()
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """One message as its recipient will see it."""
-
-    key: str
-    fields: dict[str, str]
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign is about to do.
-
-    Attributes:
-        name, channel, account: whose campaign it is; host: where the calls go.
-        rows: rows read; an unexpanded audience counts as its members.
-        singles: single calls to make.
-        groups: members of each group call.
-        audience: the audience of one group call, when it is not a list of recipients.
-        not_sent: rows that will not be sent, by code.
-        samples: up to three rendered messages; longest: the longest one.
-        seconds: estimated time of the calls at the pace; None when it is not limited.
-        pace: the pace in words.
-        notices: what each route gives up, encodings, quotas: worth knowing before saying yes.
-    """
-
-    name: str
-    channel: str
-    account: str
-    host: str
-    rows: int
-    singles: int
-    groups: tuple[int, ...]
-    audience: str | None
-    not_sent: dict[str, int]
-    samples: tuple[Sample, ...]
-    longest: Sample | None
-    seconds: float | None
-    pace: str
-    notices: tuple[str, ...]
-
-    @property
-    def to_send(self) -> int:
-        """Recipients that would be sent to."""
-        return self.singles + sum(self.groups)
+_json = msgspec.json.Encoder()
 
 
 def address_columns(channel: Channel) -> tuple[str, ...]:
@@ -98,18 +52,16 @@ def address_columns(channel: Channel) -> tuple[str, ...]:
     return ("access_token",) if channel.needs_tokens else ("id", "openid", "unionid")
 
 
-def chunk_size(concurrency: int) -> int:
-    """Singles a leased chunk: enough to keep every worker busy while the next one is taken."""
-    return max(CHUNK, 4 * concurrency)
-
-
 class Planner:
     """Writes one campaign's rows.
 
     Args:
         handle: the journal under construction.
-        letter: the compiled message.
-        tokens: where user tokens wait; None for channels without them.
+        compiled: the compiled message.
+        tokens: where `read` keeps the user tokens; None for a channel without them.
+
+    Attributes:
+        rows: how many have been read.
     """
 
     def __init__(
@@ -118,7 +70,7 @@ class Planner:
         channel: Channel,
         compiled: CompiledMessage,
         settings: Settings,
-        tokens: RecipientTokens | None,
+        tokens: RecipientTokens | None = None,
     ) -> None:
         self._handle = handle
         self._channel = channel
@@ -136,11 +88,24 @@ class Planner:
 
     @property
     def digest(self) -> str:
-        """Of every row's key, addresses and values, in order: says whether a list is the same."""
+        """Of every row's key, addresses and values, in order.
+
+        The journal keeps it, and a resume compares: a file may have another name, encoding or order
+        of columns by then and still be the same list. Row numbers tie tokens to recipients, so one
+        row more at the top would send everybody's message with the next one's token.
+        """
         return self._digest.hexdigest()
 
+    @property
+    def longest(self) -> Sample | None:
+        """The longest rendered message read so far; None without placeholders."""
+        if self._longest is None:
+            return None
+        _, key, values = self._longest
+        return Sample(key, self._compiled.preview(values))
+
     async def read(self, batches: AsyncIterator[list[Row]]) -> None:
-        """Reads a source to its end.
+        """Reads a source to its end and writes its rows.
 
         Raises:
             UsageError: it has no row.
@@ -148,7 +113,7 @@ class Planner:
         async for batch in batches:
             self._places.add(self.rows, [row.where for row in batch])
             planned, tokens = self._convert(batch)
-            self._digest.update(digest_lines(planned))
+            self._digest.update(_digest_lines(planned))
             if self._missing:
                 self._missing.difference_update(row.key for row in planned)
             if self._tokens is not None and tokens:
@@ -157,6 +122,24 @@ class Planner:
             await anyio.lowlevel.checkpoint()
         if self.rows == 0:
             raise UsageError("the recipient list is empty: there is nobody to send to")
+
+    async def read_tokens(
+        self, batches: AsyncIterator[list[Row]], tokens: RecipientTokens | None
+    ) -> None:
+        """Reads a list that is planned already once more, for its user tokens; writes no row.
+
+        The journal keeps no token, so a resume has to take them from the list. `digest` and `rows`
+        say afterwards whether it is the list that was planned.
+
+        Args:
+            tokens: where the tokens are kept; None: only `digest` and `rows` are wanted.
+        """
+        async for batch in batches:
+            planned, found = self._convert(batch)
+            self._digest.update(_digest_lines(planned))
+            if tokens is not None:
+                tokens.put(found)
+            await anyio.lowlevel.checkpoint()
 
     def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
         check = self._channel.check_address
@@ -174,7 +157,8 @@ class Planner:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and has_placeholders:
                 values, form, problem = self._render(params, key)
-            # Where it is no address, a column that all share makes nobody a duplicate.
+            # Kept only where it is the address: elsewhere many rows may share one column's value, and
+            # would be taken for duplicates.
             if needs_tokens and token is not None and problem is None:
                 mark = fingerprint(token, self._pepper)
                 tokens.append((seq, token))
@@ -216,7 +200,7 @@ class Planner:
         size = sum(map(len, values))
         if self._longest is None or size > self._longest[0]:
             self._longest = (size, key, values)
-        return _lines.encode(values).decode(), self._compiled.form(values), None
+        return _json.encode(values).decode(), self._compiled.form(values), None
 
     async def exclude(self, *, suppress: bool) -> None:
         """Takes out what is suppressed, not selected, or there twice.
@@ -228,10 +212,8 @@ class Planner:
             UsageError: a key to select is nobody's, or nobody selected can be sent to.
         """
         if self._missing:
-            few = sorted(self._missing)
-            said = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" * (len(few) > 5))
             raise UsageError(
-                f"no recipient has the key {said}: nothing was sent. A key is the column of that "
+                f"no recipient has the key {quoted(sorted(self._missing), _FEW)}: nothing was sent. A key is the column of that "
                 "name, else the openid, unionid or id"
             )
         addresses = address_columns(self._channel)
@@ -242,120 +224,13 @@ class Planner:
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
             raise UsageError(
-                f"none of the keys {', '.join(map(repr, only[:5]))} is among the recipients that "
+                f"none of the keys {', '.join(map(repr, only[:_FEW]))} is among the recipients that "
                 "can be sent to"
             )
 
-    async def route(self) -> None:
-        """Decides between group and single sends, by the threshold of 50 (DESIGN §6).
 
-        Raises:
-            UsageError: `route="group"` for fewer than 50, or for rows without an id.
-        """
-        await route(self._handle, self._channel, self._settings)
-
-    async def describe(self, *, name: str, notices: Sequence[str]) -> Plan:
-        """The plan in words, for a person to say yes to."""
-        handle = self._handle
-        tally: Tally = await handle.tally()
-        singles, _ = await handle.plan_counts()
-        groups = [g for g in await handle.groups() if g.state is GroupState.PLANNED]
-        audience = next((g.audience for g in groups if g.audience is not None), None)
-        samples = tuple(
-            Sample(key, self._compiled.preview(values))
-            for key, _, values in await handle.sample(_SAMPLES)
-        )
-        if audience is not None:
-            samples = (Sample("", self._compiled.preview(())),)
-        longest = None
-        if self._longest is not None:
-            longest = Sample(self._longest[1], self._compiled.preview(self._longest[2]))
-        pacer = self._channel.pacer
-        return Plan(
-            name=name,
-            channel=self._channel.name,
-            account=self._channel.account,
-            host=origin(self._channel.base_url),
-            rows=tally.planned,
-            singles=singles,
-            groups=tuple(g.planned for g in groups),
-            audience=None if audience is None else _lines.encode(audience).decode(),
-            not_sent=dict(tally.by_code),
-            samples=samples,
-            longest=longest,
-            seconds=_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),
-            pace=_in_words(pacer.pace, singles),
-            notices=(*notices, *_gives_up(self._channel, singles, len(groups))),
-        )
-
-
-async def route(handle: Handle, channel: Channel, settings: Settings) -> None:
-    """Makes the groups of a plan (or of a retry): sets of 50 or more with an id, balanced."""
-    if not channel.groups:
-        if settings.route == "group":
-            raise UsageError(f'route = "group": {channel.name} has no group send')
-        return
-    if settings.route == "single":
-        return
-    for form, members in await handle.forms(GROUP_THRESHOLD):
-        await handle.make_groups(form, group_sizes(members, settings.max_group_size))
-    if settings.route == "group":
-        singles, _ = await handle.plan_counts()
-        if singles:
-            raise UsageError(
-                f'route = "group": {singles} recipients have no promoter id or share their '
-                f"rendered message with fewer than {GROUP_THRESHOLD}; a group send needs "
-                f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
-            )
-
-
-def digest_lines(planned: Iterable[PlannedRow]) -> bytes:
-    """What a list's digest is taken of; the batches it came in make no difference."""
-    return _lines.encode_lines(
+def _digest_lines(planned: Iterable[PlannedRow]) -> bytes:
+    """What a list's digest is taken of: a line a row, so that the size of batches makes no difference."""
+    return _json.encode_lines(
         [(r.key, r.id, r.openid, r.unionid, r.request_id, r.values) for r in planned]
     )
-
-
-async def read_tokens(
-    tokens: RecipientTokens, batches: AsyncIterator[list[Row]], planner: Planner
-) -> str:
-    """Reads a list again for its tokens alone; returns its digest (DESIGN, user tokens)."""
-    digest = hashlib.blake2b(digest_size=16)
-    async for batch in batches:
-        planned, found = planner._convert(batch)
-        digest.update(digest_lines(planned))
-        tokens.put(found)
-        await anyio.lowlevel.checkpoint()
-    return digest.hexdigest()
-
-
-def _seconds(
-    singles: int, single_rate: float | None, groups: int, group_rate: float | None
-) -> float | None:
-    if (singles and single_rate is None) or (groups and group_rate is None):
-        return None
-    single_time = singles / single_rate if single_rate else 0.0
-    group_time = groups / group_rate if group_rate else 0.0
-    return max(single_time, group_time)
-
-
-def _in_words(pace: Pace, singles: int) -> str:
-    if not singles:
-        return "group calls only"
-    quotas = (
-        (pace.singles_per_second, "second"),
-        (pace.singles_per_minute, "minute"),
-        (pace.singles_per_day, "China-time day"),
-    )
-    said = [f"{number:g} singles a {span}" for number, span in quotas if number is not None]
-    return ", ".join(said) or "unlimited"
-
-
-def _gives_up(channel: Channel, singles: int, groups: int) -> list[str]:
-    """What each route cannot give, where there are two (seed, sections 1.2 and II)."""
-    notes = []
-    if singles and channel.groups:
-        notes.append("single sends: no clicks per message, only per message type")
-    if groups:
-        notes.append("group sends: no immediate result; it is polled for some minutes")
-    return notes

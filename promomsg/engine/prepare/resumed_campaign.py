@@ -20,15 +20,9 @@ from promomsg.engine.prepare.consistency import (
     same_file,
 )
 from promomsg.engine.prepare.default_pace import ask_advice, settle_pace
-from promomsg.engine.prepare.planner import (
-    READ_SIZE,
-    Plan,
-    Planner,
-    address_columns,
-    chunk_size,
-    read_tokens,
-    route,
-)
+from promomsg.engine.prepare.plan import Plan, describe_plan
+from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
+from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.prepare.suppression_list import (
     Suppress,
     Suppression,
@@ -127,7 +121,7 @@ class ResumedCampaign:
         channel.pacer.groups.seed(calls, now)
         await self._reopen(handle, settings)
         tally = await handle.tally()
-        planner = Planner(handle, channel, self._compiled, settings, None)
+        planner = Planner(handle, channel, self._compiled, settings)
         if tally.pending:
             await self._check_recipients(planner)
             if suppression is not None:
@@ -137,8 +131,13 @@ class ResumedCampaign:
         await handle.save(record)
         if await handle.control() is Control.PAUSE:
             await handle.set_control(Control.RUN)
-        self._plan = await planner.describe(
-            name=record.name, notices=(*channel.notices, *pace_notices)
+        self._plan = await describe_plan(
+            handle,
+            channel,
+            self._compiled,
+            name=record.name,
+            notices=(*channel.notices, *pace_notices),
+            longest=planner.longest,
         )
         return self._plan
 
@@ -183,12 +182,10 @@ class ResumedCampaign:
         ):
             return
         await in_thread(source.check, self._compiled.names, self._compiled.optional)
-        tokens = self._tokens = RecipientTokens()  # `discard` closes it, whatever happens here
-        digest = await read_tokens(tokens, source.batches(self._compiled.names, READ_SIZE), planner)
-        if not self._channel.needs_tokens:
-            tokens.close()
-            self._tokens = None
-        if digest != kept.get("digest"):
+        if self._channel.needs_tokens:
+            self._tokens = RecipientTokens()  # `discard` closes it, whatever happens here
+        await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), self._tokens)
+        if planner.digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.path or 'the journal'} was planned "
                 f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
@@ -265,5 +262,5 @@ class RetriedCampaign(ResumedCampaign):
         now = self._clock.time()
         for state in self._states:
             await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
-        await route(handle, self._channel, settings)
+        await make_groups(handle, self._channel, settings)
         await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))

@@ -27,7 +27,7 @@ async def check_suppression(
 
     Args:
         suppress: the list.
-        letter: the compiled message.
+        compiled: the compiled message.
         recipients: the list of recipients, checked; None: an audience, or it cannot be read.
         run_id: 32 random hex digits.
 
@@ -49,7 +49,7 @@ async def check_suppression(
         await suppression.read(handle)
         if recipients is None:
             return [f"suppression list: {suppression.values} values"]
-        planner = Planner(handle, channel, compiled, Settings(), None)
+        planner = Planner(handle, channel, compiled, Settings())
         await planner.read(recipients.batches(compiled.names, READ_SIZE))
         await suppression.check_keys(handle)
         await planner.exclude(suppress=True)

@@ -12,7 +12,7 @@ import msgspec
 from promomsg.engine.settings import RetryPolicy
 from promomsg.model import Answer, Code, State, Verdict
 
-__all__ = ["Decision", "Halt", "backoff", "decide", "group_sizes"]
+__all__ = ["Decision", "Halt", "backoff", "decide"]
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -111,13 +111,3 @@ def backoff(failures: int, policy: RetryPolicy, jitter: float) -> float:
     """
     full = min(policy.first_pause * 2.0 ** min(failures - 1, 30), policy.longest_pause)
     return full * (0.5 + jitter / 2)
-
-
-def group_sizes(members: int, max_group_size: int) -> list[int]:
-    """Balanced group sizes for a set: none over the limit and, from 50 members on, none under 50.
-
-    A limit of 99 or more makes that possible for every number of members (DESIGN §6).
-    """
-    groups = -(-members // max_group_size)
-    small, larger = divmod(members, groups)
-    return [small + 1] * larger + [small] * (groups - larger)

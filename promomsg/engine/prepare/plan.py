@@ -1,0 +1,142 @@
+"""The plan of a campaign as a person sees it before saying yes: what it sends, how, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.journal.contract import Handle
+from promomsg.origins import origin
+from promomsg.states import GroupState
+from promomsg.transport.rate_limit import Pace
+
+__all__ = ["Plan", "Sample", "describe_plan"]
+
+_SAMPLES: Final = 3
+"""Rendered messages that a plan shows."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One message as its recipient will see it."""
+
+    key: str
+    fields: dict[str, str]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a campaign is about to do.
+
+    Attributes:
+        name, channel, account: whose campaign it is; host: where the calls go.
+        rows: rows read; an unexpanded audience counts as its members.
+        singles: single calls to make.
+        groups: members of each group call.
+        audience: the audience of one group call, when it is not a list of recipients.
+        not_sent: rows that will not be sent, by code.
+        samples: up to three rendered messages; longest: the longest one.
+        seconds: estimated time of the calls at the pace; None when it is not limited.
+        pace: the pace in words.
+        notices: what each route gives up, encodings, quotas: worth knowing before saying yes.
+    """
+
+    name: str
+    channel: str
+    account: str
+    host: str
+    rows: int
+    singles: int
+    groups: tuple[int, ...]
+    audience: str | None
+    not_sent: dict[str, int]
+    samples: tuple[Sample, ...]
+    longest: Sample | None
+    seconds: float | None
+    pace: str
+    notices: tuple[str, ...]
+
+    @property
+    def to_send(self) -> int:
+        """Recipients that would be sent to."""
+        return self.singles + sum(self.groups)
+
+
+async def describe_plan(
+    handle: Handle,
+    channel: Channel,
+    compiled: CompiledMessage,
+    *,
+    name: str,
+    notices: Sequence[str],
+    longest: Sample | None = None,
+) -> Plan:
+    """What the journal has planned and not sent, as a `Plan`.
+
+    Args:
+        name: the campaign's name.
+        notices: what else is worth knowing; what each route gives up is added.
+        longest: the longest rendered message, when the list has just been read.
+    """
+    tally = await handle.tally()
+    singles, _ = await handle.plan_counts()
+    groups = [g for g in await handle.groups() if g.state is GroupState.PLANNED]
+    audience = next((g.audience for g in groups if g.audience is not None), None)
+    if audience is not None:
+        samples = [Sample("", compiled.preview(()))]
+    else:
+        samples = [
+            Sample(key, compiled.preview(values))
+            for key, _, values in await handle.sample(_SAMPLES)
+        ]
+    pacer = channel.pacer
+    return Plan(
+        name=name,
+        channel=channel.name,
+        account=channel.account,
+        host=origin(channel.base_url),
+        rows=tally.planned,
+        singles=singles,
+        groups=tuple(g.planned for g in groups),
+        audience=None if audience is None else msgspec.json.encode(audience).decode(),
+        not_sent=dict(tally.by_code),
+        samples=tuple(samples),
+        longest=longest,
+        seconds=_estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),
+        pace=_pace_in_words(pacer.pace, singles),
+        notices=(*notices, *_drawbacks(channel, singles, len(groups))),
+    )
+
+
+def _estimated_seconds(
+    singles: int, single_rate: float | None, groups: int, group_rate: float | None
+) -> float | None:
+    """Single and group calls go out side by side: the longer of the two counts."""
+    if (singles and single_rate is None) or (groups and group_rate is None):
+        return None
+    single_time = singles / single_rate if single_rate else 0.0
+    group_time = groups / group_rate if group_rate else 0.0
+    return max(single_time, group_time)
+
+
+def _pace_in_words(pace: Pace, singles: int) -> str:
+    if not singles:
+        return "group calls only"
+    quotas = (
+        (pace.singles_per_second, "second"),
+        (pace.singles_per_minute, "minute"),
+        (pace.singles_per_day, "China-time day"),
+    )
+    limits = [f"{number:g} singles a {span}" for number, span in quotas if number is not None]
+    return ", ".join(limits) or "unlimited"
+
+
+def _drawbacks(channel: Channel, singles: int, groups: int) -> list[str]:
+    """What each route cannot give, where there are two (seed, sections 1.2 and II)."""
+    notices = []
+    if singles and channel.groups:
+        notices.append("single sends: no clicks per message, only per message type")
+    if groups:
+        notices.append("group sends: no immediate result; it is polled for some minutes")
+    return notices

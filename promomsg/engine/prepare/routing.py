@@ -1,0 +1,62 @@
+"""One group send or many single sends: the 50-recipient threshold, and the sizes of what is sent.
+
+Recipients who get the same text form a set. A set of 50 or more (`GROUP_THRESHOLD`) whose members
+have a promoter id goes out as group sends; everybody else gets a single send (DESIGN §6).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from promomsg.channels.base import Channel
+from promomsg.engine.settings import Settings
+from promomsg.errors import UsageError
+from promomsg.journal.contract import Handle
+from promomsg.model import GROUP_THRESHOLD
+
+__all__ = ["chunk_size", "group_sizes", "make_groups"]
+
+_SMALLEST_CHUNK: Final = 512
+"""Singles in one leased chunk: a few hundred are one short transaction of the journal."""
+
+
+async def make_groups(handle: Handle, channel: Channel, settings: Settings) -> None:
+    """Makes the group sends of a plan or of a retry; who is in none of them is sent to singly.
+
+    Raises:
+        UsageError: `route="group"`, and the channel has no group send, or somebody has no promoter
+            id or is in a set of fewer than 50.
+    """
+    if not channel.groups:
+        if settings.route == "group":
+            raise UsageError(f'route = "group": {channel.name} has no group send')
+        return
+    if settings.route == "single":
+        return
+    for form, members in await handle.forms(GROUP_THRESHOLD):
+        await handle.make_groups(form, group_sizes(members, settings.max_group_size))
+    if settings.route == "group":
+        singles, _ = await handle.plan_counts()
+        if singles:
+            raise UsageError(
+                f'route = "group": {singles} recipients have no promoter id or share their '
+                f"rendered message with fewer than {GROUP_THRESHOLD}; a group send needs "
+                f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
+            )
+
+
+def group_sizes(members: int, max_group_size: int) -> list[int]:
+    """The sizes of a set's groups: balanced, none over the limit, and from 50 members on none under
+    50.
+
+    A limit of 99 or more makes that possible for every number of members (DESIGN §6): cut off at
+    the limit, 10,020 members would be 10,000 and 20; balanced they are 5,010 twice.
+    """
+    groups = -(-members // max_group_size)
+    small, larger = divmod(members, groups)
+    return [small + 1] * larger + [small] * (groups - larger)
+
+
+def chunk_size(concurrency: int) -> int:
+    """Singles in one leased chunk: enough to keep every worker busy while the next one is taken."""
+    return max(_SMALLEST_CHUNK, 4 * concurrency)
