@@ -34,14 +34,14 @@ class SlotTable:
     """The distinct placeholders of one message, in order of first use.
 
     A recipient's *values* are one string a slot, in this order; they are all that the journal
-    keeps of the parameters, and all that rendering needs. `warnings` says what looks like another
+    keeps of the parameters, and all that rendering needs. `notices` says what looks like another
     notation than the one that is read here; `braced` are the names that stand in braces doubled,
     `{{name}}`, each with a notice for a list that has such a column.
     """
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
-        self.warnings: list[str] = []
+        self.notices: list[str] = []
         self.braced: dict[str, str] = {}
 
     def index(self, slot: Slot) -> int:
@@ -137,7 +137,7 @@ class Text:
             before = "".join(literal)
             if before.endswith("$"):
                 # The template's own notation (seed, "Hello, ${who}"), or a price in dollars.
-                table.warnings.append(
+                table.notices.append(
                     f"{where}: ${token}: the placeholder is written {token} here; the $ is sent "
                     "as it is"
                 )

@@ -1,8 +1,9 @@
-"""JSON that nobody vouches for: lenient in its texts, strict in everything else.
+"""Where an answer's JSON is read: lenient in its texts, strict in everything that decides.
 
-Platforms write names and messages raw: control characters, characters that were cut in the middle,
-backslashes that escape nothing (facts/wechat.md, Wire oddities, control characters). None of that
-hides the code beside them. What may not hold any of it (ids, codes) is for the reader to refuse.
+Nobody vouches for what comes back. Platforms write names and messages raw: control characters,
+characters that were cut in the middle, backslashes that escape nothing (facts/wechat.md, Wire
+oddities, control characters). None of that hides the code beside them. What may not hold any of it
+(ids, codes) is for `to_text` and `to_code` to refuse.
 """
 
 from __future__ import annotations
@@ -10,34 +11,56 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-__all__ = ["GARBLED", "NotJsonError", "decode"]
+__all__ = [
+    "GARBLED",
+    "ConflictingKeys",
+    "NotJsonError",
+    "describe",
+    "parse",
+    "parse_at",
+    "to_code",
+    "to_int",
+    "to_text",
+    "to_words",
+]
 
 GARBLED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 """What makes an id or a code another one: control characters, and U+FFFD where one was cut."""
 
 _ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
+_INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class NotJsonError(Exception):
-    """`args[0]` is what the parser complains of, without a piece of the text."""
+    """Not JSON. `args[0]` is what the parser complains of, without a piece of the text."""
 
 
-def decode(answer: str | bytes, decoder: json.JSONDecoder) -> Any:
-    """One JSON value.
+class ConflictingKeys(dict[str, Any]):
+    """A JSON object that gives a key two different values: `conflicting` says which keys.
+
+    Which one counts is a guess (RFC 8259 leaves it open), so readers refuse to make it.
+    """
+
+    conflicting: frozenset[str] = frozenset()
+
+
+def parse(answer: str | bytes) -> Any:
+    """One JSON value; an object with contradicting keys comes back as a `ConflictingKeys`.
 
     Args:
-        answer: UTF-8, with or without a BOM; what is not becomes U+FFFD, as does a backslash that
-            escapes nothing.
-        decoder: made with `strict=False`, so that texts may hold control characters.
+        answer: UTF-8, with or without a BOM. In texts alone it may hold raw control characters,
+            a character that was cut (its bytes become U+FFFD, as does a backslash that escapes
+            nothing) and halves of escaped ones.
 
     Raises:
         NotJsonError: not JSON, truncated, or nested too deeply.
     """
     text = answer if isinstance(answer, str) else answer.decode("utf-8-sig", "replace")
     try:
-        return _decode(text, decoder)
+        return _decode(text)
     except NotJsonError:
         if "\\" not in text:
             raise
@@ -45,8 +68,20 @@ def decode(answer: str | bytes, decoder: json.JSONDecoder) -> Any:
         other = _as_gb18030(answer)
         if other is not None:
             with suppress(NotJsonError):
-                return _decode(other, decoder)
-    return _decode(_ESCAPE.sub(_whole_escape, text), decoder)
+                return _decode(other)
+    return _decode(_ESCAPE.sub(_whole_escape, text))
+
+
+def parse_at(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value that begins at `at`, and where it ends.
+
+    Raises:
+        NotJsonError: not JSON, truncated, or nested too deeply.
+    """
+    try:
+        return _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        raise NotJsonError("not JSON") from None
 
 
 def _as_gb18030(answer: str | bytes) -> str | None:
@@ -58,18 +93,98 @@ def _as_gb18030(answer: str | bytes) -> str | None:
         return None
 
 
-def _decode(text: str, decoder: json.JSONDecoder) -> Any:
+def _decode(text: str) -> Any:
     try:
-        return decoder.decode(text)
+        return _DECODER.decode(text)
     except RecursionError:
         raise NotJsonError("JSON nested too deeply") from None
     except json.JSONDecodeError as error:
         # Some messages quote a character after a colon.
         what = error.msg.partition(":")[0].removesuffix(" at")
         raise NotJsonError(f"not JSON ({what} at character {error.pos + 1})") from None
-    except ValueError:  # absurd numbers, and what the decoder's own hooks refuse
+    except ValueError:  # absurd numbers, and what `_no_constant` refuses
         raise NotJsonError("not JSON") from None
 
 
 def _whole_escape(match: re.Match[str]) -> str:
     return "\ufffd" if match[1] else match[0]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    found = ConflictingKeys(value)
+    # Values of unequal types conflict too: 0, False and 0.0 are not the same answer.
+    found.conflicting = frozenset(
+        key for key, v in pairs if type(v) is not type(value[key]) or v != value[key]
+    )
+    return found if found.conflicting else value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Not strict: control characters may stand in a text.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_no_constant, strict=False
+)
+
+
+def to_int(value: Any) -> int | None:
+    """A whole number given as an int or as its digits in a string; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if abs(value) < 10**18 else None
+    if isinstance(value, str) and _INT.fullmatch(value.strip(" ")):
+        return int(value)
+    return None
+
+
+def to_code(value: Any) -> str | None:
+    """An errcode as text; None when it is not a whole number."""
+    number = to_int(value)
+    return None if number is None else str(number)
+
+
+def to_text(value: Any, limit: int = 512) -> str | None:
+    """A non-empty, printable string, or a number's digits; None for anything else.
+
+    For ids, addresses and whatever else is nothing when a character of it was cut.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40:
+        return str(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > limit:
+        return None
+    return None if GARBLED.search(value) else value
+
+
+def to_words(value: Any, limit: int = 512) -> str | None:
+    """The same for what people typed: a line feed in it is a space, a cut character loses nobody's
+    name."""
+    if not isinstance(value, str):
+        return to_text(value, limit)
+    text = _UNPRINTABLE.sub(" ", value)
+    return text if text.strip() and len(text) <= limit else None
+
+
+def describe(body: bytes) -> str:
+    """What kind of answer this is, for a person. It is never quoted: a page may name people."""
+    start = body[:1024].strip(b"\xef\xbb\xbf \t\r\n\0").lower()
+    if not start:
+        return "an empty answer" if not body else f"{len(body)} bytes of blanks"
+    if b"<html" in start or b"<!doctype html" in start:
+        kind = "an HTML page"
+    elif start[:1] == b"<":
+        kind = "XML"
+    elif start[:1] in (b"{", b"["):
+        kind = "JSON, or the beginning of it"
+    else:
+        kind = "text that is no JSON" if _is_text(body[:1024]) else "bytes that are no text"
+    return f"{kind}, {len(body)} bytes"
+
+
+def _is_text(start: bytes) -> bool:
+    return b"\0" not in start and start.decode("utf-8", "ignore").isprintable()

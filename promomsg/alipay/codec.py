@@ -19,7 +19,7 @@ from promomsg.alipay.signing import Signature
 from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.masking import Mask, Masker, printable
 from promomsg.model import Answer, Code, Secret, Verdict
-from promomsg.untrusted_json import GARBLED, NotJsonError, decode
+from promomsg.untrusted_json import GARBLED, ConflictingKeys, NotJsonError, parse
 
 __all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
 
@@ -75,32 +75,21 @@ def derive_request_id(run_id: str, key: str, generation: int) -> str:
     return blake2b(material, digest_size=24, person=b"alipay requestId").hexdigest()
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        for name, value in pairs:
-            if name in _DECISIVE and read[name] != value:
-                raise _UnreadableError(f"{name} stands in it twice, with different values")
-    return read
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, strict=False)
-
-
 def _parse(body: bytes) -> dict[str, Any]:
-    """The answer's object, lenient in its texts alone.
-
-    They may hold raw control characters, and U+FFFD where a character was cut or a backslash
-    escapes nothing. What decides is looked at by `_sound`.
-    """
+    """The answer's object. What decides in it is looked at by `_read`."""
     try:
-        parsed = decode(body, _DECODER)
+        parsed = parse(body)
     except NotJsonError as error:
         raise _UnreadableError(error.args[0]) from None
-    if b"\\ud" in body.lower():  # perhaps half a character, which nothing here could encode
-        parsed = json.loads(_LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
     if not isinstance(parsed, dict):
         raise _UnreadableError("not a JSON object")
+    for part in (parsed, parsed.get("result")):
+        if isinstance(part, ConflictingKeys) and (names := part.conflicting & _DECISIVE):
+            raise _UnreadableError(f"{min(names)} stands in it twice, with different values")
+    if b"\\ud" in body.lower():  # perhaps half a character, which nothing here could encode
+        plain = _LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False))
+        fields: dict[str, Any] = json.loads(plain)
+        return fields
     return parsed
 
 

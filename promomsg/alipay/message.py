@@ -143,12 +143,12 @@ class CompiledAlipayMessage:
         return bool(self._table.slots)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         found = [] if self._url else [NO_REDIRECT]
         languages = [template.get("language") for template in self._templates]
         if len(set(languages)) < len(languages):
             found.append("two templates of the message have the same language")
-        return (*found, *self._table.warnings)
+        return (*found, *self._table.notices)
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         return self._table.resolve(params, key)

@@ -78,7 +78,7 @@ class CompiledMessage(Protocol):
         ...
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """What a user should know before sending (a missing redirectUrl, say)."""
         ...
 

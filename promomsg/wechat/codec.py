@@ -24,8 +24,8 @@ from promomsg.model import (
     Secret,
     Verdict,
 )
+from promomsg.untrusted_json import ConflictingKeys, NotJsonError, describe, parse, to_text
 from promomsg.wechat.codes import ParsedErrcode, parse_errcode
-from promomsg.wechat.json_values import ConflictingKeys, UnreadableError, describe, parse, to_text
 from promomsg.wechat.models import (
     ClicksRequest,
     DeliveryRequest,
@@ -281,12 +281,12 @@ def _said(status: int, body: bytes, mask: Mask) -> tuple[ParsedErrcode, dict[str
         return _no_answer(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
     try:
         data = parse(body)
-    except UnreadableError as error:
+    except NotJsonError as error:
         return _no_answer(status, body, f"that is {error}")
     if not isinstance(data, dict):
         return _no_answer(status, body, "that is not a JSON object")
-    if isinstance(data, ConflictingKeys) and data.keys_ & {"errcode", "msg_id"}:
-        keys = ", ".join(sorted(data.keys_ & {"errcode", "msg_id"}))
+    if isinstance(data, ConflictingKeys) and data.conflicting & {"errcode", "msg_id"}:
+        keys = ", ".join(sorted(data.conflicting & {"errcode", "msg_id"}))
         return _lost(status, body, f"that gives {keys} twice, with different values")
     said = parse_errcode(data, mask)
     if said is None:
@@ -343,7 +343,7 @@ def token_refused(body: bytes) -> bool:
         return False  # a refusal is short; this keeps large pages from being parsed twice
     try:
         data = parse(body)
-    except UnreadableError:
+    except NotJsonError:
         return False
     if not isinstance(data, dict) or isinstance(data, ConflictingKeys):
         return False

@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from promomsg.masking import Mask
+from promomsg.masking import Mask, printable
 from promomsg.model import Verdict
-from promomsg.wechat.json_values import clean, to_code
+from promomsg.untrusted_json import to_code
 
-__all__ = ["EMPTY", "ROWS", "Meaning", "ParsedErrcode", "advice_for", "meaning_of", "parse_errcode"]
+__all__ = [
+    "DETAIL_LIMIT",
+    "EMPTY",
+    "ROWS",
+    "Meaning",
+    "ParsedErrcode",
+    "advice_for",
+    "meaning_of",
+    "parse_errcode",
+]
 
 _FACTS: Final = "facts/wechat.md, Error codes"
 _ACCESS: Final = "facts/wechat.md, Access token"
 _SEED: Final = "seeds/wechat-promoter.txt, section II, return data example"
 
+DETAIL_LIMIT: Final = 500
+"""Characters of a provider's text that are kept."""
 EMPTY: Final = "103006"
 """An empty list, of `getpromoter` and its kin: an empty page, not an error (facts/wechat.md)."""
 
@@ -167,7 +178,7 @@ def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | Non
     errmsg = errmsg if isinstance(errmsg, str) else ""
     found = _RID.search(errmsg)  # before the text is cut: it stands at the end
     rid = found[1] if found and mask(found[1]) == found[1] else None
-    errmsg = clean(errmsg, mask)
+    errmsg = printable(errmsg, DETAIL_LIMIT, mask)
     row = meaning_of(code)
     advice = advice_for(code, errmsg)
     text = errmsg or row.text

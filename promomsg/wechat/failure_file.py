@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from promomsg.model import Failure
-from promomsg.wechat.json_values import (
+from promomsg.untrusted_json import (
     ConflictingKeys,
-    UnreadableError,
+    NotJsonError,
     parse,
     parse_at,
     to_code,
@@ -141,7 +141,7 @@ def _read_array(text: str, start: int, found: Collector) -> str | None:
         number += 1
         try:
             item, end = parse_at(text, at)
-        except UnreadableError:
+        except NotJsonError:
             return f"it is cut or broken from character {at} on, record {number}"
         found.add_item(item, f"record {number}")
         if found.full:
@@ -163,7 +163,7 @@ def _read_objects(text: str, found: Collector) -> str | None:
     """One object around a list, or JSON lines."""
     try:
         whole = parse(text)
-    except UnreadableError:
+    except NotJsonError:
         _read_json_lines(text, found)
         return None
     if isinstance(whole, dict) and "id" not in whole and not isinstance(whole, ConflictingKeys):
@@ -185,7 +185,7 @@ def _read_json_lines(text: str, found: Collector) -> None:
             continue
         try:
             found.add_item(parse(line), f"line {number}")
-        except UnreadableError:
+        except NotJsonError:
             item, read_to = _over_lines(text, match) if in_vain < _MOST_IN_VAIN else (None, 0)
             if read_to:
                 found.add_item(item, f"line {number}")
@@ -200,7 +200,7 @@ def _over_lines(text: str, line: re.Match[str]) -> tuple[Any, int]:
     """An object that begins on a line and ends with a later one, and where; 0: there is none."""
     try:
         item, end = parse_at(text[line.start() : line.start() + _LONGEST_RECORD], 0)
-    except UnreadableError:
+    except NotJsonError:
         return None, 0
     rest = _LINE.match(text, line.start() + end)
     ends_a_line = rest is None or not rest[1].strip(_SPACE)

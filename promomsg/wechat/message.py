@@ -177,9 +177,9 @@ class CompiledWeChatMessage:
         return bool(self._fills)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """What a user should know before sending."""
-        return tuple(self._table.warnings)
+        return tuple(self._table.notices)
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """This recipient's values, one a slot.

@@ -8,20 +8,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from promomsg.errors import OutcomeUnknown, ProviderError
-from promomsg.masking import Mask
+from promomsg.masking import Mask, printable
 from promomsg.model import Code, Delivery, Secret, Verdict
-from promomsg.wechat.codes import EMPTY, advice_for, meaning_of, parse_errcode
-from promomsg.wechat.failure_file import Collector
-from promomsg.wechat.json_values import (
+from promomsg.untrusted_json import (
     ConflictingKeys,
-    UnreadableError,
-    clean,
+    NotJsonError,
     describe,
     parse,
     to_int,
     to_text,
     to_words,
 )
+from promomsg.wechat.codes import DETAIL_LIMIT, EMPTY, advice_for, meaning_of, parse_errcode
+from promomsg.wechat.failure_file import Collector
 from promomsg.wechat.models import Clicks, DeliveryAnswer, Promoter, PromoterPage, Quota, Role
 
 __all__ = [
@@ -48,12 +47,12 @@ def _read(
         raise OutcomeUnknown(f"{what}: HTTP {status}: {describe(body)}")
     try:
         data = parse(body)
-    except UnreadableError as error:
+    except NotJsonError as error:
         raise _unreadable(what, status, body, f"the answer is {error}") from None
     if not isinstance(data, dict):
         raise _unreadable(what, status, body, "the answer is not a JSON object")
     if isinstance(data, ConflictingKeys):
-        known = sorted(data.keys_ & {"errcode", *expected})
+        known = sorted(data.conflicting & {"errcode", *expected})
         keys = ", ".join(known) or "a field"
         raise OutcomeUnknown(f"{what}: the answer gives {keys} twice, with different values")
     if data.get("errcode") is None and any(name in data for name in expected):
@@ -89,7 +88,7 @@ def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> De
     warnings: list[str] = []
 
     def note(text: str) -> None:
-        warnings.append(clean(f"group {msg_id}: {text}", mask))
+        warnings.append(printable(f"group {msg_id}: {text}", DETAIL_LIMIT, mask))
 
     def count(name: str) -> int | None:
         return _figure(getattr(answer, name), name, note)
@@ -162,7 +161,7 @@ def _kind(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return clean(repr(value), limit=40) if isinstance(value, (int, float, str)) else _kind(value)
+    return printable(repr(value), 40) if isinstance(value, (int, float, str)) else _kind(value)
 
 
 def read_clicks(status: int, body: bytes, mask: Mask = str) -> list[Clicks]:

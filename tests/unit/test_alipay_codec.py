@@ -96,6 +96,11 @@ def test_what_cannot_be_read_is_unknown(status: int, raw: bytes) -> None:
     assert answer.detail.startswith(f"HTTP {status}: ")
 
 
+def test_what_is_no_json_to_one_provider_is_none_to_the_other() -> None:
+    raw = b'{"result": {"resultCode": "SUCCESS", "resultStatus": "S"}, "x": NaN}'
+    assert read_send(200, raw).answer.code == Code.NO_ANSWER
+
+
 def test_a_result_without_code_and_status_is_unknown() -> None:
     answer = read_send(200, b'{"result": {}}').answer
     assert (answer.verdict, answer.code) == (Verdict.UNKNOWN, Code.NO_ANSWER)
@@ -103,6 +108,13 @@ def test_a_result_without_code_and_status_is_unknown() -> None:
 
 def test_a_field_twice_with_one_value_is_no_contradiction() -> None:
     raw = b'{"result": {"resultCode": "SUCCESS", "resultStatus": "S", "resultStatus": "S"}, "x": 1, "x": 2}'
+    assert read_send(200, raw).answer.verdict is Verdict.SENT
+
+
+def test_a_field_twice_that_decides_nothing_hides_no_result() -> None:
+    result = '{"resultCode": "SUCCESS", "resultStatus": "S"}'
+    info = '{"resultCode": 1, "resultCode": 2}'
+    raw = f'{{"result": {result}, "extendInfo": {info}}}'.encode()
     assert read_send(200, raw).answer.verdict is Verdict.SENT
 
 

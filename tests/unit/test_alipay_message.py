@@ -179,15 +179,15 @@ def test_line_ends_and_tabs_are_text() -> None:
 
 
 def test_what_a_user_should_know() -> None:
-    assert CompiledAlipayMessage(message()).warnings == ()
-    (warning,) = CompiledAlipayMessage(message(redirect_url=None)).warnings
-    assert "redirect_url" in warning
-    (warning,) = CompiledAlipayMessage(message(templates=PLAIN * 2)).warnings
-    assert "same language" in warning
-    (warning,) = CompiledAlipayMessage(
+    assert CompiledAlipayMessage(message()).notices == ()
+    (notice,) = CompiledAlipayMessage(message(redirect_url=None)).notices
+    assert "redirect_url" in notice
+    (notice,) = CompiledAlipayMessage(message(templates=PLAIN * 2)).notices
+    assert "same language" in notice
+    (notice,) = CompiledAlipayMessage(
         message(templates=[ContentTemplate({"who": "${who}"})])
-    ).warnings
-    assert warning.startswith("templates[0].parameters.who: ${who}: the placeholder is written")
+    ).notices
+    assert notice.startswith("templates[0].parameters.who: ${who}: the placeholder is written")
 
 
 def test_forms_are_the_same_for_the_same_rendered_message_only() -> None:

@@ -138,12 +138,12 @@ def test_a_plain_letter_is_one_form_for_all() -> None:
     assert plain.values({"x": 1}, "k") == ()
     assert plain.form(()) is None
     assert plain.problem(()) is None
-    assert plain.warnings == ()
+    assert plain.notices == ()
 
 
 def test_another_notation_of_a_placeholder_is_said() -> None:
     made = compiled({"title": "Hello, ${who}", "desc": "$5 for {who}"}, path="p?u=${who}")
-    assert made.warnings == (
+    assert made.notices == (
         "content.title: ${who}: the placeholder is written {who} here; the $ is sent as it is",
         "path: ${who}: the placeholder is written {who} here; the $ is sent as it is",
     )

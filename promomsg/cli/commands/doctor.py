@@ -105,8 +105,8 @@ async def examine(
             yield Finding("ok", "message", "its placeholders are right, its limits are kept")
             if unchecked := _unchecked(file):
                 yield Finding("warn", "message", unchecked)
-            for warning in compiled.warnings:
-                yield Finding("warn", "message", warning)
+            for notice in compiled.notices:
+                yield Finding("warn", "message", notice)
             source, findings = _recipients(file, compiled)
             for finding in findings:
                 yield finding

@@ -91,7 +91,7 @@ class NewCampaign:
         channel, settings = self._channel, self._settings
         source = self._source
         routed: Routed | None = None
-        notices = [*channel.notices, *self._compiled.warnings]
+        notices = [*channel.notices, *self._compiled.notices]
         if isinstance(source, Audience):
             if self._compiled.has_placeholders and not expands(source, settings):
                 raise UsageError(
@@ -141,7 +141,7 @@ class NewCampaign:
         self._record.source = described
         notices += left_out
         self._record.warnings = list(
-            dict.fromkeys([*channel.notices, *self._compiled.warnings, *left_out])
+            dict.fromkeys([*channel.notices, *self._compiled.notices, *left_out])
         )
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
