@@ -18,12 +18,12 @@ from promomsg.engine.prepare.campaign_start import CampaignStart
 from promomsg.engine.prepare.new_campaign import NewCampaign
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.prepare.resumed_campaign import ResumedCampaign, RetriedCampaign
-from promomsg.engine.prepare.suppression_list import Suppress
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.sending.run_control import ControlRequest
 from promomsg.engine.settings import Options, settings_of, with_options_shown
 from promomsg.engine.shielded import run_shielded
+from promomsg.engine.suppress_argument import Suppress
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal

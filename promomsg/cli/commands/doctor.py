@@ -186,13 +186,13 @@ async def _suppression(
         return
     from promomsg.clock import SYSTEM_CLOCK
     from promomsg.engine.arguments import GROUP_TO_ALL
-    from promomsg.engine.prepare.suppression_check import check_suppression
+    from promomsg.engine.prepare.suppression_list import preview_suppression
 
     if file.audience is not None and not file.audience.expand:
         yield Finding("fail", "suppression", GROUP_TO_ALL)
         return
     try:
-        said, *notices = await check_suppression(
+        said, *notices = await preview_suppression(
             file.suppress,
             channel,
             compiled,

@@ -16,9 +16,10 @@ from promomsg.engine.prepare.default_pace import ask_advice, day_notices, quota_
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.prepare.suppression_list import Suppress, Suppression, check_suppress
+from promomsg.engine.prepare.suppression_list import SuppressionList
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
+from promomsg.engine.suppress_argument import Suppress, check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake import as_source
 from promomsg.journal.contract import Handle, Journal
@@ -122,7 +123,7 @@ class NewCampaign:
             assert not isinstance(read_from, Audience)
             if self._suppress is not None:
                 # First of all: a list that cannot be understood is said before anybody is asked.
-                suppression = Suppression(self._suppress, channel)
+                suppression = SuppressionList(self._suppress, channel)
                 await suppression.read(handle)
             await planner.read(read_from.batches(self._compiled.names, READ_SIZE))
             if suppression is not None:

@@ -23,14 +23,10 @@ from promomsg.engine.prepare.default_pace import ask_advice, settle_pace
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.prepare.suppression_list import (
-    Suppress,
-    Suppression,
-    check_suppress,
-    is_suppression_notice,
-)
+from promomsg.engine.prepare.suppression_list import SuppressionList, is_suppression_notice
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
+from promomsg.engine.suppress_argument import Suppress, check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake import StandardInput, as_source
 from promomsg.journal.contract import Handle, Journal
@@ -98,7 +94,7 @@ class ResumedCampaign:
         suppression = None
         if self._suppress is not None:
             # What is wrong with the list is said before anything changes.
-            suppression = Suppression(self._suppress, channel, self.path)
+            suppression = SuppressionList(self._suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.path)
@@ -144,7 +140,9 @@ class ResumedCampaign:
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
         """Nothing to reopen in a plain resume."""
 
-    async def _leave_out(self, handle: Handle, suppression: Suppression, now: float) -> list[str]:
+    async def _leave_out(
+        self, handle: Handle, suppression: SuppressionList, now: float
+    ) -> list[str]:
         """Looks at the suppression list again: it may have grown since the plan was made."""
         if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
             raise UsageError(GROUP_TO_ALL)

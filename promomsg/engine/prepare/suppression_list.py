@@ -1,5 +1,8 @@
-"""The suppression list of a campaign, whatever it was given as: read in full into the journal's
-temporary tables before anything is sent or changed, and counted."""
+"""The suppression list of a campaign: whom not to send to, whatever the list was given as.
+
+It is read in full into temporary tables of the journal before anything is sent or changed. The
+journal matches it with the recipients; `SuppressionList.notices` says how much it left out.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,39 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from numbers import Integral
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import anyio.lowlevel
 
 from promomsg.addresses import whole
-from promomsg.channels.base import Channel
+from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.clock import Clock
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.engine.prepare.consistency import in_thread
+from promomsg.engine.prepare.planner import READ_SIZE, Planner
+from promomsg.engine.settings import Settings
+from promomsg.engine.suppress_argument import (
+    Suppress,
+    check_suppress,
+    is_journal,
+    is_list,
+    is_source,
+)
 from promomsg.errors import UsageError
 from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
 from promomsg.intake.headings import known_column
 from promomsg.intake.suppression.listed_values import ListedValues, all_clean
-from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import CampaignRecord
 from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 from promomsg.model import Outcome, Recipient, Secret
 
-__all__ = ["SUMMARY", "Suppress", "Suppression", "check_suppress", "is_suppression_notice"]
-
-Suppress: TypeAlias = (
-    str | os.PathLike[str] | Journal | OpenedJournal | Source | Iterable[Any] | None
-)
-"""What `suppress=` takes."""
+__all__ = [
+    "SUMMARY",
+    "SuppressionList",
+    "is_suppression_notice",
+    "preview_suppression",
+]
 
 SUMMARY: Final = "suppression list: "
 """How every notice of a suppression list begins."""
@@ -40,37 +54,14 @@ _BATCH: Final = 2_000
 _EXACT: Final = 2**53
 _NAMED: Final = ("key", "id", "openid", "unionid", "access_token")
 _NAMELESS: Final = re.compile(r"row \d+")
-_FILE: Final = re.compile(
-    r".*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)", re.IGNORECASE | re.DOTALL
-)
-"""A str in a list that means a file: no one is called that."""
-_GIVE: Final = "give a file's path, a list of keys and addresses, or a journal"
-
-
-def check_suppress(suppress: Any) -> None:
-    """Raises UsageError unless it is something that a suppression list can be read from, or None.
-
-    Nothing is read or opened.
-    """
-    if suppress is None or isinstance(suppress, os.PathLike) or _is_journal(suppress):
-        return
-    if isinstance(suppress, str):
-        if suppress:
-            return
-    elif _is_source(suppress) or (not _refusal(suppress) and isinstance(suppress, Iterable)):
-        return
-    hint = _refusal(suppress) or _GIVE
-    kind = type(suppress)
-    shown = repr(suppress) if kind in (str, int, float, bool) else f"a {kind.__name__}"
-    raise UsageError(f"suppress={shown}: {hint}")
 
 
 def is_suppression_notice(text: str) -> bool:
-    """Whether a warning is what an earlier look at a suppression list said."""
+    """Whether a warning comes from an earlier reading of a suppression list."""
     return text.startswith(SUMMARY)
 
 
-class Suppression:
+class SuppressionList:
     """Whom a campaign must not reach.
 
     Args:
@@ -117,29 +108,29 @@ class Suppression:
             raise UsageError(absent)
 
     def notices(self, rows: int) -> list[str]:
-        """What the plan and the documents say of it.
+        """What a plan and the documents say of it; the first one counts.
 
         Args:
             rows: how many rows it left out.
         """
-        said = [f"{SUMMARY}{self.values} values, {rows} rows of this list left out"]
+        notices = [f"{SUMMARY}{self.values} values, {rows} rows of this list left out"]
         if not self.values:
-            said.append(f"{SUMMARY}it is empty, so nobody is left out")
+            notices.append(f"{SUMMARY}it is empty, so nobody is left out")
         elif not rows:
-            said.append(
+            notices.append(
                 f"{SUMMARY}nobody on it is among these recipients, which is how a wrong list looks: "
                 "compare its values with their keys and addresses"
             )
-        return [*said, *(SUMMARY + notice for notice in self._notices)]
+        return [*notices, *(SUMMARY + notice for notice in self._notices)]
 
     async def _batches(self, given: Any) -> AsyncIterator[ListedValues]:
         if isinstance(given, (str, os.PathLike)):
             async for batch in self._file(given):
                 yield batch
-        elif _is_journal(given):
+        elif is_journal(given):
             async for batch in _from_thread(self._journal(given)):
                 yield batch
-        elif _is_source(given):
+        elif is_source(given):
             async for batch in self._source(given):
                 yield batch
         else:
@@ -224,7 +215,7 @@ class Suppression:
                 yield batch
                 continue
             for item in chunk:
-                if _is_list(item):
+                if is_list(item):
                     async for other in self._batches(item):
                         yield other
                     continue
@@ -246,7 +237,7 @@ class Suppression:
         if isinstance(item, Mapping):
             self._take_mapping(item, where, batch)
             return
-        batch.add_any(_plain(item, where), where)
+        batch.add_any(_as_text(item, where), where)
 
     def _take_mapping(self, item: Mapping[Any, Any], where: str, batch: ListedValues) -> None:
         found = False
@@ -258,7 +249,7 @@ class Suppression:
                 or (column == "access_token" and not self._secret)
             ):
                 continue
-            text = _plain(value, where)
+            text = _as_text(value, where)
             if column == "key":
                 found |= batch.add_key(text, where)
             else:
@@ -269,13 +260,57 @@ class Suppression:
             )
 
 
+async def preview_suppression(
+    suppress: Suppress,
+    channel: Channel,
+    compiled: CompiledMessage,
+    recipients: Source | None,
+    *,
+    clock: Clock,
+    run_id: str,
+) -> list[str]:
+    """For `doctor`: what a plan would say of this list; nothing is planned or kept.
+
+    Args:
+        suppress: the list.
+        compiled: the compiled message.
+        recipients: the list of recipients, checked; None: an audience, or it cannot be read.
+        run_id: 32 random hex digits.
+
+    Raises:
+        UsageError, JournalError: it cannot be read in full.
+    """
+    journal = SqliteJournal.temporary(durability="process")
+    record = CampaignRecord(
+        name="doctor",
+        channel=channel.name,
+        account=channel.account,
+        run_id=run_id,
+        message=compiled.snapshot(),
+        created_at=clock.time(),
+    )
+    handle = await journal.create(record)
+    try:
+        suppressed = SuppressionList(suppress, channel)
+        await suppressed.read(handle)
+        if recipients is None:
+            return [f"suppression list: {suppressed.values} values"]
+        planner = Planner(handle, channel, compiled, Settings())
+        await planner.read(recipients.batches(compiled.names, READ_SIZE))
+        await suppressed.check_keys(handle)
+        await planner.exclude(suppress=True)
+        return suppressed.notices(await handle.left_out())
+    finally:
+        await handle.close()
+
+
 async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:
     """Each step in a thread: a long list must not stop the calls of other campaigns."""
     while (batch := await in_thread(next, batches, None)) is not None:
         yield batch
 
 
-def _plain(value: Any, where: str) -> str:
+def _as_text(value: Any, where: str) -> str:
     """A number or a secret as text.
 
     Raises:
@@ -299,43 +334,3 @@ def _plain(value: Any, where: str) -> str:
         f"{where} is {'NaN' if is_nan else f'a {type(value).__name__}'}, so who is meant is lost; "
         "give keys and addresses as text or whole numbers"
     )
-
-
-def _is_journal(value: Any) -> bool:
-    return isinstance(value, OpenedJournal) or (
-        hasattr(type(value), "reached") and hasattr(type(value), "rows_later")
-    )
-
-
-def _is_source(value: Any) -> bool:
-    # By its class: `notices` may read the file, so the instance is not asked.
-    return all(hasattr(type(value), name) for name in ("check", "batches", "describe"))
-
-
-def _is_list(item: Any) -> bool:
-    """Whether an item of a list is a list itself: a file, a journal, a source or an iterable."""
-    if isinstance(item, str):
-        return _FILE.fullmatch(item) is not None
-    if isinstance(item, (os.PathLike, Recipient, Mapping, Outcome, Secret)):
-        return isinstance(item, os.PathLike)
-    if _is_journal(item) or _is_source(item):
-        return True
-    if hint := _refusal(item):
-        raise UsageError(f"suppress: a {type(item).__name__} in it: {hint}")
-    return isinstance(item, Iterable) and not hasattr(item, "as_py")
-
-
-def _refusal(value: Any) -> str | None:
-    """What to say of a value that can be iterated, but not as a list of people."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return _GIVE
-    if hasattr(value, "columns") and hasattr(value, "shape"):
-        return 'give one column of it, such as df["openid"], or promomsg.from_frame(df, id=…)'
-    if isinstance(value, (Mapping, Recipient)):
-        return "put it in a list"
-    kind = str(getattr(value, "dtype", getattr(value, "type", "")))
-    if kind.partition("[")[0].lower() in ("float32", "float16", "float", "halffloat"):
-        return "short floats round numbers to somebody else's; give whole numbers or text"
-    if isinstance(value, type):
-        return _GIVE
-    return None
