@@ -12,33 +12,22 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import lru_cache
 from numbers import Integral
 from typing import Any, Final
 
+from promomsg.control_characters import excerpt, find_control, has_blank, is_invisible, trimmed
 from promomsg.model import Code, Problem, Secret
 
 __all__ = [
-    "CONTROL",
-    "FILLERS",
     "clean_address",
     "column_is_clean",
     "empty_word",
     "folded",
-    "invisible",
     "known_column",
     "mangled",
     "not_an_address",
-    "shortened",
-    "stripped",
     "whole",
 ]
-
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and halves of a character."""
-
-FILLERS: Final = "\u034f\u115f\u1160\u2800\u3164\uffa0"
-"""Shown as nothing, though Unicode counts them among letters, marks and symbols."""
 
 _ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _LONGEST: Final = 128
@@ -81,28 +70,8 @@ def folded(heading: str) -> str:
     """A heading without regard to case, width, blanks, underscores, hyphens and what is invisible."""
     if not heading.isascii():
         heading = unicodedata.normalize("NFKC", heading)
-        heading = "".join(c for c in heading if not invisible(c))
+        heading = "".join(c for c in heading if not is_invisible(c))
     return _FOLDED.sub("", heading).casefold()
-
-
-def stripped(text: str) -> str:
-    """Without the blanks and invisible characters (a BOM, a zero-width space) around it."""
-    text = text.strip()
-    if text.isascii():
-        return text
-    first, last = 0, len(text)
-    while first < last and invisible(text[first]):
-        first += 1
-    while first < last and invisible(text[last - 1]):
-        last -= 1
-    return text[first:last]
-
-
-@lru_cache(maxsize=4096)
-def invisible(character: str) -> bool:
-    """Whether a character leaves no mark: a blank of any kind, or one of format (a zero-width
-    space, byte order mark, direction mark, soft hyphen)."""
-    return character.isspace() or character in FILLERS or unicodedata.category(character) == "Cf"
 
 
 def not_an_address(text: str) -> str | None:
@@ -110,7 +79,7 @@ def not_an_address(text: str) -> str | None:
     if _ADDRESS.fullmatch(text):
         if text.isdigit() or not (_MAYBE_MANGLED(text) or _MAYBE_COLUMN(text)):
             return None
-    elif CONTROL.search(text):
+    elif find_control(text):
         return "it holds a control character or half a character"
     if mangled(text):
         return _BY_SPREADSHEET
@@ -120,7 +89,7 @@ def not_an_address(text: str) -> str | None:
         return _BY_EXPORT
     if known_column(text) is not None:
         return "it is a column's name"
-    if any(map(str.isspace, text)):
+    if has_blank(text):
         return "it has a space in it"
     if len(text) > _LONGEST:
         return f"it has {len(text)} characters, and an address {_LONGEST} at the most"
@@ -181,14 +150,14 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
         return None
     if isinstance(value, str):
         own = secret or name == "request_id"
-        text = value.strip() if own else stripped(value)
+        text = value.strip() if own else trimmed(value)
         if not text:
             return None
-        shown = "" if secret else f" {shortened(text)}"
+        shown = "" if secret else f" {excerpt(text)}"
         if not own:
             why = not_an_address(text)
             return text if why is None else _bad(f"{name}{shown} is not an address: {why}")
-        if CONTROL.search(text):
+        if find_control(text):
             return _bad(f"{name}{shown} holds a control character or half a character")
         if not secret and _MANGLED_ID.fullmatch(text):
             return _bad(f"{name}{shown} is not an address: {_BY_SPREADSHEET}")
@@ -196,7 +165,7 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
             return _bad(f"{name}{shown} is not an address: write its digits in ASCII")
         if _EMPTY.fullmatch(text):
             return _bad(f"{name}{shown} is not an address: {_BY_EXPORT}")
-        if any(map(str.isspace, text)):
+        if has_blank(text):
             return _bad(f"{name}{shown} has a space in it")
         return text
     if isinstance(value, bool) or secret:
@@ -210,7 +179,7 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOATS:
         return str(int(value))  # a column with one empty cell makes floats of whole ids
     if isinstance(value, (float, Decimal)):
-        return _bad(f"{name} {shortened(str(value))} is not an address: {_BY_SPREADSHEET}")
+        return _bad(f"{name} {excerpt(str(value))} is not an address: {_BY_SPREADSHEET}")
     return _bad(f"{name} is a {type(value).__name__}; give text")
 
 
@@ -220,11 +189,6 @@ def whole(value: Decimal) -> str | None:
     if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():
         return None
     return str(int(value))
-
-
-def shortened(text: str) -> str:
-    """A value in quotes, fit for a message."""
-    return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 def _bad(detail: str) -> Problem:

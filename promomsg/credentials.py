@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from promomsg.addresses import invisible, stripped
+from promomsg.control_characters import is_invisible, trimmed
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 
@@ -36,9 +36,9 @@ def pasted_secret(what: str, secret: Secret) -> Secret:
 
 
 def _bare(text: str) -> str:
-    text = stripped(text)
+    text = trimmed(text)
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
-        text = stripped(text[1:-1])
+        text = trimmed(text[1:-1])
     return text
 
 
@@ -52,7 +52,7 @@ def _problem(text: str) -> str | None:
         return "it is JSON; give the value in it alone"
     if any(map(str.isspace, text)):
         return "a blank or a line end stands in the middle of it; copy it again"
-    if not text.isprintable() or any(map(invisible, text)):
+    if not text.isprintable() or any(map(is_invisible, text)):
         return "a control character or an invisible one stands in it; copy it again"
     if not text.isascii():
         return "a character stands in it that no secret has; copy it again"

@@ -15,6 +15,8 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 from urllib.parse import quote, quote_plus
 
+from promomsg.control_characters import one_line
+
 __all__ = ["Mask", "Masker", "printable"]
 
 Mask = Callable[[str], str]
@@ -32,7 +34,6 @@ _STEP: Final = _PIECE // 2
 blocks finds every piece with few looks."""
 
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _MISLEADING: Final = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
 """Direction overrides, which make a terminal show another text than there is; and the BOM."""
 _CREDENTIAL: Final = re.compile(
@@ -152,6 +153,6 @@ def printable(text: str, limit: int, mask: Mask = str) -> str:
     and without whatever follows `access_token=`, `secret=` and their like. In this order: what is
     taken out may have stood in the middle of a secret, and half of one is not found after a cut.
     """
-    text = _MISLEADING.sub("", _UNPRINTABLE.sub(" ", text[: limit * 8]))
+    text = _MISLEADING.sub("", one_line(text[: limit * 8]))
     text = _CREDENTIAL.sub(r"\1…", mask(text)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,27 +6,21 @@ name into somebody's message (`<__main__.O object at 0x7f…>`), so it is a prob
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from promomsg.control_characters import has_half_character
 from promomsg.model import Code, Problem
 
-__all__ = ["has_half_a_character", "plain_parameter", "plain_value", "rounded"]
+__all__ = ["plain_parameter", "plain_value", "rounded"]
 
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _AS_THEY_ARE: Final = frozenset({str, int, bool, type(None), date, time, UUID})
 _LONGEST_INT: Final = 1024
 """Bits; Python itself refuses to write out numbers that are much longer."""
 _MISSING: Final = ("NAType", "NaTType")
 _ARRAYS: Final = ("numpy", "pyarrow")
-
-
-def has_half_a_character(text: str) -> bool:
-    """Whether there is a lone surrogate in it, which no file and no provider takes."""
-    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 _EXACT_SHORT: Final = {"float32": 1 << 24, "float16": 1 << 11}
@@ -95,7 +89,7 @@ def plain_parameter(name: str, value: Any) -> Any:
         value = plain_value(value)
     kind = type(value)
     if kind is str:
-        if has_half_a_character(value):
+        if has_half_character(value):
             return Problem(Code.BAD_ROW, f"parameter {name!r} holds half a character")
         return value
     if kind is int and value.bit_length() > _LONGEST_INT:

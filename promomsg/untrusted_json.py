@@ -13,8 +13,9 @@ import re
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
+from promomsg.control_characters import is_garbled, one_line
+
 __all__ = [
-    "GARBLED",
     "ConflictingKeys",
     "NotJsonError",
     "describe",
@@ -26,12 +27,9 @@ __all__ = [
     "to_words",
 ]
 
-GARBLED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
-"""What makes an id or a code another one: control characters, and U+FFFD where one was cut."""
 
 _ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
 _INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class NotJsonError(Exception):
@@ -158,7 +156,7 @@ def to_text(value: Any, limit: int = 512) -> str | None:
         return str(value)
     if not isinstance(value, str) or not value.strip() or len(value) > limit:
         return None
-    return None if GARBLED.search(value) else value
+    return None if is_garbled(value) else value
 
 
 def to_words(value: Any, limit: int = 512) -> str | None:
@@ -166,7 +164,7 @@ def to_words(value: Any, limit: int = 512) -> str | None:
     name."""
     if not isinstance(value, str):
         return to_text(value, limit)
-    text = _UNPRINTABLE.sub(" ", value)
+    text = one_line(value)
     return text if text.strip() and len(text) <= limit else None
 
 

@@ -6,7 +6,6 @@ Rules: facts/alipay.md, Calling convention (what an unsigned answer is worth), I
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -16,10 +15,11 @@ import msgspec
 from promomsg.alipay.codes import classify
 from promomsg.alipay.models import SendAnswer, SendRequest, TokenAnswer, TokenRequest, UserToken
 from promomsg.alipay.signing import Signature
+from promomsg.control_characters import is_garbled, replace_halves
 from promomsg.errors import OutcomeUnknown, ProviderError
 from promomsg.masking import Mask, Masker, printable
 from promomsg.model import Answer, Code, Secret, Verdict
-from promomsg.untrusted_json import GARBLED, ConflictingKeys, NotJsonError, parse
+from promomsg.untrusted_json import ConflictingKeys, NotJsonError, parse
 
 __all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
 
@@ -29,7 +29,6 @@ _MAX_DETAIL: Final = 512
 _MAX_EXTRA: Final = 4096
 """seed, Response table, `extendInfo`."""
 
-_LONE: Final = re.compile("[\ud800-\udfff]")
 # Of these two different values in one object are two answers in one: neither is believed.
 _DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})
 
@@ -87,7 +86,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         if isinstance(part, ConflictingKeys) and (names := part.conflicting & _DECISIVE):
             raise _UnreadableError(f"{min(names)} stands in it twice, with different values")
     if b"\\ud" in body.lower():  # perhaps half a character, which nothing here could encode
-        plain = _LONE.sub("\ufffd", json.dumps(parsed, ensure_ascii=False))
+        plain = replace_halves(json.dumps(parsed, ensure_ascii=False))
         fields: dict[str, Any] = json.loads(plain)
         return fields
     return parsed
@@ -100,7 +99,7 @@ def _sound(text: str | None, what: str) -> str | None:
         _UnreadableError: a character of it was cut or is a control character: it may have been
             another one.
     """
-    if text is not None and GARBLED.search(text):
+    if text is not None and is_garbled(text):
         raise _UnreadableError(f"{what} is garbled")
     return text
 
@@ -122,8 +121,11 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, A
         raise _UnreadableError("a success that is not one in HTTP")
     code = detail = ""
     if meaning.verdict is not Verdict.SENT:
-        code = _clean(result.result_code or result.result_status, _MAX_CODE, mask) or Code.NO_ANSWER
-        detail = _clean(result.result_message, _MAX_DETAIL, mask)
+        code = (
+            _for_report(result.result_code or result.result_status, _MAX_CODE, mask)
+            or Code.NO_ANSWER
+        )
+        detail = _for_report(result.result_message, _MAX_DETAIL, mask)
         if meaning.advice:
             detail = f"{detail} ({meaning.advice})" if detail else meaning.advice
     read = Answer(
@@ -220,7 +222,7 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
 def _is_garbled(token: TokenAnswer) -> bool:
     """Whether a token lost a character on its way: it would be stored, and be nobody's."""
     return any(
-        secret is not None and GARBLED.search(secret.reveal())
+        secret is not None and is_garbled(secret.reveal())
         for secret in (token.access_token, token.refresh_token)
     )
 
@@ -240,7 +242,7 @@ def _moment(value: object) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def _clean(value: object, limit: int, mask: Mask) -> str:
+def _for_report(value: object, limit: int, mask: Mask) -> str:
     """A provider's text for one line of a report: see `masking.printable`."""
     if value is None or isinstance(value, (dict, list, bool)):
         return ""
@@ -250,7 +252,7 @@ def _clean(value: object, limit: int, mask: Mask) -> str:
 def _message_id(value: object, mask: Mask) -> str | None:
     """None for one that is garbled: it would name another message."""
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return None if GARBLED.search(text) else _clean(text, _MAX_ID, mask) or None
+    return None if is_garbled(text) else _for_report(text, _MAX_ID, mask) or None
 
 
 def _kept(value: object, mask: Mask) -> str | None:

@@ -6,7 +6,6 @@ in by `body`, whose bytes are both signed and sent (facts/alipay.md, Calling con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from promomsg.alipay.codec import encode
 from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate, SendRequest
+from promomsg.control_characters import find_control
 from promomsg.errors import UsageError
 from promomsg.model import Code, Problem, Secret
 from promomsg.placeholders import SlotTable, Text
@@ -24,9 +24,7 @@ __all__ = ["AlipayMessage", "CompiledAlipayMessage"]
 NO_REDIRECT: Final = (
     "the message has no redirect_url: PUSH and INBOX messages need one (the page that a tap opens)"
 )
-# Text may have tabs and line ends; other controls, and halves of a character, are a broken row.
-_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_IN_URL: Final = re.compile("[\x00-\x20\x7f-\x9f]")
+_MAY_STAND_IN_TEXT: Final = "\t\n\r"
 _TABLE_FIELDS: Final = frozenset(
     {"appId", "accessToken", "requestId", "templateCode", "redirectUrl", "templates", "extendInfo"}
 )
@@ -84,7 +82,7 @@ class CompiledAlipayMessage:
         self._url = None
         if message.redirect_url is not None:
             url = _required(message.redirect_url, "redirect_url", None)
-            if _IN_URL.search(url):
+            if find_control(url) or " " in url:
                 raise UsageError("redirect_url: a space or control character; percent-encode it")
             self._url = Text(_whole(url, "redirect_url"), "redirect_url", table, url=True)
         info = message.extend_info
@@ -155,7 +153,7 @@ class CompiledAlipayMessage:
 
     def problem(self, values: Sequence[str]) -> Problem | None:
         for slot, value in zip(self._table.slots, values, strict=True):
-            if _FORBIDDEN.search(value):
+            if find_control(value, _MAY_STAND_IN_TEXT):
                 return Problem(
                     Code.BAD_ROW, f"{{{slot.name}}}: a control character or half a character"
                 )
@@ -243,7 +241,7 @@ def _too_long(field: str, text: str) -> Problem | None:
 
 def _whole(text: str, where: str) -> str:
     """`text`, when all of it can go out."""
-    if _FORBIDDEN.search(text):
+    if find_control(text, _MAY_STAND_IN_TEXT):
         raise UsageError(f"{where}: a control character or half a character in it; remove it")
     return text
 

@@ -40,6 +40,7 @@ from promomsg.channels.single_call import (
     waiting_as_asked,
 )
 from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
 from promomsg.private_files import clear_traceback_locals
@@ -59,7 +60,6 @@ _WRONG_KEY: Final = 3
 stops: no waiting mends that, and by the same requestIds the outcomes are asked for with the right
 key."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
-_UNSAFE: Final = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
 
@@ -282,7 +282,7 @@ class AlipayMiniProgram(UserFacing):
                     Code.OVER_LIMIT,
                     f"accessToken: {len(token)} characters, at most {LIMITS['accessToken']}",
                 )
-            if _UNSAFE.search(token):
+            if find_control(token) or has_blank(token):
                 return Problem(Code.BAD_ADDRESS, "access_token: a space or control character in it")
         if request_id is not None:
             if len(request_id) > LIMITS["requestId"]:
@@ -290,7 +290,7 @@ class AlipayMiniProgram(UserFacing):
                     Code.OVER_LIMIT,
                     f"requestId: {len(request_id)} characters, at most {LIMITS['requestId']}",
                 )
-            if not request_id or _UNSAFE.search(request_id):
+            if not request_id or find_control(request_id) or has_blank(request_id):
                 return Problem(
                     Code.BAD_ADDRESS, "request_id: empty, or a space or control character in it"
                 )

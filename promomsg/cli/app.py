@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG
-from promomsg.cli.printing import clean
+from promomsg.control_characters import escaped
 from promomsg.errors import PromoError
 from promomsg.suggest import nearest
 
@@ -116,7 +116,7 @@ class _Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             meant = nearest(args[0], COMMANDS)
             hint = f"; did you mean {meant}?" if meant else "; promomsg --help lists them"
-            raise click.UsageError(f"there is no command {clean(args[0])!r}{hint}")
+            raise click.UsageError(f"there is no command {escaped(args[0])!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -204,6 +204,6 @@ def _alone(error: BaseException) -> BaseException:
 
 
 def _complain(text: str, status: int) -> int:
-    one = " ".join(clean(part) for part in text.splitlines() if part.strip())
+    one = " ".join(escaped(part) for part in text.splitlines() if part.strip())
     print(f"promomsg: {one}", file=sys.stderr, flush=True)
     return status

@@ -6,8 +6,9 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import IO, Any
 
-from promomsg.cli.printing import clean, format_duration, format_time, print_table
+from promomsg.cli.printing import format_duration, format_time, print_table
 from promomsg.code_meanings import brief_meaning
+from promomsg.control_characters import escaped
 from promomsg.engine.prepare.plan import Plan, Sample
 from promomsg.model import Outcome
 
@@ -28,9 +29,9 @@ def print_plan(
     out = file or sys.stdout
 
     def put(name: str, value: str) -> None:
-        print(f"  {name:<18}{clean(value)}", file=out)
+        print(f"  {name:<18}{escaped(value)}", file=out)
 
-    print(clean(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
+    print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
     put("rows read", f"{plan.rows:,}")
     put("to send to", f"{plan.to_send:,}")
     put("group calls", _groups(plan))
@@ -55,20 +56,20 @@ def print_plan(
     if plan.longest is not None and plan.longest.fields not in seen:
         _print_sample("longest message", plan.longest, out)
     for text in (*notes, *plan.notices):
-        print(f"  note: {clean(text)}", file=out)
+        print(f"  note: {escaped(text)}", file=out)
 
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     """What is left of a campaign that is gone on with."""
     out = file or sys.stdout
-    print(clean(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
+    print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
     pending = f"{left:,} are pending, " if left else ""
     calls = f"{plan.singles:,} single calls to make ({plan.pace})"
     if plan.groups:
         calls = f"{calls}, group calls: {_groups(plan)}"
     print(f"  {pending}{calls}", file=out)
     for text in plan.notices:
-        print(f"  note: {clean(text)}", file=out)
+        print(f"  note: {escaped(text)}", file=out)
 
 
 def _groups(plan: Plan) -> str:
@@ -81,9 +82,9 @@ def _groups(plan: Plan) -> str:
 
 def _print_sample(title: str, sample: Sample, out: IO[str]) -> None:
     to = f" to {sample.key}" if sample.key else ""
-    print(clean(f"  {title}{to}"), file=out)
+    print(escaped(f"  {title}{to}"), file=out)
     for name, text in sample.fields.items():
-        print(clean(f"    {name}: {text}"), file=out)
+        print(escaped(f"    {name}: {text}"), file=out)
 
 
 async def print_rows_left_out(
@@ -100,7 +101,7 @@ async def print_rows_left_out(
             return
         shown += 1
         key = outcome.recipient.key or ""
-        print(clean(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
+        print(escaped(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
 
 
 def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[str, Any]:
@@ -134,22 +135,24 @@ def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = 
     """Where a campaign stands, or how it ended; `host` is where it was sent."""
     out = file or sys.stdout
     state, reason = document["state"], document["reason"]
-    print(clean(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out)
+    print(
+        escaped(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out
+    )
     for name in ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"):
         print(f"  {name:<10}{document[name]:>12,}", file=out)
     if document["by_code"]:
         codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
-        print(clean(f"  by code   {codes}"), file=out)
+        print(escaped(f"  by code   {codes}"), file=out)
         for code in document["by_code"]:
             if meaning := brief_meaning(code):
-                print(clean(f"    {code}: {meaning}"), file=out)
+                print(escaped(f"    {code}: {meaning}"), file=out)
         print("  what to do: promomsg explain CODE", file=out)
     if document["groups"]:
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
-        print(clean(f"  warning: {text}"), file=out)
+        print(escaped(f"  warning: {text}"), file=out)
     where = f", at {host}" if host else ""
-    print(clean(f"  took {format_duration(document['elapsed_s'])}{where}"), file=out)
+    print(escaped(f"  took {format_duration(document['elapsed_s'])}{where}"), file=out)
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:

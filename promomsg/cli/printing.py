@@ -16,10 +16,10 @@ from typing import IO, Any, Final
 
 from promomsg.cli.exit_status import ALL_SENT, WRONG
 from promomsg.cli.standard_streams import utf8_stdout, write_error_of
+from promomsg.control_characters import escaped
 from promomsg.errors import UsageError
 
 __all__ = [
-    "clean",
     "counted",
     "finish_output",
     "format_duration",
@@ -34,13 +34,6 @@ __all__ = [
 _SAMPLE: Final = 200
 """Rows that a table's column widths are taken from; it streams, so it cannot wait for all."""
 _WIDEST: Final = 60
-
-
-def clean(text: str) -> str:
-    """Text of a stranger made safe for a terminal: control characters are shown, not obeyed."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_line(text: str = "") -> None:
@@ -113,7 +106,7 @@ def print_table(
     """Prints rows under headings as they come; returns how many. Memory does not grow with them."""
     out = file or sys.stdout
     stream = iter(rows)
-    first = [tuple(map(clean, row)) for row in islice(stream, _SAMPLE)]
+    first = [tuple(map(escaped, row)) for row in islice(stream, _SAMPLE)]
     widths = [
         min(max(width(row[i]) for row in [tuple(headings), *first]), _WIDEST)
         for i in range(len(headings))
@@ -126,7 +119,7 @@ def print_table(
     put(headings)
     put(["─" * w for w in widths])
     number = 0
-    for row in chain(first, (tuple(map(clean, row)) for row in stream)):
+    for row in chain(first, (tuple(map(escaped, row)) for row in stream)):
         put(row)
         number += 1
     return number

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from promomsg.cli.printing import clean, counted, format_duration, print_note
+from promomsg.cli.printing import counted, format_duration, print_note
+from promomsg.control_characters import escaped
 
 __all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]
 
@@ -112,7 +113,7 @@ def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
     lines = []
     for group in groups[:_GROUPS]:
         percent = "?" if group["percent"] is None else group["percent"]
-        name = clean(str(group["msg_id"] or "no msg_id yet"))
+        name = escaped(str(group["msg_id"] or "no msg_id yet"))
         lines.append(f"group {name} ({group['planned']:,}): {percent}%")
     if len(groups) > _GROUPS:
         lines.append(f"and {counted(len(groups) - _GROUPS, 'more group')}")
@@ -192,7 +193,7 @@ class LiveView:
         self._meter.note(document)
         planned: int = document["planned"]
         lines = Table.grid()
-        lines.add_row(Text(clean(document["campaign"]), style="bold"))
+        lines.add_row(Text(escaped(document["campaign"]), style="bold"))
         done = planned - document["pending"]
         lines.add_row(ProgressBar(total=max(planned, 1), completed=done, width=60))
         lines.add_row(Text(progress_line(document, self._meter, in_flight)))

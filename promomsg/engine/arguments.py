@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
+from promomsg.control_characters import has_half_character
 from promomsg.errors import UsageError
 
 __all__ = [
@@ -23,8 +23,6 @@ GROUP_TO_ALL: Final = (
     "the suppression list: say expand=true, or leave suppress out"
 )
 """Why nobody can be left out of one call to a whole audience."""
-
-_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def check_channel(channel: Any, call: str) -> None:
@@ -53,5 +51,5 @@ def check_yes_or_no(**given: Any) -> None:
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is a str of Unicode characters: half a surrogate pair cannot be written."""
-    return isinstance(value, str) and (value.isascii() or not _HALF.search(value))
+    """Whether it is a str of Unicode characters: half a character cannot be written."""
+    return isinstance(value, str) and not has_half_character(value)

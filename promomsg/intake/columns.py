@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, trimmed
+from promomsg.intake.guards import bare
 from promomsg.intake.headings import are_headings, folded, known_column, spellings
 from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.suggest import did_you_mean, nearest, quoted

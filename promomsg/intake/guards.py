@@ -11,9 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from promomsg.addresses import FILLERS
-from promomsg.addresses import invisible as is_invisible
-from promomsg.addresses import stripped as trimmed
+from promomsg.control_characters import FILLERS, trimmed
 
 __all__ = [
     "Guards",
@@ -22,9 +20,7 @@ __all__ = [
     "bare_text",
     "both_forms",
     "guarded",
-    "is_invisible",
     "may_need_look",
-    "trimmed",
 ]
 
 _FORMULA_TEXT: Final = re.compile(r'=\s*"((?:[^"]|"")*)"')

@@ -8,11 +8,12 @@ from numbers import Integral
 from typing import Any, Final
 from uuid import UUID
 
-from promomsg.addresses import CONTROL, shortened, whole
+from promomsg.addresses import whole
+from promomsg.control_characters import excerpt, find_control
 from promomsg.model import Code, Problem
 from promomsg.parameters import plain_parameter
 
-__all__ = ["WordsForNothing", "clean_key", "clean_param", "printable", "rounded_away"]
+__all__ = ["WordsForNothing", "clean_key", "clean_param", "rounded_away"]
 
 _LONGEST_INT: Final = 1024
 _WORDS: Final = frozenset(
@@ -21,11 +22,6 @@ _WORDS: Final = frozenset(
     for word in (base, base.upper(), base.capitalize(), base.replace("n", "N"))
 ) | {"#NULL!", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "NaN", "NaT", "\\N"}
 """What programs write for a cell without a value, or for one that they could not compute."""
-
-
-def printable(text: str) -> str:
-    """The text with control characters and lone surrogates escaped, fit for a file and a screen."""
-    return CONTROL.sub(lambda m: f"\\u{ord(m.group()):04x}", text)
 
 
 def clean_key(value: Any) -> str | Problem | None:
@@ -51,8 +47,8 @@ def clean_key(value: Any) -> str | Problem | None:
         return Problem(Code.BAD_ROW, f"key is a {type(value).__name__}; give text")
     if not value or value.isspace():
         return None
-    if CONTROL.search(value):
-        detail = f"key {shortened(value)} holds a control character or half a character"
+    if find_control(value):
+        detail = f"key {excerpt(value)} holds a control character or half a character"
         return Problem(Code.BAD_ROW, detail)
     return value
 

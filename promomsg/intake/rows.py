@@ -15,8 +15,9 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from promomsg.addresses import clean_address, column_is_clean
+from promomsg.control_characters import escaped, find_control
 from promomsg.intake.guards import Guards, may_need_look
-from promomsg.intake.row_values import clean_key, clean_param, printable, rounded_away
+from promomsg.intake.row_values import clean_key, clean_param, rounded_away
 from promomsg.intake.sources import NO_PARAMS, Row
 from promomsg.model import Code, Problem
 from promomsg.parameters import plain_value, rounded
@@ -159,7 +160,7 @@ def _clean_column(
         got = clean_key(value) if name == "key" else clean_address(name, value)
         if isinstance(got, Problem):
             problems.setdefault(i, got)
-            got = printable(value) if name == "key" and isinstance(value, str) else None
+            got = escaped(value) if name == "key" and isinstance(value, str) else None
         cleaned.append(got)
     return cleaned
 
@@ -203,6 +204,6 @@ def _raw_key(known: Mapping[str, Sequence[Any]], i: int) -> str | None:
         if not isinstance(value, (str, float, Decimal)):
             continue
         text = "" if value is None else str(value).strip()
-        if text and text == printable(text):
+        if text and find_control(text) is None:
             return text
     return None

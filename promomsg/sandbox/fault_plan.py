@@ -51,7 +51,6 @@ Kinds, and whether the call is delivered (is processed as if nothing happened, l
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import tomllib
@@ -63,6 +62,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
+from promomsg.suggest import did_you_mean
 
 __all__ = ["ENDPOINTS", "KINDS", "Fault", "FaultPlan", "Injection"]
 
@@ -160,9 +160,9 @@ class Fault:
             implied = "errcode" if self.errcode is not None else "result" if self.result else ""
             object.__setattr__(self, "kind", implied)
         if self.kind not in KINDS:
-            raise UsageError(f"kind is {self.kind!r}; {_near(self.kind, KINDS)}")
+            raise UsageError(f"kind is {self.kind!r}{_near(self.kind, KINDS)}")
         if not _selects_some(self.endpoint):
-            raise UsageError(f"endpoint is {self.endpoint!r}; {_near(self.endpoint, ENDPOINTS)}")
+            raise UsageError(f"endpoint is {self.endpoint!r}{_near(self.endpoint, ENDPOINTS)}")
         if self.endpoint == "connect" and self.kind != "refuse":
             raise UsageError(f"a connection can only be refused, not {self.kind!r}")
         if sum((bool(self.calls), self.every is not None, self.probability is not None)) > 1:
@@ -192,7 +192,7 @@ class Fault:
         known = {f.name: f.type for f in fields(cls)}
         for key, value in table.items():
             if key not in known:
-                raise UsageError(f"unknown key {key!r}; {_near(key, tuple(known))}")
+                raise UsageError(f"unknown key {key!r}{_near(key, tuple(known))}")
             if not _fits(value, str(known[key])):
                 raise UsageError(f"{key} is {value!r}; it is {known[key]}")
         return cls(**table)
@@ -266,7 +266,7 @@ class FaultPlan:
         for key in table:
             if key not in ("fault", "settings", "seed"):
                 known = ("fault", "settings", "seed")
-                raise UsageError(f"{where}: unknown key {key!r}; {_near(key, known)}")
+                raise UsageError(f"{where}: unknown key {key!r}{_near(key, known)}")
         rules = table.get("fault", [])
         settings, seed = table.get("settings", {}), table.get("seed")
         if not isinstance(rules, list) or not all(isinstance(r, dict) for r in rules):
@@ -338,8 +338,7 @@ def _chance(seed: int, rule: int, endpoint: str, call: int) -> float:
 
 
 def _near(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(known)}"
+    return did_you_mean(given, known) or f"; it is one of {', '.join(known)}"
 
 
 def _fits(value: Any, annotation: str) -> bool:

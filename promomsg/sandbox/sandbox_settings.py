@@ -6,12 +6,12 @@ says so.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from promomsg.errors import UsageError
+from promomsg.suggest import did_you_mean
 
 __all__ = ["SandboxPromoter", "SandboxSettings", "SandboxUser"]
 
@@ -189,9 +189,8 @@ class SandboxSettings:
         values = dict(table)
         for key in values:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else "remove it"
-                raise UsageError(f"{where}: [settings] has no {key!r}; {hint}")
+                hint = did_you_mean(key, known) or "; remove it"
+                raise UsageError(f"{where}: [settings] has no {key!r}{hint}")
         try:
             for key in ("templates", "roles"):
                 if key in values:

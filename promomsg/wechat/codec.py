@@ -6,7 +6,6 @@ What a send's answer means never raises: it is an `Answer`. Reads, which are in 
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +23,7 @@ from promomsg.model import (
     Secret,
     Verdict,
 )
+from promomsg.suggest import did_you_mean
 from promomsg.untrusted_json import ConflictingKeys, NotJsonError, describe, parse, to_text
 from promomsg.wechat.codes import ParsedErrcode, parse_errcode
 from promomsg.wechat.models import (
@@ -171,9 +171,8 @@ def promoters_body(**filters: Any) -> bytes:
     known = PromotersRequest.__struct_fields__
     for name in filters:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise UsageError(f"getpromoter: no filter {name!r}; {hint}")
+            hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise UsageError(f"getpromoter: no filter {name!r}{hint}")
     if isinstance(filters.get("need_unionid"), bool):
         filters["need_unionid"] = int(filters["need_unionid"])
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Self
@@ -11,18 +9,19 @@ from urllib.parse import quote
 
 import msgspec
 
+from promomsg.control_characters import excerpt, find_control
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Code, Problem
 from promomsg.placeholders import SlotTable, Text
+from promomsg.suggest import did_you_mean
 from promomsg.wechat.codec import audience_fields
 from promomsg.wechat.templates import LENGTHS, check, kind_of, too_long
 
 __all__ = ["CompiledWeChatMessage", "WeChatMessage"]
 
 _UINT32: Final = 2**32 - 1
-_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What no text may hold. A line feed may stand in a field whose kind is not known not to take it."""
-
+_IN_CONTENT: Final = "\n"
+"""Control characters that a field may hold. `templates.check` refuses them for the kinds that take none."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -195,10 +194,11 @@ class CompiledWeChatMessage:
         for slot, value in enumerate(values):
             if not value.isprintable():
                 odd = True
-                if _CONTROL.search(value) or ("\n" in value and self._in_path(slot)):
+                control = find_control(value, "" if self._in_path(slot) else _IN_CONTENT)
+                if control is not None:
                     return Problem(
                         Code.BAD_ROW,
-                        f"{self._where(slot)}: {_control_in(value)} in the value {_short(value)}",
+                        f"{self._where(slot)}: {_named(control)} in the value {excerpt(value)}",
                     )
         for field in self._kinded:
             kind = field.kind
@@ -302,16 +302,11 @@ def _escape_twice(text: str) -> bytes:
     return _encode(_encode(text)[1:-1].decode())[1:-1]
 
 
-def _control_in(text: str) -> str:
-    found = _CONTROL.search(text)
-    if found is None:
+def _named(character: str) -> str:
+    if character == "\n":
         return "a line feed"
-    char = ord(found.group())
-    return "a lone surrogate" if char >= 0xD800 else f"control character U+{char:04X}"
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")
+    code = ord(character)
+    return "a lone surrogate" if code >= 0xD800 else f"control character U+{code:04X}"
 
 
 def _field(
@@ -362,8 +357,9 @@ def _refuse_blank(where: str, text: object, what: str) -> None:
 
 
 def _refuse_controls(where: str, text: str, *, feeds: bool) -> None:
-    if _CONTROL.search(text) or ("\n" in text and not feeds):
-        raise UsageError(f"{where}: {_control_in(text)} in {_short(text)}; take it out")
+    found = find_control(text, _IN_CONTENT if feeds else "")
+    if found is not None:
+        raise UsageError(f"{where}: {_named(found)} in {excerpt(text)}; take it out")
 
 
 def _kinds(
@@ -375,8 +371,7 @@ def _kinds(
         raise UsageError(f"templates: give field names and kinds, not {type(templates).__name__}")
     for name, kind in templates.items():
         if name not in content:
-            near = difflib.get_close_matches(str(name), list(content), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(content)}"
-            raise UsageError(f"templates.{name}: content has no such field; {hint}")
+            hint = did_you_mean(str(name), content) or f"; it has {', '.join(content)}"
+            raise UsageError(f"templates.{name}: content has no such field{hint}")
         kind_of(kind, f"templates.{name}")
     return dict(templates)

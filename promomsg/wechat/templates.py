@@ -7,13 +7,14 @@ restriction", and facts/wechat.md, Templates. A character is a code point (DESIG
 from __future__ import annotations
 
 import datetime
-import difflib
 import re
 import unicodedata
 from typing import Final
 
+from promomsg.control_characters import excerpt
 from promomsg.errors import UsageError
 from promomsg.model import Code, Problem
+from promomsg.suggest import did_you_mean
 
 __all__ = ["KINDS", "LENGTHS", "check", "kind_of", "too_long"]
 
@@ -22,6 +23,8 @@ KINDS: Final = ("first", "thing", "time", "amount", "number")
 LENGTHS: Final[dict[str, int]] = {"first": 9, "thing": 20}
 """Most characters of the kinds that are limited by length alone ("less than 10", "20")."""
 
+_SHOWN: Final = 60
+"""Characters of a refused text that its message shows."""
 _MOST_DIGITS: Final = {"amount": 10, "number": 32}
 
 _DATE: Final = r"(?P<y>[0-9]{4})(?:(?P<s>[-/.])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})|年(?P<cm>[0-9]{1,2})月(?P<cd>[0-9]{1,2})日)"
@@ -39,9 +42,8 @@ def kind_of(name: object, where: str) -> str:
     """
     if isinstance(name, str) and name in KINDS:
         return name
-    near = difflib.get_close_matches(str(name), KINDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(KINDS)}"
-    raise UsageError(f"{where}: {name!r} is not a kind of template field; {hint}")
+    hint = did_you_mean(str(name), KINDS) or f"; it is one of {', '.join(KINDS)}"
+    raise UsageError(f"{where}: {name!r} is not a kind of template field{hint}")
 
 
 def check(where: str, kind: str, text: str) -> Problem | None:
@@ -63,7 +65,7 @@ def too_long(where: str, kind: str, length: int, text: str) -> Problem:
     """The problem of a `first` or `thing` of `length` characters."""
     return Problem(
         Code.OVER_LIMIT,
-        f"{where}: {kind} takes at most {LENGTHS[kind]} characters, given {length}: {_given(text)}",
+        f"{where}: {kind} takes at most {LENGTHS[kind]} characters, given {length}: {excerpt(text, _SHOWN)}",
     )
 
 
@@ -74,7 +76,8 @@ def _check_text(where: str, kind: str, text: str) -> Problem | None:
     if lines > (1 if kind == "first" else 0):
         allowed = "at most one line feed" if kind == "first" else "no line feed"
         return Problem(
-            Code.OVER_LIMIT, f"{where}: {kind} takes {allowed}, given {lines}: {_given(text)}"
+            Code.OVER_LIMIT,
+            f"{where}: {kind} takes {allowed}, given {lines}: {excerpt(text, _SHOWN)}",
         )
     return None
 
@@ -86,7 +89,7 @@ def _check_time(where: str, text: str) -> Problem | None:
     return Problem(
         Code.BAD_ROW,
         f"{where}: time takes 15:01, 2022/10/28, 2022/10/28 15:01 or two of them joined by '~' "
-        f"(24 hours), given {_given(text)}",
+        f"(24 hours), given {excerpt(text, _SHOWN)}",
     )
 
 
@@ -116,17 +119,15 @@ def _check_digits(where: str, kind: str, text: str) -> Problem | None:
             found = None
         shape = "one currency sign, digits with an optional decimal point, and an optional 元"
     if found is None:
-        return Problem(Code.BAD_ROW, f"{where}: {kind} takes {shape}, given {_given(text)}")
+        return Problem(
+            Code.BAD_ROW, f"{where}: {kind} takes {shape}, given {excerpt(text, _SHOWN)}"
+        )
     parts = found.groups()[-2:]
     digits = sum(len(part) for part in parts if part)
     if digits > _MOST_DIGITS[kind]:
         return Problem(
             Code.OVER_LIMIT,
             f"{where}: {kind} takes at most {_MOST_DIGITS[kind]} digits, "
-            f"given {digits}: {_given(text)}",
+            f"given {digits}: {excerpt(text, _SHOWN)}",
         )
     return None
-
-
-def _given(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:59] + "…")

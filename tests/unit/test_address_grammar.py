@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promomsg.addresses import clean_address, column_is_clean, known_column, stripped
+from promomsg.addresses import clean_address, column_is_clean, known_column
 from promomsg.model import Problem
 
 ADDRESSES = ("id", "openid", "unionid")
@@ -62,8 +62,3 @@ def test_a_heading_is_known_whatever_its_case_blanks_and_underscores() -> None:
         assert known_column(heading) == "openid"
     assert known_column("Access Token") == known_column("accessToken") == "access_token"
     assert known_column("id2") is known_column("name") is known_column("") is None
-
-
-def test_what_is_inside_stays() -> None:
-    assert stripped(" \u200b a\u200bb \ufeff\r\n") == "a\u200bb"
-    assert stripped("\u200b\ufeff") == ""

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from promomsg.cli import exit_status as exits
 from promomsg.cli import printing, progress
@@ -58,11 +56,6 @@ def test_a_formula_is_disarmed(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "-5", "+86", "-1.5", "a=b", "0", "推广员"])
 def test_what_is_no_formula_stays(text: str) -> None:
     assert guarded(text) == text
-
-
-@given(st.text())
-def test_clean_text_obeys_nobody(text: str) -> None:
-    assert printing.clean(text).isprintable()
 
 
 def test_a_table_streams_and_aligns_wide_characters() -> None:

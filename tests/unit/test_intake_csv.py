@@ -271,7 +271,7 @@ async def test_control_characters_fail_their_row(tmp_path: Path) -> None:
     rows = await read(read_csv(path))
     codes = [r.problem.code if r.problem else None for r in rows]
     assert codes == [Code.BAD_ADDRESS, Code.BAD_ROW, None, Code.BAD_ADDRESS]
-    assert [r.key for r in rows] == ["a", "b\\u0007", "c", "row 4"]
+    assert [r.key for r in rows] == ["a", "b\\x07", "c", "row 4"]
     assert all(r.problem is None or r.problem.detail.isprintable() for r in rows)
 
 

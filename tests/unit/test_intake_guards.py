@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from promomsg.control_characters import trimmed
 from promomsg.intake.guards import (
     bare,
     bare_key,
     bare_text,
     both_forms,
     guarded,
-    is_invisible,
     may_need_look,
-    trimmed,
 )
 
 ROUND = [
@@ -100,5 +99,3 @@ def test_a_parameter_loses_only_what_is_surely_a_guard(cell: str, text: str) -> 
 def test_a_clean_column_needs_no_look() -> None:
     assert not may_need_look("1001" * 1000)
     assert not may_need_look("o6_bmjrPTlm6_2sgVt7hMZOPfL2M小明é")
-    assert is_invisible("\u200b")
-    assert not is_invisible("a")

@@ -18,10 +18,10 @@ from promomsg.addresses import (
     empty_word,
     mangled,
     not_an_address,
-    shortened,
 )
+from promomsg.control_characters import excerpt, is_invisible, trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, bare_key, is_invisible, trimmed
+from promomsg.intake.guards import bare, bare_key
 from promomsg.intake.headings import known_column
 from promomsg.model import Problem
 
@@ -194,13 +194,13 @@ class ListedValues:
             return
         for piece in _pieces(inside):
             if len(piece) >= (_SHORTEST_SECRET if self.secret else 0):
-                shown = "what" if self.secret else shortened(piece)
+                shown = "what" if self.secret else excerpt(piece)
                 said = self._told(where, text, _HIDDEN.format(shown))
                 # In a wallet's list a user token may stand in any column.
                 self.doubted.append(Doubt(inside, said, piece, is_key and not self.secret))
 
     def _told(self, where: str, text: str, why: str) -> str:
-        shown = "a value" if self.secret else shortened(text)
+        shown = "a value" if self.secret else excerpt(text)
         return f"{where}: {shown} {why}"
 
     def _refuse(self, where: str, text: str, why: str) -> NoReturn:

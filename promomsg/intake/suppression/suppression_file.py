@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, trimmed
+from promomsg.intake.guards import bare
 from promomsg.intake.headings import folded, known_column
 from promomsg.intake.suppression.listed_values import ListedValues, all_clean
 from promomsg.intake.text.dialect import called, find_dialect

@@ -12,10 +12,10 @@ from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from promomsg.addresses import clean_address, shortened
+from promomsg.addresses import clean_address
+from promomsg.control_characters import excerpt, trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns, clean_columns
-from promomsg.intake.guards import trimmed
 from promomsg.intake.rows import make_rows
 from promomsg.intake.several import Paths, one_or_several
 from promomsg.intake.sources import Row, Source
@@ -325,7 +325,7 @@ class CsvSource:
             kept.append(i)
             for name, place in layout.addresses.items():
                 if name not in ("key", "access_token") and layout.is_heading(record[place]):
-                    detail = f"{name} {shortened(record[place])} is not an address: it is a heading"
+                    detail = f"{name} {excerpt(record[place])} is not an address: it is a heading"
                     problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
                     records[i] = [*record[:place], "", *record[place + 1 :]]
         moved = {new: problems[i] for new, i in enumerate(kept) if i in problems}

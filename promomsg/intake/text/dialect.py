@@ -10,8 +10,8 @@ from io import StringIO
 from itertools import islice
 from typing import Final, NamedTuple
 
+from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import trimmed
 from promomsg.intake.headings import folded, known_column
 
 __all__ = ["COMMA", "DELIMITERS", "Dialect", "called", "find_dialect", "is_sep_line"]
