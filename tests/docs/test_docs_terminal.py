@@ -21,7 +21,6 @@ import promomsg
 from promomsg.cli.app import COMMANDS
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.table_reader import TableReader
-from promomsg.cli.campaign.to_engine import message_of, pace_of
 from promomsg.cli.exit_status import TABLE
 from promomsg.sandbox import Sandbox
 
@@ -90,8 +89,7 @@ def test_campaign_files_of_the_pages_load(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "autumn.toml"
     file.write_text(block.text, encoding="utf-8")
     campaign = load_campaign(file, environ={"WECHAT_SECRET": "s"})
-    assert message_of(campaign)
-    pace_of(campaign.pace)
+    assert campaign.message
 
 
 def test_every_key_of_a_campaign_file_is_documented(

@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
+from promomsg.alipay.message import AlipayMessage
 from promomsg.cli.campaign.campaign_file import load_account, load_campaign
 from promomsg.cli.campaign.campaign_values import (
     AccountFile,
-    AlipayText,
-    AudienceChoice,
     CampaignFile,
-    WeChatText,
 )
 from promomsg.cli.campaign.durations import parse_duration
 from promomsg.errors import UsageError
-from promomsg.model import Secret
+from promomsg.model import Audience, Everyone, Retailers, Roles, Secret
+from promomsg.wechat.message import WeChatMessage
 
 ENV = {"WECHAT_SECRET": " s3cret-value \n", "EMPTY": " "}
 
@@ -138,7 +136,7 @@ def test_the_least_that_works_and_its_defaults(folder: Path) -> None:
     assert got.recipients == folder / "promoters.csv"
     assert got.journal == folder / "spring.db"
     assert got.account.base_url == "https://api.weixin.qq.com"
-    assert got.message == WeChatText(
+    assert got.message == WeChatMessage(
         msg_type=1,
         content={"title": "今日优惠活动", "desc": "{name},三件五折"},
         path="pages/index/index",
@@ -146,13 +144,9 @@ def test_the_least_that_works_and_its_defaults(folder: Path) -> None:
     assert (got.audience, got.suppress, got.encoding, got.columns) == (None, None, "auto", {})
     assert (got.durability, got.max_group_size, got.max_error_rate) == ("power", 10_000, None)
     assert (got.on_daily_quota, got.route, got.resolve) == ("stop", None, False)
-    assert (got.pace.concurrency, got.pace.singles_per_second, got.pace.unlimited) == (
-        64,
-        None,
-        False,
-    )
+    assert (got.concurrency, got.groups_in_flight, got.pace) == (64, 1, None)
     assert (got.poll.first_after, got.poll.every, got.poll.give_up_after) == (None, 120, 7200)
-    assert (got.template, got.notices) == (None, ())
+    assert got.notices == ()
 
 
 def test_everything_it_can_say(folder: Path) -> None:
@@ -161,14 +155,15 @@ def test_everything_it_can_say(folder: Path) -> None:
     assert (got.journal, got.suppress) == (folder / "sub/autumn.db", folder / "blocked.csv")
     assert (got.max_group_size, got.max_error_rate, got.on_daily_quota) == (500, 0.2, "wait")
     assert (got.route, got.resolve, got.columns) == ("single", True, {"id": "推广员ID"})
-    assert got.template == {"title": "thing"}
+    assert got.message.templates == {"title": "thing"}
     assert got.account.base_url == "http://127.0.0.1:9"
-    assert isinstance(got.message, WeChatText)
+    assert isinstance(got.message, WeChatMessage)
     assert got.message.jump_appid == "wxother"
     pace = got.pace
+    assert pace is not None
     assert (pace.singles_per_second, pace.singles_per_minute) == (50, 2000.5)
     assert (pace.singles_per_day, pace.groups_per_minute) == (100_000, 60)
-    assert (pace.concurrency, pace.groups_in_flight) == (32, 2)
+    assert (got.concurrency, got.groups_in_flight) == (32, 2)
     assert (got.poll.first_after, got.poll.every, got.poll.give_up_after) == (90, 30, 5400)
 
 
@@ -181,10 +176,9 @@ def test_a_wallet(folder: Path) -> None:
     )  # fmt: skip
     assert (account.verify, account.key_version, account.signature_encoding) == (True, 1, "percent")
     assert account.tokens is None
-    assert isinstance(got.message, AlipayText)
+    assert isinstance(got.message, AlipayMessage)
     assert got.message.templates[0].parameters == {"who": "{who}", "count": "3"}
     assert got.message.templates[0].language == "en-US"
-    assert got.template is None
     more = WALLET.replace(
         'public_key = "file:wallet.pem"\n',
         'verify = false\nkey_version = 0\nsignature_encoding = "base64url"\ntokens = "t.db"\n',
@@ -200,36 +194,24 @@ def test_a_wallet(folder: Path) -> None:
 def test_secrets_hide_and_are_trimmed(folder: Path) -> None:
     got = load(folder, WECHAT)
     assert got.account.secret == Secret("s3cret-value")
-    for text in (repr(got), str(got.fingerprint()), repr(got.account)):
+    for text in (repr(got), repr(got.account)):
         assert "s3cret" not in text
     assert "PRIVATE" not in repr(load(folder, WALLET))
 
 
-def test_a_fingerprint_is_plain_and_tells_campaigns_apart(folder: Path) -> None:
-    prints = [
-        load(folder, text).fingerprint()
-        for text in (WECHAT, WECHAT.replace("今日", "明日"), FULL, WALLET)
-    ]
-    plain = [msgspec.json.encode(p) for p in prints]
-    assert len(set(plain)) == 4
-    assert prints[0]["channel"] == "wechat"
-    assert prints[0]["message"]["content"]["title"] == "今日优惠活动"
-    assert load(folder, WECHAT).fingerprint() == prints[0]
-
-
 @pytest.mark.parametrize(
-    ("table", "expected"),
+    ("table", "expected", "expand"),
     [
-        ("roles = [1, 2]", AudienceChoice(roles=(1, 2))),
-        ('retailers = ["a", 7]\nexpand = true', AudienceChoice(retailers=("a", "7"), expand=True)),
-        ("everyone = true", AudienceChoice(everyone=True)),
+        ("roles = [1, 2]", Roles((1, 2)), False),
+        ('retailers = ["a", 7]\nexpand = true', Retailers(("a", "7")), True),
+        ("everyone = true", Everyone(confirm=True), False),
     ],
 )
-def test_audiences(folder: Path, table: str, expected: AudienceChoice) -> None:
+def test_audiences(folder: Path, table: str, expected: Audience, expand: bool) -> None:
     text = WECHAT.replace('recipients = "promoters.csv"\n', "") + f"[audience]\n{table}\n"
     got = load(folder, text)
     assert got.recipients is None
-    assert got.audience == expected
+    assert (got.audience, got.expand) == (expected, expand)
 
 
 def test_the_command_line_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +306,7 @@ AUDIENCE_ONLY = ('recipients = "promoters.csv"\n', "")
         (changed(("[wechat]\n", "[campaign.columns]\nid = 'a'\nkey = 'a'\n[wechat]\n")), "'a' twice"),
         (changed(("[wechat]\n", "[wechat]\nbase_url = 'ftp://x'\n")), "base_url begins with neither"),
         (WECHAT + "[pace]\nsingles_per_second = 0\n", "more than 0"),
+        (WECHAT + "[pace]\nunlimited = true\nsingles_per_day = 9\n", "[pace] Pace(unlimited=True, sin"),
         (WECHAT + "[pace]\nconcurrency = 1001\n", "expected 1 to 1000"),
         (WECHAT + "[poll]\nevery = '2 weeks'\n", "every: '2 weeks' is not a duration"),
         (WECHAT + "[poll]\nevery = 0\n", "every is 0"),
@@ -371,7 +354,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_templates_that_do_not_apply_are_said(folder: Path) -> None:
     got = load(folder, WECHAT + "[templates.2]\nfirst = 'first'\n")
-    assert got.template is None
+    assert got.message == load(folder, WECHAT).message
     assert "msg_type 1" in got.notices[0]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from test_campaign_file import ENV, WALLET, WECHAT
 
+from promomsg.alipay.message import AlipayMessage
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import (
     AlipaySection,
-    AlipayText,
     CampaignFile,
     WeChatSection,
 )
@@ -94,7 +94,7 @@ def test_extra_fields_of_a_wallet_stand_with_the_account_or_the_message(tmp_path
     text = WALLET.replace("[message]\n", 'extra = { a = "1" }\n[message]\nextra = { b = 2 }\n', 1)
     file = load(tmp_path, text)
     assert isinstance(file.account, AlipaySection)
-    assert isinstance(file.message, AlipayText)
+    assert isinstance(file.message, AlipayMessage)
     assert (file.account.extra, file.message.extra) == ({"a": "1"}, {"b": 2})
     with pytest.raises(UsageError, match="extra is text; expected a table"):
         load(tmp_path, WALLET.replace("[message]\n", 'extra = "a"\n[message]\n', 1))

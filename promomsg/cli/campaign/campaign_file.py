@@ -1,4 +1,4 @@
-"""The campaign file: TOML, read into plain frozen values before anything else is done (DESIGN §9)."""
+"""The campaign file: TOML, read whole into frozen values before anything else is done."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from promomsg.cli.campaign.account_sections import AccountSections, extra_fields
+from promomsg.cli.campaign.account_sections import AccountSections
 from promomsg.cli.campaign.campaign_values import (
     STANDARD_INPUT,
     AccountFile,
     AlipaySection,
-    AlipayText,
-    AudienceChoice,
     CampaignFile,
-    LocalizedText,
-    PaceChoice,
-    PollChoice,
     WeChatSection,
-    WeChatText,
 )
-from promomsg.cli.campaign.table_reader import TableReader, kind_of
+from promomsg.cli.campaign.message_sections import read_message
+from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.clock import SYSTEM_CLOCK, china_day
+from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
+from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
+from promomsg.transport.rate_limit import Pace
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
 
@@ -179,7 +177,7 @@ class _Reader:
             path=self.file,
             channel=channel,
             account=self._account(channel, base_url),
-            pace=self._pace(),
+            pace=self._pace()[0],
             poll=self._poll(),
             msg_type=msg_type,
         )
@@ -201,10 +199,10 @@ class _Reader:
         name = campaign.text("name", self.file.stem)
         if not name.isprintable() or "/" in name or "\\" in name or name in (".", ".."):
             raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
-        audience = self._audience() if "audience" in self.top else None
+        audience, expand = self._audience()
         source = self._recipients(campaign)
         if recipients is not None:
-            source, audience = recipients, None
+            source, audience, expand = recipients, None, False
         if source is not None and audience is not None:
             raise UsageError(
                 f"{self.shown}: [campaign] recipients and [audience] are both there; keep one"
@@ -214,16 +212,9 @@ class _Reader:
                 f'{self.shown}: nobody to send to; add [campaign] recipients = "promoters.csv"'
                 + (" or an [audience]" if channel == "wechat" else "")
             )
-        notices: tuple[str, ...] = ()
-        message: WeChatText | AlipayText
-        account: WeChatSection | AlipaySection
-        if channel == "wechat":
-            account, message = self._account(channel, base_url), self._wechat_text()
-            templates = self._templates()
-            if templates and message.msg_type not in templates:
-                notices = (f"[templates] declares no msg_type {message.msg_type}: not checked",)
-        else:
-            account, message, templates = self._account(channel, base_url), self._alipay_text(), {}
+        account = self._account(channel, base_url)
+        message, notices = read_message(self.top, self.shown, channel)
+        pace, concurrency, groups_in_flight = self._pace()
         return CampaignFile(
             path=self.file,
             name=name,
@@ -232,6 +223,7 @@ class _Reader:
             message=message,
             recipients=source,
             audience=audience,
+            expand=expand,
             journal=journal or campaign.path("journal", self.folder) or self.folder / f"{name}.db",
             columns=self._columns(campaign),
             encoding=campaign.text("encoding", "auto"),
@@ -243,8 +235,9 @@ class _Reader:
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
             route=campaign.choice("route", ("single", "group")),
             resolve=campaign.flag("resolve", False),
-            templates=templates,
-            pace=self._pace(),
+            pace=pace,
+            concurrency=concurrency,
+            groups_in_flight=groups_in_flight,
             poll=self._poll(),
             notices=notices,
         )
@@ -285,108 +278,59 @@ class _Reader:
                 raise UsageError(f"{self.shown}: [campaign.columns] uses {heading!r} twice")
         return columns
 
-    def _wechat_text(self) -> WeChatText:
-        section = self.section("message", "msg_type", "path", "content", "jump_appid")
-        section.need("msg_type", "1")
-        section.need("path", '"pages/index/index"')
-        section.need("content", '{ title = "…" }')
-        content = self.section("message.content", table=section.table["content"]).strings()
-        if not content:
-            raise UsageError(f"{self.shown}: [message.content] is empty; add the message's fields")
-        return WeChatText(
-            msg_type=section.whole("msg_type", 0) or 0,
-            content=content,
-            path=section.text("path"),
-            jump_appid=section.text("jump_appid") or None,
-        )
-
-    def _alipay_text(self) -> AlipayText:
-        section = self.section(
-            "message", "template_code", "redirect_url", "extend_info", "extra", "templates"
-        )
-        section.need("templates", "[[message.templates]]")
-        tables = section.table["templates"]
-        if not isinstance(tables, list) or not tables:
-            raise section.wrong("templates", "[[message.templates]], at least one")
-        extend = section.table.get("extend_info")
-        if extend is not None and not isinstance(extend, (str, dict)):
-            raise section.wrong("extend_info", "text or a table")
-        return AlipayText(
-            template_code=section.required("template_code", '"TP_…"'),
-            templates=tuple(self._localized(i, t) for i, t in enumerate(tables, 1)),
-            redirect_url=section.text("redirect_url") or None,
-            extend_info=extend,
-            extra=extra_fields(section),
-        )
-
-    def _localized(self, number: int, table: Any) -> LocalizedText:
-        name = f"message.templates.{number}"
-        section = TableReader(table, self.shown, name, ("language", "parameters"))
-        parameters = TableReader(
-            section.table.get("parameters", {}), self.shown, f"{name}.parameters", None
-        )
-        return LocalizedText(
-            parameters=parameters.strings(lax=True), language=section.text("language") or None
-        )
-
-    def _templates(self) -> dict[int, dict[str, str]]:
-        declared = self.section("templates").table
-        for key, table in declared.items():
-            if not (key.isascii() and key.isdigit()):
-                raise UsageError(
-                    f"{self.shown}: [templates.{key}] is not a msg_type; write [templates.1]"
-                )
-            if not isinstance(table, dict):
-                raise UsageError(
-                    f"{self.shown}: [templates] {key} is {kind_of(table)}, not a table"
-                )
-        return {
-            int(key): self.section(f"templates.{key}", table=table).strings()
-            for key, table in declared.items()
-        }
-
-    def _audience(self) -> AudienceChoice:
+    def _audience(self) -> tuple[Audience | None, bool]:
+        """`[audience]`, and whether each of its members becomes a recipient."""
+        if "audience" not in self.top:
+            return None, False
         section = self.section("audience", "roles", "retailers", "everyone", "expand")
-        choice = AudienceChoice(
-            roles=section.wholes("roles"),
-            retailers=section.texts("retailers"),
-            everyone=section.flag("everyone", False),
-            expand=section.flag("expand", False),
-        )
-        given = (choice.roles is not None) + (choice.retailers is not None) + choice.everyone
-        if given != 1:
+        roles, retailers = section.wholes("roles"), section.texts("retailers")
+        everyone = section.flag("everyone", False)
+        if (roles is not None) + (retailers is not None) + everyone != 1:
             raise UsageError(
                 f"{self.shown}: [audience] needs exactly one of roles = [1, 2], "
                 'retailers = ["…"] and everyone = true'
             )
-        return choice
+        audience: Audience
+        if roles is not None:
+            audience = section.build(Roles, roles)
+        elif retailers is not None:
+            audience = section.build(Retailers, retailers)
+        else:
+            audience = Everyone(confirm=True)
+        return audience, section.flag("expand", False)
 
-    def _pace(self) -> PaceChoice:
+    def _pace(self) -> tuple[Pace | None, int, int]:
+        """`[pace]`, its concurrency and its groups in flight."""
         section = self.section(
             "pace",
             "singles_per_second", "singles_per_minute", "singles_per_day", "groups_per_minute",
             "unlimited", "concurrency", "groups_in_flight",
         )  # fmt: skip
-        return PaceChoice(
-            singles_per_second=section.number("singles_per_second"),
-            singles_per_minute=section.number("singles_per_minute"),
-            singles_per_day=section.whole("singles_per_day", 1),
-            groups_per_minute=section.number("groups_per_minute"),
-            unlimited=section.flag("unlimited", False),
-            concurrency=section.whole("concurrency", 1, 1000) or 64,
-            groups_in_flight=section.whole("groups_in_flight", 1, 1000) or 1,
+        quotas: dict[str, Any] = {
+            "singles_per_second": section.number("singles_per_second"),
+            "singles_per_minute": section.number("singles_per_minute"),
+            "singles_per_day": section.whole("singles_per_day", 1),
+            "groups_per_minute": section.number("groups_per_minute"),
+            "unlimited": section.flag("unlimited", False) or None,
+        }
+        given = {name: value for name, value in quotas.items() if value is not None}
+        return (
+            section.build(Pace, **given) if given else None,
+            section.whole("concurrency", 1, 1000) or 64,
+            section.whole("groups_in_flight", 1, 1000) or 1,
         )
 
-    def _poll(self) -> PollChoice:
+    def _poll(self) -> PollPolicy:
         section = self.section("poll", "first_after", "every", "give_up_after")
-        usual = PollChoice()
-        every = section.duration("every", usual.every)
+        default = PollPolicy()
+        every = section.duration("every", default.every)
         if every <= 0:
             raise UsageError(f"{section.where('every')} is 0; expected more, such as '120s'")
-        return PollChoice(
+        return section.build(
+            PollPolicy,
             first_after=section.duration("first_after", 0.0) if "first_after" in section else None,
             every=every,
-            give_up_after=section.duration("give_up_after", usual.give_up_after),
+            give_up_after=section.duration("give_up_after", default.give_up_after),
         )
 
 

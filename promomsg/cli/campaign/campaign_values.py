@@ -1,13 +1,19 @@
-"""What a campaign file says, as plain frozen values: nothing here reads a file or opens a channel."""
+"""What a campaign file says, as frozen values: nothing here reads a file or opens a channel."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from promomsg.model import Secret
+from promomsg.model import Audience, Secret
+
+if TYPE_CHECKING:
+    from promomsg.alipay.message import AlipayMessage
+    from promomsg.delivery import PollPolicy
+    from promomsg.transport.rate_limit import Pace
+    from promomsg.wechat.message import WeChatMessage
 
 __all__ = [
     "FROM_ENVIRONMENT",
@@ -15,14 +21,8 @@ __all__ = [
     "WECHAT_BASE_URL",
     "AccountFile",
     "AlipaySection",
-    "AlipayText",
-    "AudienceChoice",
     "CampaignFile",
-    "LocalizedText",
-    "PaceChoice",
-    "PollChoice",
     "WeChatSection",
-    "WeChatText",
 ]
 
 WECHAT_BASE_URL: Final = "https://api.weixin.qq.com"
@@ -62,78 +62,21 @@ class AlipaySection(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] | None = None
 
 
-class WeChatText(msgspec.Struct, frozen=True, kw_only=True):
-    """`[message]` of a WeChat campaign."""
-
-    msg_type: int
-    content: dict[str, str]
-    path: str
-    jump_appid: str | None = None
-
-
-class LocalizedText(msgspec.Struct, frozen=True, kw_only=True):
-    """One of `[[message.templates]]`."""
-
-    parameters: dict[str, str]
-    language: str | None = None
-
-
-class AlipayText(msgspec.Struct, frozen=True, kw_only=True):
-    """`[message]` of a wallet campaign. `extend_info` is text, or a table."""
-
-    template_code: str
-    templates: tuple[LocalizedText, ...]
-    redirect_url: str | None = None
-    extend_info: str | dict[str, Any] | None = None
-    extra: dict[str, Any] | None = None
-
-
-class AudienceChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """`[audience]`: exactly one of roles, retailers and everyone.
-
-    `everyone` says only what the file asks for: it needs `--everyone` besides (DESIGN §2.8).
-    """
-
-    roles: tuple[int, ...] | None = None
-    retailers: tuple[str, ...] | None = None
-    everyone: bool = False
-    expand: bool = False
-
-
-class PaceChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """`[pace]`: None where the file says nothing."""
-
-    singles_per_second: float | None = None
-    singles_per_minute: float | None = None
-    singles_per_day: int | None = None
-    groups_per_minute: float | None = None
-    unlimited: bool = False
-    concurrency: int = 64
-    groups_in_flight: int = 1
-
-
-class PollChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """`[poll]`, in seconds; `first_after` None: by where the provider is."""
-
-    first_after: float | None = None
-    every: float = 120.0
-    give_up_after: float = 7200.0
-
-
 class AccountFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign file says of its account: all that a look at the provider needs.
+    """What a campaign file says of its account, for the commands that only ask the provider.
 
     Attributes:
         path: the file itself.
         channel: `"wechat"` or `"alipay"`.
+        pace: None when the file says nothing of how fast to send.
         msg_type: `[message]`'s, when the file has one.
     """
 
     path: Path
     channel: str
     account: WeChatSection | AlipaySection
-    pace: PaceChoice
-    poll: PollChoice
+    pace: Pace | None
+    poll: PollPolicy
     msg_type: int | None = None
 
 
@@ -144,11 +87,13 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         path: the file itself.
         name: the campaign's; the file's stem by default.
         channel: `"wechat"` or `"alipay"`.
-        recipients, audience: exactly one of them is there; recipients may be `STANDARD_INPUT`.
+        recipients, audience: exactly one of them is there; recipients may be `STANDARD_INPUT`. An
+            audience of `Everyone` is only what the file asks for: it needs `--everyone` besides.
+        expand: whether every member of the audience becomes a recipient.
         columns: our name → the recipients file's heading.
         sheet: of an Excel list: its name, or its number from 1.
         suppress: a suppression list or journal, or several of them.
-        templates: msg_type → field name → kind; see `template` for this message's.
+        pace: None when the file says nothing of how fast to send.
         notices: what the plan should say of the file.
     """
 
@@ -156,9 +101,10 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     channel: str
     account: WeChatSection | AlipaySection
-    message: WeChatText | AlipayText
+    message: WeChatMessage | AlipayMessage
     recipients: Path | tuple[Path, ...] | None
-    audience: AudienceChoice | None
+    audience: Audience | None
+    expand: bool
     journal: Path
     columns: dict[str, str]
     encoding: str
@@ -169,18 +115,12 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     on_daily_quota: str
     route: str | None
     resolve: bool
-    templates: dict[int, dict[str, str]]
-    pace: PaceChoice
-    poll: PollChoice
+    pace: Pace | None
+    concurrency: int
+    groups_in_flight: int
+    poll: PollPolicy
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
-
-    @property
-    def template(self) -> dict[str, str] | None:
-        """The kinds of this message's fields, when the file declares them for its msg_type."""
-        if isinstance(self.message, WeChatText):
-            return self.templates.get(self.message.msg_type)
-        return None
 
     @property
     def account_id(self) -> str:
@@ -189,17 +129,3 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(account, WeChatSection):
             return account.appid
         return f"{account.client_id}/{account.app_id}"
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What must be the same when the campaign is resumed, without secrets."""
-        return {
-            "channel": self.channel,
-            "account": self.account_id,
-            "message": msgspec.to_builtins(self.message),
-            "recipients": None if self.recipients is None else str(self.recipients),
-            "columns": dict(self.columns),
-            "audience": msgspec.to_builtins(self.audience),
-            "route": self.route,
-            "resolve": self.resolve,
-            "max_group_size": self.max_group_size,
-        }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from promomsg.cli.campaign.durations import parse_duration
 from promomsg.cli.campaign.secret_references import read_secret
@@ -13,6 +13,9 @@ from promomsg.model import Secret
 from promomsg.suggest import did_you_mean, quoted
 
 __all__ = ["TableReader", "kind_of"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def kind_of(value: Any) -> str:
@@ -63,6 +66,17 @@ class TableReader:
     def wrong(self, key: str, expected: str) -> UsageError:
         """The error of a value that is not what it should be; the value itself is not shown."""
         return UsageError(f"{self.where(key)} is {kind_of(self.table[key])}; expected {expected}")
+
+    def build(self, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a constructor of the library with values of this table.
+
+        Raises:
+            UsageError: the constructor's own, with the file and the table before it.
+        """
+        try:
+            return make(*args, **kwargs)
+        except UsageError as error:
+            raise UsageError(f"{self.file}: [{self.name}] {error}") from None
 
     def need(self, key: str, example: str) -> None:
         """Raises UsageError when the key is missing."""

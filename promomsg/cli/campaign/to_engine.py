@@ -1,4 +1,4 @@
-"""From a campaign file's plain values to what the engine takes: channel, message, recipients."""
+"""From a campaign file's values to what the engine takes: channel, recipients, options."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-
 from promomsg.cli.campaign.campaign_values import (
     AccountFile,
     AlipaySection,
-    AlipayText,
     CampaignFile,
-    PaceChoice,
     WeChatSection,
-    WeChatText,
 )
 from promomsg.errors import UsageError
-from promomsg.model import Audience, Everyone, Retailers, Roles
+from promomsg.model import Everyone
 
 __all__ = [
-    "message_of",
     "open_channel",
     "open_wechat",
     "options_of",
-    "pace_of",
     "recipients_of",
     "run_options_of",
 ]
@@ -50,7 +43,7 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
                     account.secret,
                     token=_token_source(account, file.path.parent),
                     base_url=account.base_url,
-                    pace=pace_of(file.pace),
+                    pace=file.pace,
                     timeout=account.timeout,
                     proxy=account.proxy.reveal(),
                 )
@@ -87,7 +80,7 @@ async def _alipay(
         key_version=account.key_version,
         signature_encoding=cast("SignatureEncoding", account.signature_encoding),
         tokens=tokens,
-        pace=pace_of(file.pace),
+        pace=file.pace,
         timeout=account.timeout,
         proxy=account.proxy.reveal(),
         extra=account.extra,
@@ -105,53 +98,6 @@ def open_wechat(file: CampaignFile | AccountFile, command: str) -> Any:
             f'{command}: {file.path.name} is of channel = "{file.channel}", and only WeChat has this'
         )
     return open_channel(file)
-
-
-def pace_of(choice: PaceChoice) -> Any:
-    """The `Pace` of `[pace]`; None when it says nothing of how fast to send."""
-    from promomsg.transport.rate_limit import Pace
-
-    said = {
-        name: getattr(choice, name)
-        for name in (
-            "singles_per_second", "singles_per_minute", "singles_per_day", "groups_per_minute",
-        )
-        if getattr(choice, name) is not None
-    }  # fmt: skip
-    if choice.unlimited:
-        said["unlimited"] = True
-    return Pace(**said) if said else None
-
-
-def message_of(file: CampaignFile) -> Any:
-    """The message, as its channel takes it."""
-    text = file.message
-    if isinstance(text, WeChatText):
-        from promomsg.wechat.message import WeChatMessage
-
-        return WeChatMessage(
-            msg_type=text.msg_type,
-            content=text.content,
-            path=text.path,
-            jump_appid=text.jump_appid,
-            templates=file.template,
-        )
-    return _alipay_message(text)
-
-
-def _alipay_message(text: AlipayText) -> Any:
-    from promomsg.alipay.message import AlipayMessage
-    from promomsg.alipay.models import ContentTemplate
-
-    return AlipayMessage(
-        template_code=text.template_code,
-        templates=[
-            ContentTemplate(parameters=t.parameters, language=t.language) for t in text.templates
-        ],
-        redirect_url=text.redirect_url,
-        extend_info=text.extend_info,
-        extra=text.extra,
-    )
 
 
 def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
@@ -179,35 +125,25 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
             encoding=file.encoding,
             sheet=file.sheet,
         )
-    chosen: Audience
-    if audience.everyone:
-        if not everyone:
-            raise UsageError(
-                f"{file.path.name} reaches every promoter there is ([audience] everyone = true): "
-                "say --everyone as well"
-            )
-        chosen = Everyone(confirm=True)
-    elif everyone:
+    if isinstance(audience, Everyone) and not everyone:
+        raise UsageError(
+            f"{file.path.name} reaches every promoter there is ([audience] everyone = true): "
+            "say --everyone as well"
+        )
+    if everyone and not isinstance(audience, Everyone):
         raise UsageError("--everyone: the campaign file's [audience] is not everyone = true")
-    elif audience.roles is not None:
-        chosen = Roles(audience.roles)
-    else:
-        assert audience.retailers is not None
-        chosen = Retailers(audience.retailers)
-    return chosen
+    return audience
 
 
 def run_options_of(file: CampaignFile) -> dict[str, Any]:
     """How to run: what may change between a send and its resume."""
-    from promomsg.delivery import PollPolicy
-
     return {
-        "concurrency": file.pace.concurrency,
-        "groups_in_flight": file.pace.groups_in_flight,
+        "concurrency": file.concurrency,
+        "groups_in_flight": file.groups_in_flight,
         "max_error_rate": file.max_error_rate,
         "on_daily_quota": file.on_daily_quota,
         "durability": file.durability,
-        "poll": PollPolicy(**msgspec.to_builtins(file.poll)),
+        "poll": file.poll,
     }
 
 
@@ -217,6 +153,6 @@ def options_of(file: CampaignFile) -> dict[str, Any]:
         **run_options_of(file),
         "route": file.route,
         "resolve": file.resolve,
-        "expand": file.audience is not None and file.audience.expand,
+        "expand": file.expand,
         "max_group_size": file.max_group_size,
     }

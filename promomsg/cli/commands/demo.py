@@ -79,7 +79,6 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
 
     from promomsg.cli.campaign.campaign_file import load_campaign
     from promomsg.cli.campaign.to_engine import (
-        message_of,
         open_channel,
         options_of,
         recipients_of,
@@ -101,7 +100,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
     async with open_channel(campaign) as channel:
         sending = Campaign(
             channel,
-            message_of(campaign),
+            campaign.message,
             recipients_of(campaign),
             name=campaign.name,
             journal=journal,

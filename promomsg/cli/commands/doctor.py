@@ -19,7 +19,6 @@ from promomsg.cli.campaign.campaign_values import (
     FROM_ENVIRONMENT,
     STANDARD_INPUT,
     CampaignFile,
-    WeChatText,
 )
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
@@ -27,6 +26,7 @@ from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.urls import check_base_url
+from promomsg.wechat.message import WeChatMessage
 
 if TYPE_CHECKING:
     from promomsg.intake import Source
@@ -83,7 +83,7 @@ async def examine(
     path: Path, base_url: str | None = None, *, file_secrets: bool = False
 ) -> AsyncIterator[Finding]:
     """Every finding, in the order in which they would bite."""
-    from promomsg.cli.campaign.to_engine import message_of, open_channel
+    from promomsg.cli.campaign.to_engine import open_channel
 
     try:
         file = load_campaign(path, base_url=base_url, file_secrets=file_secrets)
@@ -101,7 +101,7 @@ async def examine(
         async with open_channel(file) as channel:
             for notice in channel.notices:
                 yield Finding("warn", "account", notice)
-            compiled = channel.compile(message_of(file))
+            compiled = channel.compile(file.message)
             yield Finding("ok", "message", "its placeholders are right, its limits are kept")
             if unchecked := _unchecked(file):
                 yield Finding("warn", "message", unchecked)
@@ -120,9 +120,9 @@ async def examine(
 
 def _unchecked(file: CampaignFile) -> str:
     """What nobody could check of the message; empty when all of it was."""
-    if not isinstance(file.message, WeChatText):
+    if not isinstance(file.message, WeChatMessage):
         return ""
-    missing = sorted(set(file.message.content) - set(file.template or ()))
+    missing = sorted(set(file.message.content) - set(file.message.templates or ()))
     if not missing:
         return ""
     return (
@@ -133,7 +133,7 @@ def _unchecked(file: CampaignFile) -> str:
 
 def _descriptors(file: CampaignFile) -> Finding:
     """Each call in flight has a connection: do they fit into `ulimit -n`?"""
-    allowed, wanted = open_files.limit(), file.pace.concurrency
+    allowed, wanted = open_files.limit(), file.concurrency
     most = most_connections(wanted)
     if most < wanted:
         return Finding(
@@ -188,7 +188,7 @@ async def _suppression(
     from promomsg.engine.arguments import GROUP_TO_ALL
     from promomsg.engine.prepare.suppression_list import preview_suppression
 
-    if file.audience is not None and not file.audience.expand:
+    if file.audience is not None and not file.expand:
         yield Finding("fail", "suppression", GROUP_TO_ALL)
         return
     try:

@@ -54,9 +54,8 @@ def follow(
 async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
     from promomsg.cli.exit_status import ALL_SENT, FAILURES, RESUMABLE
-    from promomsg.delivery import PollPolicy
 
-    poll = PollPolicy(**msgspec.to_builtins(campaign.poll))
+    poll = campaign.poll
     async with open_wechat(campaign, "follow") as channel:
         print_note(f"following group {msg_id}, a look every {poll.every:g} s at the most")
         try:

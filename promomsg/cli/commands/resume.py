@@ -298,7 +298,7 @@ async def _resume(
     after_lost_wal: bool,
     provider_is_back: bool,
 ) -> int:
-    from promomsg.cli.campaign.to_engine import message_of, open_channel, run_options_of
+    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
     from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.engine.campaign import Campaign
 
@@ -307,7 +307,7 @@ async def _resume(
             journal,
             channel,
             recipients=_recipients(file),
-            message=message_of(file),
+            message=file.message,
             suppress=file.suppress,
             after_lost_wal=after_lost_wal,
             provider_is_back=provider_is_back,

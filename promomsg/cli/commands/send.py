@@ -234,10 +234,10 @@ async def _plan(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
 
 
 def _campaign(file: CampaignFile, flags: SendFlags, channel: Any, journal: Path | None) -> Any:
-    from promomsg.cli.campaign.to_engine import message_of, options_of, recipients_of
+    from promomsg.cli.campaign.to_engine import options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 
-    if flags.test_to and file.audience is not None and not file.audience.expand:
+    if flags.test_to and file.audience is not None and not file.expand:
         raise UsageError(
             "--test-to picks recipients by their key, and an [audience] has none: "
             "give --recipients with a file of the people to test with"
@@ -249,7 +249,7 @@ def _campaign(file: CampaignFile, flags: SendFlags, channel: Any, journal: Path 
         options["only"] = flags.test_to
     return Campaign(
         channel,
-        message_of(file),
+        file.message,
         recipients_of(file, everyone=flags.everyone),
         name=f"{file.name} (test)" if flags.test_to else file.name,
         journal=journal,
