@@ -219,7 +219,7 @@ class AlipayMiniProgram(UserFacing):
                 "Request-Time": now,
                 "Signature": signing.signature_header(signature, self._key_version),
             },
-            placed=True,
+            has_permit=True,
         )
         return answer, signing.check_answer(
             self._public_key, endpoint.path, self._client_id, answer.headers, answer.body
@@ -497,7 +497,7 @@ class AlipayMiniProgram(UserFacing):
             **more,
         )
         try:
-            async with self._http.place():
+            async with self._http.read_permit():
                 answer, signature = await self._post(self._apply_at, codec.encode(request))
             mask = codec.masking(auth_code, refresh_token)
             return codec.read_token(answer.status, answer.body, signature, mask)

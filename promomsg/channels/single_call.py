@@ -23,7 +23,7 @@ from promomsg.model import (
 )
 from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
-from promomsg.transport.fair_limit import Share
+from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.rate_limit import RateLimiter
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
@@ -169,7 +169,7 @@ def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> 
 async def paced(
     limiter: RateLimiter,
     http: HttpSession,
-    share: Share,
+    share: SemaphoreShare,
     call: Callable[[], Awaitable[Answer]],
     renew: Callable[[Answer], Awaitable[Answer | None]] | None = None,
 ) -> Answer:
@@ -197,19 +197,22 @@ async def paced(
 
 
 async def _in_place(
-    limiter: RateLimiter, http: HttpSession, share: Share, call: Callable[[], Awaitable[Answer]]
+    limiter: RateLimiter,
+    http: HttpSession,
+    share: SemaphoreShare,
+    call: Callable[[], Awaitable[Answer]],
 ) -> Answer:
     """One call with a place among the connections. The gate comes after the wait for one: it
     notes the moment of the call."""
     while True:
         await limiter.reserve(1)
-        await http.take_place(share)
+        await http.acquire_permit(share)
         try:
             if await limiter.gate():
                 return await call()
         finally:
-            share.give_back()
-        await limiter.wait_held()
+            share.release()
+        await limiter.wait_while_held()
 
 
 def error_of(answer: Answer) -> PromoError:

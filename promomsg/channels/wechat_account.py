@@ -214,7 +214,7 @@ class WeChatAccount:
         token = self.tokens.current()
         if token is None:
             try:
-                async with self.http.place_lent():
+                async with self.http.permit_yielded():
                     token = await self.token()
             except NotSent as error:
                 return not_sent(error)
@@ -224,7 +224,7 @@ class WeChatAccount:
                 return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
             status, headers, content = await self.http.post(
-                self._url(path, token), body, _JSON, placed=True
+                self._url(path, token), body, _JSON, has_permit=True
             )
         except NotSent as error:
             return not_sent(error)

@@ -17,7 +17,7 @@ import aiohttp
 
 from promomsg import open_files
 from promomsg.errors import UsageError
-from promomsg.transport.fair_limit import FairLimit, Share
+from promomsg.transport.fair_semaphore import FairSemaphore, SemaphoreShare
 
 __all__ = ["MAX_CONNECTIONS", "CampaignShare", "Connections", "most_connections"]
 
@@ -36,9 +36,9 @@ def most_connections(wanted: int) -> int:
 class CampaignShare(NamedTuple):
     """One campaign's part of a client's limits."""
 
-    calls: Share
+    calls: SemaphoreShare
     """Places for calls: held while a call is out."""
-    intents: Share
+    intents: SemaphoreShare
     """Held from before the intent is written until the result is on disk."""
 
     def close(self) -> None:
@@ -63,9 +63,9 @@ class Connections:
         check_max_connections(most)
         self._ceiling = ceiling
         most = self._allowed(most)
-        self.calls = FairLimit(most)
-        self.intents = FairLimit(2 * most)
-        self.reads = self.calls.share(prompt=True)
+        self.calls = FairSemaphore(most)
+        self.intents = FairSemaphore(2 * most)
+        self.reads = self.calls.share(priority=True)
         """Of every call that is no send: tokens, polls, lists. They do not starve behind sends."""
 
     @classmethod

@@ -61,7 +61,7 @@ async def fetch_failure_file(
     resolver = _Resolver(local=session.loopback, proxy=None if proxy is None else proxy.raw_host)
     error: Exception
     try:
-        async with session.place(), asyncio.timeout(timeout):
+        async with session.read_permit(), asyncio.timeout(timeout):
             if proxy is not None:
                 await _check_beyond(target, looked_up)
             return await _download(target, resolver, session.proxy, limit)

@@ -124,7 +124,7 @@ class RateLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
     A call passes twice: `reserve` spaces calls before their intents are committed, and the gate
-    (`pass_now`, or `gate` when that says no) has the last word right before the wire, because the
+    (`try_gate`, or `gate` when that says no) has the last word right before the wire, because the
     commit in between bunches what was spaced.
     """
 
@@ -170,7 +170,7 @@ class RateLimiter:
             self._hold = None
         return self._hold
 
-    async def wait_held(self) -> None:
+    async def wait_while_held(self) -> None:
         """Returns when there is no hold."""
         while (until := self.held_until) is not None:
             await self._clock.sleep(max(until - self._now(), _TICK))
@@ -188,7 +188,7 @@ class RateLimiter:
             return most
         async with self._reserving:
             while True:
-                await self.wait_held()
+                await self.wait_while_held()
                 now = self._now()
                 rate = self.rate
                 if rate is None:
@@ -207,7 +207,7 @@ class RateLimiter:
                     return count
                 await self._clock.sleep(spacer.wait())
 
-    def pass_now(self) -> bool:
+    def try_gate(self) -> bool:
         """Admits and records one call if it may go at this very moment."""
         now = self._now()
         if not self._free and (self._queued or self._wait(now, 0)):
@@ -226,7 +226,7 @@ class RateLimiter:
             True: go now, it is recorded. False: it would take longer than `patience`; put the
             recipient back to pending, then `reserve` again.
         """
-        if self.pass_now():
+        if self.try_gate():
             return True
         started = self._now()
         if self._wait(started, self._queued) > patience:
@@ -287,7 +287,7 @@ class RateLimiter:
         self._since = max(self._since, self._hold)
         self._free = False
 
-    def seed(self, times: Iterable[float], now_wall: float) -> None:
+    def count_earlier(self, times: Iterable[float], now_wall: float) -> None:
         """Counts the intents of an earlier process in the windows.
 
         Args:

@@ -30,7 +30,7 @@ from promomsg.transport.aiohttp_internals import (
 )
 from promomsg.transport.body import ENCODED, read_rest
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.fair_limit import Share
+from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.fast_post import FastPost
 from promomsg.transport.http_errors import expected, stale, translate
 from promomsg.transport.proxies import choose_proxy
@@ -155,20 +155,20 @@ class HttpSession:
         self.connections.raise_to(concurrency)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def read_permit(self) -> AsyncIterator[None]:
         """In here a call is out that is no send and does not go through this session.
 
         Raises:
             NotSent: no place was free within the time-out.
         """
-        await self.take_place(self.connections.reads)
+        await self.acquire_permit(self.connections.reads)
         try:
             yield
         finally:
-            self.connections.reads.give_back()
+            self.connections.reads.release()
 
     @asynccontextmanager
-    async def place_lent(self) -> AsyncIterator[None]:
+    async def permit_yielded(self) -> AsyncIterator[None]:
         """In here a send that has its place waits for another call (its token), which needs one
         too: a hundred of them would hold every place and wait for ever.
 
@@ -176,25 +176,25 @@ class HttpSession:
             NotSent: no place was free again within the time-out.
         """
         calls = self.connections.calls
-        calls.lend()
+        calls.yield_permit()
         try:
             yield
-            await self.take_place(self.connections.reads)
+            await self.acquire_permit(self.connections.reads)
         except BaseException:
-            calls.lend(-1)  # whoever lent it gives it back now
+            calls.reclaim_permit()  # whoever lent it gives it back now
             raise
 
-    async def take_place(self, share: Share) -> None:
+    async def acquire_permit(self, share: SemaphoreShare) -> None:
         """Takes the place of one call; whoever takes it gives it back.
 
         Raises:
             NotSent: none was free within the time-out.
         """
-        if share.take_now():
+        if share.try_acquire():
             return
         try:
             async with asyncio.timeout(self._timeout):
-                await share.take()
+                await share.acquire()
         except TimeoutError:
             raise NotSent(
                 f"{self.base_url}: no free connection within {self._timeout:g} s: "
@@ -232,7 +232,7 @@ class HttpSession:
         headers: Mapping[str, str] | None = None,
         *,
         limit: int = 1_048_576,
-        placed: bool = False,
+        has_permit: bool = False,
     ) -> Coroutine[Any, Any, HttpAnswer]:
         """One POST.
 
@@ -241,7 +241,7 @@ class HttpSession:
             body: sent as it is; the content type is JSON unless `headers` says another.
             headers: more headers.
             limit: the most bytes of answer to take.
-            placed: the caller has taken a place among `connections` for it, as sends do.
+            has_permit: the caller has taken a place among `connections` for it, as sends do.
 
         Raises:
             NotSent: nothing left (DNS, connect, TLS, no free connection); safe to try again.
@@ -249,7 +249,7 @@ class HttpSession:
             UsageError: used from another event loop, after it was closed, or with a bad header.
         """
         # Not a coroutine that awaits another: its frame would keep the URL in a traceback.
-        return self._call("POST", url, body, headers, limit, placed)
+        return self._call("POST", url, body, headers, limit, has_permit)
 
     def get(self, url: URL, *, limit: int = 1_048_576) -> Coroutine[Any, Any, HttpAnswer]:
         """One GET, for reads alone: raises as `post` does, and both kinds are worth another try."""
@@ -284,14 +284,14 @@ class HttpSession:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         limit: int,
-        placed: bool,
+        has_permit: bool,
     ) -> HttpAnswer:
-        share = None if placed else self.connections.reads
+        share = None if has_permit else self.connections.reads
         if share is not None:
             if self._session is None or asyncio.get_running_loop() is not self._loop:
                 self._open()  # says so when no call can be made, before any wait
             try:
-                await self.take_place(share)
+                await self.acquire_permit(share)
             except BaseException:
                 del url, body, headers
                 raise
@@ -353,7 +353,7 @@ class HttpSession:
                 break
         finally:
             if share is not None:
-                share.give_back()
+                share.release()
         # Raised out here, without its cause: the text, the attributes and the frames of aiohttp's
         # exception hold the URL, and WeChat's has the access token in it. So do these locals.
         error = translate(

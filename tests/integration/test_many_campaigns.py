@@ -234,7 +234,7 @@ async def test_a_token_that_fails_under_every_call_is_renewed() -> None:
         outcomes = await asyncio.wait_for(asyncio.gather(*sends), 10)
         assert {outcome.state for outcome in outcomes} == {"sent"}
         assert crowd.most <= 3
-        assert client.connections.calls.out == 0
+        assert client.connections.calls.in_use == 0
 
 
 async def test_clients_on_one_session_share_its_limit() -> None:

@@ -41,7 +41,7 @@ def test_no_window_is_ever_over(
     for pause, tries, jitter in steps:
         clock._now += pause
         now = clock.monotonic()
-        arrivals += [now + jitter * (turn % 2) for turn in range(tries) if limiter.pass_now()]
+        arrivals += [now + jitter * (turn % 2) for turn in range(tries) if limiter.try_gate()]
     assert worst(arrivals, 1.0) <= quota
     if per_minute is not None:
         assert worst(arrivals, 60.0) <= per_minute
@@ -61,12 +61,12 @@ def test_a_resumed_process_continues_the_window_of_the_one_before(
     sent = []
     for pause in earlier:
         clock._now += pause / 30
-        if before.pass_now():
+        if before.try_gate():
             sent.append(clock.time())
     clock._now += until / 10
     after = Pacer(Pace(singles_per_second=quota), clock, guard=_GUARD).singles
-    after.seed(sent, clock.time())
-    sent += [clock.time() for _ in range(2 * quota) if after.pass_now()]
+    after.count_earlier(sent, clock.time())
+    sent += [clock.time() for _ in range(2 * quota) if after.try_gate()]
     assert worst(sent, 1.0 + _GUARD - 1e-5) <= quota
 
 
@@ -81,7 +81,7 @@ async def _run(
 
     async def call(number: int) -> None:
         try:
-            if (limiter.pass_now() or await limiter.gate()) and clock.monotonic() < end:
+            if (limiter.try_gate() or await limiter.gate()) and clock.monotonic() < end:
                 arrivals.append(clock.monotonic() + lag[number % len(lag)])
         finally:
             permits.release()

@@ -31,7 +31,7 @@ def test_a_pace_that_contradicts_itself_is_refused() -> None:
 def test_without_a_word_from_anybody_it_is_50_a_second(clock: FakeClock) -> None:
     pacer = Pacer(None, clock)
     assert not pacer.configured
-    assert [pacer.singles.pass_now() for _ in range(51)].count(True) == 50
+    assert [pacer.singles.try_gate() for _ in range(51)].count(True) == 50
     assert pacer.groups.rate is None
 
 
@@ -60,18 +60,18 @@ def test_advice_changes_nothing_that_the_user_said(clock: FakeClock) -> None:
 
 def test_the_quotath_last_call_has_to_be_a_window_and_a_guard_old(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=3), clock).singles
-    assert [limiter.pass_now() for _ in range(4)] == [True, True, True, False]
+    assert [limiter.try_gate() for _ in range(4)] == [True, True, True, False]
     clock._now += 1.029
-    assert not limiter.pass_now()
+    assert not limiter.try_gate()
     clock._now += 0.002
-    assert limiter.pass_now()
+    assert limiter.try_gate()
 
 
 def test_quotas_of_different_windows_hold_together(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=10, singles_per_minute=15), clock).singles
     passed = 0
     for _ in range(5900):
-        passed += limiter.pass_now()
+        passed += limiter.try_gate()
         clock._now += 0.01
     assert passed == 15
 
@@ -83,7 +83,7 @@ def test_a_fraction_is_a_quota_of_another_window(
     limiter = Pacer(Pace(singles_per_second=rate), clock, guard=0.0).singles
     count = 0
     for _ in range(950):
-        count += limiter.pass_now()
+        count += limiter.try_gate()
         clock._now += 0.01
     assert count == passed
 
@@ -91,8 +91,8 @@ def test_a_fraction_is_a_quota_of_another_window(
 def test_the_intents_of_an_earlier_process_count(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=10), clock).singles
     now = clock.time()
-    limiter.seed([now - 0.2] * 6 + [now - 100.0] + [now + 5.0], now)
-    assert [limiter.pass_now() for _ in range(4)] == [True, True, True, False]
+    limiter.count_earlier([now - 0.2] * 6 + [now - 100.0] + [now + 5.0], now)
+    assert [limiter.try_gate() for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.asyncio
@@ -100,7 +100,7 @@ async def test_a_gate_that_is_shut_for_long_is_waited_for_before_the_intent(
     auto_clock: FakeClock,
 ) -> None:
     limiter = Pacer(Pace(groups_per_minute=1), auto_clock).groups
-    assert limiter.pass_now()
+    assert limiter.try_gate()
     start = auto_clock.monotonic()
     assert await limiter.reserve(5) == 1
     assert auto_clock.monotonic() - start == pytest.approx(59.93)
@@ -112,7 +112,7 @@ async def test_a_gate_that_is_shut_for_long_is_waited_for_before_the_intent(
 async def test_an_unlimited_lane_gives_all_at_once(clock: FakeClock) -> None:
     limiter = Pacer(Pace(unlimited=True), clock).singles
     assert await limiter.reserve(1000) == 1000
-    assert all(limiter.pass_now() for _ in range(10_000))
+    assert all(limiter.try_gate() for _ in range(10_000))
     assert await limiter.gate(0.0)
     assert clock.slept == []
 
@@ -137,7 +137,7 @@ async def test_the_gate_is_first_come_first_served(auto_clock: FakeClock) -> Non
 
     await asyncio.gather(*(call(number) for number in range(20)))
     assert passed == list(range(20))
-    assert not limiter.pass_now()
+    assert not limiter.try_gate()
 
 
 @pytest.mark.asyncio
@@ -152,22 +152,22 @@ async def test_who_would_wait_too_long_is_told_at_once(clock: FakeClock) -> None
 @pytest.mark.asyncio
 async def test_a_cancelled_waiter_at_the_gate_harms_no_other(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=2), clock).singles
-    assert limiter.pass_now()
-    assert limiter.pass_now()
+    assert limiter.try_gate()
+    assert limiter.try_gate()
     first, second = (asyncio.create_task(limiter.gate(5.0)) for _ in range(2))
     await clock.settle()
     first.cancel()
     await clock.advance(1.04)
     assert second.done()
     assert await second
-    assert limiter.pass_now()
+    assert limiter.try_gate()
 
 
 @pytest.mark.asyncio
 async def test_a_hold_that_comes_while_waiting_sends_the_waiters_back(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=2), clock).singles
-    assert limiter.pass_now()
-    assert limiter.pass_now()
+    assert limiter.try_gate()
+    assert limiter.try_gate()
     waiting = [asyncio.create_task(limiter.gate(1.5)) for _ in range(2)]
     await clock.advance(0.5)
     limiter.throttled(60.0)
@@ -178,13 +178,13 @@ async def test_a_hold_that_comes_while_waiting_sends_the_waiters_back(clock: Fak
 @pytest.mark.asyncio
 async def test_a_throttle_holds_everybody_and_lowers_the_pace(auto_clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=50), auto_clock).singles
-    assert limiter.pass_now()
+    assert limiter.try_gate()
     full = limiter.rate
     assert full is not None
     start = auto_clock.monotonic()
     limiter.throttled(10.0)
     assert limiter.held_until == start + 10.0
-    assert not limiter.pass_now()
+    assert not limiter.try_gate()
     assert not await limiter.gate(1.0)
     assert await limiter.reserve(100) <= 2
     assert auto_clock.monotonic() >= start + 10.0
@@ -200,7 +200,7 @@ async def test_a_throttle_holds_everybody_and_lowers_the_pace(auto_clock: FakeCl
 async def test_refusals_of_calls_already_out_count_as_one(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=50), clock).singles
     for _ in range(20):
-        limiter.pass_now()
+        limiter.try_gate()
     full = limiter.rate
     assert full is not None
     for _ in range(20):
@@ -210,7 +210,7 @@ async def test_refusals_of_calls_already_out_count_as_one(clock: FakeClock) -> N
     limiter.throttled(None)
     assert limiter.rate == pytest.approx(full * 0.75)
     await clock.advance(2.0)
-    assert limiter.pass_now()
+    assert limiter.try_gate()
     limiter.throttled(None)
     assert limiter.rate is not None
     assert limiter.rate == pytest.approx(full * 0.81 * 0.5, rel=0.02), "refused again: by half"
@@ -224,11 +224,11 @@ async def test_holds_start_short_again_after_a_calm(clock: FakeClock) -> None:
     limiter = Pacer(Pace(singles_per_second=50), clock).singles
     for _ in range(3):
         await clock.advance(20.0)
-        assert limiter.pass_now()
+        assert limiter.try_gate()
         limiter.throttled(None)
     assert limiter.held_until == clock.monotonic() + 4.0
     await clock.advance(40.0)
-    assert limiter.pass_now()
+    assert limiter.try_gate()
     limiter.throttled(None)
     assert limiter.held_until == clock.monotonic() + 1.0
 
@@ -242,18 +242,18 @@ async def test_refusals_far_apart_do_not_make_the_hold_longer(auto_clock: FakeCl
             assert await limiter.gate(1.0)
         limiter.throttled(None)
         assert limiter.held_until == auto_clock.monotonic() + 1.0
-        await limiter.wait_held()
+        await limiter.wait_while_held()
 
 
 @pytest.mark.asyncio
 async def test_the_lowered_pace_is_kept_at_the_gate(auto_clock: FakeClock) -> None:
     limiter = Pacer(Pace(unlimited=True), auto_clock).singles
     for _ in range(200):
-        assert limiter.pass_now()
+        assert limiter.try_gate()
         await auto_clock.sleep(0.01)
     limiter.throttled(2.0)
     assert limiter.rate == pytest.approx(75, rel=0.05)
-    await limiter.wait_held()
+    await limiter.wait_while_held()
     start, times = auto_clock.monotonic(), []
     while auto_clock.monotonic() < start + 2:
         await limiter.reserve(1)
@@ -268,6 +268,6 @@ async def test_the_lowered_pace_is_kept_at_the_gate(auto_clock: FakeClock) -> No
 
 def test_a_throttle_before_anything_was_sent_still_leaves_a_pace(clock: FakeClock) -> None:
     limiter = RateLimiter(clock)
-    limiter.pass_now()
+    limiter.try_gate()
     limiter.throttled(1.0)
     assert limiter.rate == pytest.approx(0.75)

@@ -29,8 +29,6 @@ __all__ = ["GroupSender"]
 
 log = logging.getLogger("promomsg.engine")
 
-_PATIENCE = 1.0
-
 
 class GroupSender:
     """Sends every planned group of one campaign, `groups_in_flight` at a time.
@@ -123,9 +121,9 @@ class GroupSender:
     ) -> tuple[int, float | None]:
         """Waits for the pace and for a place among the client's connections, then sends."""
         await self._limiter.reserve(1)
-        await self._share.intents.take()
+        await self._share.intents.acquire()
         try:
-            await self._share.calls.take()
+            await self._share.calls.acquire()
             try:
                 if not self._control.may_send():
                     return attempt, None
@@ -135,9 +133,9 @@ class GroupSender:
                     attempt, pause = await self._send_once(lease, group, audience, attempt)
                 return attempt, pause
             finally:
-                self._share.calls.give_back()
+                self._share.calls.release()
         finally:
-            self._share.intents.give_back()
+            self._share.intents.release()
 
     async def _send_once(
         self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
@@ -150,7 +148,7 @@ class GroupSender:
             self._control.apply(await self._handle.control())
             return attempt, None
         reached("group-intended")
-        if not await self._limiter.gate(_PATIENCE) or not self._reachability.may_go(lease):
+        if not await self._limiter.gate() or not self._reachability.may_go(lease):
             await self._handle.return_group(lease, "", "", False)
             return attempt, 0.0
         answer = await self._call(group, audience)

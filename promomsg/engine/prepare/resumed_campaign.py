@@ -112,9 +112,9 @@ class ResumedCampaign:
                 f"{recovered.unknown} single sends and {recovered.lost_groups} group sends were "
                 "out when an earlier process ended: their recipients are unknown"
             )
-        channel.pacer.singles.seed(recovered.recent, now)
+        channel.pacer.singles.count_earlier(recovered.recent, now)
         calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
-        channel.pacer.groups.seed(calls, now)
+        channel.pacer.groups.count_earlier(calls, now)
         await self._reopen(handle, settings)
         tally = await handle.tally()
         planner = Planner(handle, channel, self._compiled, settings)

@@ -40,7 +40,6 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger("promomsg.engine")
 
-_PATIENCE: Final = 1.0
 """Seconds an intended call may wait at the gate; for a longer hold it goes back to pending."""
 _MOST_REFUSED: Final = 8_192
 """Refused messages to keep: more than the recipients in memory, and later ones are failed in the
@@ -257,17 +256,17 @@ class Dispatcher:
                 self._chunks.return_items(slot, rest)
                 return
             # Nobody is intended while others have the connections (DESIGN §2.3).
-            count = intents.take_now(reserved) or await intents.take(reserved)
+            count = intents.try_acquire(reserved) or await intents.acquire(reserved)
             # An outage may have begun during these waits: then one call at a time.
             fell_out = self._breaker.is_open and not self._probing
             if fell_out or not self._control.may_send():
-                intents.give_back(count)
+                intents.release(count)
                 self._chunks.return_items(slot, rest)
                 return
             reserved -= count
             batch = rest[:count]
             if not await self._intend(slot, batch):
-                intents.give_back(count)
+                intents.release(count)
                 self._chunks.return_items(slot, rest)
                 self._control.apply(await self._handle.control())
                 if self._control.may_send():
@@ -331,14 +330,14 @@ class Dispatcher:
         deliver, compiled = self._channel.deliver, self._compiled
         retries, breaker = self._retries, self._breaker
         calls = self._share.calls
-        places = calls.limit
+        places = calls.semaphore
         # A place among the client's connections is kept from call to call while nobody waits.
         placed = False
         loop = asyncio.get_running_loop()
         while True:
-            if placed and (places.contended or not ready):
+            if placed and (places.has_waiters or not ready):
                 placed = False
-                calls.give_back()
+                calls.release()
             if not ready:
                 if self._closing:
                     return
@@ -354,12 +353,10 @@ class Dispatcher:
                 self._answered(slot, single_send, settled_without_call, called=False)
                 continue
             if not placed:
-                calls.take_now() or await calls.take()
+                calls.try_acquire() or await calls.acquire()
                 placed = True
             # The gate comes after the wait for a place: it notes the moment of the call.
-            if not control.may_send() or (
-                not limiter.pass_now() and not await limiter.gate(_PATIENCE)
-            ):
+            if not control.may_send() or (not limiter.try_gate() and not await limiter.gate()):
                 self._give_back(slot, single_send)
                 continue
             if breaker.is_open and not breaker.is_probe(single_send):
@@ -467,7 +464,7 @@ class Dispatcher:
 
     async def _settled(self, batch: list[SendResult]) -> None:
         self._permits += len(batch)
-        self._share.intents.give_back(len(batch))
+        self._share.intents.release(len(batch))
         if not self._breaker.calm or self._reachability.is_kept:
             await self._reachability.save()
             self._reachability.wake()  # a group may wait for these to be through
