@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from .power import PowerCut
+from .fork_server import ForkServer
+from .power_cut import PowerCut
 from .trial import CRASH_POINTS, Result, Trial
-from .zygote import Zygote
 
 
 async def storm(kills: int, seed: int, kinds: list[str], power: bool = False) -> list[Result]:
@@ -26,8 +26,8 @@ async def storm(kills: int, seed: int, kinds: list[str], power: bool = False) ->
             folder = Path(os.path.realpath(room), "campaign")
             folder.mkdir()
             cut = PowerCut(folder, "chaos.db", Path(room)) if power else None
-            async with Zygote() if cut is None else cut.zygote() as zygote:
-                result = await Trial(kind, f"{seed}/{number}", folder, power=cut).run(zygote)
+            async with ForkServer() if cut is None else cut.fork_server() as fork_server:
+                result = await Trial(kind, f"{seed}/{number}", folder, power=cut).run(fork_server)
         results.append(result)
         done += result.kills
         number += 1

@@ -23,7 +23,7 @@ def main() -> None:
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
     with atheris.instrument_imports(include=["promomsg"]):
-        from .targets import HONEST, STATUSES, any_bytes
+        from .fuzz_targets import HONEST, STATUSES, any_bytes
 
     def one(data: bytes) -> None:
         if data:

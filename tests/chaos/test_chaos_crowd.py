@@ -26,7 +26,7 @@ async def test_a_kill_leaves_in_doubt_what_one_client_had_out_not_what_its_campa
     async with Sandbox(faults=FaultPlan([slow])) as box:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(Path(__file__).with_name("crowd.py")),
+            str(Path(__file__).with_name("crowd_process.py")),
             *(box.url, str(tmp_path), str(campaigns), str(each)),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )

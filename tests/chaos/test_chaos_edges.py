@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from chaos.hurried import HurriedClock
+from chaos.child_campaign import Job, channel, message, people
+from chaos.fork_server import Ending, ForkServer
+from chaos.hurried_clock import HurriedClock
 from chaos.trial import Counted, read_rows
-from chaos.work import Job, channel, message, people
-from chaos.zygote import Ending, Zygote
 
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.crashpoints import VARIABLE
@@ -90,7 +90,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def killed(
-    zygote: Zygote, work: Job, condition: Callable[[], bool], *, after: float = 0.0
+    fork_server: ForkServer, work: Job, condition: Callable[[], bool], *, after: float = 0.0
 ) -> Ending:
     """The end of a child that is killed as soon as `condition` holds."""
     mark = Path(f"{work.log}.kill")
@@ -101,7 +101,7 @@ async def killed(
         mark.touch()
 
     sign = asyncio.create_task(give_the_sign())
-    ending = await zygote.run(msgspec.structs.replace(work, kill_when=str(mark)))
+    ending = await fork_server.run(msgspec.structs.replace(work, kill_when=str(mark)))
     await sign
     return ending
 
@@ -113,9 +113,11 @@ def delivered_once(box: Sandbox, expected: int) -> None:
 
 async def test_a_kill_during_a_long_hold_leaves_nobody_unknown(tmp_path: Path) -> None:
     throttled = Fault(endpoint="singlesendmsg", kind="throttle", after=100)
-    async with sandbox(throttled) as box, Zygote() as zygote:
+    async with sandbox(throttled) as box, ForkServer() as fork_server:
         work = job(box, tmp_path, hurry=1)
-        ending = await killed(zygote, work, lambda: box.ledger.faults["throttle"] > 0, after=0.1)
+        ending = await killed(
+            fork_server, work, lambda: box.ledger.faults["throttle"] > 0, after=0.1
+        )
         assert ending.killed
         found = states(work.journal)
         assert set(found) == {State.SENT, State.PENDING}
@@ -130,7 +132,7 @@ async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
     tmp_path: Path,
 ) -> None:
     async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01)) as box:
-        async with Zygote() as zygote:
+        async with ForkServer() as fork_server:
             work = job(box, tmp_path, hurry=1)
             begun = asyncio.Event()
 
@@ -140,7 +142,7 @@ async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
                 begun.set()
 
             cut = asyncio.create_task(outage())
-            assert (await killed(zygote, work, begun.is_set, after=0.2)).killed
+            assert (await killed(fork_server, work, begun.is_set, after=0.2)).killed
             await cut
         found = states(work.journal)
         assert set(found) <= {State.SENT, State.PENDING, State.UNKNOWN}
@@ -177,12 +179,12 @@ async def test_singles_and_groups_together_stay_within_twice_the_concurrency(
 
 async def test_a_second_sender_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:
     slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
-    async with sandbox(slow) as box, Zygote() as zygote:
+    async with sandbox(slow) as box, ForkServer() as fork_server:
         work = job(box, tmp_path)
         async with channel(work, HurriedClock()) as provider, campaign(work, provider) as run:
             with pytest.raises(JournalError, match="a sender has it open already"):
                 await resumed(work)
-            ending = await zygote.run(work)
+            ending = await fork_server.run(work)
             assert ending.status == 70
             assert "a sender has it open already" in Path(work.log).read_text()
             await run.wait()
@@ -193,7 +195,7 @@ async def test_a_second_sender_is_refused_in_this_process_and_in_another(tmp_pat
 @pytest.mark.parametrize("first", ["runs", "was killed"])
 async def test_the_lock_dies_with_its_process(first: str, tmp_path: Path) -> None:
     async with sandbox(Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)) as box:
-        async with Zygote() as one, Zygote() as two:
+        async with ForkServer() as one, ForkServer() as two:
             work = job(box, tmp_path)
             if first == "runs":
                 sender = asyncio.create_task(one.run(work))
@@ -269,9 +271,9 @@ async def test_a_disk_that_fails_mid_run_is_said_and_can_be_resumed(
 
 
 async def test_a_file_that_may_not_grow_is_said_and_can_be_resumed(tmp_path: Path) -> None:
-    async with sandbox() as box, Zygote() as zygote:
+    async with sandbox() as box, ForkServer() as fork_server:
         work = job(box, tmp_path, fsize=160_000)
-        ending = await zygote.run(work)
+        ending = await fork_server.run(work)
         assert ending.status == 70
         log = Path(work.log).read_text()
         assert "JournalError" in log
@@ -279,7 +281,7 @@ async def test_a_file_that_may_not_grow_is_said_and_can_be_resumed(tmp_path: Pat
         if Path(work.journal).exists():
             states(work.journal)
         Path(work.log).unlink()
-        ending = await zygote.run(msgspec.structs.replace(work, fsize=None))
+        ending = await fork_server.run(msgspec.structs.replace(work, fsize=None))
         assert ending.status == 0, Path(work.log).read_text()
         found = states(work.journal)
         assert found[State.SENT] + found[State.UNKNOWN] == COUNT
@@ -289,9 +291,9 @@ async def test_a_file_that_may_not_grow_is_said_and_can_be_resumed(tmp_path: Pat
 
 async def test_ctrl_c_lets_calls_in_flight_finish(tmp_path: Path) -> None:
     slow = Fault(endpoint="singlesendmsg", kind="slow", seconds=0.02)
-    async with sandbox(slow) as box, Zygote() as zygote:
+    async with sandbox(slow) as box, ForkServer() as fork_server:
         work = job(box, tmp_path, signal=signal.SIGINT.value)
-        ending = await killed(zygote, work, lambda: box.calls["singlesendmsg"] >= 50)
+        ending = await killed(fork_server, work, lambda: box.calls["singlesendmsg"] >= 50)
         assert ending.status == 130, Path(work.log).read_text()
         found = states(work.journal)
         assert found[State.SENT] > 0

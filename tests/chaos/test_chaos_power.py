@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from chaos.power import PowerCut
+from chaos.power_cut import PowerCut
 from chaos.trial import CRASH_POINTS, Trial
 
 pytestmark = pytest.mark.asyncio
@@ -20,9 +20,9 @@ async def test_a_power_cut_loses_nobody_and_sends_nothing_twice(kind: str, tmp_p
         folder = room / "campaign"
         folder.mkdir(parents=True)
         power = PowerCut(folder, "chaos.db", room)
-        async with power.zygote() as zygote:
+        async with power.fork_server() as fork_server:
             trial = Trial(kind, f"power/{number}", folder, power=power, kills=8, count=260)
-            cuts += (await trial.run(zygote)).kills
+            cuts += (await trial.run(fork_server)).kills
         if cuts >= 8:
             break
     assert cuts >= 8

@@ -19,9 +19,9 @@ from promomsg.model import Outcome, State
 from promomsg.sandbox import Fault, FaultPlan, Ledger, Sandbox, SandboxSettings
 from promomsg.states import GroupState
 
-from .power import PowerCut
-from .work import AREA, SMALL_AREA, Job, address, expected_groups
-from .zygote import Ending, Zygote
+from .child_campaign import AREA, SMALL_AREA, Job, address, expected_groups
+from .fork_server import Ending, ForkServer
+from .power_cut import PowerCut
 
 __all__ = ["CRASH_POINTS", "Counted", "Result", "Trial", "read_rows"]
 
@@ -159,7 +159,7 @@ class Trial:
         kind: "singles", "groups" or "alipay".
         seed: of everything: faults, kills, settings.
         folder: where the journal is to be; empty.
-        power: each kill is a power cut as well; the zygote has to be its `zygote()`.
+        power: each kill is a power cut as well; the fork server has to be its `fork_server()`.
         kills: how often to kill, if the campaign lasts that long.
         crash: the crash point of every kill; None draws by lot between points and times.
         count: how many recipients; None: 2,000 singles, 500 in groups, 400 wallet users.
@@ -187,7 +187,7 @@ class Trial:
         self.ledger = Counted()
         self.result = Result(name=f"{kind}/{seed}")
 
-    async def run(self, zygote: Zygote) -> Result:
+    async def run(self, fork_server: ForkServer) -> Result:
         """Kills, resumes, checks.
 
         Raises:
@@ -203,7 +203,7 @@ class Trial:
             while True:
                 assert result.runs < _MOST_RUNS, f"{result.name}: not done after {result.runs} runs"
                 job = self._job(box)
-                ending = await zygote.run(job)
+                ending = await fork_server.run(job)
                 result.runs += 1
                 result.seconds += ending.seconds
                 if ending.killed and self._power is not None:

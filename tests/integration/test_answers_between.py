@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from campaigning import MESSAGE, QUICK, ids, wechat
-from chaos.hurried import HurriedClock
+from chaos.hurried_clock import HurriedClock
 from clocks import FakeClock
-from faultbed import keys, message, wallet_users
-from rawserver import RawServer, Reader, Writer, certificate, read_request, reply, serve
+from fault_campaigns import keys, message, wallet_users
+from raw_server import RawServer, Reader, Writer, certificate, read_request, reply, serve
 
 import promomsg
 from promomsg import (

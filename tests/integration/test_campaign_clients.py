@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from campaigning import MESSAGE, QUICK, add_up, ids, until, wechat
-from faultbed import client, message, wallet_users
+from fault_campaigns import client, message, wallet_users
 
 import promomsg
 from promomsg import Campaign, Secret, TokenDatabase, UsageError, UserToken, WeChatPromoter

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from campaigning import MESSAGE, add_up, honest, ids, until
-from chaos.hurried import HurriedClock
-from faultbed import check, client, message, resumed, wallet_users
+from chaos.hurried_clock import HurriedClock
+from fault_campaigns import check, client, message, resumed, wallet_users
 
 from promomsg import Campaign, PollPolicy, Report, State
 from promomsg.journal.sqlite.journal import JournalReader

@@ -17,7 +17,7 @@ from campaigning import (
     until,
     wechat,
 )
-from faultbed import client, message, wallet_users
+from fault_campaigns import client, message, wallet_users
 
 import promomsg
 from promomsg import (

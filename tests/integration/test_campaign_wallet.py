@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigning import QUICK, until
-from faultbed import check, client, message, resumed, wallet_users
+from fault_campaigns import check, client, message, resumed, wallet_users
 
 from promomsg import Campaign, Secret, State
 from promomsg.alipay.models import UserToken

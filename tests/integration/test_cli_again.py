@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from cli_box import campaign, one_document, promomsg, running, wait_for
+from cli_campaigns import campaign, one_document, promomsg, running, wait_for
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Outage

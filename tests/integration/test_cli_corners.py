@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_box import campaign, conserved, one_document, promomsg, running
+from cli_campaigns import campaign, conserved, one_document, promomsg, running
 
 from promomsg.engine.campaign import Campaign
 from promomsg.errors import JournalError

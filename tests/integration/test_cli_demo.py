@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_box import conserved, finished, promomsg, started, wait_for
+from cli_campaigns import conserved, finished, promomsg, started, wait_for
 
 from promomsg.alipay.signing import load_private_key, load_public_key
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import campaign, promomsg, running
+from cli_campaigns import campaign, promomsg, running
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 

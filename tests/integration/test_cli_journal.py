@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import (
+from cli_campaigns import (
     ENV,
     campaign,
     conserved,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import campaign, one_document, promomsg, running
+from cli_campaigns import campaign, one_document, promomsg, running
 
 from promomsg.clock import SystemClock, china_day
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_box import campaign, conserved, one_document, promomsg, running
+from cli_campaigns import campaign, conserved, one_document, promomsg, running
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_box import ENV, campaign, conserved, finished, running, wait_for
+from cli_campaigns import ENV, campaign, conserved, finished, running, wait_for
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 

@@ -14,7 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_box import ENV, campaign, finished, one_document, promomsg, running, started, wait_for
+from cli_campaigns import (
+    ENV,
+    campaign,
+    finished,
+    one_document,
+    promomsg,
+    running,
+    started,
+    wait_for,
+)
 
 from promomsg.sandbox import Sandbox
 

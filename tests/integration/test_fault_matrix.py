@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
-from faultbed import GROUP, check, members, resumed, sent, singles, wallet_users
+from fault_campaigns import GROUP, check, members, resumed, sent, singles, wallet_users
 
 from promomsg import State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from faultbed import check, client, members, resumed, sent, singles
+from fault_campaigns import check, client, members, resumed, sent, singles
 
 from promomsg import PromoError, Report, Roles, State, WeChatMessage, send
 from promomsg.channels import wechat

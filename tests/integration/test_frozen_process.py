@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from cli_box import campaign, conserved, finished, running, started, wait_for
+from cli_campaigns import campaign, conserved, finished, running, started, wait_for
 
 from promomsg.errors import NotSent, OutcomeUnknown
 from promomsg.sandbox import Fault, FaultPlan

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from faultbed import check, members, resumed, sent, singles, wallet_users
+from fault_campaigns import check, members, resumed, sent, singles, wallet_users
 
 from promomsg import PollPolicy, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from faultbed import check, members, resumed, sent
+from fault_campaigns import check, members, resumed, sent
 
 import promomsg
 from promomsg import State

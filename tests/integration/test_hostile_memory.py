@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chaos.work import Job
-from chaos.zygote import Zygote
+from chaos.child_campaign import Job
+from chaos.fork_server import ForkServer
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 
@@ -26,7 +26,10 @@ async def _peak(
     settings = SandboxSettings(
         poll_steps=(100,), failure_threshold=0, refuse_group={"1000003": 43101}
     )
-    async with Sandbox(faults=FaultPlan(faults), settings=settings) as box, Zygote() as zygote:
+    async with (
+        Sandbox(faults=FaultPlan(faults), settings=settings) as box,
+        ForkServer() as fork_server,
+    ):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         job = Job(
@@ -37,7 +40,7 @@ async def _peak(
             log=str(folder / "log"),
             result=str(folder / "result"),
         )
-        ending = await zygote.run(job)
+        ending = await fork_server.run(job)
         assert ending.status == 0, Path(job.log).read_text()
         assert box.ledger.faults.total() >= len(faults)
     report = msgspec.json.decode(Path(job.result).read_bytes())

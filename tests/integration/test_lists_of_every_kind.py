@@ -14,7 +14,7 @@ from typing import Any
 import openpyxl
 import pytest
 from campaigning import QUICK, wechat
-from cli_box import ENV, campaign, one_document, promomsg, running
+from cli_campaigns import ENV, campaign, one_document, promomsg, running
 
 from promomsg import Campaign, Recipient, UsageError, WeChatMessage, read_csv, send
 from promomsg.sandbox import Sandbox, SandboxSettings

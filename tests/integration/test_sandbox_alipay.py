@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from sandbox_wire import Merchant, note
+from sandbox_client import Merchant, note
 
 from promomsg.errors import UsageError
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, SandboxUser, read_ledger

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cli_box import WECHAT, running
+from cli_campaigns import WECHAT, running
 
 from promomsg.cli import main
 from promomsg.errors import UsageError

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from sandbox_wire import MESSAGE, Wire, wired
+from sandbox_client import MESSAGE, Wire, wired
 
 from promomsg.sandbox import SandboxSettings
 

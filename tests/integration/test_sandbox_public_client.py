@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cli_box import running
+from cli_campaigns import running
 from wechatpy import WeChatClient
 from wechatpy.exceptions import WeChatClientException
 

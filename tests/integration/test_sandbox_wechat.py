@@ -8,7 +8,7 @@ import json
 import re
 
 import pytest
-from sandbox_wire import MESSAGE, ids, wired
+from sandbox_client import MESSAGE, ids, wired
 
 from promomsg.sandbox import SandboxPromoter, SandboxSettings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from sandbox_wire import MESSAGE, ids, wired
+from sandbox_client import MESSAGE, ids, wired
 
 from promomsg.errors import UsageError
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, read_ledger, serve

@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from chaos.hurried import HurriedClock
-from chaos.work import Job, address
-from chaos.zygote import Zygote
-from faultbed import APPSECRET, client, keys, members, message, resumed, sent, singles, wallet_users
-from leaks import Leaks
+from chaos.child_campaign import Job, address
+from chaos.fork_server import ForkServer
+from chaos.hurried_clock import HurriedClock
+from fault_campaigns import (
+    APPSECRET,
+    client,
+    keys,
+    members,
+    message,
+    resumed,
+    sent,
+    singles,
+    wallet_users,
+)
+from secret_leaks import Leaks
 
 import promomsg
 from promomsg import (
@@ -433,7 +443,7 @@ async def test_what_public_objects_print(leaks: Leaks, tmp_path: Path) -> None:
 async def test_crash_output_of_a_process(leaks: Leaks, tmp_path: Path) -> None:
     leaks.know("appsecret of the child", "s3cret")
     leaks.know("user token of the child", address("alipay", 0)[:-6])
-    async with watched(leaks) as box, Zygote() as zygote:
+    async with watched(leaks) as box, ForkServer() as fork_server:
         for number, kind in enumerate(("singles", "alipay")):
             folder = tmp_path / kind
             folder.mkdir()
@@ -447,7 +457,7 @@ async def test_crash_output_of_a_process(leaks: Leaks, tmp_path: Path) -> None:
                 keys=(PEM, box.alipay_public_key),
                 fsize=(100_000, 140_000)[number],
             )
-            assert (await zygote.run(job)).status == 70
+            assert (await fork_server.run(job)).status == 70
             assert "JournalError" in (folder / "log").read_text()
             leaks.files(folder)
 

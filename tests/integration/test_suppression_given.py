@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from campaigning import MESSAGE, QUICK, ids
-from cli_box import campaign, one_document, running
-from cli_box import promomsg as terminal
-from faultbed import client, message, wallet_users
+from cli_campaigns import campaign, one_document, running
+from cli_campaigns import promomsg as terminal
+from fault_campaigns import client, message, wallet_users
 
 import promomsg
 from promomsg import (

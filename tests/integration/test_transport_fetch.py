@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp.resolver import ThreadedResolver
-from rawserver import RawServer, certificate, read_request, reply, serve
+from raw_server import RawServer, certificate, read_request, reply, serve
 
 from promomsg.errors import TransportError, UsageError
 from promomsg.transport.failure_download import fetch_failure_file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from rawserver import RawServer, certificate, read_request, reply, reset, serve
+from raw_server import RawServer, certificate, read_request, reply, reset, serve
 
 from promomsg.errors import NotSent, OutcomeUnknown, TransportError, UsageError
 from promomsg.transport.session import HttpSession

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rawserver import RawServer, Reader, Writer, read_request, reply
-from routes import ROUTES, route
+from network_routes import ROUTES, route
+from raw_server import RawServer, Reader, Writer, read_request, reply
 
 from promomsg import Pace, Recipient, WeChatMessage, WeChatPromoter
 from promomsg.errors import OutcomeUnknown

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from rawserver import RawServer, read_request, reply, serve
+from raw_server import RawServer, read_request, reply, serve
 
 from promomsg import Pace, Recipient, WeChatMessage, WeChatPromoter
 from promomsg.transport.aiohttp_internals import Body, is_unusable

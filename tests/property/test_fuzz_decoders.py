@@ -8,7 +8,7 @@ import zlib
 from typing import Any, Final
 
 import pytest
-from chaos.targets import HONEST, STATUSES, TARGETS
+from chaos.fuzz_targets import HONEST, STATUSES, TARGETS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

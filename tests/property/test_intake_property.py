@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reading import read
+from read_source import read
 
 from promomsg.addresses import clean_address
 from promomsg.errors import UsageError

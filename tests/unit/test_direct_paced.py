@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat
+from scripted_wechat import ScriptedWeChat
 
 from promomsg import Outcome, Pace, ProviderError, Recipient, WeChatMessage
 from promomsg.model import Answer, Verdict

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat
+from scripted_wechat import ScriptedWeChat
 from test_engine_guards import course
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage

@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat
+from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
 from promomsg.journal.memory import MemoryJournal

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat, SharedJournal
+from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.engine.sending.leased_chunks import LEASE_LIFE

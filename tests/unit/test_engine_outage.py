@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat
+from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.journal.memory import MemoryJournal

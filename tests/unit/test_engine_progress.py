@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from clocks import FakeClock
-from scripted import ScriptedWeChat, SharedJournal
+from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, JournalError, Report, WeChatMessage
 from promomsg.engine.run import Run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg import intake
 from promomsg.errors import UsageError

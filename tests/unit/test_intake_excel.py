@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 import openpyxl
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import read_excel

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import read_csv, read_excel, read_file, read_jsonl, read_parquet

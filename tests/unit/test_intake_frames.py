@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import as_source, from_frame

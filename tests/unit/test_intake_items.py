@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.intake import as_source, from_frame, openids, read_csv, read_jsonl

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pydantic
 import pytest
-from reading import read
+from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.model import Code, Recipient

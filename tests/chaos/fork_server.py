@@ -23,9 +23,9 @@ import msgspec
 
 from promomsg import crashpoints
 
-from .work import Job, main
+from .child_campaign import Job, main
 
-__all__ = ["Ending", "Zygote"]
+__all__ = ["Ending", "ForkServer"]
 
 _HUNG = 90.0
 """Seconds after which a child that nobody was to kill counts as hung."""
@@ -40,7 +40,7 @@ class Ending(msgspec.Struct):
     hung: bool = False
 
 
-class Zygote:
+class ForkServer:
     """The parent's end; an async context manager. One job at a time."""
 
     def __init__(self, **environment: str) -> None:
@@ -57,7 +57,7 @@ class Zygote:
         env.pop("COV_CORE_SOURCE", None)
         env.pop("COVERAGE_PROCESS_START", None)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "chaos.zygote", env=env, stdin=PIPE, stdout=PIPE
+            sys.executable, "-m", "chaos.fork_server", env=env, stdin=PIPE, stdout=PIPE
         )
         return self
 
@@ -76,7 +76,7 @@ class Zygote:
         """Forks a child for this job and waits for its end.
 
         Raises:
-            AssertionError: it hung, or the zygote is gone.
+            AssertionError: it hung, or the fork server is gone.
         """
         process = self._process
         assert process is not None
@@ -85,7 +85,7 @@ class Zygote:
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         await process.stdin.drain()
         line = await process.stdout.readline()
-        assert line, "the zygote ended"
+        assert line, "the fork server ended"
         ending = msgspec.json.decode(line, type=Ending)
         assert not ending.hung, f"a child hung: {Path(job.log).read_text()}"
         return ending
@@ -104,7 +104,7 @@ def _child(job: Job) -> None:
             name, _, count = job.crash.partition(":")
             crashpoints._name, crashpoints._left = name, int(count)
         status = main(job)
-    except BaseException:  # noqa: BLE001 - the log has it, and nothing may escape into the zygote
+    except BaseException:  # noqa: BLE001 - the log has it, and nothing may escape into the fork server
         traceback.print_exc()
     finally:
         sys.stderr.flush()

@@ -22,7 +22,7 @@ from promomsg import (
 )
 from promomsg.clock import SYSTEM_CLOCK, Clock
 
-from .hurried import HurriedClock
+from .hurried_clock import HurriedClock
 
 __all__ = ["Job", "address", "expected_groups", "people", "perform"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from campaigning import add_up
-from chaos.hurried import HurriedClock
+from chaos.hurried_clock import HurriedClock
 
 from promomsg import (
     AlipayMessage,

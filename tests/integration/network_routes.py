@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
-from rawserver import RawServer, Reader, Writer, certificate, serve
+from raw_server import RawServer, Reader, Writer, certificate, serve
 
 __all__ = ["ROUTES", "Route", "route"]
 

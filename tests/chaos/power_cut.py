@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from .zygote import Zygote
+from .fork_server import ForkServer
 
 __all__ = ["PowerCut"]
 
@@ -41,9 +41,9 @@ class PowerCut:
             [compiler, "-shared", "-fPIC", "-O1", "-o", self._library, _SOURCE], check=True
         )
 
-    def zygote(self) -> Zygote:
+    def fork_server(self) -> ForkServer:
         """Whose children have this disk."""
-        return Zygote(
+        return ForkServer(
             LD_PRELOAD=str(self._library),
             POWER_CUT_FOLDER=str(self._folder),
             POWER_CUT_DISK=str(self._disk),

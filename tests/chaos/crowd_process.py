@@ -1,4 +1,4 @@
-"""A process with many campaigns on one client: `python crowd.py URL FOLDER CAMPAIGNS EACH`."""
+"""A process with many campaigns on one client: `python crowd_process.py URL FOLDER CAMPAIGNS EACH`."""
 
 from __future__ import annotations
 
