@@ -6,10 +6,10 @@ shared codec would hide a shared mistake (DESIGN §4).
 
 from __future__ import annotations
 
+from promomsg.sandbox.calls_and_replies import Call, Calls
 from promomsg.sandbox.fault_plan import Fault, FaultPlan
 from promomsg.sandbox.ledger import GroupDelivery, Ledger, read_ledger
 from promomsg.sandbox.movable_clock import SandboxClock
-from promomsg.sandbox.replies import Call, Calls
 from promomsg.sandbox.sandbox_settings import SandboxPromoter, SandboxSettings, SandboxUser
 from promomsg.sandbox.server import Sandbox, serve
 

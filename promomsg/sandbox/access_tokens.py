@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from promomsg.sandbox.calls_and_replies import WeChatRefusedError
 from promomsg.sandbox.movable_clock import SandboxClock
-from promomsg.sandbox.replies import RefusedError
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 
 __all__ = ["AccessTokens", "Quotas"]
@@ -42,15 +42,15 @@ class AccessTokens:
     def authenticate(self, appid: object, secret: object) -> str:
         """The appid, or a RefusedError: 41002, 41004 missing; 40013, 40125 not accepted."""
         if not appid or not isinstance(appid, str):
-            raise RefusedError(41002, "appid missing")
+            raise WeChatRefusedError(41002, "appid missing")
         if not secret or not isinstance(secret, str):
-            raise RefusedError(41004, "appsecret missing")
+            raise WeChatRefusedError(41004, "appsecret missing")
         accounts = self._settings().accounts
         if accounts is not None:
             if appid not in accounts:
-                raise RefusedError(40013, "invalid appid")
+                raise WeChatRefusedError(40013, "invalid appid")
             if accounts[appid] != secret:
-                raise RefusedError(40125, "invalid appsecret")
+                raise WeChatRefusedError(40125, "invalid appsecret")
         return appid
 
     def stable(self, appid: str, *, force: bool) -> dict[str, Any]:
@@ -84,21 +84,23 @@ class AccessTokens:
     def check(self, value: str) -> str:
         """The appid whose token this is, or a RefusedError: 41001, 40014, 40001, 42001."""
         if not value:
-            raise RefusedError(41001, "access_token missing")
+            raise WeChatRefusedError(41001, "access_token missing")
         if not self._settings().check_tokens:
             return ""
         token = self._by_value.get(value)
         if token is None:
             if value.startswith(_PREFIX):
-                raise RefusedError(
+                raise WeChatRefusedError(
                     40001, "invalid credential, access_token is invalid or not latest"
                 )
-            raise RefusedError(40014, "invalid access_token")
+            raise WeChatRefusedError(40014, "invalid access_token")
         now = self._clock.time()
         if now >= token.expires_at:
-            raise RefusedError(42001, "access_token expired")
+            raise WeChatRefusedError(42001, "access_token expired")
         if now >= token.dies_at:
-            raise RefusedError(40001, "invalid credential, access_token is invalid or not latest")
+            raise WeChatRefusedError(
+                40001, "invalid credential, access_token is invalid or not latest"
+            )
         return token.appid
 
     def expire_all(self) -> None:
@@ -118,9 +120,9 @@ class AccessTokens:
         while forced and now - forced[0] >= 86_400:
             forced.popleft()
         if len(forced) >= _FORCED_A_DAY:
-            raise RefusedError(45009, "reach max api daily quota limit")
+            raise WeChatRefusedError(45009, "reach max api daily quota limit")
         if forced and now - forced[-1] < _FORCED_APART:
-            raise RefusedError(45011, "force_refresh: retry after 30 seconds")
+            raise WeChatRefusedError(45011, "force_refresh: retry after 30 seconds")
         forced.append(now)
 
 
@@ -144,14 +146,14 @@ class Quotas:
         now = self._clock.time()
         day = (appid, endpoint, self._clock.china_day(now))
         if daily is not None and self._used[day] >= daily:
-            raise RefusedError(45009, "reach max api daily quota limit")
+            raise WeChatRefusedError(45009, "reach max api daily quota limit")
         if rate is not None:
             calls, seconds = rate
             recent = self._recent.setdefault((appid, endpoint), deque())
             while recent and now - recent[0] >= seconds:
                 recent.popleft()
             if len(recent) >= calls:
-                raise RefusedError(
+                raise WeChatRefusedError(
                     45011, "api minute-quota reach limit, must slower, retry next minute"
                 )
             recent.append(now)
@@ -173,7 +175,7 @@ class Quotas:
         """The day's use of this appid starts again; 10 a month (48006 beyond, real WeChat's)."""
         month = (appid, self._clock.china_day()[:7])
         if self._clears[month] >= _CLEARS_A_MONTH:
-            raise RefusedError(48006, "forbid to clear quota because of reaching the limit")
+            raise WeChatRefusedError(48006, "forbid to clear quota because of reaching the limit")
         self._clears[month] += 1
         for key in [k for k in self._used if k[0] == appid]:
             del self._used[key]

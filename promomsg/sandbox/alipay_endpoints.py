@@ -1,4 +1,5 @@
-"""The wallet stand-in: message/send and applyToken, signatures both ways, requestId dedupe."""
+"""The wallet's endpoints, message/send and applyToken: signatures checked and made, and a
+requestId answered once."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from promomsg.sandbox.calls_and_replies import Call, Complaints, SandboxReply
 from promomsg.sandbox.ledger import Ledger
 from promomsg.sandbox.movable_clock import SandboxClock
-from promomsg.sandbox.replies import Call, Complaints, Reply
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 from promomsg.sandbox.signatures import read_signature, sign, verifies
-from promomsg.sandbox.wallet_users import DeclinedError, WalletUsers, iso
+from promomsg.sandbox.wallet_users import AlipayRefusedError, WalletUsers, iso
 
-__all__ = ["APPLY_TOKEN", "SEND", "Alipay"]
+__all__ = ["APPLY_TOKEN", "SEND", "AlipayEndpoints"]
 
 SEND: Final = "/v2/miniprogram/message/send"
 APPLY_TOKEN: Final = "/v2/authorizations/applyToken"  # noqa: S105 - a path
@@ -58,7 +59,7 @@ _FINAL: Final = frozenset(
 """What is remembered for a requestId: the message's own fate, not what kept it from being tried."""
 
 
-class Alipay:
+class AlipayEndpoints:
     """Serves the two endpoints.
 
     Attributes:
@@ -79,19 +80,19 @@ class Alipay:
         self.users = WalletUsers(settings, clock)
         # Answers by requestId; a ledger that another sandbox began counts as delivered.
         self._answers = dict.fromkeys(ledger.requests, "SUCCESS")
-        self._people: dict[str, str] = dict(ledger.requests)
+        self._customers: dict[str, str] = dict(ledger.requests)
 
-    def serve(self, call: Call) -> Reply:
+    def serve(self, call: Call) -> SandboxReply:
         """Answers one call; a refusal is an answer too."""
         try:
-            self._admit(call)
+            self._check_calling_convention(call)
             data = self._decode(call)
             if call.endpoint == "alipay.send":
                 code, extra = self._send(data)
             else:
                 code, extra = "SUCCESS", self._apply_token(data)
-        except DeclinedError as declined:
-            return self.answer(call, declined.args[0], message=declined.args[1])
+        except AlipayRefusedError as refused:
+            return self.answer(call, refused.args[0], message=refused.args[1])
         return self.answer(call, code, extra)
 
     def answer(
@@ -102,7 +103,7 @@ class Alipay:
         *,
         status: str | None = None,
         message: str | None = None,
-    ) -> Reply:
+    ) -> SandboxReply:
         """A signed answer with this resultCode; also what a fault asks for."""
         if status is None:
             status = {"SUCCESS": "S", "UNKNOWN_EXCEPTION": "U"}.get(code, "F")
@@ -116,41 +117,45 @@ class Alipay:
         how = settings.success_signature if status == "S" else "good"
         if status != "S" and settings.unsigned_f:
             how = "unsigned"
-        return self.sealed(call, body, how)
+        return self.signed_reply(call, body, how)
 
-    def sealed(self, call: Call, body: bytes, how: str = "good") -> Reply:
+    def signed_reply(self, call: Call, body: bytes, how: str = "good") -> SandboxReply:
         """`body` under a good, bad or missing signature ("good", "bad", "unsigned")."""
         client, at = call.headers.get("Client-Id", ""), iso(self._clock.time())
         headers = {"Client-Id": client, "Response-Time": at}
         if how != "unsigned":
             signed = body if how == "good" else body + b" "
             headers["Signature"] = sign(call.path, client, at, signed)
-        return Reply(body, "application/json; charset=UTF-8", 200, headers)
+        return SandboxReply(body, "application/json; charset=UTF-8", 200, headers)
 
-    def _admit(self, call: Call) -> None:
+    def _check_calling_convention(self, call: Call) -> None:
         """The calling convention: method, type, client, time, signature."""
         settings, headers = self._settings(), call.headers
         if call.method != "POST":
-            raise DeclinedError("METHOD_NOT_SUPPORTED", "The HTTP method is not supported.")
+            raise AlipayRefusedError("METHOD_NOT_SUPPORTED", "The HTTP method is not supported.")
         if not headers.get("Content-Type", "").lower().startswith("application/json"):
-            raise DeclinedError("MEDIA_TYPE_NOT_ACCEPTABLE", "The media type is not acceptable.")
+            raise AlipayRefusedError(
+                "MEDIA_TYPE_NOT_ACCEPTABLE", "The media type is not acceptable."
+            )
         client = headers.get("Client-Id", "")
         if not client or (settings.client_ids is not None and client not in settings.client_ids):
-            raise DeclinedError("INVALID_CLIENT", "The client is invalid.")
+            raise AlipayRefusedError("INVALID_CLIENT", "The client is invalid.")
         at = headers.get("Request-Time", "")
         if _REQUEST_TIME.fullmatch(at) is None:
-            raise DeclinedError("PARAM_ILLEGAL", "Request-Time is not ISO 8601 with an offset.")
+            raise AlipayRefusedError(
+                "PARAM_ILLEGAL", "Request-Time is not ISO 8601 with an offset."
+            )
         read = read_signature(headers.get("Signature", ""), settings.signature_encoding)
         if read is None:
-            raise DeclinedError(
+            raise AlipayRefusedError(
                 "INVALID_SIGNATURE", "The Signature header is missing or malformed."
             )
         version, signature = read
         if settings.key_versions is not None and version not in settings.key_versions:
-            raise DeclinedError("KEY_NOT_FOUND", "The key is not found.")
+            raise AlipayRefusedError("KEY_NOT_FOUND", "The key is not found.")
         key = settings.client_public_key
         if key is not None and not verifies(key, signature, call.path, client, at, call.body):
-            raise DeclinedError("INVALID_SIGNATURE", "The signature is invalid.")
+            raise AlipayRefusedError("INVALID_SIGNATURE", "The signature is invalid.")
 
     def _decode(self, call: Call) -> dict[str, Any]:
         try:
@@ -158,7 +163,7 @@ class Alipay:
         except (msgspec.DecodeError, UnicodeDecodeError):
             data = None
         if not isinstance(data, dict):
-            raise DeclinedError("PARAM_ILLEGAL", "The body is not a JSON object.")
+            raise AlipayRefusedError("PARAM_ILLEGAL", "The body is not a JSON object.")
         return data
 
     def _send(self, data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -166,7 +171,7 @@ class Alipay:
         self._check(data)
         token, request_id = data["accessToken"], data["requestId"]
         if settings.app_ids is not None and data["appId"] not in settings.app_ids:
-            raise DeclinedError("INVALID_AUTH_CLIENT", "The appId is not authorized.")
+            raise AlipayRefusedError("INVALID_AUTH_CLIENT", "The appId is not authorized.")
         extra = {"messageId": _message_id(request_id)}
         if data.get("extendInfo"):
             extra["extendInfo"] = data["extendInfo"]
@@ -177,12 +182,12 @@ class Alipay:
         customer = self.users.customer_of(token)
         codes = settings.template_codes
         if codes is not None and data["templateCode"] not in codes:
-            raise DeclinedError("TEMPLATE_NOT_EXIST", _TEXTS["TEMPLATE_NOT_EXIST"])
+            raise AlipayRefusedError("TEMPLATE_NOT_EXIST", _TEXTS["TEMPLATE_NOT_EXIST"])
         results = settings.user_results
         code = results.get(token) or results.get(customer) or "SUCCESS"
         if code in _FINAL:
             self._answers[request_id] = code
-            self._people[request_id] = customer
+            self._customers[request_id] = customer
         if code != "SUCCESS":
             return code, {}
         self._ledger.request(
@@ -198,9 +203,9 @@ class Alipay:
         """Notes a requestId that comes for somebody else: they would get nothing."""
         try:
             customer = self.users.customer_of(token)
-        except DeclinedError:
+        except AlipayRefusedError:
             return
-        if self._people[request_id] not in (customer, token):
+        if self._customers[request_id] not in (customer, token):
             self._ledger.conflicts.append(request_id)
 
     def _check(self, data: Mapping[str, Any]) -> None:
@@ -208,17 +213,17 @@ class Alipay:
             _text(data, name, limit, required=required)
         templates = data.get("templates")
         if not isinstance(templates, list) or not 1 <= len(templates) <= 5:
-            raise DeclinedError("PARAM_ILLEGAL", "templates holds 1 to 5 content templates.")
+            raise AlipayRefusedError("PARAM_ILLEGAL", "templates holds 1 to 5 content templates.")
         for number, template in enumerate(templates):
             where = f"templates[{number}]"
             if not isinstance(template, dict):
-                raise DeclinedError("PARAM_ILLEGAL", f"{where} is not an object.")
+                raise AlipayRefusedError("PARAM_ILLEGAL", f"{where} is not an object.")
             if not isinstance(template.get("templateParameters"), dict):
-                raise DeclinedError(
+                raise AlipayRefusedError(
                     "PARAM_ILLEGAL", f"{where}.templateParameters is not an object."
                 )
             if not isinstance(template.get("language", ""), str):
-                raise DeclinedError("PARAM_ILLEGAL", f"{where}.language is not a string.")
+                raise AlipayRefusedError("PARAM_ILLEGAL", f"{where}.language is not a string.")
             if not all(isinstance(v, str) for v in template["templateParameters"].values()):
                 self._complain(f"{where} has a parameter that is not a string")
         for name in data:
@@ -227,7 +232,7 @@ class Alipay:
 
     def _complain(self, line: str) -> None:
         if self._settings().strict:
-            raise DeclinedError("PARAM_ILLEGAL", line)
+            raise AlipayRefusedError("PARAM_ILLEGAL", line)
         self._complaints.append(f"alipay.send: {line}")
 
     def _apply_token(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -237,7 +242,7 @@ class Alipay:
             return self.users.by_code(_text(data, "authCode", 128, required=True))
         if grant == "REFRESH_TOKEN":
             return self.users.by_refresh_token(_text(data, "refreshToken", 128, required=True))
-        raise DeclinedError(
+        raise AlipayRefusedError(
             "PARAM_ILLEGAL", "grantType is neither AUTHORIZATION_CODE nor REFRESH_TOKEN."
         )
 
@@ -248,9 +253,9 @@ def _text(data: Mapping[str, Any], name: str, limit: int, *, required: bool) -> 
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value):
-        raise DeclinedError("PARAM_ILLEGAL", f"{name} is missing or not a string.")
+        raise AlipayRefusedError("PARAM_ILLEGAL", f"{name} is missing or not a string.")
     if len(value) > limit:
-        raise DeclinedError("PARAM_ILLEGAL", f"{name} is longer than {limit} characters.")
+        raise AlipayRefusedError("PARAM_ILLEGAL", f"{name} is longer than {limit} characters.")
     return value
 
 

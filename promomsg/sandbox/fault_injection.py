@@ -1,4 +1,4 @@
-"""Makes a fault happen on the wire; `faults` says which one, this file says how."""
+"""How each kind of fault is made to happen on a connection; `fault_plan` says which call gets it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from promomsg.sandbox.alipay_endpoints import Alipay
+from promomsg.sandbox.alipay_endpoints import AlipayEndpoints
+from promomsg.sandbox.calls_and_replies import Call, SandboxReply
 from promomsg.sandbox.fault_plan import Fault, Injection
-from promomsg.sandbox.replies import Call, Reply
-from promomsg.sandbox.wechat_endpoints import WeChat
+from promomsg.sandbox.wechat_endpoints import WeChatEndpoints
 
-__all__ = ["Injector", "Severed", "cut", "write"]
+__all__ = ["FaultInjector", "SeveredResponse", "as_response", "end_connection"]
 
 _CHUNK: Final = b" " * 65_536
 _HTML: Final = b"<html><head><title>502</title></head><body>Bad Gateway</body></html>"
@@ -35,10 +35,10 @@ _RESULTS: Final[Mapping[str, str]] = {
     "throttle": "REQUEST_TRAFFIC_EXCEED_LIMIT",
     "daily": "MESSAGE_SEND_EXCEED_LIMIT",
 }
-_LOOK_AGAIN: Final = 0.25
+_POLL_INTERVAL: Final = 0.25
 
 
-def cut(transport: asyncio.BaseTransport | None, *, reset: bool = True) -> None:
+def end_connection(transport: asyncio.BaseTransport | None, *, reset: bool = True) -> None:
     """Ends a connection: with RST (linger 0), else with FIN after what was written."""
     if transport is None:
         return
@@ -54,7 +54,7 @@ def cut(transport: asyncio.BaseTransport | None, *, reset: bool = True) -> None:
         transport.close()
 
 
-class Severed(web.StreamResponse):
+class SeveredResponse(web.StreamResponse):
     """Instead of an answer: the connection ends, after `raw` bytes if there are any."""
 
     def __init__(self, *, reset: bool = True, raw: bytes = b"") -> None:
@@ -66,12 +66,12 @@ class Severed(web.StreamResponse):
         transport = request.transport
         if transport is not None and self._raw:
             transport.write(self._raw)
-        cut(transport, reset=self._reset)
+        end_connection(transport, reset=self._reset)
         # aiohttp takes this for a client that left, and says nothing.
         raise ConnectionResetError
 
 
-def write(reply: Reply) -> web.Response:
+def as_response(reply: SandboxReply) -> web.Response:
     """A reply as aiohttp sends it."""
     headers = {"Content-Type": reply.content_type}
     if reply.headers:
@@ -79,7 +79,7 @@ def write(reply: Reply) -> web.Response:
     return web.Response(body=reply.body, status=reply.status, headers=headers)
 
 
-class Injector:
+class FaultInjector:
     """Everything a fault needs of the server.
 
     Args:
@@ -91,9 +91,9 @@ class Injector:
     def __init__(
         self,
         read: Callable[[web.BaseRequest, str], Awaitable[Call]],
-        serve: Callable[[Call], Reply],
-        wechat: WeChat,
-        alipay: Alipay,
+        serve: Callable[[Call], SandboxReply],
+        wechat: WeChatEndpoints,
+        alipay: AlipayEndpoints,
     ) -> None:
         self._read = read
         self._serve = serve
@@ -106,7 +106,7 @@ class Injector:
         """Ends every call that a fault holds open."""
         self._closing.set()
         for transport in self._streaming:
-            cut(transport)
+            end_connection(transport)
 
     async def inject(
         self, injection: Injection, request: web.BaseRequest, endpoint: str
@@ -115,46 +115,48 @@ class Injector:
         fault = injection.fault
         kind = fault.kind
         if kind == "refuse":
-            return Severed(reset=False)
+            return SeveredResponse(reset=False)
         if kind == "reset_before_reading":
-            return Severed()
+            return SeveredResponse()
         call = await self._read(request, endpoint)
         if kind == "delay" and not await self._wait(fault.seconds):
-            return Severed()
+            return SeveredResponse()
         reply = self._serve(call) if fault.delivered else None
         if kind == "drop_after_delivering":
-            return Severed(reset=fault.reset)
+            return SeveredResponse(reset=fault.reset)
         if kind == "hang":
-            while not await self._closed_within(_LOOK_AGAIN):
+            while not await self._closed_within(_POLL_INTERVAL):
                 if request.transport is None or request.transport.is_closing():
                     break
-            return Severed()
+            return SeveredResponse()
         if kind in ("huge", "endless"):
             return await self._stream(request, fault)
         if kind == "slow" and not await self._wait(fault.seconds):
-            return Severed()
+            return SeveredResponse()
         if reply is not None and kind in ("delay", "slow"):
-            return write(reply)
+            return as_response(reply)
         if reply is not None and kind == "truncate":
-            return Severed(reset=False, raw=_half(reply))
+            return SeveredResponse(reset=False, raw=_half(reply))
         if reply is not None and kind in ("alter", "unsigned", "bad_signature"):
-            return write(self._changed(call, reply, fault))
-        return write(await self._instead(call, fault))
+            return as_response(self._changed(call, reply, fault))
+        return as_response(await self._instead(call, fault))
 
-    async def _instead(self, call: Call, fault: Fault) -> Reply:
+    async def _instead(self, call: Call, fault: Fault) -> SandboxReply:
         kind = fault.kind
         if kind == "html":
-            return Reply(fault.body.encode() or _HTML, "text/html; charset=utf-8")
+            return SandboxReply(fault.body.encode() or _HTML, "text/html; charset=utf-8")
         if kind == "status":
-            return Reply(fault.body.encode(), fault.content_type or "text/html", fault.status)
+            return SandboxReply(
+                fault.body.encode(), fault.content_type or "text/html", fault.status
+            )
         if kind == "redirect":
-            return Reply(b"", status=302, headers={"Location": fault.location})
+            return SandboxReply(b"", status=302, headers={"Location": fault.location})
         if kind == "garbage":
             content_type = fault.content_type or "text/plain"
             if fault.gzip_megabytes is None:
-                return Reply(fault.body.encode(), content_type)
+                return SandboxReply(fault.body.encode(), content_type)
             bomb = await asyncio.to_thread(_bomb, fault.gzip_megabytes)
-            return Reply(bomb, content_type, headers={"Content-Encoding": "gzip"})
+            return SandboxReply(bomb, content_type, headers={"Content-Encoding": "gzip"})
         if call.endpoint.startswith("alipay."):
             code = fault.result or _RESULTS.get(kind, "PROCESS_FAIL")
             status = fault.result_status
@@ -162,17 +164,17 @@ class Injector:
         errcode = fault.errcode if fault.errcode is not None else _ERRCODES.get(kind, -1)
         return self._wechat.refuse(errcode, fault.errmsg)
 
-    def _changed(self, call: Call, reply: Reply, fault: Fault) -> Reply:
+    def _changed(self, call: Call, reply: SandboxReply, fault: Fault) -> SandboxReply:
         wallet = call.endpoint.startswith("alipay.")
         if fault.kind != "alter":
             how = "unsigned" if fault.kind == "unsigned" else "bad"
-            return self._alipay.sealed(call, reply.body, how) if wallet else reply
+            return self._alipay.signed_reply(call, reply.body, how) if wallet else reply
         answer: dict[str, Any] = msgspec.json.decode(reply.body)
         answer.update(fault.set)
         for name in fault.unset:
             answer.pop(name, None)
         body = msgspec.json.encode(answer)
-        return self._alipay.sealed(call, body) if wallet else reply._replace(body=body)
+        return self._alipay.signed_reply(call, body) if wallet else reply._replace(body=body)
 
     async def _stream(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": fault.content_type or "text/plain"})
@@ -181,7 +183,7 @@ class Injector:
             response.content_length = left * len(_CHUNK)
         transport = request.transport
         if transport is None:
-            return Severed()
+            return SeveredResponse()
         self._streaming.add(transport)
         try:
             await response.prepare(request)
@@ -191,10 +193,10 @@ class Injector:
                 # A reader as fast as we are would keep every other call waiting.
                 await asyncio.sleep(0)
         except ConnectionError:
-            return Severed()
+            return SeveredResponse()
         finally:
             self._streaming.discard(transport)
-        return response if left == 0 else Severed()
+        return response if left == 0 else SeveredResponse()
 
     async def _wait(self, seconds: float) -> bool:
         """Waits so long; False when the sandbox closes meanwhile."""
@@ -209,7 +211,7 @@ class Injector:
         return True
 
 
-def _half(reply: Reply) -> bytes:
+def _half(reply: SandboxReply) -> bytes:
     head = [f"HTTP/1.1 {reply.status} OK", f"Content-Type: {reply.content_type}"]
     head += [f"{name}: {value}" for name, value in (reply.headers or {}).items()]
     head += [f"Content-Length: {len(reply.body)}", "", ""]

@@ -1,4 +1,4 @@
-"""A group send's life: accepted, sent bit by bit, its failures named, its clicks counted."""
+"""Group sends: sendmsg, their progress (getmsg), the failure file and the click data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.sandbox.known_promoters import Population
+from promomsg.sandbox.calls_and_replies import WeChatRefusedError
+from promomsg.sandbox.known_promoters import KnownPromoters
 from promomsg.sandbox.ledger import GroupDelivery, Ledger
 from promomsg.sandbox.movable_clock import CHINA, SandboxClock
-from promomsg.sandbox.replies import RefusedError
 from promomsg.sandbox.sandbox_settings import SandboxSettings
-from promomsg.sandbox.wechat_requests import Message, audience_of, missing, text, uint
+from promomsg.sandbox.wechat_requests import RequestMessage, audience_of, missing, text, uint
 
-__all__ = ["FILE_PREFIX", "Groups"]
+__all__ = ["FILE_PREFIX", "GroupSends"]
 
 FILE_PREFIX: Final = "/failures/"
 _RESULT_LIFE: Final = 7 * 86_400
@@ -29,11 +29,11 @@ _PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 _NOT_DELIVERED: Final = 103010
 
 
-class _Sent(msgspec.Struct):
+class _GroupSend(msgspec.Struct):
     """What the sandbox remembers of one group send."""
 
     msg_id: str
-    message: Message
+    message: RequestMessage
     list_type: int
     names: list[Any]
     send_cnt: int
@@ -42,12 +42,12 @@ class _Sent(msgspec.Struct):
     polls: int = 0
 
 
-class Groups:
+class GroupSends:
     """sendmsg, getmsg, the failure file and getmsgclickdata, over one memory of group sends.
 
     Args:
         settings: gives the settings of the moment.
-        clock, ledger, people: the sandbox's.
+        clock, ledger, promoters: the sandbox's.
         seed: decides who fails of `group_fail_fraction`.
         url: gives the sandbox's own address, for the failure file.
     """
@@ -57,7 +57,7 @@ class Groups:
         settings: Callable[[], SandboxSettings],
         clock: SandboxClock,
         ledger: Ledger,
-        people: Population,
+        promoters: KnownPromoters,
         *,
         seed: int,
         url: Callable[[], str],
@@ -65,10 +65,10 @@ class Groups:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
-        self._people = people
+        self._promoters = promoters
         self._seed = seed
         self._url = url
-        self._sent: dict[str, _Sent] = {}
+        self._sent: dict[str, _GroupSend] = {}
         # A ledger that another sandbox began keeps its message ids to itself.
         self._next = 1_000_001 + len(ledger.groups)
         self._received: Counter[tuple[str, int]] = Counter()
@@ -78,7 +78,7 @@ class Groups:
         self._received[self._clock.china_day(), msg_type] += 1
 
     def send(
-        self, data: Mapping[str, Any], message: Message, complain: Callable[[str], None]
+        self, data: Mapping[str, Any], message: RequestMessage, complain: Callable[[str], None]
     ) -> dict[str, Any]:
         """sendmsg.
 
@@ -87,12 +87,12 @@ class Groups:
         """
         settings = self._settings()
         list_type, names = audience_of(data, complain)
-        ids = self._people.audience(list_type, names, settings)
+        ids = self._promoters.audience(list_type, names, settings)
         if list_type == 3:
             if len(ids) < len(names):
                 complain(f"the id list names {len(names) - len(ids)} twice")
             if len(ids) < settings.group_minimum:
-                raise RefusedError(
+                raise WeChatRefusedError(
                     settings.group_minimum_code,
                     f"promoter parameter invalid: {len(ids)} ids, fewer than "
                     f"{settings.group_minimum}; use singlesendmsg",
@@ -101,7 +101,7 @@ class Groups:
         failed = self._failures(counted, settings)
         msg_id, self._next = str(self._next), self._next + 1
         now = self._clock.time()
-        sent = _Sent(msg_id, message, list_type, names, len(counted), failed, now)
+        sent = _GroupSend(msg_id, message, list_type, names, len(counted), failed, now)
         self._sent[msg_id] = sent
         delivered = tuple(i for i in counted if i not in failed) if failed else counted
         self._received[self._clock.china_day(now), message.msg_type] += len(delivered)
@@ -133,7 +133,9 @@ class Groups:
             raise missing("msg_id")
         age = self._clock.time() - sent.at
         if age > _RESULT_LIFE:
-            raise RefusedError(103001, "promoter parameter invalid: msg_id is older than 7 days")
+            raise WeChatRefusedError(
+                103001, "promoter parameter invalid: msg_id is older than 7 days"
+            )
         steps, step_seconds = settings.poll_steps, settings.poll_step_seconds
         step = sent.polls if step_seconds is None else int(age // step_seconds)
         sent.polls += 1
@@ -224,7 +226,7 @@ class Groups:
         failed = {i: settings.refuse_group[i] for i in ids if i in settings.refuse_group}
         if settings.only_listed:
             for i in ids:
-                if not self._people.knows(i, settings):
+                if not self._promoters.knows(i, settings):
                     failed.setdefault(i, _NOT_DELIVERED)
         if settings.group_fail_fraction > 0:
             for i in ids:
@@ -232,11 +234,11 @@ class Groups:
                     failed.setdefault(i, settings.group_fail_code)
         return failed
 
-    def _names(self, sent: _Sent, settings: SandboxSettings) -> list[dict[str, Any]]:
+    def _names(self, sent: _GroupSend, settings: SandboxSettings) -> list[dict[str, Any]]:
         rows = [{"id": i, "errcode": code} for i, code in sent.failed.items()]
         return rows[: max(0, len(rows) - settings.unnamed_failures)]
 
-    def _named(self, sent: _Sent, settings: SandboxSettings) -> dict[str, Any]:
+    def _named(self, sent: _GroupSend, settings: SandboxSettings) -> dict[str, Any]:
         if len(sent.failed) <= settings.failure_threshold:
             return {"fail_info": self._names(sent, settings)}
         own = f"{self._url()}{FILE_PREFIX}{sent.msg_id}.{settings.failure_format}"
@@ -249,5 +251,5 @@ def _share(seed: int, name: str) -> float:
 
 
 def _clicked(receivers: int, rate: float) -> dict[str, int]:
-    people = int(receivers * rate)
-    return {"click_uv": people, "click_pv": people + people // 2} if people else {}
+    clickers = int(receivers * rate)
+    return {"click_uv": clickers, "click_pv": clickers + clickers // 2} if clickers else {}

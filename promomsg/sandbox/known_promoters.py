@@ -1,15 +1,15 @@
-"""Who the promoters are: getpromoter, getrole, and the members of an audience."""
+"""The promoters that the sandbox knows: getpromoter, getrole, and the members of an audience."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from promomsg.sandbox.replies import RefusedError
+from promomsg.sandbox.calls_and_replies import WeChatRefusedError
 from promomsg.sandbox.sandbox_settings import SandboxPromoter, SandboxSettings
 from promomsg.sandbox.wechat_requests import missing, text, uint
 
-__all__ = ["FILTERS", "Population", "made_up"]
+__all__ = ["FILTERS", "KnownPromoters", "numbered_promoters"]
 
 FILTERS: Final = frozenset(
     {
@@ -27,7 +27,7 @@ FILTERS: Final = frozenset(
 _AUTHORISED: Final = 1
 
 
-def made_up(count: int) -> list[SandboxPromoter]:
+def numbered_promoters(count: int) -> list[SandboxPromoter]:
     """So many authorised promoters, the same ones every time: ids from 100001, three roles,
     retailers r1 to r4, one update a minute."""
     return [
@@ -45,27 +45,29 @@ def made_up(count: int) -> list[SandboxPromoter]:
     ]
 
 
-class Population:
+class KnownPromoters:
     """The promoters of one sandbox, looked up lazily so that the settings may change."""
 
     def __init__(self) -> None:
         self._source: int | Sequence[SandboxPromoter] | None = None
-        self._people: Sequence[SandboxPromoter] = ()
+        self._promoters: Sequence[SandboxPromoter] = ()
         self._known: frozenset[str] = frozenset()
 
-    def people(self, settings: SandboxSettings) -> Sequence[SandboxPromoter]:
+    def promoters(self, settings: SandboxSettings) -> Sequence[SandboxPromoter]:
         """All of them, in getpromoter's order."""
         source = settings.promoters
         if self._source is None or source is not self._source:
             self._source = source
-            self._people = made_up(source) if isinstance(source, int) else tuple(source)
-            names = ((p.id, p.openid, p.unionid) for p in self._people)
+            self._promoters = (
+                numbered_promoters(source) if isinstance(source, int) else tuple(source)
+            )
+            names = ((p.id, p.openid, p.unionid) for p in self._promoters)
             self._known = frozenset(name for triple in names for name in triple if name)
-        return self._people
+        return self._promoters
 
     def knows(self, address: str, settings: SandboxSettings) -> bool:
         """Whether somebody has this id, openid or unionid."""
-        self.people(settings)
+        self.promoters(settings)
         return address in self._known
 
     def audience(
@@ -77,7 +79,7 @@ class Population:
         wanted = frozenset(names)
         return tuple(
             p.id
-            for p in self.people(settings)
+            for p in self.promoters(settings)
             if p.auth_status == _AUTHORISED
             and (
                 list_type == 0
@@ -99,7 +101,7 @@ class Population:
         with_unionid = bool(uint(data, "need_unionid"))
         found = [
             p
-            for p in self.people(settings)
+            for p in self.promoters(settings)
             if (openid is None or openid in (p.openid, p.unionid))
             and (role is None or p.role_id == role)
             and (retail is None or p.retail_id == retail)
@@ -115,7 +117,7 @@ class Population:
                 raise missing("start_id")
         listed = found[first : first + settings.page_size]
         if not listed:
-            raise RefusedError(103006, "empty list")
+            raise WeChatRefusedError(103006, "empty list")
         return {
             "promoter_list": [_row(p, with_unionid) for p in listed],
             "total_cnt": total,
@@ -126,7 +128,7 @@ class Population:
     def roles(self, settings: SandboxSettings) -> dict[str, Any]:
         """getrole's answer."""
         if not settings.roles:
-            raise RefusedError(103006, "empty list")
+            raise WeChatRefusedError(103006, "empty list")
         rows = [{"role_id": k, "name": v, "desc": v} for k, v in sorted(settings.roles.items())]
         return {"role_list": rows, "total_cnt": len(rows), "errcode": 0, "errmsg": "OK"}
 

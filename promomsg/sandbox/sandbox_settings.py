@@ -1,4 +1,4 @@
-"""How the stand-in behaves: one settings object, each field with its unit and its default.
+"""How the sandbox behaves: one settings object, each field with its unit and its default.
 
 Where the seeds and facts are silent, the behaviour is the sandbox's own choice, and its field
 says so.

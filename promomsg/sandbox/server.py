@@ -16,16 +16,21 @@ from aiohttp import web
 
 from promomsg.errors import UsageError
 from promomsg.origins import is_loopback_host
-from promomsg.sandbox.alipay_endpoints import APPLY_TOKEN, SEND, Alipay
-from promomsg.sandbox.fault_injection import Injector, Severed, cut, write
+from promomsg.sandbox.alipay_endpoints import APPLY_TOKEN, SEND, AlipayEndpoints
+from promomsg.sandbox.calls_and_replies import Call, Calls, Complaints, SandboxReply
+from promomsg.sandbox.fault_injection import (
+    FaultInjector,
+    SeveredResponse,
+    as_response,
+    end_connection,
+)
 from promomsg.sandbox.fault_plan import FaultPlan
 from promomsg.sandbox.group_sends import FILE_PREFIX
 from promomsg.sandbox.ledger import Ledger
 from promomsg.sandbox.movable_clock import SandboxClock, parse_day
-from promomsg.sandbox.replies import Call, Calls, Complaints, Reply
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 from promomsg.sandbox.signatures import load_public_key, public_key_pem, wallet_key
-from promomsg.sandbox.wechat_endpoints import ROUTES, WeChat
+from promomsg.sandbox.wechat_endpoints import ROUTES, WeChatEndpoints
 
 __all__ = ["CLOCK_PATH", "Sandbox", "serve"]
 
@@ -90,8 +95,8 @@ class Sandbox:
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger()
         self._server: asyncio.Server | None = None
         self._web: web.Server | None = None
-        self.wechat: WeChat
-        self.alipay: Alipay
+        self.wechat: WeChatEndpoints
+        self.alipay: AlipayEndpoints
 
     @property
     def alipay_public_key(self) -> str:
@@ -105,7 +110,7 @@ class Sandbox:
         def settings() -> SandboxSettings:
             return self.settings
 
-        self.wechat = WeChat(
+        self.wechat = WeChatEndpoints(
             settings,
             self.clock,
             self.ledger,
@@ -113,8 +118,8 @@ class Sandbox:
             seed=self.seed,
             url=lambda: self.url,
         )
-        self.alipay = Alipay(settings, self.clock, self.ledger, self.complaints)
-        self._injector = Injector(self._read, self._serve, self.wechat, self.alipay)
+        self.alipay = AlipayEndpoints(settings, self.clock, self.ledger, self.complaints)
+        self._fault_injector = FaultInjector(self._read, self._serve, self.wechat, self.alipay)
         self._web = web.Server(
             self._handle, request_factory=self._make_request, access_log=None, lingering_time=_GRACE
         )
@@ -132,7 +137,7 @@ class Sandbox:
         traceback: TracebackType | None,
     ) -> None:
         self._close_listener()
-        self._injector.close()
+        self._fault_injector.close()
         if self._web is not None:
             await self._web.shutdown(_GRACE)
         self.ledger.close()
@@ -163,7 +168,7 @@ class Sandbox:
         self._close_listener()
         if drop and self._web is not None:
             for connection in self._web.connections:
-                cut(connection.transport)
+                end_connection(connection.transport)
         # The sockets are closed by the loop's next turn.
         await asyncio.sleep(0)
 
@@ -180,7 +185,7 @@ class Sandbox:
         injection = self.faults.next("connect", self.seed)
         if injection is not None:
             self.ledger.fault("refuse", endpoint="connect", call=injection.call)
-            return _Refuser()
+            return _ResettingProtocol()
         if self._web is None:  # pragma: no cover - the listener lives inside the block
             raise RuntimeError("the sandbox is not entered")
         return self._web()
@@ -199,29 +204,29 @@ class Sandbox:
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if stranger := self._stranger(request):
-            return write(Reply(stranger.encode(), status=403))
+        if foreign := self._why_foreign(request):
+            return as_response(SandboxReply(foreign.encode(), status=403))
         endpoint = self._endpoint(request.rel_url.raw_path)
         self.calls.note(endpoint, time.monotonic())
         injection = self.faults.next(endpoint, self.seed)
         try:
             if injection is None:
-                return write(self._serve(await self._read(request, endpoint)))
+                return as_response(self._serve(await self._read(request, endpoint)))
             self.ledger.fault(injection.fault.kind, endpoint=endpoint, call=injection.call)
-            return await self._injector.inject(injection, request, endpoint)
+            return await self._fault_injector.inject(injection, request, endpoint)
         except TimeoutError:
-            slow = write(Reply(b"the body did not come in time", status=408))
+            slow = as_response(SandboxReply(b"the body did not come in time", status=408))
             slow.force_close()
             return slow
         except RecursionError:
-            return write(Reply(b"the body is nested too deep", status=400))
+            return as_response(SandboxReply(b"the body is nested too deep", status=400))
         except web.HTTPRequestEntityTooLarge:
-            return write(self.wechat.refuse(45002, "content size out of limit"))
+            return as_response(self.wechat.refuse(45002, "content size out of limit"))
         except (ConnectionError, web.RequestPayloadError):
             # The client left while its request was being read: nothing was delivered.
-            return Severed()
+            return SeveredResponse()
 
-    def _stranger(self, request: web.BaseRequest) -> str:
+    def _why_foreign(self, request: web.BaseRequest) -> str:
         """Why a request is not one of ours; empty when it may be.
 
         A page in a browser on this machine can call loopback addresses. It says its Origin, and one
@@ -263,7 +268,7 @@ class Sandbox:
         self.calls.keep(call)
         return call
 
-    def _serve(self, call: Call) -> Reply:
+    def _serve(self, call: Call) -> SandboxReply:
         endpoint = call.endpoint
         if endpoint == "failure_file":
             return self.wechat.failure_file(call)
@@ -275,14 +280,14 @@ class Sandbox:
             return self.alipay.answer(call, "INVALID_API")
         return self.wechat.serve(call)
 
-    def _move_clock(self, call: Call) -> Reply:
+    def _move_clock(self, call: Call) -> SandboxReply:
         status, said = 200, {}
         try:
             asked = msgspec.json.decode(call.body, type=dict[str, str])
             said = {"day": self.clock.move(parse_day(asked.get("day", "")))}
         except (UsageError, msgspec.MsgspecError) as error:
             status, said = 400, {"error": str(error)}
-        return Reply(msgspec.json.encode(said), "application/json", status)
+        return SandboxReply(msgspec.json.encode(said), "application/json", status)
 
 
 def _host_of(header: str) -> str:
@@ -292,11 +297,11 @@ def _host_of(header: str) -> str:
     return header.partition(":")[0].lower()
 
 
-class _Refuser(asyncio.Protocol):
+class _ResettingProtocol(asyncio.Protocol):
     """A connection that is reset as soon as it is accepted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cut(transport)
+        end_connection(transport)
 
 
 def _write_key(path: Path, pem: str) -> None:

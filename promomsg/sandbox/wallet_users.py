@@ -13,10 +13,10 @@ import msgspec
 from promomsg.sandbox.movable_clock import SandboxClock
 from promomsg.sandbox.sandbox_settings import SandboxSettings, SandboxUser
 
-__all__ = ["DeclinedError", "WalletUsers", "iso"]
+__all__ = ["AlipayRefusedError", "WalletUsers", "iso"]
 
 
-class DeclinedError(Exception):
+class AlipayRefusedError(Exception):
     """The wallet says no: `args` are the resultCode and its text."""
 
 
@@ -56,10 +56,10 @@ class WalletUsers:
         grant = self._access.get(access_token)
         if grant is None:
             if self._settings().only_users:
-                raise DeclinedError("INVALID_ACCESS_TOKEN", "The access token is invalid.")
+                raise AlipayRefusedError("INVALID_ACCESS_TOKEN", "The access token is invalid.")
             return _made_up(access_token)
         if self._clock.time() >= grant.expires_at:
-            raise DeclinedError("EXPIRED_ACCESS_TOKEN", "The access token is expired.")
+            raise AlipayRefusedError("EXPIRED_ACCESS_TOKEN", "The access token is expired.")
         return grant.customer
 
     def expire(self, access_token: str) -> None:
@@ -75,10 +75,10 @@ class WalletUsers:
             DeclinedError: USED_CODE, or INVALID_CODE when the settings do not list it.
         """
         if code in self._used_codes:
-            raise DeclinedError("USED_CODE", "The authorization code has been used.")
+            raise AlipayRefusedError("USED_CODE", "The authorization code has been used.")
         codes = self._settings().auth_codes
         if codes is not None and code not in codes:
-            raise DeclinedError("INVALID_CODE", "The authorization code is invalid.")
+            raise AlipayRefusedError("INVALID_CODE", "The authorization code is invalid.")
         self._used_codes.add(code)
         return self._grant(_made_up(code) if codes is None else codes[code])
 
@@ -92,12 +92,12 @@ class WalletUsers:
         grant = self._refresh.get(token)
         if grant is None:
             if self._settings().only_users:
-                raise DeclinedError("INVALID_REFRESH_TOKEN", "The refresh token is invalid.")
+                raise AlipayRefusedError("INVALID_REFRESH_TOKEN", "The refresh token is invalid.")
             grant = self._refresh[token] = _Grant(_made_up(token), float("inf"))
         if grant.used:
-            raise DeclinedError("USED_REFRESH_TOKEN", "The refresh token has been used.")
+            raise AlipayRefusedError("USED_REFRESH_TOKEN", "The refresh token has been used.")
         if self._clock.time() >= grant.expires_at:
-            raise DeclinedError("EXPIRED_REFRESH_TOKEN", "The refresh token is expired.")
+            raise AlipayRefusedError("EXPIRED_REFRESH_TOKEN", "The refresh token is expired.")
         grant.used = True
         return self._grant(grant.customer)
 

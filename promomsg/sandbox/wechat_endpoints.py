@@ -1,4 +1,4 @@
-"""The WeChat stand-in: which endpoint there is, and what every call has to bring."""
+"""WeChat's endpoints: what each call must bring, and its answer."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from promomsg.sandbox.access_tokens import AccessTokens, Quotas
-from promomsg.sandbox.group_sends import Groups
-from promomsg.sandbox.known_promoters import FILTERS, Population
-from promomsg.sandbox.ledger import Ledger
-from promomsg.sandbox.movable_clock import SandboxClock
-from promomsg.sandbox.replies import (
+from promomsg.sandbox.calls_and_replies import (
     Call,
     Complaints,
-    RefusedError,
-    Reply,
+    SandboxReply,
+    WeChatRefusedError,
     refusal_reply,
     wechat_reply,
 )
+from promomsg.sandbox.group_sends import GroupSends
+from promomsg.sandbox.known_promoters import FILTERS, KnownPromoters
+from promomsg.sandbox.ledger import Ledger
+from promomsg.sandbox.movable_clock import SandboxClock
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 from promomsg.sandbox.wechat_requests import check_fields, decode_body, message_of, missing, text
 
-__all__ = ["ROUTES", "WeChat"]
+__all__ = ["ROUTES", "WeChatEndpoints"]
 
 ROUTES: Final[Mapping[str, str]] = {
     "/promoter/sendmsg": "sendmsg",
@@ -64,11 +64,11 @@ _TEXTS: Final[Mapping[int, str]] = {
 }
 
 
-class WeChat:
+class WeChatEndpoints:
     """Serves WeChat's endpoints.
 
     Attributes:
-        tokens, quotas, groups, people: the parts, for tests that look inside.
+        tokens, quotas, groups, promoters: the parts, for tests that look inside.
     """
 
     def __init__(
@@ -87,31 +87,31 @@ class WeChat:
         self._complaints = complaints
         self.tokens = AccessTokens(settings, clock)
         self.quotas = Quotas(settings, clock)
-        self.people = Population()
-        self.groups = Groups(settings, clock, ledger, self.people, seed=seed, url=url)
+        self.promoters = KnownPromoters()
+        self.groups = GroupSends(settings, clock, ledger, self.promoters, seed=seed, url=url)
 
-    def serve(self, call: Call) -> Reply:
+    def serve(self, call: Call) -> SandboxReply:
         """Answers one call; a refusal is an answer too."""
         settings = self._settings()
         try:
             return wechat_reply(self._answer(call, settings), settings.content_type)
-        except RefusedError as refusal:
+        except WeChatRefusedError as refusal:
             return refusal_reply(refusal.errcode, refusal.errmsg, settings.content_type)
 
-    def refuse(self, errcode: int, errmsg: str | None = None) -> Reply:
+    def refuse(self, errcode: int, errmsg: str | None = None) -> SandboxReply:
         """The answer that a fault asks for."""
         words = _TEXTS.get(errcode, "sandbox fault") if errmsg is None else errmsg
         return refusal_reply(errcode, words, self._settings().content_type)
 
-    def failure_file(self, call: Call) -> Reply:
+    def failure_file(self, call: Call) -> SandboxReply:
         """The file behind fail_info_url; credentials sent along are complained about."""
         sent = [n for n in ("Authorization", "Cookie") if n in call.headers]
         if sent or call.query:
             self._complaints.append(f"failure_file: came with {sent or 'a query'}")
         found = self.groups.failure_file(call.path.rpartition("/")[2])
         if found is None or call.method != "GET":
-            return Reply(b"not found", status=404)
-        return Reply(*found)
+            return SandboxReply(b"not found", status=404)
+        return SandboxReply(*found)
 
     def _complain(self, endpoint: str, line: str) -> None:
         if self._settings().strict:
@@ -123,9 +123,9 @@ class WeChat:
         if endpoint == "token":
             return self._plain_token(call)
         if endpoint == "other":
-            raise RefusedError(40066, "invalid url")
+            raise WeChatRefusedError(40066, "invalid url")
         if call.method != "POST":
-            raise RefusedError(43002, "require POST method")
+            raise WeChatRefusedError(43002, "require POST method")
         if endpoint == "stable_token":
             data = self._decode(call)
             return self._stable_token(data)
@@ -146,8 +146,8 @@ class WeChat:
         if endpoint == "getmsgclickdata":
             return self.groups.clicks(data)
         if endpoint == "getpromoter":
-            return self.people.page(data, settings)
-        return self.people.roles(settings)
+            return self.promoters.page(data, settings)
+        return self.promoters.roles(settings)
 
     def _decode(self, call: Call) -> dict[str, Any]:
         endpoint = call.endpoint
@@ -166,10 +166,14 @@ class WeChat:
             raise missing("exactly one of openid and id")
         field, to = ("openid", openid) if openid is not None else ("id", promoter_id or "")
         refused = settings.refuse_single.get(to or "")
-        if refused is None and settings.only_listed and not self.people.knows(to or "", settings):
+        if (
+            refused is None
+            and settings.only_listed
+            and not self.promoters.knows(to or "", settings)
+        ):
             refused = 40003 if field == "openid" else 103001
         if refused is not None:
-            raise RefusedError(refused, _TEXTS.get(refused, "refused"))
+            raise WeChatRefusedError(refused, _TEXTS.get(refused, "refused"))
         self._ledger.single(
             to or "",
             field=field,
@@ -183,30 +187,30 @@ class WeChat:
 
     def _plain_token(self, call: Call) -> dict[str, Any]:
         if call.method != "GET":
-            raise RefusedError(43001, "require GET method")
+            raise WeChatRefusedError(43001, "require GET method")
         if call.query.get("grant_type") != "client_credential":
-            raise RefusedError(40002, "invalid grant_type")
+            raise WeChatRefusedError(40002, "invalid grant_type")
         appid = self.tokens.authenticate(call.query.get("appid"), call.query.get("secret"))
         return self.tokens.plain(appid)
 
     def _stable_token(self, data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get("grant_type") != "client_credential":
-            raise RefusedError(40002, "invalid grant_type")
+            raise WeChatRefusedError(40002, "invalid grant_type")
         force = data.get("force_refresh", False)
         if not isinstance(force, bool):
-            raise RefusedError(47001, "data format error")
+            raise WeChatRefusedError(47001, "data format error")
         appid = self.tokens.authenticate(data.get("appid"), data.get("secret"))
         return self.tokens.stable(appid, force=force)
 
     def _quota(self, appid: str, data: Mapping[str, Any]) -> dict[str, Any]:
         endpoint = ROUTES.get(text(data, "cgi_path", required=True) or "")
         if endpoint is None:
-            raise RefusedError(76021, "cgi_path not found, please check")
+            raise WeChatRefusedError(76021, "cgi_path not found, please check")
         return self.quotas.show(appid, endpoint)
 
     def _clear(self, appid: str, data: Mapping[str, Any]) -> dict[str, Any]:
         named = text(data, "appid", required=True)
         if appid and named != appid:
-            raise RefusedError(40013, "invalid appid")
+            raise WeChatRefusedError(40013, "invalid appid")
         self.quotas.clear(appid)
         return {"errcode": 0, "errmsg": "ok"}

@@ -1,4 +1,4 @@
-"""Whether a WeChat request is one: its fields, its content, and the declared template kinds."""
+"""Checks of a WeChat request: its fields, its content, and the declared kinds of its template."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.sandbox.replies import RefusedError
+from promomsg.sandbox.calls_and_replies import WeChatRefusedError
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 
-__all__ = ["Message", "audience_of", "check_fields", "decode_body", "message_of", "uint", "words"]
+__all__ = [
+    "RequestMessage",
+    "audience_of",
+    "check_fields",
+    "decode_body",
+    "message_of",
+    "uint",
+    "words",
+]
 
 _ESCAPED: Final = re.compile(rb"\\u(?!00[01])")
 _CLOCK: Final = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
@@ -22,7 +30,7 @@ _AMOUNT: Final = re.compile(r"[^\d\s.]?(?=[\d.]{1,11}元?$)\d{1,10}(\.\d+)?元?"
 _NUMBER: Final = re.compile(r"(?=[\d.]{1,33}$)\d{1,32}(\.\d+)?")
 
 
-class Message(msgspec.Struct, frozen=True):
+class RequestMessage(msgspec.Struct, frozen=True):
     """The part that sendmsg and singlesendmsg share."""
 
     msg_type: int
@@ -34,13 +42,13 @@ class Message(msgspec.Struct, frozen=True):
 def decode_body(body: bytes, complain: Callable[[str], None]) -> dict[str, Any]:
     """The request's JSON object: 44002 when empty, 47001 when it is not UTF-8 JSON."""
     if not body:
-        raise RefusedError(44002, "empty post data")
+        raise WeChatRefusedError(44002, "empty post data")
     try:
         data = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RefusedError(47001, "data format error") from None
+        raise WeChatRefusedError(47001, "data format error") from None
     if not isinstance(data, dict):
-        raise RefusedError(47001, "data format error")
+        raise WeChatRefusedError(47001, "data format error")
     if _ESCAPED.search(body):
         complain("the body has \\uXXXX where raw UTF-8 was meant")
     return data
@@ -53,9 +61,9 @@ def check_fields(data: Mapping[str, Any], known: frozenset[str], complain: Any) 
             complain(f"unknown field {name!r}")
 
 
-def missing(name: str) -> RefusedError:
+def missing(name: str) -> WeChatRefusedError:
     """103001: promoter parameter invalid or missing (facts/wechat.md, Error codes)."""
-    return RefusedError(103001, f"promoter parameter invalid: {name}")
+    return WeChatRefusedError(103001, f"promoter parameter invalid: {name}")
 
 
 def uint(data: Mapping[str, Any], name: str, *, required: bool = False) -> int | None:
@@ -110,7 +118,7 @@ def audience_of(data: Mapping[str, Any], complain: Callable[[str], None]) -> tup
     raise missing("list_type")
 
 
-def message_of(data: Mapping[str, Any], settings: SandboxSettings) -> Message:
+def message_of(data: Mapping[str, Any], settings: SandboxSettings) -> RequestMessage:
     """The message, checked: content is a JSON string of flat string values.
 
     Raises:
@@ -124,12 +132,14 @@ def message_of(data: Mapping[str, Any], settings: SandboxSettings) -> Message:
     try:
         content = msgspec.json.decode(raw, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeError):
-        raise RefusedError(47003, "argument invalid! data is not an object of strings") from None
+        raise WeChatRefusedError(
+            47003, "argument invalid! data is not an object of strings"
+        ) from None
     if not content:
-        raise RefusedError(47003, "argument invalid! data is empty")
+        raise WeChatRefusedError(47003, "argument invalid! data is empty")
     if settings.templates is not None:
         _check_kinds(msg_type, content, settings.templates)
-    return Message(msg_type, raw, path, appid)
+    return RequestMessage(msg_type, raw, path, appid)
 
 
 def _check_kinds(
@@ -137,12 +147,12 @@ def _check_kinds(
 ) -> None:
     kinds = templates.get(msg_type)
     if kinds is None:
-        raise RefusedError(47003, f"argument invalid! msg_type {msg_type} has no template")
+        raise WeChatRefusedError(47003, f"argument invalid! msg_type {msg_type} has no template")
     for name in content.keys() ^ kinds.keys():
-        raise RefusedError(47003, f"argument invalid! data.{name}")
+        raise WeChatRefusedError(47003, f"argument invalid! data.{name}")
     for name, kind in kinds.items():
         if not fits_kind(kind, content[name]):
-            raise RefusedError(47003, f"argument invalid! data.{name}.value is not a {kind}")
+            raise WeChatRefusedError(47003, f"argument invalid! data.{name}.value is not a {kind}")
 
 
 def fits_kind(kind: str, value: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from promomsg.sandbox import Sandbox, SandboxSettings
-from promomsg.sandbox.replies import Call, Calls
+from promomsg.sandbox.calls_and_replies import Call, Calls
 
 BODY = b'{"grant_type":"client_credential","appid":"wx1","secret":"s"}'
 

@@ -1,4 +1,4 @@
-"""What goes between the server and the two stand-ins: a call, a reply, and a refusal."""
+"""What the server hands to the providers' endpoints, and gets back: a call, a reply, a refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Call", "Calls", "Complaints", "RefusedError", "Reply", "refusal_reply", "wechat_reply"]
+__all__ = [
+    "Call",
+    "Calls",
+    "Complaints",
+    "SandboxReply",
+    "WeChatRefusedError",
+    "refusal_reply",
+    "wechat_reply",
+]
 
 
 _KEPT_BYTES: Final = 128 * 1024 * 1024
@@ -30,7 +38,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     at: float
 
 
-class Reply(NamedTuple):
+class SandboxReply(NamedTuple):
     """An answer that has not been written yet."""
 
     body: bytes
@@ -39,7 +47,7 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] | None = None
 
 
-class RefusedError(Exception):
+class WeChatRefusedError(Exception):
     """WeChat says no: an errcode and its text."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:
@@ -117,12 +125,12 @@ def new_rid() -> str:
     return f"{int(time.time()):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
 
 
-def wechat_reply(answer: Mapping[str, Any], content_type: str) -> Reply:
+def wechat_reply(answer: Mapping[str, Any], content_type: str) -> SandboxReply:
     """A success: errcode 0 is in `answer` when the endpoint has one."""
-    return Reply(msgspec.json.encode(answer), content_type)
+    return SandboxReply(msgspec.json.encode(answer), content_type)
 
 
-def refusal_reply(errcode: int, errmsg: str, content_type: str) -> Reply:
+def refusal_reply(errcode: int, errmsg: str, content_type: str) -> SandboxReply:
     """A refusal; its errmsg ends in a rid (facts/wechat.md, Wire oddities)."""
     answer = {"errcode": errcode, "errmsg": f"{errmsg} rid: {new_rid()}"}
-    return Reply(msgspec.json.encode(answer), content_type)
+    return SandboxReply(msgspec.json.encode(answer), content_type)
