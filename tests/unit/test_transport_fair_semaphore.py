@@ -121,11 +121,11 @@ async def test_a_higher_limit_serves_those_who_wait() -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_a_lent_permit_is_another_ones_meanwhile() -> None:
+async def test_a_yielded_permit_is_another_ones_meanwhile() -> None:
     semaphore = FairSemaphore(1)
     send, token = semaphore.share(), semaphore.share(priority=True)
     assert send.try_acquire()
-    asking = asyncio.create_task(token.take())
+    asking = asyncio.create_task(token.acquire())
     await settle()
     assert not asking.done()
     semaphore.yield_permit()
