@@ -226,7 +226,7 @@ class SingleSend(msgspec.Struct, gc=False):
         seq: the recipient's number in the journal.
         key: the recipient's key.
         id, openid, unionid: the addresses the row has.
-        values: the message's values for this recipient, one a slot; empty when it has no slot.
+        values: the message's values for this recipient, one a placeholder; empty when it has none.
         request_id: the idempotency key to use (idempotent channels only).
         token: the wallet user's access token (channels with `needs_tokens` only).
         attempts: calls already made for this recipient.

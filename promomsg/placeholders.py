@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from promomsg.errors import UsageError
 
-__all__ = ["MissingParam", "Slot", "SlotTable", "Text"]
+__all__ = ["MessageText", "MissingParam", "Placeholder", "PlaceholderTable"]
 
 _BRACED: Final = re.compile(r"(?<!\{)\{\{\s*(\w+)\s*\}\}(?!\})")
 _TOKEN: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
-class Slot(NamedTuple):
+class Placeholder(NamedTuple):
     """One placeholder: the parameter's name, and what stands in for a missing one."""
 
     name: str
@@ -30,46 +30,48 @@ class MissingParam(Exception):
     """A recipient has no value for a placeholder that has no fallback. `args[0]` is its name."""
 
 
-class SlotTable:
+class PlaceholderTable:
     """The distinct placeholders of one message, in order of first use.
 
-    A recipient's *values* are one string a slot, in this order; they are all that the journal
+    A recipient's *values* are one string a placeholder, in this order; they are all that the journal
     keeps of the parameters, and all that rendering needs. `notices` says what looks like another
     notation than the one that is read here; `braced` are the names that stand in braces doubled,
     `{{name}}`, each with a notice for a list that has such a column.
     """
 
     def __init__(self) -> None:
-        self.slots: list[Slot] = []
+        self.placeholders: list[Placeholder] = []
         self.notices: list[str] = []
         self.braced: dict[str, str] = {}
 
-    def index(self, slot: Slot) -> int:
-        """The slot's place, adding it when it is new."""
+    def index(self, placeholder: Placeholder) -> int:
+        """The placeholder's place, adding it when it is new."""
         try:
-            return self.slots.index(slot)
+            return self.placeholders.index(placeholder)
         except ValueError:
-            self.slots.append(slot)
-            return len(self.slots) - 1
+            self.placeholders.append(placeholder)
+            return len(self.placeholders) - 1
 
     @property
     def names(self) -> frozenset[str]:
-        """The parameters that some slot needs or can use, `key` left out."""
-        return frozenset(slot.name for slot in self.slots) - {"key"}
+        """The parameters that some placeholder needs or can use, `key` left out."""
+        return frozenset(placeholder.name for placeholder in self.placeholders) - {"key"}
 
     @property
     def optional(self) -> frozenset[str]:
-        """Those of `names` that are never needed: each of their slots has a fallback."""
-        return self.names - {slot.name for slot in self.slots if slot.fallback is None}
+        """Those of `names` that are never needed: each of their placeholders has a fallback."""
+        return self.names - {
+            placeholder.name for placeholder in self.placeholders if placeholder.fallback is None
+        }
 
     def resolve(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """This recipient's values.
 
         Raises:
-            MissingParam: a value is missing, empty or blank, and its slot has no fallback.
+            MissingParam: a value is missing, empty or blank, and its placeholder has no fallback.
         """
         values = []
-        for name, fallback in self.slots:
+        for name, fallback in self.placeholders:
             value = key if name == "key" else params.get(name)
             if _is_nothing(value):
                 if fallback is None:
@@ -90,13 +92,13 @@ def _is_nothing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-class Text:
+class MessageText:
     """One field's text, parsed.
 
     Args:
         source: the text as the user wrote it.
         where: the field's name, for error messages.
-        table: the message's slots; this text's are added to it.
+        table: the message's placeholders; this text's are added to it.
         url: values are percent-encoded (a path or a URL).
 
     Raises:
@@ -105,7 +107,9 @@ class Text:
 
     __slots__ = ("_pieces", "url")
 
-    def __init__(self, source: str, where: str, table: SlotTable, *, url: bool = False) -> None:
+    def __init__(
+        self, source: str, where: str, table: PlaceholderTable, *, url: bool = False
+    ) -> None:
         self.url = url
         for braces in _BRACED.finditer(source):
             # The notation of many template languages; here it is how a brace itself is written.
@@ -143,13 +147,13 @@ class Text:
                 )
             pieces.append(before)
             literal = []
-            pieces.append(table.index(Slot(name, fallback if bar else None)))
+            pieces.append(table.index(Placeholder(name, fallback if bar else None)))
         pieces.append("".join(literal) + source[at:])
         self._pieces: tuple[str | int, ...] = tuple(pieces)
 
     @property
     def pieces(self) -> tuple[str | int, ...]:
-        """Literal text and slot numbers in turn, beginning and ending with literal text."""
+        """Literal text and the placeholders' numbers in turn, beginning and ending with literal text."""
         return self._pieces
 
     @property

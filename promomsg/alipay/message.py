@@ -17,7 +17,7 @@ from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate, SendR
 from promomsg.control_characters import find_control
 from promomsg.errors import UsageError
 from promomsg.model import Code, Problem, Secret
-from promomsg.placeholders import SlotTable, Text
+from promomsg.placeholders import MessageText, PlaceholderTable
 
 __all__ = ["AlipayMessage", "CompiledAlipayMessage"]
 
@@ -66,7 +66,7 @@ class CompiledAlipayMessage:
     """
 
     def __init__(self, message: AlipayMessage, extra: Mapping[str, Any] | None = None) -> None:
-        table = self._table = SlotTable()
+        table = self._table = PlaceholderTable()
         self._code = _required(message.template_code, "template_code", LIMITS["templateCode"])
         templates = _templates(message.templates)
         self._templates = [
@@ -84,7 +84,7 @@ class CompiledAlipayMessage:
             url = _required(message.redirect_url, "redirect_url", None)
             if find_control(url) or " " in url:
                 raise UsageError("redirect_url: a space or control character; percent-encode it")
-            self._url = Text(_whole(url, "redirect_url"), "redirect_url", table, url=True)
+            self._url = MessageText(_whole(url, "redirect_url"), "redirect_url", table, url=True)
         info = message.extend_info
         if info is not None and not isinstance(info, (str, Mapping)):
             raise UsageError(f"extend_info: give text or a mapping, not {type(info).__name__}")
@@ -133,12 +133,12 @@ class CompiledAlipayMessage:
 
     @property
     def braced(self) -> Mapping[str, str]:
-        """See `SlotTable.braced`."""
+        """See `PlaceholderTable.braced`."""
         return self._table.braced
 
     @property
     def has_placeholders(self) -> bool:
-        return bool(self._table.slots)
+        return bool(self._table.placeholders)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -152,10 +152,10 @@ class CompiledAlipayMessage:
         return self._table.resolve(params, key)
 
     def problem(self, values: Sequence[str]) -> Problem | None:
-        for slot, value in zip(self._table.slots, values, strict=True):
+        for placeholder, value in zip(self._table.placeholders, values, strict=True):
             if find_control(value, _MAY_STAND_IN_TEXT):
                 return Problem(
-                    Code.BAD_ROW, f"{{{slot.name}}}: a control character or half a character"
+                    Code.BAD_ROW, f"{{{placeholder.name}}}: a control character or half a character"
                 )
         if self._url is not None and self._url.literal is None:
             url = self._url.render(values)
@@ -282,10 +282,10 @@ def _template(item: Any, where: str) -> ContentTemplate:
     return ContentTemplate(dict(item.parameters), _whole(item.language or "", where) or None)
 
 
-def _compile(value: Any, where: str, table: SlotTable) -> Any:
-    """A JSON value whose texts with placeholders are `Text`."""
+def _compile(value: Any, where: str, table: PlaceholderTable) -> Any:
+    """A JSON value whose texts with placeholders are `MessageText`."""
     if isinstance(value, str):
-        text = Text(_whole(value, where), where, table)
+        text = MessageText(_whole(value, where), where, table)
         return text if text.literal is None else text.literal
     if isinstance(value, Mapping):
         compiled = {}
@@ -301,8 +301,8 @@ def _compile(value: Any, where: str, table: SlotTable) -> Any:
     raise UsageError(f"{where}: {type(value).__name__} is not a JSON value; write it as text")
 
 
-def _texts(node: Any) -> Iterator[Text]:
-    if isinstance(node, Text):
+def _texts(node: Any) -> Iterator[MessageText]:
+    if isinstance(node, MessageText):
         yield node
     elif isinstance(node, (dict, list)):
         for item in node.values() if isinstance(node, dict) else node:
@@ -314,7 +314,7 @@ def _is_static(node: Any) -> bool:
 
 
 def _render(node: Any, values: Sequence[str]) -> Any:
-    if isinstance(node, Text):
+    if isinstance(node, MessageText):
         return node.render(values)
     if isinstance(node, dict):
         return {name: _render(item, values) for name, item in node.items()}

@@ -58,7 +58,7 @@ class CompiledMessage(Protocol):
         ...
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        """This recipient's values, one a slot. Raises `placeholders.MissingParam`."""
+        """This recipient's values, one a placeholder. Raises `placeholders.MissingParam`."""
         ...
 
     def problem(self, values: Sequence[str]) -> Problem | None:

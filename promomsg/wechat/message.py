@@ -12,7 +12,7 @@ import msgspec
 from promomsg.control_characters import excerpt, find_control
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Code, Problem
-from promomsg.placeholders import SlotTable, Text
+from promomsg.placeholders import MessageText, PlaceholderTable
 from promomsg.suggest import did_you_mean
 from promomsg.wechat.codec import audience_fields
 from promomsg.wechat.templates import LENGTHS, check, kind_of, too_long
@@ -51,8 +51,8 @@ class _Field(NamedTuple):
     name: str
     where: str
     kind: str | None
-    text: Text
-    slots: tuple[int, ...]
+    text: MessageText
+    placeholders: tuple[int, ...]
     fixed: int
 
 
@@ -60,7 +60,7 @@ class _Fill(NamedTuple):
     """Where in the body a recipient's value goes."""
 
     at: int
-    slot: int
+    placeholder: int
     url: bool
 
 
@@ -77,9 +77,9 @@ class CompiledWeChatMessage:
 
     def __init__(self, message: WeChatMessage) -> None:
         self._message = _checked(message)
-        self._table = SlotTable()
+        self._table = PlaceholderTable()
         self._fields = tuple(self._read_fields())
-        self._kinded = tuple(f for f in self._fields if f.kind is not None and f.slots)
+        self._kinded = tuple(f for f in self._fields if f.kind is not None and f.placeholders)
         self._parts, self._fills = self._layout()
         self._plain = None if self._fills else b"".join(self._parts)
 
@@ -99,7 +99,7 @@ class CompiledWeChatMessage:
         parts = [b'{"msg_type":%d,"content":"' % message.msg_type]
         fills: list[_Fill] = []
 
-        def add(text: Text, *, url: bool) -> None:
+        def add(text: MessageText, *, url: bool) -> None:
             for piece in text.pieces:
                 if isinstance(piece, int):
                     fills.append(_Fill(len(parts), piece, url))
@@ -167,7 +167,7 @@ class CompiledWeChatMessage:
 
     @property
     def braced(self) -> Mapping[str, str]:
-        """See `SlotTable.braced`."""
+        """See `PlaceholderTable.braced`."""
         return self._table.braced
 
     @property
@@ -181,7 +181,7 @@ class CompiledWeChatMessage:
         return tuple(self._table.notices)
 
     def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        """This recipient's values, one a slot.
+        """This recipient's values, one a placeholder.
 
         Raises:
             promomsg.placeholders.MissingParam: a value is missing or empty, without a fallback.
@@ -191,14 +191,14 @@ class CompiledWeChatMessage:
     def problem(self, values: Sequence[str]) -> Problem | None:
         """What is wrong with this recipient's message: BAD_ROW or OVER_LIMIT, or None."""
         odd = False
-        for slot, value in enumerate(values):
+        for placeholder, value in enumerate(values):
             if not value.isprintable():
                 odd = True
-                control = find_control(value, "" if self._in_path(slot) else _IN_CONTENT)
+                control = find_control(value, "" if self._in_path(placeholder) else _IN_CONTENT)
                 if control is not None:
                     return Problem(
                         Code.BAD_ROW,
-                        f"{self._where(slot)}: {_named(control)} in the value {excerpt(value)}",
+                        f"{self._where(placeholder)}: {_named(control)} in the value {excerpt(value)}",
                     )
         for field in self._kinded:
             kind = field.kind
@@ -209,17 +209,17 @@ class CompiledWeChatMessage:
                     return found
             else:
                 length = field.fixed
-                for slot in field.slots:
-                    length += len(values[slot])
+                for placeholder in field.placeholders:
+                    length += len(values[placeholder])
                 if length > LENGTHS[kind]:
                     return too_long(field.where, kind, length, field.text.render(values))
         return None
 
-    def _in_path(self, slot: int) -> bool:
-        return slot in self._fields[-1].slots
+    def _in_path(self, placeholder: int) -> bool:
+        return placeholder in self._fields[-1].placeholders
 
-    def _where(self, slot: int) -> str:
-        return next(field.where for field in self._fields if slot in field.slots)
+    def _where(self, placeholder: int) -> str:
+        return next(field.where for field in self._fields if placeholder in field.placeholders)
 
     def form(self, values: Sequence[str]) -> bytes | None:
         """A 16-byte digest of the rendered message; None for a message without placeholders."""
@@ -245,8 +245,8 @@ class CompiledWeChatMessage:
         if self._plain is not None:
             return self._plain
         parts = self._parts.copy()
-        for at, slot, url in self._fills:
-            value = values[slot]
+        for at, placeholder, url in self._fills:
+            value = values[placeholder]
             if url:
                 parts[at] = quote(value, safe="").encode()
             else:
@@ -310,16 +310,22 @@ def _named(character: str) -> str:
 
 
 def _field(
-    name: str, where: str, source: str, kind: str | None, table: SlotTable, *, url: bool = False
+    name: str,
+    where: str,
+    source: str,
+    kind: str | None,
+    table: PlaceholderTable,
+    *,
+    url: bool = False,
 ) -> _Field:
-    text = Text(source, where, table, url=url)
-    slots = tuple(piece for piece in text.pieces if isinstance(piece, int))
+    text = MessageText(source, where, table, url=url)
+    placeholders = tuple(piece for piece in text.pieces if isinstance(piece, int))
     fixed = "".join([piece for piece in text.pieces if isinstance(piece, str)])
-    if kind is not None and (not slots or kind in LENGTHS):
+    if kind is not None and (not placeholders or kind in LENGTHS):
         found = check(where, kind, fixed)
         if found is not None:
             raise UsageError(found.detail)
-    return _Field(name, where, kind, text, slots, len(fixed))
+    return _Field(name, where, kind, text, placeholders, len(fixed))
 
 
 def _checked(message: WeChatMessage) -> WeChatMessage:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.placeholders import MissingParam, Slot, SlotTable, Text
+from promomsg.placeholders import MessageText, MissingParam, Placeholder, PlaceholderTable
 
 
 def render(source: str, params: dict[str, Any], key: str = "k1", *, url: bool = False) -> str:
-    table = SlotTable()
-    text = Text(source, "title", table, url=url)
+    table = PlaceholderTable()
+    text = MessageText(source, "title", table, url=url)
     return text.render(table.resolve(params, key))
 
 
@@ -74,7 +74,7 @@ def test_a_missing_or_empty_value_names_its_parameter(value: Any) -> None:
 )
 def test_what_is_no_placeholder_names_its_field(source: str, said: str) -> None:
     with pytest.raises(UsageError, match="title: ") as caught:
-        Text(source, "title", SlotTable())
+        MessageText(source, "title", PlaceholderTable())
     assert said in str(caught.value)
 
 
@@ -87,11 +87,15 @@ def test_in_a_path_the_value_is_encoded_and_the_rest_is_not(value: str, encoded:
 
 
 def test_one_table_serves_a_whole_message() -> None:
-    table = SlotTable()
-    title = Text("{name}, {key}", "title", table)
-    desc = Text("{name|客官} {name}", "desc", table)
-    plain = Text("x", "topic", table)
-    assert table.slots == [Slot("name", None), Slot("key", None), Slot("name", "客官")]
+    table = PlaceholderTable()
+    title = MessageText("{name}, {key}", "title", table)
+    desc = MessageText("{name|客官} {name}", "desc", table)
+    plain = MessageText("x", "topic", table)
+    assert table.placeholders == [
+        Placeholder("name", None),
+        Placeholder("key", None),
+        Placeholder("name", "客官"),
+    ]
     assert table.names == {"name"}
     assert table.optional == frozenset()
     values = table.resolve({"name": "王"}, "k")
