@@ -230,7 +230,7 @@ class SingleSend(msgspec.Struct, gc=False):
         request_id: the idempotency key to use (idempotent channels only).
         token: the wallet user's access token (channels with `needs_tokens` only).
         attempts: calls already made for this recipient.
-        doubt: an earlier attempt may have been delivered (idempotent channels only).
+        maybe_sent: an earlier attempt may have been delivered (idempotent channels only).
         generation: how often the user's word reopened a failure: part of the idempotency key.
         earlier: of the attempts, those that an earlier run or try made: a budget is of one run.
     """
@@ -244,7 +244,7 @@ class SingleSend(msgspec.Struct, gc=False):
     request_id: str | None = None
     token: Secret | None = None
     attempts: int = 0
-    doubt: bool = False
+    maybe_sent: bool = False
     generation: int = 0
     earlier: int = 0
 

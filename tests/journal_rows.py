@@ -43,7 +43,7 @@ def row(seq: int, key: str | None = None, **changes: Any) -> PlannedRow:
         "fingerprint": None,
         "request_id": None,
         "values": None if word is None else json.dumps([word]),
-        "form": None if word is None else blake2b(word.encode(), digest_size=16).digest(),
+        "message_digest": None if word is None else blake2b(word.encode(), digest_size=16).digest(),
         "state": "pending",
         "code": "",
         "detail": "",
@@ -63,7 +63,7 @@ def result(seq: int, state: str = "sent", **changes: Any) -> Settled:
         "detail": "",
         "rid": None,
         "at": NOW + 2,
-        "doubt": False,
+        "maybe_sent": False,
         "extra": None,
     }
     return Settled(**{**fields, **changes})

@@ -166,7 +166,7 @@ class CompiledAlipayMessage:
             return _too_long("extendInfo", _as_text(_render(self._info, values)))
         return None
 
-    def form(self, values: Sequence[str]) -> bytes | None:
+    def message_digest(self, values: Sequence[str]) -> bytes | None:
         if not self.has_placeholders:
             return None
         nobody = self.body(values, app_id="", access_token=Secret(""), request_id="")

@@ -39,7 +39,8 @@ class CompiledMessage(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """The parameters its placeholders use (`key` left out); empty and no `{key}`: one form."""
+        """The parameters its placeholders use (`key` left out); empty and no `{key}`: everybody gets
+        the same message."""
         ...
 
     @property
@@ -65,7 +66,7 @@ class CompiledMessage(Protocol):
         """What is wrong with the rendered message (over a limit, control characters), or None."""
         ...
 
-    def form(self, values: Sequence[str]) -> bytes | None:
+    def message_digest(self, values: Sequence[str]) -> bytes | None:
         """A 16-byte digest of the rendered message; None for a message without placeholders."""
         ...
 

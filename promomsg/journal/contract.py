@@ -56,8 +56,8 @@ class Handle(Protocol):
     async def list_suppressed(
         self,
         values: Sequence[str],
-        forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
+        spellings: Sequence[str] = (),
+        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
@@ -66,8 +66,8 @@ class Handle(Protocol):
 
         Args:
             values: keys and addresses.
-            forms: other ways in which the same are written; not counted.
-            doubted: value, what to say, what is inside of it, whether from a key column. Nothing
+            spellings: other ways in which the same are written; not counted.
+            doubtful: value, what to say, what is inside of it, whether from a key column. Nothing
                 inside: refused unless the campaign has just that key. Else: refused if what is
                 inside is a key (or an address, unless from a key column) of the campaign and the
                 value itself is none.
@@ -104,11 +104,11 @@ class Handle(Protocol):
         naming the earlier row's key and, by `places` (in order of seq), where it stands. An access token is told by its fingerprint."""
         ...
 
-    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
+    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
         """The rendered messages that `at_least` pending rows with an id share, and how many do."""
         ...
 
-    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
+    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
         """Splits that set, in order of seq, into groups of these sizes."""
         ...
 
@@ -141,7 +141,7 @@ class Handle(Protocol):
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
         """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled,
-        or a row's message was refused meanwhile (`refuse_form`).
+        or a row's message was refused meanwhile (`refuse_message`).
 
         `day` is the China-time day (`2026-11-24`) whose single count is raised.
 
@@ -158,15 +158,15 @@ class Handle(Protocol):
         """
         ...
 
-    async def refuse_form(
-        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    async def refuse_message(
+        self, seq: int, code: str, detail: str, rid: str | None, at: float
     ) -> int:
-        """The message of row `form_of` was refused for everybody: every other *pending* single and
+        """The message of row `seq` was refused for everybody: every other *pending* single and
         every planned group with the same rendered message fails; returns how many recipients."""
         ...
 
     async def intend_group(self, lease: Lease, at: float) -> bool: ...
-    async def group_members(self, no: int) -> list[str]:
+    async def group_members(self, group_no: int) -> list[str]:
         """The promoter ids of a group's members, in order of seq."""
         ...
 
@@ -204,13 +204,13 @@ class Handle(Protocol):
         """Every group. A campaign may have thousands: for one of them there is `group`."""
         ...
 
-    async def group(self, no: int) -> GroupRow:
+    async def group(self, group_no: int) -> GroupRow:
         """One group. Raises JournalError: there is none of that number."""
         ...
 
     async def poll_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
@@ -219,7 +219,7 @@ class Handle(Protocol):
     ) -> None: ...
     async def complete_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
@@ -236,18 +236,18 @@ class Handle(Protocol):
         Returns warnings worth showing (strangers named, a corrected count)."""
         ...
 
-    async def expire_group(self, no: int, at: float) -> None:
+    async def expire_group(self, group_no: int, at: float) -> None:
         """Its result cannot be had any more: members still pending are unknown (`EXPIRED`)."""
         ...
 
-    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+    async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         """The user's word: an unknown group was found to be `msg_id`; its unknown members are
         pending again, and polled."""
         ...
 
     # A new process, and the user's words.
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
-        """What an earlier process left intended becomes unknown, or pending with `doubt` when the
+        """What an earlier process left intended becomes unknown, or pending with `maybe_sent` when the
         channel is idempotent; an intended group is lost. Every lease is taken back."""
         ...
 
@@ -259,7 +259,7 @@ class Handle(Protocol):
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
         """`retry`: failed or unknown recipients become pending *singles* or planned groups again, in
         new chunks (their group is left; the channel's rules route them anew by the caller through
-        `forms` and `make_groups`, before `seal_retry`). The attempt they leave is kept in history.
+        `shared_messages` and `make_groups`, before `seal_retry`). The attempt they leave is kept in history.
         Failed ones get a new generation of their idempotency key; unknown ones keep it, and are in
         doubt from then on. Rows that planning itself refused are not reopened. Unknown rows with
         the code `UNNAMED` only with `include_unnamed`. JournalError while singles are intended."""

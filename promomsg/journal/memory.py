@@ -154,21 +154,27 @@ class MemoryHandle(MemoryWords):
                     first[value] = f"{row.key}{_stands(row.seq, places)}"
         return total
 
-    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
+    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
         store = self._store_for_writing()
-        count = Counter(row.form for row in store.singles() if row.id is not None)
-        found = [(form, number) for form, number in count.items() if number >= at_least]
+        count = Counter(row.message_digest for row in store.singles() if row.id is not None)
+        found = [
+            (message_digest, number)
+            for message_digest, number in count.items()
+            if number >= at_least
+        ]
         return sorted(found, key=lambda entry: (entry[0] is not None, entry[0] or b""))
 
-    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
+    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
         store = self._store_for_writing()
-        members = [r for r in store.singles() if r.id is not None and r.form == form]
+        members = [
+            r for r in store.singles() if r.id is not None and r.message_digest == message_digest
+        ]
         if sum(sizes) > len(members) or any(size < 1 for size in sizes):
             raise JournalError("the set has fewer recipients than that")
         for size in sizes:
             some, members = members[:size], members[size:]
             values = some[0].values
-            group = store.add_group(size, form=form, values=values)
+            group = store.add_group(size, message_digest=message_digest, values=values)
             for row in some:
                 row.group = group
 
@@ -225,10 +231,10 @@ class MemoryHandle(MemoryWords):
         chunk.epoch += 1
         chunk.deadline = deadline
         return Lease(
-            chunk=chunk.number,
+            chunk_no=chunk.number,
             epoch=chunk.epoch,
             deadline=deadline,
-            group=None if chunk.group is None else chunk.group.row.no,
+            group_no=None if chunk.group is None else chunk.group.row.group_no,
             single_sends=single_sends,
         )
 
@@ -289,10 +295,12 @@ class MemoryHandle(MemoryWords):
             event = moves[row.seq]
             assert event is not None
             row.state = move(row.state, event)
-            if not (row.doubt and row.code and result.doubt and row.state is State.PENDING):
+            if not (
+                row.maybe_sent and row.code and result.maybe_sent and row.state is State.PENDING
+            ):
                 row.code, row.detail, row.rid = result.code, result.detail, result.rid
             row.at, row.extra = result.at, result.extra
-            row.doubt = result.doubt and row.state is State.PENDING
+            row.maybe_sent = result.maybe_sent and row.state is State.PENDING
             row.attempts -= not result.called
             store.days[store.day] -= not result.called
             if row.state is not State.PENDING:
@@ -310,7 +318,7 @@ class MemoryHandle(MemoryWords):
         harmless = (GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED)
         return all(g.row.state in harmless for g in store.groups) and not any(
             row.state in doubtful
-            or row.doubt
+            or row.maybe_sent
             or any(earlier.state is State.UNKNOWN for earlier in row.history)
             for row in store.in_order()
         )

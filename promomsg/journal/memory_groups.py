@@ -61,17 +61,17 @@ class MemoryGroups:
         return store
 
     def _held(self, lease: Lease) -> Chunk | None:
-        chunk = self._store_for_writing().chunks.get(lease.chunk)
+        chunk = self._store_for_writing().chunks.get(lease.chunk_no)
         return chunk if chunk is not None and chunk.epoch == lease.epoch else None
 
     def _group_of(self, lease: Lease) -> Group | None:
         chunk = self._held(lease)
         return None if chunk is None else chunk.group
 
-    def _get(self, no: int) -> Group:
-        if not 1 <= no <= len(self._store.groups):
-            raise JournalError(f"there is no group {no} in this journal")
-        return self._store.groups[no - 1]
+    def _get(self, group_no: int) -> Group:
+        if not 1 <= group_no <= len(self._store.groups):
+            raise JournalError(f"there is no group {group_no} in this journal")
+        return self._store.groups[group_no - 1]
 
     def _move(self, group: Group, event: GroupEvent) -> None:
         group.row.state = move_group(group.row.state, event)
@@ -81,7 +81,7 @@ class MemoryGroups:
     def _close_row(
         self, row: Row, state: State, code: str, detail: str, rid: str | None, at: float
     ) -> None:
-        if row.doubt and state in _UNSENT:
+        if row.maybe_sent and state in _UNSENT:
             state = State.UNKNOWN
         row.state = move(row.state, _EVENT[state])
         row.code, row.detail, row.rid, row.at = code, detail, rid, at
@@ -93,8 +93,8 @@ class MemoryGroups:
         self, rows: list[Row], state: State, code: str, detail: str, rid: str | None, at: float
     ) -> int:
         # Those in doubt come first, as the order of outcomes is part of the contract.
-        for row in sorted(rows, key=lambda row: not row.doubt):
-            if row.doubt and row.code and state in _UNSENT:
+        for row in sorted(rows, key=lambda row: not row.maybe_sent):
+            if row.maybe_sent and row.code and state in _UNSENT:
                 self._close_row(row, State.UNKNOWN, row.code, row.detail, row.rid, at)
             else:
                 self._close_row(row, state, code, detail, rid, at)
@@ -115,24 +115,24 @@ class MemoryGroups:
         return self._close_group(group, State.FAILED, code, detail, rid, at)
 
     def _refuse_same(
-        self, form: bytes | None, code: str, detail: str, rid: str | None, at: float
+        self, message_digest: bytes | None, code: str, detail: str, rid: str | None, at: float
     ) -> int:
-        singles = [row for row in self._store.singles() if row.form == form]
+        singles = [row for row in self._store.singles() if row.message_digest == message_digest]
         count = self._close_all(singles, State.FAILED, code, detail, rid, at)
         for group in self._store.groups:
-            if group.row.state is GroupState.PLANNED and group.form == form:
+            if group.row.state is GroupState.PLANNED and group.message_digest == message_digest:
                 count += self._refuse_one(group, code, detail, rid, at)
         return count
 
     # Sending.
 
-    async def refuse_form(
-        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    async def refuse_message(
+        self, seq: int, code: str, detail: str, rid: str | None, at: float
     ) -> int:
-        row = self._store_for_writing().rows.get(form_of)
+        row = self._store_for_writing().rows.get(seq)
         if row is None:
-            raise JournalError(f"there is no row {form_of} in this journal")
-        return self._refuse_same(row.form, code, detail, rid, at)
+            raise JournalError(f"there is no row {seq} in this journal")
+        return self._refuse_same(row.message_digest, code, detail, rid, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
         group = self._group_of(lease)
@@ -145,8 +145,8 @@ class MemoryGroups:
         group.row.sent_at = at
         return True
 
-    async def group_members(self, no: int) -> list[str]:
-        return [row.id for row in self._store.members(self._get(no)) if row.id is not None]
+    async def group_members(self, group_no: int) -> list[str]:
+        return [row.id for row in self._store.members(self._get(group_no)) if row.id is not None]
 
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
@@ -184,7 +184,7 @@ class MemoryGroups:
             return False
         self._refuse_one(group, code, detail, rid, at)
         if everybody:
-            self._refuse_same(group.form, code, detail, rid, at)
+            self._refuse_same(group.message_digest, code, detail, rid, at)
         return True
 
     def _lose(self, group: Group, code: str, detail: str, at: float) -> None:
@@ -204,8 +204,8 @@ class MemoryGroups:
     async def groups(self) -> list[GroupRow]:
         return [group.copy() for group in self._store.groups]
 
-    async def group(self, no: int) -> GroupRow:
-        return self._get(no).copy()
+    async def group(self, group_no: int) -> GroupRow:
+        return self._get(group_no).copy()
 
     async def due_groups(self, now: float) -> list[GroupRow]:
         return [
@@ -218,7 +218,7 @@ class MemoryGroups:
 
     async def poll_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
@@ -226,7 +226,7 @@ class MemoryGroups:
         next_poll_at: float,
     ) -> None:
         self._store_for_writing()
-        row = self._get(no).row
+        row = self._get(group_no).row
         if row.state is GroupState.ACCEPTED:
             row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
             row.next_poll_at = next_poll_at
@@ -234,7 +234,7 @@ class MemoryGroups:
 
     async def complete_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
@@ -245,7 +245,7 @@ class MemoryGroups:
         warnings: Sequence[str] = (),
     ) -> list[str]:
         self._store_for_writing()
-        group = self._get(no)
+        group = self._get(group_no)
         self._move(group, GroupEvent.COMPLETE)
         row = group.row
         row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
@@ -311,17 +311,17 @@ class MemoryGroups:
             "its count is taken"
         ]
 
-    async def expire_group(self, no: int, at: float) -> None:
+    async def expire_group(self, group_no: int, at: float) -> None:
         self._store_for_writing()
-        group = self._get(no)
+        group = self._get(group_no)
         self._move(group, GroupEvent.EXPIRE)
         group.row.next_poll_at = None
         group.row.code, group.row.detail = Code.EXPIRED.value, _EXPIRED
         self._close_group(group, State.UNKNOWN, Code.EXPIRED.value, _EXPIRED, None, at)
 
-    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+    async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         self._store_for_writing()
-        group = self._get(no)
+        group = self._get(group_no)
         self._move(group, GroupEvent.ADOPT)
         for row in self._store.members(group):
             if row.state is State.UNKNOWN:

@@ -51,7 +51,7 @@ class Row:
         self.values: tuple[str, ...] = (
             msgspec.json.decode(planned.values, type=tuple[str, ...]) if planned.values else ()
         )
-        self.form = planned.form
+        self.message_digest = planned.message_digest
         self.state = State(planned.state)
         self.code = planned.code
         self.detail = planned.detail
@@ -59,7 +59,7 @@ class Row:
         self.extra: str | None = None
         self.at: float | None = None
         self.attempts = 0
-        self.doubt = False
+        self.maybe_sent = False
         self.generation = 0
         self.group: Group | None = None
         self.history: list[Attempt] = []
@@ -78,7 +78,7 @@ class Row:
             values=self.values,
             request_id=self.request_id,
             attempts=self.attempts,
-            doubt=self.doubt,
+            maybe_sent=self.maybe_sent,
             generation=self.generation,
         )
 
@@ -86,9 +86,9 @@ class Row:
 class Group:
     """One group send, and the people of an audience that are not rows."""
 
-    def __init__(self, row: GroupRow, form: bytes | None) -> None:
+    def __init__(self, row: GroupRow, message_digest: bytes | None) -> None:
         self.row = row
-        self.form = form
+        self.message_digest = message_digest
         self.people: Counter[State] = Counter()
 
     def copy(self) -> GroupRow:
@@ -137,8 +137,8 @@ class Store:
         self.days: Counter[str] = Counter()
         self.listed: set[str | bytes] = set()
         """The suppression list: values, and fingerprints of what may be a user token."""
-        self.forms: set[str | bytes] = set()
-        self.doubted: list[tuple[str, str, str | None, bool]] = []
+        self.spellings: set[str | bytes] = set()
+        self.doubtful: list[tuple[str, str, str | None, bool]] = []
         self.on_list: dict[int, str] = {}
         """What `blocked` found last."""
 
@@ -156,7 +156,7 @@ class Store:
 
     def blocked(self, columns: Collection[str]) -> dict[int, str]:
         """Every row of everybody whose key or address is on the list: seq → why."""
-        self.on_list = self._blocked(self.listed | self.forms, columns)
+        self.on_list = self._blocked(self.listed | self.spellings, columns)
         return self.on_list
 
     def _blocked(self, values: set[str | bytes], columns: Collection[str]) -> dict[int, str]:
@@ -200,7 +200,7 @@ class Store:
             or any(attempt.state in may for attempt in row.history)
             or (
                 row.state is State.PENDING
-                and (row.doubt or (row.group is not None and row.group.row.state not in quiet))
+                and (row.maybe_sent or (row.group is not None and row.group.row.state not in quiet))
             )
         ]
 
@@ -214,18 +214,18 @@ class Store:
         self,
         planned: int,
         *,
-        form: bytes | None = None,
+        message_digest: bytes | None = None,
         values: tuple[str, ...] = (),
         audience: dict[str, object] | None = None,
     ) -> Group:
         row = GroupRow(
-            no=len(self.groups) + 1,
+            group_no=len(self.groups) + 1,
             state=GroupState.PLANNED,
             planned=planned,
             values=values,
             audience=audience,
         )
-        group = Group(row, form)
+        group = Group(row, message_digest)
         self.groups.append(group)
         return group
 
@@ -265,7 +265,7 @@ class Store:
     def outcome(self, row: Row) -> Outcome:
         group = None
         if row.group is not None:
-            group = row.group.row.msg_id or str(row.group.row.no)
+            group = row.group.row.msg_id or str(row.group.row.group_no)
         return Outcome(
             recipient=Recipient(
                 key=row.key,

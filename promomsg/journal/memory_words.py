@@ -24,9 +24,9 @@ class MemoryWords(MemoryGroups):
                 continue
             if idempotent:
                 row.state = move(row.state, Event.NOT_SENT)
-                if not (row.doubt and row.code):
+                if not (row.maybe_sent and row.code):
                     row.code, row.detail, row.rid = Code.INTERRUPTED.value, INTERRUPTED, None
-                row.doubt = True
+                row.maybe_sent = True
                 found.again += 1
             else:
                 row.state = move(row.state, Event.UNKNOWN)
@@ -75,7 +75,7 @@ class MemoryWords(MemoryGroups):
             move(row.state, event)
             store.take_back(row, doubted=state is State.UNKNOWN)
             row.group = None
-            row.doubt = state is State.UNKNOWN
+            row.maybe_sent = state is State.UNKNOWN
             row.generation += state is State.FAILED
             count += 1
         lost = {
@@ -87,7 +87,9 @@ class MemoryWords(MemoryGroups):
                 people = group.people[state]
                 if group.row.state is group_state and people:
                     del group.people[state]
-                    again = store.add_group(people, form=group.form, audience=group.row.audience)
+                    again = store.add_group(
+                        people, message_digest=group.message_digest, audience=group.row.audience
+                    )
                     again.people[State.PENDING] = people
                     count += people
         return count
@@ -105,21 +107,21 @@ class MemoryWords(MemoryGroups):
     async def list_suppressed(
         self,
         values: Sequence[str],
-        forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
+        spellings: Sequence[str] = (),
+        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
     ) -> int:
         store = self._store_for_writing()
         if first:
-            store.listed, store.forms, store.doubted, store.on_list = set(), set(), [], {}
+            store.listed, store.spellings, store.doubtful, store.on_list = set(), set(), [], {}
         new = set(values) - store.listed
         store.listed |= new
-        store.forms.update(forms)
+        store.spellings.update(spellings)
         if secret:
-            store.forms.update(map(self._mark, (*values, *forms)))
-        store.doubted += doubted
+            store.spellings.update(map(self._mark, (*values, *spellings)))
+        store.doubtful += doubtful
         return len(new)
 
     def _mark(self, text: str) -> bytes:
@@ -131,11 +133,11 @@ class MemoryWords(MemoryGroups):
         among = keys | {
             value for row in store.rows.values() for value in (row.id, row.openid, row.unionid)
         }
-        for value, said, inside, _ in store.doubted:
+        for value, said, inside, _ in store.doubtful:
             if inside is None and value not in keys:
                 return said
         marks = {row.fingerprint for row in store.rows.values()}
-        for value, said, inside, is_key in store.doubted:
+        for value, said, inside, is_key in store.doubtful:
             if inside is None or value in among or self._mark(value) in marks:
                 continue
             if inside in keys or (not is_key and (inside in among or self._mark(inside) in marks)):

@@ -107,7 +107,7 @@ class Place(NamedTuple):
 class PlannedRow(NamedTuple):
     """One row read, as planning writes it. `state` is pending, failed or skipped.
 
-    `values` is a JSON array of the message's values (None without placeholders), `form` the
+    `values` is a JSON array of the message's values (None without placeholders), `message_digest` the
     16-byte digest of the rendered message (None without placeholders), `fingerprint` a keyed
     digest that stands for an address which must not be kept (a user's access token).
     """
@@ -120,7 +120,7 @@ class PlannedRow(NamedTuple):
     fingerprint: bytes | None
     request_id: str | None
     values: str | None
-    form: bytes | None
+    message_digest: bytes | None
     state: str
     code: str
     detail: str
@@ -139,24 +139,24 @@ class Lease(msgspec.Struct, frozen=True):
     """The right to send one chunk of singles, or one group.
 
     Attributes:
-        chunk: the chunk's number.
+        chunk_no: the chunk's number.
         epoch: raised by every `take`; the fence.
         deadline: Unix seconds after which another machine may take it over.
-        group: the group's number when the chunk is a group; None for singles.
-        parcels: the chunk's pending singles, in order of `seq`; empty for a group.
+        group_no: the group's number when the chunk is a group; None for singles.
+        single_sends: the chunk's pending singles, in order of `seq`; empty for a group.
     """
 
-    chunk: int
+    chunk_no: int
     epoch: int
     deadline: float
-    group: int | None = None
+    group_no: int | None = None
     single_sends: tuple[SingleSend, ...] = ()
 
 
 class Settled(NamedTuple):
     """What one intended single came to. `state` is sent, failed, unknown or pending.
 
-    `doubt` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
+    `maybe_sent` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
     makes it unknown, never cancelled. `called` False: no call was made after all, so the attempt
     that `intend` counted is taken back.
     """
@@ -167,7 +167,7 @@ class Settled(NamedTuple):
     detail: str
     rid: str | None
     at: float
-    doubt: bool
+    maybe_sent: bool
     extra: str | None
     called: bool = True
 
@@ -176,7 +176,7 @@ class GroupRow(msgspec.Struct, kw_only=True):
     """One group send.
 
     Attributes:
-        no: its number in the journal, from 1.
+        group_no: its number in the journal, from 1.
         state: see `promomsg.states.GROUP_MOVES`.
         planned: how many members it was planned for (an unexpanded audience: as counted).
         values: the message's values for this set; empty without placeholders.
@@ -191,7 +191,7 @@ class GroupRow(msgspec.Struct, kw_only=True):
         code, detail, rid: of the answer or the reason for its state.
     """
 
-    no: int
+    group_no: int
     state: GroupState
     planned: int
     values: tuple[str, ...] = ()

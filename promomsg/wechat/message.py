@@ -221,13 +221,13 @@ class CompiledWeChatMessage:
     def _where(self, placeholder: int) -> str:
         return next(field.where for field in self._fields if placeholder in field.placeholders)
 
-    def form(self, values: Sequence[str]) -> bytes | None:
+    def message_digest(self, values: Sequence[str]) -> bytes | None:
         """A 16-byte digest of the rendered message; None for a message without placeholders."""
         if self._plain is not None:
             return None
         try:
             rendered = self._head(values)
-        except UnicodeEncodeError:  # `problem` says so; it shares its form with nobody else's
+        except UnicodeEncodeError:  # `problem` says so; it shares its message with nobody else's
             rendered = repr(tuple(values)).encode()
         return blake2b(rendered, digest_size=16).digest()
 

@@ -361,21 +361,23 @@ class Slow:
     """A journal and a provider with one group, whose only look takes a while."""
 
     def __init__(self) -> None:
-        self.row = GroupRow(no=1, state=GroupState.ACCEPTED, planned=60, msg_id="7", sent_at=1.0)
+        self.row = GroupRow(
+            group_no=1, state=GroupState.ACCEPTED, planned=60, msg_id="7", sent_at=1.0
+        )
         self.looked = asyncio.Event()
         self.completed = 0
 
     async def groups(self) -> list[GroupRow]:
         return [await self.group(1)]
 
-    async def group(self, no: int) -> GroupRow:
+    async def group(self, group_no: int) -> GroupRow:
         state = GroupState.DONE if self.completed else GroupState.ACCEPTED
-        return msgspec.structs.replace(self.row, no=no, state=state)
+        return msgspec.structs.replace(self.row, group_no=group_no, state=state)
 
-    async def group_members(self, no: int) -> list[str]:
+    async def group_members(self, group_no: int) -> list[str]:
         return [str(n) for n in range(60)]
 
-    async def complete_group(self, no: int, **_: Any) -> list[str]:
+    async def complete_group(self, group_no: int, **_: Any) -> list[str]:
         self.completed += 1
         return []
 

@@ -73,7 +73,7 @@ async def test_a_retry_that_is_killed_loses_nobody_and_doubles_nobody(tmp_path: 
             rows, reader = read_rows(tmp_path / "a.db")
             with reader:
                 tally = reader.tally()
-                out = {g.msg_id or str(g.no) for g in reader.groups() if g.state != "planned"}
+                out = {g.msg_id or str(g.group_no) for g in reader.groups() if g.state != "planned"}
             failed, pending = tally.failed, tally.pending
             assert tally.planned == count == len(rows)
             assert tally.sent + failed + tally.unknown + pending == count

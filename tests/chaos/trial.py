@@ -289,7 +289,7 @@ class Trial:
             for s in (State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
         ), f"{tally} is not {states}"
         assert not self.ledger.twice(), f"delivered twice: {self.ledger.twice()[:5]}"
-        out = {g.msg_id or str(g.no) for g in groups if g.state is not GroupState.PLANNED}
+        out = {g.msg_id or str(g.group_no) for g in groups if g.state is not GroupState.PLANNED}
         for row in rows:
             name, count = self._delivered(row)
             if row.state is State.SENT:

@@ -51,7 +51,7 @@ async def accepted(handle: Handle, msg_id: str = "m1") -> None:
     await handle.release(lease)
 
 
-async def complete(handle: Handle, no: int = 1, **changes: Any) -> list[str]:
+async def complete(handle: Handle, group_no: int = 1, **changes: Any) -> list[str]:
     fields: dict[str, Any] = {
         "percent": 100,
         "send_cnt": 4,
@@ -60,7 +60,7 @@ async def complete(handle: Handle, no: int = 1, **changes: Any) -> list[str]:
         "unnamed": 0,
         "at": NOW + 99,
     }
-    return await handle.complete_group(no, **{**fields, **changes})
+    return await handle.complete_group(group_no, **{**fields, **changes})
 
 
 async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
@@ -78,7 +78,7 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     )
     await handle.poll_group(1, percent=40, send_cnt=2, fail_cnt=0, next_poll_at=NOW + 120)
     [polled] = await handle.groups()
-    assert await handle.group(polled.no) == polled
+    assert await handle.group(polled.group_no) == polled
     with pytest.raises(JournalError, match="no group 9"):
         await handle.group(9)
     assert (polled.percent, polled.polls, polled.next_poll_at) == (40, 1, NOW + 120)
@@ -113,11 +113,11 @@ async def test_failures_without_names_leave_the_others_unknown(make: Make) -> No
     assert (await handle.tally()).by_code == {"7": 1, "UNNAMED": 3}
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW) == 0
     assert await handle.reopen(State.UNKNOWN, include_unnamed=True, at=NOW) == 3
-    assert await handle.forms(3) == [(None, 3)]
+    assert await handle.shared_messages(3) == [(None, 3)]
     await handle.make_groups(None, [3])
     await handle.seal_retry(chunk_size=8)
     lease = await take(handle, groups=True)
-    assert lease.group == 2
+    assert lease.group_no == 2
     assert await handle.group_members(2) == ["1000", "1002", "1003"]
     assert await handle.cancel_pending(NOW) == 3
     assert await states(handle) == "ufuu"
@@ -178,7 +178,7 @@ async def test_a_lost_group_is_unknown_until_it_is_adopted(make: Make) -> None:
     await handle.adopt_group(1, "m7", NOW + 2, NOW + 3)
     assert await states(handle) == "ppp"
     assert await stream(handle) == []
-    assert [group.no for group in await handle.due_groups(NOW + 3)] == [1]
+    assert [group.group_no for group in await handle.due_groups(NOW + 3)] == [1]
     assert await complete(handle) == []
     assert [(o.attempts, o.group) for o in await everybody(handle)] == [(1, "m7")] * 3
     assert len(await stream(handle)) == 3
@@ -212,7 +212,7 @@ async def test_a_group_left_intended_is_lost_and_an_accepted_one_is_polled_on(
     assert (found.unknown, found.lost_groups) == (0, 1)
     assert await states(handle) == "ppuu"
     assert (await handle.tally()).by_code == {"INTERRUPTED": 2}
-    assert [group.no for group in await handle.due_groups(NOW + 62)] == [1]
+    assert [group.group_no for group in await handle.due_groups(NOW + 62)] == [1]
     await handle.close()
 
 
@@ -268,7 +268,7 @@ async def test_an_audience_whose_call_was_lost_or_refused_can_be_tried_again(
     assert getattr(tally, state) == 70
     assert await handle.reopen(state, include_unnamed=False, at=NOW) == 70
     await handle.seal_retry(chunk_size=8)
-    assert (await take(handle, groups=True)).group == 2
+    assert (await take(handle, groups=True)).group_no == 2
     assert [group.audience for group in await handle.groups()] == [{"everyone": True}] * 2
     tally = await handle.tally()
     assert (tally.planned, tally.pending) == (70, 70)

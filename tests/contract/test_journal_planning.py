@@ -182,7 +182,7 @@ async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(m
     rows = [row(seq) for seq in range(12)]
     handle = await sealed(journal, [*rows, row(12, id=None, openid="o")], groups=[4, 4, 4])
     lease = await take(handle, groups=True)
-    assert lease.group == 1
+    assert lease.group_no == 1
     assert await handle.intend_group(lease, NOW)
     assert await handle.accept_group(lease, "m1", None, NOW, NOW + 60)
     await handle.release(lease)
@@ -201,7 +201,7 @@ async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(m
     assert await handle.group_members(2) == ["1005", "1006", "1007"]
     assert await handle.plan_counts() == (2, 1)
     assert [single_send.seq for single_send in (await take(handle)).single_sends] == [10, 11]
-    assert (await take(handle, groups=True)).group == 2
+    assert (await take(handle, groups=True)).group_no == 2
     assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
     assert [o.recipient.key for o in await stream(handle)] == ["k4", "k8", "k9", "k12"]
     assert {o.at for o in await stream(handle)} == {NOW + 5}
@@ -234,11 +234,11 @@ async def test_sets_become_groups_in_order(make: Make) -> None:
     rows = [row(seq, word=word) for seq, word in enumerate(words)]
     rows[8] = rows[8]._replace(id=None, openid="o8")
     await handle.add_rows(rows)
-    forms = await handle.forms(2)
-    assert forms[0] == (None, 2)
-    assert sorted(count for _, count in forms) == [2, 2, 4]
-    red = rows[0].form
-    assert (await handle.forms(3)) == [(red, 4)]
+    shared_messages = await handle.shared_messages(2)
+    assert shared_messages[0] == (None, 2)
+    assert sorted(count for _, count in shared_messages) == [2, 2, 4]
+    red = rows[0].message_digest
+    assert (await handle.shared_messages(3)) == [(red, 4)]
     await handle.make_groups(red, [3, 1])
     with pytest.raises(JournalError):
         await handle.make_groups(None, [2, 1])
@@ -249,7 +249,7 @@ async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
     journal = make()
     handle = await journal.create(record())
     await handle.add_rows([row(seq, word="red") for seq in range(5)])
-    await handle.make_groups(row(0, word="red").form, [2, 2])
+    await handle.make_groups(row(0, word="red").message_digest, [2, 2])
     await handle.add_audience_group({"roles": [1]}, 70)
     assert await handle.plan_counts() == (1, 3)
     assert await handle.sample(2) == [("k0", "1000", ("red",)), ("k1", "1001", ("red",))]
@@ -270,8 +270,8 @@ async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
     one, two, three = await handle.groups()
     assert (one.planned, one.values, one.audience) == (2, ("red",), None)
     assert (three.planned, three.values, three.audience) == (70, (), {"roles": [1]})
-    assert await handle.group_members(two.no) == ["1002", "1003"]
-    assert [(await take(handle, groups=True)).group for _ in range(3)] == [1, 2, 3]
+    assert await handle.group_members(two.group_no) == ["1002", "1003"]
+    assert [(await take(handle, groups=True)).group_no for _ in range(3)] == [1, 2, 3]
     assert [single_send.seq for single_send in (await take(handle)).single_sends] == [4]
     await handle.close()
 

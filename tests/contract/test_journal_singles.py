@@ -56,7 +56,7 @@ async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     handle = await sealed(make(), [row(seq, word="red") for seq in range(5)], chunk_size=3)
     lease = await take(handle)
     assert [single_send.seq for single_send in lease.single_sends] == [0, 1, 2]
-    assert (lease.epoch, lease.group, lease.deadline) == (1, None, NOW + 60)
+    assert (lease.epoch, lease.group_no, lease.deadline) == (1, None, NOW + 60)
     assert lease.single_sends[0].values == ("red",)
     assert lease.single_sends[0].id == "1000"
     assert await handle.intend(lease, [0, 2], NOW + 1, DAY)
@@ -87,7 +87,7 @@ async def test_a_journal_knows_whether_anybody_was_ever_reached(make: Make, end:
     assert await handle.intend(lease, [0], NOW + 1, DAY)
     if end != "intended":
         state = "pending" if end == "doubt" else end
-        assert await handle.settle(lease, [result(0, state, code="x", doubt=end == "doubt")])
+        assert await handle.settle(lease, [result(0, state, code="x", maybe_sent=end == "doubt")])
     assert await handle.untouched() is (end in ("failed", "pending"))
     if end == "unknown":
         await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 3)
@@ -181,9 +181,12 @@ async def test_cancelling_what_is_in_doubt_leaves_it_unknown(make: Make) -> None
     handle = await sealed(make(), [row(0), row(1)])
     lease = await take(handle)
     assert await handle.intend(lease, [0], NOW, DAY)
-    assert await handle.settle(lease, [result(0, "pending", code=Code.NO_ANSWER, doubt=True)])
+    assert await handle.settle(lease, [result(0, "pending", code=Code.NO_ANSWER, maybe_sent=True)])
     await handle.release(lease)
-    assert [single_send.doubt for single_send in (await take(handle)).single_sends] == [True, False]
+    assert [single_send.maybe_sent for single_send in (await take(handle)).single_sends] == [
+        True,
+        False,
+    ]
     assert await handle.cancel_pending(NOW + 5) == 2
     assert await states(handle) == "uC"
     await handle.close()
@@ -195,12 +198,12 @@ async def test_a_refused_message_fails_everybody_else_who_would_get_it(make: Mak
     lease = await take(handle)
     assert await handle.intend(lease, [0, 1], NOW, DAY)
     assert await handle.settle(lease, [result(0, "failed", code="47003")])
-    assert await handle.refuse_form(0, "47003", "argument invalid", "r9", NOW + 3) == 1
+    assert await handle.refuse_message(0, "47003", "argument invalid", "r9", NOW + 3) == 1
     assert await states(handle) == "fipfp"
     assert not await handle.intend(lease, [2, 3], NOW, DAY)
     assert await handle.intend(lease, [2, 4], NOW, DAY)
     with pytest.raises(JournalError):
-        await handle.refuse_form(77, "47003", "", None, NOW)
+        await handle.refuse_message(77, "47003", "", None, NOW)
     assert (await everybody(handle))[3].rid == "r9"
     await handle.close()
 
@@ -222,7 +225,7 @@ async def test_a_new_process_finds_what_was_out(make: Make, idempotent: bool) ->
     assert not await handle.settle(lease, [result(2)])
     assert await states(handle) == ("sspppp" if idempotent else "ssuupp")
     if idempotent:
-        assert [single_send.doubt for single_send in (await take(handle)).single_sends] == [
+        assert [single_send.maybe_sent for single_send in (await take(handle)).single_sends] == [
             True,
             True,
         ]
@@ -273,7 +276,7 @@ async def test_a_retry_reopens_one_set_in_new_chunks(make: Make) -> None:
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 9) == 2
     await handle.seal_retry(chunk_size=1)
     lease = await take(handle)
-    assert [(p.seq, p.doubt, p.generation, p.attempts) for p in lease.single_sends] == [
+    assert [(p.seq, p.maybe_sent, p.generation, p.attempts) for p in lease.single_sends] == [
         (2, True, 0, 1)
     ]
     assert await handle.intend(lease, [2], NOW + 10, DAY)
@@ -382,7 +385,7 @@ async def test_the_reason_of_a_doubt_is_what_a_cancel_leaves(make: Make) -> None
     handle = await sealed(make(), [row(seq) for seq in range(6)])
     lease = await take(handle)
     assert await handle.intend(lease, [0, 1, 2, 3, 4], NOW, DAY)
-    lost = {"code": "NO_ANSWER", "detail": "reset", "rid": "r1", "doubt": True}
+    lost = {"code": "NO_ANSWER", "detail": "reset", "rid": "r1", "maybe_sent": True}
     assert await handle.settle(
         lease,
         [
@@ -394,7 +397,7 @@ async def test_the_reason_of_a_doubt_is_what_a_cancel_leaves(make: Make) -> None
     )
     # The second is tried again, and throttled: what leaves it in doubt is the first call still.
     assert await handle.intend(lease, [1], NOW + 1, DAY)
-    assert await handle.settle(lease, [result(1, "pending", code="45009", doubt=True)])
+    assert await handle.settle(lease, [result(1, "pending", code="45009", maybe_sent=True)])
     # The fifth was out when its process ended, on a channel that may ask again.
     await handle.recover(idempotent=True, at=NOW + 2, day=DAY, recent=9)
     await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW + 3)

@@ -139,10 +139,10 @@ async def plan(pair: Pair, data: st.DataObject) -> None:
 
 
 async def group(pair: Pair, data: st.DataObject) -> None:
-    for form, count in await pair.both("forms", data.draw(st.integers(1, 4))):
+    for message_digest, count in await pair.both("shared_messages", data.draw(st.integers(1, 4))):
         first = data.draw(st.integers(1, count))
         sizes = [size for size in (first, count - first) if size]
-        await pair.both("make_groups", form, sizes)
+        await pair.both("make_groups", message_digest, sizes)
 
 
 async def act(pair: Pair, data: st.DataObject) -> None:
@@ -169,7 +169,7 @@ async def act(pair: Pair, data: st.DataObject) -> None:
                 "follow",
                 "follow",
                 "control",
-                "refuse_form",
+                "refuse_message",
                 "cancel",
                 "suppress",
                 "retry",
@@ -196,9 +196,9 @@ async def act(pair: Pair, data: st.DataObject) -> None:
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))
         for journal in pair.journals:
             await journal.request(control)
-    elif what == "refuse_form":
+    elif what == "refuse_message":
         if data.draw(st.booleans()):
-            await pair.both("refuse_form", data.draw(_few), "47003", "no", "rid1", now)
+            await pair.both("refuse_message", data.draw(_few), "47003", "no", "rid1", now)
     elif what == "retry":
         state = data.draw(st.sampled_from([State.FAILED, State.UNKNOWN]))
         await pair.both("reopen", state, include_unnamed=data.draw(st.booleans()), at=now)
@@ -211,7 +211,7 @@ async def act(pair: Pair, data: st.DataObject) -> None:
         await pair.reopen(data.draw(st.booleans()))
     elif what == "follow":
         await follow(pair, data, now)
-    elif lease is not None and lease.group is not None:
+    elif lease is not None and lease.group_no is not None:
         await group_call(pair, data, lease, now)
     elif lease is not None:
         await single_call(pair, data, lease, what, now)
@@ -235,7 +235,7 @@ async def single_call(pair: Pair, data: st.DataObject, lease: Lease, what: str, 
             code = "" if state == "sent" else data.draw(st.sampled_from(["40001", "9"]))
             changes: dict[str, Any] = {"at": now + data.draw(st.sampled_from([0.0, 0.5]))}
             if state == "pending":
-                changes["doubt"], changes["called"] = data.draw(
+                changes["maybe_sent"], changes["called"] = data.draw(
                     st.tuples(st.booleans(), st.booleans())
                 )
             results.append(result(seq, state, code=code, **changes))
@@ -248,7 +248,7 @@ async def group_call(pair: Pair, data: st.DataObject, lease: Lease, now: float) 
         st.sampled_from(["accept", "accept", "accept", "return", "refuse", "lose", "nothing"])
     )
     if end == "accept":
-        await pair.both("accept_group", lease, f"m{lease.group}", "rid", now, now + 2)
+        await pair.both("accept_group", lease, f"m{lease.group_no}", "rid", now, now + 2)
     elif end == "return":
         await pair.both("return_group", lease, "-1", "busy", data.draw(st.booleans()))
     elif end == "refuse":
@@ -264,21 +264,21 @@ async def follow(pair: Pair, data: st.DataObject, now: float) -> None:
     groups = await pair.both("groups")
     if not groups:
         return
-    no = data.draw(st.sampled_from(groups)).no
+    group_no = data.draw(st.sampled_from(groups)).group_no
     if data.draw(_few) == 0:
-        await pair.both("expire_group", no, now)
+        await pair.both("expire_group", group_no, now)
     elif data.draw(_few) == 0:
-        await pair.both("adopt_group", no, f"found{no}", now, now + 1)
+        await pair.both("adopt_group", group_no, f"found{group_no}", now, now + 1)
     elif data.draw(_few) == 0:
         await pair.both(
-            "poll_group", no, percent=50, send_cnt=3, fail_cnt=None, next_poll_at=now + 1
+            "poll_group", group_no, percent=50, send_cnt=3, fail_cnt=None, next_poll_at=now + 1
         )
     else:
         ids = data.draw(st.lists(st.sampled_from(["1", "2", "3", "11", "stranger"]), max_size=4))
         failures = [Failure(id, data.draw(st.sampled_from(["7", "8"]))) for id in ids]
         await pair.both(
             "complete_group",
-            no,
+            group_no,
             percent=100,
             send_cnt=data.draw(st.none() | st.integers(0, 9)),
             fail_cnt=data.draw(st.none() | _few),

@@ -180,7 +180,7 @@ def test_a_message_without_a_problem_arrives_as_it_was_rendered(
             compiled.values({"a": a, "b": b}, "k")
         return
     given_values = compiled.values({"a": a, "b": b}, "k")
-    assert len(compiled.form(given_values) or b"") == 16
+    assert len(compiled.message_digest(given_values) or b"") == 16
     problem = compiled.problem(given_values)
     if problem is not None:
         problem.detail.encode()

@@ -191,11 +191,11 @@ def test_what_a_user_should_know() -> None:
 
 
 def test_forms_are_the_same_for_the_same_rendered_message_only() -> None:
-    assert CompiledAlipayMessage(message()).form(()) is None
+    assert CompiledAlipayMessage(message()).message_digest(()) is None
     compiled = CompiledAlipayMessage(message(redirect_url="/{a}{b}"))
-    assert compiled.form(("x", "y")) == compiled.form(("xy", ""))
-    assert compiled.form(("x", "y")) != compiled.form(("x", "z"))
-    assert len(compiled.form(("x", "y")) or b"") == 16
+    assert compiled.message_digest(("x", "y")) == compiled.message_digest(("xy", ""))
+    assert compiled.message_digest(("x", "y")) != compiled.message_digest(("x", "z"))
+    assert len(compiled.message_digest(("x", "y")) or b"") == 16
 
 
 def test_the_preview_shows_the_rendered_fields() -> None:
@@ -229,7 +229,7 @@ def test_a_letter_survives_the_journal() -> None:
     again = CompiledAlipayMessage.from_snapshot(stored)
     values = again.values({"who": "x"}, "k")
     assert sent(again, values) == sent(compiled, values)
-    assert again.form(values) == compiled.form(values)
+    assert again.message_digest(values) == compiled.message_digest(values)
     assert again.snapshot() == compiled.snapshot()
     with pytest.raises(UsageError, match="not a wallet's"):
         CompiledAlipayMessage.from_snapshot({"msg_type": 1})

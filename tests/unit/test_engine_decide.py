@@ -20,7 +20,7 @@ POLICY = RetryPolicy()
 def decision(verdict: Verdict, **changes: Any) -> Decision:
     given_: dict[str, Any] = {
         "attempt": 1,
-        "doubt": False,
+        "maybe_sent": False,
         "idempotent": False,
         "budget_left": True,
         "policy": POLICY,
@@ -52,7 +52,7 @@ def test_an_unknown_outcome_is_never_tried_again_without_an_idempotency_key() ->
 def test_an_unknown_outcome_is_asked_for_again_with_a_key_until_its_attempts_are_spent() -> None:
     early = decision(Verdict.UNKNOWN, idempotent=True, attempt=7)
     late = decision(Verdict.UNKNOWN, idempotent=True, attempt=8)
-    assert (early.state, early.again, early.doubt) == (State.PENDING, True, True)
+    assert (early.state, early.again, early.maybe_sent) == (State.PENDING, True, True)
     assert (late.state, late.again) == (State.UNKNOWN, False)
 
 
@@ -69,7 +69,9 @@ def test_an_unknown_outcome_is_asked_for_again_with_a_key_until_its_attempts_are
 def test_another_try_waits_unless_a_hold_or_a_newer_token_is_what_it_needs(
     answer: Answer, pause: bool
 ) -> None:
-    made = decide(answer, attempt=1, doubt=False, idempotent=True, budget_left=True, policy=POLICY)
+    made = decide(
+        answer, attempt=1, maybe_sent=False, idempotent=True, budget_left=True, policy=POLICY
+    )
     assert (made.again, made.pause) == (True, pause)
 
 
@@ -77,9 +79,9 @@ def test_another_try_waits_unless_a_hold_or_a_newer_token_is_what_it_needs(
 def test_a_refusal_after_a_lost_answer_does_not_claim_that_nobody_was_reached(
     verdict: Verdict,
 ) -> None:
-    made = decision(verdict, doubt=True, idempotent=True, attempt=2)
+    made = decision(verdict, maybe_sent=True, idempotent=True, attempt=2)
     assert made.state is State.UNKNOWN
-    assert made.refuse_form is False
+    assert made.refuse_message is False
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.THROTTLED])

@@ -139,7 +139,7 @@ async def test_a_group_without_members_is_never_sent(
 ) -> None:
     """A damaged journal ends the campaign: an empty list must never become a call."""
 
-    async def nobody(self: MemoryHandle, no: int) -> list[str]:
+    async def nobody(self: MemoryHandle, group_no: int) -> list[str]:
         return []
 
     monkeypatch.setattr(MemoryHandle, "group_members", nobody)

@@ -8,7 +8,7 @@ from promomsg.engine.report import campaign_state
 from promomsg.journal.records import Control, GroupRow, Tally
 from promomsg.states import GroupState
 
-OUT = [GroupRow(no=1, state=GroupState.ACCEPTED, planned=50)]
+OUT = [GroupRow(group_no=1, state=GroupState.ACCEPTED, planned=50)]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def read(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[Suppression
     file, found = SuppressionFile(path, **options), ListedValues()
     for batch in file.batches():
         found.values += batch.values
-        found.forms += batch.forms
+        found.spellings += batch.spellings
         found.doubted += batch.doubted
     return file, found
 
@@ -34,7 +34,7 @@ def test_one_value_a_line(tmp_path: Path) -> None:
 def test_columns_by_heading(tmp_path: Path) -> None:
     text = "Key,why,openid\na,x,oA\n b ,y,\n,z,o3\n"
     _, found = read(tmp_path, text)
-    assert sorted([*found.values, *found.forms]) == [" b ", "a", "b", "o3", "oA"]
+    assert sorted([*found.values, *found.spellings]) == [" b ", "a", "b", "o3", "oA"]
     assert values(tmp_path, "推广员,x\n1,2\n", columns={"id": "推广员"}) == ["1"]
 
 
@@ -78,12 +78,12 @@ def test_a_guard_is_taken_off_and_both_forms_are_on_the_list(
 ) -> None:
     _, found = read(tmp_path, f"{heading}{cell}\n")
     assert len(found.values) == 1
-    assert all_forms == {*found.values, *found.forms}
+    assert all_forms == {*found.values, *found.spellings}
 
 
 def test_a_name_that_begins_with_an_apostrophe_is_on_the_list_as_it_is(tmp_path: Path) -> None:
     _, found = read(tmp_path, "key\n't Hooft\n")
-    assert {"'t Hooft", "t Hooft"} == {*found.values, *found.forms}
+    assert {"'t Hooft", "t Hooft"} == {*found.values, *found.spellings}
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ async def test_who_was_sent_to_again_by_a_retry_that_is_lost_is_unknown(
     await handle.reopen(State.FAILED, include_unnamed=False, at=NOW)
     await handle.seal_retry(chunk_size=4)
     lease = await take(handle)
-    assert lease.chunk > 1
+    assert lease.chunk_no > 1
     mark = Path(f"{journal.path}{SUFFIX}").read_bytes()
     await handle.close()
     await lose(journal, old, mark if marked else None, "-wal")
@@ -203,7 +203,7 @@ async def test_an_idempotent_channel_asks_again_with_the_same_key(journal: Sqlit
     found = await again.recover(idempotent=True, at=NOW + 9, day=DAY, recent=9)
     assert found.again == 4
     lease = await take(again, at=NOW + 10)
-    assert [single_send.doubt for single_send in lease.single_sends] == [True] * 4
+    assert [single_send.maybe_sent for single_send in lease.single_sends] == [True] * 4
     await again.close()
 
 

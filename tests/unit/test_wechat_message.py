@@ -136,7 +136,7 @@ def test_a_plain_letter_is_one_form_for_all() -> None:
     assert not plain.has_placeholders
     assert plain.names == frozenset()
     assert plain.values({"x": 1}, "k") == ()
-    assert plain.form(()) is None
+    assert plain.message_digest(()) is None
     assert plain.problem(()) is None
     assert plain.notices == ()
 
@@ -152,10 +152,10 @@ def test_another_notation_of_a_placeholder_is_said() -> None:
 
 def test_forms_are_those_of_the_rendered_message() -> None:
     made = compiled({"title": "{a}{b}"}, path="p?c={c}")
-    assert made.form(("x", "yz", "1")) == made.form(("xy", "z", "1"))
-    assert made.form(("x", "yz", "1")) != made.form(("x", "yz", "2"))
-    assert len(made.form(("x", "y", "1")) or b"") == 16
-    assert made.form(("\ud800", "y", "1")) != made.form(("\ud801", "y", "1"))
+    assert made.message_digest(("x", "yz", "1")) == made.message_digest(("xy", "z", "1"))
+    assert made.message_digest(("x", "yz", "1")) != made.message_digest(("x", "yz", "2"))
+    assert len(made.message_digest(("x", "y", "1")) or b"") == 16
+    assert made.message_digest(("\ud800", "y", "1")) != made.message_digest(("\ud801", "y", "1"))
 
 
 def test_a_field_called_path_does_not_hide_the_path() -> None:

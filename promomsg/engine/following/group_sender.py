@@ -99,8 +99,8 @@ class GroupSender:
 
     async def _send(self, lease: Lease) -> None:
         """One group, until it is out, refused, lost, or not to be sent now."""
-        assert lease.group is not None
-        group = await self._handle.group(lease.group)
+        assert lease.group_no is not None
+        group = await self._handle.group(lease.group_no)
         audience = await self._audience(group)
         attempt = 0
         while self._control.may_send():
@@ -180,9 +180,9 @@ class GroupSender:
     async def _audience(self, group: GroupRow) -> Audience:
         if group.audience is not None:
             return audience_from(group.audience)
-        ids = await self._handle.group_members(group.no)
+        ids = await self._handle.group_members(group.group_no)
         if not ids:
-            raise JournalError(f"group {group.no} has no members left; this is a bug")
+            raise JournalError(f"group {group.group_no} has no members left; this is a bug")
         return Promoters(tuple(ids))
 
     async def _settle(self, lease: Lease, answer: Answer, attempt: int) -> float | None:
@@ -195,8 +195,8 @@ class GroupSender:
                 lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_wait
             )
             reached("group-accepted")
-            assert lease.group is not None
-            self._accepted(lease.group)
+            assert lease.group_no is not None
+            self._accepted(lease.group_no)
             return None
         if verdict in (Verdict.SENT, Verdict.ACCEPTED, Verdict.UNKNOWN):
             # Without a msg_id nobody can ask how it went: taken or not, the outcome is unknown.
@@ -216,7 +216,7 @@ class GroupSender:
         decision = decide(
             answer,
             attempt=attempt,
-            doubt=False,
+            maybe_sent=False,
             idempotent=False,
             budget_left=self._budget.left,
             policy=self._settings.retry,

@@ -92,9 +92,9 @@ class Poller:
         self.sending = True
         """Whether more groups may still be accepted."""
 
-    def accepted(self, no: int) -> None:
+    def accepted(self, group_no: int) -> None:
         """A group is out: it is followed from now on."""
-        self._new.append(no)
+        self._new.append(group_no)
         self._signal.set()
 
     def wake(self) -> None:
@@ -114,9 +114,9 @@ class Poller:
             await self._find_all()
             while True:
                 while self._new:
-                    no = self._new.pop()
-                    if no not in self._followed:
-                        self._follow(await self._handle.group(no))
+                    group_no = self._new.pop()
+                    if group_no not in self._followed:
+                        self._follow(await self._handle.group(group_no))
                 if not self._followed and not self.sending:
                     # Once more: somebody else may work on this journal too.
                     await self._find_all()
@@ -133,55 +133,57 @@ class Poller:
         """Takes in every accepted group. Nobody is looking at one meanwhile, which would make its
         row stale."""
         for row in await self._handle.groups():
-            if row.no not in self._followed:
+            if row.group_no not in self._followed:
                 self._follow(row)
 
     def _follow(self, row: GroupRow) -> None:
         """Plans the next look at a group, or lets go of it."""
-        if row.state is not GroupState.ACCEPTED or row.no in self._given_up:
-            self._followed.pop(row.no, None)
+        if row.state is not GroupState.ACCEPTED or row.group_no in self._given_up:
+            self._followed.pop(row.group_no, None)
             return
         self._notice(row)
-        self._followed[row.no] = row
-        heappush(self._schedule, (self._due[row.no], row.no))
+        self._followed[row.group_no] = row
+        heappush(self._schedule, (self._due[row.group_no], row.group_no))
 
     def _notice(self, row: GroupRow) -> None:
         """Takes a group in when it is first seen: the one time that the wall clock is asked."""
-        if row.no in self._seen:
+        if row.group_no in self._seen:
             return
         now, then = self._clock.time(), self._clock.monotonic()
-        self._seen[row.no] = then
-        self._age_when_seen[row.no] = max(now - (row.sent_at or now), 0.0)
+        self._seen[row.group_no] = then
+        self._age_when_seen[row.group_no] = max(now - (row.sent_at or now), 0.0)
         wait = (row.next_poll_at or now) - now
-        self._due[row.no] = then + min(max(wait, 0.0), self._ceiling)
+        self._due[row.group_no] = then + min(max(wait, 0.0), self._ceiling)
 
     def _age(self, row: GroupRow) -> float:
         """Seconds since it was sent."""
-        return self._age_when_seen[row.no] + self._clock.monotonic() - self._seen[row.no]
+        return (
+            self._age_when_seen[row.group_no] + self._clock.monotonic() - self._seen[row.group_no]
+        )
 
     async def _poll(self, row: GroupRow) -> None:
         async with self._limit:
             await self._look(row)
-        self._follow(await self._handle.group(row.no))
+        self._follow(await self._handle.group(row.group_no))
         self._signal.set()
 
     async def _look(self, row: GroupRow) -> None:
         age = self._age(row)
         waited = self._waited(row)
-        self._looked[row.no] = self._clock.monotonic()
+        self._looked[row.group_no] = self._clock.monotonic()
         msg_id = row.msg_id or ""
         if age > RESULT_LIFE:
-            await self._handle.expire_group(row.no, self._clock.time())
+            await self._handle.expire_group(row.group_no, self._clock.time())
             await self._handle.warn(
-                f"group {row.no} ({msg_id}): its result was to be had for 7 days only; "
+                f"group {row.group_no} ({msg_id}): its result was to be had for 7 days only; "
                 "its members are unknown"
             )
             self._moved()
             return
-        if age > RESULT_LIFE - _LAST_DAY and row.no not in self._warned_of_age:
-            self._warned_of_age.add(row.no)
+        if age > RESULT_LIFE - _LAST_DAY and row.group_no not in self._warned_of_age:
+            self._warned_of_age.add(row.group_no)
             await self._handle.warn(
-                f"group {row.no} ({msg_id}): its result can be had for another "
+                f"group {row.group_no} ({msg_id}): its result can be had for another "
                 f"{(RESULT_LIFE - age) / 3600:.0f} hours only"
             )
         reached("poll")
@@ -196,7 +198,7 @@ class Poller:
             return
         except PromoError as error:
             self._polled(error)
-            await self._handle.warn(f"group {row.no} ({msg_id}) could not be polled: {error}")
+            await self._handle.warn(f"group {row.group_no} ({msg_id}) could not be polled: {error}")
             asked = getattr(error, "retry_after", None) or 0.0
             await self._again(row, None, max(self._policy.every, asked))
             return
@@ -210,23 +212,23 @@ class Poller:
 
     def _waited(self, row: GroupRow) -> float:
         """Seconds between this look and the one before, as far as that is known."""
-        before = self._looked.get(row.no)
+        before = self._looked.get(row.group_no)
         if before is not None:
             return self._clock.monotonic() - before
         return max(self._age(row) / (row.polls + 1), 0.001)
 
     async def _again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
-        following = self._clock.monotonic() - self._seen[row.no]
+        following = self._clock.monotonic() - self._seen[row.group_no]
         if following + wait > self._policy.give_up_after:
-            self._given_up.add(row.no)
+            self._given_up.add(row.group_no)
             await self._handle.warn(
-                f"group {row.no} ({row.msg_id}) is at "
+                f"group {row.group_no} ({row.msg_id}) is at "
                 f"{row.percent if delivery is None else delivery.percent} percent after "
                 f"{following:.0f} s: resume later to follow it on (results stay 7 days)"
             )
-        self._due[row.no] = self._clock.monotonic() + wait
+        self._due[row.group_no] = self._clock.monotonic() + wait
         await self._handle.poll_group(
-            row.no,
+            row.group_no,
             percent=row.percent if delivery is None else delivery.percent,
             send_cnt=row.send_cnt if delivery is None else delivery.send_cnt,
             fail_cnt=row.fail_cnt if delivery is None else delivery.fail_cnt,
@@ -236,28 +238,28 @@ class Poller:
 
     async def _finish(self, row: GroupRow, delivery: Delivery) -> bool:
         """Merges a finished group; False when it is to be looked at again first."""
-        looks = self._looks_at_100[row.no] = self._looks_at_100.get(row.no, 0) + 1
+        looks = self._looks_at_100[row.group_no] = self._looks_at_100.get(row.group_no, 0) + 1
         file: FailureFile | None = None
         notes: list[str] = []
         if needs_failure_file(delivery):
             try:
                 file = await self._fetch(row, delivery.fail_info_url or "")
                 if file.warning:
-                    notes.append(f"group {row.no} ({row.msg_id}): {file.warning}")
+                    notes.append(f"group {row.group_no} ({row.msg_id}): {file.warning}")
             except PromoError as error:
                 notes.append(
-                    f"group {row.no} ({row.msg_id}): the failure file could not be had: {error}"
+                    f"group {row.group_no} ({row.msg_id}): the failure file could not be had: {error}"
                 )
         members: frozenset[str] | None = None
         if row.audience is None:
-            members = frozenset(await self._handle.group_members(row.no))
+            members = frozenset(await self._handle.group_members(row.group_no))
         from_file: Sequence[Failure] = file.failures if file is not None else ()
         merged = merge_failures(delivery, from_file, row.planned, members)
         if not adds_up(merged, looks):
             return False
         reached("merge")
         more = await self._handle.complete_group(
-            row.no,
+            row.group_no,
             percent=delivery.percent,
             send_cnt=delivery.send_cnt,
             fail_cnt=delivery.fail_cnt,
@@ -281,7 +283,7 @@ class Poller:
                     raise
                 await self._clock.sleep(0.5 * 2.0**attempt)
         if self._raw is not None:
-            path = Path(f"{self._raw}.group-{row.no}.failures")
+            path = Path(f"{self._raw}.group-{row.group_no}.failures")
             try:
                 await anyio.to_thread.run_sync(write_private, path, file.raw)
             except OSError as error:

@@ -115,35 +115,35 @@ async def _reconcile(
     reasons: dict[int, str] = {}
     for group in lost:
         try:
-            fits[group.no] = await _candidates(handle, channel, compiled, group, known, seen)
+            fits[group.group_no] = await _candidates(handle, channel, compiled, group, known, seen)
         except PromoError as error:
-            reasons[group.no] = str(error)
+            reasons[group.group_no] = str(error)
             continue
-        count = len(fits[group.no])
+        count = len(fits[group.group_no])
         if count == 0:
-            reasons[group.no] = (
+            reasons[group.group_no] = (
                 "no message of that time has its content and recipients; "
                 "one that nobody clicked may not be listed"
             )
         elif count > 1:
-            reasons[group.no] = f"{count} messages fit: which one it is cannot be said"
+            reasons[group.group_no] = f"{count} messages fit: which one it is cannot be said"
     pairs = pair(fits)
     matches = []
     for group in lost:
-        msg_id = pairs.get(group.no)
-        reason = reasons.get(group.no, "")
+        msg_id = pairs.get(group.group_no)
+        reason = reasons.get(group.group_no, "")
         if msg_id is None and not reason:
             reason = "the message that fits it fits another lost group as well"
         if msg_id is not None and adopt:
             now = clock.time()
-            await handle.adopt_group(group.no, msg_id, now, now)
+            await handle.adopt_group(group.group_no, msg_id, now, now)
         matches.append(
             Match(
-                group=group.no,
+                group=group.group_no,
                 members=group.planned,
                 sent_at=group.sent_at,
                 msg_id=msg_id,
-                candidates=tuple(fits.get(group.no, ())),
+                candidates=tuple(fits.get(group.group_no, ())),
                 reason="" if msg_id is not None else reason,
                 adopted=msg_id is not None and adopt,
             )
@@ -173,7 +173,7 @@ async def _candidates(
             seen[msg_id] = await channel.get_delivery(msg_id)
         delivery = seen[msg_id]
         if members is None and group.audience is None:
-            members = frozenset(await handle.group_members(group.no))
+            members = frozenset(await handle.group_members(group.group_no))
         if channel.same_message(compiled, group.values, delivery) and _same_people(
             group.audience, members, delivery
         ):

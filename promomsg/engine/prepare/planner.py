@@ -151,12 +151,12 @@ class Planner:
         pending = State.PENDING.value
         for key, id, openid, unionid, token, request_id, params, problem, where in batch:
             values: str | None = None
-            form: bytes | None = None
+            message_digest: bytes | None = None
             mark: bytes | None = None
             if problem is None:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and has_placeholders:
-                values, form, problem = self._render(params, key)
+                values, message_digest, problem = self._render(params, key)
             # Kept only where it is the address: elsewhere many rows may share one column's value, and
             # would be taken for duplicates.
             if needs_tokens and token is not None and problem is None:
@@ -165,7 +165,7 @@ class Planner:
             if problem is None:
                 planned.append(
                     PlannedRow(
-                        seq, key, id, openid, unionid, mark, request_id, values, form,
+                        seq, key, id, openid, unionid, mark, request_id, values, message_digest,
                         pending, "", "",
                     )
                 )  # fmt: skip
@@ -200,7 +200,7 @@ class Planner:
         size = sum(map(len, values))
         if self._longest is None or size > self._longest[0]:
             self._longest = (size, key, values)
-        return _json.encode(values).decode(), self._compiled.form(values), None
+        return _json.encode(values).decode(), self._compiled.message_digest(values), None
 
     async def exclude(self, *, suppress: bool) -> None:
         """Takes out what is suppressed, not selected, or there twice.

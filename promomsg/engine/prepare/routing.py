@@ -33,8 +33,8 @@ async def make_groups(handle: Handle, channel: Channel, settings: Settings) -> N
         return
     if settings.route == "single":
         return
-    for form, members in await handle.forms(GROUP_THRESHOLD):
-        await handle.make_groups(form, group_sizes(members, settings.max_group_size))
+    for message_digest, members in await handle.shared_messages(GROUP_THRESHOLD):
+        await handle.make_groups(message_digest, group_sizes(members, settings.max_group_size))
     if settings.route == "group":
         singles, _ = await handle.plan_counts()
         if singles:

@@ -92,7 +92,7 @@ class SuppressionList:
         await handle.list_suppressed([], first=True, secret=self._secret)
         async for batch in self._batches(self._given):
             self.values += await handle.list_suppressed(
-                batch.values, batch.forms, batch.doubted, secret=self._secret
+                batch.values, batch.spellings, batch.doubted, secret=self._secret
             )
             await anyio.lowlevel.checkpoint()
 

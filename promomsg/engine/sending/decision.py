@@ -1,6 +1,6 @@
 """What an answer means for one recipient: plain functions, no I/O and no clock.
 
-`(answer, attempt, doubt, …) → Decision` (httpcore's habit: decide without awaiting, then act).
+`(answer, attempt, maybe_sent, …) → Decision` (httpcore's habit: decide without awaiting, then act).
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class Decision(msgspec.Struct, frozen=True):
         state: where the recipient goes: sent, failed, unknown or pending.
         again: a pending recipient is to be tried again in this run.
         pause: and not at once.
-        doubt: an attempt so far may have been delivered (kept with a pending recipient).
-        refuse_form: this rendered message can go to nobody.
+        maybe_sent: an attempt so far may have been delivered (kept with a pending recipient).
+        refuse_message: this rendered message can go to nobody.
         halt: stop the campaign cleanly.
     """
 
     state: State
     again: bool = False
     pause: bool = False
-    doubt: bool = False
-    refuse_form: bool = False
+    maybe_sent: bool = False
+    refuse_message: bool = False
     halt: Halt | None = None
 
 
 _SENT: Final = Decision(State.SENT)
 _FAILED: Final = Decision(State.FAILED)
-_REFUSED: Final = Decision(State.FAILED, refuse_form=True)
+_REFUSED: Final = Decision(State.FAILED, refuse_message=True)
 _UNKNOWN: Final = Decision(State.UNKNOWN)
 
 
@@ -52,7 +52,7 @@ def decide(
     answer: Answer,
     *,
     attempt: int,
-    doubt: bool,
+    maybe_sent: bool,
     idempotent: bool,
     budget_left: bool,
     policy: RetryPolicy,
@@ -61,7 +61,7 @@ def decide(
 
     Args:
         attempt: how many calls this recipient has had, this one included.
-        doubt: an earlier attempt may have been delivered (idempotent channels only).
+        maybe_sent: an earlier attempt may have been delivered (idempotent channels only).
         idempotent: the provider dedupes on our key, so an unknown outcome may be asked for again.
         budget_left: the budget that all retries share is not used up.
     """
@@ -71,24 +71,24 @@ def decide(
     if verdict is Verdict.FAILED or verdict is Verdict.REFUSED:
         # After a lost answer, a refusal may be of the second call only (a token that ran out in
         # between): whether the first one was delivered stays open.
-        if doubt:
+        if maybe_sent:
             return _UNKNOWN
         return _REFUSED if verdict is Verdict.REFUSED else _FAILED
     # Each newer token is worth a try (DESIGN §3), whatever the others have used of the budget.
     may_repeat = attempt < policy.attempts and (budget_left or answer.token_failed)
     if verdict is Verdict.UNKNOWN:
         if idempotent and may_repeat:
-            return Decision(State.PENDING, again=True, pause=True, doubt=True)
+            return Decision(State.PENDING, again=True, pause=True, maybe_sent=True)
         return _UNKNOWN
     if verdict is Verdict.HALT:
-        return Decision(State.PENDING, doubt=doubt, halt=Halt(answer.code, answer.detail))
+        return Decision(State.PENDING, maybe_sent=maybe_sent, halt=Halt(answer.code, answer.detail))
     if verdict is Verdict.ACCEPTED:
         raise ValueError("a single send cannot be ACCEPTED")
     if may_repeat:
         # A throttle holds the whole quota, and a newer token is as good as a first try.
         pause = verdict is Verdict.RETRY and not answer.token_failed
-        return Decision(State.PENDING, again=True, pause=pause, doubt=doubt)
-    return Decision(State.PENDING, doubt=doubt, halt=_spent(answer, attempt, policy))
+        return Decision(State.PENDING, again=True, pause=pause, maybe_sent=maybe_sent)
+    return Decision(State.PENDING, maybe_sent=maybe_sent, halt=_spent(answer, attempt, policy))
 
 
 def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:

@@ -387,11 +387,11 @@ class Dispatcher:
             "",
             None,
             self._clock.time(),
-            single_send.doubt,
+            single_send.maybe_sent,
             None,
             False,
         )
-        decision = Decision(State.PENDING, again=True, doubt=single_send.doubt)
+        decision = Decision(State.PENDING, again=True, maybe_sent=single_send.maybe_sent)
         self._reachability.drop(single_send)
         self._results.push(SendResult(slot, single_send, result, decision))
 
@@ -402,7 +402,7 @@ class Dispatcher:
         decision = decide(
             answer,
             attempt=single_send.attempts - single_send.earlier,
-            doubt=single_send.doubt,
+            maybe_sent=single_send.maybe_sent,
             idempotent=self._channel.idempotent,
             budget_left=self._budget.left,
             policy=self._policy,
@@ -417,7 +417,7 @@ class Dispatcher:
             self._reachability.drop(single_send)
         if decision.again and not answer.token_failed:
             self._budget.retries += 1
-        if decision.refuse_form:
+        if decision.refuse_message:
             if len(self._refused) >= _MOST_REFUSED:
                 del self._refused[next(iter(self._refused))]
             self._refused.setdefault(single_send.values, answer)
@@ -430,11 +430,11 @@ class Dispatcher:
             answer.detail,
             answer.rid,
             self._clock.time(),
-            decision.doubt,
+            decision.maybe_sent,
             kept(answer),
             called,
         )
-        single_send.doubt = decision.doubt
+        single_send.maybe_sent = decision.maybe_sent
         renewable = called and decision.again and answer.token_failed and self._channel.needs_tokens
         refusal = answer if renewable else None
         self._results.push(SendResult(slot, single_send, result, decision, refusal))
@@ -453,8 +453,8 @@ class Dispatcher:
             left = len(self._ready) + self._chunks.fresh_left
             if not self._breaker.is_open and self._chunks.dry and left <= self._policy.attempts:
                 return
-        lost = decision.doubt or decision.state is State.UNKNOWN
-        self._reachability.watch(single_send, answer, in_doubt=lost and not single_send.doubt)
+        lost = decision.maybe_sent or decision.state is State.UNKNOWN
+        self._reachability.watch(single_send, answer, in_doubt=lost and not single_send.maybe_sent)
 
     def _is_quiet(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -471,8 +471,8 @@ class Dispatcher:
         for slot, single_send, settled, decision, refusal in batch:
             if not settled.called:
                 self._sent_today = max(self._sent_today - 1, 0)
-            if decision.refuse_form:
-                await self._handle.refuse_form(
+            if decision.refuse_message:
+                await self._handle.refuse_message(
                     single_send.seq, settled.code, settled.detail, settled.rid, settled.at
                 )
             if decision.again:

@@ -83,7 +83,7 @@ class LeasedChunks:
     @property
     def next_is_in_doubt(self) -> bool:
         """Whether an earlier attempt for whoever comes next may have arrived."""
-        return next((slot.fresh[0].doubt for slot in self._slots if slot.fresh), False)
+        return next((slot.fresh[0].maybe_sent for slot in self._slots if slot.fresh), False)
 
     @property
     def fresh_left(self) -> int:

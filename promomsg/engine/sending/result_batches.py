@@ -125,6 +125,6 @@ class ResultWriter:
         if not await self._handle.settle(slot.lease, results):
             log.error(
                 "chunk %d is somebody else's now: %d results were not kept",
-                slot.lease.chunk,
+                slot.lease.chunk_no,
                 len(results),
             )

@@ -57,7 +57,7 @@ class RetryQueue:
         doubted = [
             item
             for item in self._queue
-            if item[3].doubt and item[3].attempts - item[3].earlier < attempts - 1
+            if item[3].maybe_sent and item[3].attempts - item[3].earlier < attempts - 1
         ]
         if not doubted:
             return None

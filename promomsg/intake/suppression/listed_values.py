@@ -89,17 +89,17 @@ class ListedValues:
 
     Attributes:
         values: whom it names: keys and addresses.
-        forms: other ways in which the same are written, such as `'1001` for `1001`.
+        spellings: other ways in which the same are written, such as `'1001` for `1001`.
         doubted: what a spreadsheet may have made, a writer's bullet or full stop, and keys with
             what may be somebody else's key or address in them.
     """
 
-    __slots__ = ("doubted", "forms", "secret", "values")
+    __slots__ = ("doubted", "secret", "spellings", "values")
 
     def __init__(self, *, secret: bool = False) -> None:
         self.secret = secret
         self.values: list[str] = []
-        self.forms: list[str] = []
+        self.spellings: list[str] = []
         self.doubted: list[Doubt] = []
 
     def add_address(self, name: str, cell: str, where: str) -> bool:
@@ -121,7 +121,7 @@ class ListedValues:
             self._refuse(where, text, f"is no {name}: {why}")
         self.values.append(inside)
         if text != inside:
-            self.forms.append(text)
+            self.spellings.append(text)
         return True
 
     def add_key(self, cell: str, where: str) -> bool:
@@ -143,14 +143,14 @@ class ListedValues:
                         where, text, f"is no key: U+{ord(character):04X} in it cannot be seen"
                     )
         # As a list of recipients writes it, and as the cell does: keys are compared to the letter.
-        forms = dict.fromkeys((bare_key(cell), inside, text, cell))
-        first, *others = forms
+        spellings = dict.fromkeys((bare_key(cell), inside, text, cell))
+        first, *others = spellings
         if mangled(inside):
             self.doubted.append(Doubt(inside, self._told(where, text, _MANGLED)))
         elif not _ADDRESS(inside):
             self._mind_hidden(inside, where, text, is_key=True)
         self.values.append(first)
-        self.forms += others
+        self.spellings += others
         return True
 
     def add_any(self, cell: str, where: str) -> bool:
@@ -181,7 +181,7 @@ class ListedValues:
             self._mind_hidden(inside, where, text)
         self.values.append(inside)
         if text != inside:
-            self.forms.append(text)
+            self.spellings.append(text)
         return True
 
     def add_clean(self, values: Sequence[str]) -> None:

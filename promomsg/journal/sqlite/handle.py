@@ -181,15 +181,15 @@ class SqliteHandle:
     async def list_suppressed(
         self,
         values: Sequence[str],
-        forms: Sequence[str] = (),
-        doubted: Sequence[tuple[str, str, str | None, bool]] = (),
+        spellings: Sequence[str] = (),
+        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
         *,
         first: bool = False,
         secret: bool = False,
     ) -> int:
         self._pepper = bytes.fromhex(self._record.run_id) if secret else None
         return await self._do(
-            sqlite_suppress.list_values, values, forms, doubted, first, self._pepper
+            sqlite_suppress.list_values, values, spellings, doubtful, first, self._pepper
         )
 
     async def absent_key(self) -> str | None:
@@ -214,11 +214,11 @@ class SqliteHandle:
     ) -> int:
         return await self._plan(plan.mark_duplicates, columns, places)
 
-    async def forms(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        return await self._do(plan.forms, at_least)
+    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
+        return await self._do(plan.shared_messages, at_least)
 
-    async def make_groups(self, form: bytes | None, sizes: Sequence[int]) -> None:
-        await self._do(plan.make_groups, form, sizes)
+    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
+        await self._do(plan.make_groups, message_digest, sizes)
 
     async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
         await self._plan(plan.add_audience_group, audience, planned)
@@ -266,16 +266,16 @@ class SqliteHandle:
     async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
         return await self._do(sqlite_send.settle, lease, results)
 
-    async def refuse_form(
-        self, form_of: int, code: str, detail: str, rid: str | None, at: float
+    async def refuse_message(
+        self, seq: int, code: str, detail: str, rid: str | None, at: float
     ) -> int:
-        return await self._do(group.refuse_form, form_of, code, detail, rid, at)
+        return await self._do(group.refuse_message, seq, code, detail, rid, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
         return await self._do(group.intend, lease, at, skippable=True)
 
-    async def group_members(self, no: int) -> list[str]:
-        return await self._read(group.members, no)
+    async def group_members(self, group_no: int) -> list[str]:
+        return await self._read(group.members, group_no)
 
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
@@ -308,23 +308,23 @@ class SqliteHandle:
     async def groups(self) -> list[GroupRow]:
         return await self._read(read.groups)
 
-    async def group(self, no: int) -> GroupRow:
-        return await self._read(group.get, no)
+    async def group(self, group_no: int) -> GroupRow:
+        return await self._read(group.get, group_no)
 
     async def poll_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
         fail_cnt: int | None,
         next_poll_at: float,
     ) -> None:
-        await self._do(group.poll, no, percent, send_cnt, fail_cnt, next_poll_at)
+        await self._do(group.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
 
     async def complete_group(
         self,
-        no: int,
+        group_no: int,
         *,
         percent: int | None,
         send_cnt: int | None,
@@ -335,16 +335,16 @@ class SqliteHandle:
         warnings: Sequence[str] = (),
     ) -> list[str]:
         own = await self._do(
-            group.complete, no, percent, send_cnt, fail_cnt, failures, unnamed, at, warnings
+            group.complete, group_no, percent, send_cnt, fail_cnt, failures, unnamed, at, warnings
         )
         self._warned([*warnings, *own])
         return own
 
-    async def expire_group(self, no: int, at: float) -> None:
-        await self._do(group.expire, no, at)
+    async def expire_group(self, group_no: int, at: float) -> None:
+        await self._do(group.expire, group_no, at)
 
-    async def adopt_group(self, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
-        await self._do(sqlite_recover.adopt, no, msg_id, at, next_poll_at)
+    async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+        await self._do(sqlite_recover.adopt, group_no, msg_id, at, next_poll_at)
 
     # A new process, and the user's words.
 
@@ -374,7 +374,7 @@ class SqliteHandle:
         await self._do(lambda tx: sqlite_send.set_control(tx.db, control))
 
     async def control(self) -> Control:
-        return await self._read(sqlite_send.wish)
+        return await self._read(sqlite_send.requested_control)
 
     async def save(self, record: CampaignRecord) -> None:
         await self._do(lambda tx: plan.save_record(tx.db, record))

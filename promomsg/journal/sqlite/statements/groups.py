@@ -15,7 +15,12 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control, GroupRow, Lease
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
-from promomsg.journal.sqlite.statements.singles import LOST_DETAIL, close_rows, holds, wish
+from promomsg.journal.sqlite.statements.singles import (
+    LOST_DETAIL,
+    close_rows,
+    holds,
+    requested_control,
+)
 from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupEvent, GroupState, move_group
@@ -34,7 +39,7 @@ __all__ = [
     "move",
     "poll",
     "refuse",
-    "refuse_form",
+    "refuse_message",
     "return_",
     "shift",
 ]
@@ -46,11 +51,11 @@ _EXPIRED_DETAIL = "the result can be had for 7 days only"
 _UNNAMED_DETAIL = "the provider counted failures without naming them"
 
 
-def get(db: sqlite3.Connection, no: int | None) -> GroupRow:
+def get(db: sqlite3.Connection, group_no: int | None) -> GroupRow:
     """The group of that number; JournalError when there is none."""
-    row = db.execute(f"SELECT {GROUP_COLUMNS} FROM grp WHERE no = ?", (no,)).fetchone()
+    row = db.execute(f"SELECT {GROUP_COLUMNS} FROM grp WHERE no = ?", (group_no,)).fetchone()
     if row is None:
-        raise JournalError(f"there is no group {no} in this journal")
+        raise JournalError(f"there is no group {group_no} in this journal")
     return group_row(row)
 
 
@@ -58,7 +63,7 @@ def move(tx: Transaction, group: GroupRow, event: GroupEvent, **columns: Any) ->
     """Moves a group along the state table and sets columns."""
     columns["state"] = move_group(group.state, event).value
     sets = ", ".join(f"{name} = :{name}" for name in columns)
-    tx.db.execute(f"UPDATE grp SET {sets} WHERE no = :no", {**columns, "no": group.no})
+    tx.db.execute(f"UPDATE grp SET {sets} WHERE no = :no", {**columns, "no": group.group_no})
 
 
 def shift(
@@ -67,9 +72,9 @@ def shift(
     """Moves the people of an audience that are not rows from one state to another."""
     if group.audience is None:
         return 0
-    (count,) = tx.db.execute(f"SELECT n_{old} FROM grp WHERE no = ?", (group.no,)).fetchone()
+    (count,) = tx.db.execute(f"SELECT n_{old} FROM grp WHERE no = ?", (group.group_no,)).fetchone()
     tx.db.execute(
-        f"UPDATE grp SET n_{new} = n_{new} + ?, n_{old} = 0 WHERE no = ?", (count, group.no)
+        f"UPDATE grp SET n_{new} = n_{new} + ?, n_{old} = 0 WHERE no = ?", (count, group.group_no)
     )
     tx.counts.move(old, old_code, new, new_code, count)
     return int(count)
@@ -88,25 +93,25 @@ def close(
     rows = 0
     if group.audience is None:
         rows = close_rows(
-            tx, "grp = :grp", {"grp": group.no}, state, code, detail, rid, at, group.attempts
+            tx, "grp = :grp", {"grp": group.group_no}, state, code, detail, rid, at, group.attempts
         )
     return rows + shift(tx, group, State.PENDING, state, "", code)
 
 
-def members(db: sqlite3.Connection, no: int) -> list[str]:
+def members(db: sqlite3.Connection, group_no: int) -> list[str]:
     """Promoter ids, in order of seq."""
     (text,) = db.execute(
         "SELECT json_group_array(id) FROM (SELECT id FROM recipient WHERE grp = ? ORDER BY seq)",
-        (no,),
+        (group_no,),
     ).fetchone()
     return _texts(text)
 
 
 def intend(tx: Transaction, lease: Lease, at: float) -> bool:
     """planned → intended."""
-    if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
+    if not holds(tx, lease) or requested_control(tx.db) is not Control.RUN:
         return False
-    group = get(tx.db, lease.group)
+    group = get(tx.db, lease.group_no)
     if group.state in (GroupState.REFUSED, GroupState.CANCELLED):
         return False  # its message was refused for everybody, or it was cancelled, since `take`
     move(tx, group, GroupEvent.INTEND, attempts=group.attempts + 1, sent_at=at)
@@ -121,7 +126,7 @@ def accept(
         return False
     move(
         tx,
-        get(tx.db, lease.group),
+        get(tx.db, lease.group_no),
         GroupEvent.ACCEPTED,
         msg_id=msg_id,
         rid=rid,
@@ -137,7 +142,7 @@ def return_(tx: Transaction, lease: Lease, code: str, detail: str, called: bool)
     """intended → planned."""
     if not holds(tx, lease):
         return False
-    group = get(tx.db, lease.group)
+    group = get(tx.db, lease.group_no)
     attempts = group.attempts if called else group.attempts - 1
     move(tx, group, GroupEvent.NOT_SENT, code=code, detail=detail, attempts=attempts)
     return True
@@ -151,11 +156,16 @@ def _refuse(
 
 
 def _refuse_same(
-    tx: Transaction, form: bytes | None, code: str, detail: str, rid: str | None, at: float
+    tx: Transaction,
+    message_digest: bytes | None,
+    code: str,
+    detail: str,
+    rid: str | None,
+    at: float,
 ) -> int:
     """Pending singles and planned groups with the same rendered message."""
-    same = "form IS NULL" if form is None else "form = :form"
-    args = {} if form is None else {"form": form}
+    same = "form IS NULL" if message_digest is None else "form = :form"
+    args = {} if message_digest is None else {"form": message_digest}
     count = close_rows(tx, f"grp IS NULL AND {same}", args, State.FAILED, code, detail, rid, at)
     for row in tx.db.execute(
         f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'planned' AND {same} ORDER BY no", args
@@ -164,13 +174,13 @@ def _refuse_same(
     return count
 
 
-def refuse_form(
-    tx: Transaction, form_of: int, code: str, detail: str, rid: str | None, at: float
+def refuse_message(
+    tx: Transaction, seq: int, code: str, detail: str, rid: str | None, at: float
 ) -> int:
-    """Everybody else who would get the message of row `form_of`."""
-    row = tx.db.execute("SELECT form FROM recipient WHERE seq = ?", (form_of,)).fetchone()
+    """Everybody else who would get the message of row `seq`."""
+    row = tx.db.execute("SELECT form FROM recipient WHERE seq = ?", (seq,)).fetchone()
     if row is None:
-        raise JournalError(f"there is no row {form_of} in this journal")
+        raise JournalError(f"there is no row {seq} in this journal")
     return _refuse_same(tx, row[0], code, detail, rid, at)
 
 
@@ -186,11 +196,13 @@ def refuse(
     """intended → refused; `everybody` with the same message too."""
     if not holds(tx, lease):
         return False
-    group = get(tx.db, lease.group)
+    group = get(tx.db, lease.group_no)
     _refuse(tx, group, code, detail, rid, at)
     if everybody:
-        (form,) = tx.db.execute("SELECT form FROM grp WHERE no = ?", (group.no,)).fetchone()
-        _refuse_same(tx, form, code, detail, rid, at)
+        (message_digest,) = tx.db.execute(
+            "SELECT form FROM grp WHERE no = ?", (group.group_no,)
+        ).fetchone()
+        _refuse_same(tx, message_digest, code, detail, rid, at)
     return True
 
 
@@ -203,7 +215,7 @@ def lose(tx: Transaction, lease: Lease, code: str, detail: str, at: float) -> bo
     """intended → unknown, with all members."""
     if not holds(tx, lease):
         return False
-    _lose(tx, get(tx.db, lease.group), code, detail, at)
+    _lose(tx, get(tx.db, lease.group_no), code, detail, at)
     return True
 
 
@@ -220,7 +232,7 @@ def lose_intended(tx: Transaction, code: str, detail: str, at: float) -> int:
 
 def poll(
     tx: Transaction,
-    no: int,
+    group_no: int,
     percent: int | None,
     send_cnt: int | None,
     fail_cnt: int | None,
@@ -230,10 +242,10 @@ def poll(
     changed = tx.db.execute(
         "UPDATE grp SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
         " polls = polls + 1 WHERE no = ? AND state = 'accepted'",
-        (percent, send_cnt, fail_cnt, next_poll_at, no),
+        (percent, send_cnt, fail_cnt, next_poll_at, group_no),
     ).rowcount
     if not changed:
-        get(tx.db, no)
+        get(tx.db, group_no)
 
 
 def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
@@ -248,7 +260,7 @@ def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
 
 def complete(
     tx: Transaction,
-    no: int,
+    group_no: int,
     percent: int | None,
     send_cnt: int | None,
     fail_cnt: int | None,
@@ -259,7 +271,7 @@ def complete(
 ) -> list[str]:
     """accepted → done; see `Handle.complete_group`."""
     db = tx.db
-    group = get(db, no)
+    group = get(db, group_no)
     move(
         tx,
         group,
@@ -314,7 +326,7 @@ def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
     """Members in temp.named fail with their codes; those in doubt are unknown with it."""
     db = tx.db
     where = "r.grp = :grp AND r.state = 0 AND n.id = r.id"
-    args: dict[str, Any] = {"grp": group.no}
+    args: dict[str, Any] = {"grp": group.group_no}
     by_code = db.execute(
         f"SELECT n.code, r.doubt, count(*) FROM recipient r, temp.named n WHERE {where}"
         " GROUP BY n.code, r.doubt",
@@ -332,8 +344,8 @@ def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
         f" at = :at, attempts = attempts + :attempts FROM temp.named AS n WHERE {where}",
         {**args, "at": at, "attempts": group.attempts},
     )
-    for code, doubt, count in by_code:
-        state = State.UNKNOWN if doubt else State.FAILED
+    for code, maybe_sent, count in by_code:
+        state = State.UNKNOWN if maybe_sent else State.FAILED
         tx.counts.move(State.PENDING, "", state, code, count)
     return sum(count for _, _, count in by_code)
 
@@ -352,7 +364,7 @@ def _complete_audience(
     planned = max(group.planned if send_cnt is None else send_cnt, failed)
     (seq,) = db.execute("SELECT coalesce(max(seq), -1) FROM recipient").fetchone()
     rows = [
-        (seq + number, id, id, code, group.no, group.attempts, at)
+        (seq + number, id, id, code, group.group_no, group.attempts, at)
         for number, (id, code) in enumerate(named.items(), 1)
     ]
     db.executemany(
@@ -372,7 +384,7 @@ def _complete_audience(
             planned,
             Code.UNNAMED.value if nameless else "",
             _UNNAMED_DETAIL if nameless else "",
-            group.no,
+            group.group_no,
         ),
     )
     counts = tx.counts
@@ -389,9 +401,9 @@ def _complete_audience(
     ]
 
 
-def expire(tx: Transaction, no: int, at: float) -> None:
+def expire(tx: Transaction, group_no: int, at: float) -> None:
     """accepted → expired; what is pending becomes unknown."""
-    group = get(tx.db, no)
+    group = get(tx.db, group_no)
     code = Code.EXPIRED.value
     move(tx, group, GroupEvent.EXPIRE, next_poll_at=None, code=code, detail=_EXPIRED_DETAIL)
     close(tx, group, State.UNKNOWN, code, _EXPIRED_DETAIL, None, at)

@@ -27,7 +27,6 @@ __all__ = [
     "add_rows",
     "assign_ids",
     "cut",
-    "forms",
     "make_groups",
     "mark_duplicates",
     "plan_counts",
@@ -35,6 +34,7 @@ __all__ = [
     "sample",
     "save_record",
     "seal",
+    "shared_messages",
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -210,7 +210,7 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
 _SET = "state = 0 AND grp IS NULL AND id IS NOT NULL"
 
 
-def forms(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
+def shared_messages(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
     """Sets that could be a group, by form (None first); a sort only when there are forms."""
     db = tx.db
     (bare,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_SET} AND form IS NULL").fetchone()
@@ -233,29 +233,33 @@ def _index_forms(db: sqlite3.Connection) -> bool:
     return True
 
 
-def make_groups(tx: Transaction, form: bytes | None, sizes: Sequence[int]) -> None:
+def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[int]) -> None:
     """Splits one set, in order of seq."""
     db = tx.db
-    same, args = ("form IS NULL", ()) if form is None else ("form = ?", (form,))
-    (no,) = db.execute("SELECT coalesce(max(no), 0) FROM grp").fetchone()
+    same, args = ("form IS NULL", ()) if message_digest is None else ("form = ?", (message_digest,))
+    (group_no,) = db.execute("SELECT coalesce(max(no), 0) FROM grp").fetchone()
     after = -1
     for size in sizes:
-        no += 1
+        group_no += 1
         where = f"{_SET} AND {same} AND seq > ?"
         last = db.execute(
             f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1 OFFSET ?",
             (*args, after, size - 1),
         ).fetchone()
         if last is None or size < 1:
-            raise JournalError(f"group {no} of {size}: the set has fewer recipients than that")
+            raise JournalError(
+                f"group {group_no} of {size}: the set has fewer recipients than that"
+            )
         (vals,) = db.execute(
             f"SELECT vals FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (*args, after)
         ).fetchone()
         db.execute(
-            f"UPDATE recipient SET grp = ? WHERE {where} AND seq <= ?", (no, *args, after, last[0])
+            f"UPDATE recipient SET grp = ? WHERE {where} AND seq <= ?",
+            (group_no, *args, after, last[0]),
         )
         db.execute(
-            "INSERT INTO grp (no, planned, vals, form) VALUES (?, ?, ?, ?)", (no, size, vals, form)
+            "INSERT INTO grp (no, planned, vals, form) VALUES (?, ?, ?, ?)",
+            (group_no, size, vals, message_digest),
         )
         after = last[0]
 

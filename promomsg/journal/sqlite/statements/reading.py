@@ -134,7 +134,7 @@ GROUP_COLUMNS: Final = (
     " next_poll_at, polls, code, detail, rid"
 )
 _GROUP_NAMES: Final = tuple(
-    {"vals": "values"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
+    {"vals": "values", "no": "group_no"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
 )
 
 

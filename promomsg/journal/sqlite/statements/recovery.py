@@ -114,13 +114,13 @@ def _take_back(tx: Transaction, where: str, args: dict[str, Any], state: State, 
     return sum(count for _, count in by_code)
 
 
-def adopt(tx: Transaction, no: int, msg_id: str, at: float, next_poll_at: float) -> None:
+def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
     """unknown → accepted: its unknown members are pending again."""
-    group = group_sql.get(tx.db, no)
+    group = group_sql.get(tx.db, group_no)
     _take_back(
         tx,
         "r.grp = :grp AND r.state = 4",
-        {"grp": no},
+        {"grp": group_no},
         State.UNKNOWN,
         f"{_NO_REASON}, attempts = attempts - {group.attempts}",
     )
@@ -184,13 +184,13 @@ def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
         ).fetchall():
             group = group_row(row)
             (people,) = db.execute(
-                f"SELECT n_{state} FROM grp WHERE no = ?", (group.no,)
+                f"SELECT n_{state} FROM grp WHERE no = ?", (group.group_no,)
             ).fetchone()
-            db.execute(f"UPDATE grp SET n_{state} = 0 WHERE no = ?", (group.no,))
+            db.execute(f"UPDATE grp SET n_{state} = 0 WHERE no = ?", (group.group_no,))
             db.execute(
                 "INSERT INTO grp (planned, n_pending, audience, vals, form)"
                 " SELECT ?, ?, audience, vals, form FROM grp WHERE no = ?",
-                (people, people, group.no),
+                (people, people, group.group_no),
             )
             tx.counts.move(state, group.code, State.PENDING, "", people)
             count += people

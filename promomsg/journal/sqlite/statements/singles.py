@@ -25,10 +25,10 @@ __all__ = [
     "intend",
     "release",
     "renew",
+    "requested_control",
     "set_control",
     "settle",
     "take",
-    "wish",
 ]
 
 CANCELLED_DETAIL: Final = "cancelled"
@@ -46,7 +46,7 @@ _parcels = msgspec.json.Decoder(list[_ParcelRow]).decode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-def wish(db: sqlite3.Connection) -> Control:
+def requested_control(db: sqlite3.Connection) -> Control:
     """What the control row says."""
     return Control(db.execute("SELECT wish FROM control").fetchone()[0])
 
@@ -58,7 +58,7 @@ def set_control(db: sqlite3.Connection, control: Control) -> None:
 
 def holds(tx: Transaction, lease: Lease) -> bool:
     """Whether the lease is still the chunk's."""
-    row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk = ?", (lease.chunk,)).fetchone()
+    row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk = ?", (lease.chunk_no,)).fetchone()
     return row is not None and row[0] == lease.epoch
 
 
@@ -114,10 +114,10 @@ def _try_chunk(tx: Transaction, row: tuple[Any, ...], deadline: float) -> Lease 
                 values=_values(vals) if vals is not None else (),
                 request_id=request_id,
                 attempts=attempts,
-                doubt=doubt == 1,
+                maybe_sent=maybe_sent == 1,
                 generation=generation,
             )
-            for seq, key, id, openid, unionid, vals, request_id, attempts, doubt, generation in (
+            for seq, key, id, openid, unionid, vals, request_id, attempts, maybe_sent, generation in (
                 _parcels(text)
             )
         )
@@ -136,7 +136,7 @@ def _try_chunk(tx: Transaction, row: tuple[Any, ...], deadline: float) -> Lease 
     )
     tx.leased(chunk, group=grp is not None)
     return Lease(
-        chunk=chunk, epoch=epoch + 1, deadline=deadline, group=grp, single_sends=single_sends
+        chunk_no=chunk, epoch=epoch + 1, deadline=deadline, group_no=grp, single_sends=single_sends
     )
 
 
@@ -144,14 +144,14 @@ def renew(tx: Transaction, lease: Lease, deadline: float) -> Lease | None:
     """The same lease with a later deadline; None when it moved on."""
     changed = tx.db.execute(
         "UPDATE chunk SET deadline = ? WHERE chunk = ? AND epoch = ?",
-        (deadline, lease.chunk, lease.epoch),
+        (deadline, lease.chunk_no, lease.epoch),
     ).rowcount
     return msgspec.structs.replace(lease, deadline=deadline) if changed else None
 
 
 def release(tx: Transaction, lease: Lease) -> None:
     """Gives it back; `take` finds out whether anything is left."""
-    if lease.group is None:
+    if lease.group_no is None:
         left = (
             "EXISTS (SELECT 1 FROM recipient WHERE seq BETWEEN chunk.first AND chunk.last"
             " AND state < 2 AND grp IS NULL)"
@@ -162,7 +162,7 @@ def release(tx: Transaction, lease: Lease) -> None:
         )
     tx.db.execute(
         f"UPDATE chunk SET deadline = NULL, done = NOT {left} WHERE chunk = ? AND epoch = ?",
-        (lease.chunk, lease.epoch),
+        (lease.chunk_no, lease.epoch),
     )
     tx.chunk_over = True
 
@@ -182,12 +182,12 @@ _INTEND_LIST = f"{_INTEND_SET} {_IN_LIST} {_INTEND_TAIL}"
 def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
     """pending → intended, checked and done by one statement."""
     if not seqs:
-        return holds(tx, lease) and wish(tx.db) is Control.RUN
+        return holds(tx, lease) and requested_control(tx.db) is Control.RUN
     low, high = min(seqs), max(seqs)
     count = len(seqs)
     args: dict[str, Any] = {
         "at": at,
-        "chunk": lease.chunk,
+        "chunk": lease.chunk_no,
         "epoch": lease.epoch,
         "low": low,
         "high": high,
@@ -200,7 +200,7 @@ def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: s
     if changed == count:
         tx.intended(count, at, day)
         return True
-    if not holds(tx, lease) or wish(tx.db) is not Control.RUN:
+    if not holds(tx, lease) or requested_control(tx.db) is not Control.RUN:
         return False
     _why_not(tx, lease, seqs, changed)
     raise Undone(False)
@@ -214,11 +214,11 @@ def _why_not(tx: Transaction, lease: Lease, seqs: Sequence[int], changed: int) -
         WHERE {_IN_LIST} AND state IN (3, 4, 6) AND recipient.grp IS NULL
           AND chunk.chunk = :chunk AND seq BETWEEN first AND last
         """,
-        {"seqs": _encode(seqs).decode(), "chunk": lease.chunk},
+        {"seqs": _encode(seqs).decode(), "chunk": lease.chunk_no},
     ).fetchone()
     if changed + gone != len(seqs):
         raise IllegalMove(
-            f"chunk {lease.chunk}: {len(seqs) - changed - gone} of {len(seqs)} recipients cannot "
+            f"chunk {lease.chunk_no}: {len(seqs) - changed - gone} of {len(seqs)} recipients cannot "
             "take intend: they are not pending singles of this chunk"
         )
 
@@ -255,7 +255,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
     uncalled = 0
     times = set()
     number = CODE_OF
-    for seq, state, code, detail, rid, at, doubt, extra, called in results:
+    for seq, state, code, detail, rid, at, maybe_sent, extra, called in results:
         if state == _SENT and not code and not detail and rid is None and extra is None:
             plain[seq] = at
             times.add(at)
@@ -270,7 +270,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
                     detail,
                     rid,
                     at,
-                    1 if doubt and state == _PENDING else 0,
+                    1 if maybe_sent and state == _PENDING else 0,
                     extra,
                     1 if back else 0,
                 )
@@ -283,7 +283,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
     if not results:
         return holds(tx, lease)
     args: dict[str, Any] = {
-        "chunk": lease.chunk,
+        "chunk": lease.chunk_no,
         "epoch": lease.epoch,
         "low": min(results)[0],
         "high": max(results)[0],
@@ -304,7 +304,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
         if not changed and not holds(tx, lease):
             return False
         raise IllegalMove(
-            f"chunk {lease.chunk}: {len(results) - changed} of {len(results)} recipients cannot be "
+            f"chunk {lease.chunk_no}: {len(results) - changed} of {len(results)} recipients cannot be "
             "settled: they are not intended, or not of this chunk"
         )
     if plain:

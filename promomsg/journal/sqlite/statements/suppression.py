@@ -50,8 +50,8 @@ def _as_json(values: Iterable[object]) -> str:
 def list_values(
     tx: Transaction,
     values: Sequence[str],
-    forms: Sequence[str],
-    doubted: Sequence[tuple[str, str, str | None, bool]],
+    spellings: Sequence[str],
+    doubtful: Sequence[tuple[str, str, str | None, bool]],
     first: bool,
     pepper: bytes | None,
 ) -> int:
@@ -62,45 +62,45 @@ def list_values(
     """
     db = tx.db
     if first:
-        # form: 1 for another way of writing a value that counts itself
+        # is_spelling: 1 for another way of writing a value that counts itself
         db.execute(
             "CREATE TEMP TABLE IF NOT EXISTS listed"
-            " (value TEXT PRIMARY KEY, form INTEGER NOT NULL) WITHOUT ROWID"
+            " (value TEXT PRIMARY KEY, is_spelling INTEGER NOT NULL) WITHOUT ROWID"
         )
         db.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS doubted"
-            " (n INTEGER PRIMARY KEY, value TEXT NOT NULL, said TEXT NOT NULL, inside TEXT,"
+            "CREATE TEMP TABLE IF NOT EXISTS doubtful"
+            " (position INTEGER PRIMARY KEY, value TEXT NOT NULL, refusal TEXT NOT NULL, inside TEXT,"
             " is_key INTEGER NOT NULL)"
         )
         _make_blocked(db)
         db.execute("DELETE FROM temp.listed")
-        db.execute("DELETE FROM temp.doubted")
+        db.execute("DELETE FROM temp.doubtful")
     if pepper is not None:
         values = [_marked(value, pepper) for value in values]
-        forms = [_marked(form, pepper) for form in forms]
+        spellings = [_marked(spelling, pepper) for spelling in spellings]
     new = db.execute(
         "INSERT INTO temp.listed SELECT value, 0 FROM json_each(?) WHERE true"
-        " ON CONFLICT (value) DO UPDATE SET form = 0 WHERE form = 1",
+        " ON CONFLICT (value) DO UPDATE SET is_spelling = 0 WHERE is_spelling = 1",
         (_as_json(values),),
     ).rowcount
-    if forms:
+    if spellings:
         db.execute(
             "INSERT OR IGNORE INTO temp.listed SELECT value, 1 FROM json_each(?)",
-            (_as_json(forms),),
+            (_as_json(spellings),),
         )
-    if doubted:
+    if doubtful:
         db.executemany(
-            "INSERT INTO temp.doubted (value, said, inside, is_key) VALUES (?, ?, ?, ?)",
-            doubted
+            "INSERT INTO temp.doubtful (value, refusal, inside, is_key) VALUES (?, ?, ?, ?)",
+            doubtful
             if pepper is None
             else [
                 (
-                    v if inside is None else _marked(v, pepper),
-                    said,
+                    value if inside is None else _marked(value, pepper),
+                    refusal,
                     None if inside is None else _marked(inside, pepper),
                     is_key,
                 )
-                for v, said, inside, is_key in doubted
+                for value, refusal, inside, is_key in doubtful
             ],
         )
     return new
@@ -114,10 +114,10 @@ def _marked(text: str, pepper: bytes) -> str:
 def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | None:
     """The first doubt that is right: what to say."""
     row = db.execute(
-        "SELECT said FROM temp.doubted WHERE inside IS NULL"
-        " AND value NOT IN (SELECT key FROM recipient) ORDER BY n LIMIT 1"
+        "SELECT refusal FROM temp.doubtful WHERE inside IS NULL"
+        " AND value NOT IN (SELECT key FROM recipient) ORDER BY position LIMIT 1"
     ).fetchone()
-    if row is None and db.execute("SELECT 1 FROM temp.doubted LIMIT 1").fetchone() is not None:
+    if row is None and db.execute("SELECT 1 FROM temp.doubtful LIMIT 1").fetchone() is not None:
         shown = "{}"
         if pepper is not None:
             shown = "marked({})"
@@ -133,8 +133,8 @@ def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | Non
         anybody = " OR ".join(f"inside {one}" for name, one in among.items() if name != "key")
         nobody = " AND ".join(f"value NOT {one}" for one in among.values())
         row = db.execute(
-            f"SELECT said FROM temp.doubted WHERE inside IS NOT NULL AND {nobody} AND"
-            f" (inside {among['key']} OR is_key = 0 AND ({anybody})) ORDER BY n LIMIT 1"
+            f"SELECT refusal FROM temp.doubtful WHERE inside IS NOT NULL AND {nobody} AND"
+            f" (inside {among['key']} OR is_key = 0 AND ({anybody})) ORDER BY position LIMIT 1"
         ).fetchone()
     return None if row is None else str(row[0])
 
@@ -274,17 +274,17 @@ def suppress_pending(
         return 0
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
     code, dissolved = Code.SUPPRESSED.value, False
-    for no, leave in db.execute(
+    for group_no, leave in db.execute(
         f"SELECT grp, count(*) FROM recipient WHERE state = 0 AND {blocked}"
         " AND grp IN (SELECT no FROM grp WHERE state = 'planned') GROUP BY grp ORDER BY grp"
     ).fetchall():
-        group = group_sql.get(db, no)
+        group = group_sql.get(db, group_no)
         left = group.planned - leave
         if left >= smallest_group:
-            db.execute(f"UPDATE recipient SET grp = NULL WHERE grp = ? AND {blocked}", (no,))
-            db.execute("UPDATE grp SET planned = ? WHERE no = ?", (left, no))
+            db.execute(f"UPDATE recipient SET grp = NULL WHERE grp = ? AND {blocked}", (group_no,))
+            db.execute("UPDATE grp SET planned = ? WHERE no = ?", (left, group_no))
         else:
-            db.execute("UPDATE recipient SET grp = NULL WHERE grp = ?", (no,))
+            db.execute("UPDATE recipient SET grp = NULL WHERE grp = ?", (group_no,))
             group_sql.move(tx, group, GroupEvent.CANCEL, planned=0, code=code, detail=_ON_IT)
             dissolved = True
     changed = close_rows(
