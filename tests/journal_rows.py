@@ -144,7 +144,11 @@ def adds_up(tally: Tally) -> bool:
     )
 
 
-def maker(kind: str, folder: Path) -> Callable[[], Journal]:
+Make = Callable[[], Journal]
+"""Makes a new, empty journal with each call."""
+
+
+def maker(kind: str, folder: Path) -> Make:
     """Journals of one kind; each call is a new, empty one."""
     count = 0
 

@@ -26,11 +26,6 @@ pytestmark = pytest.mark.asyncio
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> SqliteJournal:
-    return SqliteJournal(tmp_path / "autumn.db", durability="process")
-
-
 def beside(journal: SqliteJournal) -> list[str]:
     """Names of the journal's files."""
     path = Path(journal.path)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from journal_rows import (
     DAY,
     NOW,
+    Make,
     adds_up,
     everybody,
-    maker,
     record,
     row,
     sealed,
@@ -22,19 +20,12 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupState, IllegalMove
 
 pytestmark = pytest.mark.asyncio
-
-Make = Callable[[], Journal]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    return maker(request.param, tmp_path)
 
 
 async def audience(make: Make, planned: int) -> Handle:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from journal_rows import (
     NOW,
+    Make,
     adds_up,
     bad_row,
     everybody,
-    maker,
     record,
     row,
     sealed,
@@ -23,17 +20,9 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.contract import Journal
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio
-
-Make = Callable[[], Journal]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    return maker(request.param, tmp_path)
 
 
 async def test_the_first_of_equal_keys_or_addresses_stays(make: Make) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from journal_rows import (
     DAY,
     NOW,
+    Make,
     adds_up,
     bad_row,
     everybody,
-    maker,
     record,
     result,
     row,
@@ -24,19 +21,12 @@ from journal_rows import (
 )
 
 from promomsg.errors import JournalError
-from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control, Outage
 from promomsg.model import Code, State
 from promomsg.states import IllegalMove
 
 pytestmark = pytest.mark.asyncio
-
-Make = Callable[[], Journal]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    return maker(request.param, tmp_path)
 
 
 async def settled(handle: Handle, *ends: str, code: str = "") -> None:

@@ -1,0 +1,22 @@
+"""Fixtures of the journals' tests: what every kind of journal passes, and the one that is a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from journal_rows import Make, maker
+
+from promomsg.journal.sqlite.journal import SqliteJournal
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """New journals of each kind in turn: a new kind is added here, and nowhere else."""
+    return maker(request.param, tmp_path)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> SqliteJournal:
+    """A journal in a file."""
+    return SqliteJournal(tmp_path / "autumn.db", durability="process")
