@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG
+from promomsg.cli.command_errors import line_for, only_error
+from promomsg.cli.exit_status import INTERRUPTED, WRONG
 from promomsg.control_characters import escaped
-from promomsg.errors import PromoError
 from promomsg.suggest import nearest
 
 __all__ = ["COMMANDS", "cli", "run"]
@@ -53,7 +53,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg retry autumn.db --failed",
     ),
     "follow": Entry(
-        "provider",
+        "follow",
         "Follow one group send, by its msg_id, until it is done.",
         "promomsg follow 1000001 --campaign autumn.toml",
     ),
@@ -67,7 +67,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "explain", "Say what a code means and what to do about it.", "promomsg explain 43101"
     ),
     "clicks": Entry(
-        "provider",
+        "clicks",
         "Show the clicks of one day.",
         "promomsg clicks --campaign autumn.toml --date 2026-11-11 --dimension 0",
     ),
@@ -75,7 +75,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "reconcile", "Find group sends whose answer was lost.", "promomsg reconcile autumn.db"
     ),
     "promoters": Entry(
-        "provider",
+        "promoters",
         "Download the list of promoters as a CSV file.",
         "promomsg promoters --campaign autumn.toml --output promoters.csv",
     ),
@@ -166,41 +166,16 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         return WRONG  # whoever read an --output that is a pipe has left
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no secrets
-        return _failed(error, debug)
+        return _failed(only_error(error), debug)
     return result if isinstance(result, int) else 0
 
 
 def _failed(error: BaseException, debug: bool) -> int:
-    error = _alone(error)
     if debug:
         import traceback
 
         traceback.print_exception(error)  # without locals, which may hold a token
-    if isinstance(error, PromoError):
-        return _complain(str(error), WRONG)
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror}", WRONG)
-    from promomsg.cli.interrupts import Interrupted, SendingCrashed
-
-    if isinstance(error, Interrupted):
-        return _complain(str(error) or "interrupted; nothing was sent", INTERRUPTED)
-    cause, status, then = error, WRONG, ""
-    if isinstance(error, SendingCrashed):
-        cause, status = _alone(error.__cause__ or error), RESUMABLE
-        then = f" go on with: {error};"
-    return _complain(
-        f"unexpected {type(cause).__name__}: {cause};{then} "
-        "run `promomsg --debug …` for the traceback, and please report it",
-        status,
-    )
-
-
-def _alone(error: BaseException) -> BaseException:
-    """The one error of a group that has only one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    return _complain(line_for(error), getattr(error, "exit_status", WRONG))
 
 
 def _complain(text: str, status: int) -> int:

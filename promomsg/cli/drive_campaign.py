@@ -10,8 +10,9 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
-from promomsg.cli.interrupts import Interrupts, SendingCrashed
+from promomsg.cli.interrupts import Interrupts
 from promomsg.cli.plan_and_result import print_plan, print_rest, print_result, print_rows_left_out
 from promomsg.cli.printing import print_json, print_note
 from promomsg.cli.progress import View, make_view
@@ -138,7 +139,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
     except Exception as error:
         if not entered:
             raise
-        raise SendingCrashed(options.resume_with) from error
+        raise SendingCrashed(error, options.resume_with) from error
     finally:
         view.close()
     document = campaign.report.to_dict()

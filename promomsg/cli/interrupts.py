@@ -14,7 +14,10 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-__all__ = ["Interrupted", "Interrupts", "SendingCrashed", "run_async"]
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.exit_status import INTERRUPTED
+
+__all__ = ["Interrupts", "run_async"]
 
 T = TypeVar("T")
 
@@ -29,14 +32,6 @@ def _signals() -> tuple[signal.Signals, ...]:
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return (signal.SIGINT, signal.SIGTERM)
     return (signal.SIGINT, signal.SIGTERM, hangup)
-
-
-class Interrupted(Exception):
-    """Ctrl-C, SIGTERM or SIGHUP came; the text, when there is one, is for the user."""
-
-
-class SendingCrashed(Exception):
-    """Something unexpected (its cause) in the middle of sending; the text is the resume command."""
 
 
 class Interrupts:
@@ -69,7 +64,7 @@ class Interrupts:
         elif self._now() - self._first > _TOGETHER:
             sys.stderr.flush()
             # Intents are on disk before the wire: a process may end at any moment.
-            os._exit(130)
+            os._exit(INTERRUPTED)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

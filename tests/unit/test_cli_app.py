@@ -16,7 +16,7 @@ import pytest
 
 import promomsg
 from promomsg.cli import app, main
-from promomsg.cli.interrupts import Interrupted
+from promomsg.cli.command_errors import Interrupted
 from promomsg.errors import JournalError
 
 ENV = {**os.environ, "PYTHONPATH": str(Path(promomsg.__file__).parents[1])}

@@ -12,7 +12,8 @@ from unittest import mock
 import anyio
 import pytest
 
-from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.errors import UsageError
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
+from promomsg.cli.exit_status import ALL_SENT, FAILURES
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.printing import print_line, print_note
 from promomsg.errors import UsageError
@@ -66,7 +67,7 @@ async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) 
             for side in _SIDES:
                 journal.with_name(journal.name + side).unlink(missing_ok=True)
             status = await _send(place / f"{name}.toml", journal, box, interrupts)
-            if status not in (0, 3):
+            if status not in (ALL_SENT, FAILURES):
                 return status
             first = first or journal
     assert first is not None

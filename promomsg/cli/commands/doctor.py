@@ -30,6 +30,7 @@ from promomsg.wechat.message import WeChatMessage
 
 if TYPE_CHECKING:
     from promomsg.intake import Source
+from promomsg.cli.shared_options import base_url_option, file_secrets_option, json_option
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -50,11 +51,9 @@ class Finding(NamedTuple):
 
 @click.command(short_help="Check a campaign file, its account, the clock and the disk.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--base-url", metavar="URL", help="Instead of the file's own.")
-@click.option(
-    "--allow-file-secrets", is_flag=True, help="Secrets may lie outside of the file's folder."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@base_url_option
+@file_secrets_option
+@json_option
 def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: bool) -> int:
     """Check what sending the campaign in FILE needs. Nothing is sent.
 

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from promomsg.cli.printing import finish_output, print_json, print_line
+from promomsg.cli.shared_options import json_option
 from promomsg.code_meanings import explain as meanings_of
 
 __all__ = ["explain"]
@@ -17,7 +18,7 @@ __all__ = ["explain"]
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("code")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def explain(code: str, as_json: bool) -> int:
     """Say what CODE means: a WeChat errcode, a wallet's resultCode, or one of promomsg's own."""
     found = meanings_of(code)

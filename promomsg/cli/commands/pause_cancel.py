@@ -7,21 +7,20 @@ from pathlib import Path
 import click
 
 from promomsg.cli.interrupts import run_async
+from promomsg.cli.shared_options import journal_argument
 
 __all__ = ["cancel", "pause"]
 
-_journal = click.argument("journal", type=click.Path(path_type=Path))
-
 
 @click.command(short_help="Pause sending until resume; calls in flight finish.")
-@_journal
+@journal_argument
 def pause(journal: Path) -> int:
     """Ask whoever is sending JOURNAL to stop; `promomsg resume JOURNAL` goes on."""
     return run_async(lambda interrupts: _ask(journal, "pause"))
 
 
 @click.command(short_help="Cancel what has not been sent yet.")
-@_journal
+@journal_argument
 def cancel(journal: Path) -> int:
     """Cancel the recipients of JOURNAL that were not sent to; calls in flight finish."""
     return run_async(lambda interrupts: _ask(journal, "cancel"))

@@ -8,19 +8,23 @@ import click
 
 from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.shared_options import (
+    base_url_option,
+    file_secrets_option,
+    journal_argument,
+    json_option,
+)
 
 __all__ = ["reconcile"]
 
 
 @click.command(short_help="Find group sends whose answer was lost.")
-@click.argument("journal", type=click.Path(path_type=Path))
+@journal_argument
 @click.option("--campaign", type=click.Path(path_type=Path), help="The file, when it has moved.")
-@click.option("--base-url", metavar="URL", help="Instead of the campaign file's own.")
-@click.option(
-    "--allow-file-secrets", is_flag=True, help="Secrets may lie outside of the file's folder."
-)
+@base_url_option
+@file_secrets_option
 @click.option("--adopt", is_flag=True, help="Take over what can only be ours; resume follows it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def reconcile(
     journal: Path,
     campaign: Path | None,

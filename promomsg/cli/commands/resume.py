@@ -17,7 +17,8 @@ from promomsg.cli.campaign.campaign_of_journal import (
     file_beside,
 )
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.printing import print_note
 from promomsg.errors import JournalError, UsageError
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from promomsg.cli.interrupts import Interrupted, Interrupts, run_async
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.printing import print_line
 from promomsg.errors import UsageError
 

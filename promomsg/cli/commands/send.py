@@ -14,6 +14,12 @@ import msgspec
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.shared_options import (
+    base_url_option,
+    file_secrets_option,
+    json_option,
+    yes_option,
+)
 from promomsg.errors import JournalError, UsageError
 
 __all__ = ["SendFlags", "plan", "send", "send_file"]
@@ -44,12 +50,8 @@ def common(command: Any) -> Any:
         click.option(
             "--journal", type=click.Path(path_type=Path), help="Instead of the file's own."
         ),
-        click.option("--base-url", metavar="URL", help="Instead of the file's own."),
-        click.option(
-            "--allow-file-secrets",
-            is_flag=True,
-            help="Secrets may lie outside of the campaign file's folder.",
-        ),
+        base_url_option,
+        file_secrets_option,
         click.option(
             "--max-recipients", type=click.IntRange(1), metavar="N", help="Refuse a larger plan."
         ),
@@ -57,7 +59,7 @@ def common(command: Any) -> Any:
             "--everyone", is_flag=True, help="Really to every promoter, as [audience] says."
         ),
         click.option("--test-to", metavar="KEY,…", help="To these keys alone, journalled apart."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+        json_option,
     ):
         command = option(command)
     return command
@@ -66,7 +68,7 @@ def common(command: Any) -> Any:
 @click.command(short_help="Plan a campaign file, ask, and send it.")
 @common
 @click.option("--dry-run", is_flag=True, help="Only plan: the same as `promomsg plan`.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option(
     "--or-resume", is_flag=True, help="Go on with the campaign when its journal is there already."
 )
