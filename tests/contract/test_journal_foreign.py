@@ -116,7 +116,7 @@ async def test_a_file_that_is_no_database_is_named_so_and_left_alone(
 
 _ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
 _PLANTED = [
-    ("CREATE TRIGGER t AFTER UPDATE ON recipient BEGIN DELETE FROM log; END",),
+    ("CREATE TRIGGER t AFTER UPDATE ON recipient BEGIN DELETE FROM commit_log; END",),
     ("CREATE TRIGGER t AFTER UPDATE ON campaign BEGIN SELECT load_extension('x'); END",),
     ("CREATE VIEW extra AS SELECT 1",),
     ("CREATE TABLE extra (x)",),
@@ -126,13 +126,13 @@ _PLANTED = [
     ("DROP VIEW outcomes", f"CREATE VIEW outcomes AS {_ENDLESS}"),
     ("ALTER TABLE control RENAME TO c2", f"CREATE VIEW control AS {_ENDLESS}"),
     ("ALTER TABLE chunk RENAME TO c2", "CREATE VIEW chunk AS SELECT * FROM c2"),
-    ("DROP TABLE history",),
-    ("DROP TABLE log",),
+    ("DROP TABLE attempt_history",),
+    ("DROP TABLE commit_log",),
     ("ALTER TABLE recipient DROP COLUMN extra",),
     ("ALTER TABLE recipient ADD COLUMN more",),
     ("ALTER TABLE recipient ADD COLUMN made AS (abs(-9223372036854775808))",),
-    ("DROP INDEX unsent", "CREATE INDEX unsent ON recipient (state, code)"),
-    ("UPDATE sqlite_schema SET sql = 'CREATE TABLE log (x)' WHERE name = 'log'",),
+    ("DROP INDEX recipient_unsent", "CREATE INDEX recipient_unsent ON recipient (state, code)"),
+    ("UPDATE sqlite_schema SET sql = 'CREATE TABLE commit_log (x)' WHERE name = 'commit_log'",),
 ]
 
 
@@ -165,15 +165,16 @@ _VALUES: list[Any] = [
 ]
 _COLUMNS = {
     "campaign": ["name", "message", "settings", "source", "warnings", "created_at", "planned_at",
-                 "campaign_file", "run_id", "halted", "chunk_size", "unsealed", "sender_open"],
-    "control": ["wish"],
-    "recipient": ["state", "attempts", "at", "grp", "generation", "doubt", "key", "id", "vals",
-                  "form", "code", "rid", "extra"],
-    "grp": ["state", "planned", "vals", "form", "audience", "msg_id", "percent", "sent_at",
-            "next_poll_at", "attempts", "n_pending"],
-    "chunk": ["grp", "first", "last", "epoch", "deadline", "done"],
-    "log": ["at", "day", "singles", "today", "final"],
-    "history": ["upto", "state", "code"],
+                 "campaign_file", "run_id", "halted", "chunk_size", "needs_chunks", "sender_open"],
+    "control": ["requested"],
+    "recipient": ["state", "attempts", "at", "group_no", "generation", "maybe_sent", "key", "id",
+                  "message_values", "message_digest", "code", "rid", "extra"],
+    "group_send": ["state", "planned", "message_values", "message_digest", "audience", "msg_id",
+                   "percent", "sent_at", "next_poll_at", "attempts", "audience_pending"],
+    "chunk": ["group_no", "first_seq", "last_seq", "epoch", "deadline", "done"],
+    "commit_log": ["intended_at", "intended_day", "intended_singles", "intended_day_total",
+                   "final_seqs"],
+    "attempt_history": ["up_to_log_no", "state", "code"],
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def in_doubt(path: Path, report: Report) -> int:
     """Everybody who is unknown, or pending with an earlier attempt that may have arrived."""
     with JournalReader(path) as reader:
         doubt = reader._db.execute(
-            "SELECT count(*) FROM recipient WHERE state = 4 OR (state = 0 AND doubt = 1)"
+            "SELECT count(*) FROM recipient WHERE state = 4 OR (state = 0 AND maybe_sent = 1)"
         ).fetchone()
     return int(doubt[0])
 

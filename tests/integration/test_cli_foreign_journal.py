@@ -35,7 +35,7 @@ def edit(path: Path, *statements: str) -> None:
         ("UPDATE campaign SET source = 'null'",),
         ("UPDATE campaign SET created_at = 'yesterday'",),
         ("DELETE FROM campaign",),
-        ("CREATE TRIGGER t AFTER UPDATE ON recipient BEGIN DELETE FROM log; END",),
+        ("CREATE TRIGGER t AFTER UPDATE ON recipient BEGIN DELETE FROM commit_log; END",),
         ("DROP VIEW outcomes", "CREATE VIEW outcomes AS SELECT 1"),
     ],
 )

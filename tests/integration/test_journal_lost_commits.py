@@ -49,7 +49,7 @@ def has_commits_in_wal(journal: Path) -> bool:
     alone = journal.with_name("alone.db")
     shutil.copy(journal, alone)
     db = sqlite3.connect(alone)
-    (number,) = db.execute("SELECT coalesce(max(n), 0) FROM log").fetchone()
+    (number,) = db.execute("SELECT coalesce(max(log_no), 0) FROM commit_log").fetchone()
     (run_id,) = db.execute("SELECT run_id FROM campaign").fetchone()
     db.close()
     mark = read_mark(str(journal), run_id)

@@ -210,7 +210,7 @@ class SqliteJournal:
                 # macOS: a sync that also empties the drive's cache; nothing elsewhere.
                 db.execute("PRAGMA fullfsync = ON")
                 db.execute("PRAGMA checkpoint_fullfsync = ON")
-            db.execute("SELECT wish FROM control").fetchone()  # the -wal is there from here on
+            db.execute("SELECT requested FROM control").fetchone()  # the -wal is there from here on
         except BaseException:
             db.close()
             raise
@@ -287,7 +287,7 @@ class SqliteJournal:
         db.execute("UPDATE campaign SET sender_open = 1")
         if finding is not Finding.WHOLE:
             _, at = lost_commits.position(db)
-            people = lost_commits.doubt(db, mark)
+            people = lost_commits.mark_maybe_sent(db, mark)
             behind = None if mark is None else mark.number - at.number
             add_warnings(db, [lost_commits.warning(self.path, people, behind)])
         db.execute("COMMIT")

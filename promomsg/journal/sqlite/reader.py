@@ -174,7 +174,9 @@ class JournalReader:
 
     def control(self) -> Control:
         """What was asked of the sender."""
-        return self.read(lambda db: Control(db.execute("SELECT wish FROM control").fetchone()[0]))
+        return self.read(
+            lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
+        )
 
     def warnings(self) -> list[str]:
         """What a look at a journal that nobody is sending has to say of how true it is."""
@@ -237,7 +239,7 @@ class JournalReader:
             try:
                 if wal_size(self.path) == 0:
                     db = read.connect(self.path, mode="rw")
-                    db.execute("SELECT wish FROM control").fetchone()
+                    db.execute("SELECT requested FROM control").fetchone()
                     db.close()
             finally:
                 lock.release()

@@ -10,7 +10,7 @@ PRAGMA user_version = 1;
 
 -- The campaign: one row. message, settings, source and warnings are JSON.
 CREATE TABLE campaign (
-    one           INTEGER PRIMARY KEY CHECK (one = 1),
+    only_row      INTEGER PRIMARY KEY CHECK (only_row = 1),
     name          TEXT NOT NULL,
     channel       TEXT NOT NULL,
     account       TEXT NOT NULL,
@@ -26,105 +26,105 @@ CREATE TABLE campaign (
     halted        TEXT,               -- why the last run stopped before the end
     outage        TEXT,               -- JSON: since when the provider is not there; NULL: it is
     chunk_size    INTEGER NOT NULL DEFAULT 512,
-    unsealed      INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
+    needs_chunks  INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
     sender_open   INTEGER NOT NULL DEFAULT 0  -- the open flag: 1 from before the first call until a
                                               -- clean close
 );
 
 -- What another process asks of the sender: 'run', 'pause' or 'cancel'.
 CREATE TABLE control (
-    one  INTEGER PRIMARY KEY CHECK (one = 1),
-    wish TEXT NOT NULL
+    only_row  INTEGER PRIMARY KEY CHECK (only_row = 1),
+    requested TEXT NOT NULL
 );
 INSERT INTO control VALUES (1, 'run');
 
 -- One row per row read. Updated by its integer key; nothing on the hot path has an index.
 CREATE TABLE recipient (
-    seq         INTEGER PRIMARY KEY,
-    state       INTEGER NOT NULL,
-    attempts    INTEGER NOT NULL DEFAULT 0, -- calls made (of a group: once it is over)
-    at          REAL,                 -- when the state was reached; NULL: by planning, or never
-    grp         INTEGER,              -- the group send they are in
-    generation  INTEGER NOT NULL DEFAULT 0, -- raised when a failure is reopened
-    doubt       INTEGER NOT NULL DEFAULT 0, -- 1: an earlier attempt may have been delivered
-    key         TEXT NOT NULL,
-    id          TEXT,
-    openid      TEXT,
-    unionid     TEXT,
-    fingerprint BLOB,                 -- stands for an address that is not kept (a user's token)
-    request_id  TEXT,
-    vals        TEXT,                 -- JSON array: the message's values; NULL without placeholders
-    form        BLOB,                 -- digest of the rendered message; NULL without placeholders
-    code        TEXT NOT NULL DEFAULT '',
-    detail      TEXT NOT NULL DEFAULT '',
-    rid         TEXT,
-    extra       TEXT
+    seq            INTEGER PRIMARY KEY,
+    state          INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL DEFAULT 0, -- calls made (of a group: once it is over)
+    at             REAL,              -- when the state was reached; NULL: by planning, or never
+    group_no       INTEGER,           -- the group send they are in
+    generation     INTEGER NOT NULL DEFAULT 0, -- raised when a failure is reopened
+    maybe_sent     INTEGER NOT NULL DEFAULT 0, -- 1: an earlier attempt may have been delivered
+    key            TEXT NOT NULL,
+    id             TEXT,
+    openid         TEXT,
+    unionid        TEXT,
+    fingerprint    BLOB,              -- stands for an address that is not kept (a user's token)
+    request_id     TEXT,
+    message_values TEXT,              -- JSON array: the placeholders' values; NULL without any
+    message_digest BLOB,              -- of the rendered message; NULL without placeholders
+    code           TEXT NOT NULL DEFAULT '',
+    detail         TEXT NOT NULL DEFAULT '',
+    rid            TEXT,
+    extra          TEXT
 );
 
 -- One row per group send; `state` is a word (promomsg.states.GroupState).
--- An audience that was not expanded has no recipients here: its people are the five n_ columns
--- (only those named as failed become rows).
-CREATE TABLE grp (
-    no           INTEGER PRIMARY KEY,
-    state        TEXT NOT NULL DEFAULT 'planned',
-    planned      INTEGER NOT NULL,
-    vals         TEXT,
-    form         BLOB,
-    audience     TEXT,                -- JSON; NULL when the members are rows
-    msg_id       TEXT,
-    percent      INTEGER,
-    send_cnt     INTEGER,
-    fail_cnt     INTEGER,
-    attempts     INTEGER NOT NULL DEFAULT 0,
-    sent_at      REAL,
-    next_poll_at REAL,
-    polls        INTEGER NOT NULL DEFAULT 0,
-    code         TEXT NOT NULL DEFAULT '',
-    detail       TEXT NOT NULL DEFAULT '',
-    rid          TEXT,
-    n_pending    INTEGER NOT NULL DEFAULT 0,
-    n_sent       INTEGER NOT NULL DEFAULT 0,
-    n_failed     INTEGER NOT NULL DEFAULT 0,
-    n_unknown    INTEGER NOT NULL DEFAULT 0,
-    n_cancelled  INTEGER NOT NULL DEFAULT 0
+-- An audience that was not expanded has no recipients here: its people are counted in the five
+-- audience_ columns (only those named as failed become rows).
+CREATE TABLE group_send (
+    group_no           INTEGER PRIMARY KEY,
+    state              TEXT NOT NULL DEFAULT 'planned',
+    planned            INTEGER NOT NULL,
+    message_values     TEXT,
+    message_digest     BLOB,
+    audience           TEXT,          -- JSON; NULL when the members are rows
+    msg_id             TEXT,
+    percent            INTEGER,
+    send_cnt           INTEGER,
+    fail_cnt           INTEGER,
+    attempts           INTEGER NOT NULL DEFAULT 0,
+    sent_at            REAL,
+    next_poll_at       REAL,
+    polls              INTEGER NOT NULL DEFAULT 0,
+    code               TEXT NOT NULL DEFAULT '',
+    detail             TEXT NOT NULL DEFAULT '',
+    rid                TEXT,
+    audience_pending   INTEGER NOT NULL DEFAULT 0,
+    audience_sent      INTEGER NOT NULL DEFAULT 0,
+    audience_failed    INTEGER NOT NULL DEFAULT 0,
+    audience_unknown   INTEGER NOT NULL DEFAULT 0,
+    audience_cancelled INTEGER NOT NULL DEFAULT 0
 );
 
--- What is leased: the pending singles with `first <= seq <= last`, or one group.
+-- What is leased: the pending singles with `first_seq <= seq <= last_seq`, or one group.
 CREATE TABLE chunk (
-    chunk    INTEGER PRIMARY KEY,
-    grp      INTEGER,                 -- NULL: singles
-    first    INTEGER,
-    last     INTEGER,
-    epoch    INTEGER NOT NULL DEFAULT 0, -- raised by every take: the fence
-    deadline REAL,                    -- NULL: nobody holds it
-    done     INTEGER NOT NULL DEFAULT 0
+    chunk_no  INTEGER PRIMARY KEY,
+    group_no  INTEGER,                -- NULL: singles
+    first_seq INTEGER,
+    last_seq  INTEGER,
+    epoch     INTEGER NOT NULL DEFAULT 0, -- raised by every take: the fence
+    deadline  REAL,                   -- of the lease; NULL: nobody holds it
+    done      INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX chunk_open ON chunk (chunk) WHERE done = 0;
+CREATE INDEX chunk_open ON chunk (chunk_no) WHERE done = 0;
 
 -- One row (now and then some) per commit of the sender: how many singles it intended, and which rows
--- it made final, in order. The commit mark beside the journal is the last n.
-CREATE TABLE log (
-    n       INTEGER PRIMARY KEY,
-    at      REAL,                     -- of the intents
-    day     TEXT,                     -- their China-time day
-    singles INTEGER,                  -- how many
-    today   INTEGER,                  -- intended on that day so far, less those given back uncalled
-    final   TEXT                      -- JSON array of seq
+-- it made final, in order. The commit mark beside the journal is the last log_no.
+CREATE TABLE commit_log (
+    log_no             INTEGER PRIMARY KEY,
+    intended_at        REAL,          -- when its singles were intended
+    intended_day       TEXT,          -- the China-time day of that
+    intended_singles   INTEGER,       -- how many
+    intended_day_total INTEGER,       -- on that day so far, less those given back uncalled
+    final_seqs         TEXT           -- JSON array of recipient.seq
 );
 
 -- Attempts that the user's word took back (retry, reconcile).
-CREATE TABLE history (
-    seq      INTEGER NOT NULL,
-    no       INTEGER NOT NULL,        -- 1 for the first one taken back
-    upto     INTEGER NOT NULL,        -- log.n when it was taken back
-    state    INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
-    code     TEXT NOT NULL,
-    detail   TEXT NOT NULL,
-    rid      TEXT,
-    at       REAL,
-    msg_id   TEXT,                    -- of the group send, when it was one
-    PRIMARY KEY (seq, no)
+CREATE TABLE attempt_history (
+    seq          INTEGER NOT NULL,
+    history_no   INTEGER NOT NULL,    -- 1 for the first one taken back
+    up_to_log_no INTEGER NOT NULL,    -- commit_log.log_no when it was taken back
+    state        INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    code         TEXT NOT NULL,
+    detail       TEXT NOT NULL,
+    rid          TEXT,
+    at           REAL,
+    msg_id       TEXT,                -- of the group send, when it was one
+    PRIMARY KEY (seq, history_no)
 ) WITHOUT ROWID;
 
 -- Recipients as words: what to look at first.
@@ -137,7 +137,7 @@ SELECT r.seq,
        r.code,
        r.detail,
        r.attempts,
-       coalesce(g.msg_id, CAST(g.no AS TEXT)) AS msg_id,
+       coalesce(g.msg_id, CAST(g.group_no AS TEXT)) AS msg_id,
        r.at,
        r.rid,
        r.id,
@@ -145,4 +145,4 @@ SELECT r.seq,
        r.unionid,
        r.request_id,
        r.extra
-FROM recipient r LEFT JOIN grp g ON g.no = r.grp;
+FROM recipient r LEFT JOIN group_send g ON g.group_no = r.group_no;

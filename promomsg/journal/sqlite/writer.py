@@ -40,6 +40,12 @@ _MOST_WAL: Final = 8 * 1024 * 1024
 _LOOK_AT_WAL: Final = 16
 """Commits between looks at its size."""
 
+_LOG: Final = """
+INSERT INTO commit_log
+    (intended_at, intended_day, intended_singles, intended_day_total, final_seqs)
+VALUES (?, ?, ?, ?, ?)
+"""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -94,7 +100,7 @@ class Transaction:
     """One commit in the making: what operations work on.
 
     Attributes:
-        number: `log.n` of its last row; 0 while it has none.
+        number: `commit_log.log_no` of its last row; 0 while it has none.
         singles, groups: the chunk that it leases, of that kind; 0 for none.
         chunk_over: whether it gives one back.
     """
@@ -151,7 +157,7 @@ class Transaction:
             self.singles = max(self.singles, chunk)
 
     def finish(self) -> None:
-        """Writes the last log row: each commit that changes anything has one, its number is `n`."""
+        """Writes the last log row: each commit that changes anything has one; its number is `log_no`."""
         self.flush(always=self.db.total_changes != self._before)
 
     def flush(self, *, always: bool = False) -> None:
@@ -168,9 +174,7 @@ class Transaction:
             self.today = (day, total)
         if self._final:
             final = _encode(self._final).decode()
-        written = self.db.execute(
-            "INSERT INTO log VALUES (NULL, ?, ?, ?, ?, ?)", (at, day, singles, total, final)
-        )
+        written = self.db.execute(_LOG, (at, day, singles, total, final))
         self.number = written.lastrowid or 0
         self._final = []
         self._singles = self._returned = 0

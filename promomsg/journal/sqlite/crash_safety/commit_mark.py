@@ -26,7 +26,7 @@ _LENGTH: Final = len(_HEAD) + 1 + 32 + 3 * (1 + 20) + 1 + 8 + 1
 class Position(NamedTuple):
     """How far a journal got.
 
-    `run_id` says whose position it is (32 hex digits), `number` is `log.n` of the last commit;
+    `run_id` says whose position it is (32 hex digits), `number` is `commit_log.log_no` of the last commit;
     `singles` and `groups` are the highest chunk ever leased of each kind, 0 for none.
     """
 

@@ -20,7 +20,7 @@ from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.singles import LOST_DETAIL
 from promomsg.model import Code
 
-__all__ = ["Finding", "doubt", "is_refused", "judge", "position", "warning"]
+__all__ = ["Finding", "is_refused", "judge", "mark_maybe_sent", "position", "warning"]
 
 _WAL_HEADER: Final = 32
 """Bytes of a `-wal` before its first commit."""
@@ -42,7 +42,7 @@ def judge(*, flag: bool, wal: int | None, number: int, mark: Position | None) ->
     Args:
         flag: whether the open flag is set.
         wal: the size of the `-wal` in bytes before anything of ours opened it; None: there is none.
-        number: `log.n` of the last commit that can be read.
+        number: `commit_log.log_no` of the last commit that can be read.
         mark: the commit mark; None when it is missing, torn, or another journal's.
     """
     if mark is not None:
@@ -70,9 +70,9 @@ def position(db: sqlite3.Connection) -> tuple[bool, Position]:
     """(open flag, how far the journal got by its own account)."""
     flag, run_id, number, singles, groups = db.execute(
         """
-        SELECT sender_open, run_id, (SELECT coalesce(max(n), 0) FROM log),
-               (SELECT coalesce(max(chunk), 0) FROM chunk WHERE epoch > 0 AND grp IS NULL),
-               (SELECT coalesce(max(chunk), 0) FROM chunk WHERE epoch > 0 AND grp IS NOT NULL)
+        SELECT sender_open, run_id, (SELECT coalesce(max(log_no), 0) FROM commit_log),
+               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND group_no IS NULL),
+               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND group_no IS NOT NULL)
         FROM campaign
         """
     ).fetchone()
@@ -90,7 +90,7 @@ def warning(path: str, people: int, behind: int | None) -> str:
     return f"{why}; {people} people who may have been sent to since are unknown, not sent to again"
 
 
-def doubt(db: sqlite3.Connection, mark: Position | None) -> int:
+def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     """Takes everybody for intended who may have been since the last commit that is left: `recover`
     then does with them as with all that a process left so. Returns how many that are.
 
@@ -99,36 +99,39 @@ def doubt(db: sqlite3.Connection, mark: Position | None) -> int:
     lost whole: then those who failed may have been sent to again too.
     """
     last, chunk_size = db.execute(
-        "SELECT (SELECT coalesce(max(chunk), 0) FROM chunk), chunk_size FROM campaign"
+        "SELECT (SELECT coalesce(max(chunk_no), 0) FROM chunk), chunk_size FROM campaign"
     ).fetchone()
     replanned = mark is not None and max(mark.singles, mark.groups) > last
     if mark is None or replanned:
         # Some may be in no chunk at all: everybody gets a new one.
-        db.execute("UPDATE recipient SET state = 0 WHERE state = 1 AND grp IS NULL")
+        db.execute("UPDATE recipient SET state = 0 WHERE state = 1 AND group_no IS NULL")
         cut(db, chunk_size)
         begun = "done = 0"
     else:
         begun = (
-            "done = 0 AND (epoch > 0 OR chunk <= iif(grp IS NULL,"
+            "done = 0 AND (epoch > 0 OR chunk_no <= iif(group_no IS NULL,"
             f" {int(mark.singles)}, {int(mark.groups)}))"
         )
     said = {"code": Code.INTERRUPTED.value, "detail": LOST_DETAIL}
-    keep = "doubt = 1 AND code <> ''"
+    keep = "maybe_sent = 1 AND code <> ''"
     people = 0
     for first, last in db.execute(
-        f"SELECT first, last FROM chunk WHERE {begun} AND grp IS NULL ORDER BY chunk"
+        f"SELECT first_seq, last_seq FROM chunk WHERE {begun} AND group_no IS NULL ORDER BY chunk_no"
     ).fetchall():
         people += db.execute(
             f"UPDATE recipient SET state = 1, code = iif({keep}, code, :code),"
             f" detail = iif({keep}, detail, :detail)"
-            " WHERE seq BETWEEN :first AND :last AND state < 2 AND grp IS NULL",
+            " WHERE seq BETWEEN :first AND :last AND state < 2 AND group_no IS NULL",
             {**said, "first": first, "last": last},
         ).rowcount
-    groups = f"no IN (SELECT grp FROM chunk WHERE {begun}) AND state IN ('planned', 'intended')"
-    (members,) = db.execute(f"SELECT coalesce(sum(planned), 0) FROM grp WHERE {groups}").fetchone()
+    groups = f"group_no IN (SELECT group_no FROM chunk WHERE {begun}) AND state IN ('planned', 'intended')"
+    (members,) = db.execute(
+        f"SELECT coalesce(sum(planned), 0) FROM group_send WHERE {groups}"
+    ).fetchone()
     people += members
     db.execute(
-        f"UPDATE grp SET state = 'intended', code = :code, detail = :detail WHERE {groups}", said
+        f"UPDATE group_send SET state = 'intended', code = :code, detail = :detail WHERE {groups}",
+        said,
     )
     db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {begun}")
     if replanned:
@@ -139,5 +142,8 @@ def doubt(db: sqlite3.Connection, mark: Position | None) -> int:
         ).rowcount
     # Numbers that the mark has seen are not given again.
     seen = 0 if mark is None else mark.number
-    db.execute("INSERT INTO log (n) SELECT max(coalesce(max(n), 0), ?) + 1 FROM log", (seen,))
+    db.execute(
+        "INSERT INTO commit_log (log_no) SELECT max(coalesce(max(log_no), 0), ?) + 1 FROM commit_log",
+        (seen,),
+    )
     return int(people)

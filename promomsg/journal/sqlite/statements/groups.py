@@ -53,7 +53,9 @@ _UNNAMED_DETAIL = "the provider counted failures without naming them"
 
 def get(db: sqlite3.Connection, group_no: int | None) -> GroupRow:
     """The group of that number; JournalError when there is none."""
-    row = db.execute(f"SELECT {GROUP_COLUMNS} FROM grp WHERE no = ?", (group_no,)).fetchone()
+    row = db.execute(
+        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE group_no = ?", (group_no,)
+    ).fetchone()
     if row is None:
         raise JournalError(f"there is no group {group_no} in this journal")
     return group_row(row)
@@ -63,7 +65,10 @@ def move(tx: Transaction, group: GroupRow, event: GroupEvent, **columns: Any) ->
     """Moves a group along the state table and sets columns."""
     columns["state"] = move_group(group.state, event).value
     sets = ", ".join(f"{name} = :{name}" for name in columns)
-    tx.db.execute(f"UPDATE grp SET {sets} WHERE no = :no", {**columns, "no": group.group_no})
+    tx.db.execute(
+        f"UPDATE group_send SET {sets} WHERE group_no = :group_no",
+        {**columns, "group_no": group.group_no},
+    )
 
 
 def shift(
@@ -72,9 +77,12 @@ def shift(
     """Moves the people of an audience that are not rows from one state to another."""
     if group.audience is None:
         return 0
-    (count,) = tx.db.execute(f"SELECT n_{old} FROM grp WHERE no = ?", (group.group_no,)).fetchone()
+    (count,) = tx.db.execute(
+        f"SELECT audience_{old} FROM group_send WHERE group_no = ?", (group.group_no,)
+    ).fetchone()
     tx.db.execute(
-        f"UPDATE grp SET n_{new} = n_{new} + ?, n_{old} = 0 WHERE no = ?", (count, group.group_no)
+        f"UPDATE group_send SET audience_{new} = audience_{new} + ?, audience_{old} = 0 WHERE group_no = ?",
+        (count, group.group_no),
     )
     tx.counts.move(old, old_code, new, new_code, count)
     return int(count)
@@ -93,7 +101,15 @@ def close(
     rows = 0
     if group.audience is None:
         rows = close_rows(
-            tx, "grp = :grp", {"grp": group.group_no}, state, code, detail, rid, at, group.attempts
+            tx,
+            "group_no = :group_no",
+            {"group_no": group.group_no},
+            state,
+            code,
+            detail,
+            rid,
+            at,
+            group.attempts,
         )
     return rows + shift(tx, group, State.PENDING, state, "", code)
 
@@ -101,7 +117,7 @@ def close(
 def members(db: sqlite3.Connection, group_no: int) -> list[str]:
     """Promoter ids, in order of seq."""
     (text,) = db.execute(
-        "SELECT json_group_array(id) FROM (SELECT id FROM recipient WHERE grp = ? ORDER BY seq)",
+        "SELECT json_group_array(id) FROM (SELECT id FROM recipient WHERE group_no = ? ORDER BY seq)",
         (group_no,),
     ).fetchone()
     return _texts(text)
@@ -164,11 +180,16 @@ def _refuse_same(
     at: float,
 ) -> int:
     """Pending singles and planned groups with the same rendered message."""
-    same = "form IS NULL" if message_digest is None else "form = :form"
-    args = {} if message_digest is None else {"form": message_digest}
-    count = close_rows(tx, f"grp IS NULL AND {same}", args, State.FAILED, code, detail, rid, at)
+    same = (
+        "message_digest IS NULL" if message_digest is None else "message_digest = :message_digest"
+    )
+    args = {} if message_digest is None else {"message_digest": message_digest}
+    count = close_rows(
+        tx, f"group_no IS NULL AND {same}", args, State.FAILED, code, detail, rid, at
+    )
     for row in tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'planned' AND {same} ORDER BY no", args
+        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'planned' AND {same} ORDER BY group_no",
+        args,
     ).fetchall():
         count += _refuse(tx, group_row(row), code, detail, rid, at)
     return count
@@ -178,7 +199,7 @@ def refuse_message(
     tx: Transaction, seq: int, code: str, detail: str, rid: str | None, at: float
 ) -> int:
     """Everybody else who would get the message of row `seq`."""
-    row = tx.db.execute("SELECT form FROM recipient WHERE seq = ?", (seq,)).fetchone()
+    row = tx.db.execute("SELECT message_digest FROM recipient WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         raise JournalError(f"there is no row {seq} in this journal")
     return _refuse_same(tx, row[0], code, detail, rid, at)
@@ -200,7 +221,7 @@ def refuse(
     _refuse(tx, group, code, detail, rid, at)
     if everybody:
         (message_digest,) = tx.db.execute(
-            "SELECT form FROM grp WHERE no = ?", (group.group_no,)
+            "SELECT message_digest FROM group_send WHERE group_no = ?", (group.group_no,)
         ).fetchone()
         _refuse_same(tx, message_digest, code, detail, rid, at)
     return True
@@ -222,7 +243,7 @@ def lose(tx: Transaction, lease: Lease, code: str, detail: str, at: float) -> bo
 def lose_intended(tx: Transaction, code: str, detail: str, at: float) -> int:
     """Groups that an earlier process left intended."""
     rows = tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'intended' ORDER BY no"
+        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'intended' ORDER BY group_no"
     ).fetchall()
     for row in rows:
         group = group_row(row)
@@ -240,8 +261,8 @@ def poll(
 ) -> None:
     """What a poll said that did not end the group."""
     changed = tx.db.execute(
-        "UPDATE grp SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
-        " polls = polls + 1 WHERE no = ? AND state = 'accepted'",
+        "UPDATE group_send SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
+        " polls = polls + 1 WHERE group_no = ? AND state = 'accepted'",
         (percent, send_cnt, fail_cnt, next_poll_at, group_no),
     ).rowcount
     if not changed:
@@ -325,22 +346,22 @@ def _complete_rows(
 def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
     """Members in temp.named fail with their codes; those in doubt are unknown with it."""
     db = tx.db
-    where = "r.grp = :grp AND r.state = 0 AND n.id = r.id"
-    args: dict[str, Any] = {"grp": group.group_no}
+    where = "r.group_no = :group_no AND r.state = 0 AND n.id = r.id"
+    args: dict[str, Any] = {"group_no": group.group_no}
     by_code = db.execute(
-        f"SELECT n.code, r.doubt, count(*) FROM recipient r, temp.named n WHERE {where}"
-        " GROUP BY n.code, r.doubt",
+        f"SELECT n.code, r.maybe_sent, count(*) FROM recipient r, temp.named n WHERE {where}"
+        " GROUP BY n.code, r.maybe_sent",
         args,
     ).fetchall()
     tx.flush()
     db.execute(
-        "INSERT INTO log (final) SELECT json_group_array(seq) FROM"
+        "INSERT INTO commit_log (final_seqs) SELECT json_group_array(seq) FROM"
         f" (SELECT r.seq FROM recipient r, temp.named n WHERE {where} ORDER BY r.seq)"
         " GROUP BY seq / 4096",
         args,
     )
     db.execute(
-        "UPDATE recipient AS r SET state = 3 + doubt, code = n.code, detail = '', rid = NULL,"
+        "UPDATE recipient AS r SET state = 3 + maybe_sent, code = n.code, detail = '', rid = NULL,"
         f" at = :at, attempts = attempts + :attempts FROM temp.named AS n WHERE {where}",
         {**args, "at": at, "attempts": group.attempts},
     )
@@ -368,7 +389,7 @@ def _complete_audience(
         for number, (id, code) in enumerate(named.items(), 1)
     ]
     db.executemany(
-        "INSERT INTO recipient (seq, key, id, code, grp, attempts, at, state)"
+        "INSERT INTO recipient (seq, key, id, code, group_no, attempts, at, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, 3)",
         rows,
     )
@@ -376,8 +397,8 @@ def _complete_audience(
     reached("merge")
     nameless, sent = failed - len(named), planned - failed
     db.execute(
-        "UPDATE grp SET n_pending = 0, n_failed = ?, n_sent = ?, planned = ?, code = ?, detail = ?"
-        " WHERE no = ?",
+        "UPDATE group_send SET audience_pending = 0, audience_failed = ?, audience_sent = ?, planned = ?, code = ?, detail = ?"
+        " WHERE group_no = ?",
         (
             nameless,
             sent,

@@ -41,7 +41,7 @@ _encode = msgspec.json.Encoder().encode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
 _INSERT = """
-INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, vals, form,
+INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values, message_digest,
                        state, code, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
@@ -61,10 +61,10 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
     """Writes the campaign's row; what `seal` keeps beside it stays."""
     db.execute(
         """
-        INSERT INTO campaign (one, name, channel, account, run_id, message, settings, source,
+        INSERT INTO campaign (only_row, name, channel, account, run_id, message, settings, source,
                               base_url, campaign_file, created_at, planned_at, warnings, halted)
         VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (one) DO UPDATE SET
+        ON CONFLICT (only_row) DO UPDATE SET
             name = excluded.name, channel = excluded.channel, account = excluded.account,
             run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
             source = excluded.source, base_url = excluded.base_url,
@@ -96,14 +96,22 @@ def save_outage(db: sqlite3.Connection, outage: Outage | None) -> None:
     db.execute("UPDATE campaign SET outage = ?", (kept,))
 
 
-_OPTIONAL: Final = ("id", "openid", "unionid", "fingerprint", "request_id", "vals", "form")
+_OPTIONAL: Final = (
+    "id",
+    "openid",
+    "unionid",
+    "fingerprint",
+    "request_id",
+    "message_values",
+    "message_digest",
+)
 """Columns of a planned row behind its seq and key."""
 
 
 def restart(tx: Transaction) -> None:
     """Forgets every row and group."""
     tx.db.execute("DELETE FROM recipient")
-    tx.db.execute("DELETE FROM grp")
+    tx.db.execute("DELETE FROM group_send")
 
 
 def add_rows(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
@@ -207,37 +215,48 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
     db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)
 
 
-_SET = "state = 0 AND grp IS NULL AND id IS NOT NULL"
+_SET = "state = 0 AND group_no IS NULL AND id IS NOT NULL"
 
 
 def shared_messages(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
-    """Sets that could be a group, by form (None first); a sort only when there are forms."""
+    """Sets that could be a group, by digest (None first); a sort only when there are digests."""
     db = tx.db
-    (bare,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_SET} AND form IS NULL").fetchone()
+    (bare,) = db.execute(
+        f"SELECT count(*) FROM recipient WHERE {_SET} AND message_digest IS NULL"
+    ).fetchone()
     found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
-    if _index_forms(db):
+    if _index_digests(db):
         # The plus keeps the index out: it would look every row up in random order.
         found += db.execute(
-            f"SELECT form, count(*) FROM recipient WHERE {_SET} AND +form IS NOT NULL"
-            " GROUP BY +form HAVING count(*) >= ? ORDER BY +form",
+            f"SELECT message_digest, count(*) FROM recipient WHERE {_SET} AND +message_digest IS NOT NULL"
+            " GROUP BY +message_digest HAVING count(*) >= ? ORDER BY +message_digest",
             (at_least,),
         ).fetchall()
     return found
 
 
-def _index_forms(db: sqlite3.Connection) -> bool:
-    """Whether there are forms; they are indexed then, for the refusal of one of them."""
-    if db.execute("SELECT 1 FROM recipient WHERE form IS NOT NULL LIMIT 1").fetchone() is None:
+def _index_digests(db: sqlite3.Connection) -> bool:
+    """Whether there are rendered messages; they are indexed then, for the refusal of one of them."""
+    if (
+        db.execute("SELECT 1 FROM recipient WHERE message_digest IS NOT NULL LIMIT 1").fetchone()
+        is None
+    ):
         return False
-    db.execute(f"CREATE INDEX IF NOT EXISTS recipient_form {INDEXES['recipient_form']}")
+    db.execute(
+        f"CREATE INDEX IF NOT EXISTS recipient_message_digest {INDEXES['recipient_message_digest']}"
+    )
     return True
 
 
 def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[int]) -> None:
     """Splits one set, in order of seq."""
     db = tx.db
-    same, args = ("form IS NULL", ()) if message_digest is None else ("form = ?", (message_digest,))
-    (group_no,) = db.execute("SELECT coalesce(max(no), 0) FROM grp").fetchone()
+    same, args = (
+        ("message_digest IS NULL", ())
+        if message_digest is None
+        else ("message_digest = ?", (message_digest,))
+    )
+    (group_no,) = db.execute("SELECT coalesce(max(group_no), 0) FROM group_send").fetchone()
     after = -1
     for size in sizes:
         group_no += 1
@@ -250,16 +269,17 @@ def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[i
             raise JournalError(
                 f"group {group_no} of {size}: the set has fewer recipients than that"
             )
-        (vals,) = db.execute(
-            f"SELECT vals FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (*args, after)
+        (message_values,) = db.execute(
+            f"SELECT message_values FROM recipient WHERE {where} ORDER BY seq LIMIT 1",
+            (*args, after),
         ).fetchone()
         db.execute(
-            f"UPDATE recipient SET grp = ? WHERE {where} AND seq <= ?",
+            f"UPDATE recipient SET group_no = ? WHERE {where} AND seq <= ?",
             (group_no, *args, after, last[0]),
         )
         db.execute(
-            "INSERT INTO grp (no, planned, vals, form) VALUES (?, ?, ?, ?)",
-            (group_no, size, vals, message_digest),
+            "INSERT INTO group_send (group_no, planned, message_values, message_digest) VALUES (?, ?, ?, ?)",
+            (group_no, size, message_values, message_digest),
         )
         after = last[0]
 
@@ -267,7 +287,7 @@ def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[i
 def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:
     """A group whose people are not rows."""
     tx.db.execute(
-        "INSERT INTO grp (planned, n_pending, audience) VALUES (?, ?, ?)",
+        "INSERT INTO group_send (planned, audience_pending, audience) VALUES (?, ?, ?)",
         (planned, planned, _encode(audience).decode()),
     )
     tx.counts.add(State.PENDING, "", planned)
@@ -276,9 +296,9 @@ def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: in
 def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
     """The first pending rows: (key, address, values)."""
     return [
-        (key, address or "", _values(vals) if vals else ())
-        for key, address, vals in db.execute(
-            "SELECT key, coalesce(openid, unionid, id), vals FROM recipient WHERE state = 0"
+        (key, address or "", _values(message_values) if message_values else ())
+        for key, address, message_values in db.execute(
+            "SELECT key, coalesce(openid, unionid, id), message_values FROM recipient WHERE state = 0"
             " ORDER BY seq LIMIT ?",
             (limit,),
         )
@@ -288,9 +308,9 @@ def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str
 def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
     """(singles, groups) still to be called."""
     (singles,) = db.execute(
-        "SELECT count(*) FROM recipient WHERE state = 0 AND grp IS NULL"
+        "SELECT count(*) FROM recipient WHERE state = 0 AND group_no IS NULL"
     ).fetchone()
-    (groups,) = db.execute("SELECT count(*) FROM grp WHERE state = 'planned'").fetchone()
+    (groups,) = db.execute("SELECT count(*) FROM group_send WHERE state = 'planned'").fetchone()
     return singles, groups
 
 
@@ -300,17 +320,17 @@ def cut(db: sqlite3.Connection, chunk_size: int) -> None:
     Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
     of them must never fit a new chunk.
     """
-    (last,) = db.execute("SELECT coalesce(max(chunk), 0) FROM chunk").fetchone()
-    db.execute("DELETE FROM chunk WHERE grp IS NULL AND chunk < ?", (last,))
+    (last,) = db.execute("SELECT coalesce(max(chunk_no), 0) FROM chunk").fetchone()
+    db.execute("DELETE FROM chunk WHERE group_no IS NULL AND chunk_no < ?", (last,))
     db.execute(
-        "UPDATE chunk SET done = 1, first = NULL, deadline = NULL, epoch = epoch + 1"
-        " WHERE grp IS NULL"
+        "UPDATE chunk SET done = 1, first_seq = NULL, deadline = NULL, epoch = epoch + 1"
+        " WHERE group_no IS NULL"
     )
     db.execute(
-        "INSERT INTO chunk (grp) SELECT no FROM grp WHERE state = 'planned'"
-        " AND no NOT IN (SELECT grp FROM chunk WHERE grp IS NOT NULL) ORDER BY no"
+        "INSERT INTO chunk (group_no) SELECT group_no FROM group_send WHERE state = 'planned'"
+        " AND group_no NOT IN (SELECT group_no FROM chunk WHERE group_no IS NOT NULL) ORDER BY group_no"
     )
-    where = "state = 0 AND grp IS NULL AND seq > ?"
+    where = "state = 0 AND group_no IS NULL AND seq > ?"
     after = -1
     while True:
         first = db.execute(
@@ -322,19 +342,19 @@ def cut(db: sqlite3.Connection, chunk_size: int) -> None:
             f"SELECT max(seq) FROM (SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT ?)",
             (after, chunk_size),
         ).fetchone()
-        db.execute("INSERT INTO chunk (first, last) VALUES (?, ?)", (first[0], end))
+        db.execute("INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)", (first[0], end))
         after = end
-    if db.execute("SELECT 1 FROM grp LIMIT 1").fetchone() is not None:
-        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_grp {INDEXES['recipient_grp']}")
-    db.execute("UPDATE campaign SET chunk_size = ?, unsealed = 0", (chunk_size,))
+    if db.execute("SELECT 1 FROM group_send LIMIT 1").fetchone() is not None:
+        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_group_no {INDEXES['recipient_group_no']}")
+    db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
 
 
 def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int) -> None:
     """Completes the plan in the file; making it durable is the caller's."""
     db.execute("DROP INDEX IF EXISTS by_openid")
     db.execute("DROP INDEX IF EXISTS by_unionid")
-    _index_forms(db)
-    db.execute(f"CREATE INDEX unsent {INDEXES['unsent']}")
+    _index_digests(db)
+    db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
     save_record(db, record)
     db.execute("UPDATE campaign SET sender_open = 1")
     cut(db, chunk_size)

@@ -49,7 +49,7 @@ _rows = msgspec.json.Decoder(list[_Row]).decode
 # One JSON text a page: the GIL changes hands once, not for every row.
 _AS_JSON: Final = (
     "json_group_array(json_array(r.seq, r.state, r.key, r.id, r.openid, r.unionid, r.request_id,"
-    " r.code, r.detail, r.rid, r.attempts, r.grp, r.at, r.extra))"
+    " r.code, r.detail, r.rid, r.attempts, r.group_no, r.at, r.extra))"
 )
 
 
@@ -103,7 +103,7 @@ def counts(db: sqlite3.Connection) -> Counts:
     found.add(State.SENT, "", int(sent))
     found.add(State.PENDING, "", total - int(sent) - sum(row[2] for row in rest))
     for code, *people in db.execute(
-        "SELECT code, n_pending, n_sent, n_failed, n_unknown, n_cancelled FROM grp"
+        "SELECT code, audience_pending, audience_sent, audience_failed, audience_unknown, audience_cancelled FROM group_send"
         " WHERE audience IS NOT NULL"
     ):
         for state, number in zip(_AUDIENCE_STATES, people, strict=True):
@@ -114,9 +114,9 @@ def counts(db: sqlite3.Connection) -> Counts:
 def untouched(db: sqlite3.Connection) -> bool:
     """Whether nobody was sent to or is in doubt; see `Handle.untouched`."""
     (touched,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM recipient WHERE state IN (1, 2, 4) OR doubt = 1)"
-        " OR EXISTS (SELECT 1 FROM history WHERE state = 4)"
-        " OR EXISTS (SELECT 1 FROM grp WHERE state NOT IN ('planned', 'refused', 'cancelled'))"
+        "SELECT EXISTS (SELECT 1 FROM recipient WHERE state IN (1, 2, 4) OR maybe_sent = 1)"
+        " OR EXISTS (SELECT 1 FROM attempt_history WHERE state = 4)"
+        " OR EXISTS (SELECT 1 FROM group_send WHERE state NOT IN ('planned', 'refused', 'cancelled'))"
     ).fetchone()
     return not touched
 
@@ -130,11 +130,11 @@ _AUDIENCE_STATES: Final = (
 )
 
 GROUP_COLUMNS: Final = (
-    "no, state, planned, vals, audience, msg_id, percent, send_cnt, fail_cnt, attempts, sent_at,"
+    "group_no, state, planned, message_values, audience, msg_id, percent, send_cnt, fail_cnt, attempts, sent_at,"
     " next_poll_at, polls, code, detail, rid"
 )
 _GROUP_NAMES: Final = tuple(
-    {"vals": "values", "no": "group_no"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
+    {"message_values": "values"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
 )
 
 
@@ -153,7 +153,9 @@ def groups(db: sqlite3.Connection, due: float | None = None) -> list[GroupRow]:
         where, args = "WHERE state = 'accepted' AND next_poll_at <= ?", (due,)
     return [
         group_row(row)
-        for row in db.execute(f"SELECT {GROUP_COLUMNS} FROM grp {where} ORDER BY no", args)
+        for row in db.execute(
+            f"SELECT {GROUP_COLUMNS} FROM group_send {where} ORDER BY group_no", args
+        )
     ]
 
 
@@ -162,7 +164,7 @@ def elapsed(db: sqlite3.Connection) -> float:
     began = record(db).planned_at
     (last,) = db.execute(
         "SELECT max(at) FROM (SELECT max(at) AS at FROM recipient"
-        " UNION ALL SELECT max(sent_at) FROM grp)"
+        " UNION ALL SELECT max(sent_at) FROM group_send)"
     ).fetchone()
     return 0.0 if began is None or last is None else max(last - began, 0.0)
 
@@ -170,7 +172,8 @@ def elapsed(db: sqlite3.Connection) -> float:
 def today(db: sqlite3.Connection) -> tuple[str, int]:
     """The China-time day of the last intents, and how many singles it had."""
     row = db.execute(
-        "SELECT day, today FROM log WHERE today IS NOT NULL ORDER BY n DESC LIMIT 1"
+        "SELECT intended_day, intended_day_total FROM commit_log"
+        " WHERE intended_day_total IS NOT NULL ORDER BY log_no DESC LIMIT 1"
     ).fetchone()
     return row or ("", 0)
 
@@ -180,14 +183,16 @@ def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
     names: dict[Any, str] = {}
     found = []
     for (
-        _, state, key, id, openid, unionid, request_id, code, detail, rid, attempts, grp, at, extra,
+        _, state, key, id, openid, unionid, request_id, code, detail, rid, attempts, group_no, at, extra,
     ) in rows:  # fmt: skip
         group = None
-        if grp is not None:
-            group = names.get(grp)
+        if group_no is not None:
+            group = names.get(group_no)
             if group is None:
-                (msg_id,) = db.execute("SELECT msg_id FROM grp WHERE no = ?", (grp,)).fetchone()
-                group = names[grp] = msg_id or str(grp)
+                (msg_id,) = db.execute(
+                    "SELECT msg_id FROM group_send WHERE group_no = ?", (group_no,)
+                ).fetchone()
+                group = names[group_no] = msg_id or str(group_no)
         who = Recipient(key=key, id=id, openid=openid, unionid=unionid, request_id=request_id)
         found.append(Outcome(who, STATES[state], code, detail, rid, attempts, group, at, extra))
     return found
@@ -211,9 +216,9 @@ def page(
 def outcomes(
     db: sqlite3.Connection, after: tuple[int, int], limit: int
 ) -> tuple[list[Outcome], tuple[int, int]]:
-    """See `Handle.outcomes`. The cursor is (-1, seq) in what planning left, then (log.n, index)."""
-    n, index = after
-    if n < 0:
+    """See `Handle.outcomes`. The cursor is (-1, seq) in what planning left, then (log_no, index)."""
+    log_no, index = after
+    if log_no < 0:
         text, last, count = db.execute(
             f"SELECT {_AS_JSON}, max(seq), count(*) FROM (SELECT * FROM recipient"
             " WHERE seq >= ? AND state IN (3, 5) AND at IS NULL ORDER BY seq LIMIT ?) AS r",
@@ -221,37 +226,38 @@ def outcomes(
         ).fetchone()
         if count:
             return _decode(db, text), (-1, last + 1)
-        n, index = 0, 0
+        log_no, index = 0, 0
     while True:
         wanted: list[int] = []
         # One by one: an entry may name one row or thousands.
         entries = db.execute(
-            "SELECT n, final FROM log WHERE n >= ? AND final IS NOT NULL ORDER BY n LIMIT ?",
-            (n, limit + 1),
+            "SELECT log_no, final_seqs FROM commit_log WHERE log_no >= ? AND final_seqs IS NOT NULL"
+            " ORDER BY log_no LIMIT ?",
+            (log_no, limit + 1),
         )
-        start = (n, index)
+        start = (log_no, index)
         for number, text in entries:
             seqs = _seqs(text)
-            seqs = seqs[index if number == n else 0 :][: limit - len(wanted)]
+            seqs = seqs[index if number == log_no else 0 :][: limit - len(wanted)]
             wanted += _still(db, number, seqs)
-            index = (index if number == n else 0) + len(seqs)
-            n = number
+            index = (index if number == log_no else 0) + len(seqs)
+            log_no = number
             if len(wanted) >= limit:
                 entries.close()
                 break
         found = _by_seq(db, wanted)
-        if found or (n, index) == start:
-            return found, (n, index)
+        if found or (log_no, index) == start:
+            return found, (log_no, index)
 
 
-def _still(db: sqlite3.Connection, n: int, seqs: list[int]) -> list[int]:
-    """Without those that the user's word took back after log row `n`."""
-    if not seqs or db.execute("SELECT 1 FROM history LIMIT 1").fetchone() is None:
+def _still(db: sqlite3.Connection, log_no: int, seqs: list[int]) -> list[int]:
+    """Without those that the user's word took back after row `log_no` of the log."""
+    if not seqs or db.execute("SELECT 1 FROM attempt_history LIMIT 1").fetchone() is None:
         return seqs
     (text,) = db.execute(
-        "SELECT json_group_array(DISTINCT seq) FROM history WHERE upto >= ?"
+        "SELECT json_group_array(DISTINCT seq) FROM attempt_history WHERE up_to_log_no >= ?"
         " AND seq IN (SELECT value FROM json_each(?))",
-        (n, msgspec.json.encode(seqs).decode()),
+        (log_no, msgspec.json.encode(seqs).decode()),
     ).fetchone()
     back = frozenset(_seqs(text))
     return [seq for seq in seqs if seq not in back]
@@ -271,7 +277,7 @@ def _by_seq(db: sqlite3.Connection, seqs: list[int]) -> list[Outcome]:
 def outcomes_end(db: sqlite3.Connection) -> tuple[int, int]:
     """The cursor behind everything that is final now."""
     row = db.execute(
-        "SELECT n, json_array_length(final) FROM log WHERE final IS NOT NULL"
-        " ORDER BY n DESC LIMIT 1"
+        "SELECT log_no, json_array_length(final_seqs) FROM commit_log"
+        " WHERE final_seqs IS NOT NULL ORDER BY log_no DESC LIMIT 1"
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)

@@ -37,16 +37,16 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
     db = tx.db
     found = Recovered()
     ranges = db.execute(
-        "SELECT first, last FROM chunk WHERE done = 0 AND epoch > 0 AND grp IS NULL ORDER BY chunk"
+        "SELECT first_seq, last_seq FROM chunk WHERE done = 0 AND epoch > 0 AND group_no IS NULL ORDER BY chunk_no"
     ).fetchall()
     where = "seq BETWEEN :first AND :last AND state = 1"
     for first, last in ranges:
         args = {"first": first, "last": last}
         if idempotent:
             # The reason of an earlier doubt stays; with none, this is it.
-            kept = "doubt = 1 AND code <> ''"
+            kept = "maybe_sent = 1 AND code <> ''"
             found.again += db.execute(
-                f"UPDATE recipient SET state = 0, doubt = 1, code = iif({kept}, code, :code),"
+                f"UPDATE recipient SET state = 0, maybe_sent = 1, code = iif({kept}, code, :code),"
                 f" detail = iif({kept} OR {_LOST}, detail, :detail), rid = iif({kept}, rid, NULL)"
                 f" WHERE {where}",
                 {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL},
@@ -64,19 +64,28 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
             found.unknown += len(seqs)
     found.lost_groups = group_sql.lose_intended(tx, Code.INTERRUPTED.value, INTERRUPTED_DETAIL, at)
     db.execute("UPDATE chunk SET epoch = epoch + 1, deadline = NULL WHERE deadline IS NOT NULL")
-    unsealed, chunk_size = db.execute("SELECT unsealed, chunk_size FROM campaign").fetchone()
-    if unsealed:
+    needs_chunks, chunk_size = db.execute(
+        "SELECT needs_chunks, chunk_size FROM campaign"
+    ).fetchone()
+    if needs_chunks:
         # A retry that did not get as far as `seal_retry`: its rows are pending in no chunk.
         cut(db, chunk_size)
     found.recent = _recent(db, recent)
-    row = db.execute("SELECT today FROM log WHERE day = ? ORDER BY n DESC LIMIT 1", (day,))
+    row = db.execute(
+        "SELECT intended_day_total FROM commit_log WHERE intended_day = ?"
+        " ORDER BY log_no DESC LIMIT 1",
+        (day,),
+    )
     found.singles_today = next(row, (0,))[0]
     return found
 
 
 def _recent(db: sqlite3.Connection, most: int) -> tuple[float, ...]:
     times: list[float] = []
-    for at, singles in db.execute("SELECT at, singles FROM log WHERE singles > 0 ORDER BY n DESC"):
+    for at, singles in db.execute(
+        "SELECT intended_at, intended_singles FROM commit_log WHERE intended_singles > 0"
+        " ORDER BY log_no DESC"
+    ):
         times += [at] * min(singles, most - len(times))
         if len(times) >= most:
             break
@@ -84,10 +93,10 @@ def _recent(db: sqlite3.Connection, most: int) -> tuple[float, ...]:
 
 
 _REMEMBER = """
-INSERT INTO history (seq, no, upto, state, attempts, code, detail, rid, at, msg_id)
-SELECT r.seq, (SELECT count(*) + 1 FROM history h WHERE h.seq = r.seq),
-       (SELECT coalesce(max(n), 0) FROM log), r.state, r.attempts, r.code, r.detail, r.rid, r.at,
-       (SELECT msg_id FROM grp WHERE no = r.grp)
+INSERT INTO attempt_history (seq, history_no, up_to_log_no, state, attempts, code, detail, rid, at, msg_id)
+SELECT r.seq, (SELECT count(*) + 1 FROM attempt_history h WHERE h.seq = r.seq),
+       (SELECT coalesce(max(log_no), 0) FROM commit_log), r.state, r.attempts, r.code, r.detail, r.rid, r.at,
+       (SELECT msg_id FROM group_send WHERE group_no = r.group_no)
 FROM recipient r WHERE """
 
 
@@ -119,8 +128,8 @@ def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: 
     group = group_sql.get(tx.db, group_no)
     _take_back(
         tx,
-        "r.grp = :grp AND r.state = 4",
-        {"grp": group_no},
+        "r.group_no = :group_no AND r.state = 4",
+        {"group_no": group_no},
         State.UNKNOWN,
         f"{_NO_REASON}, attempts = attempts - {group.attempts}",
     )
@@ -133,9 +142,9 @@ def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: 
 def cancel_pending(tx: Transaction, at: float) -> int:
     """Pending singles and planned groups are cancelled; what is in doubt is unknown."""
     code, detail = Code.CANCELLED.value, CANCELLED_DETAIL
-    count = close_rows(tx, "grp IS NULL", {}, State.CANCELLED, code, detail, None, at)
+    count = close_rows(tx, "group_no IS NULL", {}, State.CANCELLED, code, detail, None, at)
     for row in tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = 'planned' ORDER BY no"
+        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'planned' ORDER BY group_no"
     ).fetchall():
         group = group_row(row)
         group_sql.move(tx, group, GroupEvent.CANCEL, code=code, detail=detail)
@@ -146,8 +155,8 @@ def cancel_pending(tx: Transaction, at: float) -> int:
 def nothing_out(db: sqlite3.Connection) -> None:
     """Raises while singles are out: new chunks would let go of them, and of their results."""
     out = db.execute(
-        "SELECT 1 FROM chunk WHERE done = 0 AND epoch > 0 AND grp IS NULL AND EXISTS"
-        " (SELECT 1 FROM recipient WHERE seq BETWEEN first AND last AND state = 1) LIMIT 1"
+        "SELECT 1 FROM chunk WHERE done = 0 AND epoch > 0 AND group_no IS NULL AND EXISTS"
+        " (SELECT 1 FROM recipient WHERE seq BETWEEN first_seq AND last_seq AND state = 1) LIMIT 1"
     ).fetchone()
     if out is not None:
         raise JournalError("single sends are out: settle or recover them, then retry")
@@ -163,13 +172,13 @@ def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
     """`retry`: rows that were begun, out of their groups; planning's own refusals stay."""
     db = tx.db
     nothing_out(db)
-    db.execute("UPDATE campaign SET unsealed = 1")
+    db.execute("UPDATE campaign SET needs_chunks = 1")
     groups: tuple[str, ...]
     if state is State.FAILED:
-        sets = f"{_NO_REASON}, grp = NULL, doubt = 0, generation = generation + 1"
+        sets = f"{_NO_REASON}, group_no = NULL, maybe_sent = 0, generation = generation + 1"
         where, groups = "r.state = 3 AND r.at IS NOT NULL", ("refused",)
     elif state is State.UNKNOWN:
-        sets = "grp = NULL, doubt = 1"  # and the reason of the doubt
+        sets = "group_no = NULL, maybe_sent = 1"  # and the reason of the doubt
         where, groups = "r.state = 4", ("unknown", "expired")
         if not include_unnamed:
             where += f" AND r.code <> '{Code.UNNAMED.value}'"
@@ -179,17 +188,19 @@ def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
     # An audience whose one call was refused or lost: called again as a new group.
     for group_state in groups:
         for row in db.execute(
-            f"SELECT {GROUP_COLUMNS} FROM grp WHERE state = ? AND n_{state} > 0 ORDER BY no",
+            f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = ? AND audience_{state} > 0 ORDER BY group_no",
             (group_state,),
         ).fetchall():
             group = group_row(row)
             (people,) = db.execute(
-                f"SELECT n_{state} FROM grp WHERE no = ?", (group.group_no,)
+                f"SELECT audience_{state} FROM group_send WHERE group_no = ?", (group.group_no,)
             ).fetchone()
-            db.execute(f"UPDATE grp SET n_{state} = 0 WHERE no = ?", (group.group_no,))
             db.execute(
-                "INSERT INTO grp (planned, n_pending, audience, vals, form)"
-                " SELECT ?, ?, audience, vals, form FROM grp WHERE no = ?",
+                f"UPDATE group_send SET audience_{state} = 0 WHERE group_no = ?", (group.group_no,)
+            )
+            db.execute(
+                "INSERT INTO group_send (planned, audience_pending, audience, message_values, message_digest)"
+                " SELECT ?, ?, audience, message_values, message_digest FROM group_send WHERE group_no = ?",
                 (people, people, group.group_no),
             )
             tx.counts.move(state, group.code, State.PENDING, "", people)

@@ -39,26 +39,26 @@ _SETTLES: Final = frozenset({_PENDING, _SENT, State.FAILED.value, State.UNKNOWN.
 
 _encode = msgspec.json.Encoder().encode
 
-_ParcelRow = tuple[
+_SingleRow = tuple[
     int, str, str | None, str | None, str | None, str | None, str | None, int, int, int
 ]
-_parcels = msgspec.json.Decoder(list[_ParcelRow]).decode
+_single_rows = msgspec.json.Decoder(list[_SingleRow]).decode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def requested_control(db: sqlite3.Connection) -> Control:
     """What the control row says."""
-    return Control(db.execute("SELECT wish FROM control").fetchone()[0])
+    return Control(db.execute("SELECT requested FROM control").fetchone()[0])
 
 
 def set_control(db: sqlite3.Connection, control: Control) -> None:
     """Writes the control row."""
-    db.execute("UPDATE control SET wish = ?", (control.value,))
+    db.execute("UPDATE control SET requested = ?", (control.value,))
 
 
 def holds(tx: Transaction, lease: Lease) -> bool:
     """Whether the lease is still the chunk's."""
-    row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk = ?", (lease.chunk_no,)).fetchone()
+    row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk_no = ?", (lease.chunk_no,)).fetchone()
     return row is not None and row[0] == lease.epoch
 
 
@@ -70,10 +70,10 @@ def take(tx: Transaction, groups: bool, singles: bool, now: float, ttl: float) -
         while True:
             row = tx.db.execute(
                 f"""
-                SELECT chunk, grp, first, last, epoch, deadline FROM chunk
-                WHERE done = 0 AND chunk > ? AND grp IS {kind}
+                SELECT chunk_no, group_no, first_seq, last_seq, epoch, deadline FROM chunk
+                WHERE done = 0 AND chunk_no > ? AND group_no IS {kind}
                   AND (deadline IS NULL OR deadline <= ?)
-                ORDER BY chunk LIMIT 1
+                ORDER BY chunk_no LIMIT 1
                 """,
                 (after, now),
             ).fetchone()
@@ -87,20 +87,20 @@ def take(tx: Transaction, groups: bool, singles: bool, now: float, ttl: float) -
 
 
 def _try_chunk(tx: Transaction, row: tuple[Any, ...], deadline: float) -> Lease | None:
-    chunk, grp, first, last, epoch, old_deadline = row
+    chunk_no, group_no, first_seq, last_seq, epoch, old_deadline = row
     single_sends: tuple[SingleSend, ...] = ()
-    if grp is None:
+    if group_no is None:
         # As one JSON text, so that the GIL changes hands once and not for every row.
         text, out = tx.db.execute(
             """
-            SELECT json_group_array(json_array(seq, key, id, openid, unionid, vals, request_id,
-                                               attempts, doubt, generation))
+            SELECT json_group_array(json_array(seq, key, id, openid, unionid, message_values, request_id,
+                                               attempts, maybe_sent, generation))
                        FILTER (WHERE state = 0),
                    count(*) FILTER (WHERE state = 1)
             FROM (SELECT * FROM recipient
-                  WHERE seq BETWEEN ? AND ? AND state < 2 AND grp IS NULL ORDER BY seq)
+                  WHERE seq BETWEEN ? AND ? AND state < 2 AND group_no IS NULL ORDER BY seq)
             """,
-            (first, last),
+            (first_seq, last_seq),
         ).fetchone()
         if out and old_deadline is None:
             return None
@@ -111,39 +111,45 @@ def _try_chunk(tx: Transaction, row: tuple[Any, ...], deadline: float) -> Lease 
                 id=id,
                 openid=openid,
                 unionid=unionid,
-                values=_values(vals) if vals is not None else (),
+                values=_values(message_values) if message_values is not None else (),
                 request_id=request_id,
                 attempts=attempts,
                 maybe_sent=maybe_sent == 1,
                 generation=generation,
             )
-            for seq, key, id, openid, unionid, vals, request_id, attempts, maybe_sent, generation in (
-                _parcels(text)
+            for seq, key, id, openid, unionid, message_values, request_id, attempts, maybe_sent, generation in (
+                _single_rows(text)
             )
         )
         if not single_sends:
             if not out:
-                tx.db.execute("UPDATE chunk SET done = 1 WHERE chunk = ?", (chunk,))
+                tx.db.execute("UPDATE chunk SET done = 1 WHERE chunk_no = ?", (chunk_no,))
             return None
     else:
-        (state,) = tx.db.execute("SELECT state FROM grp WHERE no = ?", (grp,)).fetchone()
+        (state,) = tx.db.execute(
+            "SELECT state FROM group_send WHERE group_no = ?", (group_no,)
+        ).fetchone()
         if state != "planned":
             if state != "intended":
-                tx.db.execute("UPDATE chunk SET done = 1 WHERE chunk = ?", (chunk,))
+                tx.db.execute("UPDATE chunk SET done = 1 WHERE chunk_no = ?", (chunk_no,))
             return None
     tx.db.execute(
-        "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk = ?", (deadline, chunk)
+        "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk_no = ?", (deadline, chunk_no)
     )
-    tx.leased(chunk, group=grp is not None)
+    tx.leased(chunk_no, group=group_no is not None)
     return Lease(
-        chunk_no=chunk, epoch=epoch + 1, deadline=deadline, group_no=grp, single_sends=single_sends
+        chunk_no=chunk_no,
+        epoch=epoch + 1,
+        deadline=deadline,
+        group_no=group_no,
+        single_sends=single_sends,
     )
 
 
 def renew(tx: Transaction, lease: Lease, deadline: float) -> Lease | None:
     """The same lease with a later deadline; None when it moved on."""
     changed = tx.db.execute(
-        "UPDATE chunk SET deadline = ? WHERE chunk = ? AND epoch = ?",
+        "UPDATE chunk SET deadline = ? WHERE chunk_no = ? AND epoch = ?",
         (deadline, lease.chunk_no, lease.epoch),
     ).rowcount
     return msgspec.structs.replace(lease, deadline=deadline) if changed else None
@@ -153,27 +159,25 @@ def release(tx: Transaction, lease: Lease) -> None:
     """Gives it back; `take` finds out whether anything is left."""
     if lease.group_no is None:
         left = (
-            "EXISTS (SELECT 1 FROM recipient WHERE seq BETWEEN chunk.first AND chunk.last"
-            " AND state < 2 AND grp IS NULL)"
+            "EXISTS (SELECT 1 FROM recipient WHERE seq BETWEEN chunk.first_seq AND chunk.last_seq"
+            " AND state < 2 AND group_no IS NULL)"
         )
     else:
-        left = (
-            "EXISTS (SELECT 1 FROM grp WHERE no = chunk.grp AND state IN ('planned', 'intended'))"
-        )
+        left = "EXISTS (SELECT 1 FROM group_send WHERE group_no = chunk.group_no AND state IN ('planned', 'intended'))"
     tx.db.execute(
-        f"UPDATE chunk SET deadline = NULL, done = NOT {left} WHERE chunk = ? AND epoch = ?",
+        f"UPDATE chunk SET deadline = NULL, done = NOT {left} WHERE chunk_no = ? AND epoch = ?",
         (lease.chunk_no, lease.epoch),
     )
     tx.chunk_over = True
 
 
-_RUNNING = "(SELECT wish FROM control WHERE one = 1) = 'run'"
+_RUNNING = "(SELECT requested FROM control WHERE only_row = 1) = 'run'"
 _OURS = (
     "EXISTS (SELECT 1 FROM chunk"
-    " WHERE chunk = :chunk AND epoch = :epoch AND first <= :low AND last >= :high)"
+    " WHERE chunk_no = :chunk_no AND epoch = :epoch AND first_seq <= :low AND last_seq >= :high)"
 )
 _INTEND_SET = "UPDATE recipient SET state = 1, attempts = attempts + 1, at = :at WHERE "
-_INTEND_TAIL = f" AND state = 0 AND grp IS NULL AND {_RUNNING} AND {_OURS}"
+_INTEND_TAIL = f" AND state = 0 AND group_no IS NULL AND {_RUNNING} AND {_OURS}"
 _IN_LIST = "seq IN (SELECT value FROM json_each(:seqs))"
 _INTEND_RANGE = f"{_INTEND_SET} seq BETWEEN :low AND :high {_INTEND_TAIL}"
 _INTEND_LIST = f"{_INTEND_SET} {_IN_LIST} {_INTEND_TAIL}"
@@ -187,7 +191,7 @@ def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: s
     count = len(seqs)
     args: dict[str, Any] = {
         "at": at,
-        "chunk": lease.chunk_no,
+        "chunk_no": lease.chunk_no,
         "epoch": lease.epoch,
         "low": low,
         "high": high,
@@ -211,10 +215,10 @@ def _why_not(tx: Transaction, lease: Lease, seqs: Sequence[int], changed: int) -
     (gone,) = tx.db.execute(
         f"""
         SELECT count(*) FROM recipient, chunk
-        WHERE {_IN_LIST} AND state IN (3, 4, 6) AND recipient.grp IS NULL
-          AND chunk.chunk = :chunk AND seq BETWEEN first AND last
+        WHERE {_IN_LIST} AND state IN (3, 4, 6) AND recipient.group_no IS NULL
+          AND chunk.chunk_no = :chunk_no AND seq BETWEEN first_seq AND last_seq
         """,
-        {"seqs": _encode(seqs).decode(), "chunk": lease.chunk_no},
+        {"seqs": _encode(seqs).decode(), "chunk_no": lease.chunk_no},
     ).fetchone()
     if changed + gone != len(seqs):
         raise IllegalMove(
@@ -225,23 +229,23 @@ def _why_not(tx: Transaction, lease: Lease, seqs: Sequence[int], changed: int) -
 
 _SETTLE_WHERE = f"state = 1 AND {_OURS}"
 _SETTLE_SENT = (
-    "UPDATE recipient SET state = 2, at = :at, code = '', detail = '', rid = NULL, doubt = 0,"
+    "UPDATE recipient SET state = 2, at = :at, code = '', detail = '', rid = NULL, maybe_sent = 0,"
     f" extra = NULL WHERE {_IN_LIST} AND {_SETTLE_WHERE}"
 )
 _SETTLE_SENT_EACH = (
-    "UPDATE recipient SET state = 2, at = j.value, code = '', detail = '', rid = NULL, doubt = 0,"
+    "UPDATE recipient SET state = 2, at = j.value, code = '', detail = '', rid = NULL, maybe_sent = 0,"
     " extra = NULL FROM json_each(:rows) AS j"
     f" WHERE seq = CAST(j.key AS INTEGER) AND {_SETTLE_WHERE}"
 )
 # Who was in doubt already and is pending again keeps the reason of that doubt.
-_DOUBTED = "doubt = 1 AND code <> '' AND json_extract(j.value, '$[6]')"
+_DOUBTED = "maybe_sent = 1 AND code <> '' AND json_extract(j.value, '$[6]')"
 _SETTLE_OTHERS = f"""
 UPDATE recipient SET
     state = json_extract(j.value, '$[1]'),
     code = iif({_DOUBTED}, code, json_extract(j.value, '$[2]')),
     detail = iif({_DOUBTED}, detail, json_extract(j.value, '$[3]')),
     rid = iif({_DOUBTED}, rid, json_extract(j.value, '$[4]')),
-    at = json_extract(j.value, '$[5]'), doubt = json_extract(j.value, '$[6]'),
+    at = json_extract(j.value, '$[5]'), maybe_sent = json_extract(j.value, '$[6]'),
     extra = json_extract(j.value, '$[7]'), attempts = attempts - json_extract(j.value, '$[8]')
 FROM json_each(:rows) AS j WHERE seq = json_extract(j.value, '$[0]') AND {_SETTLE_WHERE}
 """
@@ -283,7 +287,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
     if not results:
         return holds(tx, lease)
     args: dict[str, Any] = {
-        "chunk": lease.chunk_no,
+        "chunk_no": lease.chunk_no,
         "epoch": lease.epoch,
         "low": min(results)[0],
         "high": max(results)[0],
@@ -348,7 +352,7 @@ def close_rows(
     args = {**args, **new}
     doubted = 0
     if state in (State.FAILED, State.SKIPPED, State.CANCELLED):
-        doubted = _close_doubted(tx, f"state = 0 AND doubt = 1 AND {where}", args)
+        doubted = _close_doubted(tx, f"state = 0 AND maybe_sent = 1 AND {where}", args)
     _log_final(tx, f"state = 0 AND {where}", args)
     changed = tx.db.execute(
         f"""
@@ -388,7 +392,7 @@ def _log_final(tx: Transaction, where: str, args: dict[str, Any]) -> None:
     tx.flush()
     tx.db.execute(
         f"""
-        INSERT INTO log (final) SELECT json_group_array(seq)
+        INSERT INTO commit_log (final_seqs) SELECT json_group_array(seq)
         FROM (SELECT seq FROM recipient WHERE {where} ORDER BY seq)
         GROUP BY seq / 4096
         """,

@@ -249,15 +249,17 @@ def reached_page(
         JournalError: an audience was sent to as one group: nobody names its members.
     """
     out = "state NOT IN ('planned', 'refused', 'cancelled')"
-    if db.execute(f"SELECT 1 FROM grp WHERE audience IS NOT NULL AND {out} LIMIT 1").fetchone():
+    if db.execute(
+        f"SELECT 1 FROM group_send WHERE audience IS NOT NULL AND {out} LIMIT 1"
+    ).fetchone():
         raise JournalError(
             "it sent to an audience as one group, whose members it does not name: it cannot say "
             "whom it sent to"
         )
     rows = db.execute(
         "SELECT seq, key, id, openid, unionid FROM recipient WHERE seq > :after AND"
-        f" (state IN (1, 2, 4) OR state = 0 AND (doubt = 1 OR grp IN (SELECT no FROM grp WHERE {out}))"
-        " OR seq IN (SELECT seq FROM history WHERE state IN (2, 4)))"
+        f" (state IN (1, 2, 4) OR state = 0 AND (maybe_sent = 1 OR group_no IN (SELECT group_no FROM group_send WHERE {out}))"
+        " OR seq IN (SELECT seq FROM attempt_history WHERE state IN (2, 4)))"
         " ORDER BY seq LIMIT :limit",
         {"after": after, "limit": limit},
     ).fetchall()
@@ -275,20 +277,23 @@ def suppress_pending(
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
     code, dissolved = Code.SUPPRESSED.value, False
     for group_no, leave in db.execute(
-        f"SELECT grp, count(*) FROM recipient WHERE state = 0 AND {blocked}"
-        " AND grp IN (SELECT no FROM grp WHERE state = 'planned') GROUP BY grp ORDER BY grp"
+        f"SELECT group_no, count(*) FROM recipient WHERE state = 0 AND {blocked}"
+        " AND group_no IN (SELECT group_no FROM group_send WHERE state = 'planned') GROUP BY group_no ORDER BY group_no"
     ).fetchall():
         group = group_sql.get(db, group_no)
         left = group.planned - leave
         if left >= smallest_group:
-            db.execute(f"UPDATE recipient SET grp = NULL WHERE grp = ? AND {blocked}", (group_no,))
-            db.execute("UPDATE grp SET planned = ? WHERE no = ?", (left, group_no))
+            db.execute(
+                f"UPDATE recipient SET group_no = NULL WHERE group_no = ? AND {blocked}",
+                (group_no,),
+            )
+            db.execute("UPDATE group_send SET planned = ? WHERE group_no = ?", (left, group_no))
         else:
-            db.execute("UPDATE recipient SET grp = NULL WHERE grp = ?", (group_no,))
+            db.execute("UPDATE recipient SET group_no = NULL WHERE group_no = ?", (group_no,))
             group_sql.move(tx, group, GroupEvent.CANCEL, planned=0, code=code, detail=_ON_IT)
             dissolved = True
     changed = close_rows(
-        tx, f"grp IS NULL AND {blocked}", {}, State.SKIPPED, code, _ON_IT, None, at
+        tx, f"group_no IS NULL AND {blocked}", {}, State.SKIPPED, code, _ON_IT, None, at
     )
     if dissolved:
         (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
