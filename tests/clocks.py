@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from itertools import count
 
 __all__ = ["FakeClock"]
@@ -71,6 +72,28 @@ class FakeClock:
             await self.settle()
         self._now = end
         await self.settle()
+
+    async def advance_until(
+        self,
+        condition: Callable[[], object],
+        step: float,
+        *,
+        each: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Moves the time on by steps until something is true.
+
+        Between steps a moment of real time goes by, in which sockets and threads do their work.
+
+        Args:
+            step: seconds of this clock at a time.
+            each: called after each step.
+        """
+        end = asyncio.get_running_loop().time() + 30
+        while not condition():
+            assert asyncio.get_running_loop().time() < end, "it did not happen in time"
+            await self.advance(step)
+            await asyncio.sleep(0.002)
+            each()
 
     async def settle(self) -> None:
         """Lets every task run until it waits for something."""

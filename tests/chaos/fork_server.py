@@ -129,7 +129,7 @@ def _wait(pid: int, job: Job) -> Ending:
         if seconds > _HUNG:
             os.kill(pid, signal.SIGKILL)
             hung = True
-        time.sleep(0.001)
+        time.sleep(0.001)  # it has no event loop: between looks at its child
 
 
 def serve() -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from waiting import real_time, until
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -32,10 +33,14 @@ async def test_a_kill_leaves_in_doubt_what_one_client_had_out_not_what_its_campa
         )
         # A slow provider has all that it gets; a quicker one is hit in the middle of it.
         enough = 800 if seconds else 100
-        while box.calls["singlesendmsg"] < enough or len(list(tmp_path.glob("*.db"))) < campaigns:
+
+        def under_way() -> bool:
             assert process.returncode is None
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.3)
+            begun = len(list(tmp_path.glob("*.db"))) == campaigns
+            return begun and box.calls["singlesendmsg"] >= enough
+
+        await until(under_way, 60)
+        await real_time(0.3)  # some more calls go out, or wait
         process.kill()
         await process.wait()
         calls, delivered = box.calls["singlesendmsg"], box.ledger.singles

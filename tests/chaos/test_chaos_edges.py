@@ -19,6 +19,7 @@ from chaos.child_campaign import Job, channel, message, people
 from chaos.fork_server import Ending, ForkServer
 from chaos.hurried_clock import HurriedClock
 from chaos.trial import Counted, read_rows
+from waiting import real_time, until
 
 from promomsg import Campaign, JournalError, Report, RetryPolicy, SqliteJournal
 from promomsg.crashpoints import VARIABLE
@@ -83,12 +84,6 @@ def states(path: str) -> Counter[State]:
     return Counter(row.state for row in rows)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
 async def killed(
     fork_server: ForkServer, work: Job, condition: Callable[[], bool], *, after: float = 0.0
 ) -> Ending:
@@ -96,8 +91,8 @@ async def killed(
     mark = Path(f"{work.log}.kill")
 
     async def give_the_sign() -> None:
-        await until(condition)
-        await asyncio.sleep(after)
+        await until(condition, 30)
+        await real_time(after)
         mark.touch()
 
     sign = asyncio.create_task(give_the_sign())
@@ -137,7 +132,7 @@ async def test_a_kill_during_an_outage_leaves_only_those_unknown_that_were_out(
             begun = asyncio.Event()
 
             async def outage() -> None:
-                await until(lambda: box.calls["singlesendmsg"] >= 100)
+                await until(lambda: box.calls["singlesendmsg"] >= 100, 30)
                 await box.stop_listening()
                 begun.set()
 
@@ -164,8 +159,8 @@ async def test_singles_and_groups_together_stay_within_twice_the_concurrency(
             channel(work, HurriedClock(), timeout=0.4) as provider,
             campaign(work, provider) as run,
         ):
-            await until(lambda: box.calls["singlesendmsg"] >= 4 and box.calls["sendmsg"] > 0)
-            await asyncio.sleep(0.05)
+            await until(lambda: box.calls["singlesendmsg"] >= 4 and box.calls["sendmsg"] > 0, 30)
+            await real_time(0.05)
             rows, reader = read_rows(Path(work.journal))
             with reader:
                 out = [g for g in reader.groups() if g.state is GroupState.INTENDED]
@@ -203,7 +198,7 @@ async def test_the_lock_dies_with_its_process(first: str, tmp_path: Path) -> Non
                 sender = asyncio.create_task(
                     killed(one, work, lambda: box.calls["singlesendmsg"] >= 50)
                 )
-            await until(lambda: box.calls["singlesendmsg"] > 0)
+            await until(lambda: box.calls["singlesendmsg"] > 0, 30)
             other = msgspec.structs.replace(work, log=str(tmp_path / "second"))
             if first == "runs":
                 assert (await two.run(other)).status == 70
@@ -315,7 +310,7 @@ async def test_a_cancelled_task_lets_calls_in_flight_finish(tmp_path: Path) -> N
                 await run.wait()
 
         task = asyncio.create_task(sending())
-        await until(lambda: box.calls["singlesendmsg"] >= 50)
+        await until(lambda: box.calls["singlesendmsg"] >= 50, 30)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -394,7 +389,7 @@ async def test_a_group_is_completed_once_though_it_is_named_again_meanwhile() ->
     poller.sending = False
     run = asyncio.create_task(poller.run())
     for _ in range(3):
-        await asyncio.sleep(0.01)
+        await real_time(0.01)
         poller.accepted(1)
     both.looked.set()
     await asyncio.wait_for(run, 5)

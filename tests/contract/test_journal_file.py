@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states, take
+from waiting import real_time, until
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import Control
@@ -24,6 +25,11 @@ from promomsg.model import State
 pytestmark = pytest.mark.asyncio
 
 ROOT = Path(__file__).parents[2]
+
+
+def busy(tx: object) -> None:
+    """Keeps the writer thread busy while others queue up behind it."""
+    time.sleep(0.05)
 
 
 def beside(journal: SqliteJournal) -> list[str]:
@@ -407,7 +413,7 @@ async def test_operations_that_wait_together_share_one_commit(journal: SqliteJou
     handle = await sealed(journal, [row(seq) for seq in range(40)], chunk_size=40)
     lease = await take(handle)
     writer = handle._writer  # type: ignore[attr-defined]
-    gate = writer.submit(lambda tx: time.sleep(0.05))
+    gate = writer.submit(busy)
     statements: list[str] = []
     writer.db.set_trace_callback(statements.append)
     calls = [handle.intend(lease, [seq], NOW, DAY) for seq in range(0, 40, 2)]
@@ -445,9 +451,9 @@ async def test_one_bad_operation_does_not_take_its_neighbours_along(
 async def test_a_cancelled_intent_that_still_waits_is_not_made(journal: SqliteJournal) -> None:
     handle = await sealed(journal, [row(0), row(1)])
     lease = await take(handle)
-    handle._writer.submit(lambda tx: time.sleep(0.05))  # type: ignore[attr-defined]
+    handle._writer.submit(busy)  # type: ignore[attr-defined]
     intent = asyncio.ensure_future(handle.intend(lease, [0], NOW, DAY))
-    await asyncio.sleep(0.01)
+    await real_time(0.01)
     intent.cancel()
     assert await handle.intend(lease, [1], NOW, DAY)
     assert await states(handle) == "pi"
@@ -458,11 +464,11 @@ async def test_a_cancelled_close_keeps_the_lock_until_all_is_written(
     journal: SqliteJournal,
 ) -> None:
     handle = await sealed(journal, [row(0)])
-    handle._writer.submit(lambda tx: time.sleep(0.05))  # type: ignore[attr-defined]
+    handle._writer.submit(busy)  # type: ignore[attr-defined]
     warning = asyncio.ensure_future(handle.warn("the last word"))
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(handle.close())
-    await asyncio.sleep(0.005)
+    await real_time(0.005)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
@@ -482,11 +488,7 @@ async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        for _ in range(200):
-            if not is_being_sent(journal.path):
-                break
-            await asyncio.sleep(0.005)
-        assert not is_being_sent(journal.path)
+        await until(lambda: not is_being_sent(journal.path))
         if verb == "create":
             await (await sealed(journal, [row(0)])).close()
 

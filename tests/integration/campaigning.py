@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +94,3 @@ def honest(report: Report, box: Sandbox) -> None:
 def group_ids(box: Sandbox) -> list[list[str]]:
     """The id lists of the group calls, in order."""
     return [json.loads(body).get("id", []) for body in box.calls.bodies("sendmsg")]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Waits for something that other tasks are about to bring about."""
-    end = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "it did not happen in time"
-        await asyncio.sleep(0.001)

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -164,11 +163,3 @@ def finished(process: subprocess.Popen[str], seconds: float = 20.0) -> tuple[str
         process.kill()
         out, err = process.communicate()
     raise AssertionError(f"it did not end within {seconds:g} s; stdout:\n{out}\nstderr:\n{err}")
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Waits until something is true of another process."""
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.01)

@@ -16,6 +16,7 @@ from chaos.hurried_clock import HurriedClock
 from clocks import FakeClock
 from fault_campaigns import keys, message, wallet_users
 from raw_server import RawServer, Reader, Writer, certificate, read_request, reply, serve
+from waiting import real_time
 
 import promomsg
 from promomsg import (
@@ -65,7 +66,7 @@ async def ended(
         look()
         if channel._account.tokens._flight is None:
             await clock.advance(step())
-        await asyncio.sleep(0.001)
+        await real_time(0.001)  # sockets and threads do their work
     return waiting.result()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, until, wechat
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, wechat
 from clocks import FakeClock
+from waiting import real_time, until
 
 import promomsg
 from promomsg import Campaign, Pace, Recipient, Roles, WeChatPromoter
@@ -59,10 +59,10 @@ async def test_both_kinds_of_call_wait_for_the_day_without_asking_again(
         ) as run,
     ):
         await until(lambda: run.progress["state"] == "waiting")
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         calls = box.calls["sendmsg"] + box.calls["singlesendmsg"]
         assert 2 <= calls <= 1 + 2 * 4
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         assert box.calls["sendmsg"] + box.calls["singlesendmsg"] == calls
         assert run.progress["state"] == "waiting"
         await run.cancel()

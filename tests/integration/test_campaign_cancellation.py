@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, honest, ids, journal_at, until, wechat
+from campaigning import MESSAGE, QUICK, add_up, honest, ids, journal_at, wechat
+from waiting import real_time, until
 
 import promomsg
 from promomsg import Campaign, PollPolicy, Recipient, SqliteJournal, WeChatPromoter
@@ -257,7 +258,7 @@ async def test_a_second_cancellation_does_not_lose_what_is_in_flight(
     await until(lambda: box.calls["singlesendmsg"] >= 3)
     for _ in range(5):
         task.cancel()
-        await asyncio.sleep(0.003)
+        await real_time(0.003)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert runs[0].report.unknown == 0
@@ -333,13 +334,16 @@ async def test_a_task_group_that_fails_beside_a_campaign_ends_it_cleanly(
 async def test_a_paused_campaign_can_be_left_by_cancellation(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
+    runs: list[Campaign] = []
+
     async def work() -> None:
         async with Campaign(channel, MESSAGE, ids(45), journal=journal, **QUICK) as run:
             run.pause()
+            runs.append(run)
             await run.wait()
 
     task = asyncio.create_task(work())
-    await asyncio.sleep(0.04)
+    await until(lambda: runs and runs[0].progress["state"] == "paused")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

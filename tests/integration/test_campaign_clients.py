@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, ids, until, wechat
+from campaigning import MESSAGE, QUICK, add_up, ids, wechat
 from fault_campaigns import client, message, wallet_users
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Secret, TokenDatabase, UsageError, UserToken, WeChatPromoter

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids, until
+from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids
+from waiting import real_time, until
 
 import promomsg
 from promomsg import Campaign, PollPolicy, WeChatPromoter
@@ -34,7 +35,7 @@ async def test_pause_stops_at_once_and_resume_sending_goes_on(
         await until(lambda: run.in_flight == 0)
         held = box.calls["singlesendmsg"]
         assert held <= 8
-        await asyncio.sleep(0.04)
+        await real_time(0.04)
         assert box.calls["singlesendmsg"] == held
         assert run.progress["state"] == "paused"
         add_up(run.progress)
@@ -53,7 +54,7 @@ async def test_pause_holds_groups_too(
     ) as run:
         await until(lambda: box.calls["sendmsg"] == 1)
         run.pause()
-        await asyncio.sleep(0.06)
+        await real_time(0.06)
         assert box.calls["sendmsg"] == 1
         run.resume_sending()
         assert (await run.wait()).sent == 198
@@ -206,7 +207,7 @@ async def test_the_numbers_add_up_at_every_moment(
         waiting = asyncio.ensure_future(run.wait())
         while not waiting.done():
             samples.append(run.progress)
-            await asyncio.sleep(0.002)
+            await real_time(0.002)
         samples.append(run.progress)
     for sample in samples:
         assert set(sample) == KEYS
@@ -236,7 +237,7 @@ async def test_groups_show_their_percent_as_it_grows(
             assert set(group) - {"next_poll_at"} == GROUP_KEYS
             assert ("next_poll_at" in group) is (group["state"] == "accepted")
             seen.add((group["state"], group["percent"]))
-            await asyncio.sleep(0.001)
+            await real_time(0.001)
     assert {"accepted"} <= {state for state, _ in seen}
     assert run.progress["groups"][0]["percent"] == 100
     assert set(run.progress["groups"][0]) == GROUP_KEYS

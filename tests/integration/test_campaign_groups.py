@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, journal_at, wechat
 from clocks import FakeClock
+from waiting import real_time
 
 import promomsg
 from promomsg import Campaign, Halted, PollPolicy, WeChatPromoter
@@ -381,7 +382,7 @@ async def test_one_group_is_out_at_a_time_unless_told_otherwise(
     async def watch(run: Campaign) -> None:
         while True:
             out.append(sum(g["state"] == "intended" for g in run.progress["groups"]))
-            await asyncio.sleep(0.005)
+            await real_time(0.005)
 
     async with Campaign(
         channel, MESSAGE, ids(198), journal=journal, max_group_size=99, **QUICK

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaigning import MESSAGE, add_up, honest, ids, until
+from campaigning import MESSAGE, add_up, honest, ids
 from chaos.hurried_clock import HurriedClock
 from fault_campaigns import check, client, message, resumed, wallet_users
+from waiting import until
 
 from promomsg import Campaign, PollPolicy, Report, State
 from promomsg.journal.sqlite.journal import JournalReader

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, ids, until
+from campaigning import MESSAGE, QUICK, add_up, ids
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Halted, JournalError, State, WeChatPromoter

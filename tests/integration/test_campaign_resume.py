@@ -14,10 +14,10 @@ from campaigning import (
     honest,
     ids,
     journal_at,
-    until,
     wechat,
 )
 from fault_campaigns import client, message, wallet_users
+from waiting import until
 
 import promomsg
 from promomsg import (

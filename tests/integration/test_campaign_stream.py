@@ -6,7 +6,8 @@ import asyncio
 
 import anyio
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, honest, ids, until, wechat
+from campaigning import MESSAGE, QUICK, add_up, honest, ids, wechat
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Pace, Recipient, UsageError, WeChatPromoter

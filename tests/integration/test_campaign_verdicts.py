@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, until, wechat
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, wechat
 from clocks import FakeClock
+from waiting import real_time, until
 
 import promomsg
 from promomsg import Campaign, Halted, Pace, RetryPolicy, WeChatPromoter
@@ -241,12 +242,13 @@ async def test_a_daily_quota_is_waited_out_when_told_so(
     ):
         await until(lambda: box.calls[endpoint] >= 1)
         states = set()
-        while run.report.pending:
+
+        def look() -> None:
             states.add(run.progress["state"])
-            await clock.advance(300 if clock.time() < MIDNIGHT + 40 else 1)
-            await asyncio.sleep(0.003)
-            if clock.time() < MIDNIGHT:
-                assert box.calls[endpoint] <= count
+            assert clock.time() >= MIDNIGHT or box.calls[endpoint] <= count
+
+        await clock.advance_until(lambda: clock.time() >= MIDNIGHT + 40, 300, each=look)
+        await clock.advance_until(lambda: not run.report.pending, 1)
         await run.wait()
     assert "waiting" in states
     assert run.report.sent == count
@@ -261,9 +263,7 @@ async def test_singles_per_day_is_the_users_own_daily_quota(box: Sandbox, journa
         async with Campaign(
             channel, MESSAGE, ids(20), journal=journal, clock=clock, **QUICK
         ) as run:
-            while not run.report.reason:
-                await clock.advance(0.05)
-                await asyncio.sleep(0.002)
+            await clock.advance_until(lambda: run.report.reason, 0.05)
             report = await run.wait()
         assert (report.state, report.sent, report.pending) == ("halted", 12, 8)
         assert report.reason.startswith("SINGLES_PER_DAY")
@@ -271,9 +271,7 @@ async def test_singles_per_day_is_the_users_own_daily_quota(box: Sandbox, journa
     again = FakeClock(start=MIDNIGHT - 3600)
     async with wechat(box, pace=pace, clock=again) as channel:
         async with Campaign.resume(journal, channel, clock=again, **QUICK) as run:
-            while not run.report.reason:
-                await again.advance(0.05)
-                await asyncio.sleep(0.002)
+            await again.advance_until(lambda: run.report.reason, 0.05)
             report = await run.wait()
         assert (report.state, box.calls["singlesendmsg"]) == ("halted", 12)
     tomorrow = FakeClock(start=MIDNIGHT + 60)
@@ -281,9 +279,7 @@ async def test_singles_per_day_is_the_users_own_daily_quota(box: Sandbox, journa
         wechat(box, pace=pace, clock=tomorrow) as channel,
         Campaign.resume(journal, channel, clock=tomorrow, **QUICK) as run,
     ):
-        while run.report.pending:
-            await tomorrow.advance(0.05)
-            await asyncio.sleep(0.002)
+        await tomorrow.advance_until(lambda: not run.report.pending, 0.05)
         report = await run.wait()
     assert (report.sent, box.calls["singlesendmsg"]) == (20, 20)
 
@@ -297,11 +293,11 @@ async def test_singles_per_day_can_be_waited_out_too(box: Sandbox, journal: Jour
             channel, MESSAGE, ids(20), journal=journal, clock=clock, on_daily_quota="wait", **QUICK
         ) as run,
     ):
-        while run.report.pending:
-            await clock.advance(1)
-            await asyncio.sleep(0.002)
-            if clock.time() < MIDNIGHT:
-                assert box.calls["singlesendmsg"] <= 12
+
+        def look() -> None:
+            assert clock.time() >= MIDNIGHT or box.calls["singlesendmsg"] <= 12
+
+        await clock.advance_until(lambda: not run.report.pending, 1, each=look)
         await run.wait()
     assert run.report.sent == 20
 
@@ -319,21 +315,19 @@ async def test_throttled_holds_everyone_and_nobody_is_left_intended(
     ):
         await until(lambda: box.calls["singlesendmsg"] >= 10)
         for _ in range(10):  # what was out comes back; then nothing moves while the hold lasts
-            await asyncio.sleep(0.003)
+            await real_time(0.003)
             await clock.advance(0.5)
         held = box.calls["singlesendmsg"]
         assert held <= 14
         for _ in range(10):
-            await asyncio.sleep(0.002)
+            await real_time(0.002)
             await clock.advance(4)
         assert box.calls["singlesendmsg"] == held
         assert run.in_flight == 0
         if journal.path is not None:
             lasting = [o.state for o in run.report.outcomes()]
             assert lasting.count("pending") == 49 - lasting.count("sent")
-        while run.report.pending:
-            await clock.advance(1)
-            await asyncio.sleep(0.002)
+        await clock.advance_until(lambda: not run.report.pending, 1)
         await run.wait()
     report = run.report
     assert (report.sent, box.ledger.twice()) == (49, [])
@@ -350,12 +344,10 @@ async def test_a_throttled_group_waits_and_is_sent_once(box: Sandbox, journal: J
     ):
         await until(lambda: box.calls["sendmsg"] == 1)
         for _ in range(10):
-            await asyncio.sleep(0.002)
+            await real_time(0.002)
             await clock.advance(5)
         assert box.calls["sendmsg"] == 1
-        while run.report.pending:
-            await clock.advance(1)
-            await asyncio.sleep(0.002)
+        await clock.advance_until(lambda: not run.report.pending, 1)
         await run.wait()
     assert (run.report.sent, box.calls["sendmsg"]) == (50, 2)
     assert box.ledger.twice() == []

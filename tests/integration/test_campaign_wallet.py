@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from campaigning import QUICK, until
+from campaigning import QUICK
 from fault_campaigns import check, client, message, resumed, wallet_users
+from waiting import until
 
 from promomsg import Campaign, Secret, State
 from promomsg.alipay.models import UserToken

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from cli_campaigns import campaign, one_document, promomsg, running, wait_for
+from cli_campaigns import campaign, one_document, promomsg, running
+from waiting import wait_for
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Outage

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from cli_campaigns import campaign, conserved, one_document, promomsg, running
+from waiting import real_time
 
 from promomsg.engine.campaign import Campaign
 from promomsg.errors import JournalError
@@ -90,7 +91,7 @@ def test_an_interrupt_after_everything_was_sent_has_nothing_to_resume(
     async def wait_and_be_interrupted(self: Campaign) -> Any:
         report = await wait(self)
         interrupt()
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         return report
 
     monkeypatch.setattr(Campaign, "wait", wait_and_be_interrupted)

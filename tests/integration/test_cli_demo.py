@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_campaigns import conserved, finished, promomsg, started, wait_for
+from cli_campaigns import conserved, finished, promomsg, started
+from waiting import wait_for
 
 from promomsg.alipay.signing import load_private_key, load_public_key
 

@@ -15,8 +15,8 @@ from cli_campaigns import (
     promomsg,
     running,
     started,
-    wait_for,
 )
+from waiting import wait_for
 
 from promomsg.sandbox import Sandbox
 

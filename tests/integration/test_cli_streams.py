@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import ENV, campaign, conserved, finished, running, wait_for
+from cli_campaigns import ENV, campaign, conserved, finished, running
+from waiting import wait_for
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 

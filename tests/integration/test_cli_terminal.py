@@ -22,8 +22,8 @@ from cli_campaigns import (
     promomsg,
     running,
     started,
-    wait_for,
 )
+from waiting import wait_for
 
 from promomsg.sandbox import Sandbox
 
@@ -57,7 +57,7 @@ class Person:
                 self.seen += os.read(self._fd, 65536).decode(errors="replace")
             except OSError:
                 self._waited_for()
-                time.sleep(0.05)
+                time.sleep(0.05)  # its terminal is closed: nothing to select on until it ends
 
     def _waited_for(self) -> None:
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import real_time, until
 
 import promomsg
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
@@ -61,9 +62,7 @@ async def run_batch(
         env={**os.environ, "PYTHONPATH": str(ROOT), "WECHAT_SECRET": SECRET},
     )  # fmt: skip
     if interrupt_at is not None:
-        async with asyncio.timeout(20):
-            while box.calls["singlesendmsg"] < interrupt_at:
-                await asyncio.sleep(0.01)
+        await until(lambda: box.calls["singlesendmsg"] >= interrupt_at, 20)
         process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
     assert process.returncode is not None
@@ -169,13 +168,11 @@ async def finished(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
             following = any(g["state"] == "accepted" for g in document["groups"])
             if document["state"] not in ("sending", "following") and not following:
                 return document
-            await asyncio.sleep(0.01)
+            await real_time(0.01)
 
 
 async def sent_at_least(box: Sandbox, count: int) -> None:
-    async with asyncio.timeout(20):
-        while box.ledger.total < count:
-            await asyncio.sleep(0.005)
+    await until(lambda: box.ledger.total >= count, 20)
 
 
 async def test_service_sends_in_the_background_and_reports(tmp_path: Path) -> None:
@@ -223,7 +220,7 @@ async def test_service_answers_what_is_wrong(tmp_path: Path) -> None:
         # It leaves its block a moment after its last outcome.
         async with asyncio.timeout(20):
             while (await client.post("/campaigns/c/pause")).status_code != 409:
-                await asyncio.sleep(0.01)
+                await real_time(0.01)
         assert box.ledger.total == 0
 
 
@@ -275,9 +272,7 @@ async def test_a_cancelled_request_harms_no_other(tmp_path: Path) -> None:
     async with Sandbox(faults=faults) as box, service(box, tmp_path, None) as client:
         first = asyncio.create_task(client.post("/campaigns", json=campaign("first", 30)))
         second = asyncio.create_task(client.post("/campaigns", json=campaign("second", 30)))
-        async with asyncio.timeout(20):
-            while box.calls["quota_get"] < 2:
-                await asyncio.sleep(0.005)
+        await until(lambda: box.calls["quota_get"] >= 2, 20)
         second.cancel()
         assert (await first).status_code == 202
         with pytest.raises(asyncio.CancelledError):
@@ -292,6 +287,6 @@ async def test_a_cancelled_request_harms_no_other(tmp_path: Path) -> None:
         # The campaign whose request was cancelled is the service's, not the request's.
         async with asyncio.timeout(20):
             while (await client.get("/campaigns/second")).status_code == 404:
-                await asyncio.sleep(0.01)
+                await real_time(0.01)
         assert (await finished(client, "second"))["sent"] == 30
         assert box.ledger.total == 60

@@ -19,7 +19,8 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from cli_campaigns import campaign, conserved, finished, running, started, wait_for
+from cli_campaigns import campaign, conserved, finished, running, started
+from waiting import real_time, wait_for
 
 from promomsg.errors import NotSent, OutcomeUnknown
 from promomsg.sandbox import Fault, FaultPlan
@@ -101,7 +102,7 @@ def traced(session: HttpSession) -> Coroutine[Any, Any, Any]:
 
 
 async def freeze(seconds: float) -> None:
-    time.sleep(seconds)  # that is what is tested
+    time.sleep(seconds)  # a process that gets no processor: that is what is tested
 
 
 @pytest.mark.parametrize("way", [short_path, a_read, traced])
@@ -185,7 +186,7 @@ def test_a_loop_that_is_never_in_time_still_ends_its_calls() -> None:
                 call = asyncio.ensure_future(short_path(session))
                 for _ in range(40):
                     await freeze(0.06)
-                    await asyncio.sleep(0.001)
+                    await real_time(0.001)
                     if call.done():
                         break
                 with pytest.raises((OutcomeUnknown, NotSent)):
@@ -207,9 +208,9 @@ def test_a_stopped_sender_has_nobody_in_doubt_when_it_goes_on(tmp_path: Path) ->
         wait_for(lambda: box.calls["singlesendmsg"] > 20)
         for _ in range(2):
             sender.send_signal(signal.SIGSTOP)
-            time.sleep(0.9)
+            time.sleep(0.9)  # three time-outs of real time: that is what is tested
             sender.send_signal(signal.SIGCONT)
-            time.sleep(0.1)
+            time.sleep(0.1)  # time to take up its work again
         out, err = finished(sender)
         document = json.loads(out)
         assert document["unknown"] == 0, err

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_campaigns import campaign, conserved, finished, promomsg, running, started, wait_for
+from cli_campaigns import campaign, conserved, finished, promomsg, running, started
+from waiting import wait_for
 
 from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX
 from promomsg.sandbox import Sandbox

@@ -10,7 +10,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from cli_campaigns import campaign, conserved, one_document, promomsg, running, started, wait_for
+from cli_campaigns import campaign, conserved, one_document, promomsg, running, started
+from waiting import wait_for
 
 from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, read_mark
 from promomsg.journal.sqlite.journal import JournalReader

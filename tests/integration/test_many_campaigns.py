@@ -15,7 +15,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from campaigning import MESSAGE, QUICK, ids, until, wechat
+from campaigning import MESSAGE, QUICK, ids, wechat
+from waiting import real_time, until
 
 from promomsg import (
     Campaign,
@@ -127,7 +128,7 @@ async def test_accounts_of_one_client_share_its_connections(
             all_of([client, *others], 8, 40, None, concurrency=concurrency)
         )
         await until(lambda: crowd.now >= peak)
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         crowd.open.set()
         assert [report.sent for report in await running] == [40] * 8
         assert crowd.most == peak
@@ -139,7 +140,7 @@ async def test_equal_campaigns_progress_together(tmp_path: Path) -> None:
         running = asyncio.create_task(all_of([client], count, each, tmp_path))
         # Everybody is there before the first answer: from then on they are equal.
         await until(lambda: len(list(tmp_path.glob("*.db"))) == count and crowd.now == 100)
-        await asyncio.sleep(0.1)
+        await real_time(0.1)
         crowd.open.set()
         await running
         order = [int(id) // 1_000_000 for id in box.ledger.delivered]
@@ -186,12 +187,12 @@ async def test_a_wait_for_a_connection_takes_nothing_from_the_time_for_the_answe
         first = asyncio.create_task(client.send_one(MESSAGE, Recipient(id="1")))
         await until(lambda: box.calls["stable_token"] == 1 and crowd.now == 1)
         second = asyncio.create_task(client.send_one(MESSAGE, Recipient(id="2")))
-        await asyncio.sleep(0.35)
+        await real_time(0.35)
         crowd.open.set()
         assert (await first).state == "sent"
         crowd.open.clear()
         await until(lambda: crowd.now == 1)
-        await asyncio.sleep(0.3)  # 0.65 s since it was asked for
+        await real_time(0.3)  # 0.65 s since it was asked for
         crowd.open.set()
         assert (await second).state == "sent"
 
@@ -201,7 +202,7 @@ async def test_a_single_call_waits_for_no_whole_campaign() -> None:
         running = asyncio.create_task(all_of([client], 2, 100, None, concurrency=4))
         await until(lambda: crowd.now == 4)
         single = asyncio.create_task(client.send_one(MESSAGE, Recipient(id="7")))
-        await asyncio.sleep(0.01)
+        await real_time(0.01)
         crowd.open.set()
         await single
         assert box.ledger.singles < 40
@@ -214,7 +215,7 @@ async def test_polls_and_tokens_do_not_starve_behind_sends() -> None:
         await until(lambda: crowd.now == 4)
         other = client.with_account("wx0002", "s3cret")
         reading = asyncio.create_task(other.get_quota())
-        await asyncio.sleep(0.01)
+        await real_time(0.01)
         assert not reading.done()
         assert box.calls["quota_get"] == 0
         crowd.open.set()
@@ -246,7 +247,7 @@ async def test_clients_on_one_session_share_its_limit() -> None:
         clients = [await stack.enter_async_context(wechat(box, session=own)) for _ in range(4)]
         running = asyncio.create_task(all_of(clients, 8, 60, None))
         await until(lambda: crowd.now == 5)
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         crowd.open.set()
         reports = await running
         assert [(report.sent, report.state) for report in reports] == [(60, "done")] * 8
@@ -258,7 +259,7 @@ async def test_half_of_the_open_files_is_left_to_others(monkeypatch: pytest.Monk
     async with crowded() as (box, crowd), wechat(box) as client:
         running = asyncio.create_task(all_of([client], 1, 200, None, concurrency=200))
         await until(lambda: crowd.now == 60)
-        await asyncio.sleep(0.05)
+        await real_time(0.05)
         crowd.open.set()
         [report] = await running
         assert (report.sent, report.unknown) == (200, 0)
@@ -295,7 +296,7 @@ async def test_a_campaign_takes_few_descriptors_and_no_thread_of_its_own(tmp_pat
     async with crowded() as (box, crowd), wechat(box) as client:
         running = asyncio.create_task(all_of([client], count, 20, tmp_path))
         await until(lambda: len(list(tmp_path.glob("*.db"))) == count and crowd.now == 100)
-        await asyncio.sleep(0.2)
+        await real_time(0.2)
         # The journal, its -wal, its -shm and the sender's lock.
         assert held(tmp_path) <= 4 * count
         names = [thread.name for thread in threading.enumerate()]

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from sandbox_client import MESSAGE, ids, wired
+from waiting import until
 
 from promomsg.errors import UsageError
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, read_ledger, serve
@@ -142,8 +143,7 @@ async def test_closing_ends_a_call_that_a_fault_holds(kind: str, delivered: int)
     async with wired(faults=plan(kind, **more)) as (box, wire):
         await wire.promoter("getrole")
         call = asyncio.ensure_future(wire.single(id="1"))
-        while not box.calls.bodies(SINGLE):
-            await asyncio.sleep(0.001)
+        await until(lambda: box.calls.bodies(SINGLE))
         await box.__aexit__(None, None, None)
         with pytest.raises(aiohttp.ClientError):
             await call
@@ -214,8 +214,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_request_delivers_nothin
         head = f"POST /promoter/{SINGLE}?access_token={wire.token} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         body = json.dumps(MESSAGE | {"id": "1"}).encode()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
-        while not box.calls[SINGLE]:
-            await asyncio.sleep(0.001)
+        await until(lambda: box.calls[SINGLE])
         writer.close()
         await writer.wait_closed()
         assert await reader.read() == b""
@@ -271,9 +270,9 @@ async def test_serve_announces_one_line_and_runs_until_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await running
     printing = asyncio.ensure_future(serve())
-    while not (said := capsys.readouterr().out):
-        await asyncio.sleep(0.001)
-    assert said.startswith("listening on http://127.0.0.1:")
+    said: list[str] = []
+    await until(lambda: said.append(capsys.readouterr().out) or any(said))
+    assert "".join(said).startswith("listening on http://127.0.0.1:")
     printing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await printing

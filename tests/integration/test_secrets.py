@@ -30,6 +30,7 @@ from fault_campaigns import (
     wallet_users,
 )
 from secret_leaks import Leaks
+from waiting import real_time
 
 import promomsg
 from promomsg import (
@@ -250,7 +251,7 @@ async def test_a_call_that_is_cancelled(leaks: Leaks) -> None:
                 lambda: wallet.apply_token(refresh_token=Secret(REFRESH)),
             ):
                 task = asyncio.ensure_future(call())
-                await asyncio.sleep(0.03)
+                await real_time(0.03)
                 leaks.shown("task", [task, task.get_stack(), task.get_coro()])
                 task.cancel("stop")
                 await asyncio.wait((task,))
@@ -263,7 +264,7 @@ async def test_a_call_that_is_cancelled(leaks: Leaks) -> None:
         async with client(box, "wechat") as fresh:
             # In the middle of the token call.
             task = asyncio.ensure_future(fresh.prepare())
-            await asyncio.sleep(0.03)
+            await real_time(0.03)
             task.cancel()
             await asyncio.wait((task,))
             assert task.cancelled()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp.resolver import ThreadedResolver
 from raw_server import RawServer, certificate, read_request, reply, serve
+from waiting import real_time
 
 from promomsg.errors import TransportError, UsageError
 from promomsg.transport.failure_download import fetch_failure_file
@@ -166,7 +167,7 @@ async def test_a_file_that_never_ends_is_given_up() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
             writer.write(b"x")
-            await asyncio.sleep(0.005)
+            await real_time(0.005)
 
     async with serve(script) as server:
         with pytest.raises(TransportError, match="not finished within"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from raw_server import RawServer, certificate, read_request, reply, reset, serve
+from waiting import real_time, until
 
 from promomsg.errors import NotSent, OutcomeUnknown, TransportError, UsageError
 from promomsg.transport.session import HttpSession
@@ -163,7 +164,7 @@ async def test_no_place_in_the_pool_is_not_sent() -> None:
 
 async def test_reset_before_reading_may_have_arrived() -> None:
     async def script(reader: Reader, writer: Writer, server: RawServer) -> None:
-        await asyncio.sleep(0.01)
+        await real_time(0.01)
         reset(writer)
 
     async with serve(script) as server:
@@ -221,7 +222,7 @@ async def test_no_answer_in_time_may_have_arrived() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         while True:
             writer.write(b" ")
-            await asyncio.sleep(0.01)
+            await real_time(0.01)
 
     for script in (silent, drips):
         async with serve(script) as server:
@@ -277,7 +278,7 @@ async def test_slow_and_compressed_answers_are_read_whole() -> None:
             answer = bodies[len(server.requests) - 1]
             for i in range(0, len(answer), 40):
                 writer.write(answer[i : i + 40])
-                await asyncio.sleep(0.001)
+                await real_time(0.001)
 
     async with serve(script) as server, HttpSession(server.url) as session:
         for _ in bodies:
@@ -395,8 +396,7 @@ async def test_the_pool_grows_while_calls_are_under_way() -> None:
         await server.seen.wait()
         session.expect(150)
         rest = [asyncio.create_task(session.post(url, b"{}")) for _ in range(149)]
-        while len(server.requests) < 150:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(server.requests) >= 150)
         release.set()
         assert {(await task).status for task in [first, *rest]} == {200}
 

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 import pytest
 import pytest_asyncio
+from waiting import until
 
 from promomsg.alipay import signing
 from promomsg.alipay.message import AlipayMessage
@@ -450,8 +451,7 @@ async def test_a_cancelled_send_still_saves_the_refreshed_token(box: Sandbox) ->
             async with anyio.create_task_group() as group:
 
                 async def cancel_in_the_refresh() -> None:
-                    while not box.calls["alipay.apply_token"]:
-                        await anyio.sleep(0.001)
+                    await until(lambda: box.calls["alipay.apply_token"])
                     scope.cancel()
 
                 group.start_soon(cancel_in_the_refresh)

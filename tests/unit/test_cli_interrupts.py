@@ -11,6 +11,7 @@ from unittest import mock
 
 import anyio
 import pytest
+from waiting import real_time
 
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
@@ -108,7 +109,7 @@ def test_a_signal_at_the_question_is_no_answer(number: int) -> None:
         soon(number)
         with pytest.raises(Interrupted):
             await interrupts.ask("really?")
-        await anyio.sleep(0.01)
+        await real_time(0.01)
         return int(interrupts.asked)
 
     end = typing("")
@@ -153,7 +154,7 @@ def test_signals_of_one_second_are_one_and_a_later_one_ends_the_process_at_once(
         for at in seconds:
             now[0] = at
             os.kill(os.getpid(), second if at else signal.SIGTERM)
-            await anyio.sleep(0.02)
+            await real_time(0.02)
         return int(interrupts.asked)
 
     assert run_async(work, now=lambda: now[0]) == 1
@@ -178,7 +179,7 @@ def test_a_hangup_that_is_ignored_stays_so() -> None:
 
     async def work(interrupts: Interrupts) -> int:
         os.kill(os.getpid(), signal.SIGHUP)
-        await anyio.sleep(0.02)
+        await real_time(0.02)
         return int(interrupts.asked)
 
     assert run_async(work) == 0

@@ -12,6 +12,7 @@ import pytest
 from clocks import FakeClock
 from scripted_wechat import ScriptedWeChat
 from test_engine_guards import course
+from waiting import until
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
 from promomsg.clock import next_china_midnight
@@ -157,15 +158,12 @@ async def test_leases_that_look_old_are_still_ours(
         channel, PERSONAL, people, journal=tmp_path / "c.db", clock=clock, concurrency=2
     )
     async with campaign as run:
-        while len(channel.single_times) < 3:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(channel.single_times) >= 3)
         if how == "wall clock":
             clock.jump(seconds)
         else:
             clock._now += seconds  # no sleeper wakes before the whole of it has passed
-        while len(channel.single_times) < 249:
-            await clock.advance(0.1)
-            await asyncio.sleep(0.001)
+        await clock.advance_until(lambda: len(channel.single_times) >= 249, 0.1)
         held.set()
         report = await run.wait()
     assert (report.sent, report.unknown, report.pending) == (250, 0, 0)

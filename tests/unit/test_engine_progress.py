@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 from scripted_wechat import ScriptedWeChat, SharedJournal
+from waiting import until
 
 from promomsg import Campaign, JournalError, Report, WeChatMessage
 from promomsg.engine.run import Run
@@ -32,11 +33,7 @@ class Turns:
 
     async def come(self) -> None:
         """Returns when a call waits: the one before it is settled then, and no time has passed."""
-        for _ in range(2_000):
-            if self.waiting:
-                return
-            await asyncio.sleep(0.001)  # results wait a moment for company, on the real clock
-        raise AssertionError("the next call did not come")
+        await until(lambda: self.waiting)  # results wait a moment for company, on the real clock
 
     async def let_one(self) -> None:
         """Ends the call that waits."""
