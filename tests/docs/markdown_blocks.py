@@ -61,3 +61,13 @@ def section(page: str, title: str) -> str:
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", read(page), re.M | re.DOTALL)
     assert found, f"{page} has no section {title!r}"
     return found[1]
+
+
+def titles(page: str) -> set[str]:
+    """The page's headings as they are written."""
+    return set(re.findall(r"^#+ (.+)$", _BLOCK.sub("", read(page)), re.MULTILINE))
+
+
+def paths_in_tables(text: str) -> dict[str, str]:
+    """The rows of its tables that begin with a path: the path, and the rest of the row."""
+    return dict(re.findall(r"^\| `([\w./-]+)` \| (.+) \|$", text, re.MULTILINE))

@@ -1,0 +1,58 @@
+"""CONTRIBUTING's maps of the package and of the tests are what is there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from markdown_blocks import ROOT, paths_in_tables, read, section
+
+PACKAGE = ROOT / "promomsg"
+
+
+def layout() -> dict[str, str]:
+    return paths_in_tables(section("CONTRIBUTING.md", "Layout"))
+
+
+def test_every_folder_and_every_file_at_the_top_is_in_the_layout_and_nothing_else() -> None:
+    files = [file for file in PACKAGE.rglob("*.*") if file.parent.name != "__pycache__"]
+    folders = {file.parent for file in files if file.is_file()} - {PACKAGE}
+    there = {f"{folder.relative_to(ROOT).as_posix()}/" for folder in folders}
+    there |= {file.relative_to(ROOT).as_posix() for file in PACKAGE.glob("*.py")}
+    assert set(layout()) == there
+
+
+@pytest.mark.parametrize("path", sorted(layout()))
+def test_the_files_that_a_row_names_are_in_its_folder(path: str) -> None:
+    for name in re.findall(r"`(\w+\.py)`", layout()[path]):
+        assert (ROOT / path / name).is_file(), f"{path} has no {name}"
+
+
+def test_the_arrows_are_those_that_import_linter_holds() -> None:
+    drawn = section("CONTRIBUTING.md", "Layout").partition("<!-- the layers of pyproject.toml -->")
+    shown = drawn[2].partition("```text\n")[2].partition("```")[0]
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["name"] == "Arrows point one way")
+    held = [layer.replace("promomsg.", "") for layer in layers]
+    assert [" ".join(layer.split()) for layer in shown.split("→")] == held
+
+
+def is_helper(file: Path) -> bool:
+    return not file.name.startswith("test_") and file.name not in ("__init__.py", "__main__.py")
+
+
+def test_every_helper_of_the_tests_is_in_the_map_and_nothing_else() -> None:
+    named = paths_in_tables(section("CONTRIBUTING.md", "Tests"))
+    there = {f.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("*.py") if is_helper(f)}
+    assert {path for path in named if path.endswith(".py")} == there
+    suites = {f"tests/{f.name}/" for f in (ROOT / "tests").iterdir() if any(f.glob("test_*.py"))}
+    assert {path for path in named if path.endswith("/")} == suites
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
+def test_the_paths_that_a_page_names_are_there(page: str) -> None:
+    for path in re.findall(r"`((?:promomsg|tests|docs|benchmarks|examples)/[\w./-]+)`", read(page)):
+        if "NAME" not in path:
+            assert (ROOT / path).exists(), f"{page} names {path}"
