@@ -19,14 +19,14 @@ from promomsg.control_characters import excerpt, find_control, has_blank, is_inv
 from promomsg.model import Code, Problem, Secret
 
 __all__ = [
-    "clean_address",
-    "column_is_clean",
-    "empty_word",
     "folded",
+    "is_empty_word",
+    "is_mangled",
     "known_column",
-    "mangled",
-    "not_an_address",
-    "whole",
+    "needs_no_look",
+    "parse_address",
+    "whole_number",
+    "why_no_address",
 ]
 
 _ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
@@ -74,14 +74,14 @@ def folded(heading: str) -> str:
     return _FOLDED.sub("", heading).casefold()
 
 
-def not_an_address(text: str) -> str | None:
+def why_no_address(text: str) -> str | None:
     """Why a text, blanks around it taken off, is no id, openid or unionid; None when it is one."""
     if _ADDRESS.fullmatch(text):
         if text.isdigit() or not (_MAYBE_MANGLED(text) or _MAYBE_COLUMN(text)):
             return None
     elif find_control(text):
         return "it holds a control character or half a character"
-    if mangled(text):
+    if is_mangled(text):
         return _BY_SPREADSHEET
     if not text.isascii() and text.isdecimal():
         return "write its digits in ASCII"
@@ -98,17 +98,17 @@ def not_an_address(text: str) -> str | None:
     return None
 
 
-def empty_word(text: str) -> bool:
+def is_empty_word(text: str) -> bool:
     """Whether this is what an export writes for an empty cell: `NULL`, `None`, `undefined`, `N/A`."""
     return _EMPTY.fullmatch(text) is not None
 
 
-def mangled(text: str) -> bool:
+def is_mangled(text: str) -> bool:
     """Whether this is what a spreadsheet makes of an id: `1.0`, `1.2E+17`, `1,000`, `nan`, `#N/A`."""
     return _MANGLED.fullmatch(text) is not None
 
 
-def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
+def needs_no_look(name: str, joined: str, column: Sequence[str]) -> bool:
     """Whether a whole column of a batch needs no look at each value; may be False for a clean one.
 
     Args:
@@ -137,7 +137,7 @@ def column_is_clean(name: str, joined: str, column: Sequence[str]) -> bool:
     return max(lengths) <= _LONGEST
 
 
-def clean_address(name: str, value: Any) -> str | Problem | None:
+def parse_address(name: str, value: Any) -> str | Problem | None:
     """An address or request id as text; None when absent; a problem when it is not one.
 
     Whole numbers are accepted, exact decimals and floats under 2^53 among them; bools, fractions,
@@ -155,7 +155,7 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
             return None
         shown = "" if secret else f" {excerpt(text)}"
         if not own:
-            why = not_an_address(text)
+            why = why_no_address(text)
             return text if why is None else _bad(f"{name}{shown} is not an address: {why}")
         if find_control(text):
             return _bad(f"{name}{shown} holds a control character or half a character")
@@ -174,7 +174,7 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
         if int(value).bit_length() > 4 * _LONGEST:
             return _bad(f"{name} is a number of more digits than an address has")
         return str(int(value))
-    if isinstance(value, Decimal) and (digits := whole(value)) is not None:
+    if isinstance(value, Decimal) and (digits := whole_number(value)) is not None:
         return digits
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOATS:
         return str(int(value))  # a column with one empty cell makes floats of whole ids
@@ -183,7 +183,7 @@ def clean_address(name: str, value: Any) -> str | Problem | None:
     return _bad(f"{name} is a {type(value).__name__}; give text")
 
 
-def whole(value: Decimal) -> str | None:
+def whole_number(value: Decimal) -> str | None:
     """The digits of a whole number that was never written as a power of ten; else None."""
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():

@@ -85,7 +85,10 @@ def plain_parameter(name: str, value: Any) -> Any:
         text, int, float, bool, `Decimal`, `UUID`, date or time; None when it is missing (NaN and
         NaT too); a `Problem` when it cannot be put into a text.
     """
-    if type(value) is not str:
+    if type(value) is str:
+        if value.isascii():  # most of them
+            return value
+    else:
         value = plain_value(value)
     kind = type(value)
     if kind is str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.addresses import clean_address
+from promomsg.addresses import parse_address
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
 from promomsg.model import (
@@ -79,14 +79,14 @@ def usable_address(name: str, value: str | None, who: str) -> str | None:
     Raises:
         UsageError: it is fractional, `1.2E+17`, NaN or something else that no address is.
     """
-    found = clean_address(name, value)
+    found = parse_address(name, value)
     if isinstance(found, Problem):
         raise UsageError(f"{who}: {found.code}: {found.detail}")
     return found
 
 
 def _token_problem(token: Secret | str | None) -> Problem | None:
-    found = clean_address("access_token", token)
+    found = parse_address("access_token", token)
     return found if isinstance(found, Problem) else None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, guarded
+from promomsg.intake.spreadsheet_guards import guard_formula, without_guards
 from promomsg.private_files import open_private, write_private
 
 __all__ = ["PartialCsv"]
@@ -84,7 +84,7 @@ class PartialCsv:
                 cells = next(csv.reader([raw.decode("utf-8", "replace")]))
                 if cells[:1] != [self._columns[0]]:
                     self.rows += 1
-                    self.last_id = bare(cells[0]) or self.last_id
+                    self.last_id = without_guards(cells[0]) or self.last_id
         os.ftruncate(descriptor, whole)
 
     def add(self, values: Sequence[object]) -> None:
@@ -93,7 +93,7 @@ class PartialCsv:
         Raises:
             UsageError: the file cannot be written.
         """
-        cells = ["" if v is None else guarded(" ".join(str(v).splitlines())) for v in values]
+        cells = ["" if v is None else guard_formula(" ".join(str(v).splitlines())) for v in values]
         self._writer.writerow(cells)
         self.rows += 1
         if self._buffer.tell() > _FLUSH_AT:

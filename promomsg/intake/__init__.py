@@ -1,9 +1,10 @@
 """Recipients from any source, made rows for the planner: read as a stream, one problem a bad row."""
 
-from promomsg.intake.arrow import from_frame, read_parquet
+from promomsg.intake.arrow.frames import from_frame
+from promomsg.intake.arrow.parquet import read_parquet
 from promomsg.intake.by_suffix import read_file
-from promomsg.intake.excel.sheet import read_excel
-from promomsg.intake.iterables import as_source, openids
+from promomsg.intake.excel.excelfile import read_excel
+from promomsg.intake.python.iterables import as_source, openids
 from promomsg.intake.sources import ADDRESSES, KNOWN, Recipients, Row, Source
 from promomsg.intake.suppression.suppression_file import SuppressionFile, kind_of_list
 from promomsg.intake.text.csvfile import read_csv

@@ -1,4 +1,4 @@
-"""A list of recipients by its file's name, or what it is: for the terminal and its campaign files."""
+"""`read_file`: a list of recipients of any kind, told by its file's suffix or its first bytes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promomsg.errors import UsageError
-from promomsg.intake.arrow import read_parquet
-from promomsg.intake.excel.sheet import read_excel
+from promomsg.intake.arrow.parquet import read_parquet
+from promomsg.intake.excel.excelfile import read_excel
 from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
-from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import Source
 from promomsg.intake.text.csvfile import read_csv
+from promomsg.intake.text.gzip_input import open_bytes
 from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.intake.text.standard_input import StandardInput
-from promomsg.intake.text.unpacking import open_bytes
 
 __all__ = ["read_file"]
 

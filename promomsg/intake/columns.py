@@ -12,17 +12,17 @@ from typing import Any, Final
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare
-from promomsg.intake.headings import are_headings, folded, known_column, spellings
+from promomsg.intake.headings import are_headings, column_of_heading, folded_heading, spellings
 from promomsg.intake.sources import ADDRESSES, KNOWN
+from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
     "Columns",
-    "check_names",
-    "check_no_address",
-    "check_slips",
-    "clean_columns",
+    "check_column_names",
+    "check_columns",
+    "check_no_address_in_message",
+    "check_placeholders",
 ]
 
 _DATA: Final = re.compile(r"\d+|o[\w-]{27}|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -57,7 +57,7 @@ class Columns:
         certain: bool = False,
     ) -> None:
         self.where = where
-        self.headings = [bare(str(h)) for h in headings]
+        self.headings = [without_guards(str(h)) for h in headings]
         self.width = len(self.headings)
         self.least = max((i for i, h in enumerate(self.headings, 1) if h), default=0)
         self._columns = columns or {}
@@ -73,11 +73,11 @@ class Columns:
                 self._place(heading, i)
         self.known = {name: self.at[name] for name in KNOWN if name in self.at}
         self.params = {name: i for name, i in self.at.items() if name not in KNOWN}
-        self._folded = [folded(heading) for heading in self.headings]
+        self._folded = [folded_heading(heading) for heading in self.headings]
         self._spellings = spellings(self._named)
 
     def _mapped(self, name: str, heading: str) -> int:
-        found = [i for i, h in enumerate(self.headings) if h in (heading, bare(heading))]
+        found = [i for i, h in enumerate(self.headings) if h in (heading, without_guards(heading))]
         if len(found) == 1:
             return found[0]
         if found:
@@ -91,7 +91,7 @@ class Columns:
 
     def _place(self, heading: str, i: int) -> None:
         """A heading that no mapping names: a known column however it is spelt, or a parameter."""
-        name = known_column(heading)
+        name = column_of_heading(heading)
         if name is None:
             if heading in self.at:
                 if heading not in self._columns:
@@ -113,7 +113,7 @@ class Columns:
         """The headings, for the journal; of a line that may be data, the known columns alone."""
         if self._sure:
             return list(self.headings)
-        return [h if known_column(h) else "" for h in self.headings]
+        return [h if column_of_heading(h) else "" for h in self.headings]
 
     @property
     def _named(self) -> list[str]:
@@ -139,7 +139,11 @@ class Columns:
             return
         sure = self._sure or not names.isdisjoint(self._named)
         near = next(
-            ((a, h) for h in self._named if not known_column(h) and (a := nearest(h, ADDRESSES))),
+            (
+                (a, h)
+                for h in self._named
+                if not column_of_heading(h) and (a := nearest(h, ADDRESSES))
+            ),
             None,
         )
         if "key" in self.at and near is None:  # a wallet's token store finds users by key
@@ -161,15 +165,15 @@ class Columns:
         )
 
     def check(self, names: frozenset[str], optional: frozenset[str]) -> list[str]:
-        """See `check_names`; besides, raises UsageError when no column addresses anybody, or two
+        """See `check_placeholders`; besides, raises UsageError when no column addresses anybody, or two
         headings are called what the message needs."""
-        check_slips(self._columns, names, self.where)
+        check_column_names(self._columns, names, self.where)
         self._check_addresses(names)
         if twice := self._twice & names:
             raise UsageError(
                 f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
             )
-        return check_names(names, optional, self.params, self.where, listed=self._sure)
+        return check_placeholders(names, optional, self.params, self.where, listed=self._sure)
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -200,20 +204,20 @@ class Columns:
 
     def is_heading(self, cell: str) -> bool:
         """Whether a cell says a heading of this table, or a known column's name: no address."""
-        said = folded(cell)
-        return said in self._folded or known_column(said) is not None
+        said = folded_heading(cell)
+        return said in self._folded or column_of_heading(said) is not None
 
     def is_heading_line(self, cells: Sequence[str]) -> bool | None:
         """Whether a row says these headings again, as in exports that were joined; None when it
         is the heading line of another table, under which each cell would mean something else."""
-        said = [folded(cell) for cell in cells]
+        said = [folded_heading(cell) for cell in cells]
         while said and not said[-1]:
             said.pop()
         ours = self._folded[: self.least]
         if said == ours:
             return True
-        named = [s for s in said if s and (s in ours or known_column(s) is not None)]
-        if any(known_column(s) for s in named) and (len(named) > 1 or len(said) == 1):
+        named = [s for s in said if s and (s in ours or column_of_heading(s) is not None)]
+        if any(column_of_heading(s) for s in named) and (len(named) > 1 or len(said) == 1):
             return None
         return False
 
@@ -237,7 +241,7 @@ def _has_blank(column: Sequence[str]) -> bool:
     return "" in map(str.strip, column) or (not joined.isascii() and not all(map(trimmed, column)))
 
 
-def clean_columns(columns: Any) -> dict[str, str]:
+def check_columns(columns: Any) -> dict[str, str]:
     """The `columns` of a reader, as they were given.
 
     Raises:
@@ -255,7 +259,7 @@ def clean_columns(columns: Any) -> dict[str, str]:
     return dict(columns)
 
 
-def check_slips(columns: Mapping[str, str], names: frozenset[str], where: str) -> None:
+def check_column_names(columns: Mapping[str, str], names: frozenset[str], where: str) -> None:
     """Raises UsageError when `columns` names what neither we nor the message know, by a slip."""
     for name, heading in columns.items():
         if name in KNOWN or name in names:
@@ -268,7 +272,7 @@ def check_slips(columns: Mapping[str, str], names: frozenset[str], where: str) -
             )
 
 
-def check_names(
+def check_placeholders(
     names: frozenset[str],
     optional: frozenset[str],
     there: Iterable[str],
@@ -280,7 +284,7 @@ def check_names(
 
     Args:
         names: the placeholders.
-        spare: those of them that have a fallback.
+        optional: those of them that have a fallback.
         there: the columns.
         where: the list, for messages.
         listed: a message may show the columns; they may be cells of a first line.
@@ -292,7 +296,7 @@ def check_names(
         UsageError: another one is not there or is an address, or one of `optional` looks like a slip
             of the pen.
     """
-    check_no_address(names, where)
+    check_no_address_in_message(names, where)
     there = set(there)
     notices = []
     for name in sorted(names - there):
@@ -309,7 +313,7 @@ def check_names(
     return notices
 
 
-def check_no_address(names: frozenset[str], where: str) -> None:
+def check_no_address_in_message(names: frozenset[str], where: str) -> None:
     """Raises UsageError when the message has somebody's address, or their token, in its text."""
     for name in sorted(names.intersection(KNOWN)):
         raise UsageError(

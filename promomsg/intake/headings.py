@@ -7,11 +7,11 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from promomsg import addresses
-from promomsg.intake.guards import bare
 from promomsg.intake.sources import ADDRESSES, KNOWN
+from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.suggest import nearest
 
-__all__ = ["are_headings", "folded", "known_column", "spellings"]
+__all__ = ["are_headings", "column_of_heading", "folded_heading", "spellings"]
 
 _SLIP: Final = 0.8
 _SHORT: Final = ("key", "id")
@@ -19,14 +19,14 @@ _DIGITS: Final = 3
 _LONGEST: Final = 40
 
 
-def folded(heading: str) -> str:
+def folded_heading(heading: str) -> str:
     """A heading without regard to guards, case, blanks, underscores, hyphens and width."""
-    return addresses.folded(bare(heading))
+    return addresses.folded(without_guards(heading))
 
 
-def known_column(heading: str) -> str | None:
+def column_of_heading(heading: str) -> str | None:
     """The known column that a heading means (`OPENID`, `open_id`: `openid`); None for any other."""
-    return addresses.known_column(bare(heading))
+    return addresses.known_column(without_guards(heading))
 
 
 def spellings(headings: Sequence[str]) -> frozenset[str]:
@@ -47,11 +47,11 @@ def are_headings(cells: Sequence[str], mapped: Collection[str]) -> bool:
     A short name may be somebody's own (Key, Ida), and a slip anybody's: they say so only where no
     cell looks like a number, an address or a token. Any other line may be data.
     """
-    if any(known_column(cell) not in (None, *_SHORT) or cell in mapped for cell in cells):
+    if any(column_of_heading(cell) not in (None, *_SHORT) or cell in mapped for cell in cells):
         return True
     if any(map(_is_data, cells)):
         return False
-    return any(known_column(cell) or _is_slip(cell) for cell in cells)
+    return any(column_of_heading(cell) or _is_slip(cell) for cell in cells)
 
 
 def _is_data(cell: str) -> bool:
@@ -62,4 +62,4 @@ def _is_slip(cell: str) -> bool:
     near = nearest(cell, ADDRESSES)
     if near is None or near == "id" or abs(len(cell) - len(near)) > 2:
         return False
-    return SequenceMatcher(None, folded(cell), folded(near)).ratio() > _SLIP
+    return SequenceMatcher(None, folded_heading(cell), folded_heading(near)).ratio() > _SLIP

@@ -1,4 +1,4 @@
-"""Whole batches of columns made rows.
+"""Batches of columns made into rows for the planner.
 
 A batch is cleaned a column at a time: one look at the joined column says that nothing in it needs
 a closer one, so that a million good rows cost little more than reading them.
@@ -14,13 +14,13 @@ from operator import is_
 from typing import Any, Final, cast
 from uuid import UUID
 
-from promomsg.addresses import clean_address, column_is_clean
+from promomsg.addresses import needs_no_look, parse_address
 from promomsg.control_characters import escaped, find_control
-from promomsg.intake.guards import Guards, may_need_look
-from promomsg.intake.row_values import clean_key, clean_param, rounded_away
+from promomsg.intake.row_values import parse_key, rounded_away
 from promomsg.intake.sources import NO_PARAMS, Row
+from promomsg.intake.spreadsheet_guards import SpreadsheetGuards, may_hold_guards
 from promomsg.model import Code, Problem
-from promomsg.parameters import plain_value, rounded
+from promomsg.parameters import plain_parameter, plain_value, rounded
 
 __all__ = ["make_rows"]
 
@@ -54,7 +54,7 @@ def make_rows(
     problems: dict[int, Problem],
     *,
     trusted: bool = False,
-    guards: Guards | None = None,
+    guards: SpreadsheetGuards | None = None,
 ) -> list[Row]:
     """A batch of columns, made rows.
 
@@ -126,7 +126,7 @@ def _sums(
 
 
 def _clean_column(
-    name: str, column: Sequence[Any], problems: dict[int, Problem], guards: Guards | None
+    name: str, column: Sequence[Any], problems: dict[int, Problem], guards: SpreadsheetGuards | None
 ) -> Sequence[str | None]:
     if all(map(_is_none, column)):  # a list of ids alone has no other address
         return column
@@ -136,10 +136,10 @@ def _clean_column(
         pass
     else:
         # Text of the user's own kind may say another thing than it holds: each gets a look.
-        if column_is_clean(name, joined, column) and (
+        if needs_no_look(name, joined, column) and (
             set(map(type, column)) <= {str}
             if guards is None
-            else name != "key" or not may_need_look(joined)
+            else name != "key" or not may_hold_guards(joined)
         ):
             return [v or None for v in column] if "" in column else column
     if guards is not None:
@@ -157,7 +157,7 @@ def _clean_column(
             value = plain_value(value)
             if name == "request_id" and isinstance(value, UUID):
                 value = str(value)
-        got = clean_key(value) if name == "key" else clean_address(name, value)
+        got = parse_key(value) if name == "key" else parse_address(name, value)
         if isinstance(got, Problem):
             problems.setdefault(i, got)
             got = escaped(value) if name == "key" and isinstance(value, str) else None
@@ -167,7 +167,7 @@ def _clean_column(
 
 def _clean_params(name: str, column: Sequence[Any], problems: dict[int, Problem]) -> Sequence[Any]:
     """A column of parameters as people write them; one that cannot be is a problem of its row."""
-    cleaned = [clean_param(name, value) for value in column]
+    cleaned = [plain_parameter(name, value) for value in column]
     for i, value in enumerate(cleaned):
         if type(value) is Problem:
             problems.setdefault(i, value)

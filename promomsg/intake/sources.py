@@ -1,4 +1,4 @@
-"""What planning reads, whatever the recipients came from: rows, and where rows come from."""
+"""What every list of recipients is to the planner: a `Source` of `Row`s."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Source(Protocol):
 
         Args:
             names: the parameters that the message uses.
-            spare: those of them that have a fallback: a notice when there is no such column.
+            optional: those of them that have a fallback: a notice when there is no such column.
 
         Raises:
             UsageError: the file, its headings or its encoding; or a placeholder without a column.

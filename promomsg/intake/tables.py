@@ -13,17 +13,17 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns
+from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import check_unchanged, identity_of
-from promomsg.intake.row_values import WordsForNothing
 from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import ADDRESSES, Row
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Problem
 
-__all__ = ["Piece", "Table", "TableSource", "end_if_cancelled"]
+__all__ = ["OpenTable", "TableBlock", "TableSource", "end_if_cancelled"]
 
 
-class Piece(NamedTuple):
+class TableBlock(NamedTuple):
     """Some rows of a table, a column at a time.
 
     Attributes:
@@ -39,15 +39,15 @@ class Piece(NamedTuple):
     blank: int = 0
 
 
-class Table(NamedTuple):
+class OpenTable(NamedTuple):
     """An open table: its headings, a reader of its rows, and what the plan should say of it.
 
-    `pieces` takes the places of the columns that are wanted, with our name for each, and about how
+    `blocks` takes the places of the columns that are wanted, with our name for each, and about how
     many rows to give at a time. `notices` is asked for when the rows are read.
     """
 
     headings: Sequence[str]
-    pieces: Callable[[Mapping[int, str], int], Iterator[Piece]]
+    blocks: Callable[[Mapping[int, str], int], Iterator[TableBlock]]
     notices: Callable[[], list[str]] = list
 
 
@@ -66,7 +66,7 @@ class TableSource:
     def __init__(
         self,
         kind: str,
-        open_table: Callable[[], Table],
+        open_table: Callable[[], OpenTable],
         columns: Mapping[str, str],
         *,
         path: Path | None = None,
@@ -74,49 +74,49 @@ class TableSource:
     ) -> None:
         self._kind = kind
         self._open = open_table
-        self._columns = columns
+        self._given_columns = columns
         self._path = path
         self.repeatable = repeatable
         self._begun = False
-        self._layout: Columns | None = None
+        self._columns: Columns | None = None
         self._sha256: str | None = None
         self._optional: frozenset[str] = frozenset()
-        self._said: list[str] = []
-        self._later: Callable[[], list[str]] = list
+        self._notices: list[str] = []
+        self._notices_when_read: Callable[[], list[str]] = list
 
     @property
     def notices(self) -> list[str]:
         """What the plan should say; see `Source.notices`."""
-        return [*self._said, *self._later()]
+        return [*self._notices, *self._notices_when_read()]
 
     @property
     def parameters(self) -> frozenset[str]:
         """Its columns that are parameters; known after `check`."""
-        return frozenset(self._layout.params) if self._layout is not None else frozenset()
+        return frozenset(self._columns.params) if self._columns is not None else frozenset()
 
     @property
     def _where(self) -> str:
         return str(self._path) if self._path is not None else "from_frame"
 
-    def _lay_out(self, table: Table, names: frozenset[str]) -> Columns:
+    def _use_headings(self, table: OpenTable, names: frozenset[str]) -> Columns:
         certain = self._kind != "excel"  # there it is a sheet's first line
-        layout = Columns(table.headings, self._columns, self._where, certain=certain)
-        self._said = [*layout.check(names, self._optional), *layout.unused(names)]
-        self._later = table.notices
-        self._layout = layout
-        return layout
+        columns = Columns(table.headings, self._given_columns, self._where, certain=certain)
+        self._notices = [*columns.check(names, self._optional), *columns.unused(names)]
+        self._notices_when_read = table.notices
+        self._columns = columns
+        return columns
 
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
         self._optional = optional
-        self._lay_out(self._open(), names)
+        self._use_headings(self._open(), names)
 
     def describe(self) -> dict[str, Any]:
         """Kind and headings; path and sha256 of a file."""
-        said: dict[str, Any] = {"kind": self._kind}
+        description: dict[str, Any] = {"kind": self._kind}
         if self._path is not None:
-            said |= {"path": str(self._path.absolute()), "sha256": self._digest()}
-        return said | {"columns": list(self._layout.headings) if self._layout else []}
+            description |= {"path": str(self._path.absolute()), "sha256": self._digest()}
+        return description | {"columns": list(self._columns.headings) if self._columns else []}
 
     def _digest(self) -> str:
         if self._sha256 is None:
@@ -140,26 +140,26 @@ class TableSource:
             table = await to_thread.run_sync(self._open)
         else:
             table = self._open()
-        layout = self._lay_out(table, names)
-        params = {name: i for name, i in layout.params.items() if name in names}
-        wanted = {i: name for name, i in (*params.items(), *layout.known.items())}
-        words = WordsForNothing(self._where)
+        columns = self._use_headings(table, names)
+        params = {name: i for name, i in columns.params.items() if name in names}
+        wanted = {i: name for name, i in (*params.items(), *columns.known.items())}
+        empty_words = EmptyCellWords(self._where)
         blank = 0
         first = 1
-        with closing(_generator(table.pieces(wanted, size))) as pieces:
-            while (piece := await self._next(pieces)) is not None:
-                blank += piece.blank
+        with closing(_generator(table.blocks(wanted, size))) as blocks:
+            while (block := await self._next(blocks)) is not None:
+                blank += block.blank
                 known: dict[str, Sequence[Any]] = {
-                    name: piece.columns[i] for name, i in layout.known.items()
+                    name: block.columns[i] for name, i in columns.known.items()
                 }
-                values = {name: piece.columns[i] for name, i in params.items()}
-                words.count(values)
+                values = {name: block.columns[i] for name, i in params.items()}
+                empty_words.count(values)
                 rows = make_rows(
-                    _without_nan(known, len(piece.where)),
+                    _without_nan(known, len(block.where)),
                     values,
-                    piece.where,
+                    block.where,
                     first,
-                    piece.problems,
+                    block.problems,
                 )
                 first += len(rows)
                 if rows:
@@ -168,15 +168,15 @@ class TableSource:
         if self._path is not None and before is not None:
             check_unchanged(self._path, before)
         if blank:
-            self._said.append(f"{self._where}: {blank} blank rows left out")
-        self._said += words.notices()
+            self._notices.append(f"{self._where}: {blank} blank rows left out")
+        self._notices += empty_words.notices()
         if first == 1:
             raise UsageError(f"{self._where} has headings but no rows: nobody to send to")
 
-    async def _next(self, pieces: Iterator[Piece]) -> Piece | None:
+    async def _next(self, blocks: Iterator[TableBlock]) -> TableBlock | None:
         if self._path is None:
-            return next(pieces, None)
-        return await to_thread.run_sync(next, pieces, None)
+            return next(blocks, None)
+        return await to_thread.run_sync(next, blocks, None)
 
 
 def end_if_cancelled() -> None:
@@ -209,6 +209,6 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _generator(pieces: Iterator[Any]) -> Any:
+def _generator(blocks: Iterator[Any]) -> Any:
     """The same, known to have `close`: readers are generators that hold a file open."""
-    return pieces
+    return blocks

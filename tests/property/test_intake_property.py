@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from read_source import read
 
-from promomsg.addresses import clean_address
+from promomsg.addresses import parse_address
 from promomsg.errors import UsageError
 from promomsg.intake import Row, from_frame, read_csv, read_jsonl
-from promomsg.intake.guards import bare_text
+from promomsg.intake.spreadsheet_guards import parameter_without_guards
 from promomsg.model import Problem
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -53,7 +53,9 @@ def test_a_written_table_is_read_back(
         assert "looks like a row of its own" in said
         assert any("," in name and ("\n" in name or "\r" in name) for _, name in rows)
         return
-    assert [(r.id, r.params["name"]) for r in got] == [(id, bare_text(name)) for id, name in rows]
+    assert [(r.id, r.params["name"]) for r in got] == [
+        (id, parameter_without_guards(name)) for id, name in rows
+    ]
     assert not any(r.problem for r in got)
 
 
@@ -97,7 +99,7 @@ ODD = st.one_of(
 @given(st.sampled_from(["id", "openid", "unionid", "access_token", "request_id"]), ODD)
 @settings(max_examples=300)
 def test_an_address_is_text_or_absent_or_a_problem(name: str, value: Any) -> None:
-    got = clean_address(name, value)
+    got = parse_address(name, value)
     if isinstance(got, Problem):
         assert got.detail.startswith(name)
         got.detail.encode()

@@ -17,7 +17,7 @@ from promomsg.cli import printing, progress
 from promomsg.cli.plan_and_result import print_rows_left_out
 from promomsg.cli.resumable_csv import PartialCsv
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, guarded
+from promomsg.intake.spreadsheet_guards import guard_formula, without_guards
 from promomsg.model import Outcome, Recipient, State
 
 
@@ -50,12 +50,12 @@ def test_the_first_status_that_applies(values: dict[str, int], status: int) -> N
     ["=1+1", "+x", "-x", "@a", "\tx", "\rx", "-1+2", "+1;2", "＝1+1", "＋x", "－x", "＠a", " =1+1"],
 )
 def test_a_formula_is_disarmed(text: str) -> None:
-    assert guarded(text) == f"'{text}"
+    assert guard_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["", "-5", "+86", "-1.5", "a=b", "0", "推广员"])
 def test_what_is_no_formula_stays(text: str) -> None:
-    assert guarded(text) == text
+    assert guard_formula(text) == text
 
 
 def test_a_table_streams_and_aligns_wide_characters() -> None:
@@ -284,4 +284,4 @@ def test_a_promoter_who_chose_a_formula_as_a_name_writes_no_formula(tmp_path: Pa
         partial.finish()
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
     assert [row[1] for row in rows] == ["'" + names[0], "'" + names[1], "+1", "'@SUM(1)", "小明"]
-    assert [bare(row[0]) for row in rows] == [f"-{n}x" for n in range(5)]
+    assert [without_guards(row[0]) for row in rows] == [f"-{n}x" for n in range(5)]

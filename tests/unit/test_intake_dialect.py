@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.intake.headings import folded, known_column
+from promomsg.intake.headings import column_of_heading, folded_heading
 from promomsg.intake.text.dialect import COMMA, Dialect, find_dialect
 from promomsg.intake.text.textfile import read_records
 
@@ -107,11 +107,11 @@ def test_lines_keep_their_numbers_after_a_sep_line() -> None:
      '="openid"', "'openid", "Open\u00a0ID", "open\u200bid"],
 )  # fmt: skip
 def test_known_columns_are_known_however_they_are_spelt(heading: str) -> None:
-    assert known_column(heading) == "openid"
-    assert folded(heading) == "openid"
+    assert column_of_heading(heading) == "openid"
+    assert folded_heading(heading) == "openid"
 
 
 def test_other_headings_are_not() -> None:
-    assert known_column("open") is known_column("name") is known_column("") is None
-    assert known_column("Access Token") == "access_token"
-    assert known_column("requestId") == "request_id"
+    assert column_of_heading("open") is column_of_heading("name") is column_of_heading("") is None
+    assert column_of_heading("Access Token") == "access_token"
+    assert column_of_heading("requestId") == "request_id"

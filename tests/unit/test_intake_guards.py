@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from promomsg.control_characters import trimmed
-from promomsg.intake.guards import (
-    bare,
-    bare_key,
-    bare_text,
-    both_forms,
-    guarded,
-    may_need_look,
+from promomsg.intake.spreadsheet_guards import (
+    guard_formula,
+    key_without_guards,
+    may_hold_guards,
+    parameter_without_guards,
+    with_and_without_guards,
+    without_guards,
 )
 
 ROUND = [
@@ -27,22 +27,22 @@ GUARDED = [
 
 @pytest.mark.parametrize("cell", [*ROUND, *GUARDED])
 def test_an_address_comes_out_of_all_that_is_put_around_it(cell: str) -> None:
-    assert bare(cell) == "1001"
-    assert bare_key(cell).strip() == "1001"
-    assert "1001" in both_forms(cell)
-    assert may_need_look("2002" + cell + "2003") or cell == "1001"
+    assert without_guards(cell) == "1001"
+    assert key_without_guards(cell).strip() == "1001"
+    assert "1001" in with_and_without_guards(cell)
+    assert may_hold_guards("2002" + cell + "2003") or cell == "1001"
 
 
 @pytest.mark.parametrize("cell", ROUND)
 def test_what_is_trimmed_has_one_form(cell: str) -> None:
     assert trimmed(cell) == "1001"
-    assert both_forms(cell) == ("1001",)
+    assert with_and_without_guards(cell) == ("1001",)
 
 
 @pytest.mark.parametrize("cell", ["", " ", "\u200b", "\u3000\u00a0", "\ufeff", "'", "`", '=""'])
 def test_nothing_is_nothing(cell: str) -> None:
-    assert bare(cell) == ""
-    assert all(both_forms(cell))
+    assert without_guards(cell) == ""
+    assert all(with_and_without_guards(cell))
 
 
 @pytest.mark.parametrize(
@@ -62,24 +62,24 @@ def test_nothing_is_nothing(cell: str) -> None:
     ],
 )
 def test_what_is_no_guard_stays(cell: str) -> None:
-    assert bare(cell) == cell
-    assert both_forms(cell) == (cell,)
+    assert without_guards(cell) == cell
+    assert with_and_without_guards(cell) == (cell,)
 
 
 def test_a_name_with_an_apostrophe_is_both_on_a_list_and_itself_as_a_key() -> None:
-    assert both_forms("'t Hooft") == ("'t Hooft", "t Hooft")
-    assert bare_key("'t Hooft") == "'t Hooft"
-    assert bare_text("'t Hooft") == "'t Hooft"
-    assert bare_key(" a b ") == " a b "
+    assert with_and_without_guards("'t Hooft") == ("'t Hooft", "t Hooft")
+    assert key_without_guards("'t Hooft") == "'t Hooft"
+    assert parameter_without_guards("'t Hooft") == "'t Hooft"
+    assert key_without_guards(" a b ") == " a b "
 
 
 @pytest.mark.parametrize(
     "key", ["-k2", "＝1+1", "＠ann", "=1+1", "+8613800138000", "@ann", "- a b", "\tx"]
 )
 def test_our_own_report_read_again_gives_the_key_it_was_written_for(key: str) -> None:
-    written = guarded(key)
-    assert bare_key(written) == key.strip()
-    assert key.strip() in both_forms(written)
+    written = guard_formula(key)
+    assert key_without_guards(written) == key.strip()
+    assert key.strip() in with_and_without_guards(written)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_our_own_report_read_again_gives_the_key_it_was_written_for(key: str) ->
     ],
 )  # fmt: skip
 def test_a_parameter_loses_only_what_is_surely_a_guard(cell: str, text: str) -> None:
-    assert bare_text(cell) == text
+    assert parameter_without_guards(cell) == text
 
 
 def test_a_clean_column_needs_no_look() -> None:
-    assert not may_need_look("1001" * 1000)
-    assert not may_need_look("o6_bmjrPTlm6_2sgVt7hMZOPfL2M小明é")
+    assert not may_hold_guards("1001" * 1000)
+    assert not may_hold_guards("o6_bmjrPTlm6_2sgVt7hMZOPfL2M小明é")

@@ -19,7 +19,7 @@ def read(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[Suppression
     for batch in file.batches():
         found.values += batch.values
         found.spellings += batch.spellings
-        found.doubted += batch.doubted
+        found.doubtful += batch.doubtful
     return file, found
 
 
@@ -64,7 +64,7 @@ def test_words_without_headings_are_values_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "all_forms"),
+    ("cell", "all_spellings"),
     [
         ("'1001", {"1001", "'1001"}),
         ("`1001", {"1001", "`1001"}),
@@ -74,11 +74,11 @@ def test_words_without_headings_are_values_too(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("heading", ["", "key\n", "id\n"])
 def test_a_guard_is_taken_off_and_both_forms_are_on_the_list(
-    tmp_path: Path, heading: str, cell: str, all_forms: set[str]
+    tmp_path: Path, heading: str, cell: str, all_spellings: set[str]
 ) -> None:
     _, found = read(tmp_path, f"{heading}{cell}\n")
     assert len(found.values) == 1
-    assert all_forms == {*found.values, *found.spellings}
+    assert all_spellings == {*found.values, *found.spellings}
 
 
 def test_a_name_that_begins_with_an_apostrophe_is_on_the_list_as_it_is(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_name_that_begins_with_an_apostrophe_is_on_the_list_as_it_is(tmp_path:
     "text", ["key\n1.0\n", "key\n1.38E+10\n", "1.0\n", "key,id\n1.0,5\n", "*k\n"]
 )
 def test_a_key_that_looks_mangled_is_doubted(tmp_path: Path, text: str) -> None:
-    [(key, said, inside, _)] = read(tmp_path, text)[1].doubted
+    [(key, said, inside, _)] = read(tmp_path, text)[1].doubtful
     assert inside is None
     assert key in text
     assert said.startswith(f"{tmp_path / 'blocked.csv'} line ")
@@ -135,9 +135,9 @@ def test_no_error_shows_a_cell_of_a_wallets_list(tmp_path: Path, text: str) -> N
 
 def test_no_doubt_shows_a_cell_of_a_wallets_list(tmp_path: Path) -> None:
     for text in ("123.5\n", "SECRET-TOKEN:asked\n", "key\nSECRET-TOKEN (asked)\n"):
-        doubted = read(tmp_path, text, secret=True)[1].doubted
+        doubted = read(tmp_path, text, secret=True)[1].doubtful
         assert doubted
-        assert not any("123.5" in doubt.said or "TOKEN" in doubt.said for doubt in doubted)
+        assert not any("123.5" in doubt.message or "TOKEN" in doubt.said for doubt in doubted)
 
 
 def test_a_report_counts_every_key_and_says_how_many_were_not_sent(tmp_path: Path) -> None:
@@ -185,5 +185,5 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["key\nSECRET-TOKEN (asked)\n", "SECRET-TOKEN:asked\n"])
 def test_a_user_token_with_a_remark_is_doubted_in_any_column(tmp_path: Path, text: str) -> None:
-    doubted = read(tmp_path, text, secret=True)[1].doubted
+    doubted = read(tmp_path, text, secret=True)[1].doubtful
     assert ("SECRET-TOKEN", False) in {(doubt.inside, doubt.is_key) for doubt in doubted}

@@ -20,7 +20,7 @@ from promomsg.cli.report_target import report_file
 from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
-from promomsg.intake.guards import guarded
+from promomsg.intake.spreadsheet_guards import guard_formula
 from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import Outcome, State
 
@@ -151,7 +151,7 @@ def _write(found: Report, rows: Iterator[Outcome], form: str, file: IO[str]) -> 
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([guarded(c) for c in outcome_cells(o)] for o in rows)
+        writer.writerows([guard_formula(c) for c in outcome_cells(o)] for o in rows)
     elif form == "json":
         _write_json({**found.to_dict(), "host": found.host}, rows, file)
     else:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import anyio.lowlevel
 
-from promomsg.addresses import whole
+from promomsg.addresses import whole_number
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.clock import Clock
 from promomsg.engine.opened_journal import OpenedJournal
@@ -33,8 +33,8 @@ from promomsg.engine.suppress_argument import (
 )
 from promomsg.errors import UsageError
 from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
-from promomsg.intake.headings import known_column
-from promomsg.intake.suppression.listed_values import ListedValues, all_clean
+from promomsg.intake.headings import column_of_heading
+from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import CampaignRecord
 from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
@@ -92,7 +92,7 @@ class SuppressionList:
         await handle.list_suppressed([], first=True, secret=self._secret)
         async for batch in self._batches(self._given):
             self.values += await handle.list_suppressed(
-                batch.values, batch.spellings, batch.doubted, secret=self._secret
+                batch.values, batch.spellings, batch.doubtful, secret=self._secret
             )
             await anyio.lowlevel.checkpoint()
 
@@ -209,8 +209,8 @@ class SuppressionList:
         rest = iter(items)
         while chunk := list(islice(rest, _BATCH)):
             batch = ListedValues(secret=self._secret)
-            if all(type(item) is str and item for item in chunk) and all_clean(chunk):
-                batch.add_clean(chunk)
+            if all(type(item) is str and item for item in chunk) and are_all_addresses(chunk):
+                batch.add_addresses(chunk)
                 self._items += len(chunk)
                 yield batch
                 continue
@@ -242,7 +242,7 @@ class SuppressionList:
     def _take_mapping(self, item: Mapping[Any, Any], where: str, batch: ListedValues) -> None:
         found = False
         for name, value in item.items():
-            column = known_column(name) if isinstance(name, str) else None
+            column = column_of_heading(name) if isinstance(name, str) else None
             if (
                 column not in _NAMED
                 or value is None
@@ -327,7 +327,7 @@ def _as_text(value: Any, where: str) -> str:
             return str(int(value))
         if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
             return str(int(value))
-        if isinstance(value, Decimal) and (digits := whole(value)) is not None:
+        if isinstance(value, Decimal) and (digits := whole_number(value)) is not None:
             return digits
     is_nan = isinstance(value, float) and math.isnan(value)
     raise UsageError(

@@ -1,4 +1,4 @@
-"""What one cell of a suppression list means: somebody's no, or an error. It is never guessed.
+"""What one cell of a suppression list means: a key, an address, or an error. It is never guessed.
 
 An address column holds addresses. A key column holds any text without control and format
 characters. Without headings a cell is an address or a key that cannot be anything else: no blank,
@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, NoReturn
 
 from promomsg.addresses import (
-    clean_address,
-    column_is_clean,
-    empty_word,
-    mangled,
-    not_an_address,
+    is_empty_word,
+    is_mangled,
+    needs_no_look,
+    parse_address,
+    why_no_address,
 )
 from promomsg.control_characters import excerpt, is_invisible, trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare, bare_key
-from promomsg.intake.headings import known_column
+from promomsg.intake.headings import column_of_heading
+from promomsg.intake.spreadsheet_guards import key_without_guards, without_guards
 from promomsg.model import Problem
 
-__all__ = ["Doubt", "ListedValues", "all_clean"]
+__all__ = ["DoubtfulValue", "ListedValues", "are_all_addresses"]
 
 _SEPARATORS: Final = frozenset(",;|#，、；")
 _QUOTES: Final = frozenset("\"'`´＂＇")
@@ -64,7 +64,7 @@ _SHORTEST_SECRET: Final = 8
 """A piece of a user token may be like somebody's key by chance."""
 
 
-class Doubt(NamedTuple):
+class DoubtfulValue(NamedTuple):
     """A value of the list that may mean somebody in another way than it is written.
 
     Attributes:
@@ -76,7 +76,7 @@ class Doubt(NamedTuple):
     """
 
     value: str
-    said: str
+    message: str
     inside: str | None = None
     is_key: bool = False
 
@@ -90,17 +90,17 @@ class ListedValues:
     Attributes:
         values: whom it names: keys and addresses.
         spellings: other ways in which the same are written, such as `'1001` for `1001`.
-        doubted: what a spreadsheet may have made, a writer's bullet or full stop, and keys with
+        doubtful: what a spreadsheet may have made, a writer's bullet or full stop, and keys with
             what may be somebody else's key or address in them.
     """
 
-    __slots__ = ("doubted", "secret", "spellings", "values")
+    __slots__ = ("doubtful", "secret", "spellings", "values")
 
     def __init__(self, *, secret: bool = False) -> None:
         self.secret = secret
         self.values: list[str] = []
         self.spellings: list[str] = []
-        self.doubted: list[Doubt] = []
+        self.doubtful: list[DoubtfulValue] = []
 
     def add_address(self, name: str, cell: str, where: str) -> bool:
         """A cell of an address column; whether there is anything in it.
@@ -111,12 +111,12 @@ class ListedValues:
         text = trimmed(cell)
         if not text:
             return False
-        inside = bare(text)
+        inside = without_guards(text)
         if name == "access_token":
-            got = clean_address(name, inside or text)
+            got = parse_address(name, inside or text)
             why = got.detail.removeprefix(f"{name} ") if isinstance(got, Problem) else None
         else:
-            why = not_an_address(inside) if inside else "it is nothing but quotes"
+            why = why_no_address(inside) if inside else "it is nothing but quotes"
         if why is not None:
             self._refuse(where, text, f"is no {name}: {why}")
         self.values.append(inside)
@@ -133,7 +133,7 @@ class ListedValues:
         text = trimmed(cell)
         if not text:
             return False
-        inside = bare(text)
+        inside = without_guards(text)
         if not inside:
             self._refuse(where, text, "is no key: it is nothing but quotes")
         if not inside.isascii() or not inside.isprintable():
@@ -143,12 +143,12 @@ class ListedValues:
                         where, text, f"is no key: U+{ord(character):04X} in it cannot be seen"
                     )
         # As a list of recipients writes it, and as the cell does: keys are compared to the letter.
-        spellings = dict.fromkeys((bare_key(cell), inside, text, cell))
+        spellings = dict.fromkeys((key_without_guards(cell), inside, text, cell))
         first, *others = spellings
-        if mangled(inside):
-            self.doubted.append(Doubt(inside, self._told(where, text, _MANGLED)))
+        if is_mangled(inside):
+            self.doubtful.append(DoubtfulValue(inside, self._message(where, text, _MANGLED)))
         elif not _ADDRESS(inside):
-            self._mind_hidden(inside, where, text, is_key=True)
+            self._doubt_hidden_address(inside, where, text, is_key=True)
         self.values.append(first)
         self.spellings += others
         return True
@@ -162,58 +162,62 @@ class ListedValues:
         text = trimmed(cell)
         if not text:
             return False
-        inside = bare(text)
+        inside = without_guards(text)
         if not inside:
             self._refuse(where, text, "is nothing but quotes")
-        if not_an_address(inside) is not None:
-            why = _not_a_bare_key(inside)
+        if why_no_address(inside) is not None:
+            why = _why_no_key(inside)
             if why is not None:
                 self._refuse(
                     where, text, f"{why}; give one key or address a line, or headings (key, id, …)"
                 )
-            if mangled(inside):
-                self.doubted.append(Doubt(inside, self._told(where, text, _MANGLED)))
+            if is_mangled(inside):
+                self.doubtful.append(DoubtfulValue(inside, self._message(where, text, _MANGLED)))
             elif _BULLETED.fullmatch(inside):
-                self.doubted.append(Doubt(inside, self._told(where, text, _MARKED)))
+                self.doubtful.append(DoubtfulValue(inside, self._message(where, text, _MARKED)))
             else:
-                self._mind_hidden(inside, where, text)
+                self._doubt_hidden_address(inside, where, text)
         elif inside[0] == "-":
-            self._mind_hidden(inside, where, text)
+            self._doubt_hidden_address(inside, where, text)
         self.values.append(inside)
         if text != inside:
             self.spellings.append(text)
         return True
 
-    def add_clean(self, values: Sequence[str]) -> None:
-        """Values that `all_clean` said yes to."""
+    def add_addresses(self, values: Sequence[str]) -> None:
+        """Values that `are_all_addresses` said yes to."""
         self.values += [value for value in values if value]
 
-    def _mind_hidden(self, inside: str, where: str, text: str, *, is_key: bool = False) -> None:
+    def _doubt_hidden_address(
+        self, inside: str, where: str, text: str, *, is_key: bool = False
+    ) -> None:
         """Doubts a key that has somebody's key or address in it: `1001:asked`, `user=1001`."""
         if _EMAIL.fullmatch(inside):
             return
-        for piece in _pieces(inside):
+        for piece in _possible_addresses(inside):
             if len(piece) >= (_SHORTEST_SECRET if self.secret else 0):
                 shown = "what" if self.secret else excerpt(piece)
-                said = self._told(where, text, _HIDDEN.format(shown))
+                message = self._message(where, text, _HIDDEN.format(shown))
                 # In a wallet's list a user token may stand in any column.
-                self.doubted.append(Doubt(inside, said, piece, is_key and not self.secret))
+                self.doubtful.append(
+                    DoubtfulValue(inside, message, piece, is_key and not self.secret)
+                )
 
-    def _told(self, where: str, text: str, why: str) -> str:
+    def _message(self, where: str, text: str, why: str) -> str:
         shown = "a value" if self.secret else excerpt(text)
         return f"{where}: {shown} {why}"
 
     def _refuse(self, where: str, text: str, why: str) -> NoReturn:
-        raise UsageError(self._told(where, text, why))
+        raise UsageError(self._message(where, text, why))
 
 
-def all_clean(cells: Sequence[str]) -> bool:
+def are_all_addresses(cells: Sequence[str]) -> bool:
     """Whether every cell is surely an address, or empty; may be False when all are."""
     joined = "".join(cells)
-    return column_is_clean("id", joined, cells) or column_is_clean("openid", joined, cells)
+    return needs_no_look("id", joined, cells) or needs_no_look("openid", joined, cells)
 
 
-def _pieces(text: str) -> set[str]:
+def _possible_addresses(text: str) -> set[str]:
     """What in a text may be the key or address that is meant: its first word and its last one,
     and the whole with plain hyphens and digits."""
     plain = unicodedata.normalize("NFKC", text).translate(_DASHES)
@@ -232,11 +236,11 @@ def _pieces(text: str) -> set[str]:
     }
 
 
-def _not_a_bare_key(text: str) -> str | None:
+def _why_no_key(text: str) -> str | None:
     """Why a text that is no address is no key of a list without headings; None when it is one."""
-    if (name := known_column(text)) is not None:
+    if (name := column_of_heading(text)) is not None:
         return f"is a heading ({name}) in a list that does not begin with headings"
-    if empty_word(text):
+    if is_empty_word(text):
         return "is what an export writes for an empty cell"
     for character in "" if _PLAIN.fullmatch(text) else text:
         kind = unicodedata.category(character)
@@ -255,6 +259,6 @@ def _not_a_bare_key(text: str) -> str | None:
     if not unicodedata.is_normalized("NFKC", text):
         return "has characters of another width or form than usual"
     head, found, _ = text.replace("=", ":").partition(":")
-    if found and (name := known_column(head)) is not None:
+    if found and (name := column_of_heading(head)) is not None:
         return f"names its column ({name}) itself"
     return None

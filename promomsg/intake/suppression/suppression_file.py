@@ -1,4 +1,5 @@
-"""A file of people who said no. What cannot be read here stops everything: it is somebody's no."""
+"""A suppression list in a file. A line that cannot be read stops the campaign: it may name somebody
+who must not get the message."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from typing import Final, Literal
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.guards import bare
-from promomsg.intake.headings import folded, known_column
-from promomsg.intake.suppression.listed_values import ListedValues, all_clean
-from promomsg.intake.text.dialect import called, find_dialect
+from promomsg.intake.headings import column_of_heading, folded_heading
+from promomsg.intake.spreadsheet_guards import without_guards
+from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
+from promomsg.intake.text.dialect import delimiter_name, find_dialect
 from promomsg.intake.text.textfile import Record, TextFile, check_file, read_records, wide_of
 from promomsg.suggest import quoted
 
@@ -128,7 +129,7 @@ class SuppressionFile:
         self.notices: list[str] = []
         self._file = TextFile(path, encoding)
         self._encoding = encoding
-        self._renamed = {folded(heading): name for name, heading in (columns or {}).items()}
+        self._renamed = {folded_heading(heading): name for name, heading in (columns or {}).items()}
         self._secret = secret
         self._names = (*_WANTED, "access_token") if secret else _WANTED
         self._wanted: list[tuple[int, str]] = []
@@ -165,7 +166,7 @@ class SuppressionFile:
                     if self._begin(records[at], lines[at]):
                         del records[: at + 1], lines[: at + 1]
                 batch = ListedValues(secret=self._secret)
-                self._take(records, lines, batch)
+                self._read_records(records, lines, batch)
                 people += len(batch.values)
                 rows += len(records)
                 if batch.values:
@@ -201,15 +202,15 @@ class SuppressionFile:
                     f"{self.path} line {line} cannot be read ({trouble}): is a quote left open?"
                 )
             for cell in fields:
-                self._mind_swallowed(cell, line)
+                self._refuse_swallowed_lines(cell, line)
             lines.append(line)
             found.append(fields)
         return lines, found
 
-    def _mind_swallowed(self, cell: str, line: int) -> None:
+    def _refuse_swallowed_lines(self, cell: str, line: int) -> None:
         """A quote that closes lines later may have swallowed whole lines of the list."""
         for inner in cell.splitlines()[1:]:
-            value = bare(inner)
+            value = without_guards(inner)
             if self._delimiter in inner or (
                 any(map(str.isdigit, value)) and not any(map(str.isspace, value))
             ):
@@ -221,7 +222,7 @@ class SuppressionFile:
     def _begin(self, record: list[str], line: int) -> bool:
         """Whether the first record is headings; then which columns count is known."""
         where = f"{self.path} line {line}"
-        names = [self._renamed.get(folded(c)) or known_column(c) for c in record]
+        names = [self._renamed.get(folded_heading(c)) or column_of_heading(c) for c in record]
         there = [name for name in names if name is not None]
         if not there:
             return False
@@ -232,7 +233,7 @@ class SuppressionFile:
         self._wanted = [
             (i, name) for i, name in enumerate(names) if name is not None and name in self._names
         ]
-        self._headings = [folded(cell) for cell in record]
+        self._headings = [folded_heading(cell) for cell in record]
         if not self._wanted:
             raise UsageError(
                 f"{where}: no heading is {', '.join(self._names[:-1])} or {self._names[-1]} (there "
@@ -248,22 +249,24 @@ class SuppressionFile:
         self._is_report = tuple(self._headings) == _REPORT
         return True
 
-    def _take(self, records: list[list[str]], lines: list[int], batch: ListedValues) -> None:
+    def _read_records(
+        self, records: list[list[str]], lines: list[int], batch: ListedValues
+    ) -> None:
         if self._headings is None:
             cells = [cell for record in records for cell in record]
-            if all_clean(cells):
-                batch.add_clean(cells)
+            if are_all_addresses(cells):
+                batch.add_addresses(cells)
                 return
             for record, line in zip(records, lines, strict=True):
                 for cell in record:
                     batch.add_any(cell, f"{self.path} line {line}")
             return
-        if not self._is_report and self._take_clean(records, batch):
+        if not self._is_report and self._read_addresses(records, batch):
             return
         for record, line in zip(records, lines, strict=True):
-            self._take_record(record, f"{self.path} line {line}", batch)
+            self._read_record(record, f"{self.path} line {line}", batch)
 
-    def _take_clean(self, records: list[list[str]], batch: ListedValues) -> bool:
+    def _read_addresses(self, records: list[list[str]], batch: ListedValues) -> bool:
         """Takes the columns of a whole block at once, when nothing in them needs a closer look."""
         assert self._headings is not None
         if set(map(len, records)) != {len(self._headings)}:
@@ -272,15 +275,15 @@ class SuppressionFile:
         wanted = [columns[i] for i, _ in self._wanted]
         known = set(self._headings)
         for column in wanted:
-            if not all_clean(column) or not known.isdisjoint(column):
+            if not are_all_addresses(column) or not known.isdisjoint(column):
                 return False
         if not all(map(any, zip(*wanted, strict=True))):
             return False
         for column in wanted:
-            batch.add_clean(column)
+            batch.add_addresses(column)
         return True
 
-    def _take_record(self, record: list[str], where: str, batch: ListedValues) -> None:
+    def _read_record(self, record: list[str], where: str, batch: ListedValues) -> None:
         assert self._headings is not None
         there = [i for i, cell in enumerate(record) if trimmed(cell)]
         if not there:
@@ -289,7 +292,7 @@ class SuppressionFile:
         if there[-1] >= width:
             raise UsageError(
                 f"{where}: {len(record)} cells under {width} headings; is there "
-                f"{called(self._delimiter)} in a cell without quotes?"
+                f"{delimiter_name(self._delimiter)} in a cell without quotes?"
             )
         wanted = {i for i, _ in self._wanted}
         if len(record) < width and not wanted.issuperset(range(len(record))):
@@ -297,8 +300,8 @@ class SuppressionFile:
                 f"{where}: {len(record)} cells under {width} headings; fill the line up, so that "
                 "it is clear what is in which column"
             )
-        self._mind_headings(record, there, where)
-        if self._is_report and not self._take_verdict(record, where):
+        self._refuse_second_headings(record, there, where)
+        if self._is_report and not self._read_verdict(record, where):
             return
         found = False
         for i, name in self._wanted:
@@ -313,20 +316,20 @@ class SuppressionFile:
                 "lost; fill it in or take the line out"
             )
 
-    def _mind_headings(self, record: list[str], there: list[int], where: str) -> None:
+    def _refuse_second_headings(self, record: list[str], there: list[int], where: str) -> None:
         """The heading line of a second file under the first may have its columns elsewhere."""
-        names = [folded(record[i]) for i in there]
+        names = [folded_heading(record[i]) for i in there]
         if all(name in (self._headings or ()) for name in names) and any(
-            known_column(record[i]) for i in there
+            column_of_heading(record[i]) for i in there
         ):
             raise UsageError(
                 f"{where}: a second heading line; join the files under one, or take it out"
             )
 
-    def _take_verdict(self, record: list[str], where: str) -> bool:
+    def _read_verdict(self, record: list[str], where: str) -> bool:
         """Of a row of a report: counts it; False when nobody is meant, since it has no key."""
         verdict = trimmed(record[_VERDICT]) if len(record) > _VERDICT else ""
-        if _NAMELESS.fullmatch(bare(record[0])):
+        if _NAMELESS.fullmatch(without_guards(record[0])):
             if verdict in _NOT_REACHED and not self._secret:
                 return False
             raise UsageError(

@@ -12,23 +12,23 @@ from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from promomsg.addresses import clean_address
+from promomsg.addresses import parse_address
 from promomsg.control_characters import excerpt, trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.columns import Columns, clean_columns
+from promomsg.intake.columns import Columns, check_columns
 from promomsg.intake.rows import make_rows
-from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import Row, Source
 from promomsg.intake.text.dialect import (
     COMMA,
     DELIMITERS,
     Dialect,
-    called,
+    delimiter_name,
     find_dialect,
     is_sep_line,
 )
-from promomsg.intake.text.multiline import row_inside
-from promomsg.intake.text.reading_notes import ReadingNotes
+from promomsg.intake.text.multiline_records import row_inside_quotes
+from promomsg.intake.text.reading_notices import ReadingNotices
 from promomsg.intake.text.standard_input import StandardInput
 from promomsg.intake.text.textfile import Record, TextFile, read_records
 from promomsg.model import Code, Problem
@@ -80,50 +80,50 @@ class CsvSource:
         encoding: str,
     ) -> None:
         self._file = TextFile(path, encoding)
-        self._columns = clean_columns(columns)
-        self._layout: Columns | None = None
+        self._given_columns = check_columns(columns)
+        self._columns: Columns | None = None
         self._dialect: Dialect | None = None
         self._optional: frozenset[str] = frozenset()
-        self._columns_said: list[str] = []
-        self._seen = ReadingNotes(str(self._file.path))
+        self._column_notices: list[str] = []
+        self._reading = ReadingNotices(str(self._file.path))
 
     @property
     def notices(self) -> list[str]:
         self._file.scan_now()
         where = str(self._file.path)
-        said = list(self._columns_said)
+        notices = list(self._column_notices)
         if self._file.encoding != "utf-8-sig":
-            said.insert(0, f"{where} is read as {self._file.label}")
-        return said + self._seen.notices()
+            notices.insert(0, f"{where} is read as {self._file.label}")
+        return notices + self._reading.notices()
 
     @property
     def parameters(self) -> frozenset[str]:
         """Its columns that are parameters; known after `check`."""
-        return frozenset(self._layout.params) if self._layout is not None else frozenset()
+        return frozenset(self._columns.params) if self._columns is not None else frozenset()
 
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
         self._optional = optional
-        head, dialect = self._look()
-        self._use(_headings(head, dialect, self._file.path), names)
+        head, dialect = self._first_look()
+        self._use_headings(_headings(head, dialect, self._file.path), names)
 
-    def _look(self) -> tuple[str, Dialect]:
+    def _first_look(self) -> tuple[str, Dialect]:
         """The first look at the file: how it begins, and what separates its cells."""
         head = self._file.head()
         try:
-            self._dialect = find_dialect(head, self._columns.values())
+            self._dialect = find_dialect(head, self._given_columns.values())
         except UsageError as error:
             raise UsageError(f"{self._file.path}: {error}") from None
         return head, self._dialect
 
-    def _use(self, headings: list[str], names: frozenset[str]) -> Columns:
+    def _use_headings(self, headings: list[str], names: frozenset[str]) -> Columns:
         where = str(self._file.path)
         if not headings:
             raise UsageError(f"{where} is empty; it needs a heading line, such as: id,name")
-        layout = Columns(headings, self._columns, where)
-        self._columns_said = [*layout.check(names, self._optional), *layout.unused(names)]
-        self._layout = layout
-        return layout
+        columns = Columns(headings, self._given_columns, where)
+        self._column_notices = [*columns.check(names, self._optional), *columns.unused(names)]
+        self._columns = columns
+        return columns
 
     def describe(self) -> dict[str, Any]:
         """Kind, path, sha256, encoding and headings.
@@ -138,39 +138,39 @@ class CsvSource:
             "path": str(self._file.path.absolute()),
             "sha256": self._file.sha256,
             "encoding": self._file.label,
-            "columns": self._layout.shown if self._layout is not None else [],
+            "columns": self._columns.shown if self._columns is not None else [],
         }
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every row; see `Source.batches`."""
-        dialect = self._dialect if self._dialect is not None else self._look()[1]
+        dialect = self._dialect if self._dialect is not None else self._first_look()[1]
         if self._file.encoding is None:
             for _ in self._file.scan():
                 await checkpoint()
-        self._seen = ReadingNotes(str(self._file.path))
-        layout: Columns | None = None
+        self._reading = ReadingNotices(str(self._file.path))
+        columns: Columns | None = None
         first = 1
         with self._file.open() as file:
             for block in read_records(file, size, dialect):
                 problems: dict[int, Problem] = {}
-                records, lines = _unfold(block, problems)
-                if layout is None:
-                    layout = self._begin(records, lines, problems, names)
-                if layout is None:
+                records, lines = _records_of(block, problems)
+                if columns is None:
+                    columns = self._take_headings(records, lines, problems, names)
+                if columns is None:
                     continue
                 if not isinstance(block, tuple):
-                    self._mind_quotes(block, layout, dialect)
-                rows = self._rows(layout, records, lines, problems, names, first)
+                    self._refuse_open_quotes(block, columns, dialect)
+                rows = self._rows(columns, records, lines, problems, names, first)
                 first += len(rows)
                 if rows:
                     yield rows
                 await checkpoint()
-        if layout is None:
-            self._use([], names)
+        if columns is None:
+            self._use_headings([], names)
         if first == 1:
             raise UsageError(f"{self._file.path} has headings but no rows: nobody to send to")
 
-    def _begin(
+    def _take_headings(
         self,
         records: list[list[str]],
         lines: list[int],
@@ -190,16 +190,16 @@ class CsvSource:
         moved = {i - at - 1: p for i, p in problems.items()}
         problems.clear()
         problems.update(moved)
-        return self._use(headings, names)
+        return self._use_headings(headings, names)
 
-    def _mind_quotes(self, block: list[Record], layout: Columns, dialect: Dialect) -> None:
+    def _refuse_open_quotes(self, block: list[Record], columns: Columns, dialect: Dialect) -> None:
         """Raises UsageError when a quoted cell holds what looks like somebody else's row."""
         for record in block:
             if not record.inner:
                 continue
-            addresses = layout.addresses
-            inside = row_inside(
-                record.fields, record.inner, dialect.delimiter, layout.least, addresses
+            addresses = columns.addresses
+            inside = row_inside_quotes(
+                record.fields, record.inner, dialect.delimiter, columns.least, addresses
             )
             if inside is not None:
                 raise UsageError(
@@ -208,11 +208,11 @@ class CsvSource:
                     f"{record.line + inside} in it looks like a row of its own; close the quote, "
                     "or take the line ends out of that cell"
                 )
-            self._seen.several_lines(record.line)
+            self._reading.several_lines(record.line)
 
     def _rows(
         self,
-        layout: Columns,
+        columns: Columns,
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
@@ -221,45 +221,45 @@ class CsvSource:
     ) -> list[Row]:
         if not records:
             return []
-        width = layout.width
+        width = columns.width
         if problems or set(map(len, records)) != {width}:
-            records, lines = self._even(records, lines, problems, layout)
-        columns = list(zip(*records, strict=True))
-        if columns and layout.may_be_blank(columns):
-            records, lines = self._even(records, lines, problems, layout)
-            columns = list(zip(*records, strict=True))
-        if columns and layout.may_repeat(columns):
-            records, lines = self._without_headings(records, lines, problems, layout)
-            columns = list(zip(*records, strict=True))
-        if columns and self._mind_delimiters(columns, records, problems, layout):
-            columns = list(zip(*records, strict=True))
-        if not columns:
+            records, lines = self._even_out(records, lines, problems, columns)
+        cells = list(zip(*records, strict=True))
+        if cells and columns.may_be_blank(cells):
+            records, lines = self._even_out(records, lines, problems, columns)
+            cells = list(zip(*records, strict=True))
+        if cells and columns.may_repeat(cells):
+            records, lines = self._without_headings(records, lines, problems, columns)
+            cells = list(zip(*records, strict=True))
+        if cells and self._mark_other_delimiters(cells, records, problems, columns):
+            cells = list(zip(*records, strict=True))
+        if not cells:
             return []
-        params = {name: columns[i] for name, i in layout.params.items() if name in names}
-        self._seen.words.count(params)
+        params = {name: cells[i] for name, i in columns.params.items() if name in names}
+        self._reading.empty_words.count(params)
         return make_rows(
-            {name: columns[i] for name, i in layout.known.items()},
+            {name: cells[i] for name, i in columns.known.items()},
             params,
             [f"line {n}" for n in lines],
             first,
             problems,
             trusted=True,
-            guards=self._seen.guards,
+            guards=self._reading.guards,
         )
 
-    def _even(
+    def _even_out(
         self,
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
-        layout: Columns,
+        columns: Columns,
     ) -> tuple[list[list[str]], list[int]]:
         """Records of the headings' width: blank ones left out, surplus empty cells cut off.
 
         A record of another width is marked and emptied: which of its cells is whose is not known,
         so that none of them may become its key (it may be a user's token).
         """
-        width = layout.width
+        width = columns.width
         kept: list[list[str]] = []
         numbers: list[int] = []
         found: dict[int, Problem] = {}
@@ -269,18 +269,18 @@ class CsvSource:
                 found[len(kept)] = problems[i]
                 cells = []
             elif not any(map(trimmed, record)):
-                self._seen.blank += bool(record)
+                self._reading.blank += bool(record)
                 continue
             elif len(record) != width:
                 count = _last(record)
                 if is_sep_line(record, self._delimiter):
                     continue
-                if layout.least <= count <= width or (count < layout.least <= len(record)):
+                if columns.least <= count <= width or (count < columns.least <= len(record)):
                     cells = record[:width]
-                elif layout.is_heading_line(record) is None:
+                elif columns.is_heading_line(record) is None:
                     raise self._other_headings(line)
                 else:
-                    found[len(kept)] = Problem(Code.BAD_ROW, self._ragged(record, layout))
+                    found[len(kept)] = Problem(Code.BAD_ROW, self._ragged(record, columns))
                     cells = []
             kept.append(cells + [""] * (width - len(cells)))
             numbers.append(line)
@@ -288,13 +288,13 @@ class CsvSource:
         problems.update(found)
         return kept, numbers
 
-    def _ragged(self, record: list[str], layout: Columns) -> str:
+    def _ragged(self, record: list[str], columns: Columns) -> str:
         ours = self._delimiter
         other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
         if len(record) == 1 and other is not None:
-            return f"is separated by {called(other)}, and the headings by {called(ours)}"
-        detail = f"{len(record)} fields under {layout.width} headings; is "
-        return detail + ("a comma" if ours == "," else called(ours)) + " unquoted?"
+            return f"is separated by {delimiter_name(other)}, and the headings by {delimiter_name(ours)}"
+        detail = f"{len(record)} fields under {columns.width} headings; is "
+        return detail + ("a comma" if ours == "," else delimiter_name(ours)) + " unquoted?"
 
     @property
     def _delimiter(self) -> str:
@@ -311,20 +311,20 @@ class CsvSource:
         records: list[list[str]],
         lines: list[int],
         problems: dict[int, Problem],
-        layout: Columns,
+        columns: Columns,
     ) -> tuple[list[list[str]], list[int]]:
         """Leaves out the heading line where it stands again: files were joined there."""
         kept: list[int] = []
         for i, record in enumerate(records):
-            again = i not in problems and layout.is_heading_line(record)
+            again = i not in problems and columns.is_heading_line(record)
             if again is None:
                 raise self._other_headings(lines[i])
             if again:
-                self._seen.headings += 1
+                self._reading.headings += 1
                 continue
             kept.append(i)
-            for name, place in layout.addresses.items():
-                if name not in ("key", "access_token") and layout.is_heading(record[place]):
+            for name, place in columns.addresses.items():
+                if name not in ("key", "access_token") and columns.is_heading(record[place]):
                     detail = f"{name} {excerpt(record[place])} is not an address: it is a heading"
                     problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
                     records[i] = [*record[:place], "", *record[place + 1 :]]
@@ -333,45 +333,45 @@ class CsvSource:
         problems.update(moved)
         return [records[i] for i in kept], [lines[i] for i in kept]
 
-    def _mind_delimiters(
+    def _mark_other_delimiters(
         self,
-        columns: Sequence[Sequence[str]],
+        cells: Sequence[Sequence[str]],
         records: list[list[str]],
         problems: dict[int, Problem],
-        layout: Columns,
+        columns: Columns,
     ) -> bool:
         """Marks and empties the rows of another delimiter that have the right width by chance.
 
         All of such a row is in one cell: that would be its key, with a user's token in it.
         """
         others = [d for d in DELIMITERS if d != self._delimiter]
-        places = [i for name, i in layout.known.items() if name != "access_token"]
-        token = layout.known.get("access_token")
+        places = [i for name, i in columns.known.items() if name != "access_token"]
+        token = columns.known.get("access_token")
         marked = False
         for place in places:
-            joined = "".join(columns[place])
+            joined = "".join(cells[place])
             for other in [d for d in others if d in joined]:
-                for i, cell in enumerate(columns[place]):
+                for i, cell in enumerate(cells[place]):
                     if other not in cell or i in problems:
                         continue
-                    alone = len(columns) > 1 and not any(
+                    alone = len(cells) > 1 and not any(
                         trimmed(c) for at, c in enumerate(records[i]) if at != place
                     )
                     lost = token is not None and not isinstance(
-                        clean_address("access_token", records[i][token]), str
+                        parse_address("access_token", records[i][token]), str
                     )
                     if alone or lost:
                         detail = (
-                            f"is separated by {called(other)}, and the headings by "
-                            f"{called(self._delimiter)}"
+                            f"is separated by {delimiter_name(other)}, and the headings by "
+                            f"{delimiter_name(self._delimiter)}"
                         )
                         problems[i] = Problem(Code.BAD_ROW, detail)
-                        records[i] = [""] * layout.width
+                        records[i] = [""] * columns.width
                         marked = True
         return marked
 
 
-def _unfold(
+def _records_of(
     block: list[Record] | tuple[int, list[list[str]]], problems: dict[int, Problem]
 ) -> tuple[list[list[str]], list[int]]:
     """A block of records as their cells and lines; adds to `problems` those that have none."""

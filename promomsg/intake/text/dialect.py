@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.headings import folded, known_column
+from promomsg.intake.headings import column_of_heading, folded_heading
 
-__all__ = ["COMMA", "DELIMITERS", "Dialect", "called", "find_dialect", "is_sep_line"]
+__all__ = ["COMMA", "DELIMITERS", "Dialect", "delimiter_name", "find_dialect", "is_sep_line"]
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 _SEP_LINE: Final = re.compile(r'\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*', re.IGNORECASE)
@@ -36,7 +36,7 @@ class Dialect(NamedTuple):
 COMMA: Final = Dialect()
 
 
-def called(delimiter: str) -> str:
+def delimiter_name(delimiter: str) -> str:
     """A delimiter as a message names it: `';'`, or `a tab`."""
     return "a tab" if delimiter == "\t" else repr(delimiter)
 
@@ -71,8 +71,8 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
     if skip and (said := _said(lines[skip - 1])) is not None:
         if known[said] < most:
             raise UsageError(
-                f"line {skip} says that {called(said)} separates the columns, but the headings "
-                f"are separated by {called(best[0])}; correct that line or take it out"
+                f"line {skip} says that {delimiter_name(said)} separates the columns, but the headings "
+                f"are separated by {delimiter_name(best[0])}; correct that line or take it out"
             )
         return Dialect(said, skip)
     if most and len(best) == 1:
@@ -80,7 +80,7 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
     split = [d for d in DELIMITERS if len(_first(rest, d)) > 1]
     if most and split:  # one column alone is the same under all of them
         raise UsageError(
-            f"the heading line is separated by {' and by '.join(map(called, best))}; use one of "
+            f"the heading line is separated by {' and by '.join(map(delimiter_name, best))}; use one of "
             "them, or say which in a first line, such as: sep=;"
         )
     even = [d for d in split if _is_even(rest, d)]
@@ -132,9 +132,10 @@ def _first(lines: list[str], delimiter: str) -> list[str]:
 
 def _known(lines: list[str], delimiter: str, headings: Collection[str]) -> int:
     """How many of the first record's cells are known headings."""
-    also = {folded(heading) for heading in headings}
+    also = {folded_heading(heading) for heading in headings}
     return sum(
-        known_column(cell) is not None or folded(cell) in also for cell in _first(lines, delimiter)
+        column_of_heading(cell) is not None or folded_heading(cell) in also
+        for cell in _first(lines, delimiter)
     )
 
 

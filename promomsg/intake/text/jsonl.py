@@ -15,16 +15,21 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from promomsg.errors import UsageError
-from promomsg.intake.columns import check_names, check_no_address, check_slips, clean_columns
+from promomsg.intake.columns import (
+    check_column_names,
+    check_columns,
+    check_no_address_in_message,
+    check_placeholders,
+)
+from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import FileIdentity, check_unchanged, identity_of
 from promomsg.intake.file_kinds import other_kind
-from promomsg.intake.iterables import item_rows, our_name
-from promomsg.intake.row_values import WordsForNothing
-from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.python.iterables import our_name, rows_of_items
+from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import ADDRESSES, KNOWN, Row, Source
+from promomsg.intake.text.gzip_input import open_bytes
 from promomsg.intake.text.standard_input import StandardInput
 from promomsg.intake.text.textfile import check_file, wide_of
-from promomsg.intake.text.unpacking import open_bytes
 from promomsg.model import Code, Problem
 from promomsg.suggest import nearest, quoted
 
@@ -58,7 +63,7 @@ def read_jsonl(path: Paths, *, columns: Mapping[str, str] | None = None) -> Sour
     Raises:
         UsageError: `columns` is no such mapping, or `path` is no path.
     """
-    ours = clean_columns(columns)
+    ours = check_columns(columns)
 
     def build(one: str | os.PathLike[str]) -> Source:
         if one == "-":
@@ -75,17 +80,17 @@ class JsonLinesSource:
 
     def __init__(self, path: str | os.PathLike[str], columns: Mapping[str, str] | None) -> None:
         self._path = Path(path)
-        self._columns = clean_columns(columns)
+        self._columns = check_columns(columns)
         self._sha256: str | None = None
         self._identity: FileIdentity | None = None
         self._said: list[str] = []
-        self._words = WordsForNothing(str(path))
+        self._empty_words = EmptyCellWords(str(path))
         self.parameters: frozenset[str] = frozenset()
 
     @property
     def notices(self) -> list[str]:
         """What the plan should say; see `Source.notices`."""
-        return [*self._said, *self._words.notices()]
+        return [*self._said, *self._empty_words.notices()]
 
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the first 100 objects. Raises UsageError as `Source.check` says."""
@@ -106,13 +111,13 @@ class JsonLinesSource:
         if isinstance(decoded[0], Problem):
             self._check_whole()
         objects: list[dict[str, Any]] = [o for o in decoded if isinstance(o, dict)]
-        check_no_address(names, str(self._path))
+        check_no_address_in_message(names, str(self._path))
         if not objects:
             return
         renamed: dict[str, str] = {heading: name for name, heading in self._columns.items()}
         there: set[str] = {our_name(renamed.get(key, key)) for o in objects for key in o}
         there |= {key for o in objects if isinstance(p := o.get("params"), dict) for key in p}
-        check_slips(self._columns, names, str(self._path))
+        check_column_names(self._columns, names, str(self._path))
         if not there.intersection((*ADDRESSES, "key")):
             named = sorted(filter(_NAME.fullmatch, there))
             shown = f" (there are {quoted(named)})" if named else ""
@@ -125,7 +130,7 @@ class JsonLinesSource:
         # A later line may have what the first hundred have not, unless it is plainly a slip.
         if len(numbered) > _HEAD:
             names = frozenset(n for n in names - values if nearest(n, values))
-        self._said = check_names(names, optional, values, str(self._path))
+        self._said = check_placeholders(names, optional, values, str(self._path))
 
     def _check_whole(self) -> None:
         """Raises UsageError when the file is one object over several lines."""
@@ -155,7 +160,7 @@ class JsonLinesSource:
             self._identity = identity_of(self._path)
         check_unchanged(self._path, self._identity)
         self._sha256 = None
-        self._words = WordsForNothing(str(self._path))
+        self._empty_words = EmptyCellWords(str(self._path))
         first = 1
         numbered = cast("Any", self._numbered())
         try:
@@ -179,14 +184,14 @@ class JsonLinesSource:
                 problems[i] = item
                 item = None
             items.append(item)
-        return item_rows(
+        return rows_of_items(
             items,
             names,
             [where for where, _ in block],
             first,
             columns=self._columns,
             problems=problems,
-            words=self._words,
+            empty_words=self._empty_words,
         )
 
     def _numbered(self) -> Iterator[_Numbered]:

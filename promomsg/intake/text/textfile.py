@@ -31,7 +31,7 @@ from promomsg.intake.text.encodings import (
     is_strange,
     wide_of,
 )
-from promomsg.intake.text.unpacking import open_bytes
+from promomsg.intake.text.gzip_input import open_bytes
 
 __all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
 
@@ -105,7 +105,7 @@ class TextFile:
             start = file.read(_HEAD)
         if kind := other_kind(start, self.path):
             raise UsageError(f"{self.path} is {kind}")
-        self._mind_bom(start)
+        self._use_bom(start)
         if not self._candidates[0].startswith(WIDE) and (wide := wide_of(start)):
             raise UsageError(
                 f"{self.path} is {wide.upper()}; save it as UTF-8, or say encoding = {wide!r}"
@@ -117,7 +117,7 @@ class TextFile:
                 pass
             else:
                 if not self._is_other(name, text):
-                    self._mind_campaign(text)
+                    self._refuse_campaign_file(text)
                     return text
             if self._auto:
                 census = Utf8Census()
@@ -126,14 +126,14 @@ class TextFile:
                     break
         raise UsageError(self._undecodable())
 
-    def _mind_campaign(self, text: str) -> None:
+    def _refuse_campaign_file(self, text: str) -> None:
         if looks_like_campaign(text):
             raise UsageError(
                 f"{self.path} is a campaign file, not a list; name the list that it is to be sent "
                 'to, as in [campaign] recipients = "people.csv"'
             )
 
-    def _mind_bom(self, start: bytes) -> None:
+    def _use_bom(self, start: bytes) -> None:
         """A BOM is no part of the first heading, and says what all of the file is."""
         name = self._candidates[0]
         if self._auto:
@@ -160,7 +160,7 @@ class TextFile:
         if self._identity is None:
             self._identity = identity_of(self.path)
         with open_bytes(self.path) as file:
-            self._mind_bom(file.read(4))
+            self._use_bom(file.read(4))
         for name in self._candidates:
             decoder = codecs.getincrementaldecoder(name)()
             digest = hashlib.sha256()

@@ -11,18 +11,18 @@ from typing import Any, Final, cast, get_args
 
 from anyio.lowlevel import checkpoint
 
-from promomsg.addresses import known_column, mangled
+from promomsg.addresses import is_mangled, known_column
 from promomsg.errors import UsageError
-from promomsg.intake.arrow import is_frame
-from promomsg.intake.columns import check_no_address
-from promomsg.intake.row_kinds import as_mapping
-from promomsg.intake.row_values import WordsForNothing
+from promomsg.intake.arrow.frames import is_frame
+from promomsg.intake.columns import check_no_address_in_message
+from promomsg.intake.empty_cell_words import EmptyCellWords
+from promomsg.intake.python.objects import as_mapping
 from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import KNOWN, NO_PARAMS, Row, Source
 from promomsg.model import Audience, Code, Problem, Recipient
 from promomsg.parameters import plain_value
 
-__all__ = ["Items", "as_source", "item_rows", "openids", "our_name"]
+__all__ = ["IterableSource", "as_source", "openids", "our_name", "rows_of_items"]
 
 _AUDIENCES: Final = get_args(Audience)
 _KNOWN: Final = frozenset(KNOWN)
@@ -43,21 +43,21 @@ def as_source(recipients: Any) -> Source | Audience:
     # By its class: `notices` may read the file, so the instance is not asked.
     if all(hasattr(type(recipients), name) for name in ("check", "batches", "describe")):
         return cast("Source", recipients)
-    _refuse(recipients)
-    return Items(recipients)
+    _refuse_other_kinds(recipients)
+    return IterableSource(recipients)
 
 
-def openids(recipients: Iterable[str] | AsyncIterable[str]) -> Items:
+def openids(recipients: Iterable[str] | AsyncIterable[str]) -> IterableSource:
     """Recipients by openid, from plain strings: `promomsg.openids(["oABC…", …])`.
 
     Raises:
         UsageError: a bare string, a mapping, a DataFrame.
     """
-    _refuse(recipients, call="openids")
-    return Items(recipients, bare="openid")
+    _refuse_other_kinds(recipients, call="openids")
+    return IterableSource(recipients, plain_text_is="openid")
 
 
-def _refuse(value: Any, call: str = "recipients") -> None:
+def _refuse_other_kinds(value: Any, call: str = "recipients") -> None:
     kind = type(value).__name__
     if isinstance(value, (str, PathLike)):
         hint = "give a list, or read a file with promomsg.read_csv(path)"
@@ -79,7 +79,7 @@ def _refuse(value: Any, call: str = "recipients") -> None:
     raise UsageError(f"{what}: {kind} is not a list of recipients; {hint}")
 
 
-class Items:
+class IterableSource:
     """A `Source` over an iterable or async iterable.
 
     Args:
@@ -87,18 +87,20 @@ class Items:
         bare: what a plain string is: `"id"` or `"openid"`.
     """
 
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], *, bare: str = "id") -> None:
+    def __init__(
+        self, items: Iterable[Any] | AsyncIterable[Any], *, plain_text_is: str = "id"
+    ) -> None:
         self._items = items
-        self._bare = bare
+        self._plain_text_is = plain_text_is
         self._begun = False
-        self._words = WordsForNothing("recipients")
+        self._empty_words = EmptyCellWords("recipients")
         self.parameters: frozenset[str] = frozenset()
         self.repeatable = not isinstance(items, (Iterator, AsyncIterator))
 
     @property
     def notices(self) -> list[str]:
         """What the plan should say; see `Source.notices`."""
-        return self._words.notices()
+        return self._empty_words.notices()
 
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Of an iterable nothing is known before it is read, but an address is no parameter.
@@ -106,7 +108,7 @@ class Items:
         Raises:
             UsageError: the message has one in its text.
         """
-        check_no_address(names, "recipients")
+        check_no_address_in_message(names, "recipients")
 
     def describe(self) -> dict[str, Any]:
         """`{"kind": "iterable"}`: there is nothing to find it again by."""
@@ -147,9 +149,16 @@ class Items:
     def _rows(self, batch: list[Any], names: frozenset[str], first: int) -> list[Row]:
         where = [f"item {first + i}" for i in range(len(batch))]
         if first == 1:
-            self._words = WordsForNothing("recipients")
+            self._empty_words = EmptyCellWords("recipients")
             self.parameters = _parameters(batch[0])
-        return item_rows(batch, names, where, first, bare=self._bare, words=self._words)
+        return rows_of_items(
+            batch,
+            names,
+            where,
+            first,
+            plain_text_is=self._plain_text_is,
+            empty_words=self._empty_words,
+        )
 
 
 def _parameters(item: Any) -> frozenset[str]:
@@ -161,16 +170,16 @@ def _parameters(item: Any) -> frozenset[str]:
     return frozenset(name for name in fields or () if isinstance(name, str) and name not in _KNOWN)
 
 
-def item_rows(
+def rows_of_items(
     batch: Sequence[Any],
     names: frozenset[str],
     where: Sequence[str],
     first: int,
     *,
-    bare: str = "id",
+    plain_text_is: str = "id",
     columns: Mapping[str, str] | None = None,
     problems: dict[int, Problem] | None = None,
-    words: WordsForNothing | None = None,
+    empty_words: EmptyCellWords | None = None,
 ) -> list[Row]:
     """A batch of recipients, mappings, numbers or strings, made rows.
 
@@ -193,21 +202,23 @@ def item_rows(
     # An address is no parameter: a token would get into the message and the journal.
     params: dict[str, list[Any]] = {name: [] for name in sorted(names - _KNOWN)}
     for i, item in enumerate(batch):
-        fields, values = _take(item, i, where[i], bare, columns or {}, problems, first)
+        fields, values = _fields_of_item(
+            item, i, where[i], plain_text_is, columns or {}, problems, first
+        )
         for name, values_of in known.items():
             values_of.append(fields.get(name))
         for name, column in params.items():
             column.append(values.get(name))
-    if words is not None:
-        words.count(params)
+    if empty_words is not None:
+        empty_words.count(params)
     return make_rows(known, params, where, first, problems)
 
 
-def _take(
+def _fields_of_item(
     item: Any,
     i: int,
     where: str,
-    bare: str,
+    plain_text_is: str,
     columns: Mapping[str, str],
     problems: dict[int, Problem],
     first: int,
@@ -230,11 +241,11 @@ def _take(
             return fields, NO_PARAMS
         return fields, values
     if type(item) is dict:
-        return _take_mapping(item, i, columns, problems)
+        return _fields_of_mapping(item, i, columns, problems)
     if type(item) is not str:
         item = plain_value(item)
         if (fields_of := as_mapping(item)) is not None:
-            return _take_mapping(fields_of, i, columns, problems)
+            return _fields_of_mapping(fields_of, i, columns, problems)
     if item is None or (isinstance(item, str) and not item.strip()):
         problems.setdefault(i, Problem(Code.BAD_ROW, "nothing there: neither key nor address"))
         return NO_PARAMS, NO_PARAMS
@@ -247,16 +258,16 @@ def _take(
             raise UsageError(f"{where} {detail}")
         problems.setdefault(i, Problem(Code.BAD_ROW, detail))
         return NO_PARAMS, NO_PARAMS
-    if isinstance(item, str) and bare == "id":
+    if isinstance(item, str) and plain_text_is == "id":
         text = item.strip()
         digits = text.isascii() and text.isdigit()
         # What is mangled or half binary was once an id: its row fails. Any other text is not one.
-        if not (digits or mangled(text) or not text.isprintable()):
+        if not (digits or is_mangled(text) or not text.isprintable()):
             raise UsageError(
                 f"{where} is a string that is not digits, so no promoter id; for openids say "
                 "promomsg.openids([...]), for anything else a Recipient"
             )
-    return {bare: item}, NO_PARAMS
+    return {plain_text_is: item}, NO_PARAMS
 
 
 _OURS: Final[set[object]] = set(_KNOWN)
@@ -298,7 +309,7 @@ def _by_our_names(
     return found
 
 
-def _take_mapping(
+def _fields_of_mapping(
     item: Mapping[Any, Any], i: int, columns: Mapping[str, str], problems: dict[int, Problem]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     fields: Mapping[Any, Any] = item

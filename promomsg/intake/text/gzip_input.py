@@ -1,4 +1,4 @@
-"""Opens a list's file for reading bytes; one that gzip packed is unpacked on the way, within bounds."""
+"""A list's file opened for reading bytes; gzip is unpacked on the way, within limits."""
 
 from __future__ import annotations
 

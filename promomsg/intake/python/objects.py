@@ -1,4 +1,4 @@
-"""What libraries call a row, seen as a mapping: told by what it is, never by importing anything."""
+"""An item's named fields, whatever library made it. None of these libraries is imported for it."""
 
 from __future__ import annotations
 

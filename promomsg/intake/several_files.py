@@ -30,10 +30,10 @@ def one_or_several(path: Any, build: Callable[[str | os.PathLike[str]], Source])
     if isinstance(path, (str, os.PathLike)):
         return build(path)
     if not isinstance(path, (list, tuple)) or not path:
-        raise UsageError(f"{_shown(path)} is no path; give one, or a list of paths")
+        raise UsageError(f"{_kind_of(path)} is no path; give one, or a list of paths")
     for one in path:
         if not isinstance(one, (str, os.PathLike)):
-            raise UsageError(f"{_shown(one)} is no path; give a list of paths")
+            raise UsageError(f"{_kind_of(one)} is no path; give a list of paths")
     real = [os.path.realpath(one) for one in path]
     for one, there in zip(path, real, strict=True):
         if real.count(there) > 1:
@@ -41,7 +41,7 @@ def one_or_several(path: Any, build: Callable[[str | os.PathLike[str]], Source])
     return SeveralSources([(os.fspath(one), build(one)) for one in path])
 
 
-def _shown(value: Any) -> str:
+def _kind_of(value: Any) -> str:
     return "an empty list" if value in ([], ()) else f"a {type(value).__name__}"
 
 
@@ -78,11 +78,11 @@ class SeveralSources:
 
     def describe(self) -> dict[str, Any]:
         """What each is, and one digest of all of theirs."""
-        said = [part.describe() for _, part in self._parts]
-        digests = [str(one.get("sha256")) for one in said]
-        whole = hashlib.sha256("\n".join(digests).encode()).hexdigest()
-        known = all("sha256" in one for one in said)
-        return {"kind": "several", "files": said} | ({"sha256": whole} if known else {})
+        descriptions = [part.describe() for _, part in self._parts]
+        digests = [str(one.get("sha256")) for one in descriptions]
+        sha256 = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        known = all("sha256" in one for one in descriptions)
+        return {"kind": "several", "files": descriptions} | ({"sha256": sha256} if known else {})
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every row of every file; see `Source.batches`."""

@@ -1,18 +1,21 @@
-"""Records that run over several lines: a text with line ends in it, or a quote that was left open
-and closed by somebody else's, whose row would be sent as a part of the first one's name."""
+"""CSV records that run over several lines: is there a row of its own inside a quoted cell?
+
+The quote may have been left open, and closed by another row's: that row's person would get no
+message, and their row would be sent as a part of the first one's name.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
 
-from promomsg.addresses import clean_address
-from promomsg.intake.guards import bare
+from promomsg.addresses import parse_address
+from promomsg.intake.spreadsheet_guards import without_guards
 
-__all__ = ["row_inside"]
+__all__ = ["row_inside_quotes"]
 
 
-def row_inside(
+def row_inside_quotes(
     fields: Sequence[str] | None,
     inner: Sequence[str],
     delimiter: str,
@@ -36,12 +39,14 @@ def row_inside(
         1 for the line after the record's first one, and so on; None when there is no such line.
     """
     places = addresses.items()
-    digits = {i for _, i in places if fields and i < len(fields) and bare(fields[i]).isdigit()}
+    digits = {
+        i for _, i in places if fields and i < len(fields) and without_guards(fields[i]).isdigit()
+    }
     for number, line in enumerate(inner, 1):
         cells = _cells(line, delimiter)
         if len(cells) >= width and any(
             _is_address(name, cells[i])
-            and (i not in digits or bare(cells[i].strip(' "')).isdigit())
+            and (i not in digits or without_guards(cells[i].strip(' "')).isdigit())
             for name, i in places
             if i < len(cells)
         ):
@@ -57,5 +62,5 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _is_address(name: str, cell: str) -> bool:
-    text = bare(cell.strip(' "'))
-    return isinstance(clean_address("id" if name == "key" else name, text), str)
+    text = without_guards(cell.strip(' "'))
+    return isinstance(parse_address("id" if name == "key" else name, text), str)

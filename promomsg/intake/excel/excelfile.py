@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.columns import clean_columns
+from promomsg.intake.columns import check_columns
 from promomsg.intake.excel.cells import Cell, SheetRow
 from promomsg.intake.excel.number_formats import NumberFormat
 from promomsg.intake.excel.workbook import Sheet, Workbook
 from promomsg.intake.file_identity import FileIdentity, identity_of
 from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
-from promomsg.intake.guards import Guards
-from promomsg.intake.several import Paths, one_or_several
+from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import ADDRESSES, KNOWN, Source
-from promomsg.intake.tables import Piece, Table, TableSource, end_if_cancelled
+from promomsg.intake.spreadsheet_guards import SpreadsheetGuards
+from promomsg.intake.tables import OpenTable, TableBlock, TableSource, end_if_cancelled
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Code, Problem
 from promomsg.suggest import quoted
@@ -56,7 +56,7 @@ def read_excel(
         raise UsageError(f"sheet is a {type(sheet).__name__}; give a name, or a number from 1")
     if isinstance(sheet, int) and sheet < 1:
         raise UsageError(f"sheet = {sheet}: sheets are counted from 1")
-    ours = clean_columns(columns)
+    ours = check_columns(columns)
 
     def build(one: str | os.PathLike[str]) -> Source:
         return TableSource("excel", _Opener(Path(one), sheet), ours, path=Path(one))
@@ -72,7 +72,7 @@ class _Opener:
         self._sheet = sheet
         self._kept: tuple[FileIdentity, Workbook] | None = None
 
-    def __call__(self) -> Table:
+    def __call__(self) -> OpenTable:
         check_file(self._path)
         with self._path.open("rb") as file:
             kind = other_kind(file.read(_SAMPLE), self._path)
@@ -119,10 +119,10 @@ class _SheetReader:
         self._book = book
         self._sheet = sheet
         self._hidden = 0
-        self._guards = Guards()
+        self._guards = SpreadsheetGuards()
         self._formats = [NumberFormat(n, code, book.epoch_1904) for n, code in book.formats]
 
-    def table(self) -> Table:
+    def table(self) -> OpenTable:
         """The sheet with its headings: the first row that is not blank."""
         headings: list[str] = []
         top = next((row for row in self._rows() if _is_filled(row)), None)
@@ -136,7 +136,7 @@ class _SheetReader:
                 f"{self._path}: the sheet {self._sheet.name!r} is empty; "
                 f"say which one to read, as in sheet = {others[0]!r}"
             )
-        return Table(headings, self._pieces, self._notices)
+        return OpenTable(headings, self._pieces, self._notices)
 
     def _rows(self) -> Iterator[SheetRow]:
         for rows in self._book.rows(self._sheet):
@@ -163,9 +163,9 @@ class _SheetReader:
             )
         return said + self._guards.notices(str(self._path))
 
-    def _pieces(self, wanted: Mapping[int, str], size: int) -> Iterator[Piece]:
+    def _pieces(self, wanted: Mapping[int, str], size: int) -> Iterator[TableBlock]:
         self._hidden = 0
-        self._guards = Guards()
+        self._guards = SpreadsheetGuards()
         rows = (row for row in self._rows())
         for row in rows:
             if _is_filled(row):
@@ -184,7 +184,7 @@ class _SheetReader:
                 block, blank = [], 0
         yield self._piece(block, wanted, blank)
 
-    def _piece(self, block: list[SheetRow], wanted: Mapping[int, str], blank: int) -> Piece:
+    def _piece(self, block: list[SheetRow], wanted: Mapping[int, str], blank: int) -> TableBlock:
         problems: dict[int, Problem] = {}
         columns: dict[int, list[Any]] = {}
         for place, name in wanted.items():
@@ -199,14 +199,16 @@ class _SheetReader:
                         value = None
                 column.append(value)
             columns[place] = self._bare(name, column)
-        return Piece(columns, [f"row {row.number}" for row in block], problems, blank)
+        return TableBlock(columns, [f"row {row.number}" for row in block], problems, blank)
 
     def _bare(self, name: str, column: list[Any]) -> list[Any]:
         """The column's texts without what programs put around a value, as in a CSV."""
         at = [i for i, value in enumerate(column) if type(value) is str]
         texts = [column[i] for i in at]
-        bare = self._guards.off(name, texts) if name in KNOWN else self._guards.off_text(texts)
-        for i, text in zip(at, bare, strict=True):
+        without_guards = (
+            self._guards.off(name, texts) if name in KNOWN else self._guards.off_text(texts)
+        )
+        for i, text in zip(at, without_guards, strict=True):
             column[i] = text
         return column
 

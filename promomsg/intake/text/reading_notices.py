@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from promomsg.intake.guards import Guards
-from promomsg.intake.row_values import WordsForNothing
+from promomsg.intake.empty_cell_words import EmptyCellWords
+from promomsg.intake.spreadsheet_guards import SpreadsheetGuards
 
-__all__ = ["ReadingNotes"]
+__all__ = ["ReadingNotices"]
 
 _EXAMPLES: Final = 3
 
 
-class ReadingNotes:
+class ReadingNotices:
     """What was left out, or stood out, while the file was read.
 
     Args:
@@ -21,10 +21,10 @@ class ReadingNotes:
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self.words = WordsForNothing(where)
+        self.empty_words = EmptyCellWords(where)
         self.blank = 0
         self.headings = 0
-        self.guards = Guards()
+        self.guards = SpreadsheetGuards()
         self._several: list[int] = []
         self._spread = 0
 
@@ -36,20 +36,20 @@ class ReadingNotes:
 
     def notices(self) -> list[str]:
         """One line each."""
-        where, said = self._where, self.words.notices()
+        where, notices = self._where, self.empty_words.notices()
         if self.blank:
-            said.append(f"{where}: {self.blank} blank lines left out")
+            notices.append(f"{where}: {self.blank} blank lines left out")
         if self.headings:
             times = "once" if self.headings == 1 else f"{self.headings:,} times"
-            said.append(
+            notices.append(
                 f"{where}: the heading line stands there {times} more, as in files that were "
                 "joined; it is no recipient"
             )
         if self._spread:
             at = ", ".join(map(str, self._several)) + (" …" * (self._spread > _EXAMPLES))
             rows = "1 row runs" if self._spread == 1 else f"{self._spread:,} rows run"
-            said.append(
+            notices.append(
                 f"{where}: {rows} over several lines, as a quoted cell does (line {at}); "
                 "is a quote left open?"
             )
-        return said + self.guards.notices(where)
+        return notices + self.guards.notices(where)

@@ -1,4 +1,4 @@
-"""What spreadsheets and exports put around a value, taken off one cell at a time.
+"""Spreadsheet guards: what spreadsheets and exports put around a value, taken off again.
 
 A spreadsheet is kept from reading `1001` as a number, or `-k2` as a formula, by `="1001"`, by a
 leading apostrophe, backtick or tab; copying adds blanks and characters that nobody sees. None of
@@ -14,13 +14,13 @@ from typing import Any, Final
 from promomsg.control_characters import FILLERS, trimmed
 
 __all__ = [
-    "Guards",
-    "bare",
-    "bare_key",
-    "bare_text",
-    "both_forms",
-    "guarded",
-    "may_need_look",
+    "SpreadsheetGuards",
+    "guard_formula",
+    "key_without_guards",
+    "may_hold_guards",
+    "parameter_without_guards",
+    "with_and_without_guards",
+    "without_guards",
 ]
 
 _FORMULA_TEXT: Final = re.compile(r'=\s*"((?:[^"]|"")*)"')
@@ -36,10 +36,10 @@ _LAYERS: Final = 4
 _SUSPECTS: Final = (*"\"'`= ", *FILLERS)
 
 
-def bare(cell: str) -> str:
+def without_guards(cell: str) -> str:
     """The cell without blanks, invisible characters and guards around it: `="1001"` is `1001`.
 
-    Of an address. A word that begins with an apostrophe loses it too: see `both_forms`.
+    Of an address. A word that begins with an apostrophe loses it too: see `with_and_without_guards`.
     """
     text = trimmed(cell)
     for _ in range(_LAYERS):
@@ -52,23 +52,23 @@ def bare(cell: str) -> str:
     return text
 
 
-def both_forms(cell: str) -> tuple[str, ...]:
+def with_and_without_guards(cell: str) -> tuple[str, ...]:
     """The trimmed cell, and the bare one when that differs: `'t Hooft` is a name, `'1001` is not.
 
     Empty when there is nothing in it.
     """
     text = trimmed(cell)
-    inside = bare(text)
+    inside = without_guards(text)
     return tuple(form for form in dict.fromkeys((text, inside)) if form)
 
 
-def bare_key(cell: str) -> str:
+def key_without_guards(cell: str) -> str:
     """A key without guards. Plain blanks around it are left: a key is compared to the letter.
 
     An apostrophe before words with a blank between them (`'t Hooft`) is part of the key.
     """
     text = trimmed(cell)
-    inside = bare(text)
+    inside = without_guards(text)
     if inside == text:
         return cell if cell.strip(" ") == text else text
     if text[0] in _MARKS and any(map(str.isspace, inside)) and inside[0] not in _FORMULA_STARTS:
@@ -76,7 +76,7 @@ def bare_key(cell: str) -> str:
     return inside
 
 
-def bare_text(cell: str) -> str:
+def parameter_without_guards(cell: str) -> str:
     """A parameter without what is surely a guard: a tab, `="…"`, an apostrophe before a number or
     a formula's first character, quotes after a blank. Anything else is what somebody wrote."""
     text = cell.lstrip("\ufeff\t")
@@ -95,7 +95,7 @@ def bare_text(cell: str) -> str:
     return text
 
 
-def guarded(text: str) -> str:
+def guard_formula(text: str) -> str:
     """A cell that no spreadsheet takes for a formula: an apostrophe goes before it; for every CSV
     that we write, since strangers choose names. A plain number is left, also a negative one."""
     if text.lstrip()[:1] not in tuple(_FORMULA_STARTS) and text[:1] not in tuple(_FORMULA_STARTS):
@@ -103,7 +103,7 @@ def guarded(text: str) -> str:
     return text if _PLAIN_NUMBER.fullmatch(text) else f"'{text}"
 
 
-def may_need_look(joined: str) -> bool:
+def may_hold_guards(joined: str) -> bool:
     """Whether a column, all its cells joined, may hold a guard, a blank or something invisible.
 
     One look at the whole column, so that clean cells cost nothing each.
@@ -111,7 +111,7 @@ def may_need_look(joined: str) -> bool:
     return not joined.isprintable() or any(char in joined for char in _SUSPECTS)
 
 
-class Guards:
+class SpreadsheetGuards:
     """Takes the guards off whole columns, and counts the cells that had one.
 
     Attributes:
@@ -123,14 +123,14 @@ class Guards:
 
     def off(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
         """A known column's cells (`key`, or an address, token or request id) without guards."""
-        return self._each(bare_key if name == "key" else bare, column)
+        return self._each(key_without_guards if name == "key" else without_guards, column)
 
     def off_text(self, column: Sequence[str]) -> Sequence[str]:
         """A parameter's cells without what is surely a guard."""
         joined = "".join(column)
         if not any(char in joined for char in _TEXT_SUSPECTS):
             return column
-        return self._each(bare_text, column)
+        return self._each(parameter_without_guards, column)
 
     def _each(self, take_off: Callable[[str], str], column: Sequence[str]) -> Sequence[str]:
         cells = list(map(take_off, column))

@@ -1,0 +1,1 @@
+"""Lists in columns, read through Arrow: frames and Parquet files."""

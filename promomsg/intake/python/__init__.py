@@ -1,0 +1,1 @@
+"""Lists in Python: iterables, and the objects that their items may be."""
