@@ -137,7 +137,7 @@ def test_no_doubt_shows_a_cell_of_a_wallets_list(tmp_path: Path) -> None:
     for text in ("123.5\n", "SECRET-TOKEN:asked\n", "key\nSECRET-TOKEN (asked)\n"):
         doubted = read(tmp_path, text, secret=True)[1].doubtful
         assert doubted
-        assert not any("123.5" in doubt.message or "TOKEN" in doubt.said for doubt in doubted)
+        assert not any("123.5" in doubt.message or "TOKEN" in doubt.message for doubt in doubted)
 
 
 def test_a_report_counts_every_key_and_says_how_many_were_not_sent(tmp_path: Path) -> None:
