@@ -9,11 +9,11 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-import anyio
-
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_yes_or_no
+from promomsg.engine.campaign_block import CampaignBlock
+from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart
 from promomsg.engine.prepare.new_campaign import NewCampaign
 from promomsg.engine.prepare.plan import Plan
@@ -21,14 +21,14 @@ from promomsg.engine.prepare.resumed_campaign import ResumedCampaign, RetriedCam
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.sending.run_control import ControlRequest
-from promomsg.engine.settings import Options, settings_of, with_options_shown
+from promomsg.engine.settings import Options, with_options_shown
 from promomsg.engine.shielded import run_shielded
 from promomsg.engine.suppress_argument import Suppress
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
-from promomsg.model import Outcome
+from promomsg.model import Outcome, State
 from promomsg.private_files import clear_traceback_locals
 
 __all__ = ["Campaign", "Options", "send"]
@@ -86,19 +86,19 @@ class Campaign:
         rng: Random | None = None,
         **options: Unpack[Options],
     ) -> None:
-        settings = settings_of(options)
+        request = CampaignRequest(
+            channel=channel,
+            journal=journal,
+            recipients=recipients,
+            message=message,
+            suppress=suppress,
+            options=options,
+            clock=clock,
+            rng=rng,
+        )
         try:
-            begin = NewCampaign(
-                channel,
-                message,
-                recipients,
-                name=name,
-                journal=journal,
-                suppress=suppress,
-                campaign_file=campaign_file,
-                settings=settings,
-                clock=clock,
-                run_id=secrets.token_hex(16),
+            start = NewCampaign(
+                request, name=name, campaign_file=campaign_file, run_id=secrets.token_hex(16)
             )
         except BaseException as error:
             clear_traceback_locals(error)
@@ -106,16 +106,17 @@ class Campaign:
         finally:
             # User tokens in a plain list, for a traceback that shows locals.
             del recipients, suppress
-        self._set_up(begin, clock, rng)
+        self._set_up(start)
 
-    def _set_up(self, begin: CampaignStart, clock: Clock, rng: Random | None) -> None:
-        self._begin = begin
-        self._clock = clock
-        self._rng = rng or Random()  # noqa: S311 - spreads pauses, guards nothing
-        self._run: Run | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
-        self._report: Report | None = None
-        self._requests: list[ControlRequest] = []
+    @classmethod
+    def _of(cls, start: CampaignStart) -> Self:
+        campaign = cls.__new__(cls)  # `__init__` makes a new campaign
+        campaign._set_up(start)
+        return campaign
+
+    def _set_up(self, start: CampaignStart) -> None:
+        self._start = start
+        self._block: CampaignBlock | None = None
 
     @classmethod
     @with_options_shown
@@ -156,21 +157,21 @@ class Campaign:
                 or commits of it may be lost and `after_lost_wal` is not said.
             UsageError: the recipients or the message are not the ones it was planned with.
         """
-        check_yes_or_no(provider_is_back=provider_is_back)
-        self = cls.__new__(cls)
-        begin = ResumedCampaign(
-            journal,
-            channel,
+        request = CampaignRequest(
+            channel=channel,
+            journal=journal,
             recipients=recipients,
             message=message,
             suppress=suppress,
-            provider_is_back=provider_is_back,
             options=options,
             clock=clock,
-            after_lost_wal=after_lost_wal,
+            rng=rng,
         )
-        self._set_up(begin, clock, rng)
-        return self
+        return cls._of(
+            ResumedCampaign(
+                request, after_lost_wal=after_lost_wal, provider_is_back=provider_is_back
+            )
+        )
 
     @classmethod
     @with_options_shown
@@ -203,20 +204,19 @@ class Campaign:
             raise UsageError("retry: say failed=True, unknown=True or both: nothing else is meant")
         if include_unnamed and not unknown:
             raise UsageError("retry: include_unnamed goes with unknown=True")
-        self = cls.__new__(cls)
-        begin = RetriedCampaign(
-            journal,
-            channel,
-            failed=failed,
-            unknown=unknown,
-            include_unnamed=include_unnamed,
+        request = CampaignRequest(
+            channel=channel,
+            journal=journal,
             recipients=recipients,
             suppress=suppress,
             options=options,
             clock=clock,
+            rng=rng,
         )
-        self._set_up(begin, clock, rng)
-        return self
+        states = [
+            state for state, meant in ((State.FAILED, failed), (State.UNKNOWN, unknown)) if meant
+        ]
+        return cls._of(RetriedCampaign(request, states=states, include_unnamed=include_unnamed))
 
     # Planning and running.
 
@@ -230,9 +230,10 @@ class Campaign:
 
     async def _plan(self, *, shown: bool) -> Plan:
         try:
-            return await self._begin.plan(shown=shown)
+            return await self._start.plan(shown=shown)
         except BaseException as error:
             clear_traceback_locals(error)  # the rows under way may have user tokens in them
+            await run_shielded(self._start.discard)
             raise
 
     def not_sent(self) -> AsyncIterator[Outcome]:
@@ -240,25 +241,26 @@ class Campaign:
 
         Nothing of a campaign that is resumed or retried: `report` has those.
         """
-        return self._begin.not_sent()
+        return self._start.not_sent()
 
     async def discard(self) -> None:
         """Throws a plan away that is not to be sent; nothing of it stays on disk."""
-        await self._begin.discard()
+        await self._start.discard()
 
     async def __aenter__(self) -> Self:
-        if self._run is not None:
+        if self._block is not None:
             raise UsageError("this campaign has run already; make another one, or resume it")
+        await self._plan(shown=False)
         try:
-            await self._plan(shown=False)
-            started = await self._begin.start()
+            started = await self._start.start()
         except BaseException:
-            await run_shielded(self._begin.discard)
+            await run_shielded(self._start.discard)
             raise
-        self._run = Run(started, clock=self._clock, rng=self._rng)
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run.drive)
+        request = self._start.request
+        # The randomness spreads pauses and guards nothing.
+        run = Run(started, clock=request.clock, rng=request.rng or Random())  # noqa: S311
+        self._block = CampaignBlock(run)
+        await self._block.open()
         return self
 
     async def __aexit__(
@@ -267,43 +269,14 @@ class Campaign:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._run is not None
-        assert self._tasks is not None
-        run = self._run
-        run.stop()
-        # Calls in flight finish even when the caller is cancelled: an answer not read is a
-        # recipient in doubt.
-        try:
-            await run_shielded(self._wind_up)
-        except BaseException as cancelled:
-            self._name_journal(cancelled)
-            raise
-        finally:
-            # Without the block's own error: a task group would wrap it up in an exception group.
-            await self._tasks.__aexit__(None, None, None)
-            self._name_journal(error or run.error)
-        if error is None and run.error is not None:
-            raise run.error
+        await self._opened().close(error)
 
-    def _name_journal(self, error: BaseException | None) -> None:
-        """An exception that leaves the block takes the report's place: it says what is kept."""
-        note = self._running().note
-        if error is not None and note and note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
-
-    async def _wind_up(self) -> None:
-        run = self._running()
-        await run.ended.wait()
-        for said in self._requests:
-            await said.done.wait()
-        self._report = await run.close()
-
-    def _running(self) -> Run:
-        if self._run is None:
+    def _opened(self) -> CampaignBlock:
+        if self._block is None:
             raise UsageError(
                 "the campaign has not begun: use it as `async with Campaign(…) as run`"
             )
-        return self._run
+        return self._block
 
     async def wait(self) -> Report:
         """Waits until every recipient has an outcome, or the campaign cannot go on (see `state`).
@@ -311,7 +284,7 @@ class Campaign:
         Raises:
             JournalError: the journal failed in the middle; the campaign can be resumed.
         """
-        run = self._running()
+        run = self._opened().run
         await run.ended.wait()
         if run.error is not None:
             raise run.error
@@ -319,62 +292,49 @@ class Campaign:
 
     async def submit(self) -> None:
         """Waits until every call is answered; groups that were taken may still be pending."""
-        run = self._running()
+        run = self._opened().run
         await run.submitted.wait()
         if run.error is not None:
             raise run.error
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
-        return self._running().stream()
+        return self._opened().run.stream()
 
     @property
     def progress(self) -> dict[str, Any]:
         """Where it stands now: the document of `--json`."""
-        return self._running().progress()
+        return self._opened().run.progress()
 
     @property
     def in_flight(self) -> int:
         """Calls whose answer is awaited."""
-        return self._running().in_flight
+        return self._opened().run.in_flight
 
     @property
     def journal(self) -> str | None:
         """The journal's path; None in memory."""
-        return self._begin.path
+        return self._start.path
 
     @property
     def report(self) -> Report:
         """The result; complete after the block."""
-        if self._report is not None:
-            return self._report
-        return self._running().report_now()
+        block = self._opened()
+        return block.report or block.run.report_now()
 
     def pause(self) -> ControlRequest:
         """Nothing more goes out until `resume_sending`; calls in flight finish.
 
         It takes effect at once; `await` it to know that the journal has it too.
         """
-        return self._request(Control.PAUSE)
+        return self._opened().request(Control.PAUSE)
 
     def resume_sending(self) -> ControlRequest:
         """Ends a pause."""
-        return self._request(Control.RUN)
+        return self._opened().request(Control.RUN)
 
     def cancel(self) -> ControlRequest:
         """Who was not sent to becomes `cancelled`; calls in flight finish, groups are followed."""
-        return self._request(Control.CANCEL)
-
-    def _request(self, control: Control) -> ControlRequest:
-        run = self._running()
-        request = ControlRequest()
-        if run.ended.is_set():
-            request.done.set()
-            return request
-        assert self._tasks is not None
-        run.control.request(control)
-        self._requests.append(request)
-        self._tasks.start_soon(request.write, run.write, run.control, control)
-        return request
+        return self._opened().request(Control.CANCEL)
 
 
 @with_options_shown

@@ -184,7 +184,7 @@ class Run:
             self.control.stop()
 
     async def write(self, control: Control) -> None:
-        """Makes a wish durable, so that a later process knows it too."""
+        """Makes a request durable, so that a later process knows it too."""
         await self._handle.set_control(control)
 
     async def stream(self) -> AsyncIterator[Outcome]:
@@ -258,9 +258,9 @@ class Run:
         )
 
     @property
-    def note(self) -> str:
+    def kept_warning(self) -> str:
         """Once closed: where a temporary journal is that was not removed."""
-        return self._started.note
+        return self._started.kept_warning
 
     async def close(self) -> Report:
         """Closes the journal; the report stays readable."""

@@ -339,8 +339,8 @@ async def _break(campaign: Campaign, box: Sandbox, monkeypatch: pytest.MonkeyPat
         async def full(*_: object, **__: object) -> bool:
             raise JournalError("campaign.db: no room on the disk; make some, then resume")
 
-        assert run._run is not None
-        monkeypatch.setattr(run._run._handle, "intend", full)
+        assert run._block is not None
+        monkeypatch.setattr(run._block.run._handle, "intend", full)
         await run.wait()
 
 
@@ -353,8 +353,8 @@ async def test_the_readers_of_a_failed_journal_are_told(
             async def full(*_: object, **__: object) -> bool:
                 raise JournalError("campaign.db: no room on the disk")
 
-            assert run._run is not None
-            monkeypatch.setattr(run._run._handle, "settle", full)
+            assert run._block is not None
+            monkeypatch.setattr(run._block.run._handle, "settle", full)
             async for _ in run:
                 pass
 

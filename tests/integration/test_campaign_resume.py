@@ -349,7 +349,7 @@ async def test_who_was_intended_when_the_process_died_is_unknown(
     rows = [*ids(50), *({"openid": f"o{n}"} for n in range(10))]
     campaign = Campaign(channel, MESSAGE, rows, journal=journal, **QUICK)
     await campaign.plan()
-    started = await campaign._begin.start()
+    started = await campaign._start.start()
     handle = started.handle
     singles = await handle.take(groups=False, singles=True, now=1.0, ttl=60)
     group = await handle.take(groups=True, singles=False, now=1.0, ttl=60)

@@ -268,6 +268,29 @@ async def test_a_plan_over_max_recipients_is_refused_before_the_first_call(
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("temporary", [False, True])
+async def test_a_plan_that_was_refused_is_not_sent_by_entering_the_block(
+    box: Sandbox, channel: WeChatPromoter, path: Path, temporary: bool
+) -> None:
+    campaign = Campaign(
+        channel,
+        MESSAGE,
+        ids(51),
+        journal=None if temporary else path,
+        max_recipients=50,
+        **QUICK,
+    )
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"51 recipients.*cap of 50"):
+            await campaign.plan()
+        assert list(path.parent.iterdir()) == []
+    with pytest.raises(UsageError, match=r"51 recipients.*cap of 50"):
+        async with campaign:
+            pass
+    assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 0)
+    assert list(path.parent.iterdir()) == []
+
+
 async def test_rows_that_are_not_sent_to_do_not_count_against_max_recipients(
     channel: WeChatPromoter,
 ) -> None:

@@ -410,7 +410,7 @@ async def test_planning_that_fails(leaks: Leaks, tmp_path: Path) -> None:
         for recipients in (users, users[:3], None):
             campaign = Campaign.resume(tmp_path / "a.db", channel, recipients=recipients)
             await expect_error(leaks, "resume", campaign.__aenter__)
-            if campaign._run is not None:
+            if campaign._block is not None:
                 await campaign.__aexit__(None, None, None)
         leaks.files(tmp_path)
 

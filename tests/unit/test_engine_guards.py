@@ -12,7 +12,12 @@ from clocks import FakeClock
 from promomsg import Pace, RetryPolicy
 from promomsg.channels.base import Advice
 from promomsg.clock import next_china_midnight
-from promomsg.engine.prepare.default_pace import ask_advice, pace_from, quota_notices, settle_pace
+from promomsg.engine.prepare.default_pace import (
+    ask_quota,
+    pace_from_quota,
+    quota_notices,
+    set_default_pace,
+)
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.run_control import RunControl, Wakeup
@@ -66,7 +71,7 @@ def test_without_a_limit_nothing_halts() -> None:
     ],
 )
 def test_a_pace_is_what_the_provider_says_it_is(advice: Advice | None, pace: Pace | None) -> None:
-    assert pace_from(advice) == pace
+    assert pace_from_quota(advice) == pace
 
 
 class Advising:
@@ -82,24 +87,24 @@ class Advising:
 
 def test_a_pace_of_the_users_own_stays() -> None:
     channel = Advising(pace=Pace(singles_per_second=9))
-    assert settle_pace(cast(Any, channel), Advice(calls=1, per_seconds=1)) == []
+    assert set_default_pace(cast(Any, channel), Advice(calls=1, per_seconds=1)) == []
     assert channel.pacer.singles.rate == pytest.approx(9, rel=0.05)
 
 
 def test_without_advice_it_is_50_a_second_and_a_notice() -> None:
     channel = Advising()
-    [notice] = settle_pace(cast(Any, channel), None)
+    [notice] = set_default_pace(cast(Any, channel), None)
     assert "50 singles a second" in notice
     assert channel.pacer.configured
-    assert settle_pace(cast(Any, channel), None) == []
+    assert set_default_pace(cast(Any, channel), None) == []
 
 
 @pytest.mark.asyncio
 async def test_advice_is_passed_on_and_a_quota_too_small_is_said() -> None:
     advice = Advice(calls=100, per_seconds=10, daily_remaining=7)
     channel = Advising(advice)
-    assert await ask_advice(cast(Any, channel)) is advice
-    [notice] = settle_pace(cast(Any, channel), advice)
+    assert await ask_quota(cast(Any, channel)) is advice
+    [notice] = set_default_pace(cast(Any, channel), advice)
     assert "quota" in notice
     assert channel.pacer.singles.rate == pytest.approx(10, rel=0.05)
     [small] = quota_notices(advice, 8)

@@ -16,7 +16,7 @@ from promomsg.channels.base import Channel, CompiledMessage, Following
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.prepare.campaign_start import begun_journal
-from promomsg.engine.prepare.consistency import check_account
+from promomsg.engine.prepare.resume_checks import check_account
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import GroupRow

@@ -1,15 +1,17 @@
-"""What a campaign that has begun is: an open journal whose plan is complete, and what a run needs."""
+"""How a campaign starts: planned first, then handed to a run with its journal open."""
 
 from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from typing import Protocol, Self
+from typing import Self
 
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import Report
@@ -22,21 +24,21 @@ from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "RunContext", "begun_journal", "close_all", "journal_of"]
+__all__ = ["CampaignStart", "RunContext", "begun_journal", "journal_of"]
 
 
 class RunContext(msgspec.Struct):
-    """What a run needs.
+    """What a `Run` needs of a campaign whose plan is complete.
 
     Attributes:
-        handle, channel, letter, settings: of the campaign.
-        vault: the user tokens; None for channels without them.
+        handle, channel, compiled, settings: of the campaign.
+        tokens: the user tokens; None for channels without them.
         tally, groups: the counts at the start.
         sent_today: singles that the journal has for this China-time day.
         stream_from: the cursor from which outcomes are streamed.
         kept_path: the journal's path when it stays; None in memory and for a temporary one.
         journal: the journal itself; temporary: it is removed on a clean close.
-        note: once closed: where a temporary journal is that was not removed.
+        kept_warning: once closed: where a temporary journal is that was not removed.
     """
 
     handle: Handle
@@ -52,7 +54,7 @@ class RunContext(msgspec.Struct):
     journal: Journal
     rows: Rows
     temporary: bool = False
-    note: str = ""
+    kept_warning: str = ""
 
     @classmethod
     async def of(
@@ -100,20 +102,63 @@ class RunContext(msgspec.Struct):
     def _keep(self, report: Report, why: str, then: str) -> None:
         """Names a temporary journal that stays: nobody else knows where it is."""
         report.journal = self.handle.path
-        self.note = f"{why}; its journal is kept: {self.handle.path}{then}"
-        report.warnings.append(self.note)
-        log.warning("%s", self.note)
+        self.kept_warning = f"{why}; its journal is kept: {self.handle.path}{then}"
+        report.warnings.append(self.kept_warning)
+        log.warning("%s", self.kept_warning)
 
 
-class CampaignStart(Protocol):
-    """A way to begin: a new plan, a journal gone on with, or a retry of a set."""
+class CampaignStart(ABC):
+    """A campaign before its first call: a new one, or one that a journal has begun.
+
+    `plan` says what would be sent, `start` gives a `Run` what it needs. `discard` lets go of
+    everything instead.
+    """
+
+    def __init__(self, request: CampaignRequest, journal: Journal) -> None:
+        self.request = request
+        self._channel = request.channel
+        self._clock = request.clock
+        self._journal = journal
+        self._handle: Handle | None = None
+        self._tokens: RecipientTokens | None = None
+        self._plan: Plan | None = None
 
     @property
-    def path(self) -> str | None: ...
-    async def plan(self, *, shown: bool) -> Plan: ...
-    async def start(self) -> RunContext: ...
-    def not_sent(self) -> AsyncIterator[Outcome]: ...
-    async def discard(self) -> None: ...
+    def path(self) -> str | None:
+        """Where the journal is; None in memory."""
+        return self._journal.path
+
+    async def plan(self, *, shown: bool) -> Plan:
+        """What would be sent. The first call makes the plan, later ones return it.
+
+        Args:
+            shown: a person will look at it: the provider is asked for the quota that is left.
+        """
+        if self._plan is None:
+            self._plan = await self._make_plan(shown=shown)
+        return self._plan
+
+    @abstractmethod
+    async def _make_plan(self, *, shown: bool) -> Plan: ...
+
+    @abstractmethod
+    async def start(self) -> RunContext:
+        """Makes the plan durable; from here on it may be sent."""
+
+    async def not_sent(self) -> AsyncIterator[Outcome]:
+        """The rows that planning has left out, and why; nobody where the journal has them already."""
+        nobody: tuple[Outcome, ...] = ()
+        for outcome in nobody:
+            yield outcome
+
+    async def discard(self) -> None:
+        """Closes the journal and forgets the user tokens; nothing was sent."""
+        handle, tokens = self._handle, self._tokens
+        self._handle = self._tokens = None
+        if tokens is not None:
+            tokens.close()
+        if handle is not None:
+            await handle.close()
 
 
 def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
@@ -135,17 +180,9 @@ def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Dur
 
 
 def begun_journal(
-    journal: str | os.PathLike[str] | Journal, durability: Durability = "power"
+    journal: str | os.PathLike[str] | Journal | None, durability: Durability = "power"
 ) -> Journal:
-    """The journal of a campaign that was begun: there has to be one."""
+    """The journal of a campaign that exists: there has to be one."""
     if journal is None:
         raise UsageError("journal=None: give the journal that the campaign was begun with")
     return journal_of(journal, durability)
-
-
-async def close_all(handle: Handle | None, tokens: RecipientTokens | None) -> None:
-    """Closes what a beginning that comes to nothing had opened."""
-    if tokens is not None:
-        tokens.close()
-    if handle is not None:
-        await handle.close()

@@ -9,14 +9,21 @@ import anyio
 from promomsg.channels.base import Advice, Channel
 from promomsg.transport.rate_limit import Pace
 
-__all__ = ["DEFAULT_PACE", "ask_advice", "day_notices", "pace_from", "quota_notices", "settle_pace"]
+__all__ = [
+    "DEFAULT_PACE",
+    "ask_quota",
+    "day_notices",
+    "pace_from_quota",
+    "quota_notices",
+    "set_default_pace",
+]
 
 DEFAULT_PACE: Final = Pace(singles_per_second=50)
 _PATIENCE: Final = 5.0
 """Seconds that advice is waited for: without it there is a default."""
 
 
-def pace_from(advice: Advice | None) -> Pace | None:
+def pace_from_quota(advice: Advice | None) -> Pace | None:
     """The pace that a provider's rate limit says; None when it says none."""
     if advice is None or not advice.calls or not advice.per_seconds:
         return None
@@ -27,7 +34,7 @@ def pace_from(advice: Advice | None) -> Pace | None:
     return Pace(singles_per_second=advice.calls / advice.per_seconds)
 
 
-async def ask_advice(channel: Channel) -> Advice | None:
+async def ask_quota(channel: Channel) -> Advice | None:
     """What the provider says of its quotas; None when it cannot be had in some seconds."""
     with anyio.move_on_after(_PATIENCE):
         return await channel.advise()
@@ -55,12 +62,12 @@ def day_notices(limit: int | None, singles: int) -> list[str]:
     ]
 
 
-def settle_pace(channel: Channel, advice: Advice | None) -> list[str]:
+def set_default_pace(channel: Channel, advice: Advice | None) -> list[str]:
     """Sets the account's pace when nobody did; returns what the plan should say of it."""
     pacer = channel.pacer
     if pacer.configured:
         return []
-    pace = pace_from(advice)
+    pace = pace_from_quota(advice)
     if pace is not None:
         pacer.configure(pace)
         return ["the pace is what the provider's quota says"]

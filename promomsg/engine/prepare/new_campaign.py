@@ -2,65 +2,60 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from typing import Any
 
-from promomsg.channels.base import Advice, Channel
-from promomsg.clock import Clock
+from anyio import to_thread
+
+from promomsg.channels.base import Advice
 from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name
+from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.audience import Routed, decide_audience, expands, resolve_ids
-from promomsg.engine.prepare.campaign_start import RunContext, close_all, journal_of
-from promomsg.engine.prepare.consistency import in_thread
-from promomsg.engine.prepare.default_pace import ask_advice, day_notices, quota_notices, settle_pace
+from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, journal_of
+from promomsg.engine.prepare.default_pace import (
+    ask_quota,
+    day_notices,
+    quota_notices,
+    set_default_pace,
+)
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.prepare.suppression_list import SuppressionList
 from promomsg.engine.recipient_tokens import RecipientTokens
-from promomsg.engine.settings import Settings
-from promomsg.engine.suppress_argument import Suppress, check_suppress
+from promomsg.engine.settings import settings_of
+from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
-from promomsg.intake import as_source
-from promomsg.journal.contract import Handle, Journal
+from promomsg.intake import Source, as_source
+from promomsg.journal.contract import Handle
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Audience, Outcome, State
 
 __all__ = ["NewCampaign"]
 
 
-class NewCampaign:
-    """A campaign that has not begun: planned into a new journal.
+class NewCampaign(CampaignStart):
+    """A campaign that is planned into a new journal.
 
-    Args: as `Campaign` has them; `run_id` is 32 random hex digits.
+    Args:
+        name, campaign_file: as `Campaign` has them.
+        run_id: 32 random hex digits.
     """
 
     def __init__(
-        self,
-        channel: Channel,
-        message: Any,
-        recipients: Any,
-        *,
-        name: str | None,
-        journal: str | os.PathLike[str] | Journal | None,
-        suppress: Suppress,
-        campaign_file: str | None,
-        settings: Settings,
-        clock: Clock,
-        run_id: str,
+        self, request: CampaignRequest, *, name: str | None, campaign_file: str | None, run_id: str
     ) -> None:
+        settings = settings_of(request.options)
+        channel = request.channel
         check_channel(channel, SEND)
         check_name(name)
-        check_suppress(suppress)
-        self._channel = channel
-        self._compiled = channel.compile(message)
-        self._source = as_source(recipients)
-        self._name = name = name or "campaign"
+        check_suppress(request.suppress)
+        self._compiled = channel.compile(request.message)
+        self._source = as_source(request.recipients)
         self._settings = settings
-        self._suppress = suppress
-        self._clock = clock
+        self._temporary = request.journal is None
+        super().__init__(request, journal_of(request.journal, settings.durability))
         self._record = CampaignRecord(
-            name=name,
+            name=name or "campaign",
             channel=channel.name,
             account=channel.account,
             run_id=run_id,
@@ -68,92 +63,40 @@ class NewCampaign:
             settings=settings.snapshot(),
             base_url=channel.base_url,
             campaign_file=campaign_file,
-            created_at=clock.time(),
+            created_at=self._clock.time(),
         )
-        self._temporary = journal is None
-        self._journal = journal_of(journal, settings.durability)
-        self._handle: Handle | None = None
-        self._tokens: RecipientTokens | None = None
-        self._plan: Plan | None = None
 
-    @property
-    def path(self) -> str | None:
-        """Where the journal is; None in memory."""
-        return self._journal.path
-
-    async def plan(self, *, shown: bool) -> Plan:
-        """Reads, checks and writes the whole list, once; nothing is sent and nothing appears.
-
-        Args:
-            shown: a person will look at it: the provider is asked for the quota that is left.
-        """
-        if self._plan is not None:
-            return self._plan
-        channel, settings = self._channel, self._settings
-        source = self._source
-        routed: Routed | None = None
-        notices = [*channel.notices, *self._compiled.notices]
-        if isinstance(source, Audience):
-            if self._compiled.has_placeholders and not expands(source, settings):
-                raise UsageError(
-                    "an audience gets one text, and the message has placeholders: "
-                    "say expand=true to make every promoter a recipient, or take them out"
-                )
-            routed = await decide_audience(channel, source, settings)
-            if routed.rows is None:
-                self._check_group_call()
+    async def _make_plan(self, *, shown: bool) -> Plan:
+        """Reads, checks and writes the whole list, once; nothing is sent and no file appears."""
+        channel, settings, compiled, record = (
+            self._channel, self._settings, self._compiled, self._record,
+        )  # fmt: skip
+        notices = [*channel.notices, *compiled.notices]
+        source, routed = await self._source_to_read()
+        if routed is not None:
             notices += routed.notices
-        else:
-            await in_thread(source.check, self._compiled.names, self._compiled.optional)
         advice: Advice | None = None
         if shown or not channel.pacer.configured:
-            advice = await ask_advice(channel)
-        notices += settle_pace(channel, advice)
-        self._handle = handle = await self._journal.create(self._record)
+            advice = await ask_quota(channel)
+        notices += set_default_pace(channel, advice)
+        self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
             self._tokens = RecipientTokens()
-        planner = Planner(handle, channel, self._compiled, settings, self._tokens)
-        suppression, left_out = None, list[str]()
-        if routed is not None and routed.rows is None:
+        planner = Planner(handle, channel, compiled, settings, self._tokens)
+        left_out: list[str] = []
+        if source is None:
+            assert routed is not None
             await handle.add_audience_group(routed.record, routed.planned)
-            described: dict[str, Any] = {"kind": "audience", "audience": routed.record}
+            record.source = {"kind": "audience", "audience": routed.record}
         else:
-            read_from = routed.rows if routed is not None else source
-            assert read_from is not None
-            assert not isinstance(read_from, Audience)
-            if self._suppress is not None:
-                # First of all: a list that cannot be understood is said before anybody is asked.
-                suppression = SuppressionList(self._suppress, channel)
-                await suppression.read(handle)
-            await planner.read(read_from.batches(self._compiled.names, READ_SIZE))
-            if suppression is not None:
-                await suppression.check_keys(handle)
-            if settings.resolve:
-                notices += await resolve_ids(handle, channel)
-            await planner.exclude(suppress=suppression is not None)
-            if suppression is not None:
-                left_out = suppression.notices(await handle.left_out())
-            await make_groups(handle, channel, settings)
-            notices += read_from.notices
-            there = read_from.parameters | {"key"}
-            notices += [said for name, said in self._compiled.braced.items() if name in there]
-            said = await in_thread(read_from.describe)
-            described = {**said, "digest": planner.digest, "rows": planner.rows}
-        self._record.source = described
-        notices += left_out
-        self._record.warnings = list(
-            dict.fromkeys([*channel.notices, *self._compiled.notices, *left_out])
-        )
+            read_notices, left_out = await self._read(source, planner, handle)
+            notices += [*read_notices, *left_out]
+        record.warnings = list(dict.fromkeys([*channel.notices, *compiled.notices, *left_out]))
         singles, _ = await handle.plan_counts()
         notices += quota_notices(advice, singles)
         notices += day_notices(channel.pacer.day_limit, singles)
-        self._plan = plan = await describe_plan(
-            handle,
-            channel,
-            self._compiled,
-            name=self._name,
-            notices=notices,
-            longest=planner.longest,
+        plan = await describe_plan(
+            handle, channel, compiled, name=record.name, notices=notices, longest=planner.longest
         )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
@@ -162,9 +105,56 @@ class NewCampaign:
             )
         return plan
 
+    async def _source_to_read(self) -> tuple[Source | None, Routed | None]:
+        """The list to read, looked at but not read yet; None: an audience that is one group call."""
+        source, compiled = self._source, self._compiled
+        if not isinstance(source, Audience):
+            # In a thread: it may read much of a file, and other campaigns use this event loop.
+            await to_thread.run_sync(source.check, compiled.names, compiled.optional)
+            return source, None
+        if compiled.has_placeholders and not expands(source, self._settings):
+            raise UsageError(
+                "an audience gets one text, and the message has placeholders: "
+                "say expand=true to make every promoter a recipient, or take them out"
+            )
+        routed = await decide_audience(self._channel, source, self._settings)
+        if routed.rows is None:
+            self._check_group_call()
+        return routed.rows, routed
+
+    async def _read(
+        self, source: Source, planner: Planner, handle: Handle
+    ) -> tuple[list[str], list[str]]:
+        """Reads the list, takes out who is not to be sent to, and forms the groups.
+
+        Returns:
+            What the plan should say of the list, and what of the suppression list.
+        """
+        channel, settings, compiled = self._channel, self._settings, self._compiled
+        suppressed = None
+        if self.request.suppress is not None:
+            # First of all: a list that cannot be understood is said before anybody is asked.
+            suppressed = SuppressionList(self.request.suppress, channel)
+            await suppressed.read(handle)
+        await planner.read(source.batches(compiled.names, READ_SIZE))
+        if suppressed is not None:
+            await suppressed.check_keys(handle)
+        notices = await resolve_ids(handle, channel) if settings.resolve else []
+        await planner.exclude(suppress=suppressed is not None)
+        left_out: list[str] = []
+        if suppressed is not None:
+            left_out = suppressed.notices(await handle.left_out())
+        await make_groups(handle, channel, settings)
+        columns = source.parameters | {"key"}
+        notices += source.notices
+        notices += [notice for name, notice in compiled.braced.items() if name in columns]
+        described = await to_thread.run_sync(source.describe)
+        self._record.source = {**described, "digest": planner.digest, "rows": planner.rows}
+        return notices, left_out
+
     def _check_group_call(self) -> None:
         """Raises when somebody is to be left out of one call to a whole audience."""
-        if self._suppress is not None:
+        if self.request.suppress is not None:
             raise UsageError(GROUP_TO_ALL)
         if self._settings.only is not None:
             raise UsageError(
@@ -197,7 +187,6 @@ class NewCampaign:
 
     async def discard(self) -> None:
         """Throws the plan away; nothing of it stays."""
-        await close_all(self._handle, self._tokens)
-        self._handle = self._tokens = None
+        await super().discard()
         if self._temporary:
             self._journal.discard()

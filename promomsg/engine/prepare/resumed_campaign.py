@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
+from anyio import to_thread
 
-from promomsg.channels.base import Channel
-from promomsg.clock import Clock, china_day
+from promomsg.clock import china_day
 from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
-from promomsg.engine.prepare.campaign_start import RunContext, begun_journal, close_all
-from promomsg.engine.prepare.consistency import (
+from promomsg.engine.campaign_request import CampaignRequest
+from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, begun_journal
+from promomsg.engine.prepare.default_pace import ask_quota, set_default_pace
+from promomsg.engine.prepare.plan import Plan, describe_plan
+from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
+from promomsg.engine.prepare.resume_checks import (
     check_account,
     check_message,
-    in_thread,
     read_back,
     same_file,
 )
-from promomsg.engine.prepare.default_pace import ask_advice, settle_pace
-from promomsg.engine.prepare.plan import Plan, describe_plan
-from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.prepare.suppression_list import SuppressionList, is_suppression_notice
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
-from promomsg.engine.suppress_argument import Suppress, check_suppress
+from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake import StandardInput, as_source
-from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control
-from promomsg.model import GROUP_THRESHOLD, Audience, Outcome, State
+from promomsg.model import GROUP_THRESHOLD, Audience, State
 from promomsg.states import GroupState
 
 __all__ = ["ResumedCampaign", "RetriedCampaign"]
@@ -40,48 +38,36 @@ _RECENT = 10_000
 """Intents of an earlier process that the pace begins with, at the most."""
 
 
-class ResumedCampaign:
-    """A campaign gone on with: what is in its journal, checked against what the caller brings."""
+class ResumedCampaign(CampaignStart):
+    """A campaign gone on with: what is in its journal, checked against what the caller brings.
+
+    Args:
+        after_lost_wal, provider_is_back: as `Campaign.resume` has them.
+    """
 
     def __init__(
         self,
-        journal: str | os.PathLike[str] | Journal,
-        channel: Channel,
+        request: CampaignRequest,
         *,
-        recipients: Any,
-        message: Any,
-        suppress: Suppress,
-        options: Any,
-        clock: Clock,
         after_lost_wal: bool = False,
         provider_is_back: bool = False,
     ) -> None:
+        channel, options = request.channel, request.options
         check_channel(channel, "Campaign.resume(journal, channel)")
-        check_yes_or_no(after_lost_wal=after_lost_wal)
-        check_suppress(suppress)
+        check_yes_or_no(after_lost_wal=after_lost_wal, provider_is_back=provider_is_back)
+        check_suppress(request.suppress)
         settings_of(options)
-        self._channel = channel
-        self._options = options
-        self._clock = clock
-        self._journal = begun_journal(journal, options.get("durability", "power"))
+        super().__init__(
+            request, begun_journal(request.journal, options.get("durability", "power"))
+        )
+        recipients, message = request.recipients, request.message
         self._source = None if recipients is None else as_source(recipients)
         self._message = None if message is None else channel.compile(message).snapshot()
-        self._suppress = suppress
         self._after_lost_wal = after_lost_wal
         self._provider_is_back = provider_is_back
-        self._handle: Handle | None = None
-        self._tokens: RecipientTokens | None = None
-        self._plan: Plan | None = None
 
-    @property
-    def path(self) -> str | None:
-        """Where the journal is; None in memory."""
-        return self._journal.path
-
-    async def plan(self, *, shown: bool) -> Plan:
+    async def _make_plan(self, *, shown: bool) -> Plan:
         """Opens the journal as its sender, checks it, and says what is left to do."""
-        if self._plan is not None:
-            return self._plan
         channel = self._channel
         self._handle = handle = await self._journal.open(
             write=True, after_lost_wal=self._after_lost_wal
@@ -92,15 +78,15 @@ class ResumedCampaign:
         if self._message is not None:
             check_message(record.message, self._message)
         suppression = None
-        if self._suppress is not None:
+        if self.request.suppress is not None:
             # What is wrong with the list is said before anything changes.
-            suppression = SuppressionList(self._suppress, channel, self.path)
+            suppression = SuppressionList(self.request.suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.path)
-        self._settings = settings = msgspec.structs.replace(kept, **self._options)
+        self._settings = settings = msgspec.structs.replace(kept, **self.request.options)
         pacing = channel.pacer.configured
-        pace_notices = settle_pace(channel, None if pacing else await ask_advice(channel))
+        pace_notices = set_default_pace(channel, None if pacing else await ask_quota(channel))
         now = self._clock.time()
         recovered = await handle.recover(
             idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT
@@ -176,10 +162,10 @@ class ResumedCampaign:
             return
         # What was piped in cannot be piped in again for nothing: the journal has all of it.
         if not self._channel.needs_tokens and (
-            isinstance(source, StandardInput) or await in_thread(same_file, source, kept)
+            isinstance(source, StandardInput) or await to_thread.run_sync(same_file, source, kept)
         ):
             return
-        await in_thread(source.check, self._compiled.names, self._compiled.optional)
+        await to_thread.run_sync(source.check, self._compiled.names, self._compiled.optional)
         if self._channel.needs_tokens:
             self._tokens = RecipientTokens()  # `discard` closes it, whatever happens here
         await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), self._tokens)
@@ -211,47 +197,20 @@ class ResumedCampaign:
         self._handle = self._tokens = None
         return started
 
-    async def not_sent(self) -> AsyncIterator[Outcome]:
-        """Nothing: what was left out is in the journal."""
-        nobody: tuple[Outcome, ...] = ()
-        for outcome in nobody:
-            yield outcome
-
-    async def discard(self) -> None:
-        """Lets go of the journal."""
-        await close_all(self._handle, self._tokens)
-        self._handle = self._tokens = None
-
 
 class RetriedCampaign(ResumedCampaign):
-    """A retry: the user's word for exactly one set, planned anew; `sent` is never touched."""
+    """A retry: the user's word for exactly one set, planned anew; `sent` is never touched.
+
+    Args:
+        states: `FAILED`, `UNKNOWN` or both: who is to be sent to again.
+        include_unnamed: as `Campaign.retry` has it.
+    """
 
     def __init__(
-        self,
-        journal: str | os.PathLike[str] | Journal,
-        channel: Channel,
-        *,
-        failed: bool,
-        unknown: bool,
-        include_unnamed: bool,
-        recipients: Any,
-        suppress: Suppress,
-        options: Any,
-        clock: Clock,
+        self, request: CampaignRequest, *, states: Sequence[State], include_unnamed: bool
     ) -> None:
-        super().__init__(
-            journal,
-            channel,
-            recipients=recipients,
-            message=None,
-            suppress=suppress,
-            options=options,
-            clock=clock,
-        )
-        self._states = [
-            *([State.FAILED] if failed else []),
-            *([State.UNKNOWN] if unknown else []),
-        ]
+        super().__init__(request)
+        self._states = states
         self._include_unnamed = include_unnamed
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:

@@ -16,12 +16,12 @@ from numbers import Integral
 from typing import Any, Final
 
 import anyio.lowlevel
+from anyio import to_thread
 
 from promomsg.addresses import whole_number
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.clock import Clock
 from promomsg.engine.opened_journal import OpenedJournal
-from promomsg.engine.prepare.consistency import in_thread
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.settings import Settings
 from promomsg.engine.suppress_argument import (
@@ -138,7 +138,7 @@ class SuppressionList:
                 yield batch
 
     async def _file(self, path: str | os.PathLike[str]) -> AsyncIterator[ListedValues]:
-        kind = await in_thread(kind_of_list, path)
+        kind = await to_thread.run_sync(kind_of_list, path)
         if kind == "journal":
             async for batch in _from_thread(self._journal(SqliteJournal(path))):
                 yield batch
@@ -181,8 +181,8 @@ class SuppressionList:
 
     async def _source(self, source: Source) -> AsyncIterator[ListedValues]:
         """`read_csv(…)` and its kin: every key and address of its rows."""
-        await in_thread(source.check, frozenset())
-        file = (await in_thread(source.describe)).get("path")
+        await to_thread.run_sync(source.check, frozenset())
+        file = (await to_thread.run_sync(source.describe)).get("path")
         of = "suppress:" if file is None else f"suppress: {file}"
         async for rows in source.batches(frozenset(), 1_000):
             batch = ListedValues(secret=self._secret)
@@ -203,7 +203,7 @@ class SuppressionList:
                     batch.add_key(row.key, f"{of} {row.where}")
                 batch.values += there
             yield batch
-        self._notices += await in_thread(lambda: source.notices)
+        self._notices += await to_thread.run_sync(lambda: source.notices)
 
     async def _iterable(self, items: Iterable[Any]) -> AsyncIterator[ListedValues]:
         rest = iter(items)
@@ -306,7 +306,7 @@ async def preview_suppression(
 
 async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:
     """Each step in a thread: a long list must not stop the calls of other campaigns."""
-    while (batch := await in_thread(next, batches, None)) is not None:
+    while (batch := await to_thread.run_sync(next, batches, None)) is not None:
         yield batch
 
 

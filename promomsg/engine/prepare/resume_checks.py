@@ -1,11 +1,9 @@
-"""What a campaign is checked against before it goes on: its account, its message, its list."""
+"""Before a campaign goes on: are its account, its message and its list those of the journal?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-
-import anyio.to_thread
+from collections.abc import Iterator
+from typing import Any
 
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.settings import Settings
@@ -13,9 +11,7 @@ from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.intake import Source
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["check_account", "check_message", "in_thread", "read_back", "same_file"]
-
-T = TypeVar("T")
+__all__ = ["check_account", "check_message", "read_back", "same_file"]
 
 
 def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool = False) -> None:
@@ -86,12 +82,6 @@ def _differences(kept: Any, given: Any, at: str) -> Iterator[str]:
             )
     elif kept != given:
         yield at
-
-
-async def in_thread(look: Callable[..., T], *args: object) -> T:
-    """A look at a list that may read much of a file (an Excel workbook, a digest), in a thread: on
-    the event loop it would stop every call that is out, and the signals."""
-    return await anyio.to_thread.run_sync(look, *args)
 
 
 def same_file(source: Source, kept: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from promomsg import UsageError
 from promomsg.engine.prepare.audience import audience_from, audience_record
-from promomsg.engine.prepare.consistency import check_message
+from promomsg.engine.prepare.resume_checks import check_message
 from promomsg.model import Everyone, Promoters, Retailers, Roles
 
 

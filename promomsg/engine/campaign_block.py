@@ -1,0 +1,81 @@
+"""What `async with Campaign(…)` keeps open: the run, the task group it lives in, and how it closes."""
+
+from __future__ import annotations
+
+import anyio
+
+from promomsg.engine.report import Report
+from promomsg.engine.run import Run
+from promomsg.engine.sending.run_control import ControlRequest
+from promomsg.engine.shielded import run_shielded
+from promomsg.journal.records import Control
+
+__all__ = ["CampaignBlock"]
+
+
+class CampaignBlock:
+    """A run from the beginning of a block to its end.
+
+    Attributes:
+        run: the run.
+        report: the complete one, once the block is closed.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.report: Report | None = None
+        self._tasks = anyio.create_task_group()
+        self._requests: list[ControlRequest] = []
+
+    async def open(self) -> None:
+        """Starts to send."""
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self.run.drive)
+
+    async def close(self, error: BaseException | None) -> None:
+        """Stops what is still to be sent, waits for calls in flight and closes the journal.
+
+        Args:
+            error: what the block was left with.
+
+        Raises:
+            JournalError: the journal failed in the middle, and `error` is None.
+        """
+        run = self.run
+        run.stop()
+        # Calls in flight finish even when the caller is cancelled: an answer not read is a
+        # recipient in doubt.
+        try:
+            await run_shielded(self._end)
+        except BaseException as cancelled:
+            self._name_journal(cancelled)
+            raise
+        finally:
+            # Without the block's own error: a task group would wrap it up in an exception group.
+            await self._tasks.__aexit__(None, None, None)
+            self._name_journal(error or run.error)
+        if error is None and run.error is not None:
+            raise run.error
+
+    async def _end(self) -> None:
+        await self.run.ended.wait()
+        for request in self._requests:
+            await request.done.wait()
+        self.report = await self.run.close()
+
+    def _name_journal(self, error: BaseException | None) -> None:
+        """An exception that leaves the block takes the report's place: it says what is kept."""
+        kept = self.run.kept_warning
+        if error is not None and kept and kept not in getattr(error, "__notes__", ()):
+            error.add_note(kept)
+
+    def request(self, control: Control) -> ControlRequest:
+        """Pauses, goes on or cancels at once; the value returned tells when the journal has it."""
+        request = ControlRequest()
+        if self.run.ended.is_set():
+            request.done.set()
+            return request
+        self.run.control.request(control)
+        self._requests.append(request)
+        self._tasks.start_soon(request.write, self.run.write, self.run.control, control)
+        return request

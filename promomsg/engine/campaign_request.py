@@ -1,0 +1,41 @@
+"""What a caller asks of a campaign: the arguments that sending, resuming and retrying share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from promomsg.channels.base import Channel, Message
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.engine.suppress_argument import Suppress
+from promomsg.intake import Recipients
+from promomsg.journal.contract import Journal
+
+__all__ = ["CampaignRequest"]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False, slots=True)
+class CampaignRequest:
+    """The arguments as they were given; nothing is checked, read or opened yet.
+
+    It has no repr: the recipients may be a plain list with user tokens in it, and a traceback may
+    show a function's locals.
+
+    Attributes:
+        journal: None means a temporary one for a new campaign.
+        recipients, message: None in a resume that does not need them.
+        options: see `Settings`; those that were not given are missing.
+        rng: the randomness of pauses; None: a new one.
+    """
+
+    channel: Channel
+    journal: str | os.PathLike[str] | Journal | None
+    recipients: Recipients | None = None
+    message: Message | None = None
+    suppress: Suppress = None
+    options: Mapping[str, Any]
+    clock: Clock = SYSTEM_CLOCK
+    rng: Random | None = None
