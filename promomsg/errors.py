@@ -1,8 +1,8 @@
 """The error tree: whose fault it is, and whether anything was sent.
 
 `UsageError` is the caller's, raised before anything goes out. `ProviderError` is an answer.
-`TransportError` is the connection between, and its two kinds are never mixed up: `NotSent` may be tried
-again, `OutcomeUnknown` may already be a delivered message. (After h11's Local/Remote errors.)
+`TransportError` is the connection's, of two kinds: after `NotSent` another attempt is safe, after
+`OutcomeUnknown` the message may already be delivered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every layer speaks: recipients, verdicts, answers, outcomes and the secret that hides itself."""
+"""The values that every layer uses: recipients, audiences, verdicts, answers, outcomes, `Secret`."""
 
 from __future__ import annotations
 
@@ -39,13 +39,21 @@ class Verdict(StrEnum):
     """What one answer or failure of a send means (DESIGN §3)."""
 
     SENT = "SENT"
+    """The provider confirmed it."""
     FAILED = "FAILED"
+    """The provider refused this recipient."""
     REFUSED = "REFUSED"
+    """This rendered message cannot go to anybody: no further call is made with it."""
     ACCEPTED = "ACCEPTED"
+    """A group send was taken; its result is polled."""
     RETRY = "RETRY"
+    """Nothing was sent, and another attempt is safe."""
     THROTTLED = "THROTTLED"
+    """Nothing was sent, and the quota is to be held for a while."""
     UNKNOWN = "UNKNOWN"
+    """It may have been sent: it is never sent again without an idempotency key."""
     HALT = "HALT"
+    """Nobody else can succeed either: the campaign stops, to be resumed."""
 
 
 class State(StrEnum):

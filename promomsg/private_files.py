@@ -1,4 +1,4 @@
-"""What nobody else is to see: files that only their owner can read, and the locals of an error."""
+"""Files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import ctypes
 import errno
 import os
 import stat
-import traceback
 from pathlib import Path
 from typing import Final
 
-__all__ = ["clear_traceback_locals", "open_private", "rename_new", "write_private"]
+__all__ = ["open_private", "rename_new", "write_private"]
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -89,22 +88,3 @@ def write_private(path: Path, content: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-
-
-def clear_traceback_locals(error: BaseException) -> None:
-    """Clears the variables of every finished frame that an exception came through.
-
-    A crash reporter shows them, and down there a URL, a header or a body holds the secret in the
-    clear, as it has to. Text, lines and chain stay as they are.
-    """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        waiting += (one.__cause__, one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions

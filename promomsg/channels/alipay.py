@@ -43,7 +43,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
-from promomsg.private_files import clear_traceback_locals
+from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.rate_limit import Pace, Pacer
 from promomsg.transport.retry_after import retry_after

@@ -23,7 +23,7 @@ from promomsg.errors import (
 )
 from promomsg.masking import Mask, Masker
 from promomsg.model import Answer, Code, Secret, Verdict
-from promomsg.private_files import clear_traceback_locals
+from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.transport.tokens import Fetched, TokenSource

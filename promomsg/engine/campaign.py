@@ -29,7 +29,7 @@ from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome, State
-from promomsg.private_files import clear_traceback_locals
+from promomsg.traceback_locals import clear_traceback_locals
 
 __all__ = ["Campaign", "Options", "send"]
 

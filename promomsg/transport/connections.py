@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from promomsg import open_files
+from promomsg import open_file_limit
 from promomsg.errors import UsageError
 from promomsg.transport.fair_semaphore import FairSemaphore, SemaphoreShare
 
@@ -29,7 +29,7 @@ MAX_CONNECTIONS: Final = 100
 
 def most_connections(wanted: int) -> int:
     """So many, but never over half of what `ulimit -n` allows: journals and files need the rest."""
-    allowed = open_files.limit()
+    allowed = open_file_limit.limit()
     return wanted if allowed is None else max(1, min(wanted, allowed // 2))
 
 

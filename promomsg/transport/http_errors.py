@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from promomsg import open_files
+from promomsg import open_file_limit
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, UsageError
 from promomsg.transport.aiohttp_internals import Body, Call
 
@@ -95,10 +95,10 @@ def _is_permanent(failure: BaseException) -> bool:
 
 def _words(error: OSError) -> str:
     """What went wrong under a connection that was not made."""
-    if open_files.ran_out(error) or (
-        isinstance(error, socket.gaierror) and open_files.is_exhausted()
+    if open_file_limit.ran_out(error) or (
+        isinstance(error, socket.gaierror) and open_file_limit.is_exhausted()
     ):
-        return open_files.remedy()
+        return open_file_limit.remedy()
     library = isinstance(error, (socket.gaierror, ssl.SSLError)) or error.errno is None
     return (error.strerror or str(error)) if library else os.strerror(error.errno or 0)
 

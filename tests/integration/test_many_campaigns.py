@@ -26,7 +26,7 @@ from promomsg import (
     Report,
     UsageError,
     WeChatPromoter,
-    open_files,
+    open_file_limit,
     send,
 )
 from promomsg.journal.memory import MemoryJournal
@@ -255,7 +255,7 @@ async def test_clients_on_one_session_share_its_limit() -> None:
 
 
 async def test_half_of_the_open_files_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "limit", lambda: 120)
+    monkeypatch.setattr(open_file_limit, "limit", lambda: 120)
     async with crowded() as (box, crowd), wechat(box) as client:
         running = asyncio.create_task(all_of([client], 1, 200, None, concurrency=200))
         await until(lambda: crowd.now == 60)
@@ -316,10 +316,10 @@ async def test_no_more_files_for_a_journal_is_said(
 
     async with Sandbox() as box, wechat(box) as client:
         monkeypatch.setattr(sqlite3, "connect", full)
-        monkeypatch.setattr(open_files, "is_exhausted", lambda: True)
+        monkeypatch.setattr(open_file_limit, "is_exhausted", lambda: True)
         with pytest.raises(JournalError, match=r"a\.db: too many open files .*raise ulimit -n"):
             await send(client, MESSAGE, ["1"], journal=tmp_path / "a.db")
-        monkeypatch.setattr(open_files, "is_exhausted", lambda: False)
+        monkeypatch.setattr(open_file_limit, "is_exhausted", lambda: False)
         with pytest.raises(JournalError, match=r"a\.db: unable to open .*check that the folder"):
             await send(client, MESSAGE, ["1"], journal=tmp_path / "a.db")
     assert box.calls["singlesendmsg"] == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from promomsg import open_files
+from promomsg import open_file_limit
 from promomsg.channels.base import CompiledMessage
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import (
@@ -132,7 +132,7 @@ def _unchecked(file: CampaignFile) -> str:
 
 def _descriptors(file: CampaignFile) -> Finding:
     """Each call in flight has a connection: do they fit into `ulimit -n`?"""
-    allowed, wanted = open_files.limit(), file.concurrency
+    allowed, wanted = open_file_limit.limit(), file.concurrency
     most = most_connections(wanted)
     if most < wanted:
         return Finding(

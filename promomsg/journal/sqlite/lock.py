@@ -19,7 +19,7 @@ import time
 import weakref
 from contextlib import suppress
 
-from promomsg import open_files
+from promomsg import open_file_limit
 from promomsg.errors import JournalError
 from promomsg.private_files import open_private
 from promomsg.standard_descriptors import open_standard_descriptors
@@ -55,8 +55,10 @@ class SenderLock:
                         f"{self.path}: {error.strerror}; remove it, or keep the journal in a folder "
                         "of your own"
                     ) from None
-                if open_files.ran_out(error):
-                    raise JournalError(f"{journal}: {open_files.remedy()}, then resume") from None
+                if open_file_limit.ran_out(error):
+                    raise JournalError(
+                        f"{journal}: {open_file_limit.remedy()}, then resume"
+                    ) from None
                 raise JournalError(
                     f"{journal}: its folder cannot be written ({error.strerror}); choose a folder "
                     "that exists and is yours to write"

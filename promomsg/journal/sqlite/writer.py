@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from promomsg import open_files
+from promomsg import open_file_limit
 from promomsg.errors import JournalError
 from promomsg.journal.counts import Counts
 from promomsg.journal.sqlite import writer_threads
@@ -53,8 +53,10 @@ def explain(error: BaseException, path: str) -> JournalError:
     """An error of SQLite or of the system as one line: what, where, how to mend it."""
     text = " ".join(str(error).split())[:160]
     low = text.lower()
-    if open_files.ran_out(error) or ("unable to open" in low and open_files.is_exhausted()):
-        return JournalError(f"{path}: {open_files.remedy()}, then resume")
+    if open_file_limit.ran_out(error) or (
+        "unable to open" in low and open_file_limit.is_exhausted()
+    ):
+        return JournalError(f"{path}: {open_file_limit.remedy()}, then resume")
     if "full" in low or "no space" in low:
         mend = "free some space, then resume"
     elif "readonly" in low or "read-only" in low or "permission" in low:
