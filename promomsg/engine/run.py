@@ -16,9 +16,8 @@ from promomsg.engine.following.group_sender import GroupSender
 from promomsg.engine.following.poller import Poller
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Report, campaign_state, document
+from promomsg.engine.sending.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
-from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
-from promomsg.engine.sending.reachability import Reachability
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
@@ -51,27 +50,21 @@ class Run:
             wait_for_day=settings.on_daily_quota == "wait",
             rng=rng,
         )
-        budget = RetryBudget(settings.retry)
-        window = ErrorRateLimit(settings.max_error_rate)
+        self._brakes = Brakes(handle, channel, settings, self.control, clock=clock, rng=rng)
+        self._limiter = channel.pacer.singles
         self._share = channel.connections.campaign()
-        self._reachability = Reachability(
-            handle, channel, settings, self.control, clock=clock, rng=rng
-        )
         self._dispatcher = Dispatcher(
             handle,
             channel,
             started.compiled,
             settings,
             self.control,
+            self._brakes,
             clock=clock,
-            rng=rng,
-            tokens=started.tokens,
-            budget=budget,
-            window=window,
             share=self._share,
-            reachability=self._reachability,
+            tokens=started.tokens,
             sent_today=started.sent_today,
-            moved=self._moved,
+            notify=self._notify,
         )
         self._poller: Poller | None = None
         self._groups: GroupSender | None = None
@@ -82,9 +75,9 @@ class Run:
                 settings,
                 self.control,
                 clock=clock,
-                raw=started.kept_path,
-                polled=self._reachability.polled,
-                moved=self._moved,
+                files_beside=started.kept_path,
+                answered=self._brakes.reachability.record_poll,
+                notify=self._notify,
             )
             self._groups = GroupSender(
                 handle,
@@ -92,23 +85,22 @@ class Run:
                 started.compiled,
                 settings,
                 self.control,
+                self._brakes,
                 clock=clock,
-                rng=rng,
-                budget=budget,
                 share=self._share,
-                reachability=self._reachability,
                 accepted=self._poller.accepted,
             )
         self._tally, self._group_rows = started.tally, started.groups
-        self._news = anyio.Event()
+        self._changed = anyio.Event()
         self.submitted = anyio.Event()
         self.ended = anyio.Event()
         self.error: JournalError | None = None
         self._elapsed: float | None = None
         self._closed_state: tuple[str, str] | None = None
 
-    def _moved(self) -> None:
-        event, self._news = self._news, anyio.Event()
+    def _notify(self) -> None:
+        """Something was committed, or the run ended: whoever waits for that looks again."""
+        event, self._changed = self._changed, anyio.Event()
         event.set()
 
     async def drive(self) -> None:
@@ -132,7 +124,7 @@ class Run:
             self._elapsed = self._clock.monotonic() - self._began
             self.submitted.set()
             self.ended.set()
-            self._moved()
+            self._notify()
 
     async def _drive(self) -> None:
         async with anyio.create_task_group() as watching:
@@ -145,12 +137,12 @@ class Run:
                     sending.start_soon(self._dispatcher.run)
                     if self._groups is not None:
                         sending.start_soon(self._groups.run)
-                await self._reachability.save()
+                await self._brakes.reachability.save()
                 if self.control.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
                 await self._count()
                 self.submitted.set()
-                self._moved()
+                self._notify()
                 if self._poller is not None:
                     self._poller.sending = False
                     self._poller.wake()
@@ -170,13 +162,13 @@ class Run:
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
         while True:
-            news = self._news
+            changed = self._changed
             began = self._clock.monotonic()
             await self._count()
             # With thousands of groups a count takes long: most of the time is for sending.
             took = self._clock.monotonic() - began
             await self._clock.sleep(max(_COUNT_EVERY, 4 * took))
-            await news.wait()
+            await changed.wait()
 
     def stop(self) -> None:
         """Nothing more goes out; calls in flight finish."""
@@ -191,7 +183,7 @@ class Run:
         """Outcomes in the order in which they became final. A slow reader slows nobody."""
         cursor = self._started.stream_from
         while True:
-            news, ended = self._news, self.ended.is_set()
+            changed, ended = self._changed, self.ended.is_set()
             page, cursor = await self._handle.outcomes(after=cursor, limit=_PAGE)
             for outcome in page:
                 yield outcome
@@ -199,7 +191,7 @@ class Run:
                 continue
             if ended:
                 break
-            await news.wait()
+            await changed.wait()
         if self.error is not None:
             raise self.error
 
@@ -221,7 +213,7 @@ class Run:
             parked=self.control.parked,
         )
         if state == "sending":
-            reason = self._dispatcher.stalled_by
+            reason = self._brakes.stalled_by(self._limiter)
         return state, reason
 
     def _seconds(self) -> float:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from clocks import FakeClock
 from scripted_wechat import ScriptedWeChat
-from test_engine_guards import course
+from test_engine_guards import run_control
 from waiting import until
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
@@ -92,7 +92,7 @@ async def test_what_a_wrong_clock_wrote_down_keeps_a_resume_no_longer_than_the_c
 async def test_a_parked_campaign_goes_on_within_a_minute_of_its_day_by_either_clock(
     jump: float, clock: FakeClock
 ) -> None:
-    control = course(clock, wait=True)
+    control = run_control(clock, wait=True)
     midnight = next_china_midnight(clock.time())
     control.halt_or_park(Halt("45009", "used up"))
     assert control.parked_until is not None
@@ -111,7 +111,7 @@ async def test_a_parked_campaign_goes_on_within_a_minute_of_its_day_by_either_cl
 
 
 async def test_a_word_ends_the_waiting_at_once(clock: FakeClock) -> None:
-    control = course(clock, wait=True)
+    control = run_control(clock, wait=True)
     control.halt_or_park(Halt("45009", "used up"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(control.until_sending)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.decision import Decision, backoff, decide
-from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import UsageError
 from promomsg.model import Answer, State, Verdict
@@ -81,7 +81,7 @@ def test_a_refusal_after_a_lost_answer_does_not_claim_that_nobody_was_reached(
 ) -> None:
     made = decision(verdict, maybe_sent=True, idempotent=True, attempt=2)
     assert made.state is State.UNKNOWN
-    assert made.refuse_message is False
+    assert made.message_refused is False
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.THROTTLED])
@@ -93,6 +93,38 @@ def test_a_budget_spent_on_errors_that_sent_nothing_halts_and_says_so(
     assert made.state is State.PENDING
     assert made.halt is not None
     assert "said" in made.halt.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "accepted"),
+    [
+        (Answer(Verdict.ACCEPTED, msg_id="m1"), State.PENDING, True),
+        (Answer(Verdict.ACCEPTED), State.UNKNOWN, False),
+        (Answer(Verdict.SENT), State.UNKNOWN, False),
+        (Answer(Verdict.UNKNOWN), State.UNKNOWN, False),
+        (Answer(Verdict.FAILED, "40003"), State.FAILED, False),
+        (Answer(Verdict.REFUSED, "40037"), State.FAILED, False),
+        (Answer(Verdict.RETRY, "NOT_SENT"), State.PENDING, False),
+        (Answer(Verdict.THROTTLED, "45011"), State.PENDING, False),
+        (Answer(Verdict.HALT, "48001"), State.PENDING, False),
+    ],
+)
+def test_a_groups_answer_says_where_its_members_go(
+    answer: Answer, state: State, accepted: bool
+) -> None:
+    made = decide(
+        answer,
+        attempt=1,
+        maybe_sent=False,
+        idempotent=False,
+        budget_left=True,
+        policy=POLICY,
+        group=True,
+    )
+    assert (made.state, made.accepted) == (state, accepted)
+    assert made.message_refused == (answer.verdict is Verdict.REFUSED)
+    assert made.again == (answer.verdict in (Verdict.RETRY, Verdict.THROTTLED))
+    assert (made.halt is not None) == (answer.verdict is Verdict.HALT)
 
 
 def test_an_accepted_single_is_a_bug() -> None:
@@ -109,27 +141,29 @@ def test_a_pause_grows_but_never_past_the_longest_one(failures: int, jitter: flo
 
 def test_retries_over_all_are_a_quarter_of_the_calls_and_a_hundred() -> None:
     budget = RetryBudget(POLICY)
-    budget.calls = 400
-    budget.retries = 199
+    for _ in range(400):
+        budget.count_call()
+    for _ in range(199):
+        budget.count_retry()
     assert budget.left
-    budget.retries = 200
+    budget.count_retry()
     assert not budget.left
 
 
-def test_the_error_window_forgets_what_is_long_past() -> None:
-    window = ErrorRateLimit(0.5)
+def test_the_error_rate_forgets_what_is_long_past() -> None:
+    error_rate = ErrorRateLimit(0.5)
     for _ in range(150):
-        assert window.add(good=True) is None
+        assert error_rate.add(good=True) is None
     for _ in range(100):
-        assert window.add(good=False) is None
-    halt = window.add(good=False)
+        assert error_rate.add(good=False) is None
+    halt = error_rate.add(good=False)
     assert halt is not None
     assert "101 of the last 200" in halt.detail
 
 
-def test_without_a_limit_the_error_window_never_halts() -> None:
-    window = ErrorRateLimit(None)
-    assert all(window.add(good=False) is None for _ in range(1_000))
+def test_without_a_limit_the_error_rate_never_halts() -> None:
+    error_rate = ErrorRateLimit(None)
+    assert all(error_rate.add(good=False) is None for _ in range(1_000))
 
 
 @pytest.mark.parametrize(

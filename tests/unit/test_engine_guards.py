@@ -1,4 +1,4 @@
-"""The shared retry budget, the error window, the pace that is taken up, and the course."""
+"""The shared retry budget, the error rate, the pace that is taken up, and the run's control."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from promomsg.engine.prepare.default_pace import (
     quota_notices,
     set_default_pace,
 )
+from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.limits import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.journal.records import Control
 from promomsg.transport.rate_limit import Pacer
@@ -27,35 +27,38 @@ from promomsg.transport.rate_limit import Pacer
 
 def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
     budget = RetryBudget(RetryPolicy(retry_share=0.25, retry_allowance=2))
-    budget.retries = 2
-    assert not budget.left
-    budget.calls = 4
     assert budget.left
-    budget.retries = 3
+    for _ in range(2):
+        budget.count_retry()
+    assert not budget.left
+    for _ in range(4):
+        budget.count_call()
+    assert budget.left
+    budget.count_retry()
     assert not budget.left
 
 
-def test_the_window_looks_at_the_last_200_and_needs_20() -> None:
-    window = ErrorRateLimit(0.5)
-    assert all(window.add(False) is None for _ in range(19))
-    halt = window.add(False)
+def test_the_error_rate_looks_at_the_last_200_and_needs_20() -> None:
+    error_rate = ErrorRateLimit(0.5)
+    assert all(error_rate.add(False) is None for _ in range(19))
+    halt = error_rate.add(False)
     assert halt is not None
     assert halt.code == "MAX_ERROR_RATE"
     assert "20 of the last 20" in halt.detail
-    window = ErrorRateLimit(0.5)
+    error_rate = ErrorRateLimit(0.5)
     for _ in range(200):
-        assert window.add(True) is None
+        assert error_rate.add(True) is None
     for _ in range(100):
-        assert window.add(False) is None
-    assert window.add(False) is not None
+        assert error_rate.add(False) is None
+    assert error_rate.add(False) is not None
     for _ in range(200):
-        window.add(True)
-    assert window.add(False) is None
+        error_rate.add(True)
+    assert error_rate.add(False) is None
 
 
 def test_without_a_limit_nothing_halts() -> None:
-    window = ErrorRateLimit(None)
-    assert all(window.add(False) is None for _ in range(500))
+    error_rate = ErrorRateLimit(None)
+    assert all(error_rate.add(False) is None for _ in range(500))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +144,8 @@ class Row:
         return self.wish
 
 
-def course(clock: FakeClock, *, wait: bool = False) -> RunControl:
-    """A steering with nothing behind it."""
+def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
+    """A control with nothing behind it."""
     return RunControl(
         cast(Any, Row()), clock, daily_codes=frozenset({"45009"}), wait_for_day=wait, rng=Random(1)
     )
@@ -150,7 +153,7 @@ def course(clock: FakeClock, *, wait: bool = False) -> RunControl:
 
 @pytest.mark.asyncio
 async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock: FakeClock) -> None:
-    control = course(clock)
+    control = run_control(clock)
     with anyio.CancelScope() as sending, anyio.CancelScope() as following:
         assert control.send_in(sending)
         assert control.follow(following)
@@ -171,7 +174,7 @@ async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock:
 
 @pytest.mark.asyncio
 async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
-    control = course(clock)
+    control = run_control(clock)
     await control.until_sending()
     control.apply(Control.PAUSE)
     assert not control.may_send()
@@ -188,11 +191,11 @@ async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
 
 
 def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None:
-    stopping = course(clock)
+    stopping = run_control(clock)
     stopping.halt_or_park(Halt("45009", "used up"))
     assert stopping.stopping
     assert not stopping.parked
-    parking = course(clock, wait=True)
+    parking = run_control(clock, wait=True)
     parking.halt_or_park(Halt("45009", "used up"))
     assert parking.parked
     assert not parking.stopping
@@ -209,7 +212,7 @@ def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None
 
 @pytest.mark.asyncio
 async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) -> None:
-    control = course(clock)
+    control = run_control(clock)
     row = cast(Any, control)._handle
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(control.watch)
@@ -228,7 +231,7 @@ async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) ->
 
 @pytest.mark.asyncio
 async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) -> None:
-    control = course(clock)
+    control = run_control(clock)
     row = cast(Any, control)._handle
     gate = anyio.Event()
     slow = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from clocks import FakeClock
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, WeChatMessage
+from promomsg.engine.sending.reachability import Reachability
 from promomsg.journal.memory import MemoryJournal
 from promomsg.model import Answer, Verdict
 
@@ -35,3 +38,33 @@ async def test_sends_that_wait_for_the_pace_wait_for_the_end_of_an_outage() -> N
     # Those that were out when the third failed, and eight probes with longer and longer pauses.
     assert len(channel.single_times) <= 16 + 8 + 3
     assert clock.monotonic() - begun > 20.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_while_nobodys_retry_is_due_an_outage_costs_no_processor_time(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause between probes may end before the first retry is due: the turn is left until then."""
+    asked = 0
+
+    async def take_turn(self: Reachability, call: object, *, costly: bool = False) -> bool:
+        nonlocal asked
+        asked += 1
+        assert asked < 100, "the turn is taken and dropped again and again"
+        return await real_take_turn(self, call, costly=costly)
+
+    real_take_turn = Reachability.take_turn
+    monkeypatch.setattr(Reachability, "take_turn", take_turn)
+    clock = FakeClock(auto=True)
+    channel = ScriptedWeChat(clock)
+    channel.single_answers.extend([DOWN] * 3)
+    message = WeChatMessage(1, {"title": "t"}, "pages/index/index")
+    people = [{"openid": f"o{n}"} for n in range(3)]
+    async with (
+        channel,
+        Campaign(
+            channel, message, people, journal=MemoryJournal(), clock=clock, rng=Random(seed)
+        ) as run,
+    ):
+        report = await run.wait()
+    assert (report.state, report.sent) == ("done", 3)

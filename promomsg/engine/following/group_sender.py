@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from random import Random
 
 import anyio
 
@@ -12,17 +11,15 @@ from promomsg.channels.base import CompiledMessage, Following
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.prepare.audience import audience_from
-from promomsg.engine.sending.decision import backoff, decide
+from promomsg.engine.sending.brakes import Brakes
+from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.leased_chunks import LEASE_LIFE
-from promomsg.engine.sending.limits import RetryBudget
-from promomsg.engine.sending.reachability import Reachability
-from promomsg.engine.sending.readiness import Readiness
-from promomsg.engine.sending.run_control import RunControl, Wakeup
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import GroupRow, Lease
-from promomsg.model import Answer, Audience, Code, Promoters, State, Verdict
+from promomsg.model import Answer, Audience, Code, Promoters, State
 from promomsg.transport.connections import CampaignShare
 
 __all__ = ["GroupSender"]
@@ -34,8 +31,8 @@ class GroupSender:
     """Sends every planned group of one campaign, `groups_in_flight` at a time.
 
     Args:
-        share: the campaign's part of the client's connections.
-        reachability: whether the provider can be reached, shared with the single sends.
+        brakes: what slows or stops it, shared with the single sends.
+        share: the campaign's part of the client's connections, shared with them too.
         accepted: called with the number of each accepted group, so that it is followed.
     """
 
@@ -46,12 +43,10 @@ class GroupSender:
         compiled: CompiledMessage,
         settings: Settings,
         control: RunControl,
+        brakes: Brakes,
         *,
         clock: Clock,
-        rng: Random,
-        budget: RetryBudget,
         share: CampaignShare,
-        reachability: Reachability,
         accepted: Callable[[int], None],
     ) -> None:
         self._handle = handle
@@ -59,20 +54,20 @@ class GroupSender:
         self._compiled = compiled
         self._settings = settings
         self._control = control
+        self._brakes = brakes
+        self._reachability = brakes.reachability
         self._clock = clock
-        self._rng = rng
-        self._budget = budget
         self._share = share
-        self._reachability = reachability
         self._accepted = accepted
         self._limiter = channel.pacer.groups
-        self._readiness = Readiness(channel, control, settings.retry, clock, rng)
-        self.in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
         """Group calls whose answer is awaited."""
-        self._signal = Wakeup()
+        return self._reachability.group_calls
 
     async def run(self) -> None:
-        """Returns when no group is left to send, or the steering says stop."""
+        """Returns when no group is left to send, or the control says stop."""
         with anyio.CancelScope() as scope:
             if not self._control.send_in(scope):
                 return
@@ -104,19 +99,19 @@ class GroupSender:
         audience = await self._audience(group)
         attempt = 0
         while self._control.may_send():
-            if not await self._readiness.ready():
+            if not await self._brakes.ready():
                 continue
             if not await self._reachability.admit_group(lease):
                 continue
             try:
-                attempt, pause = await self._in_its_place(lease, group, audience, attempt)
+                attempt, pause = await self._send_at_pace(lease, group, audience, attempt)
             finally:
                 self._reachability.group_back(lease)
             if pause is None:
                 return
             await self._clock.sleep(pause)
 
-    async def _in_its_place(
+    async def _send_at_pace(
         self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
     ) -> tuple[int, float | None]:
         """Waits for the pace and for a place among the client's connections, then sends."""
@@ -152,30 +147,21 @@ class GroupSender:
             await self._handle.return_group(lease, "", "", False)
             return attempt, 0.0
         answer = await self._call(group, audience)
-        self._budget.calls += 1
-        pause = await self._settle(lease, answer, attempt + 1)
-        await self._watch_reachability(lease, answer)
-        return attempt + 1, pause
-
-    async def _watch_reachability(self, lease: Lease, answer: Answer) -> None:
-        """What a group call says of the provider. A lost one costs all its members: as a probe it
-        is not tried twice in a run."""
-        lost = answer.verdict is Verdict.UNKNOWN
-        self._reachability.watch(lease, answer, in_doubt=lost, costly=True)
+        attempt += 1
+        # A lost group costs all its members: as a probe it is not tried twice in a run.
+        decision = self._brakes.judge(lease, answer, self._limiter, attempt=attempt, group=True)
+        await self._write(lease, answer, decision)
         await self._reachability.save()
+        return attempt, self._brakes.pause(decision, attempt) if decision.again else None
 
     async def _call(self, group: GroupRow, audience: Audience) -> Answer:
-        self.in_flight += 1
-        self._reachability.group_calls += 1
         try:
-            return await self._channel.deliver_group(self._compiled, group.values, audience)
+            with self._reachability.group_call():
+                return await self._channel.deliver_group(self._compiled, group.values, audience)
         except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
-            why = f"the call ended in {type(error).__name__}"
-            log.error("%s: its outcome is unknown", why)
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why, readable=False)
-        finally:
-            self._reachability.group_calls -= 1
-            self.in_flight -= 1
+            answer = lost_answer(error)
+            log.error("%s: its outcome is unknown", answer.detail)
+            return answer
 
     async def _audience(self, group: GroupRow) -> Audience:
         if group.audience is not None:
@@ -185,50 +171,21 @@ class GroupSender:
             raise JournalError(f"group {group.group_no} has no members left; this is a bug")
         return Promoters(tuple(ids))
 
-    async def _settle(self, lease: Lease, answer: Answer, attempt: int) -> float | None:
-        """Writes what a group call came to; seconds until the next try, None when there is none."""
-        now = self._clock.time()
-        verdict = answer.verdict
-        handle = self._handle
-        if verdict is Verdict.ACCEPTED and answer.msg_id:
-            await handle.accept_group(
-                lease, answer.msg_id, answer.rid, now, now + self._settings.poll.first_wait
-            )
-            reached("group-accepted")
+    async def _write(self, lease: Lease, answer: Answer, decision: Decision) -> None:
+        """Writes what a group call came to."""
+        handle, now = self._handle, self._clock.time()
+        if decision.accepted:
             assert lease.group_no is not None
+            next_poll_at = now + self._settings.poll.first_wait
+            await handle.accept_group(lease, answer.msg_id or "", answer.rid, now, next_poll_at)
+            reached("group-accepted")
             self._accepted(lease.group_no)
-            return None
-        if verdict in (Verdict.SENT, Verdict.ACCEPTED, Verdict.UNKNOWN):
-            # Without a msg_id nobody can ask how it went: taken or not, the outcome is unknown.
+        elif decision.state is State.UNKNOWN:
             await handle.lose_group(lease, str(answer.code or Code.NO_ANSWER), answer.detail, now)
-            return None
-        if verdict in (Verdict.FAILED, Verdict.REFUSED):
+        elif decision.state is State.FAILED:
+            everybody = decision.message_refused
             await handle.refuse_group(
-                lease,
-                answer.code,
-                answer.detail,
-                answer.rid,
-                now,
-                everybody=verdict is Verdict.REFUSED,
+                lease, answer.code, answer.detail, answer.rid, now, everybody=everybody
             )
-            return None
-        await handle.return_group(lease, answer.code, answer.detail, True)
-        decision = decide(
-            answer,
-            attempt=attempt,
-            maybe_sent=False,
-            idempotent=False,
-            budget_left=self._budget.left,
-            policy=self._settings.retry,
-        )
-        assert decision.state is State.PENDING
-        if verdict is Verdict.THROTTLED and not answer.token_failed:
-            self._limiter.throttled(answer.retry_after)
-        if decision.halt is not None:
-            self._control.halt_or_park(decision.halt)
-            return None
-        if not answer.token_failed:
-            self._budget.retries += 1
-        if answer.token_failed or verdict is Verdict.THROTTLED:
-            return 0.0
-        return backoff(attempt, self._settings.retry, self._rng.random())
+        else:
+            await handle.return_group(lease, answer.code, answer.detail, True)

@@ -49,10 +49,11 @@ class Poller:
     waits and ages are measured on the clock that never jumps, and no wait is over its ceiling.
 
     Args:
-        polled: called with the error of each look, None for one that was answered: a readable
+        answered: called with the error of each look, None for one that was answered: a readable
             answer shows that the provider is there.
-        raw: where failure files are kept as they came, `<raw>.group-<no>.failures`; None: nowhere.
-        moved: called when counts have changed.
+        files_beside: failure files are kept as they came, as `<files_beside>.group-<no>.failures`;
+            None: they are not kept.
+        notify: called when counts have changed.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class Poller:
         control: RunControl,
         *,
         clock: Clock,
-        raw: str | None,
-        polled: Callable[[PromoError | None], None] = lambda error: None,
-        moved: Callable[[], None] = lambda: None,
+        files_beside: str | None,
+        answered: Callable[[PromoError | None], None] = lambda error: None,
+        notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._handle = handle
         self._channel = channel
@@ -73,10 +74,10 @@ class Poller:
         self._ceiling = max(settings.poll.every, settings.poll.first_wait)
         self._control = control
         self._clock = clock
-        self._raw = raw
-        self._polled = polled
-        self._moved = moved
-        self._signal = Wakeup()
+        self._files_beside = files_beside
+        self._answered = answered
+        self._notify = notify
+        self._changed = Wakeup()
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
         self._new: list[int] = []
         self._followed: dict[int, GroupRow] = {}
@@ -95,11 +96,11 @@ class Poller:
     def accepted(self, group_no: int) -> None:
         """A group is out: it is followed from now on."""
         self._new.append(group_no)
-        self._signal.set()
+        self._changed.set()
 
     def wake(self) -> None:
         """The senders are through."""
-        self._signal.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Returns when every group is through, or those that are not were given up for now."""
@@ -127,7 +128,7 @@ class Poller:
                 while schedule and schedule[0][0] <= now:
                     looks.start_soon(self._poll, self._followed[heappop(schedule)[1]])
                 upcoming = schedule[0][0] - now if schedule else None
-                await self._signal.wait_for(upcoming, self._clock)
+                await self._changed.wait_for(upcoming, self._clock)
 
     async def _find_all(self) -> None:
         """Takes in every accepted group. Nobody is looking at one meanwhile, which would make its
@@ -165,7 +166,7 @@ class Poller:
         async with self._limit:
             await self._look(row)
         self._follow(await self._handle.group(row.group_no))
-        self._signal.set()
+        self._changed.set()
 
     async def _look(self, row: GroupRow) -> None:
         age = self._age(row)
@@ -178,7 +179,7 @@ class Poller:
                 f"group {row.group_no} ({msg_id}): its result was to be had for 7 days only; "
                 "its members are unknown"
             )
-            self._moved()
+            self._notify()
             return
         if age > RESULT_LIFE - _LAST_DAY and row.group_no not in self._warned_of_age:
             self._warned_of_age.add(row.group_no)
@@ -194,21 +195,21 @@ class Poller:
             # A day's quota that the campaign waits for comes back, and the look with it.
             self._control.halt_or_park(Halt(error.code, error.detail))
             if self._control.halt is None:
-                await self._again(row, None, self._policy.every)
+                await self._poll_again(row, None, self._policy.every)
             return
         except PromoError as error:
-            self._polled(error)
+            self._answered(error)
             await self._handle.warn(f"group {row.group_no} ({msg_id}) could not be polled: {error}")
             asked = getattr(error, "retry_after", None) or 0.0
-            await self._again(row, None, max(self._policy.every, asked))
+            await self._poll_again(row, None, max(self._policy.every, asked))
             return
-        self._polled(None)
+        self._answered(None)
         if is_complete(delivery, row.planned) and await self._finish(row, delivery):
             return
         wait = next_poll_in(
             self._policy, waited=waited, percent=delivery.percent, before=row.percent
         )
-        await self._again(row, delivery, wait)
+        await self._poll_again(row, delivery, wait)
 
     def _waited(self, row: GroupRow) -> float:
         """Seconds between this look and the one before, as far as that is known."""
@@ -217,7 +218,7 @@ class Poller:
             return self._clock.monotonic() - before
         return max(self._age(row) / (row.polls + 1), 0.001)
 
-    async def _again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
+    async def _poll_again(self, row: GroupRow, delivery: Delivery | None, wait: float) -> None:
         following = self._clock.monotonic() - self._seen[row.group_no]
         if following + wait > self._policy.give_up_after:
             self._given_up.add(row.group_no)
@@ -234,7 +235,7 @@ class Poller:
             fail_cnt=row.fail_cnt if delivery is None else delivery.fail_cnt,
             next_poll_at=self._clock.time() + wait,
         )
-        self._moved()
+        self._notify()
 
     async def _finish(self, row: GroupRow, delivery: Delivery) -> bool:
         """Merges a finished group; False when it is to be looked at again first."""
@@ -270,7 +271,7 @@ class Poller:
         )
         for text in more:
             log.warning("%s", text)
-        self._moved()
+        self._notify()
         return True
 
     async def _fetch(self, row: GroupRow, url: str) -> FailureFile:
@@ -282,8 +283,8 @@ class Poller:
                 if attempt == _FILE_TRIES or not self._channel.is_transient(error):
                     raise
                 await self._clock.sleep(0.5 * 2.0**attempt)
-        if self._raw is not None:
-            path = Path(f"{self._raw}.group-{row.group_no}.failures")
+        if self._files_beside is not None:
+            path = Path(f"{self._files_beside}.group-{row.group_no}.failures")
             try:
                 await anyio.to_thread.run_sync(write_private, path, file.raw)
             except OSError as error:

@@ -8,7 +8,8 @@ turn. What a later run has to know of an outage is in the journal before anybody
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 
 import anyio
@@ -47,9 +48,8 @@ class Reachability:
         breaker: see `CircuitBreaker`.
         singles_left: whether the dispatcher has, or may get, somebody to send to: then a probe is
             a single send, since a group would put all its members in doubt.
-        singles_out: gives the singles that are intended and not settled yet.
         groups_out: group sends that are about to go out, or are out.
-        group_calls: of these, how many are being answered right now.
+        group_calls: of these, how many calls are being answered right now.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class Reachability:
         self._channel = channel
         self._control = control
         self._clock = clock
-        self._kept = handle.record.outage
+        self._attempts = settings.retry.attempts
+        self._saved = handle.record.outage
         self.breaker = CircuitBreaker(
             settings.retry,
             clock,
@@ -74,19 +75,33 @@ class Reachability:
             concurrency=settings.concurrency,
             reads=channel.probes_by_reading,
             idempotent=channel.idempotent,
-            outage=self._kept,
+            outage=self._saved,
         )
         self.singles_left = True
-        self.singles_out: Callable[[], int] = lambda: 0
+        self._singles_out: Callable[[], int] = lambda: 0
+        self._singles_to_go: Callable[[], int | None] = lambda: None
         self.groups_out = 0
         self.group_calls = 0
         self._reads = 0
         self._listeners: list[Callable[[], None]] = []
         self._changed = anyio.Event()
-        self._last = Answer(Verdict.UNKNOWN, Code.NO_ANSWER, readable=False)
+        self._last_failure = Answer(Verdict.UNKNOWN, Code.NO_ANSWER, readable=False)
 
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` whenever somebody who waits may have a turn."""
+    def attach_singles(
+        self,
+        *,
+        out: Callable[[], int],
+        to_go: Callable[[], int | None],
+        changed: Callable[[], None],
+    ) -> None:
+        """The dispatcher takes part.
+
+        Args:
+            out: how many singles are intended and not settled yet.
+            to_go: how many are left to be called for the first time; None: more than it knows of.
+            changed: called whenever somebody who waits may have a turn.
+        """
+        self._singles_out, self._singles_to_go = out, to_go
         self._listeners.append(changed)
 
     def wake(self) -> None:
@@ -113,13 +128,23 @@ class Reachability:
         if _halts_by_itself(answer):
             self.drop(call)
         elif is_unreachable(answer):
-            self._missed(call, answer, in_doubt=in_doubt, costly=costly)
+            if not self._are_the_last_few(answer):
+                self._missed(call, answer, in_doubt=in_doubt, costly=costly)
         elif self.breaker.record_success(call):
             self.wake()
 
+    def _are_the_last_few(self, answer: Answer) -> bool:
+        """Whether so few singles are left that no more than these can be lost: where a lost answer
+        may be asked for again, they have their own attempts, and end `unknown` when those are
+        spent. One whose outcome never comes must not halt the campaign for all who are done."""
+        if not self._channel.idempotent or answer.verdict is not Verdict.UNKNOWN:
+            return False
+        to_go = self._singles_to_go()
+        return not self.breaker.is_open and to_go is not None and to_go <= self._attempts
+
     def _missed(self, call: object, answer: Answer, *, in_doubt: bool, costly: bool) -> None:
         """A send found nobody there; halts when that was the last one worth trying."""
-        self._last = answer
+        self._last_failure = answer
         breaker = self.breaker
         if breaker.record_failure(call, in_doubt=int(in_doubt), costly=costly):
             log.warning(
@@ -132,7 +157,7 @@ class Reachability:
         if breaker.is_open:
             self.wake()
 
-    def polled(self, error: PromoError | None) -> None:
+    def record_poll(self, error: PromoError | None) -> None:
         """A look at a group came back, or failed: only the first says something."""
         if error is None or (
             isinstance(error, ProviderError) and error.verdict is not Verdict.UNKNOWN
@@ -142,16 +167,16 @@ class Reachability:
                 self.wake()
 
     @property
-    def is_kept(self) -> bool:
+    def is_saved(self) -> bool:
         """Whether the journal says that there is an outage."""
-        return self._kept is not None
+        return self._saved is not None
 
     async def save(self) -> None:
         """Has the journal know what a later run has to."""
         outage = self.breaker.outage
-        if outage == self._kept:
+        if outage == self._saved:
             return
-        self._kept = outage
+        self._saved = outage
         await self._handle.keep_outage(outage)
         if outage is not None:
             await self._handle.warn(
@@ -198,7 +223,7 @@ class Reachability:
     async def admit_group(self, call: object) -> bool:
         """Waits until a group may go out. As `take_turn`; with True it counts as out."""
         breaker = self.breaker
-        singles = self.singles_out()
+        singles = self._singles_out()
         if breaker.is_open:
             if self.singles_left or singles or self.group_calls:
                 await self._look_again_in(None)
@@ -214,6 +239,15 @@ class Reachability:
     def may_go(self, call: object) -> bool:
         """Whether an admitted group may go out after all that it waited for."""
         return not self.breaker.is_open or self.breaker.is_probe(call)
+
+    @contextmanager
+    def group_call(self) -> Iterator[None]:
+        """Around a group's call, from its first byte to its answer."""
+        self.group_calls += 1
+        try:
+            yield
+        finally:
+            self.group_calls -= 1
 
     def group_back(self, call: object) -> None:
         """A group that was admitted is through, or did not go."""
@@ -257,7 +291,7 @@ class Reachability:
             self._control.stop(Halt(answer.code, answer.detail))
             return
         if not answer.readable:
-            self._last = answer
+            self._last_failure = answer
         breaker.record_read(answer.readable, call)
         self.wake()
 
@@ -274,7 +308,7 @@ class Reachability:
         text = f"{where} cannot be reached: "
         if breaker.probes:
             count = "1 probe" if breaker.probes == 1 else f"{breaker.probes} probes in a row"
-            said = self._last.detail.removeprefix(f"{where}: ") or self._last.code
+            said = self._last_failure.detail.removeprefix(f"{where}: ") or self._last_failure.code
             text += f"{count} failed, the last one: {said}"
         else:
             text += "nobody was tried now"
@@ -287,4 +321,4 @@ class Reachability:
             )
         else:
             text += ". Fix this, then resume: it looks before it sends"
-        self._control.stop(Halt(self._last.code, text))
+        self._control.stop(Halt(self._last_failure.code, text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+import anyio
+
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock
 from promomsg.engine.sending.decision import Halt, backoff
@@ -27,6 +29,9 @@ class Readiness:
     A failure pauses, and as many in a row as a recipient has attempts halt. Where the provider
     asked to wait (45011 on the token call, a 429) that is no failure: its time is waited out, and
     only when it has asked for that again and again for a quarter of an hour the campaign halts.
+
+    All senders of a run share it. One of them asks at a time, and the others wait for what it waits
+    for: so the failures in a row are those of the channel, however many senders there are.
     """
 
     def __init__(
@@ -37,13 +42,18 @@ class Readiness:
         self._policy = policy
         self._clock = clock
         self._rng = rng
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
         self._failures = 0
         self._held_since: float | None = None
         self.held_until: float | None = None
         """Monotonic seconds until which the provider asked to wait."""
 
     async def ready(self) -> bool:
-        """True: send now. False: it waited, halted or parked; ask the steering, then here again."""
+        """True: send now. False: it waited, halted or parked; ask the control, then here again."""
+        async with self._one_at_a_time:
+            return await self._ask()
+
+    async def _ask(self) -> bool:
         try:
             await self._channel.prepare()
         except NotSent as error:

@@ -30,7 +30,7 @@ have written."""
 
 
 class Wakeup:
-    """Wakes whoever waits; an early `set` is not lost."""
+    """Wakes its one waiter; an early `set` is not lost."""
 
     __slots__ = ("_event",)
 
@@ -38,7 +38,13 @@ class Wakeup:
         self._event = anyio.Event()
 
     def set(self) -> None:
+        """Something changed."""
         self._event.set()
+
+    def clear(self) -> None:
+        """Forgets a `set` that came before: whoever waits next has seen what it was for."""
+        if self._event.is_set():
+            self._event = anyio.Event()
 
     async def wait(self) -> None:
         """Waits for the next `set`, or takes the one that came before."""

@@ -1,0 +1,247 @@
+"""What slows or stops the sends of a campaign, in one object that all its senders share.
+
+| brake | what it holds |
+| --- | --- |
+| `ready` | nothing is intended before the channel has its access token |
+| attempts | calls for one recipient, with longer and longer pauses in between |
+| `RetryBudget` | retries over all recipients |
+| `Reachability` | one call at a time while the provider cannot be reached, then a halt |
+| `ErrorRateLimit` | a halt when too many of the last outcomes are bad |
+| `DayLimit` | the user's own limit of singles for one China-time day |
+
+The dispatcher and the group senders ask the same object before a call and tell it every answer,
+so that what one of them learns slows all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from random import Random
+from typing import Final
+
+from promomsg.channels.base import Channel
+from promomsg.clock import Clock, china_day
+from promomsg.engine.report import CANNOT_BE_REACHED
+from promomsg.engine.sending.decision import SENT, Decision, Halt, backoff, decide
+from promomsg.engine.sending.reachability import Reachability
+from promomsg.engine.sending.readiness import Readiness
+from promomsg.engine.sending.run_control import SINGLES_PER_DAY, RunControl
+from promomsg.engine.settings import RetryPolicy, Settings
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import Settled
+from promomsg.model import Answer, State, Verdict
+from promomsg.transport.rate_limit import Pacer, RateLimiter
+
+__all__ = ["Brakes", "DayLimit", "ErrorRateLimit", "RetryBudget"]
+
+_SENT: Final = State.SENT.value
+_PENDING: Final = State.PENDING.value
+
+
+class RetryBudget:
+    """The retries that all recipients of a campaign share, so that an outage is no storm of them.
+
+    At most `retry_share` of the calls made plus `retry_allowance` may be retries. (After
+    botocore's retry quota.)
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._calls = 0
+        self._retries = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether one more retry may be made."""
+        policy = self._policy
+        return self._retries < self._calls * policy.retry_share + policy.retry_allowance
+
+    def count_call(self) -> None:
+        """A call was made."""
+        self._calls += 1
+
+    def count_retry(self) -> None:
+        """A call will be made again."""
+        self._retries += 1
+
+
+class ErrorRateLimit:
+    """The share of outcomes that are not `sent` among the last ones.
+
+    Args:
+        limit: the share over which to halt; None: never.
+
+    Attributes:
+        SIZE: how many outcomes back it looks.
+        LEAST: outcomes needed before it says anything.
+    """
+
+    SIZE: Final = 200
+    LEAST: Final = 20
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._last: deque[bool] = deque(maxlen=self.SIZE)
+        self._bad = 0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it never halts, so that nothing needs to be counted."""
+        return self._limit is None
+
+    def add(self, good: bool) -> Halt | None:
+        """Counts one outcome; the halt when the share is over the limit."""
+        if self._limit is None:
+            return None
+        if len(self._last) == self.SIZE and not self._last[0]:
+            self._bad -= 1
+        self._last.append(good)
+        self._bad += not good
+        count = len(self._last)
+        if count < self.LEAST or self._bad <= self._limit * count:
+            return None
+        return Halt(
+            "MAX_ERROR_RATE",
+            f"{self._bad} of the last {count} outcomes are failed or unknown, over "
+            f"max_error_rate = {self._limit:g}; look at the report, then resume or cancel",
+        )
+
+
+class DayLimit:
+    """The user's own limit of single sends for one China-time day (`singles_per_day`).
+
+    Args:
+        sent_today: singles that were intended already on this day.
+    """
+
+    def __init__(self, pacer: Pacer, clock: Clock, sent_today: int) -> None:
+        self._pacer = pacer
+        self._clock = clock
+        self._sent = sent_today
+        self._day = china_day(clock.time())
+
+    def left(self, most: int) -> int:
+        """Up to `most`: how many may still be intended today."""
+        limit = self._pacer.day_limit
+        if limit is None:
+            return most
+        day = china_day(self._clock.time())
+        if day > self._day:  # a clock that was set back has no new day
+            self._day, self._sent = day, 0
+        return max(0, min(most, limit - self._sent))
+
+    def add(self, count: int) -> None:
+        """So many were intended; negative: so many were not called after all."""
+        self._sent = max(self._sent + count, 0)
+
+    def halt(self) -> Halt:
+        """The halt when none is left."""
+        used_up = f"the pace's {self._pacer.day_limit} singles of {self._day} are used up"
+        return Halt(SINGLES_PER_DAY, used_up)
+
+
+class Brakes:
+    """The brakes of one run.
+
+    Attributes:
+        reachability: whether the provider can be reached, and whose turn it is while it cannot.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        channel: Channel,
+        settings: Settings,
+        control: RunControl,
+        *,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._control = control
+        self._policy = settings.retry
+        self._idempotent = channel.idempotent
+        self._clock = clock
+        self._rng = rng
+        self._budget = RetryBudget(settings.retry)
+        self._error_rate = ErrorRateLimit(settings.max_error_rate)
+        self._readiness = Readiness(channel, control, settings.retry, clock, rng)
+        self.reachability = Reachability(handle, channel, settings, control, clock=clock, rng=rng)
+        self._breaker = self.reachability.breaker
+
+    def stalled_by(self, limiter: RateLimiter) -> str:
+        """Why nothing goes out on this quota although there is work; empty when it does."""
+        if self._breaker.is_open:
+            return CANNOT_BE_REACHED
+        held = (limiter.held_until, self._readiness.held_until)
+        until = max((moment for moment in held if moment is not None), default=None)
+        if until is None:
+            return ""
+        seconds = until - self._clock.monotonic()
+        return f"the provider asked to slow down; it goes on in {seconds:.0f} s"
+
+    async def ready(self) -> bool:
+        """As `Readiness.ready`: True: send now; False: ask the control, then here again."""
+        return await self._readiness.ready()
+
+    def judge(
+        self,
+        call: object,
+        answer: Answer,
+        limiter: RateLimiter,
+        *,
+        attempt: int,
+        maybe_sent: bool = False,
+        called: bool = True,
+        group: bool = False,
+    ) -> Decision:
+        """Decides about one answer, and has every brake know it.
+
+        Args:
+            call: the single send, or the group's lease.
+            limiter: the quota that the call was made on.
+            attempt, maybe_sent, group: as `decide`.
+            called: False for what was decided without a call.
+        """
+        if called:
+            self._budget.count_call()
+            if answer.verdict is Verdict.SENT and self._breaker.calm and not group:
+                return SENT  # nearly every message: nothing else has anything to learn
+        decision = decide(
+            answer,
+            attempt=attempt,
+            maybe_sent=maybe_sent,
+            idempotent=self._idempotent and not group,
+            budget_left=self._budget.left,
+            policy=self._policy,
+            group=group,
+        )
+        if answer.verdict is Verdict.THROTTLED and not answer.token_failed:
+            limiter.throttled(answer.retry_after)
+        if called:
+            lost = decision.maybe_sent or decision.state is State.UNKNOWN
+            self.reachability.watch(call, answer, in_doubt=lost and not maybe_sent, costly=group)
+        else:
+            self.reachability.drop(call)
+        if decision.again and not answer.token_failed:
+            self._budget.count_retry()
+        if decision.halt is not None:
+            self._control.halt_or_park(decision.halt)
+        return decision
+
+    def pause(self, decision: Decision, attempt: int) -> float:
+        """Seconds until the next try of what is to be tried again."""
+        if not decision.pause:
+            return 0.0
+        return backoff(attempt, self._policy, self._rng.random())
+
+    def count_outcomes(self, results: Iterable[Settled]) -> None:
+        """Counts those that are final; stops the campaign when too many of the last ones are bad."""
+        if self._error_rate.is_off:
+            return
+        for result in results:
+            if result.state == _PENDING:
+                continue
+            halt = self._error_rate.add(result.state == _SENT)
+            if halt is not None:
+                self._control.stop(halt)
