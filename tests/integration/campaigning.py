@@ -1,12 +1,17 @@
-"""What the campaign tests share: quick policies, messages, lists, and the sums that must hold."""
+"""What the campaign tests share: quick policies, messages, lists, whole runs, and the sums that must hold."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from waiting import until
+
 from promomsg import (
+    Campaign,
     Pace,
     PollPolicy,
     Report,
@@ -63,6 +68,26 @@ def journal_at(kind: str, folder: Path) -> Journal:
     if kind == "memory":
         return MemoryJournal()
     return SqliteJournal(folder / "campaign.db", durability="process")
+
+
+async def run_to_end(
+    campaign: Campaign,
+    *,
+    when: Callable[[], object] | None = None,
+    act: Callable[[Campaign], object] | None = None,
+) -> Report:
+    """Opens a campaign, waits until it has ended, closes it, and returns its report.
+
+    Args:
+        when: as soon as this is true,
+        act: this is called with the campaign, and awaited if it can be.
+    """
+    async with campaign as run:
+        if when is not None:
+            await until(when)
+        if act is not None and inspect.isawaitable(done := act(run)):
+            await done
+        return await run.wait()
 
 
 def add_up(document: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, wechat
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, run_to_end, wechat
 from clocks import FakeClock
 from waiting import real_time, until
 
@@ -119,12 +119,13 @@ async def test_a_client_that_is_closed_halts_and_burns_nobody(
     box: Sandbox, journal: Journal
 ) -> None:
     channel = wechat(box)
-    async with Campaign(
-        channel, MESSAGE, ids(300), journal=journal, route="single", concurrency=4, **QUICK
-    ) as run:
-        await until(lambda: box.calls["singlesendmsg"] >= 20)
-        await channel.close()
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign(
+            channel, MESSAGE, ids(300), journal=journal, route="single", concurrency=4, **QUICK
+        ),
+        when=lambda: box.calls["singlesendmsg"] >= 20,
+        act=lambda _: channel.close(),
+    )
     assert report.state == "halted"
     assert report.unknown <= 4
     assert report.pending >= 200
@@ -214,8 +215,7 @@ async def test_a_days_limit_under_the_list_is_said_in_the_plan(
 async def test_the_journal_of_an_audience_remembers_where_it_was_sent(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
-    async with Campaign(channel, MESSAGE, Roles([1]), journal=journal, **QUICK) as run:
-        await run.wait()
+    await run_to_end(Campaign(channel, MESSAGE, Roles([1]), journal=journal, **QUICK))
     handle = await journal.open()
     assert handle.record.base_url == box.url
     await handle.close()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, wechat
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, run_to_end, wechat
 
 import promomsg
 from promomsg import (
@@ -273,6 +273,5 @@ async def test_an_audience_campaign_is_resumed_without_its_recipients(
         await run.submit()
     assert run.report.pending == 100
     box.settings.poll_steps = (100,)
-    async with Campaign.resume(journal, channel, recipients=Roles([1]), **QUICK) as again:
-        report = await again.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, recipients=Roles([1]), **QUICK))
     assert (report.sent, box.calls["sendmsg"]) == (100, 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, honest, ids, journal_at, wechat
+from campaigning import MESSAGE, QUICK, add_up, honest, ids, journal_at, run_to_end, wechat
 from waiting import real_time, until
 
 import promomsg
@@ -121,8 +121,7 @@ async def nobody_is_lost(box: Sandbox, journal: Journal) -> None:
         assert box.ledger.total == 0
         return
     async with wechat(box) as channel:
-        async with Campaign.resume(journal, channel, **QUICK) as run:
-            report = await run.wait()
+        report = await run_to_end(Campaign.resume(journal, channel, **QUICK))
         assert (report.planned, report.pending, report.unknown) == (58, 0, 0)
         assert report.sent == 58
         honest(report, box)
@@ -195,14 +194,15 @@ async def test_a_resume_cancelled_at_any_await_lets_go_of_the_journal(
         del run
 
         async def work() -> None:
-            async with Campaign.resume(
-                path,
-                channel,
-                recipients=ROWS,
-                message=MESSAGE,
-                **{**QUICK, "poll": PollPolicy(first_after=0.01, every=0.01, give_up_after=0)},
-            ) as again:
-                await again.wait()
+            await run_to_end(
+                Campaign.resume(
+                    path,
+                    channel,
+                    recipients=ROWS,
+                    message=MESSAGE,
+                    **{**QUICK, "poll": PollPolicy(first_after=0.01, every=0.01, give_up_after=0)},
+                )
+            )
 
         async def check() -> None:
             await nothing_is_open(tmp_path)
@@ -236,8 +236,7 @@ async def test_a_task_cancelled_while_sending_finishes_what_is_in_flight(
     assert report.sent == box.ledger.total
     honest(report, box)
     assert tasks() == set()
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 40
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 40
     assert box.ledger.twice() == []
 
 
@@ -281,8 +280,7 @@ async def test_an_anyio_scope_that_is_cancelled_around_a_campaign_ends_it_cleanl
     assert run.report.unknown == 0
     honest(run.report, box)
     assert tasks() == set()
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 45
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 45
     assert box.ledger.twice() == []
 
 

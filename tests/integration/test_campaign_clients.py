@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, ids, wechat
+from campaigning import MESSAGE, QUICK, add_up, ids, run_to_end, wechat
 from fault_campaigns import client, message, wallet_users
-from waiting import until
 
 import promomsg
 from promomsg import Campaign, Secret, TokenDatabase, UsageError, UserToken, WeChatPromoter
@@ -49,10 +48,11 @@ async def test_a_client_that_is_closed_in_the_middle_halts_and_is_resumed(
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.005)])
     channel = wechat(box)
-    async with Campaign(channel, MESSAGE, ids(40), journal=journal, concurrency=2, **QUICK) as run:
-        await until(lambda: box.calls["singlesendmsg"] >= 8)
-        await channel.close()
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign(channel, MESSAGE, ids(40), journal=journal, concurrency=2, **QUICK),
+        when=lambda: box.calls["singlesendmsg"] >= 8,
+        act=lambda _: channel.close(),
+    )
     assert (report.state, report.reason.split(":")[0]) == ("halted", "CLIENT")
     assert report.pending > 0
     add_up(report.to_dict())
@@ -84,8 +84,9 @@ async def test_a_refused_refresh_halts_the_campaign_when_nobody_can_be_refreshed
         assert (report.state, report.pending) == ("halted", 30)
         assert report.reason.startswith("ACCESS_DENIED: refreshing the user's token")
         box.faults = FaultPlan()
-        async with Campaign.resume(journal, wallet, recipients=users, **QUICK) as run:
-            assert (await run.wait()).sent == 30
+        assert (
+            await run_to_end(Campaign.resume(journal, wallet, recipients=users, **QUICK))
+        ).sent == 30
     assert box.ledger.total == 30
 
 

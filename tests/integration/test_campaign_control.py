@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids
+from campaigning import KEYS, MESSAGE, PERSONAL, QUICK, add_up, honest, ids, run_to_end
 from waiting import real_time, until
 
 import promomsg
@@ -70,8 +70,7 @@ async def test_leaving_while_paused_is_a_paused_campaign(
         await run.pause()
     assert run.report.state == "paused"
     honest(run.report, box)
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 49
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 49
     assert box.ledger.twice() == []
 
 
@@ -79,10 +78,11 @@ async def test_cancel_leaves_nobody_pending_and_calls_in_flight_finish(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
     box.faults = slowly()
-    async with Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK) as run:
-        await until(lambda: box.calls["singlesendmsg"] >= 4)
-        run.cancel()
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign(channel, MESSAGE, ids(49), journal=journal, concurrency=2, **QUICK),
+        when=lambda: box.calls["singlesendmsg"] >= 4,
+        act=lambda run: run.cancel(),
+    )
     assert report.state == "cancelled"
     assert (report.pending, report.unknown) == (0, 0)
     assert report.sent == box.calls["singlesendmsg"]
@@ -112,12 +112,11 @@ async def test_a_planned_group_is_cancelled_with_its_members(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="slow", seconds=0.03)])
-    async with Campaign(
-        channel, MESSAGE, ids(198), journal=journal, max_group_size=99, **QUICK
-    ) as run:
-        await until(lambda: box.calls["sendmsg"] == 1)
-        run.cancel()
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign(channel, MESSAGE, ids(198), journal=journal, max_group_size=99, **QUICK),
+        when=lambda: box.calls["sendmsg"] == 1,
+        act=lambda run: run.cancel(),
+    )
     assert (report.sent, report.cancelled) == (99, 99)
     assert sorted(g.state for g in report.groups) == ["cancelled", "done"]
     honest(report, box)
@@ -180,8 +179,7 @@ async def test_submit_returns_when_every_call_is_answered(
         assert box.calls["getmsg"] == 0
     report = run.report
     assert (report.state, report.sent, report.pending) == ("following", 10, 50)
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 60
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 60
     assert box.calls["sendmsg"] == 1
 
 

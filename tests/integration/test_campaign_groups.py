@@ -6,7 +6,17 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, journal_at, wechat
+from campaigning import (
+    MESSAGE,
+    PERSONAL,
+    QUICK,
+    add_up,
+    honest,
+    ids,
+    journal_at,
+    run_to_end,
+    wechat,
+)
 from clocks import FakeClock
 from waiting import real_time
 
@@ -217,8 +227,7 @@ async def test_polls_that_fail_for_good_leave_the_group_to_a_resume(
         with pytest.raises(Halted):
             report.raise_for_failures()
         box.faults = FaultPlan()
-        async with Campaign.resume(path, channel, **QUICK) as run:
-            assert (await run.wait()).sent == 50
+        assert (await run_to_end(Campaign.resume(path, channel, **QUICK))).sent == 50
     assert box.calls["sendmsg"] == 1
 
 
@@ -231,8 +240,7 @@ async def test_give_up_after_leaves_slow_groups_pending_and_resumable(
     assert (report.state, report.pending, report.groups[0].percent) == ("following", 50, 10)
     add_up(report.to_dict())
     box.settings.poll_steps = (100,)
-    async with Campaign.resume(path, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 50
+    assert (await run_to_end(Campaign.resume(path, channel, **QUICK))).sent == 50
     assert box.calls["sendmsg"] == 1
 
 
@@ -368,8 +376,7 @@ async def test_a_halt_leaves_every_group_to_a_resume(
     )
     assert (report.state, report.pending, box.calls["sendmsg"]) == ("halted", 198, 1)
     assert report.reason.startswith("48001")
-    async with Campaign.resume(path, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 198
+    assert (await run_to_end(Campaign.resume(path, channel, **QUICK))).sent == 198
     assert box.ledger.twice() == []
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, ids
+from campaigning import MESSAGE, QUICK, add_up, ids, run_to_end
 from waiting import until
 
 import promomsg
@@ -119,8 +119,7 @@ async def test_a_temporary_journal_is_kept_and_named_after_a_halt(
     assert report.journal is not None
     assert any(report.journal in warning for warning in report.warnings)
     assert Path(report.journal).stat().st_mode & 0o077 == 0
-    async with Campaign.resume(report.journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 5
+    assert (await run_to_end(Campaign.resume(report.journal, channel, **QUICK))).sent == 5
     assert Path(report.journal).exists()  # it has a name now: it is the user's
 
 
@@ -131,8 +130,7 @@ async def test_a_temporary_journal_is_kept_when_the_block_is_left_early(
     async with Campaign(channel, MESSAGE, ids(20), concurrency=2, **QUICK) as run:
         await until(lambda: box.calls["singlesendmsg"] > 0)
     assert run.report.journal is not None
-    async with Campaign.resume(run.report.journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 20
+    assert (await run_to_end(Campaign.resume(run.report.journal, channel, **QUICK))).sent == 20
     assert box.ledger.twice() == []
 
 
@@ -168,8 +166,7 @@ async def test_who_ends_a_send_early_is_told_where_its_journal_is(
     [record] = [r for r in caplog.records if r.name == "promomsg.engine"]
     assert (record.levelname, str(path) in record.getMessage()) == ("WARNING", True)
     box.faults = FaultPlan([])
-    async with Campaign.resume(path, channel, **QUICK) as again:
-        report = await again.wait()
+    report = await run_to_end(Campaign.resume(path, channel, **QUICK))
     assert (report.sent, report.pending) == (300, 0)
     assert box.ledger.twice() == []
 
@@ -324,8 +321,7 @@ async def test_a_journal_that_fails_mid_run_is_a_clear_error_and_resumable(
             await _break(campaign, box, monkeypatch)
     assert campaign.report.state == "halted"
     monkeypatch.undo()
-    async with Campaign.resume(path, channel, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(path, channel, **QUICK))
     assert report.pending == 0
     assert report.unknown <= 4
     assert report.sent + report.unknown == 40

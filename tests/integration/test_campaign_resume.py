@@ -14,6 +14,7 @@ from campaigning import (
     honest,
     ids,
     journal_at,
+    run_to_end,
     wechat,
 )
 from fault_campaigns import client, message, wallet_users
@@ -91,8 +92,7 @@ async def test_a_list_that_has_grown_since_keeps_a_resume_from_those_on_it(
     assert not {"500039", "500040"} & set(box.ledger.delivered)
     honest(report, box)
     # One that has shrunk changes nothing, nor does one with nobody left to find.
-    async with Campaign.resume(journal, channel, suppress=["500001"], **QUICK) as run:
-        again = await run.wait()
+    again = await run_to_end(Campaign.resume(journal, channel, suppress=["500001"], **QUICK))
     assert (again.sent, again.skipped, again.warnings) == (38, 2, report.warnings)
 
 
@@ -106,8 +106,7 @@ async def test_a_list_that_has_grown_takes_people_out_of_the_groups_to_come(
     assert (first.pending, first.state) == (150, "halted")
     box.faults = FaultPlan()
     blocked = [*ids(1), *ids(26, 500_076)]
-    async with Campaign.resume(journal, channel, suppress=blocked, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, suppress=blocked, **QUICK))
     # 74 are a group still; of the other one 49 are left, which go one by one.
     assert (report.sent, report.skipped, report.state) == (123, 27, "done")
     assert [len(sent) for sent in group_ids(box)][-1] == 74
@@ -125,8 +124,7 @@ async def test_nobody_can_be_left_out_of_a_call_to_a_whole_audience(
     with pytest.raises(UsageError, match="suppression list: say expand=true"):
         async with Campaign.resume(journal, channel, suppress=["1"], **QUICK):
             pass
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 100
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 100
 
 
 async def test_a_suppression_file_that_cannot_be_read_changes_nothing(
@@ -136,8 +134,7 @@ async def test_a_suppression_file_that_cannot_be_read_changes_nothing(
     with pytest.raises(UsageError, match=r"blocked\.csv"):
         async with Campaign.resume(journal, channel, suppress=tmp_path / "blocked.csv", **QUICK):
             pass
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 40
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 40
 
 
 async def test_a_resume_counts_the_groups_of_the_minute_before(
@@ -160,8 +157,11 @@ async def test_a_resume_may_bring_the_same_list_and_message(
 ) -> None:
     await half(channel, box, journal)
     rows = [{"id": i, "name": f"n{i}"} for i in ids(40)]
-    async with Campaign.resume(journal, channel, recipients=rows, message=PERSONAL, **QUICK) as run:
-        assert (await run.wait()).sent == 40
+    assert (
+        await run_to_end(
+            Campaign.resume(journal, channel, recipients=rows, message=PERSONAL, **QUICK)
+        )
+    ).sent == 40
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,7 @@ async def test_a_changed_list_is_refused_and_nothing_is_sent(
             raise AssertionError("it began")
     assert "\n" not in str(caught.value)
     assert box.calls["singlesendmsg"] == before
-    async with Campaign.resume(journal, channel, **QUICK) as run:  # and the journal is free again
-        assert (await run.wait()).sent == 40
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 40
 
 
 @pytest.mark.parametrize(
@@ -204,8 +203,7 @@ async def test_a_changed_message_is_refused_by_its_field(
     await half(channel, box, journal)
     with pytest.raises(UsageError, match=field):
         await Campaign.resume(journal, channel, message=message, **QUICK).__aenter__()
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 40
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 40
 
 
 async def test_another_account_or_channel_is_refused(
@@ -220,8 +218,7 @@ async def test_another_account_or_channel_is_refused(
     with pytest.raises(JournalError, match="wechat"):
         await Campaign.resume(journal, wallet, **QUICK).__aenter__()
     await wallet.close()
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 40
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 40
 
 
 @pytest.mark.parametrize("count", [5, 60])
@@ -232,8 +229,9 @@ async def test_a_wrong_appid_is_mended_and_resumed(
     wrong = channel.with_account("wx0009", "s3cret")
     report = await promomsg.send(wrong, MESSAGE, ids(count), journal=journal, **QUICK)
     assert (report.state, report.pending) == ("halted", count)
-    async with Campaign.resume(journal, channel, message=MESSAGE, **QUICK) as run:
-        assert (await run.wait()).sent == count
+    assert (
+        await run_to_end(Campaign.resume(journal, channel, message=MESSAGE, **QUICK))
+    ).sent == count
     with pytest.raises(JournalError, match="wx0001"):  # it is that account's now
         await Campaign.resume(journal, wrong, **QUICK).__aenter__()
     assert box.ledger.twice() == []
@@ -262,8 +260,7 @@ async def test_a_wallet_campaign_is_of_a_client_and_an_app(
         report = await promomsg.send(wallet, message("alipay"), users, journal=journal)
         assert (report.state, report.pending) == ("halted", len(users))
         box.faults = FaultPlan([Fault(endpoint="alipay.send", result="INVALID_CLIENT", after=2)])
-        async with Campaign.resume(journal, other, recipients=users) as run:
-            report = await run.wait()
+        report = await run_to_end(Campaign.resume(journal, other, recipients=users))
         assert (report.state, report.sent > 0) == ("halted", True)
         with pytest.raises(JournalError, match=f"{'/'.join(changed.values())}"):
             await Campaign.resume(journal, wallet, recipients=users).__aenter__()
@@ -301,8 +298,7 @@ async def test_a_half_polled_campaign_is_polled_on(
         await until(lambda: run.progress["groups"][0]["percent"] == 10)
     assert run.report.state == "following"
     box.settings.poll_steps = (100,)
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        report = await again.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, **QUICK))
     assert (report.sent, report.failed, box.calls["sendmsg"]) == (59, 1, 1)
     honest(report, box)
 
@@ -314,8 +310,7 @@ async def test_options_of_a_resume_win_over_those_kept(
     await promomsg.send(channel, MESSAGE, ids(40), journal=journal, **QUICK)
     box.settings.daily_quota = {}
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=43101)])
-    async with Campaign.resume(journal, channel, max_error_rate=0.1, concurrency=1) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, max_error_rate=0.1, concurrency=1))
     assert report.reason.startswith("MAX_ERROR_RATE")
     with pytest.raises((UsageError, TypeError), match="concurency"):
         await Campaign.resume(journal, channel, concurency=1).__aenter__()  # type: ignore[call-arg]
@@ -361,8 +356,7 @@ async def test_who_was_intended_when_the_process_died_is_unknown(
     assert await handle.intend_group(group, 1.0)
     await handle.close()
 
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, **QUICK))
     assert (report.unknown, report.sent) == (54, 6)
     assert report.by_code == {"INTERRUPTED": 54}
     assert any("4 single sends and 1 group sends" in w for w in report.warnings)
@@ -376,10 +370,11 @@ async def test_a_file_that_is_the_same_needs_no_second_reading(
     table.write_text("id,name\n" + "".join(f"{i},n{i}\n" for i in ids(40)), encoding="utf-8")
     journal = journal_at("sqlite", tmp_path)
     await half(channel, box, journal, promomsg.read_csv(table))
-    async with Campaign.resume(
-        journal, channel, recipients=promomsg.read_csv(table), **QUICK
-    ) as run:
-        assert (await run.wait()).sent == 40
+    assert (
+        await run_to_end(
+            Campaign.resume(journal, channel, recipients=promomsg.read_csv(table), **QUICK)
+        )
+    ).sent == 40
 
 
 async def test_a_file_that_has_changed_is_refused(
@@ -402,8 +397,7 @@ async def test_polls_of_an_old_process_do_not_end_a_new_one(
     box.settings.poll_steps = (10,)
     brief = {**QUICK, "poll": PollPolicy(first_after=0.01, every=0.02, give_up_after=0.03)}
     await promomsg.send(channel, MESSAGE, ids(50), journal=journal, **brief)
-    async with Campaign.resume(journal, channel) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(journal, channel))
     assert (report.pending, report.state) == (50, "following")
     box.settings.poll_steps = (100,)
     async with wechat(box) as other, Campaign.resume(journal, other, **QUICK) as run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, ids
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, ids, run_to_end
 
 import promomsg
 from promomsg import Campaign, UsageError, WeChatPromoter
@@ -53,8 +53,7 @@ async def test_retry_unknown_sends_to_the_unknown_alone(
 ) -> None:
     unknown = [o.recipient.key for o in (await mixed(channel, box, journal)).unknowns()]
     before = box.calls["singlesendmsg"]
-    async with Campaign.retry(journal, channel, unknown=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, unknown=True, **QUICK))
     assert (report.sent, report.failed, report.unknown) == (27, 3, 0)
     assert box.calls["singlesendmsg"] == before + 4
     assert set(box.ledger.twice()) < set(unknown)  # the user's word: two had got it
@@ -62,8 +61,7 @@ async def test_retry_unknown_sends_to_the_unknown_alone(
 
 async def test_retry_both(box: Sandbox, channel: WeChatPromoter, journal: Journal) -> None:
     await mixed(channel, box, journal)
-    async with Campaign.retry(journal, channel, failed=True, unknown=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, unknown=True, **QUICK))
     assert (report.sent, report.state) == (30, "done")
 
 
@@ -72,8 +70,7 @@ async def test_a_retry_that_fails_again_says_so(
 ) -> None:
     await mixed(channel, box, journal)
     box.settings.refuse_single = {"500001": 40003}
-    async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
     assert [(o.recipient.key, o.code) for o in report.failures()] == [("500001", "40003")]
     add_up(report.to_dict())
 
@@ -83,8 +80,7 @@ async def test_a_retry_may_be_repeated_and_ends_in_nothing_to_do(
 ) -> None:
     await mixed(channel, box, journal)
     for _ in range(2):
-        async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-            report = await run.wait()
+        report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
         assert (report.sent, report.state) == (26, "done")
 
 
@@ -95,8 +91,7 @@ async def test_fifty_failed_ones_go_as_a_group_again(
     report = await promomsg.send(channel, MESSAGE, ids(80), journal=journal, **QUICK)
     assert (report.sent, report.failed) == (25, 55)
     box.settings.refuse_group = {}
-    async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
     assert (report.sent, box.calls["sendmsg"], box.calls["singlesendmsg"]) == (80, 2, 0)
     assert box.ledger.twice() == []
     assert len(report.groups) == 2
@@ -107,8 +102,7 @@ async def test_fewer_than_fifty_of_a_group_go_one_by_one(
 ) -> None:
     box.settings.refuse_group = dict.fromkeys(ids(5), 103010)
     await promomsg.send(channel, MESSAGE, ids(80), journal=journal, **QUICK)
-    async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
     assert (report.sent, box.calls["sendmsg"], box.calls["singlesendmsg"]) == (80, 1, 5)
     assert box.ledger.twice() == []
     add_up(report.to_dict())
@@ -124,13 +118,13 @@ async def test_unnamed_members_are_left_out_unless_they_are_meant(
     report = await promomsg.send(channel, MESSAGE, rows, journal=journal, **QUICK)
     assert report.by_code == {"UNNAMED": 60, "-1": 1}
     box.faults = FaultPlan()
-    async with Campaign.retry(journal, channel, unknown=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, unknown=True, **QUICK))
     assert (report.sent, report.by_code) == (1, {"UNNAMED": 60})
     assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (1, 2)
     box.settings.refuse_group = {}
-    async with Campaign.retry(journal, channel, unknown=True, include_unnamed=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign.retry(journal, channel, unknown=True, include_unnamed=True, **QUICK)
+    )
     assert (report.sent, report.unknown, box.calls["sendmsg"]) == (61, 0, 2)
 
 
@@ -139,11 +133,9 @@ async def test_a_lost_group_is_sent_again_only_by_the_users_word(
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="status", calls=[1])])
     await promomsg.send(channel, MESSAGE, ids(60), journal=journal, **QUICK)
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).unknown == 60
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).unknown == 60
     assert box.calls["sendmsg"] == 1
-    async with Campaign.retry(journal, channel, unknown=True, **QUICK) as run:
-        assert (await run.wait()).sent == 60
+    assert (await run_to_end(Campaign.retry(journal, channel, unknown=True, **QUICK))).sent == 60
     assert box.ledger.twice() == []
 
 
@@ -154,8 +146,7 @@ async def test_a_personal_message_is_retried_with_each_ones_own_text(
     rows = [{"id": i, "name": f"n{i}"} for i in ids(5)]
     await promomsg.send(channel, PERSONAL, rows, journal=journal, **QUICK)
     box.settings.refuse_single = {}
-    async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-        await run.wait()
+    await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
     assert "n500001" in box.ledger.messages["500001"]
 
 
@@ -165,8 +156,7 @@ async def test_rows_that_cannot_be_sent_are_not_sent_by_a_retry(
     rows = [{"id": "1"}, {"key": "nobody"}]
     report = await promomsg.send(channel, MESSAGE, rows, journal=journal, **QUICK)
     assert report.failed == 1
-    async with Campaign.retry(journal, channel, failed=True, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
     assert (report.sent, report.pending, box.calls["singlesendmsg"]) == (1, 0, 1)
     assert report.by_code == {"NO_ADDRESS": 1}
 
@@ -185,10 +175,9 @@ async def test_a_retry_leaves_out_who_is_suppressed_by_now(
     doubted = next(iter(first.unknowns()))
     before = box.calls["singlesendmsg"]
     blocked = ["500001", doubted.recipient.key or ""]
-    async with Campaign.retry(
-        journal, channel, failed=True, unknown=True, suppress=blocked, **QUICK
-    ) as run:
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign.retry(journal, channel, failed=True, unknown=True, suppress=blocked, **QUICK)
+    )
     assert box.calls["singlesendmsg"] == before + 5
     # Whoever may have been reached before stays unknown, and keeps the reason.
     assert (report.sent, report.failed, report.unknown, report.skipped) == (28, 0, 1, 1)

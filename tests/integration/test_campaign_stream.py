@@ -6,7 +6,7 @@ import asyncio
 
 import anyio
 import pytest
-from campaigning import MESSAGE, QUICK, add_up, honest, ids, wechat
+from campaigning import MESSAGE, QUICK, add_up, honest, ids, run_to_end, wechat
 from waiting import until
 
 import promomsg
@@ -95,8 +95,7 @@ async def test_leaving_early_finishes_calls_in_flight_and_leaves_the_rest_pendin
     assert box.calls["singlesendmsg"] == report.sent
     honest(report, box)
     box.faults = FaultPlan()
-    async with Campaign.resume(journal, channel, **QUICK) as again:
-        assert (await again.wait()).sent == 49
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 49
     assert box.ledger.twice() == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, wechat
+from campaigning import MESSAGE, PERSONAL, QUICK, add_up, honest, ids, run_to_end, wechat
 from clocks import FakeClock
 from waiting import real_time, until
 
@@ -134,8 +134,7 @@ async def test_a_halted_campaign_goes_on_when_it_is_mended(
     box.faults = single(errcode=48001, calls=[5])
     report = await promomsg.send(channel, MESSAGE, ids(40), journal=journal, concurrency=4, **QUICK)
     assert report.state == "halted"
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        report = await run.wait()
+    report = await run_to_end(Campaign.resume(journal, channel, **QUICK))
     assert (report.sent, report.state, report.reason) == (40, "done", "")
     assert box.ledger.twice() == []
 
@@ -216,8 +215,7 @@ async def test_the_providers_daily_quota_stops_a_campaign_that_can_be_resumed(
     assert "45009" in report.reason
     box.clock.advance(86_400)
     box.expire_tokens()
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 49
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 49
     assert box.ledger.twice() == []
 
 
@@ -356,12 +354,13 @@ async def test_a_throttled_group_waits_and_is_sent_once(box: Sandbox, journal: J
 async def test_a_token_that_ends_mid_run_costs_one_token_call_and_no_recipient(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
-    async with Campaign(
-        channel, MESSAGE, ids(400), journal=journal, route="single", concurrency=16, **QUICK
-    ) as run:
-        await until(lambda: box.calls["singlesendmsg"] >= 60)
-        box.expire_tokens()
-        report = await run.wait()
+    report = await run_to_end(
+        Campaign(
+            channel, MESSAGE, ids(400), journal=journal, route="single", concurrency=16, **QUICK
+        ),
+        when=lambda: box.calls["singlesendmsg"] >= 60,
+        act=lambda _: box.expire_tokens(),
+    )
     assert report.sent == 400
     assert box.calls["stable_token"] == 2
     assert box.calls["singlesendmsg"] <= 400 + 16
@@ -449,8 +448,7 @@ async def test_an_outage_is_probed_by_one_call_and_then_halts(
     assert "NOT_SENT" in report.reason
     assert sum(o.attempts for o in report.outcomes()) < 300
     await box.start_listening()
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 300
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 300
     assert box.ledger.twice() == []
 
 
@@ -493,8 +491,7 @@ async def test_a_group_behind_an_outage_waits_then_halts_unsent(
     report = await promomsg.send(channel, MESSAGE, ids(50), journal=journal, **QUICK)
     assert (report.state, report.pending) == ("halted", 50)
     await box.start_listening()
-    async with Campaign.resume(journal, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 50
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 50
     assert box.calls["sendmsg"] == 1
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from campaigning import MESSAGE, QUICK, ids
+from campaigning import MESSAGE, QUICK, ids, run_to_end
 from cli_campaigns import campaign, one_document, running
 from cli_campaigns import promomsg as terminal
 from fault_campaigns import client, message, wallet_users
@@ -236,8 +236,7 @@ async def test_a_campaigns_own_journal_is_no_list_for_it(
     with pytest.raises(UsageError, match="own journal"):
         async with Campaign.resume(begun, channel, suppress=begun, **QUICK):
             pass
-    async with Campaign.resume(begun, channel, **QUICK) as run:
-        assert (await run.wait()).sent == 2
+    assert (await run_to_end(Campaign.resume(begun, channel, **QUICK))).sent == 2
 
 
 @pytest.mark.asyncio
@@ -300,10 +299,11 @@ async def test_a_wallets_list_is_looked_at_again_by_token(box: Sandbox, path: Pa
             run.pause()
         assert run.report.pending == 3 - run.report.sent
         before = run.report.sent
-        async with Campaign.resume(
-            path, wallet, recipients=users, suppress=[users[2]["access_token"]], **QUICK
-        ) as again:
-            report = await again.wait()
+        report = await run_to_end(
+            Campaign.resume(
+                path, wallet, recipients=users, suppress=[users[2]["access_token"]], **QUICK
+            )
+        )
     assert before < 3
     assert report.by_code == {"SUPPRESSED": 1}
     assert report.sent == 2
