@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -52,6 +54,21 @@ def test_the_public_names_are_sorted_and_there() -> None:
         assert getattr(promomsg, name) is not None
     assert "Campaign" in promomsg.__all__
     assert promomsg.__version__
+
+
+def test_type_checkers_see_the_public_names_from_the_modules_they_are_imported_from() -> None:
+    tree = ast.parse(Path(promomsg.__file__).read_text())
+    [for_checkers] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        (node.module, alias.name, alias.asname)
+        for node in ast.walk(for_checkers)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {(module, name, name) for name, module in promomsg._MODULE_OF.items()}
+    assert set(promomsg.__all__) <= set(dir(promomsg))
+    with pytest.raises(AttributeError, match="'promomsg' has no attribute 'nothing'"):
+        _ = promomsg.nothing
 
 
 def test_every_error_is_public_and_a_promo_error() -> None:
