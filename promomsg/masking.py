@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from promomsg.control_characters import one_line
 
-__all__ = ["Mask", "Masker", "printable"]
+__all__ = ["LiveMasker", "Mask", "Masker", "printable"]
 
 Mask = Callable[[str], str]
 """Takes the secrets out of a text."""
@@ -125,6 +125,28 @@ class Masker:
                     done = max(done, end)
                 where = secrets.find(block, where + 1)
         return spans
+
+
+class LiveMasker:
+    """A `Masker` whose secrets change: tokens that are renewed.
+
+    Args:
+        secrets: gives the secrets of this moment, in the clear; asked for each text.
+    """
+
+    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
+        self._secrets = secrets
+        self._known: tuple[str, ...] = ()
+        self._masker = Masker(())
+
+    def __repr__(self) -> str:
+        return "LiveMasker(…)"
+
+    def __call__(self, text: str) -> str:
+        known = tuple(self._secrets())
+        if known != self._known:
+            self._known, self._masker = known, Masker(known)
+        return self._masker(text)
 
 
 def _around(text: str, at: int, secrets: str, where: int) -> tuple[int, int]:

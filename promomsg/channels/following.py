@@ -20,7 +20,7 @@ from promomsg.delivery import (
 )
 from promomsg.errors import Halted, NotFinished, PromoError
 from promomsg.model import Delivery, Failure
-from promomsg.transport.tokens import TOKEN_REFUSED
+from promomsg.transport.access_token import TOKEN_REFUSED
 
 __all__ = ["follow", "poll_delivery"]
 

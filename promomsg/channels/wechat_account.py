@@ -21,12 +21,12 @@ from promomsg.errors import (
     ProviderError,
     UsageError,
 )
-from promomsg.masking import Mask, Masker
+from promomsg.masking import LiveMasker, Mask
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.transport.access_token import AccessTokenCache, FetchedToken
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
-from promomsg.transport.tokens import Fetched, TokenSource
 from promomsg.wechat import codec
 
 __all__ = ["TokenCallable", "WeChatAccount"]
@@ -79,10 +79,9 @@ class WeChatAccount:
         self._source = source
         self._legacy_token = legacy
         self._clock = clock
-        self.tokens = TokenSource(self._fetch_token, clock)
+        self.tokens = AccessTokenCache(self._fetch_token, clock)
         self._held: _Held | None = None
-        self._masked: tuple[str, ...] = ()
-        self._masker = Masker(())
+        self._mask = LiveMasker(self.secrets)
         self._urls: dict[str, yarl.URL] = {}
         self._urls_of: str | None = None
 
@@ -94,14 +93,11 @@ class WeChatAccount:
     def secrets(self) -> Iterable[str]:
         if self._secret is not None:
             yield self._secret.reveal()
-        yield from self.tokens.known()
+        yield from self.tokens.known_tokens()
 
     def mask(self, text: str) -> str:
         """A provider's text without our secrets, should it say them back."""
-        secrets = tuple(self.secrets())
-        if secrets != self._masked:
-            self._masked, self._masker = secrets, Masker(secrets)
-        return self.http.mask(self._masker(text))
+        return self.http.mask(self._mask(text))
 
     def _anew(
         self, error: ProviderError | OutcomeUnknown, answer: HttpAnswer
@@ -115,7 +111,7 @@ class WeChatAccount:
             wait = wait if asked is None else asked
         return ProviderError(error.code, error.detail, error.rid, error.verdict, wait)
 
-    async def _fetch_token(self, stale: str | None) -> Fetched:
+    async def _fetch_token(self, stale: str | None) -> FetchedToken:
         if self._source is not None:
             pending: Any = self._source(stale)
             if not inspect.isawaitable(pending):
@@ -123,7 +119,7 @@ class WeChatAccount:
                 raise UsageError(
                     "token=…: the callable is not async; give an async one, (stale) -> str"
                 )
-            return Fetched(await pending, None)
+            return FetchedToken(await pending, None)
         try:
             answer = await self._ask_for_token()
         except BaseException as error:
@@ -132,7 +128,7 @@ class WeChatAccount:
         failure: PromoError
         try:
             token, expires_in = codec.read_token(answer.status, answer.body, self.mask)
-            return Fetched(token.reveal(), expires_in)
+            return FetchedToken(token.reveal(), expires_in)
         except (ProviderError, OutcomeUnknown) as error:
             failure = self._anew(error, answer)
         raise failure
@@ -239,7 +235,7 @@ class WeChatAccount:
             raise
         answer = read(status, content, self.mask)
         if answer.token_failed:
-            self.tokens.failed(token)
+            self.tokens.mark_failed(token)
         if answer.verdict is Verdict.THROTTLED:
             return waiting_as_asked(answer, headers, self._clock.time())
         return answer
@@ -258,14 +254,14 @@ class WeChatAccount:
                 token = Secret(await self.token())
             except Halted:
                 if refused is not None:
-                    self.tokens.pardon(refused.reveal())
+                    self.tokens.allow_again(refused.reveal())
                 raise
             answer = await self.http.post(
                 self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
-            self.tokens.failed(token.reveal())
+            self.tokens.mark_failed(token.reveal())
             refused = token
         return answer
 

@@ -1,4 +1,4 @@
-"""A POST the short way: aiohttp's connections and parser, without its work for what no call uses.
+"""A POST on aiohttp's connections and parser, without the work of its that no call here uses.
 
 `ClientSession` prepares cookies, redirects, authentication, traces, middlewares and, before Python
 3.12, a task of its own for each body: two thirds of a small call's cost (docs/performance.md). Here
@@ -23,8 +23,8 @@ from promomsg.transport.aiohttp_internals import (
     HEADER_LIMITS,
     Body,
     Request,
-    answered,
     is_unusable,
+    mark_answered,
     set_idle,
 )
 from promomsg.transport.body import ENCODED, read_rest
@@ -33,18 +33,21 @@ from promomsg.transport.http_errors import NotHttpError
 __all__ = ["FastPost"]
 
 _TESTED: Final = ((3, 13), (3, 14))
-_ROADS: Final = 64
-"""Addresses whose head is kept: a token's few endpoints, for some accounts on one pool."""
+_MOST_ENDPOINTS: Final = 64
+"""URLs whose head is kept: a token's few endpoints, for some accounts on one pool."""
 _READ_SIZE: Final = 2**16
 _TYPE: Final = "Content-Type: application/json; charset=utf-8\r\n"
 _NO_TIMER: Final = TimerNoop()
-_AS_IT_WAS: Final = aiohttp.ClientSession._request
+_AIOHTTP_REQUEST: Final = aiohttp.ClientSession._request
 
 
 class _Endpoint(NamedTuple):
+    """What all calls to one URL share."""
+
     request: Any
     head: str
     plain: bool
+    """Over http://, without TLS."""
 
 
 class FastPost:
@@ -52,7 +55,7 @@ class FastPost:
 
     Args:
         session: whose connector and headers to use.
-        timeout: for a place in the pool and the connection.
+        timeout: for a connection, pooled or new.
         proxy: to go through; a name and a password may be in it.
     """
 
@@ -66,21 +69,21 @@ class FastPost:
         self._proxy = proxy
         self._connector = session.connector
         self._timeout = timeout
-        self._roads: dict[URL, _Endpoint] = {}
+        self._endpoints: dict[URL, _Endpoint] = {}
 
     @staticmethod
-    def fits() -> bool:
-        """Whether this way can be taken with the aiohttp that is installed."""
+    def is_supported() -> bool:
+        """Whether it was tested with the aiohttp that is installed."""
         low, high = _TESTED
         version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
         return low <= version <= high
 
     @staticmethod
-    def is_open() -> bool:
-        """Whether nobody watches or replaces aiohttp's own way, as tracing tools and mocks do."""
-        return aiohttp.ClientSession._request is _AS_IT_WAS
+    def is_allowed() -> bool:
+        """Whether nobody watches or replaces aiohttp's requests, as tracing tools and mocks do."""
+        return aiohttp.ClientSession._request is _AIOHTTP_REQUEST
 
-    def _road(self, url: URL) -> _Endpoint:
+    def _new_endpoint(self, url: URL) -> _Endpoint:
         """What all calls to one address share."""
         session = self._session
         request = Request(
@@ -102,12 +105,12 @@ class FastPost:
         if proxied and self._proxy is not None and (self._proxy.user or self._proxy.password):
             words = f"{self._proxy.user or ''}:{self._proxy.password or ''}".encode("latin1")
             lines.append(f"Proxy-Authorization: Basic {b64encode(words).decode()}")
-        if len(self._roads) >= _ROADS:
-            self._roads.clear()
-        road = self._roads[url] = _Endpoint(
+        if len(self._endpoints) >= _MOST_ENDPOINTS:
+            self._endpoints.clear()
+        endpoint = self._endpoints[url] = _Endpoint(
             request, "\r\n".join(lines) + "\r\n", url.scheme == "http"
         )
-        return road
+        return endpoint
 
     async def post(
         self, url: URL, call: Body, headers: Mapping[str, str] | None, limit: int
@@ -118,12 +121,12 @@ class FastPost:
             aiohttp's errors; `call.started` says whether anything may have left.
             ValueError: a header that cannot be sent.
         """
-        road = self._roads.get(url) or self._road(url)
+        endpoint = self._endpoints.get(url) or self._new_endpoint(url)
         connector = self._connector
         assert connector is not None
-        head = road.head + (_TYPE if headers is None else _lines(headers))
+        head = endpoint.head + (_TYPE if headers is None else _lines(headers))
         try:
-            connection = await connector.connect(road.request, [], self._timeout)
+            connection = await connector.connect(endpoint.request, [], self._timeout)
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
         try:
@@ -132,7 +135,7 @@ class FastPost:
             transport = protocol.transport
             # A connection that has answered before has a parser still.
             used = getattr(protocol, "_parser", None) is not None
-            if is_unusable(transport, protocol, quiet=road.plain or used):
+            if is_unusable(transport, protocol, quiet=endpoint.plain or used):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
             protocol.set_response_params(
@@ -143,7 +146,7 @@ class FastPost:
                 **HEADER_LIMITS,
             )
             call.begin()
-            transport.write(call.after(head))
+            transport.write(call.request_bytes(head))
             while True:
                 message, content = await protocol.read()
                 if not 100 <= message.code < 200 or message.code == 101:
@@ -161,7 +164,7 @@ class FastPost:
             raise
         set_idle(protocol)
         if not used:
-            answered(protocol)
+            mark_answered(protocol)
         connection.release()
         return message.code, message.headers, part
 

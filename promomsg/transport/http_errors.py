@@ -1,4 +1,8 @@
-"""What a failed call came to: which of our errors, in words that give no secret away."""
+"""How a failure of HTTP becomes NOT SENT or UNKNOWN, in words that give no secret away.
+
+A POST that failed before its first byte left is `NotSent`: safe to make again. From that byte on it
+is `OutcomeUnknown`: the server may have acted on it. `Body.started` tells which.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ from aiohttp.http import HttpProcessingError
 
 from promomsg import open_file_limit
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, UsageError
-from promomsg.transport.aiohttp_internals import Body, Call
+from promomsg.transport.aiohttp_internals import Body
+from promomsg.transport.timeouts import HttpCall
 
-__all__ = ["NotHttpError", "expected", "stale", "translate"]
+__all__ = ["NotHttpError", "is_call_failure", "is_dead_connection", "to_promo_error"]
 
 _CONNECTING: Final = (
     aiohttp.ClientConnectorError,
@@ -28,7 +33,7 @@ _CONNECTING: Final = (
 
 
 _REFUSING: Final = frozenset({401, 403, 405, 407})
-"""What a proxy answers to whom it will not serve, however often they ask."""
+"""What a proxy answers when it will not serve this client, however often it is asked."""
 _QUOTED: Final = re.compile(r"""\s*:?\s*(?:\b[bB])?['"`\n].*""", re.DOTALL)
 
 
@@ -39,12 +44,12 @@ class NotHttpError(aiohttp.ClientPayloadError):
         super().__init__(_complaint(error.message))
 
 
-def expected(failure: BaseException) -> bool:
+def is_call_failure(failure: BaseException) -> bool:
     """Whether this is a failure of the call, and not of the program."""
     return isinstance(failure, (aiohttp.ClientError, OSError, ValueError, RuntimeError, PromoError))
 
 
-def stale(failure: BaseException, call: Call) -> bool:
+def is_dead_connection(failure: BaseException, call: HttpCall) -> bool:
     """Whether a pooled connection turned out to be dead, and nothing of this POST went into it."""
     return (
         isinstance(call, Body)
@@ -54,8 +59,8 @@ def stale(failure: BaseException, call: Call) -> bool:
     )
 
 
-def translate(
-    failure: BaseException, call: Call, *, timeout: float, connect_timeout: float
+def to_promo_error(
+    failure: BaseException, call: HttpCall, *, timeout: float, connect_timeout: float
 ) -> PromoError:
     """The error to raise. A `CancelledError` here is the call's own time-out.
 
@@ -93,7 +98,7 @@ def _is_permanent(failure: BaseException) -> bool:
     )
 
 
-def _words(error: OSError) -> str:
+def _system_words(error: OSError) -> str:
     """What went wrong under a connection that was not made."""
     if open_file_limit.ran_out(error) or (
         isinstance(error, socket.gaierror) and open_file_limit.is_exhausted()
@@ -115,7 +120,7 @@ def _describe(failure: BaseException) -> str:
         if failure.status == 407:
             text += "; give its name and password, http://user:password@host:port"
     elif isinstance(failure, aiohttp.ClientConnectorError):
-        text = _words(failure.os_error)
+        text = _system_words(failure.os_error)
     elif isinstance(failure, NotHttpError):
         return f"the answer is not HTTP: {failure}"
     elif isinstance(failure, aiohttp.ClientResponseError):
@@ -123,7 +128,7 @@ def _describe(failure: BaseException) -> str:
     elif isinstance(failure.__cause__, HttpProcessingError):
         text = _complaint(failure.__cause__.message)
     elif isinstance(failure, OSError) and failure.errno is not None:
-        text = _words(failure)
+        text = _system_words(failure)
     elif not isinstance(failure, (aiohttp.ClientError, OSError)):
         text = str(failure)
     return f"{name}: {text}" if text else name

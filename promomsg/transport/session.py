@@ -1,4 +1,4 @@
-"""The session manager: bytes out, bytes in, and the truth about whether anything left.
+"""The session manager: bytes out, bytes in, and whether anything was sent.
 
 One call is one attempt. A POST is tried again only where its connection turned out to be dead
 before the first byte: everything else is the caller's decision, since it may be a message.
@@ -18,39 +18,23 @@ import anyio
 from yarl import URL
 
 from promomsg.errors import NotSent, UsageError
-from promomsg.masking import Masker
-from promomsg.transport.aiohttp_internals import (
-    HEADER_LIMITS,
-    Body,
-    Call,
-    DeadlineTimer,
-    Request,
-    Response,
-    answered,
-)
-from promomsg.transport.body import ENCODED, read_rest
+from promomsg.masking import LiveMasker
+from promomsg.transport.aiohttp_client import open_client_session, request_by_aiohttp
+from promomsg.transport.aiohttp_internals import Body
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.fast_post import FastPost
-from promomsg.transport.http_errors import expected, stale, translate
+from promomsg.transport.http_errors import is_call_failure, is_dead_connection, to_promo_error
 from promomsg.transport.proxies import choose_proxy
+from promomsg.transport.timeouts import DeadlineTimer, HttpCall
 from promomsg.transport.urls import check_base_url, is_loopback
 
 __all__ = ["HttpAnswer", "HttpSession"]
 
-_KEEPALIVE: Final = 4.0
-"""Seconds after which an idle connection is not used again. A server that closes it while a request
-is on its way costs an `unknown`, so it has to be under the shortest usual limit: 5 s in Node,
-Apache and uvicorn, 60 s and more in load balancers and nginx. A handshake more is cheap."""
-
-_STALE_TRIES: Final = 3
+_DEAD_CONNECTION_TRIES: Final = 3
+"""Times that a call is made again because its pooled connection turned out to be dead."""
 _CLOSING = 2.0
 """Seconds that a close waits for its connections to say that they are closed."""
-_HEADERS: Final = {
-    # Answers are small: compressing them saves nothing, and a compressed one could be a bomb.
-    "Accept-Encoding": "identity",
-    "User-Agent": "promomsg",
-}
 
 
 class HttpAnswer(NamedTuple):
@@ -75,8 +59,8 @@ class HttpSession:
 
     Args:
         base_url: where the provider is, `https://host[:port][/prefix]`; http:// for loopback only.
-        timeout: seconds from a request's first byte to the last one of its answer. A call that
-            waits for its place among `max_connections` waits as long again at the most.
+        timeout: seconds from a request's first byte to the last one of its answer. A call waits
+            as long again, at the most, for one of the `max_connections` permits.
         connect_timeout: seconds for DNS, connect and TLS.
         proxy: `http://[user:password@]host:port` of a proxy to go through; `"env"`: as
             HTTPS_PROXY and NO_PROXY say.
@@ -89,7 +73,6 @@ class HttpSession:
 
     Attributes:
         base_url: as given, without the trailing slash.
-        path_prefix: the path of base_url, `""` or `"/api"`.
         loopback: whether base_url's host is this machine.
         connections: the limit of calls that are out at once, and who shares it.
 
@@ -112,7 +95,6 @@ class HttpSession:
     ) -> None:
         self._base = check_base_url(base_url)
         self.base_url = str(self._base).rstrip("/")
-        self.path_prefix = self._base.raw_path.rstrip("/")
         self.loopback = is_loopback(self._base.raw_host or "")
         self._timeout = _seconds("timeout", timeout)
         self._connect_timeout = min(_seconds("connect_timeout", connect_timeout), self._timeout)
@@ -123,8 +105,7 @@ class HttpSession:
             )
         self._given = session
         self._secrets = secrets
-        self._masked: tuple[str, ...] = ()
-        self._mask = Masker(())
+        self._mask = LiveMasker(self._known_secrets)
         pool = None if session is None else session.connector
         self.connections = (
             Connections(max_connections)
@@ -134,8 +115,8 @@ class HttpSession:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._watch: DeadlineTimer | None = None
-        self._express: FastPost | None = None
+        self._timer: DeadlineTimer | None = None
+        self._fast_post: FastPost | None = None
 
     def __repr__(self) -> str:
         return f"HttpSession({getattr(self, 'base_url', None)!r})"
@@ -156,10 +137,10 @@ class HttpSession:
 
     @asynccontextmanager
     async def read_permit(self) -> AsyncIterator[None]:
-        """In here a call is out that is no send and does not go through this session.
+        """Holds the permit of a call that is no send and does not go through this session.
 
         Raises:
-            NotSent: no place was free within the time-out.
+            NotSent: no permit was free within the time-out.
         """
         await self.acquire_permit(self.connections.reads)
         try:
@@ -169,11 +150,12 @@ class HttpSession:
 
     @asynccontextmanager
     async def permit_yielded(self) -> AsyncIterator[None]:
-        """In here a send that has its place waits for another call (its token), which needs one
-        too: a hundred of them would hold every place and wait for ever.
+        """Lets others use a send's permit while it waits for another call (its token).
+
+        That call needs a permit too: a hundred such sends would hold all of them and wait for ever.
 
         Raises:
-            NotSent: no place was free again within the time-out.
+            NotSent: no permit was free again within the time-out.
         """
         calls = self.connections.calls
         calls.yield_permit()
@@ -181,11 +163,11 @@ class HttpSession:
             yield
             await self.acquire_permit(self.connections.reads)
         except BaseException:
-            calls.reclaim_permit()  # whoever lent it gives it back now
+            calls.reclaim_permit()  # its holder's `release` follows
             raise
 
     async def acquire_permit(self, share: SemaphoreShare) -> None:
-        """Takes the place of one call; whoever takes it gives it back.
+        """Acquires the permit of one call; the caller releases it.
 
         Raises:
             NotSent: none was free within the time-out.
@@ -218,12 +200,12 @@ class HttpSession:
 
     def mask(self, text: str) -> str:
         """The text without any known secret or piece of one: see `masking.Masker`."""
-        secrets = tuple(self._secrets())
-        if self._proxy is not None and self._proxy.password:
-            secrets += (self._proxy.password,)
-        if secrets != self._masked:
-            self._masked, self._mask = secrets, Masker(secrets)
         return self._mask(text)
+
+    def _known_secrets(self) -> Iterable[str]:
+        yield from self._secrets()
+        if self._proxy is not None and self._proxy.password:
+            yield self._proxy.password
 
     def post(
         self,
@@ -241,7 +223,7 @@ class HttpSession:
             body: sent as it is; the content type is JSON unless `headers` says another.
             headers: more headers.
             limit: the most bytes of answer to take.
-            has_permit: the caller has taken a place among `connections` for it, as sends do.
+            has_permit: the caller has acquired a permit of `connections` for it, as sends do.
 
         Raises:
             NotSent: nothing left (DNS, connect, TLS, no free connection); safe to try again.
@@ -263,8 +245,8 @@ class HttpSession:
         if asyncio.get_running_loop() is not self._loop and not self._loop.is_closed():
             raise UsageError(f"{self.base_url}: close it in the event loop that it was used in")
         session, self._session = self._session, None
-        if self._watch is not None:
-            self._watch.close()
+        if self._timer is not None:
+            self._timer.close()
         if session is not None:
             # aiohttp waits to hear of the end of each connection: one that the loop never tells of
             # must not keep a process that is done.
@@ -288,80 +270,73 @@ class HttpSession:
     ) -> HttpAnswer:
         share = None if has_permit else self.connections.reads
         if share is not None:
-            if self._session is None or asyncio.get_running_loop() is not self._loop:
-                self._open()  # says so when no call can be made, before any wait
+            self._current_session()  # raises when no call can be made, before any wait
             try:
                 await self.acquire_permit(share)
             except BaseException:
                 del url, body, headers
                 raise
-        tries = _STALE_TRIES
+        tries = 1 + _DEAD_CONNECTION_TRIES
         try:
             while True:
-                session = self._session
-                if session is None or asyncio.get_running_loop() is not self._loop:
-                    session = self._open()
-                watch = self._watch
-                assert watch is not None
-                call = Call() if body is None else Body(body)
-                watch.enter(call)
-                response: aiohttp.ClientResponse | None = None
-                try:
-                    express = self._express
-                    if express is not None and isinstance(call, Body) and express.is_open():
-                        status, heads, part = await express.post(url, call, headers, limit)
-                        watch.leave(call)
-                        if status == 407:
-                            self._refuse_proxy(url)
-                        return HttpAnswer(status, heads, part)
-                    response = await session.request(
-                        method,
-                        url,
-                        data=None if body is None else call,
-                        headers=headers,
-                        allow_redirects=False,
-                    )
-                    if isinstance(call, Body) and call.protocol is not None and not call.started:
-                        # It was there before the request, which never left.
-                        raise aiohttp.ServerDisconnectedError("an answer that nobody asked for")
-                    if response.status == 429:
-                        call.refused = response.status, response.headers
-                    content = response.content
-                    part = await content.readany()
-                    # Nearly every answer is complete with its first packet; then aiohttp has already
-                    # given the connection back.
-                    if not content.at_eof() or len(part) > limit or ENCODED in response.headers:
-                        part = await read_rest(response.headers, content, part, limit)
-                    watch.leave(call)
-                    if isinstance(call, Body) and call.protocol is not None:
-                        answered(call.protocol)
-                    if response.status == 407:
-                        self._refuse_proxy(url)
-                    return HttpAnswer(response.status, response.headers, part)
-                except BaseException as exc:
-                    if response is not None:
-                        response.close()
-                    late = watch.leave(call)
-                    if not (late if isinstance(exc, asyncio.CancelledError) else expected(exc)):
-                        raise
-                    if call.refused is not None:
-                        return HttpAnswer(*call.refused, b"")
-                    failure = exc
-                if tries and (stale(failure, call) or watch.stood_still(call, failure)):
-                    tries -= 1
-                    continue
-                break
+                call = HttpCall() if body is None else Body(body)
+                answer = await self._attempt(method, url, call, headers, limit)
+                if isinstance(answer, HttpAnswer):
+                    return answer
+                failure, tries = answer, tries - 1
+                if not tries or not self._left_nothing(failure, call):
+                    break
         finally:
             if share is not None:
                 share.release()
         # Raised out here, without its cause: the text, the attributes and the frames of aiohttp's
         # exception hold the URL, and WeChat's has the access token in it. So do these locals.
-        error = translate(
+        error = to_promo_error(
             failure, call, timeout=self._timeout, connect_timeout=self._connect_timeout
         ).with_traceback(None)
         error.args = (self.mask(f"{self.base_url}: {error}"),)
-        del url, body, headers, call, failure, response
+        del url, body, headers, call, failure, answer
         raise error
+
+    async def _attempt(
+        self,
+        method: str,
+        url: URL,
+        call: HttpCall,
+        headers: Mapping[str, str] | None,
+        limit: int,
+    ) -> HttpAnswer | BaseException:
+        """One request on one connection: its answer, or the failure of this call.
+
+        Raises what is no failure of the call: a cancellation from outside, a bug.
+        """
+        session = self._current_session()
+        fast_post, timer = self._fast_post, self._timer
+        assert timer is not None
+        timer.start(call)
+        try:
+            if fast_post is not None and isinstance(call, Body) and fast_post.is_allowed():
+                answer = HttpAnswer(*await fast_post.post(url, call, headers, limit))
+            else:
+                answer = HttpAnswer(
+                    *await request_by_aiohttp(session, method, url, call, headers, limit)
+                )
+            timer.finish(call)
+            if answer.status == 407:
+                self._refuse_proxy(url)
+            return answer
+        except BaseException as error:
+            timed_out = timer.finish(call)
+            cancelled = isinstance(error, asyncio.CancelledError)
+            if not (timed_out if cancelled else is_call_failure(error)):
+                raise
+            return error if call.refused is None else HttpAnswer(*call.refused, b"")
+
+    def _left_nothing(self, failure: BaseException, call: HttpCall) -> bool:
+        """Whether the call may be made again at once: nothing of it was sent, for a reason that
+        another connection mends."""
+        assert self._timer is not None
+        return is_dead_connection(failure, call) or self._timer.process_stood_still(call, failure)
 
     def _refuse_proxy(self, url: URL) -> None:
         """A 407 that no far end can have answered: of the proxy that a plain call goes through.
@@ -394,33 +369,24 @@ class HttpSession:
             raise UsageError("session=…: the aiohttp session belongs to another event loop")
         return shared
 
+    def _current_session(self) -> aiohttp.ClientSession:
+        """The session of this event loop, opened when it is the first call."""
+        if self._session is None or asyncio.get_running_loop() is not self._loop:
+            return self._open()
+        return self._session
+
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         connector = self._check(loop)
         if self._loop is None:
             self._loop = loop
-            self._watch = DeadlineTimer(loop, self._timeout, self._connect_timeout)
-        if connector is None:
-            # No limit of its own: whoever waited there would do so in no fair order.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
+            self._timer = DeadlineTimer(loop, self._timeout, self._connect_timeout)
         limits = aiohttp.ClientTimeout(
             connect=self._connect_timeout, sock_connect=self._connect_timeout
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=self._given is None,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            request_class=Request,
-            response_class=Response,
-            auto_decompress=False,
-            trust_env=False,
-            proxy=self._proxy,
-            timeout=limits,
-            **HEADER_LIMITS,
-        )
-        fits = FastPost.fits()
-        self._express = FastPost(self._session, limits, self._proxy) if fits else None
+        self._session = open_client_session(connector, limits, self._proxy)
+        if FastPost.is_supported():
+            self._fast_post = FastPost(self._session, limits, self._proxy)
         return self._session
 
 

@@ -64,7 +64,7 @@ async def ended(
     waiting = asyncio.ensure_future(run.wait())
     while not waiting.done():
         look()
-        if channel._account.tokens._flight is None:
+        if channel._account.tokens._fetching is None:
             await clock.advance(step())
         await real_time(0.001)  # sockets and threads do their work
     return waiting.result()

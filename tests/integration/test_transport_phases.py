@@ -371,11 +371,11 @@ async def test_a_cancellation_and_a_time_out_at_once_is_a_cancellation() -> None
     async with serve(silent) as server, HttpSession(server.url, timeout=0.02) as session:
         call = asyncio.create_task(session.post(session.url("/"), b"{}"))
         await server.seen.wait()
-        watch = session._watch
-        assert watch is not None
-        (entry,) = watch._calls
+        timer = session._timer
+        assert timer is not None
+        (entry,) = timer._calls
         entry.deadline = 0.0
-        watch._ring()
+        timer._on_timer()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

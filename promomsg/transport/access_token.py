@@ -1,4 +1,7 @@
-"""Access tokens: fetched once for everybody, renewed only when the current one is the bad one."""
+"""An account's access token: fetched once for everybody, renewed only when the current one is bad.
+
+(The tokens of single wallet users are `channels.alipay_tokens`.)
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from promomsg.credentials import pasted_secret
 from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Secret
 
-__all__ = ["TOKEN_REFUSED", "Fetched", "TokenSource"]
+__all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken"]
 
 _REMEMBERED = 32
 """Tokens kept for masking and for recognising one that failed before. A token lives for hours
 (facts/wechat.md: 7200 s), so these are far more than any call in flight can still carry."""
 
 
-class Fetched(NamedTuple):
+class FetchedToken(NamedTuple):
     """A token as it was fetched.
 
     Attributes:
@@ -32,18 +35,18 @@ class Fetched(NamedTuple):
     expires_in: float | None = None
 
     def __repr__(self) -> str:
-        return f"Fetched(token=…, expires_in={self.expires_in!r})"
+        return f"FetchedToken(token=…, expires_in={self.expires_in!r})"
 
 
 TOKEN_REFUSED = "TOKEN_REFUSED"  # noqa: S105 - a code
 """The code of a halt: the token was refused, and there is no newer one."""
 
 
-class TokenSource:
+class AccessTokenCache:
     """One account's access token, shared by every task that calls with it.
 
     Args:
-        fetch: async, given the token known to be bad (or None), returns a `Fetched`, or a plain
+        fetch: async, given the token known to be bad (or None), returns a `FetchedToken`, or a plain
             str from a user's own token server (kept until it fails).
         clock: where the time comes from.
         margin: seconds before its end from which a token is not used any more; at most a tenth
@@ -52,7 +55,7 @@ class TokenSource:
 
     def __init__(
         self,
-        fetch: Callable[[str | None], Awaitable[Fetched | str]],
+        fetch: Callable[[str | None], Awaitable[FetchedToken | str]],
         clock: Clock,
         *,
         margin: float = 300.0,
@@ -65,11 +68,11 @@ class TokenSource:
         self._stale: str | None = None
         self._failed: deque[str] = deque(maxlen=_REMEMBERED)
         self._known: deque[str] = deque(maxlen=_REMEMBERED)
-        self._flight: asyncio.Task[Secret] | None = None
+        self._fetching: asyncio.Task[Secret] | None = None
         self._waiting = 0
 
     def __repr__(self) -> str:
-        return f"TokenSource(cached={getattr(self, '_token', None) is not None})"
+        return f"AccessTokenCache(cached={getattr(self, '_token', None) is not None})"
 
     def current(self) -> str | None:
         """The cached token, or None when there is none that is not known to be stale."""
@@ -90,25 +93,25 @@ class TokenSource:
         token = self.current()
         if token is not None:
             return token
-        flight = self._flight
-        if flight is None:
+        task = self._fetching
+        if task is None:
             # A task of its own, since the caller who happens to be first may be cancelled while
             # others wait. It never outlives the last of them.
-            flight = self._flight = asyncio.create_task(self._renew())
-            flight.add_done_callback(self._landed)
+            task = self._fetching = asyncio.create_task(self._renew())
+            task.add_done_callback(self._fetch_done)
         self._waiting += 1
         try:
-            await asyncio.wait((flight,))
+            await asyncio.wait((task,))
         finally:
             self._waiting -= 1
-            if not self._waiting and not flight.done():
-                self._flight = None
-                flight.cancel()
-        if flight.cancelled():  # by a shutdown; a CancelledError here would claim it was ours
+            if not self._waiting and not task.done():
+                self._fetching = None
+                task.cancel()
+        if task.cancelled():  # by a shutdown; a CancelledError here would claim it was ours
             raise NotSent("the access token could not be fetched: the fetch was cancelled")
-        return flight.result().reveal()
+        return task.result().reveal()
 
-    def failed(self, token: str) -> None:
+    def mark_failed(self, token: str) -> None:
         """The provider refused this token; it is stale from now on, if it is still the current one."""
         if token not in self._failed:
             self._failed.append(token)
@@ -116,21 +119,21 @@ class TokenSource:
             self._token = None
             self._stale = token
 
-    def pardon(self, token: str) -> None:
+    def allow_again(self, token: str) -> None:
         """Lets a refused token be tried again: the provider still hands it out, so that a *read*,
         which does no harm twice, may take the refusal for a hiccup."""
         if token in self._failed:
             self._failed.remove(token)
 
-    def known(self) -> Iterable[str]:
+    def known_tokens(self) -> Iterable[str]:
         """The latest tokens seen, for masking texts."""
         return tuple(self._known)
 
-    def _landed(self, flight: asyncio.Task[Secret]) -> None:
-        if self._flight is flight:
-            self._flight = None
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; nobody else should hear of it
+    def _fetch_done(self, task: asyncio.Task[Secret]) -> None:
+        if self._fetching is task:
+            self._fetching = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; nobody else should hear of it
 
     async def _renew(self) -> Secret:
         # A Secret, since asyncio's debug log prints the result of a task.
@@ -148,7 +151,7 @@ class TokenSource:
                 "back: check the appid and secret, and that only one program refreshes this "
                 "account's token, then resume",
             )
-        if self._flight is asyncio.current_task():  # an abandoned fetch never overwrites a newer
+        if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
             self._token = token
             self._stale = None
             self._until = None
@@ -157,21 +160,21 @@ class TokenSource:
                 self._until = self._clock.monotonic() + max(life - margin, 0.0)
         return Secret(token)
 
-    async def _ask(self, stale: str | None) -> Fetched:
+    async def _ask(self, stale: str | None) -> FetchedToken:
         pending = self._fetch(stale)
         if not inspect.isawaitable(pending):
             raise UsageError("token=…: give an async callable, (stale) -> str")
-        fetched = _fetched(await pending)
+        fetched = _to_fetched(await pending)
         if not isinstance(fetched.token, str) or not fetched.token:
             what = type(fetched.token).__name__ if fetched.token else "nothing"
             raise UsageError(f"token=…: the callable returned {what}; it must return the token")
         token = pasted_secret("token=…: what the callable returned", Secret(fetched.token))
-        fetched = Fetched(token.reveal(), fetched.expires_in)
+        fetched = FetchedToken(token.reveal(), fetched.expires_in)
         if fetched.token not in self._known:
             self._known.append(fetched.token)
         return fetched
 
 
-def _fetched(got: Fetched | str) -> Fetched:
+def _to_fetched(got: FetchedToken | str) -> FetchedToken:
     """Out of sight at once: what is raised next is shown with the variables of its frame."""
-    return got if isinstance(got, Fetched) else Fetched(got, None)
+    return got if isinstance(got, FetchedToken) else FetchedToken(got, None)
