@@ -48,7 +48,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "pause_cancel", "Cancel what has not been sent yet.", "promomsg cancel autumn.db"
     ),
     "retry": Entry(
-        "resume",
+        "retry",
         "Send again to those who failed, or whose result is unknown.",
         "promomsg retry autumn.db --failed",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,7 +20,7 @@ from promomsg.engine.campaign import Campaign
 from promomsg.engine.prepare.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
-__all__ = ["RunResult", "SendOptions", "command_line", "plan_and_send", "require_terminal"]
+__all__ = ["RunResult", "SendOptions", "plan_and_send", "require_terminal"]
 
 _LOOK_EVERY: Final = 0.2
 _FEW: Final = 20
@@ -56,11 +55,6 @@ class SendOptions(msgspec.Struct, kw_only=True):
     notes: tuple[str, ...] = ()
     left: int | None = None
     check: Callable[[Plan], None] | None = None
-
-
-def command_line(*words: str | None) -> str:
-    """A command line to be copied."""
-    return shlex.join(["promomsg", *(w for w in words if w is not None)])
 
 
 def require_terminal(yes: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from promomsg.control_characters import escaped
 from promomsg.errors import UsageError
 
 __all__ = [
+    "command_line",
     "counted",
     "finish_output",
     "format_duration",
@@ -60,6 +62,11 @@ def finish_output() -> int:
     if error.errno != errno.EPIPE:
         print_note(f"promomsg: standard output cannot be written: {error.strerror}")
     return WRONG
+
+
+def command_line(*words: str) -> str:
+    """A `promomsg` command to be copied, quoted for a shell."""
+    return shlex.join(["promomsg", *words])
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ __all__ = [
     "file_secrets_option",
     "journal_argument",
     "json_option",
+    "resume_options",
     "yes_option",
 ]
 
@@ -33,3 +35,25 @@ file_secrets_option = click.option(
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def resume_options(command: Any) -> Any:
+    """Those of `resume` and `retry`."""
+    for option in (
+        journal_argument,
+        click.option(
+            "--campaign",
+            type=click.Path(path_type=Path),
+            help="The campaign file, when it has moved.",
+        ),
+        click.option("--recipients", type=click.Path(path_type=Path), help="Likewise the list."),
+        base_url_option,
+        file_secrets_option,
+        click.option(
+            "--everyone", is_flag=True, help="Really to every promoter, as it was planned."
+        ),
+        yes_option,
+        json_option,
+    ):
+        command = option(command)
+    return command

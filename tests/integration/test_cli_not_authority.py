@@ -150,3 +150,25 @@ def test_a_secret_outside_of_the_campaign_files_folder_needs_a_word(
         assert "a-key-of-mine" not in out.err + out.out
     assert not box.calls["stable_token"]
     assert promomsg(command, file, *yes, "--allow-file-secrets") == 0
+
+
+@pytest.mark.parametrize("words", [("resume",), ("retry", "--failed")])
+def test_the_command_to_go_on_with_has_the_permission_that_was_given(
+    words: tuple[str, ...], box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    file = campaign(folder, box.url)
+    (tmp_path / "elsewhere.txt").write_text("a-secret-of-nobody")
+    file.write_text(file.read_text().replace("file:secret.txt", "file:../elsewhere.txt"))
+    refused = Fault(endpoint="singlesendmsg", kind="refuse", errcode=43101, calls=[1])
+    halts = Fault(endpoint="singlesendmsg", kind="daily", after=1)
+    box.faults = FaultPlan([refused, halts])
+    assert promomsg("send", file, "--yes", "--allow-file-secrets") == 5
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily")])
+    capsys.readouterr()
+    command, *options = words
+    journal = folder / "autumn.db"
+    assert promomsg(command, journal, *options, "--yes", "--allow-file-secrets") == 5
+    said = capsys.readouterr().err
+    assert f"go on with: promomsg resume {journal} --allow-file-secrets" in said

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.printing import print_note
+from promomsg.cli.printing import command_line, print_note
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
 from promomsg.journal.sqlite.journal import JournalReader
@@ -48,6 +48,11 @@ class Overrides(NamedTuple):
                 yield str(word)
         if self.file_secrets:
             yield "--allow-file-secrets"
+
+    def resume_command(self, journal: Path, *, everyone: bool) -> str:
+        """The command that goes on with a journal, with the same options."""
+        more = ("--everyone",) if everyone else ()
+        return command_line("resume", str(journal), *self.as_arguments(), *more)
 
 
 def campaign_of(journal: Path, overrides: Overrides) -> CampaignFile:

@@ -84,7 +84,8 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
         options_of,
         recipients_of,
     )
-    from promomsg.cli.drive_campaign import SendOptions, command_line, plan_and_send
+    from promomsg.cli.drive_campaign import SendOptions, plan_and_send
+    from promomsg.cli.printing import command_line
     from promomsg.engine.campaign import Campaign
 
     campaign: Any = load_campaign(file, journal=journal)
@@ -115,8 +116,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
 def _leave(place: Path, journal: Path, names: list[str]) -> None:
     """The reports, and what to do next."""
     from promomsg.cli.commands.report import write_report
-    from promomsg.cli.drive_campaign import command_line
-    from promomsg.cli.printing import private_file
+    from promomsg.cli.printing import command_line, private_file
 
     with private_file(place / "report.json") as file:
         write_report(journal, "json", everybody=True, file=file)

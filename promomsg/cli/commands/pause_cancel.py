@@ -27,8 +27,7 @@ def cancel(journal: Path) -> int:
 
 
 async def _ask(path: Path, request: str) -> int:
-    from promomsg.cli.drive_campaign import command_line
-    from promomsg.cli.printing import print_note
+    from promomsg.cli.printing import command_line, print_note
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.records import Control
     from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent

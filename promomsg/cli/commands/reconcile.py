@@ -49,8 +49,8 @@ async def _reconcile(
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
-    from promomsg.cli.drive_campaign import command_line
     from promomsg.cli.printing import (
+        command_line,
         finish_output,
         format_time,
         print_json,

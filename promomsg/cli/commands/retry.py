@@ -1,0 +1,115 @@
+"""`retry`: sending again to those who failed, or whose result is unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
+from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_state import report_of, require_everyone
+from promomsg.cli.printing import print_note
+from promomsg.cli.resume_journal import recipients_again
+from promomsg.cli.shared_options import resume_options
+from promomsg.errors import UsageError
+
+if TYPE_CHECKING:
+    from promomsg.cli.drive_campaign import SendOptions
+
+__all__ = ["retry"]
+
+
+@click.command(short_help="Send again to those who failed, or whose result is unknown.")
+@resume_options
+@click.option("--failed", is_flag=True, help="Those who were refused.")
+@click.option("--unknown", is_flag=True, help="Those who may have been reached already.")
+@click.option(
+    "--include-unnamed",
+    is_flag=True,
+    help="With --unknown: also members of groups whose failures nobody named.",
+)
+def retry(
+    journal: Path,
+    campaign: Path | None,
+    recipients: Path | None,
+    base_url: str | None,
+    allow_file_secrets: bool,
+    everyone: bool,
+    yes: bool,
+    as_json: bool,
+    failed: bool,
+    unknown: bool,
+    include_unnamed: bool,
+) -> int:
+    """Send again to exactly the set you name of JOURNAL; those that were sent are never touched."""
+    if not failed and not unknown:
+        raise UsageError("retry: say --failed, --unknown or both; nothing else is meant by it")
+    if include_unnamed and not unknown:
+        raise UsageError("retry: --include-unnamed goes with --unknown")
+    from promomsg.cli.drive_campaign import SendOptions, require_terminal
+
+    require_terminal(yes)
+    overrides = Overrides(campaign, recipients, base_url, allow_file_secrets)
+    file = campaign_of(journal, overrides)
+    require_everyone(journal, everyone, planned_anew=True)
+    options = SendOptions(
+        yes=True,
+        as_json=as_json,
+        resume_with=overrides.resume_command(journal, everyone=everyone),
+        left=0,
+    )
+    which: dict[str, Any] = {
+        "failed": failed,
+        "unknown": unknown,
+        "include_unnamed": include_unnamed,
+    }
+    return run_async(lambda interrupts: _retry(journal, file, options, which, yes, interrupts))
+
+
+async def _retry(
+    journal: Path,
+    file: CampaignFile,
+    options: SendOptions,
+    which: dict[str, Any],
+    yes: bool,
+    interrupts: Interrupts,
+) -> int:
+    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.drive_campaign import plan_and_send
+    from promomsg.cli.exit_status import WRONG
+    from promomsg.engine.campaign import Campaign
+
+    # Planning a retry reopens the recipients, so the question comes before it.
+    found = report_of(journal)
+    sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
+    print_note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
+    if which["unknown"] and found.unknown and file.channel == "wechat":
+        print_note("warning: unknown ones may have been reached; some may get the message twice")
+    unnamed = found.by_code.get("UNNAMED", 0)
+    if which["unknown"] and unnamed and not which["include_unnamed"]:
+        print_note(
+            f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
+            "they are left out unless you say --include-unnamed"
+        )
+    if not yes and not await interrupts.ask("send to them again?"):
+        print_note("nothing was sent")
+        return WRONG
+    async with open_channel(file) as channel:
+        again = Campaign.retry(
+            journal,
+            channel,
+            recipients=recipients_again(file),
+            suppress=file.suppress,
+            **which,
+            **run_options_of(file),
+        )
+        try:
+            return await plan_and_send(again, options, interrupts)
+        except Interrupted:
+            if report_of(journal).pending:
+                raise Interrupted(f"interrupted; go on with: {options.resume_with}") from None
+            raise Interrupted("interrupted; nothing was changed: say retry again") from None

@@ -1,0 +1,68 @@
+"""Where the campaign of a journal stands, and whether somebody is sending it just now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promomsg.cli.exit_status import status_of
+from promomsg.cli.plan_and_result import print_result
+from promomsg.cli.printing import print_json
+from promomsg.errors import UsageError
+
+if TYPE_CHECKING:
+    from promomsg.engine.report import Report
+
+__all__ = ["being_sent_by", "print_report", "report_of", "require_everyone"]
+
+
+def report_of(journal: Path) -> Report:
+    """The report of a journal as it is now.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    from promomsg.engine.opened_journal import open_journal
+
+    with open_journal(journal) as opened:
+        return opened.report()
+
+
+def print_report(report: Report, as_json: bool) -> int:
+    """Prints where a campaign stands; returns its exit status."""
+    document = report.to_dict()
+    if as_json:
+        print_json(document)
+    else:
+        print_result(document, report.host)
+    return status_of(document)
+
+
+def being_sent_by(journal: Path, state: str) -> str:
+    """That another process is sending it, and which: `another process is sending it (process 12,
+    sending)`."""
+    from promomsg.journal.sqlite.lock import holder
+
+    pid = holder(os.path.realpath(journal))
+    who = "" if pid is None else f"process {pid}, "
+    return f"another process is sending it ({who}{state})"
+
+
+def require_everyone(journal: Path, everyone: bool, *, planned_anew: bool = False) -> None:
+    """Checks that `--everyone` was given again for a journal that calls every promoter.
+
+    Args:
+        everyone: whether it was given.
+        planned_anew: whether also a call that was made already is going to be made again.
+
+    Raises:
+        UsageError: it was not.
+    """
+    if everyone:
+        return
+    if any(
+        group.audience == {"everyone": True} and (planned_anew or group.state.value == "planned")
+        for group in report_of(journal).groups
+    ):
+        raise UsageError(f"{journal} reaches every promoter there is: say --everyone as well")

@@ -1,0 +1,193 @@
+"""Going on with the campaign of a journal: what `resume` and `send --or-resume` do."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from promomsg.cli.campaign.campaign_file import load_campaign
+from promomsg.cli.campaign.campaign_of_journal import (
+    Overrides,
+    campaign_of,
+    compare_hosts,
+    file_beside,
+)
+from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_state import being_sent_by, print_report, report_of, require_everyone
+from promomsg.cli.printing import print_note
+from promomsg.cli.send_file import SendFlags, send_file
+from promomsg.errors import JournalError, UsageError
+
+if TYPE_CHECKING:
+    from promomsg.cli.drive_campaign import SendOptions
+    from promomsg.journal.records import CampaignRecord
+
+__all__ = ["ResumeFlags", "recipients_again", "resume_journal", "resume_unless_at_work"]
+
+
+class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says beside the journal and its `Overrides`.
+
+    Attributes:
+        no_wait: leave when every call is answered, groups still pending.
+        after_lost_wal, provider_is_back: see `Campaign.resume`.
+    """
+
+    everyone: bool = False
+    yes: bool = False
+    as_json: bool = False
+    no_wait: bool = False
+    after_lost_wal: bool = False
+    provider_is_back: bool = False
+
+
+def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
+    """Goes on with the campaign in a journal; returns the exit status.
+
+    A finished one is only printed, and a half-made plan is made again.
+    """
+    if not os.path.lexists(journal) and os.path.exists(_half_plan(journal)):
+        return _plan_again(journal, overrides, flags)
+    found = report_of(journal)
+    if not found.pending:
+        return print_report(found, flags.as_json)
+    if _end_pause(journal):
+        return 0
+    file = campaign_of(journal, overrides)
+    from promomsg.cli.drive_campaign import SendOptions, require_terminal
+
+    require_terminal(flags.yes)
+    require_everyone(journal, flags.everyone)
+    options = SendOptions(
+        yes=flags.yes,
+        as_json=flags.as_json,
+        resume_with=overrides.resume_command(journal, everyone=flags.everyone),
+        submit=flags.no_wait,
+        left=found.pending,
+    )
+    return run_async(lambda interrupts: _resume(journal, file, options, flags, interrupts))
+
+
+def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
+    """The same for `send --or-resume`: what a person paused stays paused, and a sender that is at
+    work needs no second one. Either way it prints where the campaign stands, and exits by that.
+    """
+    from promomsg.journal.sqlite.journal import is_being_sent
+
+    found = report_of(journal)
+    if found.pending:
+        at_work = is_being_sent(journal)
+        if found.state == "paused":
+            print_note(f"it was paused by request: `promomsg resume {journal}` goes on")
+            return print_report(found, flags.as_json)
+        if at_work:
+            print_note(being_sent_by(journal, found.state))
+            return print_report(found, flags.as_json)
+    return resume_journal(journal, overrides, flags)
+
+
+def _half_plan(journal: Path) -> Path:
+    return Path(f"{os.path.realpath(journal)}.planning")
+
+
+def _end_pause(journal: Path) -> bool:
+    """Ends the pause of a sender that is alive; whether there was one.
+
+    Raises:
+        JournalError: another process is sending, and is not paused.
+    """
+    from promomsg.journal.records import Control
+    from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
+
+    if not is_being_sent(journal):
+        return False
+    state = report_of(journal).state
+    if state != "paused":
+        raise JournalError(
+            f"{journal}: {being_sent_by(journal, state)}; watch it with "
+            f"`promomsg status {journal} --watch`, or ask it to pause or cancel"
+        )
+
+    async def ask(interrupts: Interrupts) -> int:
+        await SqliteJournal(journal).request(Control.RUN)
+        return 0
+
+    run_async(ask)
+    print_note("its sender was paused and goes on now")
+    return True
+
+
+def recipients_again(file: CampaignFile) -> Any:
+    """The list to read again; None for an audience, which was decided on when it was planned."""
+    from promomsg.cli.campaign.to_engine import recipients_of
+
+    return None if file.audience is not None else recipients_of(file)
+
+
+async def _resume(
+    journal: Path,
+    file: CampaignFile,
+    options: SendOptions,
+    flags: ResumeFlags,
+    interrupts: Interrupts,
+) -> int:
+    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.drive_campaign import plan_and_send
+    from promomsg.engine.campaign import Campaign
+
+    async with open_channel(file) as channel:
+        again = Campaign.resume(
+            journal,
+            channel,
+            recipients=recipients_again(file),
+            message=file.message,
+            suppress=file.suppress,
+            after_lost_wal=flags.after_lost_wal,
+            provider_is_back=flags.provider_is_back,
+            **run_options_of(file),
+        )
+        return await plan_and_send(again, options, interrupts)
+
+
+def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
+    """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
+    from promomsg.journal.sqlite.journal import JournalReader, is_being_sent
+
+    if is_being_sent(journal):
+        raise JournalError(f"{journal}: another process is planning it; wait for it to end")
+    record: CampaignRecord | None = None
+    with suppress(JournalError), JournalReader(_half_plan(journal)) as reader:
+        record = reader.record
+    campaign = overrides.campaign
+    if campaign is None:
+        if record is None:
+            raise UsageError(
+                f"{journal}: its plan was not completed and nothing was sent; "
+                "say --campaign FILE to plan it again"
+            )
+        campaign = file_beside(journal, record)
+    print_note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
+    file = load_campaign(
+        campaign,
+        recipients=overrides.recipients,
+        journal=journal,
+        base_url=overrides.base_url,
+        file_secrets=overrides.file_secrets,
+    )
+    if record is not None:
+        compare_hosts(journal, record, file, overrides)
+    return send_file(
+        file,
+        SendFlags(
+            base_url=overrides.base_url,
+            file_secrets=overrides.file_secrets,
+            yes=flags.yes,
+            as_json=flags.as_json,
+            everyone=flags.everyone,
+        ),
+    )
