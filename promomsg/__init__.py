@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from promomsg.intake import read_jsonl as read_jsonl
     from promomsg.intake import read_parquet as read_parquet
     from promomsg.journal.contract import Journal as Journal
-    from promomsg.journal.memory import MemoryJournal as MemoryJournal
     from promomsg.journal.sqlite.journal import SqliteJournal as SqliteJournal
+    from promomsg.journal.sqlite.memory import MemoryJournal as MemoryJournal
     from promomsg.model import Audience as Audience
     from promomsg.model import Code as Code
     from promomsg.model import Delivery as Delivery
@@ -95,7 +95,7 @@ else:
         "promomsg.errors": "Halted JournalError NotFinished NotSent OutcomeUnknown PromoError ProviderError TransportError UsageError",
         "promomsg.intake": "Recipients from_frame openids read_csv read_excel read_jsonl read_parquet",
         "promomsg.journal.contract": "Journal",
-        "promomsg.journal.memory": "MemoryJournal",
+        "promomsg.journal.sqlite.memory": "MemoryJournal",
         "promomsg.journal.sqlite.journal": "SqliteJournal",
         "promomsg.model": "Audience Code Delivery Everyone Failure Outcome Promoters Recipient Retailers Roles Secret State Verdict",
         "promomsg.transport.rate_limit": "Pace",

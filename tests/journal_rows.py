@@ -8,10 +8,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from journal_model import ModelJournal
+
+from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal
-from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, Settled, Tally
 from promomsg.journal.sqlite.journal import SqliteJournal
+from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import Outcome, State
 
 NOW = 1_700_000_000.0
@@ -144,6 +147,16 @@ def adds_up(tally: Tally) -> bool:
     )
 
 
+async def has_campaign(journal: Journal) -> bool:
+    """Whether there is a campaign with a complete plan in it."""
+    try:
+        handle = await journal.open()
+    except JournalError:
+        return False
+    await handle.close()
+    return True
+
+
 Make = Callable[[], Journal]
 """Makes a new, empty journal with each call."""
 
@@ -155,6 +168,8 @@ def maker(kind: str, folder: Path) -> Make:
     def make() -> Journal:
         nonlocal count
         count += 1
+        if kind == "model":
+            return ModelJournal()
         if kind == "memory":
             return MemoryJournal()
         return SqliteJournal(folder / f"{count}.db", durability="process")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clocks import FakeClock
+from journal_model import ModelHandle, ModelJournal
 
 from promomsg import Pace, WeChatPromoter
 from promomsg.channels.base import Advice
-from promomsg.journal.memory import MemoryHandle, MemoryJournal
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Audience, Delivery, Promoters, SingleSend, Verdict
 from promomsg.wechat.message import CompiledWeChatMessage
@@ -104,16 +104,16 @@ async def _token(stale: str | None) -> str:
     return "t"
 
 
-class SharedJournal(MemoryJournal):
+class SharedJournal(ModelJournal):
     """A journal that another machine works on too.
 
     Attributes:
         handle: the sender's, once there is one.
     """
 
-    handle: MemoryHandle
+    handle: ModelHandle
 
-    async def create(self, record: Any) -> MemoryHandle:
+    async def create(self, record: Any) -> ModelHandle:
         self.handle = await super().create(record)
         return self.handle
 

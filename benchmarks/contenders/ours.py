@@ -28,7 +28,7 @@ def message(**content: str) -> WeChatMessage:
 def journal(kind: str, folder: str) -> dict[str, Any]:
     """The arguments of a campaign for a journal: `memory`, `process` or `power` (the default)."""
     if kind == "memory":
-        from promomsg.journal.memory import MemoryJournal
+        from promomsg.journal.sqlite.memory import MemoryJournal
 
         return {"journal": MemoryJournal()}
     path = Path(folder) / "campaign.db"

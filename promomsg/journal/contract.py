@@ -45,8 +45,7 @@ class Handle(Protocol):
         ...
 
     # Planning: rows are added in batches, then the set-based steps, then `seal`. Nothing can be
-    # taken before `seal`; planning that did not reach it is thrown away by `restart_plan`.
-    async def restart_plan(self) -> None: ...
+    # taken before `seal`; planning that did not reach it is thrown away when the handle is closed.
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None: ...
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         """Gives pending rows without an id the promoter id that was found for their openid or
@@ -196,10 +195,6 @@ class Handle(Protocol):
         ...
 
     # Following.
-    async def due_groups(self, now: float) -> list[GroupRow]:
-        """Accepted groups whose `next_poll_at` has come."""
-        ...
-
     async def groups(self) -> list[GroupRow]:
         """Every group. A campaign may have thousands: for one of them there is `group`."""
         ...
@@ -369,10 +364,6 @@ class Journal(Protocol):
 
     def discard(self) -> None:
         """Removes the campaign and everything beside it."""
-        ...
-
-    async def exists(self) -> bool:
-        """Whether there is a campaign with a complete plan."""
         ...
 
     async def create(self, record: CampaignRecord) -> Handle:

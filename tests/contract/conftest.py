@@ -10,7 +10,7 @@ from journal_rows import Make, maker
 from promomsg.journal.sqlite.journal import SqliteJournal
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "memory", "model"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """New journals of each kind in turn: a new kind is added here, and nowhere else."""
     return maker(request.param, tmp_path)

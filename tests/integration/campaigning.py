@@ -21,7 +21,7 @@ from promomsg import (
     WeChatPromoter,
 )
 from promomsg.journal.contract import Journal
-from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.sandbox import Sandbox
 
 QUICK: dict[str, Any] = {

@@ -18,7 +18,7 @@ import promomsg
 from promomsg import Campaign, Halted, JournalError, State, WeChatPromoter
 from promomsg.engine.report import SomeFailed
 from promomsg.journal.contract import Journal
-from promomsg.journal.sqlite.report_rows import SqliteRows
+from promomsg.journal.sqlite.reader import ReportRows
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -174,10 +174,10 @@ async def test_who_ends_a_send_early_is_told_where_its_journal_is(
 async def test_outcomes_that_cannot_be_kept_apart_leave_the_journal_where_it_is(
     channel: WeChatPromoter, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_many(rows: SqliteRows) -> None:
+    def too_many(rows: ReportRows) -> None:
         raise JournalError("too many open files")
 
-    monkeypatch.setattr(SqliteRows, "keep", too_many)
+    monkeypatch.setattr(ReportRows, "keep", too_many)
     report = await promomsg.send(channel, MESSAGE, ids(3), **QUICK)
     [path] = temporary.glob("*.db")
     assert (report.state, report.sent, report.journal) == ("done", 3, str(path))

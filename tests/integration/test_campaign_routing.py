@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaigning import MESSAGE, PERSONAL, QUICK, group_ids, honest, ids, wechat
+from journal_rows import has_campaign
 
 import promomsg
 from promomsg import Campaign, Recipient, UsageError, WeChatPromoter
@@ -188,7 +189,7 @@ async def test_route_group_under_fifty_is_refused_before_anything_is_sent(
     with pytest.raises(UsageError, match="50 or more"):
         await promomsg.send(channel, MESSAGE, ids(49), journal=journal, route="group", **QUICK)
     assert (box.calls["sendmsg"], box.calls["singlesendmsg"]) == (0, 0)
-    assert not await journal.exists()
+    assert not await has_campaign(journal)
 
 
 async def test_route_group_from_fifty_on_is_what_it_says(

@@ -29,7 +29,7 @@ from promomsg import (
     open_file_limit,
     send,
 )
-from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from promomsg import Campaign, Pace, UsageError, WeChatMessage, WeChatPromoter
 from promomsg.engine.prepare.routing import group_sizes
-from promomsg.journal.memory import MemoryJournal
+from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import GROUP_THRESHOLD
 
 PLAIN = WeChatMessage(1, {"title": "三件五折"}, "p")

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from clocks import FakeClock
+from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 from test_engine_guards import run_control
 from waiting import until
@@ -17,7 +18,6 @@ from waiting import until
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
 from promomsg.clock import next_china_midnight
 from promomsg.engine.sending.decision import Halt
-from promomsg.journal.memory import MemoryJournal
 from promomsg.model import Delivery, State
 
 pytestmark = pytest.mark.asyncio
@@ -56,7 +56,7 @@ async def test_groups_are_looked_at_no_later_than_the_ceiling(
     channel.looks = {"m1": halfway()}
     people = [str(500_001 + n) for n in range(100)]
     async with Campaign(
-        channel, MESSAGE, people, journal=MemoryJournal(), clock=auto_clock, poll=POLL
+        channel, MESSAGE, people, journal=ModelJournal(), clock=auto_clock, poll=POLL
     ) as run:
         report = await run.wait()
     assert (report.state, report.sent, report.unknown, report.warnings) == ("done", 100, 0, [])
@@ -71,7 +71,7 @@ async def test_what_a_wrong_clock_wrote_down_keeps_a_resume_no_longer_than_the_c
     wrong_by: float,
 ) -> None:
     """The first process had a clock that was fast: its next look lies far in the future."""
-    journal = MemoryJournal()
+    journal = ModelJournal()
     fast = FakeClock(start=1_760_000_000.0 + wrong_by, auto=True)
     first = ScriptedWeChat(fast)
     first.looks = {"m1": deque([Delivery("m1", percent=10, send_cnt=10, fail_cnt=0)])}
@@ -131,9 +131,7 @@ async def test_a_clock_set_back_is_no_new_day_for_the_users_own_limit(
 
     channel.before_single = set_back
     people = [{"id": str(n), "name": f"n{n}"} for n in range(30)]
-    async with Campaign(
-        channel, PERSONAL, people, journal=MemoryJournal(), clock=auto_clock
-    ) as run:
+    async with Campaign(channel, PERSONAL, people, journal=ModelJournal(), clock=auto_clock) as run:
         report = await run.wait()
     assert (report.sent, report.pending) == (12, 18)
     assert "SINGLES_PER_DAY" in report.reason

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from clocks import FakeClock
+from journal_model import ModelHandle
 from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Halted, JournalError, NotSent, Pace, UsageError, WeChatMessage
-from promomsg.journal.memory import MemoryHandle
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict
 from promomsg.states import GroupState
@@ -40,7 +40,7 @@ async def test_a_hold_that_comes_while_a_group_is_written_down_sends_it_later(
     written = asyncio.Event()
     intents = 0
 
-    async def intend_group(self: MemoryHandle, lease: Lease, at: float) -> bool:
+    async def intend_group(self: ModelHandle, lease: Lease, at: float) -> bool:
         nonlocal intents
         intents += 1
         ok = await real(self, lease, at)
@@ -52,8 +52,8 @@ async def test_a_hold_that_comes_while_a_group_is_written_down_sends_it_later(
                 await asyncio.sleep(0)
         return ok
 
-    real = MemoryHandle.intend_group
-    monkeypatch.setattr(MemoryHandle, "intend_group", intend_group)
+    real = ModelHandle.intend_group
+    monkeypatch.setattr(ModelHandle, "intend_group", intend_group)
     channel.before_group = written.wait
     async with campaign(channel, groups_in_flight=2) as run:
         report = await run.wait()
@@ -139,10 +139,10 @@ async def test_a_group_without_members_is_never_sent(
 ) -> None:
     """A damaged journal ends the campaign: an empty list must never become a call."""
 
-    async def nobody(self: MemoryHandle, group_no: int) -> list[str]:
+    async def nobody(self: ModelHandle, group_no: int) -> list[str]:
         return []
 
-    monkeypatch.setattr(MemoryHandle, "group_members", nobody)
+    monkeypatch.setattr(ModelHandle, "group_members", nobody)
     channel = ScriptedWeChat(auto_clock)
     with pytest.raises(JournalError, match="has no members left"):
         async with campaign(channel) as run:

@@ -6,10 +6,10 @@ from collections import deque
 
 import pytest
 from clocks import FakeClock
+from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
-from promomsg.journal.memory import MemoryJournal
 from promomsg.model import Delivery
 
 pytestmark = pytest.mark.asyncio
@@ -32,7 +32,7 @@ async def test_a_group_accepted_late_is_not_given_up_for_the_age_of_the_run(
         channel,
         MESSAGE,
         people,
-        journal=MemoryJournal(),
+        journal=ModelJournal(),
         clock=auto_clock,
         max_group_size=100,
         poll=POLL,
@@ -56,7 +56,7 @@ async def test_a_group_that_stays_behind_is_given_up_after_its_own_time(
         channel,
         MESSAGE,
         people,
-        journal=MemoryJournal(),
+        journal=ModelJournal(),
         clock=auto_clock,
         max_group_size=100,
         poll=POLL,
@@ -92,7 +92,7 @@ async def test_polling_begins_after_a_second_on_this_machine_unless_told_otherwi
     said: list[float | None] = []
     people = [str(500_001 + n) for n in range(60)]
     campaign = Campaign(
-        channel, MESSAGE, people, journal=MemoryJournal(), clock=auto_clock, poll=poll
+        channel, MESSAGE, people, journal=ModelJournal(), clock=auto_clock, poll=poll
     )
 
     async def look(msg_id: str) -> Delivery:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from clocks import FakeClock
+from journal_model import ModelHandle
 from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.engine.sending.leased_chunks import LEASE_LIFE
-from promomsg.journal.memory import MemoryHandle
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict
 
@@ -35,7 +35,7 @@ async def test_a_chunk_given_back_while_the_next_is_looked_for_is_sent_all_the_s
     asked, abandoned = asyncio.Event(), asyncio.Event()
     takes = 0
 
-    async def take(self: MemoryHandle, **words: Any) -> Lease | None:
+    async def take(self: ModelHandle, **words: Any) -> Lease | None:
         nonlocal takes
         lease = await real_take(self, **words)
         if words["singles"]:
@@ -46,7 +46,7 @@ async def test_a_chunk_given_back_while_the_next_is_looked_for_is_sent_all_the_s
                 await abandoned.wait()
         return lease
 
-    async def intend(self: MemoryHandle, lease: Lease, seqs: Sequence[int], *rest: Any) -> bool:
+    async def intend(self: ModelHandle, lease: Lease, seqs: Sequence[int], *rest: Any) -> bool:
         if not abandoned.is_set():
             await asked.wait()
             words = {"now": auto_clock.time() + 2 * LEASE_LIFE, "ttl": LEASE_LIFE}
@@ -56,9 +56,9 @@ async def test_a_chunk_given_back_while_the_next_is_looked_for_is_sent_all_the_s
             asyncio.get_running_loop().call_soon(_later, 20, abandoned)
         return await real_intend(self, lease, seqs, *rest)
 
-    real_take, real_intend = MemoryHandle.take, MemoryHandle.intend
-    monkeypatch.setattr(MemoryHandle, "take", take)
-    monkeypatch.setattr(MemoryHandle, "intend", intend)
+    real_take, real_intend = ModelHandle.take, ModelHandle.intend
+    monkeypatch.setattr(ModelHandle, "take", take)
+    monkeypatch.setattr(ModelHandle, "intend", intend)
     async with Campaign(
         channel, MESSAGE, ids(10), journal=journal, clock=auto_clock, route="single"
     ) as run:

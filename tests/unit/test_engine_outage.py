@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 from clocks import FakeClock
+from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.engine.sending.reachability import Reachability
-from promomsg.journal.memory import MemoryJournal
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio
@@ -29,7 +29,7 @@ async def test_sends_that_wait_for_the_pace_wait_for_the_end_of_an_outage() -> N
     async with (
         channel,
         Campaign(
-            channel, message, people, journal=MemoryJournal(), clock=clock, concurrency=16
+            channel, message, people, journal=ModelJournal(), clock=clock, concurrency=16
         ) as run,
     ):
         report = await run.wait()
@@ -63,7 +63,7 @@ async def test_while_nobodys_retry_is_due_an_outage_costs_no_processor_time(
     async with (
         channel,
         Campaign(
-            channel, message, people, journal=MemoryJournal(), clock=clock, rng=Random(seed)
+            channel, message, people, journal=ModelJournal(), clock=clock, rng=Random(seed)
         ) as run,
     ):
         report = await run.wait()

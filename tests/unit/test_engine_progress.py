@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from clocks import FakeClock
+from journal_model import ModelHandle
 from scripted_wechat import ScriptedWeChat, SharedJournal
 from waiting import until
 
 from promomsg import Campaign, JournalError, Report, WeChatMessage
 from promomsg.engine.run import Run
-from promomsg.journal.memory import MemoryHandle
 
 pytestmark = pytest.mark.asyncio
 
@@ -80,16 +80,16 @@ async def failing(
     channel = ScriptedWeChat(clock)
     settled = 0
 
-    async def settle(self: MemoryHandle, *args: Any) -> bool:
+    async def settle(self: ModelHandle, *args: Any) -> bool:
         nonlocal settled
         settled += 1
         if settled < 3:
             return await real_settle(self, *args)
         for name in broken:
-            monkeypatch.setattr(MemoryHandle, name, fail)
+            monkeypatch.setattr(ModelHandle, name, fail)
         raise JournalError("campaign.db: disk is full; free some space, then resume")
 
-    async def fail(self: MemoryHandle, *args: Any) -> Any:
+    async def fail(self: ModelHandle, *args: Any) -> Any:
         raise JournalError("campaign.db: nothing can be read")
 
     async def drive(self: Run) -> None:
@@ -100,8 +100,8 @@ async def failing(
 
     real_drive = Run.drive
     monkeypatch.setattr(Run, "drive", drive)
-    real_settle = MemoryHandle.settle
-    monkeypatch.setattr(MemoryHandle, "settle", settle)
+    real_settle = ModelHandle.settle
+    monkeypatch.setattr(ModelHandle, "settle", settle)
     people = [str(n) for n in range(1, 6)]
     campaign = Campaign(
         channel, MESSAGE, people, journal=journal, clock=clock, route="single", concurrency=1

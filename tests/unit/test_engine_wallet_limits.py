@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from journal_model import ModelJournal
 
 from promomsg import (
     AlipayMessage,
@@ -21,7 +22,6 @@ from promomsg import (
 )
 from promomsg.alipay import signing
 from promomsg.engine.following.reconcile import reconcile
-from promomsg.journal.memory import MemoryJournal
 
 pytestmark = pytest.mark.asyncio
 
@@ -56,7 +56,7 @@ def wallet() -> AlipayMiniProgram:
 )
 async def test_a_wallet_has_no_groups(recipients: Any, options: dict[str, Any], said: str) -> None:
     async with wallet() as channel:
-        campaign = Campaign(channel, MESSAGE, recipients, journal=MemoryJournal(), **options)
+        campaign = Campaign(channel, MESSAGE, recipients, journal=ModelJournal(), **options)
         with pytest.raises(UsageError, match=said) as caught:
             await campaign.plan()
         await campaign.discard()
@@ -66,14 +66,14 @@ async def test_a_wallet_has_no_groups(recipients: Any, options: dict[str, Any], 
 async def test_there_is_nothing_to_reconcile_with_a_wallet() -> None:
     async with wallet() as channel:
         with pytest.raises(UsageError, match="no group sends"):
-            await reconcile(MemoryJournal(), channel)
+            await reconcile(ModelJournal(), channel)
 
 
 async def test_sixty_wallet_users_are_sixty_singles_whatever_their_text() -> None:
     rows = [Recipient(f"k{n}", access_token=f"t{n}") for n in range(60)]
     rows.append(Recipient("again", access_token="t7"))
     async with wallet() as channel:
-        campaign = Campaign(channel, MESSAGE, rows, journal=MemoryJournal())
+        campaign = Campaign(channel, MESSAGE, rows, journal=ModelJournal())
         plan = await campaign.plan()
         await campaign.discard()
     assert (plan.singles, plan.groups, plan.not_sent) == (60, (), {"DUPLICATE_ADDRESS": 1})
@@ -82,7 +82,7 @@ async def test_sixty_wallet_users_are_sixty_singles_whatever_their_text() -> Non
 
 async def test_promoters_have_no_wallet_token() -> None:
     async with wallet() as channel:
-        campaign = Campaign(channel, MESSAGE, Promoters(["1", "2"]), journal=MemoryJournal())
+        campaign = Campaign(channel, MESSAGE, Promoters(["1", "2"]), journal=ModelJournal())
         plan = await campaign.plan()
         await campaign.discard()
     assert (plan.to_send, plan.not_sent) == (0, {"NO_ADDRESS": 2})

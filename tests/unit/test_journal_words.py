@@ -12,11 +12,13 @@ import pytest
 from journal_rows import DAY, NOW, record, result, row, sealed, take
 
 from promomsg.errors import JournalError
-from promomsg.journal.memory import MemoryJournal
 from promomsg.journal.records import Control
+from promomsg.journal.sqlite import connect as sqlite_connect
+from promomsg.journal.sqlite import journal as sqlite_journal
+from promomsg.journal.sqlite import reader as sqlite_reader
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
-from promomsg.journal.sqlite.statements import reading as sqlite_read
+from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.journal.sqlite.writer import explain
 from promomsg.model import State
 
@@ -87,7 +89,7 @@ async def test_a_journal_that_may_only_be_read_is_read(
 ) -> None:
     journal = SqliteJournal(tmp_path / "a.db", durability="process")
     await (await sealed(journal, [row(0)])).close()
-    real, refused = sqlite_read.connect, False
+    real, refused = sqlite_connect.connect, False
 
     def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
         assert (mode, immutable) == ("ro", True)
@@ -95,7 +97,7 @@ async def test_a_journal_that_may_only_be_read_is_read(
             raise sqlite3.OperationalError("attempt to write a readonly database")
         return real(path, mode=mode, immutable=immutable)
 
-    monkeypatch.setattr(sqlite_read, "connect", connect)
+    monkeypatch.setattr(sqlite_reader, "connect", connect)
     with JournalReader(journal.path) as reader:
         assert reader.record.name == "autumn"
     refused = True
@@ -140,12 +142,12 @@ async def test_a_journal_that_cannot_be_written_is_not_opened_for_sending(
 ) -> None:
     journal = SqliteJournal(tmp_path / "a.db", durability="process")
     await (await sealed(journal, [row(0)])).close()
-    real = sqlite_read.connect
+    real = sqlite_connect.connect
 
     def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
         return real(path, mode="ro", immutable=immutable)
 
-    monkeypatch.setattr(sqlite_read, "connect", connect)
+    monkeypatch.setattr(sqlite_journal, "connect", connect)
     with pytest.raises(JournalError, match="writable for you"):
         await journal.open(write=True)
     with pytest.raises(JournalError, match="writable for you"):
@@ -165,7 +167,7 @@ async def test_a_journal_that_cannot_be_made_leaves_nothing(
     def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(sqlite_read, "connect", connect)
+    monkeypatch.setattr(sqlite_journal, "connect", connect)
     with pytest.raises(JournalError, match="free some space"):
         await journal.create(record())
     assert list(tmp_path.iterdir()) == []

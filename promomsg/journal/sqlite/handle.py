@@ -1,22 +1,11 @@
-"""One open SQLite campaign: each method queues an operation for the writer thread, or reads.
-
-Until the plan is sealed everything goes through the writer's connection; from then on reads have a
-connection and a thread of their own, so a report never stands in the way of a commit.
-"""
+"""One open SQLite campaign: what each call of the contract is as a statement of the journal."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
-
-import msgspec
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
@@ -34,21 +23,22 @@ from promomsg.journal.records import (
     Settled,
     Tally,
 )
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark
-from promomsg.journal.sqlite.lock import SenderLock
-from promomsg.journal.sqlite.reader import DAMAGED, NOT_OURS, JournalReader
+from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.statements import groups as group
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements import recovery as sqlite_recover
 from promomsg.journal.sqlite.statements import singles as sqlite_send
 from promomsg.journal.sqlite.statements import suppression as sqlite_suppress
-from promomsg.journal.sqlite.writer import Transaction, Writer
+from promomsg.journal.sqlite.writer import Transaction
 from promomsg.model import Failure, Outcome, State
 
-__all__ = ["SqliteHandle"]
+__all__ = ["Seal", "SqliteHandle"]
 
 T = TypeVar("T")
+
+Seal = Callable[[sqlite3.Connection, CampaignRecord], None]
+"""Makes the plan that this connection has written the journal; called in the writer thread."""
 
 _SOME: Final = 5_000
 """Keys of `select` handed over at a time."""
@@ -58,42 +48,21 @@ class SqliteHandle:
     """See `promomsg.journal.contract.Handle`.
 
     Args:
-        path: the journal's final path.
-        writer: None for a handle that only reads.
-        lock: the sender's; None for a reader.
-        planning: the temporary path while the plan is being made.
-        seal: makes the sealed file durable under its final name and returns a new connection, and
-            the mark where commits are counted from then on.
+        path: of the journal; None in memory.
+        access: how it is written and read; closed with the handle.
+        seal: of a plan in the making; None once there is a journal.
     """
 
     def __init__(
-        self,
-        path: str,
-        record: CampaignRecord,
-        *,
-        writer: Writer | None = None,
-        lock: SenderLock | None = None,
-        planning: str | None = None,
-        seal: Callable[[sqlite3.Connection, CampaignRecord], tuple[sqlite3.Connection, CommitMark]]
-        | None = None,
+        self, record: CampaignRecord, access: Access, *, path: str | None, seal: Seal | None = None
     ) -> None:
-        self._path = path
         self._record = record
-        self._writer = writer
-        self._lock = lock
-        self._planning = planning
+        self._access = access
+        self._path = path
         self._seal = seal
-        self._reader: JournalReader | None = None
-        # A sender reads through the connection that it writes with, which costs no descriptors.
-        self._threads = (
-            ThreadPoolExecutor(1, thread_name_prefix="promomsg-journal-reader")
-            if writer is None
-            else None
-        )
-        self._inodes: dict[str, tuple[int, int]] = {}
-        self._closed = False
         self._pepper: bytes | None = None
-        self._closing: Future[None] | None = None
+        self._do = access.do
+        self._read = access.read
 
     @property
     def record(self) -> CampaignRecord:
@@ -103,73 +72,15 @@ class SqliteHandle:
     def path(self) -> str | None:
         return self._path
 
-    async def _do(
-        self, call: Callable[..., T], *args: Any, skippable: bool = False, reads: bool = False
-    ) -> T:
-        if self._writer is None:
-            raise JournalError(f"{self._path}: it was opened for reading only")
-        try:
-            return await self._writer.submit(
-                lambda tx: call(tx, *args), skippable=skippable, reads=reads
-            )
-        except msgspec.MsgspecError:
-            raise JournalError(f"{self._path}: {DAMAGED}") from None
-
     async def _plan(self, call: Callable[..., T], *args: Any) -> T:
-        if self._planning is None:
-            raise JournalError(f"{self._path}: its plan is complete; nothing is added to it")
+        if self._seal is None:
+            raise JournalError(f"{self._access.name}: its plan is complete; nothing is added to it")
         return await self._do(call, *args)
 
-    async def _read(self, call: Callable[..., T], *args: Any) -> T:
-        if self._planning is not None:
-            return await self._do(lambda tx: call(tx.db, *args))
-        if self._closed:
-            raise JournalError(f"{self._path}: the journal is closed")
-        if self._threads is None:
-            try:
-                return await self._do(lambda tx: call(tx.db, *args), reads=True)
-            except NOT_OURS:
-                raise JournalError(f"{self._path}: {DAMAGED}") from None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read_now, call, args)
-
-    def _read_now(self, call: Callable[..., T], args: tuple[Any, ...]) -> T:
-        if self._reader is None:
-            self._reader = JournalReader(self._path)
-        return self._reader.read(lambda db: call(db, *args))
-
     async def missing(self) -> str | None:
-        if self._writer is None or self._planning is not None or self._closed:
-            return None
-        return await self._writer.submit(lambda tx: self._missing_now(), reads=True)
-
-    def _missing_now(self) -> str | None:
-        """By name and inode: another file of that name is none of ours."""
-        for end in ("", ".lock", "-wal", SUFFIX):
-            path = f"{self._path}{end}"
-            try:
-                status = os.stat(path, follow_symlinks=False)
-            except OSError:
-                inode = None
-            else:
-                inode = status.st_dev, status.st_ino
-            if inode is None or self._inodes.setdefault(path, inode) != inode:
-                return (
-                    f"{path} was moved, removed or replaced while it was being sent; put it back "
-                    "where it was, then resume"
-                )
-        return None
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
+        return None if self._seal is not None else await self._access.missing()
 
     # Planning.
-
-    async def restart_plan(self) -> None:
-        await self._plan(plan.restart)
-        assert self._writer is not None
-        self._writer.counts.clear()
 
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         await self._plan(plan.add_rows, rows)
@@ -224,24 +135,24 @@ class SqliteHandle:
         await self._plan(plan.add_audience_group, audience, planned)
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
-        if self._planning is None or self._seal is None:
-            raise JournalError(f"{self._path}: its plan is complete already")
-        if self._writer is None or record.planned_at is None:
-            raise JournalError(f"{self._path}: a complete plan has the time it was completed")
-        await asyncio.shield(
-            self._writer.submit(partial(self._seal_now, record, chunk_size), alone=True)
-        )
-        self._planning = None
+        seal = self._seal
+        if seal is None:
+            raise JournalError(f"{self._access.name}: its plan is complete already")
+        if record.planned_at is None:
+            raise JournalError(
+                f"{self._access.name}: a complete plan has the time it was completed"
+            )
+
+        def sealed(tx: Transaction) -> None:
+            tx.db.execute("BEGIN")
+            plan.seal(tx.db, record, chunk_size)
+            tx.db.execute("COMMIT")
+            seal(tx.db, record)
+
+        await self._access.alone(sealed)
+        self._seal = None
         self._record = record
         reached("plan-sealed")
-
-    def _seal_now(self, record: CampaignRecord, chunk_size: int, tx: Transaction) -> None:
-        assert self._writer is not None
-        assert self._seal is not None
-        tx.db.execute("BEGIN")
-        plan.seal(tx.db, record, chunk_size)
-        tx.db.execute("COMMIT")
-        self._writer.db, self._writer.mark = self._seal(tx.db, record)
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
         return await self._read(plan.sample, limit)
@@ -302,9 +213,6 @@ class SqliteHandle:
 
     # Following.
 
-    async def due_groups(self, now: float) -> list[GroupRow]:
-        return await self._read(read.groups, now)
-
     async def groups(self) -> list[GroupRow]:
         return await self._read(read.groups)
 
@@ -359,9 +267,8 @@ class SqliteHandle:
 
     async def seal_retry(self, *, chunk_size: int) -> None:
         await self._do(sqlite_recover.seal_retry, chunk_size)
-        if self._writer is not None:
-            # What is reopened must not be lost with a -wal: those who failed would look so still.
-            await self._writer.submit(_merge, alone=True)
+        # What is reopened must not be lost with a -wal: those who failed would look so still.
+        await self._access.alone(_merge)
 
     async def suppress_pending(
         self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
@@ -395,9 +302,7 @@ class SqliteHandle:
     # Reading.
 
     async def tally(self) -> Tally:
-        if self._writer is not None:
-            return self._writer.counts.tally()
-        return (await self._read(read.counts)).tally()
+        return await self._access.tally()
 
     async def untouched(self) -> bool:
         return await self._read(read.untouched)
@@ -420,35 +325,10 @@ class SqliteHandle:
             yield found
 
     async def close(self) -> None:
-        """Commits what is queued, closes, and gives the sender's lock back.
+        """Commits what is queued, closes, and gives back what the sender held.
 
         Half a plan is thrown away with it."""
-        self._closed = True
-        if self._writer is None:
-            if self._closing is None and self._threads is not None:
-                # Behind the reads under way, whose callers may have been cancelled: one of them
-                # may be opening the reader just now.
-                self._closing = self._threads.submit(self._close_reader)
-                self._threads.shutdown(wait=False)
-            assert self._closing is not None
-            await asyncio.shield(asyncio.wrap_future(self._closing))
-            return
-        try:
-            await self._writer.stop()
-        except asyncio.CancelledError:
-            # The lock is given back when the thread has written all, not before.
-            self._writer.ended.add_done_callback(lambda _: self._let_go())
-            self._writer.stop_soon()
-            raise
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._planning is not None:
-            for end in ("", "-wal", "-shm", "-journal"):
-                with suppress(OSError):
-                    os.unlink(f"{self._planning}{end}")
-        if self._lock is not None:
-            self._lock.release()
+        await self._access.close()
 
 
 def _merge(tx: Transaction) -> None:

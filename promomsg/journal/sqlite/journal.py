@@ -14,14 +14,16 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import Counts
 from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
+from promomsg.journal.sqlite.connect import connect
 from promomsg.journal.sqlite.crash_safety import lost_commits
 from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.side_files import (
     SIDE_FILES,
@@ -30,14 +32,12 @@ from promomsg.journal.sqlite.crash_safety.side_files import (
 )
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
-from promomsg.journal.sqlite.reader import JournalReader, wal_size
-from promomsg.journal.sqlite.report_rows import SqliteRows
+from promomsg.journal.sqlite.reader import JournalReader, ReportRows, wal_size
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.groups import add_warnings
 from promomsg.journal.sqlite.statements.singles import set_control
-from promomsg.journal.sqlite.statements.suppression import reached_page
 from promomsg.journal.sqlite.writer import Writer, close_clean, explain
 from promomsg.private_files import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
@@ -104,13 +104,6 @@ class SqliteJournal:
     def _planning(self) -> str:
         return f"{self.path}.planning"
 
-    async def exists(self) -> bool:
-        """Whether there is a journal with a complete plan."""
-        return self._exists()
-
-    def _exists(self) -> bool:
-        return os.path.exists(self.path)
-
     async def create(self, record: CampaignRecord) -> SqliteHandle:
         """A new campaign, under a temporary name until it is sealed.
 
@@ -119,14 +112,20 @@ class SqliteJournal:
                 full or not to be written.
         """
         made = await _finish(self._create, record, unwanted=self._planning)
-        return SqliteHandle(
-            self.path,
-            record,
-            writer=Writer(self.path, made.db),
-            lock=made.lock,
-            planning=self._planning,
-            seal=self._seal,
+        writer = Writer(self.path, made.db)
+
+        def seal(db: sqlite3.Connection, record: CampaignRecord) -> None:
+            writer.db, writer.mark = self._seal(db, record)
+
+        def release() -> None:
+            with suppress(OSError):
+                _remove(self._planning)  # half a plan
+            made.lock.release()
+
+        access = WriteAccess(
+            self.path, writer, missing=FilesInPlace(self.path).missing, release=release
         )
+        return SqliteHandle(record, access, path=self.path, seal=seal)
 
     def _create(self, record: CampaignRecord) -> _Opened:
         open_standard_descriptors()
@@ -143,7 +142,7 @@ class SqliteJournal:
             fd = os.open(self._planning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.fchmod(fd, 0o600)
             os.close(fd)
-            db = read.connect(self._planning, mode="rw")
+            db = connect(self._planning, mode="rw")
             try:
                 # Nothing has to survive before the rename: a crash throws the file away.
                 for pragma in (
@@ -173,7 +172,7 @@ class SqliteJournal:
     ) -> tuple[sqlite3.Connection, CommitMark]:
         """In the writer thread: the complete file becomes durable, and then the journal."""
         db.close()
-        temporary = read.connect(self._planning, mode="rw")
+        temporary = connect(self._planning, mode="rw")
         try:
             temporary.execute("PRAGMA journal_mode = WAL")
         finally:
@@ -200,7 +199,7 @@ class SqliteJournal:
         return CommitMark(self.path, position, durable=self.durability == "power")
 
     def _connect(self) -> sqlite3.Connection:
-        db = read.connect(self.path, mode="rw")
+        db = connect(self.path, mode="rw")
         try:
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             db.execute("PRAGMA wal_autocheckpoint = 0")  # the writer thread merges it
@@ -221,13 +220,17 @@ class SqliteJournal:
         self._look()
         if not write:
             reader = await asyncio.to_thread(JournalReader, self.path)
-            handle = SqliteHandle(self.path, reader.record)
-            handle._reader = reader
-            return handle
+            return SqliteHandle(reader.record, ReadAccess(reader), path=self.path)
         opened = await _finish(self._open, after_lost_wal)
         writer = Writer(self.path, opened.db, opened.today, opened.mark)
         writer.counts = opened.counts
-        return SqliteHandle(self.path, opened.record, writer=writer, lock=opened.lock)
+        access = WriteAccess(
+            self.path,
+            writer,
+            missing=FilesInPlace(self.path).missing,
+            release=opened.lock.release,
+        )
+        return SqliteHandle(opened.record, access, path=self.path)
 
     def _look(self) -> None:
         if os.path.isfile(self.path):
@@ -317,7 +320,7 @@ class SqliteJournal:
             reader.control()
             db: sqlite3.Connection | None = None
             try:
-                db = read.connect(self.path, mode="rw")
+                db = connect(self.path, mode="rw")
                 db.execute("PRAGMA wal_autocheckpoint = 0")
                 set_control(db, control)
             except sqlite3.Error as error:
@@ -334,16 +337,11 @@ class SqliteJournal:
                     f"{self.path}: its last commits are lost, so that it does not say who was sent "
                     "to; resume it first (--after-lost-wal), then they are unknown in it"
                 )
-            after = -1
-            while True:
-                page, after = reader.read(partial(reached_page, after=after))
-                if not page:
-                    return
-                yield page
+            yield from reader.reached()
 
-    def rows_later(self) -> SqliteRows:
+    def rows_later(self) -> ReportRows:
         """See `Journal.rows_later`."""
-        return SqliteRows(self.path)
+        return ReportRows(self.path)
 
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""

@@ -1,5 +1,5 @@
-"""Reading a SQLite journal, while its sender runs and after: nothing on disk is changed by it, and
-nothing in the file is believed before it was looked at.
+"""Reading a SQLite journal by plain calls, while its sender runs and after: nothing on disk is changed
+by it, and nothing in a file is believed before it was looked at.
 """
 
 from __future__ import annotations
@@ -16,22 +16,27 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.counts import CODE_OF
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
+from promomsg.journal.records import CampaignRecord, Control, GroupRow, Reached, Tally
 from promomsg.journal.sqlite import schema as sqlite_schema
+from promomsg.journal.sqlite.connect import connect
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, position
 from promomsg.journal.sqlite.crash_safety.side_files import refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements.suppression import reached_page
 from promomsg.journal.sqlite.writer import explain
 from promomsg.model import Outcome, State
 
-__all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "wal_size"]
+__all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "Reader", "ReportRows", "wal_size"]
 
 _STEP: Final = 50_000
 _FEW_STEPS: Final = 200
 """SQLite's instructions between looks at how many a read has taken, and looks that any may take;
 four instructions a byte of the file come on top (a scan takes less than one)."""
+
+_SMALL: Final = 256 * 1024
+"""Bytes of a journal that `detach` takes into memory: some 2,000 recipients."""
 
 T = TypeVar("T")
 
@@ -71,26 +76,124 @@ def _at_rest(path: str) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class JournalReader:
-    """A journal as a reader sees it, without an event loop; any thread may use it.
+class Reader:
+    """What a journal holds, through one connection, without an event loop; any thread may use it.
 
     It sees what is committed, while a sender runs and after. Each call, and each page of an
-    iteration, is one short read, so a sender is never held up. Nothing on disk is changed by it:
-    no -wal is merged or removed, also after a sender was killed.
+    iteration, is one short read, so a sender is never held up.
+
+    Args:
+        name: the journal's, for messages.
+        db: a connection of its own; closed with it.
+    """
+
+    def __init__(self, name: str, db: sqlite3.Connection) -> None:
+        self.name = name
+        self._lock = threading.Lock()
+        self._db = db
+
+    def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """A statement of `promomsg.journal.sqlite.statements.reading` on the connection.
+
+        Raises:
+            JournalError: it cannot be read, or has values that promomsg does not write.
+        """
+        with self._lock:
+            try:
+                return call(self._db)
+            except Exception as error:  # noqa: BLE001 - whatever a damaged journal makes of it
+                raise self._explained(error) from None
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return JournalError(f"{self.name}: the journal is closed")
+        if isinstance(error, JournalError):
+            said = str(error)
+            return error if self.name in said else JournalError(f"{self.name}: {said}")
+        if isinstance(error, (sqlite3.Error, OSError)):
+            return explain(error, self.name)
+        if isinstance(error, (msgspec.MsgspecError, *NOT_OURS)):
+            return JournalError(f"{self.name}: {DAMAGED}")
+        return error
+
+    @property
+    def record(self) -> CampaignRecord:
+        """The campaign."""
+        return self.read(read.record)
+
+    def control(self) -> Control:
+        """What was asked of the sender."""
+        return self.read(
+            lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
+        )
+
+    def tally(self) -> Tally:
+        """The counts, by one scan (a million rows: a tenth of a second)."""
+        return self.read(read.counts).tally()
+
+    def groups(self) -> list[GroupRow]:
+        """Every group send."""
+        return self.read(read.groups)
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq."""
+        numbers = None if states is None else [CODE_OF[state] for state in states]
+        after = -1
+        while True:
+            found, last = self.read(partial(read.page, after=after, states=numbers))
+            if not found:
+                return
+            if last <= after:
+                raise JournalError(f"{self.name}: it is damaged (its rows are not in order)")
+            after = last
+            yield from found
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `promomsg.journal.contract.Journal.reached`."""
+        after = -1
+        while True:
+            page, after = self.read(partial(reached_page, after=after))
+            if not page:
+                return
+            yield page
+
+    def elapsed(self) -> float:
+        """Seconds from the complete plan to the last thing that happened."""
+        return self.read(read.elapsed)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_db"):
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connection; a second call does nothing."""
+        with self._lock, suppress(sqlite3.Error):
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class JournalReader(Reader):
+    """A journal's file as a reader sees it.
+
+    Nothing on disk is changed by it: no -wal is merged or removed, also after a sender was killed.
 
     Raises:
         JournalError: there is no journal, it is another version's, or it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.realpath(path)
-        self._lock = threading.Lock()
+        self.path = self.name = os.path.realpath(path)
         self._steps = _Steps()
         self._rest: tuple[int, ...] | None = None
         if not os.path.isfile(self.path):
             raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
         refuse_planted(self.path)
-        self._db = self._open()
+        super().__init__(self.path, self._open())
 
     def _open(self) -> sqlite3.Connection:
         """A connection that changes nothing on disk, not even when it is the last one to close.
@@ -102,7 +205,7 @@ class JournalReader:
         db: sqlite3.Connection | None = None
         try:
             self._rest = _at_rest(self.path)
-            db = read.connect(self.path, mode="ro", immutable=self._rest is not None)
+            db = connect(self.path, mode="ro", immutable=self._rest is not None)
             db.execute("PRAGMA query_only = ON")
             self._steps.most = _FEW_STEPS + 4 * os.path.getsize(self.path) // _STEP
             db.set_progress_handler(self._steps.too_many, _STEP)
@@ -116,7 +219,6 @@ class JournalReader:
         return db
 
     def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        """One of this module's functions on the connection, errors explained."""
         with self._lock:
             while True:
                 self._steps.taken = 0
@@ -141,17 +243,34 @@ class JournalReader:
                 return now != self._rest
         return False  # gone, or another one's name: what is open is still what it was
 
-    def _explained(self, error: BaseException) -> BaseException:
-        if isinstance(error, sqlite3.ProgrammingError):
-            return JournalError(f"{self.path}: the journal is closed")
-        if isinstance(error, JournalError):
-            said = str(error)
-            return error if self.path in said else JournalError(f"{self.path}: {said}")
-        if isinstance(error, (sqlite3.Error, OSError)):
-            return explain(error, self.path)
-        if isinstance(error, (msgspec.MsgspecError, *NOT_OURS)):
-            return JournalError(f"{self.path}: {DAMAGED}")
-        return error
+    def detach(self) -> None:
+        """From now on it reads what is there now, and needs neither the file's name nor the files
+        beside it: a small journal is copied into memory, of another the file stays open.
+
+        Of a campaign that is closed. While a sender has it open still, it goes on reading as before.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        self.read(read.record)
+        with self._lock:
+            if os.path.exists(f"{self.path}-wal"):
+                return
+            try:
+                if os.path.getsize(self.path) <= _SMALL:
+                    copy = sqlite3.connect(
+                        ":memory:", isolation_level=None, check_same_thread=False
+                    )
+                    try:
+                        self._db.backup(copy)
+                    except BaseException:
+                        copy.close()
+                        raise
+                    self._db.close()
+                    self._db = copy
+                self._rest = None
+            except (sqlite3.Error, OSError) as error:
+                raise explain(error, self.path) from None
 
     def check_whole(self) -> None:
         """Raises JournalError when it is damaged: a pass over the whole file."""
@@ -167,17 +286,6 @@ class JournalReader:
         flag, at = self.position()
         return judge(flag=flag, wal=wal, number=at.number, mark=read_mark(self.path, at.run_id))
 
-    @property
-    def record(self) -> CampaignRecord:
-        """The campaign."""
-        return self.read(read.record)
-
-    def control(self) -> Control:
-        """What was asked of the sender."""
-        return self.read(
-            lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
-        )
-
     def warnings(self) -> list[str]:
         """What a look at a journal that nobody is sending has to say of how true it is."""
         name = os.path.basename(self.path)
@@ -190,37 +298,7 @@ class JournalReader:
                 lost = f"{name}-wal, which a sender wrote, is not beside it"
         return [f"{lost}: these counts may be older than what was sent; resume says what to do"]
 
-    def tally(self) -> Tally:
-        """The counts, by one scan (a million rows: a tenth of a second)."""
-        return self.read(read.counts).tally()
-
-    def groups(self) -> list[GroupRow]:
-        """Every group send."""
-        return self.read(read.groups)
-
-    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
-        """Every row (or those in `states`) in order of seq."""
-        numbers = None if states is None else [CODE_OF[state] for state in states]
-        after = -1
-        while True:
-            found, last = self.read(partial(read.page, after=after, states=numbers))
-            if not found:
-                return
-            if last <= after:
-                raise JournalError(f"{self.path}: it is damaged (its rows are not in order)")
-            after = last
-            yield from found
-
-    def elapsed(self) -> float:
-        """Seconds from the complete plan to the last thing that happened."""
-        return self.read(read.elapsed)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_db"):
-            self.close()
-
     def close(self) -> None:
-        """Closes the connection; a second call does nothing."""
         with self._lock, suppress(sqlite3.Error):
             was_open, self._rest = self._rest is None, None
             clean = was_open and wal_size(self.path) == 0 and not position(self._db)[0]
@@ -238,14 +316,41 @@ class JournalReader:
             lock = SenderLock(self.path)
             try:
                 if wal_size(self.path) == 0:
-                    db = read.connect(self.path, mode="rw")
+                    db = connect(self.path, mode="rw")
                     db.execute("SELECT requested FROM control").fetchone()
                     db.close()
             finally:
                 lock.release()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+class ReportRows:
+    """See `promomsg.journal.contract.Rows`: the file is opened for one iteration and closed after it,
+    since people keep reports."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kept: JournalReader | None = None
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq.
+
+        Raises:
+            JournalError: the journal is gone, or cannot be read.
+        """
+        if self._kept is not None:
+            yield from self._kept.rows(states)
+            return
+        with JournalReader(self._path) as reader:
+            yield from reader.rows(states)
+
+    def keep(self) -> None:
+        """See `JournalReader.detach`."""
+        if self._kept is None:
+            reader = JournalReader(self._path)
+            reader.detach()
+            self._kept = reader
+
+    def close(self) -> None:
+        """Gives back what `keep` holds."""
+        if self._kept is not None:
+            self._kept.close()

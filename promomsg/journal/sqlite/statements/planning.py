@@ -30,7 +30,6 @@ __all__ = [
     "make_groups",
     "mark_duplicates",
     "plan_counts",
-    "restart",
     "sample",
     "save_record",
     "seal",
@@ -106,12 +105,6 @@ _OPTIONAL: Final = (
     "message_digest",
 )
 """Columns of a planned row behind its seq and key."""
-
-
-def restart(tx: Transaction) -> None:
-    """Forgets every row and group."""
-    tx.db.execute("DELETE FROM recipient")
-    tx.db.execute("DELETE FROM group_send")
 
 
 def add_rows(tx: Transaction, rows: Sequence[PlannedRow]) -> None:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -20,7 +18,6 @@ from promomsg.model import Outcome, Recipient, State
 
 __all__ = [
     "GROUP_COLUMNS",
-    "connect",
     "counts",
     "elapsed",
     "group_row",
@@ -34,8 +31,6 @@ __all__ = [
 ]
 
 _PAGE: Final = 1_000
-_LONGEST: Final = 256 * 1024 * 1024
-"""Bytes of one value at the most: SQLite's own limit is 1 GB."""
 
 _json = msgspec.json.Decoder().decode
 _seqs = msgspec.json.Decoder(list[int]).decode
@@ -51,25 +46,6 @@ _AS_JSON: Final = (
     "json_group_array(json_array(r.seq, r.state, r.key, r.id, r.openid, r.unionid, r.request_id,"
     " r.code, r.detail, r.rid, r.attempts, r.group_no, r.at, r.extra))"
 )
-
-
-def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
-    """A connection in autocommit mode. `mode` is `rw` or `ro`: the file is never made by it."""
-    # By bytes: a name may be none in UTF-8.
-    uri = f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
-    try:
-        # A file that somebody handed over: what its schema calls is not trusted, its pages are
-        # looked at before they are used.
-        db.execute("PRAGMA trusted_schema = OFF")
-        db.execute("PRAGMA cell_size_check = ON")
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        db.execute("PRAGMA cache_size = -4000")
-        db.execute("PRAGMA temp_store = FILE")
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
 
 
 def record(db: sqlite3.Connection) -> CampaignRecord:
@@ -146,16 +122,11 @@ def group_row(row: tuple[Any, ...]) -> GroupRow:
     return msgspec.convert(values, GroupRow)
 
 
-def groups(db: sqlite3.Connection, due: float | None = None) -> list[GroupRow]:
-    """Every group, or the accepted ones whose next poll has come."""
-    where, args = "", tuple[float, ...]()
-    if due is not None:
-        where, args = "WHERE state = 'accepted' AND next_poll_at <= ?", (due,)
+def groups(db: sqlite3.Connection) -> list[GroupRow]:
+    """Every group."""
     return [
         group_row(row)
-        for row in db.execute(
-            f"SELECT {GROUP_COLUMNS} FROM group_send {where} ORDER BY group_no", args
-        )
+        for row in db.execute(f"SELECT {GROUP_COLUMNS} FROM group_send ORDER BY group_no")
     ]
 
 

@@ -1,19 +1,19 @@
-"""Recovery and the user's words, in memory: cancel, retry, and a suppression list that has grown."""
+"""Recovery and the user's words: cancel, retry, and a suppression list that has grown."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from journal_model.groups import INTERRUPTED, ModelGroups
 from promomsg.errors import JournalError
-from promomsg.journal.memory_groups import INTERRUPTED, MemoryGroups
 from promomsg.journal.records import UNIQUE, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
 
-__all__ = ["MemoryWords"]
+__all__ = ["ModelWords"]
 
 
-class MemoryWords(MemoryGroups):
+class ModelWords(ModelGroups):
     """The part of a handle that a new process, or the user, asks for."""
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:

@@ -1,7 +1,4 @@
-"""A journal in memory: for tests, dry runs, and as the plain statement of what a journal does.
-
-It shares no code with the SQLite one but the vocabulary, so that each is a check on the other.
-"""
+"""The journal, its handle and its reader; see `journal_model`."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from journal_model.groups import ModelGroups
+from journal_model.store import Chunk, Row, Store
+from journal_model.words import ModelWords
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
-from promomsg.journal.memory_groups import MemoryGroups
-from promomsg.journal.memory_store import Chunk, Row, Store
-from promomsg.journal.memory_words import MemoryWords
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -32,7 +29,7 @@ from promomsg.journal.records import (
 from promomsg.model import Code, Outcome, SingleSend, State
 from promomsg.states import Event, GroupState, IllegalMove, move
 
-__all__ = ["MemoryHandle", "MemoryJournal", "MemoryReader"]
+__all__ = ["ModelHandle", "ModelJournal", "ModelReader"]
 
 _SETTLING = {
     State.SENT: Event.SENT,
@@ -42,7 +39,7 @@ _SETTLING = {
 }
 
 
-class MemoryReader:
+class ModelReader:
     """What `JournalReader` is to a file."""
 
     def __init__(self, store: Store) -> None:
@@ -80,15 +77,10 @@ class MemoryReader:
         """Nothing is held."""
 
 
-class MemoryHandle(MemoryWords):
+class ModelHandle(ModelWords):
     """See `promomsg.journal.contract.Handle`."""
 
     # Planning.
-
-    async def restart_plan(self) -> None:
-        store = self._planning()
-        store.rows.clear()
-        store.groups.clear()
 
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         store = self._planning()
@@ -347,7 +339,7 @@ class MemoryHandle(MemoryWords):
         return 0, len(self._store.finals)
 
     async def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
-        page = list(MemoryReader(self._store).rows(states))
+        page = list(ModelReader(self._store).rows(states))
         if page:
             yield page
 
@@ -356,43 +348,39 @@ class MemoryHandle(MemoryWords):
         self._journal.closed(self)
 
 
-class MemoryJournal:
+class ModelJournal:
     """A journal that ends with its process. It keeps one campaign, like a file."""
 
     path: str | None = None
 
     def __init__(self) -> None:
         self._store: Store | None = None
-        self._sender: MemoryHandle | None = None
-
-    async def exists(self) -> bool:
-        """Whether it holds a campaign."""
-        return self._store is not None and self._store.sealed
+        self._sender: ModelHandle | None = None
 
     def _free(self) -> None:
         if self._sender is not None:
             raise JournalError("a sender has this journal open already; wait for it to end")
 
-    async def create(self, record: CampaignRecord) -> MemoryHandle:
+    async def create(self, record: CampaignRecord) -> ModelHandle:
         """See `Journal.create`."""
         self._free()
         if self._store is not None:
             raise JournalError("there is a journal already; resume it, or take another one")
         self._store = Store(record)
-        self._sender = MemoryHandle(self, self._store, write=True)
+        self._sender = ModelHandle(self, self._store, write=True)
         return self._sender
 
-    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> MemoryHandle:
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> ModelHandle:
         """See `Journal.open`."""
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
         if not write:
-            return MemoryHandle(self, self._store, write=False)
+            return ModelHandle(self, self._store, write=False)
         self._free()
-        self._sender = MemoryHandle(self, self._store, write=True)
+        self._sender = ModelHandle(self, self._store, write=True)
         return self._sender
 
-    def closed(self, handle: MemoryGroups) -> None:
+    def closed(self, handle: ModelGroups) -> None:
         """Called by a handle that closes: half a plan goes with its maker."""
         if handle is self._sender:
             self._sender = None
@@ -411,11 +399,11 @@ class MemoryJournal:
             raise JournalError("there is no journal")
         self._store.control = control
 
-    def rows_later(self) -> MemoryReader:
+    def rows_later(self) -> ModelReader:
         """See `Journal.rows_later`."""
         if self._store is None:
             raise JournalError("there is no journal")
-        return MemoryReader(self._store)
+        return ModelReader(self._store)
 
     def discard(self) -> None:
         """Forgets the campaign; open readers keep it."""

@@ -1,4 +1,4 @@
-"""What a journal in memory holds."""
+"""What the model holds."""
 
 from __future__ import annotations
 

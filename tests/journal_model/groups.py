@@ -1,17 +1,17 @@
-"""Group sends in memory."""
+"""Group sends of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from journal_model.store import Chunk, Group, Row, Store
 from promomsg.errors import JournalError
-from promomsg.journal.memory_store import Chunk, Group, Row, Store
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Lease, Outage, PlannedRow
 from promomsg.model import Code, Failure, State
 from promomsg.states import Event, GroupEvent, GroupState, move, move_group
 
-__all__ = ["INTERRUPTED", "MemoryGroups"]
+__all__ = ["INTERRUPTED", "ModelGroups"]
 
 INTERRUPTED = "the process ended between the intent and the result"
 _EXPIRED = "the result can be had for 7 days only"
@@ -29,10 +29,10 @@ _UNSENT = (State.FAILED, State.SKIPPED, State.CANCELLED)
 
 
 class _Owner(Protocol):
-    def closed(self, handle: MemoryGroups) -> None: ...
+    def closed(self, handle: ModelGroups) -> None: ...
 
 
-class MemoryGroups:
+class ModelGroups:
     """The part of a handle that is about groups and whole campaigns."""
 
     path: str | None = None
@@ -206,15 +206,6 @@ class MemoryGroups:
 
     async def group(self, group_no: int) -> GroupRow:
         return self._get(group_no).copy()
-
-    async def due_groups(self, now: float) -> list[GroupRow]:
-        return [
-            group.copy()
-            for group in self._store.groups
-            if group.row.state is GroupState.ACCEPTED
-            and group.row.next_poll_at is not None
-            and group.row.next_poll_at <= now
-        ]
 
     async def poll_group(
         self,

@@ -1,0 +1,140 @@
+"""The SQLite journal in this process's memory: the same schema and statements, and no file.
+
+SQLite's `memdb` keeps a database of a name for as long as somebody has it open. What belongs to a
+file only (the lock, the `-wal`, the commit mark and the open flag) is not here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
+from promomsg.journal.sqlite.connect import connect_memory
+from promomsg.journal.sqlite.handle import SqliteHandle
+from promomsg.journal.sqlite.reader import Reader
+from promomsg.journal.sqlite.schema import schema_text
+from promomsg.journal.sqlite.statements import planning as plan
+from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements.singles import set_control
+from promomsg.journal.sqlite.writer import Writer, explain
+
+__all__ = ["MemoryJournal", "MemoryRows"]
+
+_NAME: Final = "the journal in memory"
+_NEEDED: Final = (3, 36, 0)
+
+
+class MemoryRows(Reader):
+    """See `promomsg.journal.contract.Rows`: its connection keeps the journal until it is closed."""
+
+    def keep(self) -> None:
+        """Nothing is to be done: it has all of it."""
+
+
+class MemoryJournal:
+    """A journal that ends with its process. It keeps one campaign, like a file, of 1 GB at the most.
+
+    Raises:
+        UsageError: this Python's SQLite is older than 3.36.
+    """
+
+    path: str | None = None
+
+    def __init__(self) -> None:
+        if sqlite3.sqlite_version_info < _NEEDED:
+            raise UsageError(
+                "a journal in memory needs SQLite 3.36 or later, and this Python has "
+                f"{sqlite3.sqlite_version}; give a file's path as the journal"
+            )
+        self._database = ""
+        self._held: Reader | None = None
+        """A connection that keeps the database while nobody else has it open."""
+        self._sealed = False
+        self._has_sender = False
+
+    def _refuse_second_sender(self) -> None:
+        if self._has_sender:
+            raise JournalError(f"{_NAME}: a sender has it open already; wait for it to end")
+
+    def _connect(self) -> sqlite3.Connection:
+        """Another connection to the complete plan."""
+        if not self._sealed:
+            raise JournalError(f"{_NAME}: there is no campaign in it")
+        return connect_memory(self._database)
+
+    async def create(self, record: CampaignRecord) -> SqliteHandle:
+        """See `Journal.create`."""
+        self._refuse_second_sender()
+        if self._held is not None:
+            raise JournalError(f"{_NAME}: it has a campaign already; resume it, or take a new one")
+        self._database = f"promomsg-{secrets.token_hex(8)}"
+        self._held = Reader(_NAME, connect_memory(self._database))
+        db = connect_memory(self._database)
+        try:
+            db.executescript(schema_text())
+            plan.save_record(db, record)
+        except sqlite3.Error as error:
+            db.close()
+            self.discard()
+            raise explain(error, _NAME) from None
+        return SqliteHandle(
+            record, self._write_access(Writer(_NAME, db)), path=None, seal=self._seal
+        )
+
+    def _seal(self, db: sqlite3.Connection, record: CampaignRecord) -> None:
+        self._sealed = True
+
+    def _write_access(self, writer: Writer) -> WriteAccess:
+        self._has_sender = True
+        return WriteAccess(_NAME, writer, release=self._release)
+
+    def _release(self) -> None:
+        self._has_sender = False
+        if not self._sealed:
+            self.discard()  # half a plan
+
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> SqliteHandle:
+        """See `Journal.open`."""
+        if not write:
+            reader = Reader(_NAME, self._connect())
+            return SqliteHandle(reader.record, ReadAccess(reader), path=None)
+        self._refuse_second_sender()
+        db = self._connect()
+        try:
+            record = read.record(db)
+            writer = Writer(_NAME, db, read.today(db))
+            writer.counts = read.counts(db)
+        except sqlite3.Error as error:
+            db.close()
+            raise explain(error, _NAME) from None
+        return SqliteHandle(record, self._write_access(writer), path=None)
+
+    async def request(self, control: Control) -> None:
+        """See `Journal.request`."""
+        db = self._connect()
+        try:
+            set_control(db, control)
+        except sqlite3.Error as error:
+            raise explain(error, _NAME) from None
+        finally:
+            db.close()
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `Journal.reached`."""
+        with Reader(_NAME, self._connect()) as reader:
+            yield from reader.reached()
+
+    def rows_later(self) -> MemoryRows:
+        """See `Journal.rows_later`."""
+        return MemoryRows(_NAME, self._connect())
+
+    def discard(self) -> None:
+        """Forgets the campaign; whoever has it open keeps it."""
+        held, self._held, self._sealed = self._held, None, False
+        if held is not None:
+            held.close()
