@@ -23,8 +23,8 @@ class Bar(NamedTuple):
     def text(self) -> str:
         """The bar as a table shows it."""
         sign = "≥" if self.sign == ">=" else "≤"
-        said = f"{sign} {self.limit:g}{' ' + self.unit if self.unit else ''}"
-        return said if self.aim is None else f"{said}, aim {self.aim:g}"
+        bar = f"{sign} {self.limit:g}{' ' + self.unit if self.unit else ''}"
+        return bar if self.aim is None else f"{bar}, aim {self.aim:g}"
 
 
 _RATE: Final = "messages per CPU second"

@@ -23,10 +23,10 @@ Laps = dict[str, Reading | float]
 
 
 class Sample(msgspec.Struct):
-    """One run, measured. `parts["all"]` is the whole of it; `said` are the contender's figures."""
+    """One run, measured. `parts["all"]` is the whole of it; `figures` are the contender's figures."""
 
     parts: dict[str, Reading]
-    said: dict[str, float]
+    figures: dict[str, float]
     peak_mb: float
 
 
@@ -45,13 +45,13 @@ def main() -> None:
         begin = read_clocks()
         laps = call(runner, module.run, job)
         parts = {"all": read_clocks().since(begin)}
-    said = {}
+    figures = {}
     for key, value in laps.items():
         if isinstance(value, Reading):
             parts[key] = value
         else:
-            said[key] = value
-    print(msgspec.json.encode(Sample(parts, said, peak_mb())).decode())
+            figures[key] = value
+    print(msgspec.json.encode(Sample(parts, figures, peak_mb())).decode())
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def _told(machine: dict[str, Any]) -> str:
         if client is None
         else f"client on core {client}, responder on core {other}"
     )
-    packages = ", ".join(f"{name} {said}" for name, said in machine["packages"].items())
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['disk']}; "
         f"Python {machine['python']}; {packages}; {where}."

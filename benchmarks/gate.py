@@ -24,9 +24,9 @@ from typing import Any, Final, NamedTuple
 from unittest import mock
 
 from benchmarks import lockstep
-from benchmarks.contenders.client import run as run_client
-from benchmarks.contenders.engine import recipients
-from benchmarks.contenders.ours import journal, message
+from benchmarks.contenders.promomsg_client import run as run_client
+from benchmarks.contenders.promomsg_engine import recipients
+from benchmarks.contenders.promomsg_setup import journal, message
 from benchmarks.job import Job
 from benchmarks.session import Responder
 from benchmarks.table import render

@@ -26,7 +26,7 @@ _PATIENCE: Final = 60.0
 """Seconds of real time for a thread that is the only one at work, like a journal's that closes."""
 
 
-class _Jump(selectors.DefaultSelector):
+class _SelectorWithoutWaiting(selectors.DefaultSelector):
     """Never waits for a timer."""
 
     slept = 0.0
@@ -38,19 +38,19 @@ class _Jump(selectors.DefaultSelector):
             return found
         found = super().select(_PATIENCE)
         if not found:
-            raise RuntimeError("everybody waits, and nothing will wake them")
+            raise RuntimeError("nothing is left to do, and nothing will wake whoever waits")
         return found
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class _LoopWithOwnTime(asyncio.SelectorEventLoop):
     """Runs what is for threads in its own, and has its own time."""
 
     def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
+        self._waitless_selector = _SelectorWithoutWaiting()
+        super().__init__(self._waitless_selector)
 
     def time(self) -> float:
-        return self._jump.slept
+        return self._waitless_selector.slept
 
     def run_in_executor(  # type: ignore[override]  # narrower than any executor
         self, executor: Any, func: Callable[..., Any], *args: Any
@@ -63,7 +63,7 @@ class _Loop(asyncio.SelectorEventLoop):
         return future
 
 
-class _Writer(Writer):
+class _WriterOnTheLoop(Writer):
     """Commits by a timer of the loop instead of in a thread."""
 
     _due = False
@@ -93,8 +93,8 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         return runner.get_loop().time()
 
     with (
-        mock.patch("promomsg.journal.sqlite.journal.Writer", _Writer),
-        asyncio.Runner(loop_factory=_Loop) as runner,
+        mock.patch("promomsg.journal.sqlite.journal.Writer", _WriterOnTheLoop),
+        asyncio.Runner(loop_factory=_LoopWithOwnTime) as runner,
         # What a look at the counts took decides when the next one is.
         mock.patch.object(SystemClock, "monotonic", monotonic),
     ):

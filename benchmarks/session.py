@@ -26,7 +26,7 @@ _PATIENCE = 3600
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line said.
+    """What the command line asked for.
 
     Attributes:
         rounds: how often everything is run.
@@ -63,10 +63,10 @@ class Responder:
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        if not said:
+        line = self._process.stdout.readline()
+        if not line:
             raise RuntimeError("the responder did not start; its error is above")
-        self._port = json.loads(said)["port"]
+        self._port = json.loads(line)["port"]
         self.url = f"http://127.0.0.1:{self._port}"
 
     def ask(self, name: str, **query: float) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def markdown(result: Result) -> str:
 
 
 def _judged(rows: Sequence[Judged]) -> Table:
-    said = {True: "met", False: "NOT MET", None: "–"}
+    words = {True: "met", False: "NOT MET", None: "–"}
     return Table(
         "Ratios, each taken within its round",
         ["what", "median", "lowest", "highest", "bar", ""],
@@ -66,7 +66,7 @@ def _judged(rows: Sequence[Judged]) -> Table:
                 f"{row.low:.2f}",
                 f"{row.high:.2f}",
                 row.bar or "–",
-                said[row.met] if row.bar else "",
+                words[row.met] if row.bar else "",
             ]
             for row in rows
         ],

@@ -30,18 +30,18 @@ class Contender(NamedTuple):
 
 
 CONTENDERS: Final[dict[str, Contender]] = {
-    "protocol": Contender("hand-written protocol", "protocol"),
-    "raw": Contender("raw sockets, a coroutine each (the floor)", "raw"),
+    "protocol": Contender("hand-written protocol", "asyncio_protocol"),
+    "raw": Contender("raw sockets, a coroutine each (the floor)", "raw_sockets"),
     "aiohttp-tuned": Contender("aiohttp, tuned", "aiohttp_tuned", ("aiohttp",)),
     "aiohttp-usual": Contender("aiohttp, the usual way", "aiohttp_usual", ("aiohttp",)),
     "httpx": Contender("httpx", "httpx_workers", ("httpx",), share=0.1),
     "wechatpy": Contender(
         "wechatpy in threads", "wechatpy_threads", ("wechatpy",), share=0.2, loops=False
     ),
-    "client": Contender("promomsg's client alone", "client"),
-    "memory": Contender("promomsg, memory journal", "engine", journal="memory"),
-    "process": Contender("promomsg, SQLite process", "engine", journal="process"),
-    "power": Contender("promomsg, SQLite power", "engine", journal="power"),
+    "client": Contender("promomsg's client alone", "promomsg_client"),
+    "memory": Contender("promomsg, memory journal", "promomsg_engine", journal="memory"),
+    "process": Contender("promomsg, SQLite process", "promomsg_engine", journal="process"),
+    "power": Contender("promomsg, SQLite power", "promomsg_engine", journal="power"),
 }
 
 

@@ -9,7 +9,7 @@ import msgspec
 import yarl
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, check, openids, parts
+from benchmarks.contenders.sent_message import PATH, TOKEN, check, openids, parts
 from benchmarks.job import Job
 
 

@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, body_dict, check, openids
+from benchmarks.contenders.sent_message import PATH, TOKEN, body_dict, check, openids
 from benchmarks.job import Job
 
 

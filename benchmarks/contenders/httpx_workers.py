@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, check, openids, parts
+from benchmarks.contenders.sent_message import PATH, TOKEN, check, openids, parts
 from benchmarks.job import Job
 
 

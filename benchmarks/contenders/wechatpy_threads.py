@@ -12,7 +12,7 @@ import requests.adapters
 import wechatpy
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, body_dict, check, openids
+from benchmarks.contenders.sent_message import PATH, TOKEN, body_dict, check, openids
 from benchmarks.job import Job
 
 

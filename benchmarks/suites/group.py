@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.result import Result
 from benchmarks.session import Session
-from benchmarks.suites.simple import figures, rounds
+from benchmarks.suites.rounds import figures, rounds
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ def run(session: Session) -> Result:
     promoters = session.options.scaled(1_000_000, least=20_000)
     runs = {
         "groups": lambda: session.measure(
-            "tasks.groups", messages=promoters, server={"fail_share": FAIL_SHARE}
+            "tasks.send_groups", messages=promoters, server={"fail_share": FAIL_SHARE}
         )
     }
     samples = rounds(session, "group", runs)["groups"]
@@ -28,8 +28,8 @@ def run(session: Session) -> Result:
         rows[what, "s"] = [reading.wall for reading in each]
         rows[f"{what}, CPU a recipient", "µs"] = [r.cpu / promoters * 1e6 for r in each]
     rows["peak memory", "MB"] = [sample.peak_mb for sample in samples]
-    rows["groups", "calls"] = [sample.said["groups"] for sample in samples]
-    rows["failures named in files", "recipients"] = [sample.said["failed"] for sample in samples]
+    rows["groups", "calls"] = [sample.figures["groups"] for sample in samples]
+    rows["failures named in files", "recipients"] = [sample.figures["failed"] for sample in samples]
     result.tables.append(figures(f"{promoters:,} promoters, SQLite power", rows))
     result.samples = {f"{what}: {unit}": values for (what, unit), values in rows.items()}
     return result

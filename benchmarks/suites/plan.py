@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks.result import Result
 from benchmarks.session import Session
 from benchmarks.stats import ratios
-from benchmarks.suites.simple import figures, rounds
+from benchmarks.suites.rounds import figures, rounds
 from benchmarks.tasks.csv_file import write_csv
 
 __all__ = ["run"]
@@ -30,7 +30,7 @@ def run(session: Session) -> Result:
     }
     for title, kind in kinds.items():
         runs[f"promomsg, {title}"] = partial(
-            session.measure, "tasks.plan_ours", messages=count, csv=str(path), kind=kind
+            session.measure, "tasks.plan_promomsg", messages=count, csv=str(path), kind=kind
         )
     taken = rounds(session, "plan", runs)
     path.unlink()

@@ -7,7 +7,7 @@ import shutil
 from benchmarks.child import Sample
 from benchmarks.result import Result
 from benchmarks.session import Session
-from benchmarks.suites.simple import figures, rounds
+from benchmarks.suites.rounds import figures, rounds
 
 __all__ = ["run"]
 
@@ -20,10 +20,10 @@ def run(session: Session) -> Result:
     made = session.new_folder()
     session.say(f"resume: making a journal of {count:,} rows, {DONE:.0%} of them sent")
     stopped = session.measure(
-        "tasks.part_sent", messages=count, folder=made, server={"day_limit": DONE * count}
+        "tasks.send_until_quota", messages=count, folder=made, server={"day_limit": DONE * count}
     )
-    if stopped.said["sent"] != DONE * count:
-        raise RuntimeError(f"{stopped.said['sent']:.0f} sent, {DONE:.0%} of {count} were wanted")
+    if stopped.figures["sent"] != DONE * count:
+        raise RuntimeError(f"{stopped.figures['sent']:.0f} sent, {DONE:.0%} of {count} were wanted")
     sizes: list[float] = []
 
     def once() -> Sample:
@@ -31,15 +31,15 @@ def run(session: Session) -> Result:
         for file in made.iterdir():
             shutil.copy2(file, folder)
         sizes.append(sum(file.stat().st_size for file in folder.iterdir()) / 1e6)
-        sample = session.measure("tasks.resume", messages=count, folder=folder)
+        sample = session.measure("tasks.resume_campaign", messages=count, folder=folder)
         first = session.responder.ask("counts")["first"]
-        sample.said["first_send"] = first - sample.said["began"]
+        sample.figures["first_send"] = first - sample.figures["began"]
         shutil.rmtree(folder)
         return sample
 
     samples = rounds(session, "resume", {"resume": once})["resume"]
     shutil.rmtree(made)
-    first = [sample.said["first_send"] for sample in samples]
+    first = [sample.figures["first_send"] for sample in samples]
     rows = {
         ("to the first send, seen by the server", "s"): first,
         ("CPU up to there", "s"): [sample.parts["opening"].cpu for sample in samples],

@@ -6,7 +6,7 @@ from benchmarks.child import Sample
 from benchmarks.result import Result
 from benchmarks.session import Session
 from benchmarks.stats import ratios
-from benchmarks.suites.simple import figures, rounds
+from benchmarks.suites.rounds import figures, rounds
 
 __all__ = ["grow", "memory"]
 
@@ -19,7 +19,7 @@ def _samples(session: Session) -> dict[int, list[Sample]]:
     if not session.kept(f"sizes {sizes[-1]}"):
         runs = {
             f"{size:,} recipients": lambda size=size: session.measure(
-                "contenders.engine", messages=size, warm_up=500, journal="power"
+                "contenders.promomsg_engine", messages=size, warm_up=500, journal="power"
             )
             for size in sizes
         }

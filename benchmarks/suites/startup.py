@@ -10,7 +10,7 @@ from benchmarks.machine import installed
 from benchmarks.result import Result
 from benchmarks.session import ROOT, Session
 from benchmarks.stats import ratios
-from benchmarks.suites.simple import figures
+from benchmarks.suites.rounds import figures
 
 __all__ = ["run"]
 
@@ -21,10 +21,10 @@ _TIMES = 4
 
 def _import(names: str) -> float:
     code = f"import time; t = time.perf_counter(); import {names}; print(time.perf_counter() - t)"
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return float(said.stdout)
+    return float(output.stdout)
 
 
 def _help() -> float:

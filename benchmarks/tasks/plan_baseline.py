@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import check
+from benchmarks.contenders.sent_message import check
 from benchmarks.job import Job
 
 

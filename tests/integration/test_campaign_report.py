@@ -48,7 +48,7 @@ async def test_a_temporary_journal_goes_and_the_report_stays_readable(
     assert [o.state for o in report.outcomes()] == ["sent", "failed", "sent"]
 
 
-def open_file_limit(folder: Path) -> list[str]:
+def opened_files_in(folder: Path) -> list[str]:
     """What this process has open in a folder, also when it was removed; of Linux only."""
     descriptors = Path("/proc/self/fd")
     found = []
@@ -73,13 +73,13 @@ async def test_reports_are_kept_without_descriptors(
     third = opened.report()
     opened.close()
     assert [len(list(r.outcomes())) for r in (named, third)] == [count, count]
-    assert open_file_limit(path.parent) == []
+    assert opened_files_in(path.parent) == []
     kept = [await promomsg.send(channel, MESSAGE, everybody, **QUICK) for _ in range(3)]
-    assert len(open_file_limit(path.parent)) <= (0 if count == 3 else 3)
+    assert len(opened_files_in(path.parent)) <= (0 if count == 3 else 3)
     for report in kept:
         assert len(list(report.outcomes())) == count
         report.close()
-    assert open_file_limit(path.parent) == []
+    assert opened_files_in(path.parent) == []
 
 
 def open_connections() -> list[sqlite3.Connection]:
@@ -107,7 +107,7 @@ async def test_a_report_that_nobody_closes_is_no_leak(
     del report
     gc.collect()
     assert [db for db in open_connections() if db in behind] == []
-    assert open_file_limit(temporary) == []
+    assert opened_files_in(temporary) == []
 
 
 async def test_a_temporary_journal_is_kept_and_named_after_a_halt(

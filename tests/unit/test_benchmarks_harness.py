@@ -13,8 +13,8 @@ import pytest
 from benchmarks.bars import BARS
 from benchmarks.cli import main, parse
 from benchmarks.contenders import CONTENDERS
-from benchmarks.contenders.ours import message, promoter
-from benchmarks.contenders.wire import body_bytes, body_dict
+from benchmarks.contenders.promomsg_setup import message, promoter
+from benchmarks.contenders.sent_message import body_bytes, body_dict
 from benchmarks.machine import disk_of, read_clocks
 from benchmarks.picture import draw, svg
 from benchmarks.responder import Desk, worst_window

@@ -21,6 +21,7 @@ _EXTENSIONS: Final = ("arrow.uuid", "arrow.json", "arrow.bool8")
 def blocks_of(
     arrow: Any, batch: Any, wanted: Mapping[int, str], size: int, first: int
 ) -> Iterator[TableBlock]:
+    """An Arrow record batch as blocks of at most `size` rows; the first row's number is `first`."""
     for at in range(0, batch.num_rows, size):
         part = batch.slice(at, size)
         problems: dict[int, Problem] = {}
@@ -79,10 +80,12 @@ def without_rounded(
 
 
 def numbered_rows(first: int, count: int) -> list[str]:
+    """What a person calls these rows: `row 1`, `row 2` …"""
     return [f"row {n}" for n in range(first, first + count)]
 
 
 def import_or_say(module: str, caller: str) -> Any:
+    """The module. Raises UsageError that says what to install for `caller` when it is not there."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -92,4 +95,5 @@ def import_or_say(module: str, caller: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
+    """An error's text, its first line alone."""
     return str(error).partition("\n")[0]

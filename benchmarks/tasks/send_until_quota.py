@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.child import Laps
-from benchmarks.contenders.engine import recipients
-from benchmarks.contenders.ours import journal, message, promoter
+from benchmarks.contenders.promomsg_engine import recipients
+from benchmarks.contenders.promomsg_setup import journal, message, promoter
 from benchmarks.job import Job
 from promomsg.engine.campaign import send
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.child import Laps
-from benchmarks.contenders.ours import message, promoter
-from benchmarks.contenders.wire import check, openids
+from benchmarks.contenders.promomsg_setup import message, promoter
+from benchmarks.contenders.sent_message import check, openids
 from benchmarks.job import Job
 from promomsg.model import SingleSend, Verdict
 

@@ -7,7 +7,7 @@ import socket
 from urllib.parse import urlsplit
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, check, openids, parts
+from benchmarks.contenders.sent_message import PATH, TOKEN, check, openids, parts
 from benchmarks.job import Job
 
 _OPENID = 28

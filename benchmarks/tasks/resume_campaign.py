@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.child import Laps
-from benchmarks.contenders.ours import promoter
+from benchmarks.contenders.promomsg_setup import promoter
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign

@@ -1,4 +1,4 @@
-"""The least of all: HTTP written by hand in an asyncio protocol, with no coroutine a message."""
+"""The cheapest way: HTTP written by hand in an asyncio protocol, with no coroutine a message."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.child import Laps
-from benchmarks.contenders.wire import PATH, TOKEN, check, openids, parts
+from benchmarks.contenders.sent_message import PATH, TOKEN, check, openids, parts
 from benchmarks.job import Job
 
 
-class _Line(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     def __init__(self, queue: Iterator[str], host: str) -> None:
         self._queue = queue
         before, self._after = parts()
@@ -64,7 +64,7 @@ async def run(job: Job) -> Laps:
     lines = []
     for _ in range(job.concurrency):
         _, line = await loop.create_connection(
-            lambda: _Line(queue, url.netloc), url.hostname, url.port
+            lambda: _Connection(queue, url.netloc), url.hostname, url.port
         )
         lines.append(line)
     for line in lines:

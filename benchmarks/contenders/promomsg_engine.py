@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.child import Laps
-from benchmarks.contenders.ours import journal, message, promoter
-from benchmarks.contenders.wire import check, openids
+from benchmarks.contenders.promomsg_setup import journal, message, promoter
+from benchmarks.contenders.sent_message import check, openids
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign

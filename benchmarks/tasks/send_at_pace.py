@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.child import Laps
-from benchmarks.contenders.engine import recipients
-from benchmarks.contenders.ours import journal, message, promoter
-from benchmarks.contenders.wire import check
+from benchmarks.contenders.promomsg_engine import recipients
+from benchmarks.contenders.promomsg_setup import journal, message, promoter
+from benchmarks.contenders.sent_message import check
 from benchmarks.job import Job
 from promomsg.engine.campaign import send
 from promomsg.transport.rate_limit import Pace

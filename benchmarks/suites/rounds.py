@@ -33,15 +33,15 @@ def figures(title: str, rows: Mapping[tuple[str, str], list[float]]) -> Table:
     """A table of figures: (what, unit) to one value a round."""
     cells = []
     for (what, unit), samples in rows.items():
-        said = summary(samples)
+        middle = summary(samples)
         cells.append(
             [
                 what,
-                f"{said.median:,.3g}" if said.median < 1000 else f"{said.median:,.0f}",
-                f"{said.low:,.3g} to {said.high:,.3g}"
-                if said.high < 1000
-                else f"{said.low:,.0f} to {said.high:,.0f}",
-                f"{said.spread:.0%}",
+                f"{middle.median:,.3g}" if middle.median < 1000 else f"{middle.median:,.0f}",
+                f"{middle.low:,.3g} to {middle.high:,.3g}"
+                if middle.high < 1000
+                else f"{middle.low:,.0f} to {middle.high:,.0f}",
+                f"{middle.spread:.0%}",
                 unit,
             ]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders.wire import CONTENT, PAGE
+from benchmarks.contenders.sent_message import CONTENT, PAGE
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.transport.rate_limit import Pace
 from promomsg.wechat.message import WeChatMessage
