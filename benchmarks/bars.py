@@ -38,7 +38,7 @@ BARS: Final[dict[str, Bar]] = {
         1.0,
     ),
     "tuned-sending": Bar(
-        f"engine, SQLite power, plan to last settle ÷ aiohttp tuned, {_RATE}", ">=", 0.85, "", 1.0
+        f"engine, SQLite power, plan to last result ÷ aiohttp tuned, {_RATE}", ">=", 0.85, "", 1.0
     ),
     "usual": Bar(
         f"engine, SQLite power, with planning ÷ aiohttp the usual way, {_RATE}", ">=", 1.8
@@ -48,7 +48,7 @@ BARS: Final[dict[str, Bar]] = {
     ),
     "httpx": Bar(f"engine, SQLite power, with planning ÷ httpx, {_RATE}", ">=", 15.0),
     "floor": Bar(
-        "CPU per message, engine, SQLite power, plan to last settle ÷ raw sockets",
+        "CPU per message, engine, SQLite power, plan to last result ÷ raw sockets",
         "<=",
         6.0,
         "",

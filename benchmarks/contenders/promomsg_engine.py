@@ -21,7 +21,7 @@ def recipients(count: int) -> Iterator[Recipient]:
 
 
 async def run(job: Job) -> Laps:
-    """Sends. `plan` is up to the durable plan, `sending` from there to the last settle."""
+    """Sends. `plan` is up to the durable plan, `sending` from there to the last result."""
     async with promoter(job.base_url) as wechat:
         begin = read_clocks()
         campaign = Campaign(

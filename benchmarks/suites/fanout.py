@@ -89,7 +89,7 @@ def _show(result: Result, taken: dict[_Entry, list[Sample]], *, several: bool) -
         for part in ("all", "sending"):
             if part not in samples[0].parts:
                 continue
-            name = title if part == "all" else f"{title}, plan to last settle"
+            name = title if part == "all" else f"{title}, plan to last result"
             cost = summary(_cpu(entry, samples, part))
             rate = summary(_wall(entry, samples, part))
             peak = summary([sample.peak_mb for sample in samples])

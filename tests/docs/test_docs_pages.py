@@ -13,10 +13,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from markdown_blocks import PAGES, ROOT, blocks, headings, links, read
+from markdown_blocks import PAGES, ROOT, blocks, headings, links, read, section
 
 import promomsg
 from promomsg.channels.base import Channel, Following
+from promomsg.code_meanings import explain
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -85,6 +86,16 @@ def test_every_public_name_is_on_a_page() -> None:
     returned = {"Clicks", "Delivery", "Failure", "Match", "Outcome", "Plan", "Promoter", "Quota"}
     returned |= {"Report", "Role", "Secret", "UserToken", "Verdict"}
     assert set(missing) <= returned
+
+
+def test_the_codes_of_the_guide_are_those_that_explain_has() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (.+) \|$", section("docs/guide.md", "Outcomes"), re.M
+    )
+    assert {code for code, _, _ in rows} > {code.value for code in promomsg.Code}
+    for code, state, meaning in rows:
+        (found,) = explain(code)
+        assert (found.outcome, found.meaning) == (state, meaning)
 
 
 def test_state_diagrams_are_current() -> None:
