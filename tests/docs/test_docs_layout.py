@@ -39,16 +39,21 @@ def test_the_arrows_are_those_that_import_linter_holds() -> None:
     assert [" ".join(layer.split()) for layer in shown.split("→")] == held
 
 
-def is_helper(file: Path) -> bool:
-    return not file.name.startswith("test_") and file.name not in ("__init__.py", "__main__.py")
+def helper(file: Path) -> str | None:
+    """How the map names a file that tests share: a folder of nothing else is one entry."""
+    if file.name.startswith("test_") or file.name in ("__init__.py", "__main__.py"):
+        return None
+    folder = file.parent
+    alone = folder.name != "tests" and not any(folder.glob("test_*.py"))
+    path = (folder if alone else file).relative_to(ROOT).as_posix()
+    return f"{path}/" if alone else path
 
 
 def test_every_helper_of_the_tests_is_in_the_map_and_nothing_else() -> None:
-    named = paths_in_tables(section("CONTRIBUTING.md", "Tests"))
-    there = {f.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("*.py") if is_helper(f)}
-    assert {path for path in named if path.endswith(".py")} == there
+    named = set(paths_in_tables(section("CONTRIBUTING.md", "Tests")))
+    helpers = {name for f in (ROOT / "tests").rglob("*.py") if (name := helper(f)) is not None}
     suites = {f"tests/{f.name}/" for f in (ROOT / "tests").iterdir() if any(f.glob("test_*.py"))}
-    assert {path for path in named if path.endswith("/")} == suites
+    assert named == helpers | suites
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
