@@ -134,7 +134,7 @@ class Campaign:
         rng: Random | None = None,
         **options: Unpack[Options],
     ) -> Campaign:
-        """A campaign that a journal has begun, to be gone on with.
+        """An unfinished campaign, to be sent on from its journal.
 
         Recipients that were intended without a result are `unknown` (a channel with idempotency
         keys asks again with the same key); what is planned is sent; accepted groups are polled on.
@@ -154,7 +154,7 @@ class Campaign:
 
         Raises:
             JournalError: another process is sending it, it is not this channel's, it is damaged,
-                or commits of it may be lost and `after_lost_wal` is not said.
+                or commits of it may be lost and `after_lost_wal` is not set.
             UsageError: the recipients or the message are not the ones it was planned with.
         """
         request = CampaignRequest(
@@ -274,7 +274,7 @@ class Campaign:
     def _opened(self) -> CampaignBlock:
         if self._block is None:
             raise UsageError(
-                "the campaign has not begun: use it as `async with Campaign(…) as run`"
+                "the campaign has not started: use it as `async with Campaign(…) as run`"
             )
         return self._block
 

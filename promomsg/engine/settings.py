@@ -13,7 +13,7 @@ from promomsg.delivery import PollPolicy
 from promomsg.engine.arguments import check_yes_or_no, is_text
 from promomsg.errors import UsageError
 from promomsg.model import GROUP_THRESHOLD
-from promomsg.suggest import nearest
+from promomsg.suggest import did_you_mean
 
 __all__ = ["Options", "RetryPolicy", "Settings", "settings_of", "with_options_shown"]
 
@@ -123,8 +123,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wanted_connections(self) -> int:
-        """Calls out at once that somebody asked for: the default concurrency is no wish, and a
-        client of fewer connections (`max_connections`) keeps to its own."""
+        """Connections that the client should have room for; 0 with the default concurrency.
+
+        Nobody asked for the default, so a client with fewer connections (`max_connections`) keeps
+        its own limit.
+        """
         return 0 if self.concurrency == _CONCURRENCY else self.concurrency
 
     def snapshot(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def _one_of(name: str, value: object, *words: str) -> None:
 
 
 def _keys(only: Any) -> tuple[str, ...]:
-    """The keys of `only`. A bare string would be taken letter by letter, for other people's keys."""
+    """The keys of `only`. Of a bare string, each character would be taken for somebody's key."""
     if isinstance(only, (str, bytes, Mapping)) or not isinstance(only, Iterable):
         raise UsageError(f"only={only!r}: give a list of keys, like only=[{str(only)!r}]")
     keys = tuple(only)
@@ -193,9 +196,7 @@ def settings_of(options: Any) -> Settings:
     known = Settings.__struct_fields__
     for name in options:
         if name not in known:
-            meant = nearest(name, known)
-            hint = f"; did you mean {meant}?" if meant else ""
-            raise UsageError(f"there is no option {name!r}{hint}")
+            raise UsageError(f"there is no option {name!r}{did_you_mean(name, known)}")
     return Settings(**options)
 
 

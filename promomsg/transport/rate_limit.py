@@ -14,7 +14,7 @@ from aiolimiter import AsyncLimiter
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import UsageError
 
-__all__ = ["Pace", "Pacer", "RateLimiter"]
+__all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer", "RateLimiter"]
 
 DEFAULT_SINGLES_PER_SECOND: Final = 50.0
 """The pace of single sends when nobody says one: the providers publish none, and this is a pace

@@ -69,7 +69,7 @@ def test_resume_and_retry_are_told_the_right_call_too(tmp_path: Path) -> None:
         Campaign.resume(None, WECHAT)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="journal=5"):
         Campaign.retry(5, WECHAT, failed=True)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="did you mean concurrency"):
+    with pytest.raises(UsageError, match="did you mean 'concurrency'"):
         Campaign.resume(path, WECHAT, concurency=4)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="poll=60"):
         Campaign.retry(path, WECHAT, failed=True, poll=60)  # type: ignore[arg-type]

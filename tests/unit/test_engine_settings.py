@@ -46,7 +46,7 @@ from promomsg.engine.settings import Options, Settings, settings_of
         ({"only": [12]}, "only: 12 is not a str; keys are text, like '12'"),
         ({"only": ["\ud800"]}, r"only: '\\ud800' is not a str"),
         ({"only": ()}, "only is empty"),
-        ({"concurency": 4}, "did you mean concurrency"),
+        ({"concurency": 4}, "did you mean 'concurrency'"),
         ({"zzz": 4}, "no option 'zzz'"),
     ],
     ids=str,

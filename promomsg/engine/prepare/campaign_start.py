@@ -108,7 +108,7 @@ class RunContext(msgspec.Struct):
 
 
 class CampaignStart(ABC):
-    """A campaign before its first call: a new one, or one that a journal has begun.
+    """A campaign before its first call: a new one, or an unfinished one from its journal.
 
     `plan` says what would be sent, `start` gives a `Run` what it needs. `discard` lets go of
     everything instead.
@@ -184,5 +184,5 @@ def begun_journal(
 ) -> Journal:
     """The journal of a campaign that exists: there has to be one."""
     if journal is None:
-        raise UsageError("journal=None: give the journal that the campaign was begun with")
+        raise UsageError("journal=None: give the journal of the campaign")
     return journal_of(journal, durability)

@@ -7,10 +7,9 @@ from typing import Final
 import anyio
 
 from promomsg.channels.base import Advice, Channel
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.rate_limit import DEFAULT_SINGLES_PER_SECOND, Pace
 
 __all__ = [
-    "DEFAULT_PACE",
     "ask_quota",
     "day_notices",
     "pace_from_quota",
@@ -18,9 +17,8 @@ __all__ = [
     "set_default_pace",
 ]
 
-DEFAULT_PACE: Final = Pace(singles_per_second=50)
-_PATIENCE: Final = 5.0
-"""Seconds that advice is waited for: without it there is a default."""
+_LONGEST_WAIT: Final = 5.0
+"""Seconds for the provider to say its quota: without it there is a default."""
 
 
 def pace_from_quota(advice: Advice | None) -> Pace | None:
@@ -36,7 +34,7 @@ def pace_from_quota(advice: Advice | None) -> Pace | None:
 
 async def ask_quota(channel: Channel) -> Advice | None:
     """What the provider says of its quotas; None when it cannot be had in some seconds."""
-    with anyio.move_on_after(_PATIENCE):
+    with anyio.move_on_after(_LONGEST_WAIT):
         return await channel.advise()
     return None
 
@@ -63,7 +61,11 @@ def day_notices(limit: int | None, singles: int) -> list[str]:
 
 
 def set_default_pace(channel: Channel, advice: Advice | None) -> list[str]:
-    """Sets the account's pace when nobody did; returns what the plan should say of it."""
+    """Sets the account's pace when the user has set none; returns what the plan should say of it.
+
+    Args:
+        advice: from `ask_quota`; None: it could not be had.
+    """
     pacer = channel.pacer
     if pacer.configured:
         return []
@@ -71,8 +73,8 @@ def set_default_pace(channel: Channel, advice: Advice | None) -> list[str]:
     if pace is not None:
         pacer.configure(pace)
         return ["the pace is what the provider's quota says"]
-    pacer.configure(DEFAULT_PACE)
+    pacer.configure(Pace(singles_per_second=DEFAULT_SINGLES_PER_SECOND))
     return [
-        f"no pace a second or a minute is set and the provider says none: {DEFAULT_PACE.singles_per_second:g} "
-        "singles a second; set [pace] (or pace=Pace(…)) to your quota"
+        "no pace a second or a minute is set and the provider says none: "
+        f"{DEFAULT_SINGLES_PER_SECOND:g} singles a second; set [pace] (or pace=Pace(…)) to your quota"
     ]

@@ -224,8 +224,7 @@ class Planner:
         only = self._settings.only
         if only is not None and await self._handle.select(only) == 0:
             raise UsageError(
-                f"none of the keys {', '.join(map(repr, only[:_FEW]))} is among the recipients that "
-                "can be sent to"
+                f"none of the keys {quoted(only, _FEW)} is among the recipients that can be sent to"
             )
 
 

@@ -28,7 +28,7 @@ def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool =
     if record.account != channel.account and not untouched:
         raise JournalError(
             f"this journal is of the account {record.account}, and the channel is "
-            f"{channel.account}: use the account it was begun with"
+            f"{channel.account}: use the account it was started with"
         )
 
 

@@ -1,4 +1,4 @@
-"""A campaign that was begun before: gone on with, or one set of it tried again by the user's word."""
+"""Resume and retry: an unfinished campaign is sent on, or one set of its recipients is sent again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _RECENT = 10_000
 
 
 class ResumedCampaign(CampaignStart):
-    """A campaign gone on with: what is in its journal, checked against what the caller brings.
+    """An unfinished campaign that is sent on: its journal, checked against what the caller brings.
 
     Args:
         after_lost_wal, provider_is_back: as `Campaign.resume` has them.
@@ -79,20 +79,44 @@ class ResumedCampaign(CampaignStart):
             check_message(record.message, self._message)
         suppression = None
         if self.request.suppress is not None:
-            # What is wrong with the list is said before anything changes.
+            # Read before anything in the journal changes: the list may not be understood.
             suppression = SuppressionList(self.request.suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.path)
         self._settings = settings = msgspec.structs.replace(kept, **self.request.options)
-        pacing = channel.pacer.configured
-        pace_notices = set_default_pace(channel, None if pacing else await ask_quota(channel))
+        advice = None if channel.pacer.configured else await ask_quota(channel)
+        notices = [*channel.notices, *set_default_pace(channel, advice)]
         now = self._clock.time()
+        await self._recover(handle, now)
+        await self._reopen(handle, settings)
+        planner = Planner(handle, channel, self._compiled, settings)
+        if (await handle.tally()).pending:
+            await self._check_recipients(planner)
+            if suppression is not None:
+                notices += await self._apply_suppression(handle, suppression, now)
+        record.halted = None
+        record.account = channel.account
+        await handle.save(record)
+        if await handle.control() is Control.PAUSE:
+            await handle.set_control(Control.RUN)
+        return await describe_plan(
+            handle,
+            channel,
+            self._compiled,
+            name=record.name,
+            notices=notices,
+            longest=planner.longest,
+        )
+
+    async def _recover(self, handle: Handle, now: float) -> None:
+        """Ends what an earlier process left open, and counts its latest calls towards the pace."""
+        channel = self._channel
         recovered = await handle.recover(
             idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT
         )
         self._sent_today = recovered.singles_today
-        self._before = await handle.outcomes_end()
+        self._stream_from = await handle.outcomes_end()
         if recovered.unknown or recovered.lost_groups:
             await handle.warn(
                 f"{recovered.unknown} single sends and {recovered.lost_groups} group sends were "
@@ -101,54 +125,35 @@ class ResumedCampaign(CampaignStart):
         channel.pacer.singles.count_earlier(recovered.recent, now)
         calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
         channel.pacer.groups.count_earlier(calls, now)
-        await self._reopen(handle, settings)
-        tally = await handle.tally()
-        planner = Planner(handle, channel, self._compiled, settings)
-        if tally.pending:
-            await self._check_recipients(planner)
-            if suppression is not None:
-                pace_notices += await self._leave_out(handle, suppression, now)
-        record.halted = None
-        record.account = channel.account
-        await handle.save(record)
-        if await handle.control() is Control.PAUSE:
-            await handle.set_control(Control.RUN)
-        self._plan = await describe_plan(
-            handle,
-            channel,
-            self._compiled,
-            name=record.name,
-            notices=(*channel.notices, *pace_notices),
-            longest=planner.longest,
-        )
-        return self._plan
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
-        """Nothing to reopen in a plain resume."""
+        """A resume leaves final recipients as they are; a retry does not."""
 
-    async def _leave_out(
+    async def _apply_suppression(
         self, handle: Handle, suppression: SuppressionList, now: float
     ) -> list[str]:
-        """Looks at the suppression list again: it may have grown since the plan was made."""
+        """Skips who has got on the suppression list since the plan was made."""
         if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
             raise UsageError(GROUP_TO_ALL)
         count = await handle.suppress_pending(
             address_columns(self._channel), smallest_group=GROUP_THRESHOLD, at=now
         )
-        said = suppression.notices(await handle.left_out())
+        notices = suppression.notices(await handle.left_out())
         if count:
             text = f"{count} that were still to be sent to are on the suppression list by now: left out"
             await handle.warn(text)
-            said.append(text)
-        # In the place of what an earlier look at it said; `plan` keeps the record.
+            notices.append(text)
+        # They replace those of an earlier reading; `_make_plan` saves the record.
         kept = [w for w in handle.record.warnings if not is_suppression_notice(w)]
-        handle.record.warnings[:] = dict.fromkeys([*kept, *said])
-        return said
+        handle.record.warnings[:] = dict.fromkeys([*kept, *notices])
+        return notices
 
     async def _check_recipients(self, planner: Planner) -> None:
-        """Reads the list again when it is needed, or when it may have changed.
+        """Reads the list again when its user tokens are needed, or when it may have changed.
 
-        User tokens are not in the journal: a channel with tokens reads them from the list.
+        Raises:
+            UsageError: it is not the list that was planned, or there is none and the channel needs
+                its tokens.
         """
         assert self._handle is not None
         kept = self._handle.record.source
@@ -160,7 +165,7 @@ class ResumedCampaign(CampaignStart):
                     "give the recipients again (recipients=…, or the campaign file)"
                 )
             return
-        # What was piped in cannot be piped in again for nothing: the journal has all of it.
+        # A list that was piped in need not be piped in again: the journal has all of it.
         if not self._channel.needs_tokens and (
             isinstance(source, StandardInput) or await to_thread.run_sync(same_file, source, kept)
         ):
@@ -193,7 +198,7 @@ class ResumedCampaign(CampaignStart):
             self._journal,
         )
         started.sent_today = self._sent_today
-        started.stream_from = self._before
+        started.stream_from = self._stream_from
         self._handle = self._tokens = None
         return started
 
