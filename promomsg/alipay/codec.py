@@ -21,7 +21,16 @@ from promomsg.masking import Mask, Masker, printable
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.untrusted_json import ConflictingKeys, NotJsonError, parse
 
-__all__ = ["Reply", "derive_request_id", "encode", "judge", "masking", "read_send", "read_token"]
+__all__ = [
+    "ParsedResult",
+    "answer_extra",
+    "derive_request_id",
+    "encode",
+    "judge",
+    "masking",
+    "read_send",
+    "read_token",
+]
 
 _MAX_CODE: Final = 64
 _MAX_ID: Final = 128
@@ -38,8 +47,8 @@ def masking(*secrets: Secret | None) -> Mask:
     return Masker(secret.reveal() for secret in secrets if secret is not None)
 
 
-class Reply(NamedTuple):
-    """A send's answer, and the resultStatus that it claims (`judge` asks for it)."""
+class ParsedResult(NamedTuple):
+    """What an answer says, its signature aside, and the resultStatus that it gives."""
 
     answer: Answer
     status: str | None = None
@@ -104,7 +113,7 @@ def _sound(text: str | None, what: str) -> str | None:
     return text
 
 
-def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, Any]]:
+def _read(http_status: int, body: bytes, mask: Mask) -> tuple[ParsedResult, dict[str, Any]]:
     """What any endpoint's answer says, and its fields."""
     if http_status >= 500:
         raise _UnreadableError("a server error")
@@ -134,14 +143,14 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[Reply, dict[str, A
         detail=detail,
         msg_id=_message_id(answer.message_id, mask),
         token_failed=meaning.token_failed and meaning.verdict is Verdict.FAILED,
-        extra=_kept(answer.extend_info, mask),
+        extra=_extend_info(answer.extend_info, mask),
         # U says nothing of this recipient, as WeChat's -1 does.
         readable=meaning.verdict is not Verdict.UNKNOWN,
     )
-    return Reply(read, result.result_status), fields
+    return ParsedResult(read, result.result_status), fields
 
 
-def read_send(http_status: int, body: bytes, mask: Mask = str) -> Reply:
+def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
     """What an answer of `/v2/miniprogram/message/send` means, its signature aside. Never raises.
 
     UNKNOWN with `Code.NO_ANSWER`: not JSON, cut short, not the documented types, a decisive field
@@ -155,10 +164,12 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> Reply:
         if http_status == 429:
             verdict, code = Verdict.THROTTLED, Code.HTTP_429
         readable = verdict is Verdict.THROTTLED  # a 429 is an answer
-        return Reply(Answer(verdict, code, f"HTTP {http_status}: {error}", readable=readable))
+        return ParsedResult(
+            Answer(verdict, code, f"HTTP {http_status}: {error}", readable=readable)
+        )
 
 
-def judge(reply: Reply, signature: Signature) -> Answer:
+def judge(parsed: ParsedResult, signature: Signature) -> Answer:
     """What an answer is worth, given its signature. Pure (facts/alipay.md, Calling convention).
 
     - good, or verification off: what it says;
@@ -167,7 +178,7 @@ def judge(reply: Reply, signature: Signature) -> Answer:
     - bad: UNKNOWN, `UNSIGNED`, whatever it says: a forged or garbled answer proves nothing, and
       asking again with the same requestId is safe.
     """
-    answer = reply.answer
+    answer = parsed.answer
     if signature in (Signature.GOOD, Signature.UNCHECKED):
         return answer
     claim = answer.code or "success"
@@ -179,9 +190,18 @@ def judge(reply: Reply, signature: Signature) -> Answer:
         )
     if answer.verdict in (Verdict.UNKNOWN, Verdict.THROTTLED):
         return answer
-    if reply.status in ("F", "U") and answer.verdict is not Verdict.SENT:
+    if parsed.status in ("F", "U") and answer.verdict is not Verdict.SENT:
         return answer
     return Answer(Verdict.UNKNOWN, Code.UNSIGNED, f"the answer says {claim}, but it is not signed")
+
+
+def answer_extra(answer: Answer) -> str | None:
+    """What an outcome keeps of an answer beside its code: `extendInfo` as it came; with a
+    `messageId`, both in one JSON object."""
+    if answer.msg_id is None:
+        return answer.extra
+    found = {"messageId": answer.msg_id, "extendInfo": answer.extra}
+    return msgspec.json.encode({k: v for k, v in found.items() if v is not None}).decode()
 
 
 def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask = str) -> UserToken:
@@ -193,13 +213,13 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
             without a signature. An authorization code or refresh token may be spent.
     """
     try:
-        reply, fields = _read(http_status, body, mask)
+        parsed, fields = _read(http_status, body, mask)
     except _UnreadableError as error:
         if http_status == 429:  # a gateway's limit: nothing was spent
             detail = f"applyToken: too many calls: {error}"
             raise ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED) from None
         raise OutcomeUnknown(f"applyToken: HTTP {http_status}: {error}") from None
-    answer = judge(reply, signature)
+    answer = judge(parsed, signature)
     if answer.code == Code.UNSIGNED:
         raise OutcomeUnknown(f"applyToken: {answer.detail}")
     if answer.verdict is not Verdict.SENT:
@@ -255,7 +275,7 @@ def _message_id(value: object, mask: Mask) -> str | None:
     return None if is_garbled(text) else _for_report(text, _MAX_ID, mask) or None
 
 
-def _kept(value: object, mask: Mask) -> str | None:
+def _extend_info(value: object, mask: Mask) -> str | None:
     """`extendInfo` as it came, when it is text; else as JSON. Storable as UTF-8."""
     if value is None:
         return None

@@ -21,7 +21,7 @@ __all__ = [
     "MAX_TEMPLATES",
     "SEND_PATH",
     "ContentTemplate",
-    "Result",
+    "ResultFields",
     "SendAnswer",
     "SendRequest",
     "TokenAnswer",
@@ -77,7 +77,7 @@ class SendRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tr
     extend_info: str | None = None
 
 
-class Result(msgspec.Struct, rename="camel"):
+class ResultFields(msgspec.Struct, rename="camel"):
     """seed, Result process logic: `result_status` is S, F or U."""
 
     result_code: str | None = None
@@ -88,7 +88,7 @@ class Result(msgspec.Struct, rename="camel"):
 class SendAnswer(msgspec.Struct, rename="camel"):
     """seed, Response table; `message_id` is newer wallets' (facts/alipay.md, Limits)."""
 
-    result: Result
+    result: ResultFields
     extend_info: Any = None
     message_id: Any = None
 

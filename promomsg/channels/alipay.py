@@ -31,11 +31,11 @@ from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.channels.base import Advice, CompiledMessage, UserFacing
 from promomsg.channels.single_call import (
-    hidden,
-    not_a_recipient,
+    as_secret,
+    call_at_pace,
     not_sent,
     outcome_of,
-    paced,
+    recipient_type_error,
     single_send_for,
     waiting_as_asked,
 )
@@ -373,6 +373,8 @@ class AlipayMiniProgram(UserFacing):
             raise
         reply = codec.read_send(answer.status, answer.body, codec.masking(token))
         judged = codec.judge(reply, signature)
+        if judged.msg_id is not None:
+            judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
         if judged.verdict is Verdict.THROTTLED:
             judged = waiting_as_asked(judged, answer.headers, self._clock.time())
         if signature is Signature.GOOD:
@@ -404,7 +406,7 @@ class AlipayMiniProgram(UserFacing):
                 that is closed or another event loop's.
             ProviderError: nobody can be reached (credentials, traffic). NotSent: nothing went out.
         """
-        if (wrong := not_a_recipient(to)) is not None:
+        if (wrong := recipient_type_error(to)) is not None:
             del to  # it may be a token, and this frame is shown with the error
             raise wrong
         compiled = self.compile(message)
@@ -413,7 +415,7 @@ class AlipayMiniProgram(UserFacing):
             to = msgspec.structs.replace(to, request_id=request_id)
         single_send = single_send_for(self, compiled, to)
 
-        answer = await paced(
+        answer = await call_at_pace(
             self._pacer.singles,
             self._http,
             self._single_calls,
@@ -450,8 +452,8 @@ class AlipayMiniProgram(UserFacing):
             OutcomeUnknown: no believable answer: the code or refresh token may be used up.
         """
         # First of all: an error from here on may be shown with this frame's variables.
-        auth_code, wrong = hidden(auth_code)
-        refresh_token, wrong_too = hidden(refresh_token)
+        auth_code, wrong = as_secret(auth_code)
+        refresh_token, wrong_too = as_secret(refresh_token)
         if wrong or wrong_too:
             name = "auth_code" if wrong else "refresh_token"
             raise UsageError(f"apply_token({name}=…): give a str, not {wrong or wrong_too}")

@@ -29,20 +29,20 @@ from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
 
 __all__ = [
+    "TOKENS_TRIED",
+    "as_secret",
+    "call_at_pace",
     "error_of",
-    "hidden",
-    "kept",
-    "not_a_recipient",
     "not_sent",
     "outcome_of",
-    "paced",
+    "recipient_type_error",
     "single_send_for",
     "usable_address",
     "waiting_as_asked",
 ]
 
-_TOKENS_WORTH: Final = 3
-"""Tokens that one direct call tries: the current one and two newer ones."""
+TOKENS_TRIED: Final = 3
+"""Tokens that one call tries: the current one and two newer ones."""
 
 _STATES: Final = {
     Verdict.SENT: State.SENT,
@@ -52,7 +52,7 @@ _STATES: Final = {
 }
 
 
-def not_a_recipient(to: object) -> UsageError | None:
+def recipient_type_error(to: object) -> UsageError | None:
     """What `send_one` says to anything else; its type alone, since the rest may be a token."""
     if isinstance(to, Recipient):
         return None
@@ -62,7 +62,7 @@ def not_a_recipient(to: object) -> UsageError | None:
     )
 
 
-def hidden(value: object) -> tuple[Secret | None, str | None]:
+def as_secret(value: object) -> tuple[Secret | None, str | None]:
     """A secret of the caller's, out of sight, and the name of its type when it is none.
 
     Whoever takes one rebinds its variable to the first before anything can be raised: errors are
@@ -166,7 +166,7 @@ def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> 
     return answer if seconds is None else msgspec.structs.replace(answer, retry_after=seconds)
 
 
-async def paced(
+async def call_at_pace(
     limiter: RateLimiter,
     http: HttpSession,
     share: SemaphoreShare,
@@ -183,20 +183,20 @@ async def paced(
     Raises:
         NotSent: no connection was free within the client's time-out.
     """
-    for attempt in range(1, _TOKENS_WORTH + 1):
-        answer = await _in_place(limiter, http, share, call)
+    for attempt in range(1, TOKENS_TRIED + 1):
+        answer = await _call_with_permit(limiter, http, share, call)
         if renew is not None and answer.verdict is Verdict.RETRY and answer.token_failed:
             answer = await renew(answer) or answer
         if answer.verdict is Verdict.THROTTLED and not answer.token_failed:
             limiter.throttled(answer.retry_after)
         if answer.verdict is not Verdict.RETRY or not answer.token_failed:
             break
-        if attempt == _TOKENS_WORTH:
+        if attempt == TOKENS_TRIED:
             break
     return answer
 
 
-async def _in_place(
+async def _call_with_permit(
     limiter: RateLimiter,
     http: HttpSession,
     share: SemaphoreShare,
@@ -228,15 +228,6 @@ def error_of(answer: Answer) -> PromoError:
     return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict, answer.retry_after)
 
 
-def kept(answer: Answer) -> str | None:
-    """What else of an answer an outcome keeps: `extendInfo` as it came, or with a `messageId`
-    both in one JSON object."""
-    if answer.msg_id is None:
-        return answer.extra
-    found = {"messageId": answer.msg_id, "extendInfo": answer.extra}
-    return msgspec.json.encode({k: v for k, v in found.items() if v is not None}).decode()
-
-
 def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
     """The outcome of one direct send.
 
@@ -255,5 +246,5 @@ def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
         rid=answer.rid,
         attempts=1,
         at=at,
-        extra=kept(answer),
+        extra=answer.extra,
     )

@@ -13,12 +13,12 @@ from promomsg.channels.base import Advice, FailureFile, UserFacing
 from promomsg.channels.following import follow
 from promomsg.channels.promoters import audience_filters, recipient_from
 from promomsg.channels.single_call import (
+    as_secret,
+    call_at_pace,
     error_of,
-    hidden,
-    not_a_recipient,
     not_sent,
     outcome_of,
-    paced,
+    recipient_type_error,
     single_send_for,
     usable_address,
 )
@@ -116,7 +116,7 @@ class WeChatPromoter(UserFacing):
         legacy_token: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        secret, wrong = hidden(secret)  # out of this frame's locals
+        secret, wrong = as_secret(secret)  # out of this frame's locals
         token, wrong_token = _source(token)
         _refuse(wrong, wrong_token)
         http = HttpSession(
@@ -163,7 +163,7 @@ class WeChatPromoter(UserFacing):
         legacy_token: bool = False,
     ) -> WeChatPromoter:
         """Another account on the same connection pool; closing it leaves the pool open."""
-        secret, wrong = hidden(secret)
+        secret, wrong = as_secret(secret)
         token, wrong_token = _source(token)
         _refuse(wrong, wrong_token)
         other = WeChatPromoter.__new__(WeChatPromoter)
@@ -408,7 +408,7 @@ class WeChatPromoter(UserFacing):
                     f"send_group: {len(ids)} promoters; a group send needs at least "
                     f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
                 )
-        answer = await paced(
+        answer = await call_at_pace(
             self._pacer.groups,
             self._http,
             self._single_calls,
@@ -437,12 +437,12 @@ class WeChatPromoter(UserFacing):
                 is closed or another event loop's.
             ProviderError: nobody can be reached (credentials, quota). NotSent: nothing went out.
         """
-        if (wrong := not_a_recipient(to)) is not None:
+        if (wrong := recipient_type_error(to)) is not None:
             del to  # it may be a token, and this frame is shown with the error
             raise wrong
         compiled = self.compile(message)
         single_send = single_send_for(self, compiled, to)
-        answer = await paced(
+        answer = await call_at_pace(
             self._pacer.singles,
             self._http,
             self._single_calls,

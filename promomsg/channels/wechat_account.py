@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import yarl
 
 from promomsg.channels.read_retries import READ_TRIES, retry_read
-from promomsg.channels.single_call import not_sent, waiting_as_asked
+from promomsg.channels.single_call import TOKENS_TRIED, not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.credentials import pasted_secret
 from promomsg.errors import (
@@ -39,8 +39,6 @@ _TOKEN_HOLD: Final = 60.0
 limit (facts/wechat.md, Error codes)."""
 _PLAIN: Final = 15
 """Characters of a secret that may be in an answer by chance."""
-_TOKENS_WORTH: Final = 3
-"""Tokens that one read tries: the current one and two newer ones."""
 
 T = TypeVar("T")
 TokenCallable = Callable[[str | None], Awaitable[str]]
@@ -248,7 +246,7 @@ class WeChatAccount:
             Halted: there is no token; with `TOKEN_REFUSED` the same one may be tried later.
         """
         refused: Secret | None = None
-        for _ in range(_TOKENS_WORTH):
+        for _ in range(TOKENS_TRIED):
             # A Secret, since an error passes through here and tracebacks may show locals.
             try:
                 token = Secret(await self.token())

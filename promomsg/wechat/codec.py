@@ -69,7 +69,6 @@ __all__ = [
     "read_token",
     "roles_body",
     "stable_token_body",
-    "token_query",
     "token_refused",
 ]
 
@@ -85,7 +84,7 @@ QUOTA_GET: Final = "/cgi-bin/openapi/quota/get"
 
 _WAIT: Final = frozenset({Verdict.UNKNOWN, Verdict.THROTTLED, Verdict.RETRY})
 _SENT: Final = Answer(Verdict.SENT)
-_OFTEN: Final = frozenset(
+_USUAL_SUCCESS: Final = frozenset(
     b'{"errcode":%b0,"errmsg":%b"%b"}' % (gap, gap, text)
     for gap in (b"", b" ")
     for text in (b"ok", b"OK")
@@ -193,15 +192,6 @@ def stable_token_body(appid: str, secret: str | Secret, *, force: bool = False) 
     )
 
 
-def token_query(appid: str, secret: str | Secret) -> dict[str, str]:
-    """The query of `GET /cgi-bin/token`, each call of which ends the token before it."""
-    return {
-        "grant_type": "client_credential",
-        "appid": appid,
-        "secret": Secret(secret).reveal(),
-    }
-
-
 def quota_body(path: str) -> bytes:
     """`quota/get` for one endpoint's path, `/promoter/sendmsg` say."""
     return _encode(QuotaRequest(cgi_path=_named("path", path)))
@@ -219,15 +209,15 @@ def _named(what: str, value: object) -> str:
 
 def read_single(status: int, body: bytes, mask: Mask = str) -> Answer:
     """What the answer of a `singlesendmsg` means. Never raises; SENT only for errcode 0."""
-    if status == 200 and body in _OFTEN:
+    if status == 200 and body in _USUAL_SUCCESS:
         return _SENT
-    plain = _plain(status, body)
-    if plain is not None and plain.errcode == 0:
+    fast = _decode_fast(status, body)
+    if fast is not None and fast.errcode == 0:
         return _SENT
-    said = _said(status, body, mask)
-    if isinstance(said, Answer):
-        return said
-    return _SENT if said[0].row.code == "0" else _answer(said[0], said[0].row.single)
+    parsed = _parse_answer(status, body, mask)
+    if isinstance(parsed, Answer):
+        return parsed
+    return _SENT if parsed[0].row.code == "0" else _answer(parsed[0], parsed[0].row.single)
 
 
 def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
@@ -236,33 +226,33 @@ def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
     Errcode 0 without a msg_id is UNKNOWN: the messages may be going out, and nothing can tell how
     that went. One that has a secret of ours in it is none: it would be kept and shown.
     """
-    plain = _plain(status, body)
-    if plain is not None and plain.errcode == 0 and _usable(plain.msg_id, mask) is not None:
-        return Answer(Verdict.ACCEPTED, msg_id=plain.msg_id)
-    said = _said(status, body, mask)
-    if isinstance(said, Answer):
-        return said
-    meant, data = said
-    if meant.row.code != "0":
-        return _answer(meant, meant.row.group)
-    msg_id = _usable(data.get("msg_id"), mask)
+    fast = _decode_fast(status, body)
+    if fast is not None and fast.errcode == 0 and _usable_msg_id(fast.msg_id, mask) is not None:
+        return Answer(Verdict.ACCEPTED, msg_id=fast.msg_id)
+    parsed = _parse_answer(status, body, mask)
+    if isinstance(parsed, Answer):
+        return parsed
+    errcode, data = parsed
+    if errcode.row.code != "0":
+        return _answer(errcode, errcode.row.group)
+    msg_id = _usable_msg_id(data.get("msg_id"), mask)
     if msg_id is None:
         return Answer(
             Verdict.UNKNOWN,
             Code.NO_ANSWER,
             "accepted (errcode 0), but the answer has no msg_id: how it went cannot be asked; "
             "getmsgclickdata may list it from tomorrow",
-            meant.rid,
+            errcode.rid,
         )
-    return Answer(Verdict.ACCEPTED, rid=meant.rid, msg_id=msg_id)
+    return Answer(Verdict.ACCEPTED, rid=errcode.rid, msg_id=msg_id)
 
 
-def _usable(msg_id: object, mask: Mask) -> str | None:
+def _usable_msg_id(msg_id: object, mask: Mask) -> str | None:
     text = to_text(msg_id, 128)
     return text if text is not None and mask(text) == text else None
 
 
-def _plain(status: int, body: bytes) -> SendAnswer | None:
+def _decode_fast(status: int, body: bytes) -> SendAnswer | None:
     """The answer when it is ASCII JSON without escapes or repeated keys; None: read it slowly."""
     if status != 200 or body.count(b'"errcode"') != 1 or b"\\" in body or not body.isascii():
         return None
@@ -274,50 +264,54 @@ def _plain(status: int, body: bytes) -> SendAnswer | None:
         return None
 
 
-def _said(status: int, body: bytes, mask: Mask) -> tuple[ParsedErrcode, dict[str, Any]] | Answer:
+def _parse_answer(
+    status: int, body: bytes, mask: Mask
+) -> tuple[ParsedErrcode, dict[str, Any]] | Answer:
     """What the answer says, and all of it; or what an unreadable one comes to."""
     if not (200 <= status < 300 or 400 <= status < 500):
-        return _no_answer(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
+        return _unreadable(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
     try:
         data = parse(body)
     except NotJsonError as error:
-        return _no_answer(status, body, f"that is {error}")
+        return _unreadable(status, body, f"that is {error}")
     if not isinstance(data, dict):
-        return _no_answer(status, body, "that is not a JSON object")
+        return _unreadable(status, body, "that is not a JSON object")
     if isinstance(data, ConflictingKeys) and data.conflicting & {"errcode", "msg_id"}:
         keys = ", ".join(sorted(data.conflicting & {"errcode", "msg_id"}))
-        return _lost(status, body, f"that gives {keys} twice, with different values")
-    said = parse_errcode(data, mask)
-    if said is None:
-        return _no_answer(status, body, "without a readable errcode")
-    if said.row.code == "0" and status >= 300:
-        return _lost(status, body, "with errcode 0")
-    return said, data
+        return _unknown(status, body, f"that gives {keys} twice, with different values")
+    parsed = parse_errcode(data, mask)
+    if parsed is None:
+        return _unreadable(status, body, "without a readable errcode")
+    if parsed.row.code == "0" and status >= 300:
+        return _unknown(status, body, "with errcode 0")
+    return parsed, data
 
 
-def _no_answer(status: int, body: bytes, why: str = "") -> Answer:
+def _unreadable(status: int, body: bytes, why: str = "") -> Answer:
     """What an answer without a readable result comes to."""
     if status == 429:
         # A gateway's limit: it let nothing through (facts/wechat.md, HTTP 429).
-        return Answer(Verdict.THROTTLED, Code.HTTP_429, f"too many calls: {_what(429, body, why)}")
-    return _lost(status, body, why)
+        return Answer(
+            Verdict.THROTTLED, Code.HTTP_429, f"too many calls: {_describe(429, body, why)}"
+        )
+    return _unknown(status, body, why)
 
 
-def _lost(status: int, body: bytes, why: str) -> Answer:
-    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, _what(status, body, why), readable=False)
+def _unknown(status: int, body: bytes, why: str) -> Answer:
+    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, _describe(status, body, why), readable=False)
 
 
-def _what(status: int, body: bytes, why: str) -> str:
+def _describe(status: int, body: bytes, why: str) -> str:
     return f"HTTP {status} {why}".rstrip() + f": {describe(body)}"
 
 
-def _answer(said: ParsedErrcode, verdict: Verdict) -> Answer:
-    row = said.row
+def _answer(parsed: ParsedErrcode, verdict: Verdict) -> Answer:
+    row = parsed.row
     return Answer(
         verdict,
         row.code,
-        said.detail,
-        said.rid,
+        parsed.detail,
+        parsed.rid,
         retry_after=row.retry_after,
         token_failed=row.token_failed,
         readable=verdict is not Verdict.UNKNOWN,
@@ -346,5 +340,5 @@ def token_refused(body: bytes) -> bool:
         return False
     if not isinstance(data, dict) or isinstance(data, ConflictingKeys):
         return False
-    said = parse_errcode(data)
-    return said is not None and said.row.token_failed
+    parsed = parse_errcode(data)
+    return parsed is not None and parsed.row.token_failed

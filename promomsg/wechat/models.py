@@ -16,7 +16,6 @@ __all__ = [
     "ClicksRequest",
     "DeliveryAnswer",
     "DeliveryRequest",
-    "GroupRequest",
     "Promoter",
     "PromoterPage",
     "PromotersRequest",
@@ -24,50 +23,12 @@ __all__ = [
     "QuotaRequest",
     "Role",
     "SendAnswer",
-    "SingleRequest",
     "StableTokenRequest",
 ]
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields that are None are left out."""
-
-
-class GroupRequest(_Request, frozen=True, kw_only=True):
-    """`POST /promoter/sendmsg` (seed, section I.1).
-
-    Attributes:
-        msg_type: uint32, the template's number.
-        content: the fields as a JSON string.
-        appid: of the page to jump to; left out: the caller's own.
-        path: the page to jump to.
-        list_type: 1 `role_id`, 2 `retail_id`, 3 `id`; left out or 0: EVERY promoter.
-    """
-
-    msg_type: int
-    content: str
-    appid: str | None = None
-    path: str
-    list_type: int | None = None
-    role_id: list[int] | None = None
-    retail_id: list[str] | None = None
-    id: list[str] | None = None
-
-
-class SingleRequest(_Request, frozen=True, kw_only=True):
-    """`POST /promoter/singlesendmsg` (seed, section I.2): exactly one of `openid` and `id`.
-
-    Attributes:
-        openid: an openid or a unionid.
-        id: a promoter id.
-    """
-
-    msg_type: int
-    content: str
-    appid: str | None = None
-    path: str
-    openid: str | None = None
-    id: str | None = None
 
 
 class SendAnswer(msgspec.Struct):

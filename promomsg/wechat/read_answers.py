@@ -57,12 +57,12 @@ def _read(
         raise OutcomeUnknown(f"{what}: the answer gives {keys} twice, with different values")
     if data.get("errcode") is None and any(name in data for name in expected):
         data["errcode"] = 0
-    said = parse_errcode(data, mask)
-    if said is None:
+    parsed = parse_errcode(data, mask)
+    if parsed is None:
         raise _unreadable(what, status, body, "the answer has no readable errcode")
-    row = said.row
+    row = parsed.row
     if row.code != "0":
-        raise ProviderError(row.code, said.detail, said.rid, row.single, row.retry_after)
+        raise ProviderError(row.code, parsed.detail, parsed.rid, row.single, row.retry_after)
     if status >= 300:
         raise OutcomeUnknown(f"{what}: HTTP {status} with errcode 0: {describe(body)}")
     return data

@@ -609,11 +609,6 @@ def test_requests_as_the_seed_and_the_facts_have_them() -> None:
         == b'{"grant_type":"client_credential","appid":"wx1","secret":"s","force_refresh":false}'
     )
     assert json.loads(codec.stable_token_body("wx1", "s", force=True))["force_refresh"] is True
-    assert codec.token_query("wx1", Secret("s")) == {
-        "grant_type": "client_credential",
-        "appid": "wx1",
-        "secret": "s",
-    }
     assert "hidden" not in repr(StableTokenRequest(appid="wx1", secret="hidden"))
 
 

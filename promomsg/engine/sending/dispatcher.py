@@ -31,7 +31,6 @@ from typing import Final
 import anyio
 
 from promomsg.channels.base import Channel, CompiledMessage
-from promomsg.channels.single_call import kept
 from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
@@ -355,7 +354,7 @@ class Dispatcher:
             answer.rid,
             self._clock.time(),
             decision.maybe_sent,
-            kept(answer),
+            answer.extra,
             called,
         )
         if called and state != _PENDING and not decision.message_refused:
