@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promomsg.alipay.codec import (
-    Reply,
+    ParsedResult,
     derive_request_id,
     encode,
     judge,
@@ -160,27 +160,27 @@ def test_a_short_secret_does_not_garble_the_text() -> None:
 
 
 REPLIES = {
-    "sent": Reply(Answer(Verdict.SENT), "S"),
-    "sent without status": Reply(Answer(Verdict.SENT), None),
-    "failed": Reply(Answer(Verdict.FAILED, "USER_STATUS_ERROR"), "F"),
-    "failed without status": Reply(Answer(Verdict.FAILED, "USER_STATUS_ERROR"), None),
-    "halted": Reply(Answer(Verdict.HALT, "INVALID_CLIENT"), "F"),
-    "throttled": Reply(Answer(Verdict.THROTTLED, "REQUEST_TRAFFIC_EXCEED_LIMIT"), "U"),
-    "unknown": Reply(Answer(Verdict.UNKNOWN, "UNKNOWN_EXCEPTION"), "U"),
-    "lost": Reply(Answer(Verdict.UNKNOWN, "NO_ANSWER"), None),
+    "sent": ParsedResult(Answer(Verdict.SENT), "S"),
+    "sent without status": ParsedResult(Answer(Verdict.SENT), None),
+    "failed": ParsedResult(Answer(Verdict.FAILED, "USER_STATUS_ERROR"), "F"),
+    "failed without status": ParsedResult(Answer(Verdict.FAILED, "USER_STATUS_ERROR"), None),
+    "halted": ParsedResult(Answer(Verdict.HALT, "INVALID_CLIENT"), "F"),
+    "throttled": ParsedResult(Answer(Verdict.THROTTLED, "REQUEST_TRAFFIC_EXCEED_LIMIT"), "U"),
+    "unknown": ParsedResult(Answer(Verdict.UNKNOWN, "UNKNOWN_EXCEPTION"), "U"),
+    "lost": ParsedResult(Answer(Verdict.UNKNOWN, "NO_ANSWER"), None),
 }
 
 
 @pytest.mark.parametrize("signature", [Signature.GOOD, Signature.UNCHECKED])
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
 def test_a_good_signature_or_none_asked_for_changes_nothing(
-    reply: Reply, signature: Signature
+    reply: ParsedResult, signature: Signature
 ) -> None:
     assert judge(reply, signature) is reply.answer
 
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
-def test_a_bad_signature_is_believed_in_nothing(reply: Reply) -> None:
+def test_a_bad_signature_is_believed_in_nothing(reply: ParsedResult) -> None:
     answer = judge(reply, Signature.BAD)
     assert (answer.verdict, answer.code) == (Verdict.UNKNOWN, Code.UNSIGNED)
 
