@@ -1,8 +1,9 @@
-"""Where user tokens wait for their turn: encrypted, in a file without a name, gone with the process.
+"""The user tokens of a campaign's recipients, from planning until each is sent to.
 
-The journal keeps no user token (issue: secrets), and memory must not grow with the recipients.
-So each token goes, under a key that exists only in this process, into a fixed-size record of an
-unlinked temporary file, found again by the recipient's number.
+They may not be in the journal (no secret is written down, DESIGN §2), and there may be millions, so
+they may not be in memory either. Each is encrypted, with a key that only this process has, into a
+record of fixed size in a temporary file without a name. The recipient's number (`seq`) is the place
+of its record.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ __all__ = ["RecipientTokens"]
 
 _NONCE: Final = 12
 _TAG: Final = 16
-_RECORD: Final = 2 + 128 + _NONCE + _TAG
-"""Bytes of one record: nearly every token is ASCII; a longer one is kept apart in memory."""
+_LONGEST: Final = 128
+"""Bytes of a token in UTF-8 that a record has room for (nearly all are ASCII and no longer). A longer
+one is kept in memory."""
+_RECORD: Final = 2 + _LONGEST + _NONCE + _TAG
 
 
 class RecipientTokens:
-    """Tokens by recipient number."""
+    """Tokens by the recipient's number."""
 
     def __init__(self) -> None:
         # cryptography takes long to import, and only wallets need it.
@@ -33,10 +36,10 @@ class RecipientTokens:
             prefix="promomsg-", buffering=0
         )
         self._cipher = AESGCM(AESGCM.generate_key(bit_length=128))
-        self._long: dict[int, Secret] = {}
+        self._too_long: dict[int, Secret] = {}
 
     def put(self, tokens: Iterable[tuple[int, str]]) -> None:
-        """Keeps the tokens of consecutive recipients in one write a run of numbers."""
+        """Keeps tokens; those of recipients with consecutive numbers take one write."""
         start: int | None = None
         run = bytearray()
         for seq, token in tokens:
@@ -51,11 +54,11 @@ class RecipientTokens:
 
     def _seal(self, seq: int, token: str) -> bytes:
         raw = token.encode("utf-8", "surrogatepass")
-        if len(raw) > 128:
-            self._long[seq] = Secret(token)
+        if len(raw) > _LONGEST:
+            self._too_long[seq] = Secret(token)
             return bytes(_RECORD)
         nonce = os.urandom(_NONCE)
-        padded = len(raw).to_bytes(2, "big") + raw.ljust(128, b"\0")
+        padded = len(raw).to_bytes(2, "big") + raw.ljust(_LONGEST, b"\0")
         return nonce + self._cipher.encrypt(nonce, padded, None)
 
     def _write(self, start: int, run: bytearray) -> None:
@@ -63,8 +66,8 @@ class RecipientTokens:
 
     def get(self, seq: int) -> Secret | None:
         """The token of one recipient; None when it has none."""
-        if seq in self._long:
-            return self._long[seq]
+        if seq in self._too_long:
+            return self._too_long[seq]
         record = os.pread(self._file.fileno(), _RECORD, seq * _RECORD)
         if len(record) < _RECORD or not any(record):
             return None
@@ -73,8 +76,8 @@ class RecipientTokens:
         return Secret(padded[2 : 2 + size].decode("utf-8", "surrogatepass"))
 
     def close(self) -> None:
-        """Forgets everything."""
-        self._long.clear()
+        """Removes all tokens; the key goes with the object."""
+        self._too_long.clear()
         self._file.close()
 
     def __enter__(self) -> Self:

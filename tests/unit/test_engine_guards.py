@@ -1,4 +1,4 @@
-"""The shared retry budget, the error rate, the pace that is taken up, and the run's control."""
+"""The shared retry budget, the error rate, and the run's control."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ import anyio
 import pytest
 from clocks import FakeClock
 
-from promomsg import Pace, RetryPolicy
-from promomsg.channels.base import Advice
+from promomsg import RetryPolicy
 from promomsg.clock import next_china_midnight
-from promomsg.engine.prepare.default_pace import (
-    ask_quota,
-    pace_from_quota,
-    quota_notices,
-    set_default_pace,
-)
 from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.journal.records import Control
-from promomsg.transport.rate_limit import Pacer
 
 
-def test_the_budget_is_a_share_of_the_calls_and_a_floor() -> None:
+def test_the_budget_is_a_share_of_the_calls_and_an_allowance() -> None:
     budget = RetryBudget(RetryPolicy(retry_share=0.25, retry_allowance=2))
     assert budget.left
     for _ in range(2):
@@ -59,60 +51,6 @@ def test_the_error_rate_looks_at_the_last_200_and_needs_20() -> None:
 def test_without_a_limit_nothing_halts() -> None:
     error_rate = ErrorRateLimit(None)
     assert all(error_rate.add(False) is None for _ in range(500))
-
-
-@pytest.mark.parametrize(
-    ("advice", "pace"),
-    [
-        (None, None),
-        (Advice(), None),
-        (Advice(calls=0, per_seconds=60), None),
-        (Advice(calls=-5, per_seconds=60), None),
-        (Advice(calls=5, per_seconds=-60), None),
-        (Advice(calls=600, per_seconds=60), Pace(singles_per_minute=600)),
-        (Advice(calls=70, per_seconds=10), Pace(singles_per_second=7)),
-    ],
-)
-def test_a_pace_is_what_the_provider_says_it_is(advice: Advice | None, pace: Pace | None) -> None:
-    assert pace_from_quota(advice) == pace
-
-
-class Advising:
-    """A channel that says of its quota what it is told to."""
-
-    def __init__(self, advice: Advice | None = None, pace: Pace | None = None) -> None:
-        self.pacer = Pacer(pace)
-        self._advice = advice
-
-    async def advise(self) -> Advice | None:
-        return self._advice
-
-
-def test_a_pace_of_the_users_own_stays() -> None:
-    channel = Advising(pace=Pace(singles_per_second=9))
-    assert set_default_pace(cast(Any, channel), Advice(calls=1, per_seconds=1)) == []
-    assert channel.pacer.singles.rate == pytest.approx(9, rel=0.05)
-
-
-def test_without_advice_it_is_50_a_second_and_a_notice() -> None:
-    channel = Advising()
-    [notice] = set_default_pace(cast(Any, channel), None)
-    assert "50 singles a second" in notice
-    assert channel.pacer.configured
-    assert set_default_pace(cast(Any, channel), None) == []
-
-
-@pytest.mark.asyncio
-async def test_advice_is_passed_on_and_a_quota_too_small_is_said() -> None:
-    advice = Advice(calls=100, per_seconds=10, daily_remaining=7)
-    channel = Advising(advice)
-    assert await ask_quota(cast(Any, channel)) is advice
-    [notice] = set_default_pace(cast(Any, channel), advice)
-    assert "quota" in notice
-    assert channel.pacer.singles.rate == pytest.approx(10, rel=0.05)
-    [small] = quota_notices(advice, 8)
-    assert "7 single calls left" in small
-    assert quota_notices(advice, 7) == quota_notices(None, 8) == quota_notices(Advice(), 8) == []
 
 
 @pytest.mark.asyncio

@@ -23,7 +23,7 @@ from promomsg.model import (
 )
 
 __all__ = [
-    "Routed",
+    "AudienceRoute",
     "audience_from",
     "audience_record",
     "decide_audience",
@@ -34,8 +34,15 @@ __all__ = [
 _PAGE: Final = 2_000
 
 
-class Routed(msgspec.Struct, frozen=True):
-    """What becomes of an audience: `rows` to plan as recipients, or one group call (`rows` None)."""
+class AudienceRoute(msgspec.Struct, frozen=True):
+    """How an audience is sent to.
+
+    Attributes:
+        rows: its members, to be planned as recipients; None: it is one group call.
+        record: the audience as the journal keeps it; empty for `Promoters`.
+        planned: how many members were counted; 0 when they were not.
+        notices: what the plan should say of it.
+    """
 
     rows: Source | None
     record: dict[str, Any]
@@ -64,11 +71,13 @@ def audience_from(record: dict[str, Any]) -> Audience:
 
 
 def expands(audience: Audience, settings: Settings) -> bool:
-    """Whether the user's words make every promoter of an audience a recipient, however many."""
+    """Whether every promoter of an audience is to be a recipient, however many there are."""
     return isinstance(audience, Promoters) or settings.expand or settings.route == "single"
 
 
-async def decide_audience(channel: Channel, audience: Audience, settings: Settings) -> Routed:
+async def decide_audience(
+    channel: Channel, audience: Audience, settings: Settings
+) -> AudienceRoute:
     """Counts an audience: under 50 it is expanded into singles, else it is one group call.
 
     Raises:
@@ -78,34 +87,34 @@ async def decide_audience(channel: Channel, audience: Audience, settings: Settin
     if isinstance(audience, Promoters):
         rows = as_source([Recipient(id=i) for i in audience.ids])
         assert not isinstance(rows, Audience)
-        return Routed(rows, {}, len(audience.ids))
+        return AudienceRoute(rows, {}, len(audience.ids))
     if not channel.groups:
         raise UsageError("this channel has no audiences: give it a list of recipients")
     following: Following = channel  # type: ignore[assignment] # `groups` says so
-    audience = _once(audience)
+    audience = _without_repeats(audience)
     record = audience_record(audience)
     if not expands(audience, settings):
         count = await following.count_audience(audience)
         if count >= GROUP_THRESHOLD:
-            return Routed(None, record, count)
+            return AudienceRoute(None, record, count)
         if settings.route == "group":
             raise UsageError(
                 f'route = "group": the audience has {count} promoters, and a group send needs '
                 f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
             )
-        note = (
+        notice = (
             f"the audience has {count} promoters, fewer than {GROUP_THRESHOLD}: "
             "they are sent to one by one"
         )
     else:
-        note = "every authorised promoter of the audience is a recipient of its own"
+        notice = "every authorised promoter of the audience is a recipient of its own"
     rows = as_source(following.iter_audience(audience))
     assert not isinstance(rows, Audience)
-    return Routed(rows, record, 0, (note,))
+    return AudienceRoute(rows, record, 0, (notice,))
 
 
-def _once(audience: Audience) -> Audience:
-    """Without names that are there twice: their people would be counted twice."""
+def _without_repeats(audience: Audience) -> Audience:
+    """An audience that names each role or retailer once, or its people would be counted twice."""
     if isinstance(audience, Roles):
         return Roles(tuple(dict.fromkeys(audience.ids)))
     if isinstance(audience, Retailers):

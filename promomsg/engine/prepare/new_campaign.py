@@ -9,7 +9,7 @@ from anyio import to_thread
 from promomsg.channels.base import Advice
 from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
-from promomsg.engine.prepare.audience import Routed, decide_audience, expands, resolve_ids
+from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, journal_of
 from promomsg.engine.prepare.default_pace import (
     ask_quota,
@@ -105,7 +105,7 @@ class NewCampaign(CampaignStart):
             )
         return plan
 
-    async def _source_to_read(self) -> tuple[Source | None, Routed | None]:
+    async def _source_to_read(self) -> tuple[Source | None, AudienceRoute | None]:
         """The list to read, looked at but not read yet; None: an audience that is one group call."""
         source, compiled = self._source, self._compiled
         if not isinstance(source, Audience):
@@ -133,7 +133,7 @@ class NewCampaign(CampaignStart):
         channel, settings, compiled = self._channel, self._settings, self._compiled
         suppressed = None
         if self.request.suppress is not None:
-            # First of all: a list that cannot be understood is said before anybody is asked.
+            # First of all: it may not be understood, and then the recipients need not be read.
             suppressed = SuppressionList(self.request.suppress, channel)
             await suppressed.read(handle)
         await planner.read(source.batches(compiled.names, READ_SIZE))
