@@ -59,24 +59,24 @@ class Columns:
         self.where = where
         self.headings = [without_guards(str(h)) for h in headings]
         self.width = len(self.headings)
-        self.least = max((i for i, h in enumerate(self.headings, 1) if h), default=0)
+        self.filled_width = max((i for i, h in enumerate(self.headings, 1) if h), default=0)
         self._columns = columns or {}
-        self._sure = certain or are_headings(self.headings, self._columns.values())
+        self._is_certain = certain or are_headings(self.headings, self._columns.values())
         self._check_headings()
-        self.at: dict[str, int] = {}
+        self.place_of: dict[str, int] = {}
         self._twice: set[str] = set()
         for name, heading in self._columns.items():
-            self.at[name] = self._mapped(name, heading)
-        taken = set(self.at.values())
+            self.place_of[name] = self._place_of_given(name, heading)
+        taken = set(self.place_of.values())
         for i, heading in enumerate(self.headings):
             if heading and i not in taken:
-                self._place(heading, i)
-        self.known = {name: self.at[name] for name in KNOWN if name in self.at}
-        self.params = {name: i for name, i in self.at.items() if name not in KNOWN}
+                self._add_heading(heading, i)
+        self.known = {name: self.place_of[name] for name in KNOWN if name in self.place_of}
+        self.params = {name: i for name, i in self.place_of.items() if name not in KNOWN}
         self._folded = [folded_heading(heading) for heading in self.headings]
-        self._spellings = spellings(self._named)
+        self._spellings = spellings(self._filled_headings)
 
-    def _mapped(self, name: str, heading: str) -> int:
+    def _place_of_given(self, name: str, heading: str) -> int:
         found = [i for i, h in enumerate(self.headings) if h in (heading, without_guards(heading))]
         if len(found) == 1:
             return found[0]
@@ -86,22 +86,24 @@ class Columns:
             )
         raise UsageError(
             f"{self.where}: columns says that {name} is {heading!r}, but there is no such "
-            "heading" + (did_you_mean(heading, self._named) if self._sure else "") + self._listed
+            "heading"
+            + (did_you_mean(heading, self._filled_headings) if self._is_certain else "")
+            + self._list_of_headings
         )
 
-    def _place(self, heading: str, i: int) -> None:
+    def _add_heading(self, heading: str, i: int) -> None:
         """A heading that no mapping names: a known column however it is spelt, or a parameter."""
         name = column_of_heading(heading)
         if name is None:
-            if heading in self.at:
+            if heading in self.place_of:
                 if heading not in self._columns:
                     self._twice.add(heading)
                 return
-            self.at[heading] = i
-        elif name not in self.at:
-            self.at[name] = i
+            self.place_of[heading] = i
+        elif name not in self.place_of:
+            self.place_of[name] = i
         elif name not in self._columns:
-            first = self.headings[self.at[name]]
+            first = self.headings[self.place_of[name]]
             both = f"{first!r} and {heading!r} both mean" if first != heading else "there are two"
             raise UsageError(
                 f"{self.where}: of the headings {both} {name}; rename one, or say which one it "
@@ -109,24 +111,24 @@ class Columns:
             )
 
     @property
-    def shown(self) -> list[str]:
+    def journal_headings(self) -> list[str]:
         """The headings, for the journal; of a line that may be data, the known columns alone."""
-        if self._sure:
+        if self._is_certain:
             return list(self.headings)
         return [h if column_of_heading(h) else "" for h in self.headings]
 
     @property
-    def _named(self) -> list[str]:
+    def _filled_headings(self) -> list[str]:
         return [h for h in self.headings if h]
 
     @property
-    def _listed(self) -> str:
-        return f" (there are {quoted(self._named)})" if self._sure else ""
+    def _list_of_headings(self) -> str:
+        return f" (there are {quoted(self._filled_headings)})" if self._is_certain else ""
 
     def _check_headings(self) -> None:
-        if not self._named:
+        if not self._filled_headings:
             raise UsageError(f"{self.where}: the first line has no headings; begin with one: id")
-        if not self._sure and any(map(_DATA.fullmatch, self._named)):
+        if not self._is_certain and any(map(_DATA.fullmatch, self._filled_headings)):
             raise UsageError(
                 f"{self.where}: the first line is data, not headings; "
                 "put a heading line above it, such as: id"
@@ -135,21 +137,21 @@ class Columns:
             )
 
     def _check_addresses(self, names: frozenset[str]) -> None:
-        if any(name in self.at for name in ADDRESSES):
+        if any(name in self.place_of for name in ADDRESSES):
             return
-        sure = self._sure or not names.isdisjoint(self._named)
+        sure = self._is_certain or not names.isdisjoint(self._filled_headings)
         near = next(
             (
                 (a, h)
-                for h in self._named
+                for h in self._filled_headings
                 if not column_of_heading(h) and (a := nearest(h, ADDRESSES))
             ),
             None,
         )
-        if "key" in self.at and near is None:  # a wallet's token store finds users by key
+        if "key" in self.place_of and near is None:  # a wallet's token store finds users by key
             return
-        listed = f" (there are {quoted(self._named)})" if sure else ""
-        if not sure and any(char in self._named[0] for char in _FULL_WIDTH):
+        listed = f" (there are {quoted(self._filled_headings)})" if sure else ""
+        if not sure and any(char in self._filled_headings[0] for char in _FULL_WIDTH):
             hint = "separate the columns by , or ; as they are in ASCII, a tab or |"
         elif not sure:
             hint = (
@@ -159,7 +161,7 @@ class Columns:
         elif near is not None:
             hint = f'if {near[1]!r} is the {near[0]}, say columns: {near[0]} = "{near[1]}"'
         else:
-            hint = f'say which one it is, as in columns: id = "{self._named[0]}"'
+            hint = f'say which one it is, as in columns: id = "{self._filled_headings[0]}"'
         raise UsageError(
             f"{self.where}: no column is called id, openid, unionid or access_token{listed}; {hint}"
         )
@@ -173,7 +175,7 @@ class Columns:
             raise UsageError(
                 f"{self.where}: the heading {min(twice)!r} is there twice; rename one of them"
             )
-        return check_placeholders(names, optional, self.params, self.where, listed=self._sure)
+        return check_placeholders(names, optional, self.params, self.where, listed=self._is_certain)
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -185,7 +187,7 @@ class Columns:
         """Whether one of these rows may have nothing in any cell: one look at the addresses."""
         return all(_has_blank(columns[place]) for place in self.addresses.values())
 
-    def may_repeat(self, columns: Sequence[Sequence[str]]) -> bool:
+    def may_repeat_headings(self, columns: Sequence[Sequence[str]]) -> bool:
         """Whether a heading line may stand among these rows again: a look at the known columns."""
         place = next(iter(self.addresses.values()))
         if any(
@@ -213,7 +215,7 @@ class Columns:
         said = [folded_heading(cell) for cell in cells]
         while said and not said[-1]:
             said.pop()
-        ours = self._folded[: self.least]
+        ours = self._folded[: self.filled_width]
         if said == ours:
             return True
         named = [s for s in said if s and (s in ours or column_of_heading(s) is not None)]
@@ -221,14 +223,14 @@ class Columns:
             return None
         return False
 
-    def unused(self, names: frozenset[str]) -> list[str]:
+    def unused_notices(self, names: frozenset[str]) -> list[str]:
         """A notice of the columns that neither address anybody nor stand in the message."""
         used = set(self.known.values()) | {i for n, i in self.params.items() if n in names}
         rest = [h for i, h in enumerate(self.headings) if h and i not in used]
         left = list(dict.fromkeys(rest))
         if not left:
             return []
-        if not self._sure:
+        if not self._is_certain:
             return [f"{self.where}: {len(left)} of its columns are not used"]
         verb = "column {} is" if len(left) == 1 else "columns {} are"
         return [f"{self.where}: {verb.format(quoted(left))} not used"]

@@ -11,7 +11,7 @@ from promomsg.addresses import whole_number
 from promomsg.control_characters import excerpt, find_control
 from promomsg.model import Code, Problem
 
-__all__ = ["parse_key", "rounded_away"]
+__all__ = ["parse_key", "rounded_problem"]
 
 _LONGEST_INT: Final = 1024
 
@@ -45,7 +45,7 @@ def parse_key(value: Any) -> str | Problem | None:
     return value
 
 
-def rounded_away(name: str) -> Problem:
+def rounded_problem(name: str) -> Problem:
     """What to say of an address or key that a float of 32 or 16 bits may have made another."""
     return Problem(
         Code.BAD_ROW if name == "key" else Code.BAD_ADDRESS,

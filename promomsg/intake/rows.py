@@ -1,6 +1,6 @@
 """Batches of columns made into rows for the planner.
 
-A batch is cleaned a column at a time: one look at the joined column says that nothing in it needs
+A batch is parsed a column at a time: one look at the joined column says that nothing in it needs
 a closer one, so that a million good rows cost little more than reading them.
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 
 from promomsg.addresses import needs_no_look, parse_address
 from promomsg.control_characters import escaped, find_control
-from promomsg.intake.row_values import parse_key, rounded_away
+from promomsg.intake.row_values import parse_key, rounded_problem
 from promomsg.intake.sources import NO_PARAMS, Row
 from promomsg.intake.spreadsheet_guards import SpreadsheetGuards, may_hold_guards
 from promomsg.model import Code, Problem
@@ -26,7 +26,7 @@ __all__ = ["make_rows"]
 
 _new_row = tuple.__new__
 _is_none = partial(is_, None)
-_SUMS: Final = frozenset(
+_TOTALS: Final = frozenset(
     word + colon
     for one in (
         "合计",
@@ -68,17 +68,17 @@ def make_rows(
         guards: takes off and counts what spreadsheets put around values; the columns are text.
     """
     count = len(where)
-    clean: dict[str, Sequence[str | None]] = {
-        name: _clean_column(name, column, problems, guards) for name, column in known.items()
+    parsed: dict[str, Sequence[str | None]] = {
+        name: _parse_column(name, column, problems, guards) for name, column in known.items()
     }
     if guards is not None:
-        params = {name: guards.off_text(column) for name, column in params.items()}
+        params = {name: guards.take_off_parameters(column) for name, column in params.items()}
     if not trusted:
-        params = {n: _clean_params(n, column, problems) for n, column in params.items()}
-    for i in _sums(clean, params, count):
+        params = {n: _parse_parameters(n, column, problems) for n, column in params.items()}
+    for i in _rows_of_totals(parsed, params, count):
         detail = "it is the row of sums below a table, and nobody; take it out"
         problems.setdefault(i, Problem(Code.BAD_ROW, detail))
-    keys = _keys(known, clean, count, first, problems)
+    keys = _keys(known, parsed, count, first, problems)
     values: Iterable[Mapping[str, Any]]
     if not params:
         values = repeat(NO_PARAMS, count)
@@ -94,11 +94,11 @@ def make_rows(
         trouble = [problems.get(i) for i in range(count)]
     fields = zip(
         keys,
-        clean.get("id", nothing),
-        clean.get("openid", nothing),
-        clean.get("unionid", nothing),
-        clean.get("access_token", nothing),
-        clean.get("request_id", nothing),
+        parsed.get("id", nothing),
+        parsed.get("openid", nothing),
+        parsed.get("unionid", nothing),
+        parsed.get("access_token", nothing),
+        parsed.get("request_id", nothing),
         values,
         trouble,
         where,
@@ -107,25 +107,25 @@ def make_rows(
     return cast("list[Row]", list(map(_new_row, repeat(Row), fields)))
 
 
-def _sums(
-    clean: Mapping[str, Sequence[str | None]], params: Mapping[str, Sequence[Any]], count: int
+def _rows_of_totals(
+    parsed: Mapping[str, Sequence[str | None]], params: Mapping[str, Sequence[Any]], count: int
 ) -> list[int]:
     """The places of rows of sums: by their key, or without keys by the last row's parameters."""
-    keys = clean.get("key")
+    keys = parsed.get("key")
     if keys is not None and any(keys):
-        if _SUMS.isdisjoint(keys):
+        if _TOTALS.isdisjoint(keys):
             return []
-        return [i for i, key in enumerate(keys) if key in _SUMS]
+        return [i for i, key in enumerate(keys) if key in _TOTALS]
     for column in params.values() if count else ():
         last = column[-1]
-        if type(last) is str and last.strip() in _SUMS:
+        if type(last) is str and last.strip() in _TOTALS:
             # Where others have the same word, it is what they are to read.
             others = (value for value in column[:-1] if type(value) is str)
             return [] if any(value == last for value in others) else [count - 1]
     return []
 
 
-def _clean_column(
+def _parse_column(
     name: str, column: Sequence[Any], problems: dict[int, Problem], guards: SpreadsheetGuards | None
 ) -> Sequence[str | None]:
     if all(map(_is_none, column)):  # a list of ids alone has no other address
@@ -143,16 +143,16 @@ def _clean_column(
         ):
             return [v or None for v in column] if "" in column else column
     if guards is not None:
-        column = guards.off(name, column)
-    cleaned: list[str | None] = []
+        column = guards.take_off_known(name, column)
+    parsed: list[str | None] = []
     for i, value in enumerate(column):
         if value is None:
-            cleaned.append(None)
+            parsed.append(None)
             continue
         if type(value) is not str:
             if rounded(type(value).__name__, value):
-                problems.setdefault(i, rounded_away(name))
-                cleaned.append(None)
+                problems.setdefault(i, rounded_problem(name))
+                parsed.append(None)
                 continue
             value = plain_value(value)
             if name == "request_id" and isinstance(value, UUID):
@@ -161,29 +161,31 @@ def _clean_column(
         if isinstance(got, Problem):
             problems.setdefault(i, got)
             got = escaped(value) if name == "key" and isinstance(value, str) else None
-        cleaned.append(got)
-    return cleaned
+        parsed.append(got)
+    return parsed
 
 
-def _clean_params(name: str, column: Sequence[Any], problems: dict[int, Problem]) -> Sequence[Any]:
+def _parse_parameters(
+    name: str, column: Sequence[Any], problems: dict[int, Problem]
+) -> Sequence[Any]:
     """A column of parameters as people write them; one that cannot be is a problem of its row."""
-    cleaned = [plain_parameter(name, value) for value in column]
-    for i, value in enumerate(cleaned):
+    parsed = [plain_parameter(name, value) for value in column]
+    for i, value in enumerate(parsed):
         if type(value) is Problem:
             problems.setdefault(i, value)
-            cleaned[i] = None
-    return cleaned
+            parsed[i] = None
+    return parsed
 
 
 def _keys(
     known: Mapping[str, Sequence[Any]],
-    clean: Mapping[str, Sequence[str | None]],
+    parsed: Mapping[str, Sequence[str | None]],
     count: int,
     first: int,
     problems: Mapping[int, Problem],
 ) -> Sequence[str]:
     """Each row's key: its own, else its address as `Recipient` has it, else its number."""
-    order = [clean[n] for n in ("key", "openid", "unionid", "id") if n in clean]
+    order = [parsed[n] for n in ("key", "openid", "unionid", "id") if n in parsed]
     if not order:
         return [f"row {first + i}" for i in range(count)]
     if len(order) == 1 or None not in order[0]:

@@ -92,12 +92,15 @@ class SeveralSources:
             rows_of = cast("Any", part.batches(names, size))
             async with aclosing(rows_of) as batches:
                 async for batch in batches:
-                    yield [_placed(row, name, number + i, before) for i, row in enumerate(batch, 1)]
+                    yield [
+                        _with_file_name(row, name, number + i, before)
+                        for i, row in enumerate(batch, 1)
+                    ]
                     number += len(batch)
             before += number
 
 
-def _placed(row: Row, name: str, number: int, before: int) -> Row:
+def _with_file_name(row: Row, name: str, number: int, before: int) -> Row:
     """The row, with its file in its place; one that has its number for a key keeps it unlike others."""
     where = f"{name}, {row.where}"
     if before and row.key == f"row {number}" and not (row.id or row.openid or row.unionid):

@@ -43,7 +43,7 @@ def without_guards(cell: str) -> str:
     """
     text = trimmed(cell)
     for _ in range(_LAYERS):
-        inner = _inside(text)
+        inner = _inside_quotes(text)
         if inner is None and text[:1] in _MARKS:
             inner = text[1:]
         if inner is None:
@@ -84,7 +84,7 @@ def parameter_without_guards(cell: str) -> str:
         core = trimmed(text)
         inner = None
         if (core[:1] == "=" and core[-1:] == '"') or (core[:1] == '"' and text[:1] != '"'):
-            inner = _inside(core)
+            inner = _inside_quotes(core)
         elif core[:1] in _MARKS and (
             core[1:2] in tuple(_FORMULA_STARTS) or _NUMBER.fullmatch(core[1:])
         ):
@@ -121,18 +121,22 @@ class SpreadsheetGuards:
     def __init__(self) -> None:
         self.count = 0
 
-    def off(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
+    def take_off_known(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
         """A known column's cells (`key`, or an address, token or request id) without guards."""
-        return self._each(key_without_guards if name == "key" else without_guards, column)
+        return self._count_taken_off(
+            key_without_guards if name == "key" else without_guards, column
+        )
 
-    def off_text(self, column: Sequence[str]) -> Sequence[str]:
+    def take_off_parameters(self, column: Sequence[str]) -> Sequence[str]:
         """A parameter's cells without what is surely a guard."""
         joined = "".join(column)
         if not any(char in joined for char in _TEXT_SUSPECTS):
             return column
-        return self._each(parameter_without_guards, column)
+        return self._count_taken_off(parameter_without_guards, column)
 
-    def _each(self, take_off: Callable[[str], str], column: Sequence[str]) -> Sequence[str]:
+    def _count_taken_off(
+        self, take_off: Callable[[str], str], column: Sequence[str]
+    ) -> Sequence[str]:
         cells = list(map(take_off, column))
         self.count += sum(a != b and a != b.strip() for a, b in zip(cells, column, strict=True))
         return cells
@@ -148,7 +152,7 @@ class SpreadsheetGuards:
         ]
 
 
-def _inside(text: str) -> str | None:
+def _inside_quotes(text: str) -> str | None:
     """What stands in `="…"` or in quotes of its own; None when there are none."""
     if text[-1:] != '"':
         return None

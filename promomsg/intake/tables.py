@@ -101,7 +101,7 @@ class TableSource:
     def _use_headings(self, table: OpenTable, names: frozenset[str]) -> Columns:
         certain = self._kind != "excel"  # there it is a sheet's first line
         columns = Columns(table.headings, self._given_columns, self._where, certain=certain)
-        self._notices = [*columns.check(names, self._optional), *columns.unused(names)]
+        self._notices = [*columns.check(names, self._optional), *columns.unused_notices(names)]
         self._notices_when_read = table.notices
         self._columns = columns
         return columns
@@ -146,7 +146,7 @@ class TableSource:
         empty_words = EmptyCellWords(self._where)
         blank = 0
         first = 1
-        with closing(_generator(table.blocks(wanted, size))) as blocks:
+        with closing(_closable(table.blocks(wanted, size))) as blocks:
             while (block := await self._next(blocks)) is not None:
                 blank += block.blank
                 known: dict[str, Sequence[Any]] = {
@@ -209,6 +209,6 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _generator(blocks: Iterator[Any]) -> Any:
+def _closable(blocks: Iterator[Any]) -> Any:
     """The same, known to have `close`: readers are generators that hold a file open."""
     return blocks

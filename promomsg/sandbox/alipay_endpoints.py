@@ -114,17 +114,17 @@ class AlipayEndpoints:
         }
         body = msgspec.json.encode({"result": result, **(extra or {})})
         settings = self._settings()
-        how = settings.success_signature if status == "S" else "good"
+        signature = settings.success_signature if status == "S" else "good"
         if status != "S" and settings.unsigned_f:
-            how = "unsigned"
-        return self.signed_reply(call, body, how)
+            signature = "unsigned"
+        return self.signed_reply(call, body, signature)
 
-    def signed_reply(self, call: Call, body: bytes, how: str = "good") -> SandboxReply:
+    def signed_reply(self, call: Call, body: bytes, signature: str = "good") -> SandboxReply:
         """`body` under a good, bad or missing signature ("good", "bad", "unsigned")."""
         client, at = call.headers.get("Client-Id", ""), iso(self._clock.time())
         headers = {"Client-Id": client, "Response-Time": at}
-        if how != "unsigned":
-            signed = body if how == "good" else body + b" "
+        if signature != "unsigned":
+            signed = body if signature == "good" else body + b" "
             headers["Signature"] = sign(call.path, client, at, signed)
         return SandboxReply(body, "application/json; charset=UTF-8", 200, headers)
 

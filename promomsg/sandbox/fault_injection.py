@@ -138,10 +138,10 @@ class FaultInjector:
         if reply is not None and kind == "truncate":
             return SeveredResponse(reset=False, raw=_half(reply))
         if reply is not None and kind in ("alter", "unsigned", "bad_signature"):
-            return as_response(self._changed(call, reply, fault))
-        return as_response(await self._instead(call, fault))
+            return as_response(self._changed_reply(call, reply, fault))
+        return as_response(await self._replaced_reply(call, fault))
 
-    async def _instead(self, call: Call, fault: Fault) -> SandboxReply:
+    async def _replaced_reply(self, call: Call, fault: Fault) -> SandboxReply:
         kind = fault.kind
         if kind == "html":
             return SandboxReply(fault.body.encode() or _HTML, "text/html; charset=utf-8")
@@ -164,7 +164,7 @@ class FaultInjector:
         errcode = fault.errcode if fault.errcode is not None else _ERRCODES.get(kind, -1)
         return self._wechat.refuse(errcode, fault.errmsg)
 
-    def _changed(self, call: Call, reply: SandboxReply, fault: Fault) -> SandboxReply:
+    def _changed_reply(self, call: Call, reply: SandboxReply, fault: Fault) -> SandboxReply:
         wallet = call.endpoint.startswith("alipay.")
         if fault.kind != "alter":
             how = "unsigned" if fault.kind == "unsigned" else "bad"

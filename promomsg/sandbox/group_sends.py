@@ -146,7 +146,7 @@ class GroupSends:
             answer["percent"] = percent
         if finished:
             answer |= {"send_cnt": sent.send_cnt, "fail_cnt": len(sent.failed)}
-            answer |= self._named(sent, settings)
+            answer |= self._failure_fields(sent, settings)
         else:
             answer["send_cnt"] = sent.send_cnt * (percent or 0) // 100
             if percent is not None:
@@ -165,7 +165,7 @@ class GroupSends:
         sent = self._sent.get(msg_id)
         if sent is None:
             return None
-        rows = self._names(sent, self._settings())
+        rows = self._failure_rows(sent, self._settings())
         if kind == "json":
             return msgspec.json.encode(rows), "application/json"
         if kind == "jsonl":
@@ -234,13 +234,13 @@ class GroupSends:
                     failed.setdefault(i, settings.group_fail_code)
         return failed
 
-    def _names(self, sent: _GroupSend, settings: SandboxSettings) -> list[dict[str, Any]]:
+    def _failure_rows(self, sent: _GroupSend, settings: SandboxSettings) -> list[dict[str, Any]]:
         rows = [{"id": i, "errcode": code} for i, code in sent.failed.items()]
         return rows[: max(0, len(rows) - settings.unnamed_failures)]
 
-    def _named(self, sent: _GroupSend, settings: SandboxSettings) -> dict[str, Any]:
+    def _failure_fields(self, sent: _GroupSend, settings: SandboxSettings) -> dict[str, Any]:
         if len(sent.failed) <= settings.failure_threshold:
-            return {"fail_info": self._names(sent, settings)}
+            return {"fail_info": self._failure_rows(sent, settings)}
         own = f"{self._url()}{FILE_PREFIX}{sent.msg_id}.{settings.failure_format}"
         return {settings.failure_url_field: settings.failure_url or own}
 

@@ -52,7 +52,7 @@ class WalletUsers:
         Raises:
             DeclinedError: EXPIRED_ACCESS_TOKEN, or INVALID_ACCESS_TOKEN with `only_users`.
         """
-        self._learn()
+        self._remember_customer()
         grant = self._access.get(access_token)
         if grant is None:
             if self._settings().only_users:
@@ -64,7 +64,7 @@ class WalletUsers:
 
     def expire(self, access_token: str) -> None:
         """This access token's life is over from now on."""
-        self._learn()
+        self._remember_customer()
         grant = self._access.setdefault(access_token, _Grant(_made_up(access_token), 0.0))
         grant.expires_at = 0.0
 
@@ -88,7 +88,7 @@ class WalletUsers:
         Raises:
             DeclinedError: USED_, EXPIRED_ or INVALID_REFRESH_TOKEN.
         """
-        self._learn()
+        self._remember_customer()
         grant = self._refresh.get(token)
         if grant is None:
             if self._settings().only_users:
@@ -101,7 +101,7 @@ class WalletUsers:
         grant.used = True
         return self._grant(grant.customer)
 
-    def _learn(self) -> None:
+    def _remember_customer(self) -> None:
         users = tuple(self._settings().users)
         if users == self._named:
             return

@@ -460,15 +460,15 @@ async def test_shared_texts_are_read_once_for_the_look_and_the_list(
 
 
 async def test_the_formats_that_a_file_need_not_spell_out() -> None:
-    shown = {n: str(NumberFormat(n, None).shown("46337.5")) for n in (0, 1, 2, 3, 4, 9, 10, 49)}
+    shown = {n: str(NumberFormat(n, None).as_shown("46337.5")) for n in (0, 1, 2, 3, 4, 9, 10, 49)}
     assert shown == {
         0: "46337.5", 1: "46338", 2: "46337.50", 3: "46,338", 4: "46,337.50", 9: "4633750%",
         10: "4633750.00%", 49: "46337.5",
     }  # fmt: skip
     for n in (14, 15, 16, 17, 22, 27, 31, 36, 50, 58):
-        assert str(NumberFormat(n, None).shown("46337.5")) == "2026-11-11 12:00:00"
+        assert str(NumberFormat(n, None).as_shown("46337.5")) == "2026-11-11 12:00:00"
     for n in (18, 19, 20, 21, 32, 35, 45, 47):
-        assert str(NumberFormat(n, None).shown("0.5")) == "12:00:00"
+        assert str(NumberFormat(n, None).as_shown("0.5")) == "12:00:00"
 
 
 async def test_guards_of_other_programs_are_no_part_of_a_cell(tmp_path: Path) -> None:

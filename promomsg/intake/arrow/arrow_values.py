@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.row_values import rounded_away
+from promomsg.intake.row_values import rounded_problem
 from promomsg.intake.sources import ADDRESSES
 from promomsg.intake.tables import TableBlock
 from promomsg.model import Code, Problem
@@ -74,7 +74,7 @@ def without_rounded(
         return values
     for i, value in enumerate(values):
         if rounded(kind, value):
-            problems.setdefault(i, rounded_away(name))
+            problems.setdefault(i, rounded_problem(name))
             values[i] = None
     return values
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from xml.parsers import expat
 
-__all__ = ["Cell", "RowReader", "SharedStrings", "SheetRow", "TooMuch", "feeder", "local_name"]
+__all__ = [
+    "Cell",
+    "OverExcelLimit",
+    "RowReader",
+    "SharedStrings",
+    "SheetRow",
+    "local_name",
+    "xml_parser",
+]
 
 MAX_ROWS: Final = 1_048_576
 MAX_COLUMNS: Final = 16_384
@@ -44,11 +52,11 @@ class SheetRow(NamedTuple):
     cells: dict[int, Cell]
 
 
-class TooMuch(Exception):
+class OverExcelLimit(Exception):
     """Something is over a limit of Excel's own."""
 
 
-def feeder(
+def xml_parser(
     start: Callable[[str, dict[str, str]], None],
     end: Callable[[str], None] | None,
     data: Callable[[str], None] | None,
@@ -62,7 +70,7 @@ def feeder(
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise TooMuch("is nested deeper than any sheet")
+            raise OverExcelLimit("is nested deeper than any sheet")
         start(name, attrs)
 
     def closed(name: str) -> None:
@@ -82,7 +90,7 @@ def feeder(
         fed += len(chunk)
         # The parser holds a mark until it has all of it, and looks at it anew with each piece.
         if fed - parser.CurrentByteIndex > _LONGEST_MARK:
-            raise TooMuch("holds a mark longer than any sheet has")
+            raise OverExcelLimit("holds a mark longer than any sheet has")
 
     return feed
 
@@ -141,7 +149,7 @@ class SharedStrings:
             self._bytes += _text(self._pieces).encode("utf-8", "surrogatepass")
             self._ends.append(len(self._bytes))
             if len(self._ends) > _MAX_STRINGS:
-                raise TooMuch(f"are more than {_MAX_STRINGS:,}")
+                raise OverExcelLimit(f"are more than {_MAX_STRINGS:,}")
 
 
 class RowReader:
@@ -177,7 +185,7 @@ class RowReader:
             at = attrs.get("r")
             self._column = self._column + 1 if at is None else _column(at)
             if self._column >= MAX_COLUMNS:
-                raise TooMuch(f"has more than {MAX_COLUMNS:,} columns")
+                raise OverExcelLimit(f"has more than {MAX_COLUMNS:,} columns")
             self._kind = attrs.get("t", "n")
             self._style = int(attrs.get("s", 0))
             self._formula = self._valued = False
@@ -195,7 +203,7 @@ class RowReader:
             self._number = self._number + 1 if at is None else int(float(at))
             self._count += 1
             if max(self._count, self._number) > MAX_ROWS:
-                raise TooMuch(f"has more than {MAX_ROWS:,} rows")
+                raise OverExcelLimit(f"has more than {MAX_ROWS:,} rows")
             self._hidden = attrs.get("hidden") in ("1", "true")
             self._cells = {}
             self._column = -1
@@ -242,7 +250,7 @@ class RowReader:
 
 def _check_length(size: int) -> None:
     if size > 8 * MAX_TEXT:  # a character may be written as `_x000D_`
-        raise TooMuch(f"has more than {MAX_TEXT:,} characters in a cell")
+        raise OverExcelLimit(f"has more than {MAX_TEXT:,} characters in a cell")
 
 
 def _column(at: str) -> int:
@@ -268,5 +276,5 @@ def _text(pieces: list[str]) -> str:
     if "_x" in text:
         text = _ESCAPED.sub(lambda m: chr(int(m.group(1), 16)), text)
     if len(text) > MAX_TEXT:
-        raise TooMuch(f"has more than {MAX_TEXT:,} characters in a cell")
+        raise OverExcelLimit(f"has more than {MAX_TEXT:,} characters in a cell")
     return text

@@ -59,12 +59,12 @@ def read_excel(
     ours = check_columns(columns)
 
     def build(one: str | os.PathLike[str]) -> Source:
-        return TableSource("excel", _Opener(Path(one), sheet), ours, path=Path(one))
+        return TableSource("excel", _SheetOpener(Path(one), sheet), ours, path=Path(one))
 
     return one_or_several(path, build)
 
 
-class _Opener:
+class _SheetOpener:
     """Opens the sheet; what was parsed of the workbook is kept as long as the file is the same."""
 
     def __init__(self, path: Path, sheet: str | int | None) -> None:
@@ -82,10 +82,10 @@ class _Opener:
         if self._kept is None or self._kept[0] != identity:
             self._kept = (identity, Workbook(self._path, end_if_cancelled))
         book = self._kept[1]
-        return _SheetReader(self._path, book, _pick(book, self._sheet, self._path)).table()
+        return _SheetReader(self._path, book, _choose_sheet(book, self._sheet, self._path)).table()
 
 
-def _pick(book: Workbook, wanted: str | int | None, path: Path) -> Sheet:
+def _choose_sheet(book: Workbook, wanted: str | int | None, path: Path) -> Sheet:
     names = [sheet.name for sheet in book.sheets]
     if isinstance(wanted, int):
         if wanted > len(names):
@@ -104,9 +104,9 @@ def _pick(book: Workbook, wanted: str | int | None, path: Path) -> Sheet:
         sheet = book.sheets[book.active]
     if not sheet.has_cells:
         tables = [s.name for s in book.sheets if s.has_cells]
-        say = f"; say sheet = {tables[0]!r}" if tables else ""
+        hint = f"; say sheet = {tables[0]!r}" if tables else ""
         raise UsageError(
-            f"{path}: the sheet {sheet.name!r} is a chart or macro sheet and has no cells{say}"
+            f"{path}: the sheet {sheet.name!r} is a chart or macro sheet and has no cells{hint}"
         )
     return sheet
 
@@ -136,7 +136,7 @@ class _SheetReader:
                 f"{self._path}: the sheet {self._sheet.name!r} is empty; "
                 f"say which one to read, as in sheet = {others[0]!r}"
             )
-        return OpenTable(headings, self._pieces, self._notices)
+        return OpenTable(headings, self._blocks, self._notices)
 
     def _rows(self) -> Iterator[SheetRow]:
         for rows in self._book.rows(self._sheet):
@@ -144,26 +144,26 @@ class _SheetReader:
 
     def _heading(self, cell: Cell, at: str) -> str:
         if cell.kind in "ef":
-            raise UsageError(f"{self._path}: the heading in cell {at} {_trouble(cell)}")
+            raise UsageError(f"{self._path}: the heading in cell {at} {_why_unreadable(cell)}")
         return str(self._value(cell, ""))
 
     def _notices(self) -> list[str]:
         book, sheet = self._book, self._sheet
-        said = []
+        notices = []
         if len(book.sheets) > 1:
             others = [f"{s.name!r}" + " (hidden)" * s.hidden for s in book.sheets if s is not sheet]
             shown = ", ".join(others[:5]) + ", …" * (len(others) > 5)
-            said.append(f"{self._path}: the sheet {sheet.name!r} is read, and not {shown}")
+            notices.append(f"{self._path}: the sheet {sheet.name!r} is read, and not {shown}")
         if sheet.hidden:
-            said.append(f"{self._path}: the sheet {sheet.name!r} is hidden, and is read")
+            notices.append(f"{self._path}: the sheet {sheet.name!r} is hidden, and is read")
         if self._hidden:
-            said.append(
+            notices.append(
                 f"{self._path}: {self._hidden} rows are hidden (by a filter, or by hand), and are "
                 "read as the others are"
             )
-        return said + self._guards.notices(str(self._path))
+        return notices + self._guards.notices(str(self._path))
 
-    def _pieces(self, wanted: Mapping[int, str], size: int) -> Iterator[TableBlock]:
+    def _blocks(self, wanted: Mapping[int, str], size: int) -> Iterator[TableBlock]:
         self._hidden = 0
         self._guards = SpreadsheetGuards()
         rows = (row for row in self._rows())
@@ -180,11 +180,11 @@ class _SheetReader:
             self._hidden += row.hidden
             block.append(row)
             if len(block) >= size:
-                yield self._piece(block, wanted, blank)
+                yield self._block(block, wanted, blank)
                 block, blank = [], 0
-        yield self._piece(block, wanted, blank)
+        yield self._block(block, wanted, blank)
 
-    def _piece(self, block: list[SheetRow], wanted: Mapping[int, str], blank: int) -> TableBlock:
+    def _block(self, block: list[SheetRow], wanted: Mapping[int, str], blank: int) -> TableBlock:
         problems: dict[int, Problem] = {}
         columns: dict[int, list[Any]] = {}
         for place, name in wanted.items():
@@ -194,28 +194,30 @@ class _SheetReader:
                 if (cell := row.cells.get(place)) is not None:
                     value = cell.text if cell.kind == "s" else self._read(cell, name)
                     if isinstance(value, Problem):
-                        said = f"{name}: cell {_letters(place)}{row.number} {value.detail}"
-                        problems.setdefault(i, Problem(value.code, said))
+                        detail = f"{name}: cell {_letters(place)}{row.number} {value.detail}"
+                        problems.setdefault(i, Problem(value.code, detail))
                         value = None
                 column.append(value)
-            columns[place] = self._bare(name, column)
+            columns[place] = self._without_guards(name, column)
         return TableBlock(columns, [f"row {row.number}" for row in block], problems, blank)
 
-    def _bare(self, name: str, column: list[Any]) -> list[Any]:
+    def _without_guards(self, name: str, column: list[Any]) -> list[Any]:
         """The column's texts without what programs put around a value, as in a CSV."""
         at = [i for i, value in enumerate(column) if type(value) is str]
         texts = [column[i] for i in at]
-        without_guards = (
-            self._guards.off(name, texts) if name in KNOWN else self._guards.off_text(texts)
+        bare_texts = (
+            self._guards.take_off_known(name, texts)
+            if name in KNOWN
+            else self._guards.take_off_parameters(texts)
         )
-        for i, text in zip(at, without_guards, strict=True):
+        for i, text in zip(at, bare_texts, strict=True):
             column[i] = text
         return column
 
     def _read(self, cell: Cell, name: str) -> Any:
         code = Code.BAD_ADDRESS if name in ADDRESSES else Code.BAD_ROW
         if cell.kind in "ef":
-            return Problem(code, _trouble(cell))
+            return Problem(code, _why_unreadable(cell))
         try:
             value = self._value(cell, name)
         except (ValueError, OverflowError):
@@ -233,10 +235,10 @@ class _SheetReader:
         if cell.kind == "d":
             return datetime.fromisoformat(cell.text.strip())
         shape = self._formats[cell.style] if cell.style < len(self._formats) else _GENERAL
-        return shape.address(cell.text) if name in KNOWN else shape.shown(cell.text)
+        return shape.address(cell.text) if name in KNOWN else shape.as_shown(cell.text)
 
 
-def _trouble(cell: Cell) -> str:
+def _why_unreadable(cell: Cell) -> str:
     if cell.kind == "e":
         return f"holds an error, {cell.text}; mend it in the sheet"
     return (

@@ -77,7 +77,7 @@ class NumberFormat:
             return str(value).zfill(self.pads)
         return value
 
-    def shown(self, text: str) -> int | float | str | date | time:
+    def as_shown(self, text: str) -> int | float | str | date | time:
         """What a person sees in the cell.
 
         Raises:

@@ -19,12 +19,12 @@ from xml.parsers import expat
 
 from promomsg.errors import UsageError
 from promomsg.intake.excel.cells import (
+    OverExcelLimit,
     RowReader,
     SharedStrings,
     SheetRow,
-    TooMuch,
-    feeder,
     local_name,
+    xml_parser,
 )
 from promomsg.intake.file_kinds import zip_kind
 
@@ -76,7 +76,11 @@ class Workbook:
         self.formats: list[tuple[int, str | None]] = []
         self._strings: SharedStrings | None = None
         self._strings_part = ""
-        with path.open("rb") as file, self._named("the file"), zipfile.ZipFile(file) as archive:
+        with (
+            path.open("rb") as file,
+            self._named_in_errors("the file"),
+            zipfile.ZipFile(file) as archive,
+        ):
             self._parts = self._checked(archive)
             self._read_workbook(archive)
 
@@ -171,17 +175,17 @@ class Workbook:
         Raises:
             UsageError: the sheet is damaged or over a limit.
         """
-        with self._path.open("rb") as file, self._named("the file"):
+        with self._path.open("rb") as file, self._named_in_errors("the file"):
             archive = zipfile.ZipFile(file)
-            with archive, self._named(f"the sheet {sheet.name!r}"):
+            with archive, self._named_in_errors(f"the sheet {sheet.name!r}"):
                 if sheet.part not in self._parts:
                     raise ValueError("it is not in the file")
                 reader = RowReader(lambda i: self._string(archive, i))
-                feed = feeder(reader.start, reader.end, reader.data)
+                feed = xml_parser(reader.start, reader.end, reader.data)
                 with archive.open(self._parts[sheet.part]) as source:
-                    yield from self._fed(source, feed, reader.take)
+                    yield from self._parsed_rows(source, feed, reader.take)
 
-    def _fed(
+    def _parsed_rows(
         self,
         source: Any,
         feed: Callable[[bytes, bool], None],
@@ -197,7 +201,7 @@ class Workbook:
     def _string(self, archive: zipfile.ZipFile, number: int) -> str:
         """A shared text; they are read when the first one is asked for."""
         if self._strings is None:
-            with self._named("its shared texts"):
+            with self._named_in_errors("its shared texts"):
                 strings = SharedStrings()
                 if self._strings_part in self._parts:
                     self._parse(
@@ -214,18 +218,18 @@ class Workbook:
         end: Callable[[str], None] | None = None,
         data: Callable[[str], None] | None = None,
     ) -> None:
-        feed = feeder(start, end, data)
-        with archive.open(self._parts[part]) as source, self._named(part):
+        feed = xml_parser(start, end, data)
+        with archive.open(self._parts[part]) as source, self._named_in_errors(part):
             while chunk := source.read(_CHUNK):
                 self._pause()
                 feed(chunk, False)
             feed(b"", True)
 
-    def _named(self, what: str) -> _Named:
-        return _Named(self._path, what)
+    def _named_in_errors(self, what: str) -> _NamedInErrors:
+        return _NamedInErrors(self._path, what)
 
 
-class _Named:
+class _NamedInErrors:
     """Says in one line which part of a workbook could not be read, whatever went wrong in it."""
 
     def __init__(self, path: Path, what: str) -> None:
@@ -236,7 +240,7 @@ class _Named:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TooMuch):
+        if isinstance(error, OverExcelLimit):
             raise UsageError(f"{self._path}: {self._what} {error}") from None
         if isinstance(error, _BROKEN) and not isinstance(error, UsageError):
             said = str(error).partition("\n")[0] or type(error).__name__

@@ -22,7 +22,7 @@ from promomsg.intake.sources import KNOWN, NO_PARAMS, Row, Source
 from promomsg.model import Audience, Code, Problem, Recipient
 from promomsg.parameters import plain_value
 
-__all__ = ["IterableSource", "as_source", "openids", "our_name", "rows_of_items"]
+__all__ = ["IterableSource", "as_source", "column_name_of", "openids", "rows_of_items"]
 
 _AUDIENCES: Final = get_args(Audience)
 _KNOWN: Final = frozenset(KNOWN)
@@ -270,34 +270,34 @@ def _fields_of_item(
     return {plain_text_is: item}, NO_PARAMS
 
 
-_OURS: Final[set[object]] = set(_KNOWN)
+_NEEDS_NO_RENAME: Final[set[object]] = set(_KNOWN)
 """Keys that were seen to be our name for a column, or a parameter's: nothing is to be renamed."""
 _MOST_NAMES: Final = 10_000
 
 
 @lru_cache(maxsize=4096)
-def _known_name(key: object) -> str | None:
+def _column_of_other_spelling(key: object) -> str | None:
     """The known column that a key means when it is written otherwise, as `openId`; else None."""
     if not isinstance(key, str) or key in _KNOWN:
         return None
     return known_column(key)
 
 
-def our_name(key: str) -> str:
+def column_name_of(key: str) -> str:
     """A key as we call it: the known column that it means, else itself."""
-    return _known_name(key) or key
+    return _column_of_other_spelling(key) or key
 
 
-def _by_our_names(
+def _with_known_names(
     fields: Mapping[Any, Any], i: int, problems: dict[int, Problem]
 ) -> Mapping[Any, Any]:
     """Known columns under our names, as with a file's headings: `openId` and `Open ID` are openid."""
-    if _OURS.issuperset(fields):
+    if _NEEDS_NO_RENAME.issuperset(fields):
         return fields
-    others = {key: name for key in fields if (name := _known_name(key)) is not None}
+    others = {key: name for key in fields if (name := _column_of_other_spelling(key)) is not None}
     if not others:
-        if len(_OURS) < _MOST_NAMES:
-            _OURS.update(fields)
+        if len(_NEEDS_NO_RENAME) < _MOST_NAMES:
+            _NEEDS_NO_RENAME.update(fields)
         return fields
     found = {key: value for key, value in fields.items() if key not in others}
     for key, name in others.items():
@@ -317,7 +317,7 @@ def _fields_of_mapping(
         renamed = {heading: name for name, heading in columns.items()}
         fields = {renamed.get(k, k): v for k, v in item.items() if k not in columns}
         fields.update({n: item[h] for n, h in columns.items() if h in item})
-    fields = _by_our_names(fields, i, problems)
+    fields = _with_known_names(fields, i, problems)
     nested = fields.get("params")
     if nested is not None and (nested := as_mapping(nested)) is not None:
         return fields, {**{k: v for k, v in fields.items() if k not in _KNOWN}, **nested}

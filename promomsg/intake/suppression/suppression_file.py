@@ -93,7 +93,7 @@ def _text_kind(start: bytes) -> str | None:
     return None
 
 
-def _marked_wide(path: str) -> str | None:
+def _wide_encoding(path: str) -> str | None:
     """UTF-16 or UTF-32, when a byte order mark says so: `Unicode text` of Excel."""
     check_file(Path(path))
     with Path(path).open("rb") as file:
@@ -145,7 +145,7 @@ class SuppressionFile:
             UsageError: it cannot be read in full; the text names the file, and the line where one
                 is to blame.
         """
-        if self._encoding == "auto" and (wide := _marked_wide(self.path)):
+        if self._encoding == "auto" and (wide := _wide_encoding(self.path)):
             self._file = TextFile(self.path, wide)
         head = self._file.head()
         self._file.scan_now()
@@ -157,13 +157,13 @@ class SuppressionFile:
         first, people, rows = True, 0, 0
         with self._file.open() as text:
             for block in read_records(text, size, dialect):
-                lines, records = self._lines(block)
+                lines, records = self._numbered_records(block)
                 if first and records:
                     at = next((i for i, r in enumerate(records) if any(map(trimmed, r))), None)
                     if at is None:
                         continue
                     first = False
-                    if self._begin(records[at], lines[at]):
+                    if self._read_headings(records[at], lines[at]):
                         del records[: at + 1], lines[: at + 1]
                 batch = ListedValues(secret=self._secret)
                 self._read_records(records, lines, batch)
@@ -176,9 +176,9 @@ class SuppressionFile:
                 f"{self.path} has nothing but blank lines; a list of nobody has a heading line, "
                 "such as: id"
             )
-        self._finish(people)
+        self._add_notices(people)
 
-    def _finish(self, people: int) -> None:
+    def _add_notices(self, people: int) -> None:
         if self._file.encoding != "utf-8-sig":
             self.notices.append(f"{self.path} is read as {self._file.label}")
         if not people:
@@ -189,7 +189,7 @@ class SuppressionFile:
                 f"{people} were not sent"
             )
 
-    def _lines(
+    def _numbered_records(
         self, block: list[Record] | tuple[int, list[list[str]]]
     ) -> tuple[list[int], list[list[str]]]:
         if isinstance(block, tuple):
@@ -219,7 +219,7 @@ class SuppressionFile:
                     "somebody of the list; close the quote, or put the remark on one line"
                 )
 
-    def _begin(self, record: list[str], line: int) -> bool:
+    def _read_headings(self, record: list[str], line: int) -> bool:
         """Whether the first record is headings; then which columns count is known."""
         where = f"{self.path} line {line}"
         names = [self._renamed.get(folded_heading(c)) or column_of_heading(c) for c in record]

@@ -121,7 +121,10 @@ class CsvSource:
         if not headings:
             raise UsageError(f"{where} is empty; it needs a heading line, such as: id,name")
         columns = Columns(headings, self._given_columns, where)
-        self._column_notices = [*columns.check(names, self._optional), *columns.unused(names)]
+        self._column_notices = [
+            *columns.check(names, self._optional),
+            *columns.unused_notices(names),
+        ]
         self._columns = columns
         return columns
 
@@ -138,7 +141,7 @@ class CsvSource:
             "path": str(self._file.path.absolute()),
             "sha256": self._file.sha256,
             "encoding": self._file.label,
-            "columns": self._columns.shown if self._columns is not None else [],
+            "columns": self._columns.journal_headings if self._columns is not None else [],
         }
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
@@ -199,7 +202,7 @@ class CsvSource:
                 continue
             addresses = columns.addresses
             inside = row_inside_quotes(
-                record.fields, record.inner, dialect.delimiter, columns.least, addresses
+                record.fields, record.inner, dialect.delimiter, columns.filled_width, addresses
             )
             if inside is not None:
                 raise UsageError(
@@ -228,7 +231,7 @@ class CsvSource:
         if cells and columns.may_be_blank(cells):
             records, lines = self._even_out(records, lines, problems, columns)
             cells = list(zip(*records, strict=True))
-        if cells and columns.may_repeat(cells):
+        if cells and columns.may_repeat_headings(cells):
             records, lines = self._without_headings(records, lines, problems, columns)
             cells = list(zip(*records, strict=True))
         if cells and self._mark_other_delimiters(cells, records, problems, columns):
@@ -272,15 +275,17 @@ class CsvSource:
                 self._reading.blank += bool(record)
                 continue
             elif len(record) != width:
-                count = _last(record)
+                count = _filled_width(record)
                 if is_sep_line(record, self._delimiter):
                     continue
-                if columns.least <= count <= width or (count < columns.least <= len(record)):
+                if columns.filled_width <= count <= width or (
+                    count < columns.filled_width <= len(record)
+                ):
                     cells = record[:width]
                 elif columns.is_heading_line(record) is None:
                     raise self._other_headings(line)
                 else:
-                    found[len(kept)] = Problem(Code.BAD_ROW, self._ragged(record, columns))
+                    found[len(kept)] = Problem(Code.BAD_ROW, self._width_detail(record, columns))
                     cells = []
             kept.append(cells + [""] * (width - len(cells)))
             numbers.append(line)
@@ -288,7 +293,7 @@ class CsvSource:
         problems.update(found)
         return kept, numbers
 
-    def _ragged(self, record: list[str], columns: Columns) -> str:
+    def _width_detail(self, record: list[str], columns: Columns) -> str:
         ours = self._delimiter
         other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
         if len(record) == 1 and other is not None:
@@ -385,7 +390,7 @@ def _records_of(
     return [record.fields or [] for record in block], [record.line for record in block]
 
 
-def _last(record: Sequence[str]) -> int:
+def _filled_width(record: Sequence[str]) -> int:
     """How many cells there are up to the last one that is not blank."""
     return max((i for i, cell in enumerate(record, 1) if trimmed(cell)), default=0)
 

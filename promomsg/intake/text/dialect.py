@@ -65,10 +65,10 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
     lines = list(StringIO(head, newline=""))
     skip = _sep_line(lines)
     rest = lines[skip:]
-    known = {delimiter: _known(rest, delimiter, headings) for delimiter in DELIMITERS}
+    known = {delimiter: _known_headings(rest, delimiter, headings) for delimiter in DELIMITERS}
     most = max(known.values())
     best = [d for d in DELIMITERS if known[d] == most]
-    if skip and (said := _said(lines[skip - 1])) is not None:
+    if skip and (said := _delimiter_of_sep_line(lines[skip - 1])) is not None:
         if known[said] < most:
             raise UsageError(
                 f"line {skip} says that {delimiter_name(said)} separates the columns, but the headings "
@@ -77,7 +77,7 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
         return Dialect(said, skip)
     if most and len(best) == 1:
         return Dialect(best[0], skip)
-    split = [d for d in DELIMITERS if len(_first(rest, d)) > 1]
+    split = [d for d in DELIMITERS if len(_first_record(rest, d)) > 1]
     if most and split:  # one column alone is the same under all of them
         raise UsageError(
             f"the heading line is separated by {' and by '.join(map(delimiter_name, best))}; use one of "
@@ -97,7 +97,7 @@ def _sep_line(lines: list[str]) -> int:
     return 0
 
 
-def _said(line: str) -> str | None:
+def _delimiter_of_sep_line(line: str) -> str | None:
     """The delimiter of a `sep=` line; None when it names none."""
     found = _SEP_LINE.fullmatch(line)
     named = found[1] if found else None
@@ -126,16 +126,16 @@ def _records(lines: list[str], delimiter: str) -> list[list[str]]:
     return found
 
 
-def _first(lines: list[str], delimiter: str) -> list[str]:
+def _first_record(lines: list[str], delimiter: str) -> list[str]:
     return next(iter(_records(lines, delimiter)), [])
 
 
-def _known(lines: list[str], delimiter: str, headings: Collection[str]) -> int:
+def _known_headings(lines: list[str], delimiter: str, headings: Collection[str]) -> int:
     """How many of the first record's cells are known headings."""
     also = {folded_heading(heading) for heading in headings}
     return sum(
         column_of_heading(cell) is not None or folded_heading(cell) in also
-        for cell in _first(lines, delimiter)
+        for cell in _first_record(lines, delimiter)
     )
 
 

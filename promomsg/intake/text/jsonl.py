@@ -24,7 +24,7 @@ from promomsg.intake.columns import (
 from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import FileIdentity, check_unchanged, identity_of
 from promomsg.intake.file_kinds import other_kind
-from promomsg.intake.python.iterables import our_name, rows_of_items
+from promomsg.intake.python.iterables import column_name_of, rows_of_items
 from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import ADDRESSES, KNOWN, Row, Source
 from promomsg.intake.text.gzip_input import open_bytes
@@ -109,13 +109,13 @@ class JsonLinesSource:
             raise UsageError(f"{self._path} is empty: nobody to send to")
         decoded = [_decode(text) for _, text in numbered]
         if isinstance(decoded[0], Problem):
-            self._check_whole()
+            self._refuse_one_object()
         objects: list[dict[str, Any]] = [o for o in decoded if isinstance(o, dict)]
         check_no_address_in_message(names, str(self._path))
         if not objects:
             return
         renamed: dict[str, str] = {heading: name for name, heading in self._columns.items()}
-        there: set[str] = {our_name(renamed.get(key, key)) for o in objects for key in o}
+        there: set[str] = {column_name_of(renamed.get(key, key)) for o in objects for key in o}
         there |= {key for o in objects if isinstance(p := o.get("params"), dict) for key in p}
         check_column_names(self._columns, names, str(self._path))
         if not there.intersection((*ADDRESSES, "key")):
@@ -132,7 +132,7 @@ class JsonLinesSource:
             names = frozenset(n for n in names - values if nearest(n, values))
         self._said = check_placeholders(names, optional, values, str(self._path))
 
-    def _check_whole(self) -> None:
+    def _refuse_one_object(self) -> None:
         """Raises UsageError when the file is one object over several lines."""
         with open_bytes(self._path) as file:
             data = file.read(_LONGEST).removeprefix(_BOM)
@@ -164,7 +164,7 @@ class JsonLinesSource:
         first = 1
         numbered = cast("Any", self._numbered())
         try:
-            while block := await to_thread.run_sync(_taken, numbered, size):
+            while block := await to_thread.run_sync(_take, numbered, size):
                 yield self._rows(block, names, first)
                 first += len(block)
                 await checkpoint()
@@ -200,7 +200,9 @@ class JsonLinesSource:
             start = file.read(_SAMPLE)
         is_array = start.removeprefix(_BOM).lstrip()[:1] == b"["
         with open_bytes(self._path) as file:
-            yield from self._of_utf8(self._elements(file) if is_array else self._lines(file))
+            yield from self._refuse_other_encoding(
+                self._elements(file) if is_array else self._lines(file)
+            )
 
     def _lines(self, file: BinaryIO) -> Iterator[_Numbered]:
         """The lines that are not blank, without a BOM."""
@@ -216,7 +218,7 @@ class JsonLinesSource:
             if text:
                 yield f"line {number}", text
 
-    def _of_utf8(self, numbered: Iterator[_Numbered]) -> Iterator[_Numbered]:
+    def _refuse_other_encoding(self, numbered: Iterator[_Numbered]) -> Iterator[_Numbered]:
         """The same, unless the file is of another encoding, rather than one text of it torn."""
         other: list[str] = []
         decoded = False
@@ -253,7 +255,7 @@ class JsonLinesSource:
             yield f"item {number}", element
 
 
-def _taken(numbered: Iterator[_Numbered], size: int) -> list[_Numbered]:
+def _take(numbered: Iterator[_Numbered], size: int) -> list[_Numbered]:
     return list(islice(numbered, size))
 
 

@@ -48,7 +48,7 @@ class StandardInput:
     @property
     def notices(self) -> list[str]:
         """What the plan should say; see `Source.notices`."""
-        return [self._named(text) for text in self._source.notices] if self._source else []
+        return [self._with_its_name(text) for text in self._source.notices] if self._source else []
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -61,35 +61,35 @@ class StandardInput:
         Raises:
             UsageError: nothing is piped in; or as `Source.check` says.
         """
-        self._on_it(lambda source: source.check(names, optional))
+        self._with_source(lambda source: source.check(names, optional))
 
     def describe(self) -> dict[str, Any]:
         """As its file, under the path `-`. Nothing is known before it was read."""
         if self._source is None:
             return {"kind": "stdin", "path": "-"}
-        return {**self._on_it(lambda source: source.describe()), "path": "-"}
+        return {**self._with_source(lambda source: source.describe()), "path": "-"}
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every row; see `Source.batches`."""
-        source = await to_thread.run_sync(self._spooled)
+        source = await to_thread.run_sync(self._read_into_file)
         try:
             async with aclosing(cast("Any", source.batches(names, size))) as batches:
                 async for batch in batches:
                     yield batch
         except UsageError as error:
-            raise UsageError(self._named(str(error))) from None
+            raise UsageError(self._with_its_name(str(error))) from None
 
-    def _on_it(self, act: Callable[[Source], Any]) -> Any:
-        source = self._spooled()
+    def _with_source(self, act: Callable[[Source], Any]) -> Any:
+        source = self._read_into_file()
         try:
             return act(source)
         except UsageError as error:
-            raise UsageError(self._named(str(error))) from None
+            raise UsageError(self._with_its_name(str(error))) from None
 
-    def _named(self, text: str) -> str:
+    def _with_its_name(self, text: str) -> str:
         return text.replace(str(self._path), _NAME)
 
-    def _spooled(self) -> Source:
+    def _read_into_file(self) -> Source:
         if self._source is None:
             descriptor, name = tempfile.mkstemp(prefix="promomsg-")  # for its owner alone
             kept = Path(f"/proc/self/fd/{descriptor}")

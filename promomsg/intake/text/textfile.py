@@ -116,7 +116,7 @@ class TextFile:
             except UnicodeError:
                 pass
             else:
-                if not self._is_other(name, text):
+                if not self._is_another_encoding(name, text):
                     self._refuse_campaign_file(text)
                     return text
             if self._auto:
@@ -146,7 +146,7 @@ class TextFile:
         elif name.startswith(WIDE) and start.startswith(BOMS.get(name, ())):
             self._candidates = (name[:6],)
 
-    def _is_other(self, name: str, text: str) -> bool:
+    def _is_another_encoding(self, name: str, text: str) -> bool:
         """Whether a text that could be decoded is of another encoding all the same."""
         return self._auto and name == "gb18030" and is_strange(text)
 
@@ -168,20 +168,20 @@ class TextFile:
                 with open_bytes(self.path) as file:
                     while chunk := file.read(_CHUNK):
                         digest.update(chunk)
-                        if self._is_other(name, decoder.decode(chunk)):
+                        if self._is_another_encoding(name, decoder.decode(chunk)):
                             break
                         yield
                     else:
                         decoder.decode(b"", final=True)
                         self.check_unchanged()
-                        self._check_said(name)
+                        self._refuse_utf8_as_gb18030(name)
                         self.encoding, self.sha256 = name, digest.hexdigest()
                         return
             except UnicodeError:
                 pass
             if self._auto and name == "utf-8-sig":
                 census = Utf8Census()
-                for lines in self._blocks():
+                for lines in self._whole_lines():
                     census.add(lines)
                     yield
                 if census.is_utf8:
@@ -218,7 +218,7 @@ class TextFile:
         if self._identity is not None:
             check_unchanged(self.path, self._identity)
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _whole_lines(self) -> Iterator[bytes]:
         """All of it, whole lines at a time."""
         with open_bytes(self.path) as file:
             while lines := file.readlines(_CHUNK):
@@ -226,17 +226,17 @@ class TextFile:
 
     def _census(self) -> Utf8Census:
         census = Utf8Census()
-        for lines in self._blocks():
+        for lines in self._whole_lines():
             census.add(lines)
         return census
 
-    def _check_said(self, name: str) -> None:
+    def _refuse_utf8_as_gb18030(self, name: str) -> None:
         """Raises UsageError for UTF-8 that is said to be GB18030: every name would be unreadable."""
         if self._auto or name != "gb18030":
             return
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
-            for lines in self._blocks():
+            for lines in self._whole_lines():
                 decoder.decode(lines)
             decoder.decode(b"", final=True)
         except UnicodeError:
@@ -331,14 +331,16 @@ def read_records(
             yield line, records
             line += len(block)
             continue
-        found, used = _careful(block, line, ended, delimiter)
+        found, used = _read_one_by_one(block, line, ended, delimiter)
         held = block[used:]
         line += used
         if found:
             yield found
 
 
-def _careful(block: list[str], line: int, ended: bool, delimiter: str) -> tuple[list[Record], int]:
+def _read_one_by_one(
+    block: list[str], line: int, ended: bool, delimiter: str
+) -> tuple[list[Record], int]:
     """Record by record; returns them, and how many of the lines they took."""
     found: list[Record] = []
     done = 0
@@ -354,11 +356,11 @@ def _careful(block: list[str], line: int, ended: bool, delimiter: str) -> tuple[
             reached = begun + reader.line_num
             if reached == len(block) and not ended and reached - done < _MAX_LINES:
                 break  # it may go on in the next block
-            found.append(Record(None, line + done, _trouble(error)))
+            found.append(Record(None, line + done, _why_unreadable(error)))
             done += 1
     return found, done
 
 
-def _trouble(error: csv.Error) -> str:
+def _why_unreadable(error: csv.Error) -> str:
     text = str(error)
     return "the text ends in a quoted cell" if text == "unexpected end of data" else text
