@@ -33,7 +33,7 @@ from benchmarks.table import render
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.engine.campaign import Campaign
 from promomsg.model import Answer, SingleSend, Verdict
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 from promomsg.wechat.message import CompiledWeChatMessage
 
 __all__ = ["COUNTS", "STATED", "Finding", "compare", "count_all", "main"]

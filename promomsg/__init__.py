@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from promomsg.model import Secret as Secret
     from promomsg.model import State as State
     from promomsg.model import Verdict as Verdict
-    from promomsg.transport.rate_limit import Pace as Pace
+    from promomsg.transport.pace import Pace as Pace
     from promomsg.wechat.message import WeChatMessage as WeChatMessage
     from promomsg.wechat.models import Clicks as Clicks
     from promomsg.wechat.models import Promoter as Promoter
@@ -98,7 +98,7 @@ else:
         "promomsg.journal.sqlite.memory": "MemoryJournal",
         "promomsg.journal.sqlite.journal": "SqliteJournal",
         "promomsg.model": "Audience Code Delivery Everyone Failure Outcome Promoters Recipient Retailers Roles Secret State Verdict",
-        "promomsg.transport.rate_limit": "Pace",
+        "promomsg.transport.pace": "Pace",
         "promomsg.wechat.message": "WeChatMessage",
         "promomsg.wechat.models": "Clicks Promoter Quota Role",
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.contenders.sent_message import CONTENT, PAGE
 from promomsg.channels.wechat import WeChatPromoter
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 from promomsg.wechat.message import WeChatMessage
 
 __all__ = ["journal", "message", "promoter"]

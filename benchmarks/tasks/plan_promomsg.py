@@ -11,7 +11,7 @@ from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign
 from promomsg.intake import read_csv
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 
 async def run(job: Job) -> Laps:

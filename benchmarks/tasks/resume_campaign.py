@@ -11,7 +11,7 @@ from benchmarks.contenders.promomsg_setup import promoter
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 
 async def run(job: Job) -> Laps:

@@ -8,7 +8,7 @@ from benchmarks.contenders.promomsg_setup import journal, message, promoter
 from benchmarks.contenders.sent_message import check
 from benchmarks.job import Job
 from promomsg.engine.campaign import send
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 
 async def run(job: Job) -> Laps:

@@ -45,7 +45,7 @@ from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, Usag
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.rate_limit import Pace, Pacer
+from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 

@@ -14,7 +14,7 @@ import msgspec
 
 from promomsg.model import Answer, Audience, Delivery, Failure, Problem, Recipient, SingleSend
 from promomsg.transport.connections import Connections
-from promomsg.transport.rate_limit import Pacer
+from promomsg.transport.pace import Pacer
 
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage

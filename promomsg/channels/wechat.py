@@ -43,7 +43,7 @@ from promomsg.model import (
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.failure_download import MAX_FAILURE_FILE, fetch_failure_file
-from promomsg.transport.rate_limit import Pace, Pacer
+from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 from promomsg.wechat import click_days as windows
 from promomsg.wechat import codec

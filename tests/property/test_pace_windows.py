@@ -10,7 +10,8 @@ from clocks import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promomsg.transport.rate_limit import Pace, Pacer, RateLimiter
+from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.rate_limit import RateLimiter
 
 _GUARD = 0.030
 

@@ -31,7 +31,7 @@ from promomsg.errors import (
 )
 from promomsg.model import Answer, Code, Recipient, Secret, SingleSend, State, Verdict
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings, SandboxUser
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 pytestmark = pytest.mark.asyncio
 

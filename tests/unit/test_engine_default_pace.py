@@ -14,7 +14,7 @@ from promomsg.engine.prepare.default_pace import (
     quota_notices,
     set_default_pace,
 )
-from promomsg.transport.rate_limit import Pacer
+from promomsg.transport.pace import Pacer
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from clocks import FakeClock
 
 from promomsg.errors import UsageError
-from promomsg.transport.rate_limit import Pace, Pacer, RateLimiter
+from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.rate_limit import RateLimiter
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "50", True])
@@ -109,7 +110,7 @@ async def test_a_gate_that_is_shut_for_long_is_waited_for_before_the_intent(
 
 
 @pytest.mark.asyncio
-async def test_an_unlimited_lane_gives_all_at_once(clock: FakeClock) -> None:
+async def test_an_unlimited_pace_gives_all_at_once(clock: FakeClock) -> None:
     limiter = Pacer(Pace(unlimited=True), clock).singles
     assert await limiter.reserve(1000) == 1000
     assert all(limiter.try_gate() for _ in range(10_000))

@@ -23,7 +23,7 @@ from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
 

@@ -12,7 +12,7 @@ from promomsg.model import Audience, Secret
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.delivery import PollPolicy
-    from promomsg.transport.rate_limit import Pace
+    from promomsg.transport.pace import Pace
     from promomsg.wechat.message import WeChatMessage
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 from promomsg.channels.base import Advice, Channel
-from promomsg.transport.rate_limit import DEFAULT_SINGLES_PER_SECOND, Pace
+from promomsg.transport.pace import DEFAULT_SINGLES_PER_SECOND, Pace
 
 __all__ = [
     "ask_quota",

@@ -11,7 +11,7 @@ from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.journal.contract import Handle
 from promomsg.origins import origin
 from promomsg.states import GroupState
-from promomsg.transport.rate_limit import Pace
+from promomsg.transport.pace import Pace
 
 __all__ = ["Plan", "Sample", "describe_plan"]
 

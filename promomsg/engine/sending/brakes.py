@@ -31,7 +31,8 @@ from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Settled
 from promomsg.model import Answer, State, Verdict
-from promomsg.transport.rate_limit import Pacer, RateLimiter
+from promomsg.transport.pace import Pacer
+from promomsg.transport.rate_limit import RateLimiter
 
 __all__ = ["Brakes", "DayLimit", "ErrorRateLimit", "RetryBudget"]
 

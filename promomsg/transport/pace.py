@@ -1,0 +1,121 @@
+"""How fast an account may call: what a user says, and the rate limiters that hold it."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.errors import UsageError
+from promomsg.transport.rate_limit import GUARD, RateLimiter
+
+__all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
+
+DEFAULT_SINGLES_PER_SECOND: Final = 50.0
+"""The pace of single sends when nobody says one: the providers publish none, and this is a pace
+that the promoter API's daily quotas bear (DESIGN §5)."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast to call. Leave everything out for what the provider advises, else 50 a second.
+
+    A quota holds in *any* window of its length, counted at the server, as long as two calls do not
+    come more than 30 ms (the guard) closer together on their way; the guard costs 3% of a
+    per-second quota. Several quotas hold together. A fraction is a quota of a longer or shorter
+    window: 0.5 a second is one in 2 s, 2.5 a second is 2 in 0.8 s.
+
+    Attributes:
+        singles_per_second: single sends in any second.
+        singles_per_minute: single sends in any minute.
+        singles_per_day: single sends in a China-time calendar day, counted by the journal.
+        groups_per_minute: group sends in any minute.
+        unlimited: no quota at all, until the provider throttles; excludes the others.
+
+    Raises:
+        UsageError: a number that is not above zero, or `unlimited` together with a quota.
+    """
+
+    singles_per_second: float | None = None
+    singles_per_minute: float | None = None
+    singles_per_day: int | None = None
+    groups_per_minute: float | None = None
+    unlimited: bool = False
+
+    def __post_init__(self) -> None:
+        given = [name for name in self.__struct_fields__[:-1] if getattr(self, name) is not None]
+        for name in given:
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value <= 0:
+                raise UsageError(f"Pace({name}={value!r}): give a number above 0")
+            if name == "singles_per_day" and value != int(value):
+                raise UsageError(f"Pace({name}={value!r}): give a whole number")
+        if not isinstance(self.unlimited, bool):
+            raise UsageError(f"Pace(unlimited={self.unlimited!r}): give True or False")
+        if self.unlimited and given:
+            raise UsageError(f"Pace(unlimited=True, {given[0]}=…): give one or the other, not both")
+
+
+class Pacer:
+    """The quotas of one account.
+
+    Args:
+        pace: the user's; None for what `configure` will say, and 50 singles a second until then.
+        clock: where the time comes from.
+        guard: seconds by which two calls may come closer together on their way to the server.
+
+    Attributes:
+        singles, groups: the rate limiter of each kind of call.
+        day_limit: single sends in a China-time day, for the engine to count; None for no limit.
+        configured: whether the pace of single sends was said by somebody.
+        pace: what is in force.
+    """
+
+    def __init__(
+        self, pace: Pace | None = None, clock: Clock = SYSTEM_CLOCK, *, guard: float = GUARD
+    ) -> None:
+        if pace is not None and not isinstance(pace, Pace):
+            raise UsageError(f"pace={pace!r}: give a Pace, Pace(singles_per_second=50) say")
+        self.singles = RateLimiter(clock, guard=guard)
+        self.groups = RateLimiter(clock, guard=guard)
+        self.day_limit: int | None = None
+        self.configured = False
+        self._given = pace or Pace()
+        self._apply(self._given)
+
+    def configure(self, pace: Pace) -> None:
+        """Fills in what the user left open; what the user said stays."""
+        given = self._given
+        if given.unlimited:
+            return
+        if _limits_singles(given):
+            pace = msgspec.structs.replace(
+                pace,
+                singles_per_second=given.singles_per_second,
+                singles_per_minute=given.singles_per_minute,
+                unlimited=False,
+            )
+        quotas = {
+            name: getattr(given, name)
+            for name in ("singles_per_day", "groups_per_minute")
+            if getattr(given, name) is not None
+        }
+        if quotas:
+            pace = msgspec.structs.replace(pace, unlimited=False, **quotas)
+        self._apply(pace)
+
+    def _apply(self, pace: Pace) -> None:
+        self.configured = pace.unlimited or _limits_singles(pace)
+        per_second = pace.singles_per_second
+        if not self.configured:
+            per_second = DEFAULT_SINGLES_PER_SECOND
+        self.pace = msgspec.structs.replace(pace, singles_per_second=per_second)
+        self.singles.set_quotas((per_second, 1.0), (pace.singles_per_minute, 60.0))
+        self.groups.set_quotas((pace.groups_per_minute, 60.0))
+        self.day_limit = None if pace.singles_per_day is None else int(pace.singles_per_day)
+
+
+def _limits_singles(pace: Pace) -> bool:
+    return pace.singles_per_second is not None or pace.singles_per_minute is not None
