@@ -9,15 +9,15 @@ from promomsg.errors import UsageError
 
 __all__ = [
     "GROUP_TO_ALL",
-    "SEND",
+    "SEND_CALL",
     "check_channel",
     "check_name",
     "check_yes_or_no",
     "is_text",
 ]
 
-SEND: Final = "promomsg.send(channel, message, recipients)"
-"""The order of what a new campaign takes."""
+SEND_CALL: Final = "promomsg.send(channel, message, recipients)"
+"""The call that an error shows when its arguments are in the wrong order."""
 GROUP_TO_ALL: Final = (
     "suppress: an audience that is sent to as one group goes to everybody in it, also to those on "
     "the suppression list: say expand=true, or leave suppress out"

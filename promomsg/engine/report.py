@@ -58,7 +58,7 @@ class Outcomes(Sequence[Outcome]):
 
 
 CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time is tried"
-"""The reason of a campaign that is `sending`, and is not: DESIGN §3, Budgets."""
+"""The reason shown with `sending` during an outage, when only probes go out (DESIGN §3, Budgets)."""
 
 
 def campaign_state(
@@ -140,9 +140,9 @@ class Report:
     """A campaign's result. The counts add up:
     `planned = sent + failed + unknown + skipped + cancelled + pending`.
 
-    Keep as many as you like: outcomes are read from the journal, which is opened while they are.
-    Only that of a temporary journal of some thousand recipients holds a descriptor, until it is
-    forgotten or `close`d.
+    A report takes little memory: outcomes are read from the journal when they are asked for, and it
+    is closed again. Only the report of a temporary journal with some thousand recipients keeps a
+    file descriptor, until `close` or until nothing refers to it.
 
     Attributes:
         planned, sent, failed, unknown, skipped, cancelled, pending: how many recipients.
@@ -201,7 +201,7 @@ class Report:
         return self._rows.rows(None)
 
     def close(self) -> None:
-        """Gives back what a temporary journal's report holds; its outcomes cannot be read then."""
+        """Closes what is kept open to read the outcomes of a temporary journal; they are gone then."""
         self._rows.close()
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from anyio import to_thread
 
 from promomsg.channels.base import Advice
-from promomsg.engine.arguments import GROUP_TO_ALL, SEND, check_channel, check_name
+from promomsg.engine.arguments import GROUP_TO_ALL, SEND_CALL, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, journal_of
@@ -46,7 +46,7 @@ class NewCampaign(CampaignStart):
     ) -> None:
         settings = settings_of(request.options)
         channel = request.channel
-        check_channel(channel, SEND)
+        check_channel(channel, SEND_CALL)
         check_name(name)
         check_suppress(request.suppress)
         self._compiled = channel.compile(request.message)
@@ -68,9 +68,8 @@ class NewCampaign(CampaignStart):
 
     async def _make_plan(self, *, shown: bool) -> Plan:
         """Reads, checks and writes the whole list, once; nothing is sent and no file appears."""
-        channel, settings, compiled, record = (
-            self._channel, self._settings, self._compiled, self._record,
-        )  # fmt: skip
+        channel, compiled = self._channel, self._compiled
+        settings, record = self._settings, self._record
         notices = [*channel.notices, *compiled.notices]
         source, routed = await self._source_to_read()
         if routed is not None:

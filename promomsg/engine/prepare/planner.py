@@ -48,7 +48,10 @@ _json = msgspec.json.Encoder()
 
 
 def address_columns(channel: Channel) -> tuple[str, ...]:
-    """Only what a channel sends to is an address: another column may be one for all."""
+    """The columns that say who somebody is: two rows with the same value are the same person.
+
+    Only those that the channel sends to: in another one, all rows may have the same value.
+    """
     return ("access_token",) if channel.needs_tokens else ("id", "openid", "unionid")
 
 
@@ -142,6 +145,12 @@ class Planner:
             await anyio.lowlevel.checkpoint()
 
     def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
+        """Rows of the list made rows of the journal, and their user tokens by number.
+
+        The two are different types on purpose: a `Row` has the token and the parameters in the
+        clear, and nothing that is written down can have them. This is the innermost loop of planning,
+        so values are passed by position and nothing is looked up twice.
+        """
         check = self._channel.check_address
         needs_tokens = self._channel.needs_tokens
         has_placeholders = self._has_placeholders
@@ -157,8 +166,6 @@ class Planner:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and has_placeholders:
                 values, message_digest, problem = self._render(params, key)
-            # Kept only where it is the address: elsewhere many rows may share one column's value, and
-            # would be taken for duplicates.
             if needs_tokens and token is not None and problem is None:
                 mark = fingerprint(token, self._pepper)
                 tokens.append((seq, token))
@@ -213,8 +220,8 @@ class Planner:
         """
         if self._missing:
             raise UsageError(
-                f"no recipient has the key {quoted(sorted(self._missing), _FEW)}: nothing was sent. A key is the column of that "
-                "name, else the openid, unionid or id"
+                f"no recipient has the key {quoted(sorted(self._missing), _FEW)}: nothing was sent. "
+                "A key is the column of that name, else the openid, unionid or id"
             )
         addresses = address_columns(self._channel)
         dedupes = ("request_id",) if self._channel.idempotent else ()
