@@ -68,7 +68,7 @@ def campaign_state(
     control: Control,
     halted: str | None,
     running: bool,
-    parked: bool = False,
+    waits_for_day: bool = False,
 ) -> tuple[str, str]:
     """One word for where a campaign stands, and why.
 
@@ -82,7 +82,7 @@ def campaign_state(
     out = sum(g.planned for g in groups if g.state is GroupState.ACCEPTED)
     only_groups = out > 0 and out >= tally.pending
     if running:
-        if parked:
+        if waits_for_day:
             return "waiting", "the daily quota is used up; it goes on on the next China-time day"
         if control is Control.PAUSE and not only_groups:
             return "paused", "paused by request"

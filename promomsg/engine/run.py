@@ -210,7 +210,7 @@ class Run:
             control=control,
             halted=str(self.error) if self.error is not None else halted,
             running=not self.ended.is_set(),
-            parked=self.control.parked,
+            waits_for_day=self.control.waits_for_day,
         )
         if state == "sending":
             reason = self._brakes.stalled_by(self._limiter)

@@ -135,7 +135,7 @@ async def test_a_paused_campaign_can_be_cancelled(
     honest(report, box)
 
 
-async def test_wishes_after_the_end_change_nothing(
+async def test_requests_after_the_end_change_nothing(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
     async with Campaign(channel, MESSAGE, ids(3), journal=journal, **QUICK) as run:
@@ -252,7 +252,7 @@ async def test_following_is_a_state_of_its_own(
     assert run.report.state == "done"
 
 
-async def test_campaigns_beside_each_other_do_not_share_their_course(
+async def test_campaigns_beside_each_other_do_not_share_their_control(
     box: Sandbox, channel: WeChatPromoter
 ) -> None:
     async with (

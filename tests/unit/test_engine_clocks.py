@@ -89,18 +89,18 @@ async def test_what_a_wrong_clock_wrote_down_keeps_a_resume_no_longer_than_the_c
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-async def test_a_parked_campaign_goes_on_within_a_minute_of_its_day_by_either_clock(
+async def test_a_campaign_that_waits_for_the_day_goes_on_within_a_minute_of_its_day_by_either_clock(
     jump: float, clock: FakeClock
 ) -> None:
     control = run_control(clock, wait=True)
     midnight = next_china_midnight(clock.time())
-    control.halt_or_park(Halt("45009", "used up"))
-    assert control.parked_until is not None
-    left = control.parked_until - clock.time()
+    control.halt_or_wait(Halt("45009", "used up"))
+    assert control.waits_until is not None
+    left = control.waits_until - clock.time()
     waiting = asyncio.ensure_future(control.until_sending())
     await clock.advance(1.0)
     clock.jump(jump)
-    passed = clock.time() >= control.parked_until
+    passed = clock.time() >= control.waits_until
     await clock.advance(60.0)
     assert waiting.done() is passed is control.may_send()
     await clock.advance(max(left - 61.0, 0.0))
@@ -112,7 +112,7 @@ async def test_a_parked_campaign_goes_on_within_a_minute_of_its_day_by_either_cl
 
 async def test_a_word_ends_the_waiting_at_once(clock: FakeClock) -> None:
     control = run_control(clock, wait=True)
-    control.halt_or_park(Halt("45009", "used up"))
+    control.halt_or_wait(Halt("45009", "used up"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(control.until_sending)
         await clock.settle()

@@ -73,13 +73,13 @@ class Row:
     """A journal's control row."""
 
     def __init__(self) -> None:
-        self.wish = Control.RUN
+        self.requested = Control.RUN
 
     async def missing(self) -> str | None:
         return None
 
     async def control(self) -> Control:
-        return self.wish
+        return self.requested
 
 
 def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
@@ -93,8 +93,8 @@ def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
 async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock: FakeClock) -> None:
     control = run_control(clock)
     with anyio.CancelScope() as sending, anyio.CancelScope() as following:
-        assert control.send_in(sending)
-        assert control.follow(following)
+        assert control.attach_sending(sending)
+        assert control.attach_following(following)
         control.apply(Control.CANCEL)
         assert sending.cancel_called
         assert not following.cancel_called
@@ -106,8 +106,8 @@ async def test_stop_is_for_sending_and_following_cancel_for_sending_alone(clock:
     control.stop(Halt("Y", "later"))
     assert control.halt.code == "X"
     with anyio.CancelScope() as late:
-        assert not control.send_in(late)
-        assert not control.follow(late)
+        assert not control.attach_sending(late)
+        assert not control.attach_following(late)
 
 
 @pytest.mark.asyncio
@@ -128,24 +128,24 @@ async def test_a_pause_is_waited_out(clock: FakeClock) -> None:
         control.stop()
 
 
-def test_a_used_up_day_halts_or_parks_as_the_user_says(clock: FakeClock) -> None:
+def test_a_used_up_day_halts_or_is_waited_out_as_the_user_says(clock: FakeClock) -> None:
     stopping = run_control(clock)
-    stopping.halt_or_park(Halt("45009", "used up"))
+    stopping.halt_or_wait(Halt("45009", "used up"))
     assert stopping.stopping
-    assert not stopping.parked
-    parking = run_control(clock, wait=True)
-    parking.halt_or_park(Halt("45009", "used up"))
-    assert parking.parked
-    assert not parking.stopping
+    assert not stopping.waits_for_day
+    waiting = run_control(clock, wait=True)
+    waiting.halt_or_wait(Halt("45009", "used up"))
+    assert waiting.waits_for_day
+    assert not waiting.stopping
     midnight = next_china_midnight(clock.time())
-    assert parking.parked_until is not None
-    assert midnight + 5 <= parking.parked_until <= midnight + 30
-    assert not parking.may_send()
-    until = parking.parked_until
-    parking.halt_or_park(Halt("45009", "used up"))  # another worker, a moment later
-    assert parking.parked_until == until
-    parking.halt_or_park(Halt("48001", "no"))
-    assert parking.stopping
+    assert waiting.waits_until is not None
+    assert midnight + 5 <= waiting.waits_until <= midnight + 30
+    assert not waiting.may_send()
+    until = waiting.waits_until
+    waiting.halt_or_wait(Halt("45009", "used up"))  # another worker, a moment later
+    assert waiting.waits_until == until
+    waiting.halt_or_wait(Halt("48001", "no"))
+    assert waiting.stopping
 
 
 @pytest.mark.asyncio
@@ -155,13 +155,13 @@ async def test_the_control_row_is_looked_at_again_and_again(clock: FakeClock) ->
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(control.watch)
         await clock.settle()
-        row.wish = Control.PAUSE
+        row.requested = Control.PAUSE
         await clock.advance(0.5)
         assert control.paused
-        row.wish = Control.RUN
+        row.requested = Control.RUN
         await clock.advance(0.5)
         assert not control.paused
-        row.wish = Control.CANCEL
+        row.requested = Control.CANCEL
         await clock.advance(0.5)
         assert control.cancelled
         tasks.cancel_scope.cancel()
@@ -175,10 +175,10 @@ async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) ->
     slow = False
 
     async def read_row() -> Control:
-        wish: Control = row.wish
+        requested: Control = row.requested
         if slow:
             await gate.wait()
-        return wish
+        return requested
 
     row.control = read_row
     async with anyio.create_task_group() as tasks:
@@ -189,12 +189,12 @@ async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) ->
         assert control.paused  # the row still says go on
         slow = True
         await clock.advance(0.5)  # it is read now, before the word is written
-        row.wish = Control.PAUSE
+        row.requested = Control.PAUSE
         control.written()
         gate.set()
         await clock.settle()
         assert control.paused
-        row.wish = Control.RUN
+        row.requested = Control.RUN
         await clock.advance(0.5)
         assert not control.paused
         tasks.cancel_scope.cancel()

@@ -18,7 +18,7 @@ OUT = [GroupRow(group_no=1, state=GroupState.ACCEPTED, planned=50)]
         (Tally(planned=3, failed=3), {"running": True}, "done"),
         (Tally(planned=3, sent=1, cancelled=2), {}, "cancelled"),
         (Tally(planned=3, pending=3), {"running": True}, "sending"),
-        (Tally(planned=3, pending=3), {"running": True, "parked": True}, "waiting"),
+        (Tally(planned=3, pending=3), {"running": True, "waits_for_day": True}, "waiting"),
         (Tally(planned=3, pending=3), {"running": True, "control": Control.PAUSE}, "paused"),
         (Tally(planned=3, pending=3), {"halted": "45009: used up"}, "halted"),
         (Tally(planned=3, pending=3), {"control": Control.PAUSE}, "paused"),

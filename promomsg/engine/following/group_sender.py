@@ -69,7 +69,7 @@ class GroupSender:
     async def run(self) -> None:
         """Returns when no group is left to send, or the control says stop."""
         with anyio.CancelScope() as scope:
-            if not self._control.send_in(scope):
+            if not self._control.attach_sending(scope):
                 return
             async with anyio.create_task_group() as senders:
                 for _ in range(self._settings.groups_in_flight):

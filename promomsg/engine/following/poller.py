@@ -158,7 +158,7 @@ class Poller:
     async def run(self) -> None:
         """Returns when every group is through, or those that are not were given up for now."""
         with anyio.CancelScope() as scope:
-            if self._control.follow(scope):
+            if self._control.attach_following(scope):
                 await self._poll_all()
 
     async def _poll_all(self) -> None:
@@ -231,7 +231,7 @@ class Poller:
         except Halted as error:
             # No token, and none to come: asking on would only pass the time. Resume follows on.
             # A day's quota that the campaign waits for comes back, and the poll with it.
-            self._control.halt_or_park(Halt(error.code, error.detail))
+            self._control.halt_or_wait(Halt(error.code, error.detail))
             if self._control.halt is None:
                 await self._poll_later(group, None, self._policy.every)
             return

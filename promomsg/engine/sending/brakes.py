@@ -227,7 +227,7 @@ class Brakes:
         if decision.again and not answer.token_failed:
             self._budget.count_retry()
         if decision.halt is not None:
-            self._control.halt_or_park(decision.halt)
+            self._control.halt_or_wait(decision.halt)
         return decision
 
     def pause(self, decision: Decision, attempt: int) -> float:

@@ -4,15 +4,17 @@ Pure: answers in, decisions out; the clock and the randomness are passed in. Wit
 that answers everything with a page of its own would make a whole list `unknown` at full pace, 64
 calls at a time (DESIGN §3, Budgets).
 
-- closed: all is well. At the start of a run a few calls at once, until the first readable answer.
-- open, after three calls in a row that failed on the connection or were answered unreadably, or
-  one that lost a group: one call at a time, with longer and longer pauses: a read where the channel has one, and after a
-  readable read one send. Eight that find nobody there: `exhausted`, and the campaign halts.
-- closed again by a readable answer of a send: one call more at once for each such answer, so that
+- Closed: as many calls at once as the campaign has. At the start of a run only a few, until the
+  first readable answer.
+- Open, after three calls in a row that failed on the connection or were answered unreadably, or
+  after one that lost a group: one call at a time, with pauses that double. It is a read where the
+  channel has one, and a send after a readable read. After eight that find nobody there it is
+  `exhausted`, and the campaign halts.
+- Closed again, by a readable answer of a send: one call more at once for each such answer, so that
   a provider that is only half back costs a few people and not another 64.
 
-A run that follows one which never saw the end of an outage begins open (half-open, as the books
-have it), and whoever fell into doubt in that outage stays counted.
+A run that follows one which never saw the end of an outage begins open, and the sends of that
+outage whose outcome is unknown stay counted.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from promomsg.journal.records import Outage
 
 __all__ = ["CircuitBreaker"]
 
-_FIRST: Final = 4
+_FIRST_LIMIT: Final = 4
 """Calls at once in a run until the first readable answer (DESIGN §3, Budgets)."""
 
 
@@ -66,19 +68,19 @@ class CircuitBreaker:
         self._concurrency = concurrency
         self._reads = reads
         self._idempotent = idempotent
-        self._resumed = outage is not None
-        self._blind = reads and outage is None
-        self._heard = False
+        self._from_earlier_run = outage is not None
+        self._no_read_yet = reads and outage is None
+        self._read_answered = False
         self._given_up = False
         self._failures = 0
-        self._quiet_until = 0.0
+        self._next_probe_at = 0.0
         self._probe: object | None = None
         self._growing = False
         self.since = 0.0 if outage is None else outage.since
         self.in_doubt = 0 if outage is None else outage.in_doubt
         self.probes = 0
         self.is_open = outage is not None
-        self.limit = min(_FIRST, concurrency)
+        self.limit = min(_FIRST_LIMIT, concurrency)
         self.limited = self.limit < concurrency
         self.calm = not (self.is_open or self.limited)
 
@@ -97,7 +99,7 @@ class CircuitBreaker:
         outage began leaves half of these to the runs after it, which have to find out that it is
         over: a reading that succeeds may not tell (a gateway that bars sends alone).
         """
-        spare = self._policy.attempts if self._resumed else self._policy.attempts // 2
+        spare = self._policy.attempts if self._from_earlier_run else self._policy.attempts // 2
         return self._idempotent or self.in_doubt < self._concurrency + spare
 
     @property
@@ -120,13 +122,13 @@ class CircuitBreaker:
         Args:
             costly: a send would be one that costs many people (a group): never without a read.
         """
-        if not self._reads or self._heard:
+        if not self._reads or self._read_answered:
             return False
-        return costly or not (self._blind and self.probes == self._policy.attempts - 1)
+        return costly or not (self._no_read_yet and self.probes == self._policy.attempts - 1)
 
     def wait(self) -> float:
         """Seconds until the next probe may go; 0 or less: now."""
-        return self._quiet_until - self._clock.monotonic()
+        return self._next_probe_at - self._clock.monotonic()
 
     def mark_probe(self, call: object) -> None:
         """This call is the probe."""
@@ -147,8 +149,8 @@ class CircuitBreaker:
             return False
         self.drop_probe(call)
         self._failures = self.in_doubt = self.probes = 0
-        self._heard = self._given_up = self._resumed = False
-        self._blind = self._reads
+        self._read_answered = self._given_up = self._from_earlier_run = False
+        self._no_read_yet = self._reads
         if self.is_open:
             self.is_open = False
             self._growing = self.limited = True
@@ -181,14 +183,16 @@ class CircuitBreaker:
             self.is_open = True
             self.since = self._clock.time()
             self._probe = None
-            self._heard = False
+            self._read_answered = False
             self._pause()
             return True
         if self._probe is call:
             # Of those that fail together, only the probe goes on counting.
             self._probe = None
-            self._heard = self._blind = False
-            self._given_up = bool(in_doubt) and (costly or (self._resumed and not self._idempotent))
+            self._read_answered = self._no_read_yet = False
+            self._given_up = bool(in_doubt) and (
+                costly or (self._from_earlier_run and not self._idempotent)
+            )
             self.probes += 1
             self._pause()
         return False
@@ -199,7 +203,7 @@ class CircuitBreaker:
         if not self.is_open:
             return
         if readable:
-            self._heard, self._blind = True, False
+            self._read_answered, self._no_read_yet = True, False
         elif call is not None:
             self.probes += 1
             self._pause()
@@ -213,4 +217,4 @@ class CircuitBreaker:
 
     def _pause(self) -> None:
         pause = backoff(self.probes + 1, self._policy, self._rng.random())
-        self._quiet_until = self._clock.monotonic() + pause
+        self._next_probe_at = self._clock.monotonic() + pause

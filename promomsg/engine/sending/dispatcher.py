@@ -155,7 +155,7 @@ class Dispatcher:
                 for _ in range(self._concurrency):
                     workers.start_soon(self._work)
                 with anyio.CancelScope() as scope:
-                    if self._control.send_in(scope):
+                    if self._control.attach_sending(scope):
                         async with anyio.create_task_group() as feeding:
                             await self._feed(feeding)
                 self._reachability.singles_are_through()
@@ -236,7 +236,7 @@ class Dispatcher:
             # What is intended has its place in today's limit: it goes out first.
             await self._changed.wait()
         else:
-            self._control.halt_or_park(self._today.halt())
+            self._control.halt_or_wait(self._today.halt())
         return 0
 
     async def _intend(self, chunk: LeasedChunk, batch: list[SingleSend]) -> bool:

@@ -1,8 +1,16 @@
 """Whether the provider can be reached, for all senders of one run: the circuit breaker and its probes.
 
-Singles and groups share one circuit breaker. While it is open they take turns: whoever wants to
-send waits here for the pause and for the reads that have to go before, and one of them gets the
-turn. What a later run has to know of an outage is in the journal before anybody else is risked.
+Singles and groups share one circuit breaker. What is done while it is open:
+
+1. Calls that are out finish; those that are intended and not called go back to pending.
+2. That there is an outage is written into the journal (`save`), before anybody else is risked: a run
+   after this one begins where this one stopped, even after a kill.
+3. Whoever wants to send waits in `take_turn`: for the pause, then for the reads that have to go
+   before. One of them gets the turn, and its call is the probe. A single goes before a group, which
+   would put all its members in doubt.
+4. Whoever has the turn sends, or gives it back (`drop`). `watch` tells the circuit breaker what came
+   of it, and wakes the others.
+5. It ends with a readable answer of a send, or with a halt that leaves the rest pending.
 """
 
 from __future__ import annotations
@@ -83,7 +91,7 @@ class Reachability:
         self.groups_out = 0
         self.group_calls = 0
         self._reads = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._wake_singles: Callable[[], None] = lambda: None
         self._changed = anyio.Event()
         self._last_failure = Answer(Verdict.UNKNOWN, Code.NO_ANSWER, readable=False)
 
@@ -102,14 +110,13 @@ class Reachability:
             changed: called whenever somebody who waits may have a turn.
         """
         self._singles_out, self._singles_to_go = out, to_go
-        self._listeners.append(changed)
+        self._wake_singles = changed
 
     def wake(self) -> None:
         """Something changed: everybody who waits looks again."""
         event, self._changed = self._changed, anyio.Event()
         event.set()
-        for changed in self._listeners:
-            changed()
+        self._wake_singles()
 
     def singles_are_through(self) -> None:
         """The dispatcher has nobody left to send to: groups may be tried."""

@@ -49,7 +49,7 @@ class Readiness:
         """Monotonic seconds until which the provider asked to wait."""
 
     async def ready(self) -> bool:
-        """True: send now. False: it waited, halted or parked; ask the control, then here again."""
+        """True: send now. False: it waited, or halted; ask the control, then here again."""
         async with self._one_at_a_time:
             return await self._ask()
 
@@ -61,7 +61,7 @@ class Readiness:
             return False
         except Halted as error:
             # 45009 of the token call is a day's quota like any other's: it may be waited out.
-            self._control.halt_or_park(Halt(error.code, error.detail))
+            self._control.halt_or_wait(Halt(error.code, error.detail))
             return False
         except UsageError as error:
             self._control.stop(Halt(Code.CLIENT.value, str(error)))

@@ -1,4 +1,12 @@
-"""What makes a running campaign go on, pause, stop, or be cancelled; shared by all its parts."""
+"""What makes a running campaign go on, pause, stop, or be cancelled; shared by all its parts.
+
+| state | nothing goes out | groups are followed | ends by |
+| --- | --- | --- | --- |
+| paused | yes | yes | the user's request, here or in the control row |
+| waiting for the day | yes | yes | the next China-time day (`on_daily_quota="wait"`) |
+| cancelled | yes | yes | - |
+| stopped (a halt, the block was left) | yes | no | - |
+"""
 
 from __future__ import annotations
 
@@ -20,7 +28,7 @@ SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
 """The code of a halt by the user's own limit for one China-time day."""
 
 _ASK_AGAIN: Final = 60.0
-"""Seconds, never jumping ones, after which a parked campaign asks the wall clock again."""
+"""Seconds, never jumping ones, after which a campaign that waits for the day asks the wall clock again."""
 JOURNAL_GONE: Final = "JOURNAL_GONE"
 """The code of a halt because the journal's file, or its lock, is not where it was."""
 
@@ -67,7 +75,12 @@ class Wakeup:
 
 
 class RunControl:
-    """The campaign's course. `may_send` is what the senders ask before every call."""
+    """Whether one run may send. `may_send` is what the senders ask before every call.
+
+    Args:
+        daily_codes: the codes by which the provider says that a day's quota is used up.
+        wait_for_day: such a halt is waited out until the next China-time day.
+    """
 
     def __init__(
         self,
@@ -87,31 +100,31 @@ class RunControl:
         self.stopping = False
         self.paused = False
         self.cancelled = False
-        self.parked_until: float | None = None
+        self.waits_until: float | None = None
         """Unix seconds until which the daily quota keeps the campaign waiting."""
-        self._parked_at_most = 0.0
+        self._waits_at_most = 0.0
         self.changed = anyio.Event()
         self._sending_scopes: list[anyio.CancelScope] = []
         self._following_scopes: list[anyio.CancelScope] = []
         self._ended = False
-        self._words = 0
+        self._requests = 0
         self._unwritten = 0
 
     def may_send(self) -> bool:
         """Whether a call may still go out."""
-        return not (self.stopping or self.paused or self.parked)
+        return not (self.stopping or self.paused or self.waits_for_day)
 
-    def _note(self) -> None:
+    def _notify(self) -> None:
         event, self.changed = self.changed, anyio.Event()
         event.set()
 
-    def send_in(self, scope: anyio.CancelScope) -> bool:
-        """Breaks this scope off when nothing more is to be sent; False: that is so already."""
+    def attach_sending(self, scope: anyio.CancelScope) -> bool:
+        """Cancels this scope once nothing more is to be sent; False: that is so already."""
         self._sending_scopes.append(scope)
         return not self.stopping
 
-    def follow(self, scope: anyio.CancelScope) -> bool:
-        """Breaks this scope off when the campaign stops; a cancelled one is still followed."""
+    def attach_following(self, scope: anyio.CancelScope) -> bool:
+        """Cancels this scope once the campaign stops; a cancelled one is still followed."""
         self._following_scopes.append(scope)
         return not self._ended
 
@@ -133,34 +146,34 @@ class RunControl:
         self.stopping = True
         for scope in self._sending_scopes:
             scope.cancel()
-        self._note()
+        self._notify()
 
-    def halt_or_park(self, halt: Halt) -> None:
+    def halt_or_wait(self, halt: Halt) -> None:
         """Stops the campaign; a used-up day is waited out instead, when the user says so.
 
-        The campaign waits, not the account's lane: another campaign on it may have said "stop".
+        The campaign waits, not the account's rate limiter: another campaign on it may have said "stop".
         """
         if halt.code not in self._daily_codes or not self._wait_for_day:
             self.stop(halt)
             return
-        if not self.parked:
+        if not self.waits_for_day:
             now = self._clock.time()
             # Some seconds into the day, apart from everybody else who waits for midnight.
-            self.parked_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
+            self.waits_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
             # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
-            self._parked_at_most = self._clock.monotonic() + self.parked_until - now
-            self._note()
+            self._waits_at_most = self._clock.monotonic() + self.waits_until - now
+            self._notify()
 
     @property
-    def parked(self) -> bool:
+    def waits_for_day(self) -> bool:
         """Whether the campaign waits for the next China-time day."""
-        return self.parked_until is not None and self._parked_for() > 0
+        return self.waits_until is not None and self._waits_for() > 0
 
-    def _parked_for(self) -> float:
+    def _waits_for(self) -> float:
         """Seconds that are left of that, by whichever clock says less."""
-        assert self.parked_until is not None
+        assert self.waits_until is not None
         clock = self._clock
-        return min(self.parked_until - clock.time(), self._parked_at_most - clock.monotonic())
+        return min(self.waits_until - clock.time(), self._waits_at_most - clock.monotonic())
 
     def apply(self, control: Control) -> None:
         """Takes over what the control row says."""
@@ -168,20 +181,20 @@ class RunControl:
             self.cancel()
         elif control is Control.PAUSE and not self.paused:
             self.paused = True
-            self._note()
+            self._notify()
         elif control is Control.RUN and self.paused:
             self.paused = False
-            self._note()
+            self._notify()
 
     def request(self, control: Control) -> None:
-        """The user's own word: in effect at once, and in the row once `written` is called."""
-        self._words += 1
+        """The user's own request: in effect at once, and in the row once `written` is called."""
+        self._requests += 1
         self._unwritten += 1
         self.apply(control)
 
     def written(self) -> None:
         """What `request` was told stands in the control row now, or never will."""
-        self._words += 1
+        self._requests += 1
         self._unwritten -= 1
 
     async def watch(self) -> None:
@@ -192,10 +205,10 @@ class RunControl:
                 # What is sent from now on could be sent again by whoever finds the older file.
                 self.stop(Halt(JOURNAL_GONE, gone))
                 return
-            words = self._words
+            requests = self._requests
             control = await self._handle.control()
-            # A row that was read before the user's latest word was written is out of date.
-            if words == self._words and not self._unwritten:
+            # A row that was read before the user's latest request was written is out of date.
+            if requests == self._requests and not self._unwritten:
                 self.apply(control)
             await self._clock.sleep(_LOOK_EVERY)
 
@@ -204,10 +217,10 @@ class RunControl:
         while not self.stopping:
             if self.paused:
                 await self.changed.wait()
-            elif self.parked:
+            elif self.waits_for_day:
                 async with anyio.create_task_group() as waiting:
                     waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
-                    await self._clock.sleep(min(max(self._parked_for(), 0.001), _ASK_AGAIN))
+                    await self._clock.sleep(min(max(self._waits_for(), 0.001), _ASK_AGAIN))
                     waiting.cancel_scope.cancel()
             else:
                 return
@@ -233,7 +246,7 @@ class ControlRequest:
     async def write(
         self, set_control: Callable[[Control], Awaitable[None]], run: RunControl, control: Control
     ) -> None:
-        """Writes it into the journal by `set_control`, and tells `run` so."""
+        """Writes it into the journal by `set_control`, and has `run` know that it is there."""
         try:
             await set_control(control)
         except PromoError as error:
