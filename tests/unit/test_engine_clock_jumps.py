@@ -12,7 +12,7 @@ import pytest
 from clocks import FakeClock
 from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
-from test_engine_guards import run_control
+from test_engine_brakes_and_control import run_control
 from waiting import until
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
