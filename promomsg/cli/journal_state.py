@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,9 +41,9 @@ def print_report(report: Report, as_json: bool) -> int:
 def being_sent_by(journal: Path, state: str) -> str:
     """That another process is sending it, and which: `another process is sending it (process 12,
     sending)`."""
-    from promomsg.journal.sqlite.lock import holder
+    from promomsg.journal.locate import sender_process
 
-    pid = holder(os.path.realpath(journal))
+    pid = sender_process(journal)
     who = "" if pid is None else f"process {pid}, "
     return f"another process is sending it ({who}{state})"
 

@@ -11,11 +11,10 @@ from typing import IO, Final
 
 from promomsg.cli.printing import private_file
 from promomsg.errors import UsageError
+from promomsg.journal.locate import ALL_ENDINGS
 
 __all__ = ["report_file"]
 
-_SIDES: Final = ("-wal", "-shm", "-journal", "-mark", ".lock", ".planning")
-"""What stands beside a journal's name while it is in use."""
 _SQLITE: Final = b"SQLite format 3\0"
 _THEN: Final = "give another --output"
 
@@ -69,14 +68,14 @@ def _straight(path: Path, bom: bool) -> Iterator[IO[str]]:
 
 
 def _refuse_journals(path: Path, real: Path, journal: Path) -> None:
-    for side in ("", *_SIDES):
+    for side in ("", *ALL_ENDINGS):
         ours = journal.with_name(journal.name + side)
         if real == ours or _same(real, ours):
             what = f"the journal's {side}" if side else "the journal itself"
             raise UsageError(f"{path} is {what}; {_THEN}")
     if _is_sqlite(real):
         raise UsageError(f"{path} is a SQLite database, perhaps a journal; {_THEN}")
-    for side in _SIDES:
+    for side in ALL_ENDINGS:
         base = real.with_name(real.name.removesuffix(side) or ".")
         if real.name.endswith(side) and _is_sqlite(base):
             raise UsageError(f"{path} belongs to the SQLite database {base.name}; {_THEN}")

@@ -51,7 +51,9 @@ def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> i
 
     A finished one is only printed, and a half-made plan is made again.
     """
-    if not os.path.lexists(journal) and os.path.exists(_half_plan(journal)):
+    from promomsg.journal.locate import half_plan
+
+    if not os.path.lexists(journal) and os.path.exists(half_plan(journal)):
         return _plan_again(journal, overrides, flags)
     found = report_of(journal)
     if not found.pending:
@@ -77,7 +79,7 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
     """The same for `send --or-resume`: what a person paused stays paused, and a sender that is at
     work needs no second one. Either way it prints where the campaign stands, and exits by that.
     """
-    from promomsg.journal.sqlite.journal import is_being_sent
+    from promomsg.journal.locate import is_being_sent
 
     found = report_of(journal)
     if found.pending:
@@ -91,18 +93,14 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
     return resume_journal(journal, overrides, flags)
 
 
-def _half_plan(journal: Path) -> Path:
-    return Path(f"{os.path.realpath(journal)}.planning")
-
-
 def _end_pause(journal: Path) -> bool:
     """Ends the pause of a sender that is alive; whether there was one.
 
     Raises:
         JournalError: another process is sending, and is not paused.
     """
+    from promomsg.journal.locate import is_being_sent, journal_at
     from promomsg.journal.records import Control
-    from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 
     if not is_being_sent(journal):
         return False
@@ -114,7 +112,7 @@ def _end_pause(journal: Path) -> bool:
         )
 
     async def ask(interrupts: Interrupts) -> int:
-        await SqliteJournal(journal).request(Control.RUN)
+        await journal_at(journal).request(Control.RUN)
         return 0
 
     run_async(ask)
@@ -156,12 +154,12 @@ async def _resume(
 
 def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
-    from promomsg.journal.sqlite.journal import JournalReader, is_being_sent
+    from promomsg.journal.locate import half_plan, is_being_sent, open_reader
 
     if is_being_sent(journal):
         raise JournalError(f"{journal}: another process is planning it; wait for it to end")
     record: CampaignRecord | None = None
-    with suppress(JournalError), JournalReader(_half_plan(journal)) as reader:
+    with suppress(JournalError), open_reader(half_plan(journal)) as reader:
         record = reader.record
     campaign = overrides.campaign
     if campaign is None:

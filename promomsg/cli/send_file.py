@@ -110,7 +110,7 @@ def _refuse_used(journal: Path) -> None:
         return
     if journal.is_dir():
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
-    from promomsg.journal.sqlite.journal import is_being_sent
+    from promomsg.journal.locate import is_being_sent
 
     try:
         state = report_of(journal).state

@@ -8,8 +8,7 @@ from typing import Self
 
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
-from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.locate import is_being_sent, journal_at, open_reader
 
 __all__ = ["OpenedJournal", "open_journal"]
 
@@ -21,7 +20,7 @@ class OpenedJournal:
         if not isinstance(path, (str, os.PathLike)):
             raise UsageError(f"{path!r} is not a journal's path; give a str or a Path")
         self.path = os.fspath(path)
-        self._reader = JournalReader(self.path)
+        self._reader = open_reader(self.path)
 
     def report(self) -> Report:
         """Where the campaign stands now; its outcomes are read when they are asked for."""
@@ -47,7 +46,7 @@ class OpenedJournal:
             groups,
             state=state,
             reason=reason,
-            rows=SqliteJournal(self.path).rows_later(),
+            rows=journal_at(self.path).rows_later(),
             elapsed_s=reader.elapsed(),
             journal=self.path,
             warnings=doubts,

@@ -13,7 +13,7 @@ import pytest
 from cli_campaigns import campaign, conserved, finished, promomsg, running, started
 from waiting import wait_for
 
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX
+from promomsg.journal.sqlite.crash_safety.side_files import MARK
 from promomsg.sandbox import Sandbox
 
 
@@ -37,7 +37,7 @@ def _replace(path: Path) -> None:
     os.replace(copy, path)
 
 
-@pytest.mark.parametrize("end", ["", ".lock", "-wal", SUFFIX])
+@pytest.mark.parametrize("end", ["", ".lock", "-wal", MARK])
 @pytest.mark.parametrize("what", [_remove, _move, _replace])
 def test_a_sender_whose_files_are_gone_halts_within_a_second(
     box: Sandbox, tmp_path: Path, end: str, what: Callable[[Path], None]

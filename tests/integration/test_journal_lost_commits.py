@@ -13,7 +13,8 @@ import pytest
 from cli_campaigns import campaign, conserved, one_document, promomsg, running, started
 from waiting import wait_for
 
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, read_mark
+from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
+from promomsg.journal.sqlite.crash_safety.side_files import MARK
 from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import State
 from promomsg.sandbox import Sandbox
@@ -92,7 +93,7 @@ def truth(box: Sandbox, journal: Path) -> None:
             assert outcome.state is State.UNKNOWN or times == 1
 
 
-@pytest.mark.parametrize("along", [(), (SUFFIX,), ("-shm",), ("-shm", SUFFIX, ".lock")])
+@pytest.mark.parametrize("along", [(), (MARK,), ("-shm",), ("-shm", MARK, ".lock")])
 @pytest.mark.parametrize("how", ["moved", "copied"])
 def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
     box: Sandbox,
@@ -105,7 +106,7 @@ def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
     if how == "moved":
         journal = moved(journal, *along)
     else:
-        for end in ("-wal", "-shm", ".lock", SUFFIX):
+        for end in ("-wal", "-shm", ".lock", MARK):
             if end not in along:
                 Path(f"{journal}{end}").unlink(missing_ok=True)
     calls = box.calls["singlesendmsg"]
@@ -141,7 +142,7 @@ def test_a_bare_copy_of_the_plan_takes_everybody_into_doubt(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = killed(box, tmp_path)
-    for end in ("-wal", "-shm", SUFFIX):
+    for end in ("-wal", "-shm", MARK):
         Path(f"{journal}{end}").unlink()
     assert promomsg("resume", journal, "--after-lost-wal", "--yes", "--json") == 4
     document = one_document(capsys)
@@ -185,7 +186,7 @@ def test_a_mark_that_a_power_cut_took_is_no_reason_to_refuse(
     box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str
 ) -> None:
     journal = killed(box, tmp_path)
-    path = Path(f"{journal}{SUFFIX}")
+    path = Path(f"{journal}{MARK}")
     if mark == "gone":
         path.unlink()
     elif mark == "torn":
@@ -214,7 +215,7 @@ def test_a_damaged_wal_costs_doubt_and_never_a_second_message(
     for number, offset in enumerate(offsets):
         there = tmp_path / str(number)
         there.mkdir()
-        for end in ("", "-shm", SUFFIX):
+        for end in ("", "-shm", MARK):
             shutil.copy(f"{journal}{end}", there / f"autumn.db{end}")
         damaged = bytearray(wal)
         if kind == "flip":

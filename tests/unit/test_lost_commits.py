@@ -9,8 +9,9 @@ import pytest
 from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, sealed, states, take
 
 from promomsg.errors import JournalError
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge
+from promomsg.journal.sqlite.crash_safety.side_files import MARK
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import State
 from promomsg.states import GroupState
@@ -96,12 +97,12 @@ class Copy:
         self.path = Path(journal.path)
         self.folder = self.path.parent / "copy"
         self.folder.mkdir()
-        for end in ("", "-wal", SUFFIX):
+        for end in ("", "-wal", MARK):
             if Path(f"{self.path}{end}").exists():
                 shutil.copy(f"{self.path}{end}", self.folder / f"a.db{end}")
 
     def put_back(self, *ends: str) -> None:
-        for end in ("-wal", "-shm", SUFFIX):
+        for end in ("-wal", "-shm", MARK):
             Path(f"{self.path}{end}").unlink(missing_ok=True)
         for end in ("", *ends):
             shutil.copy(self.folder / f"a.db{end}", f"{self.path}{end}")
@@ -111,7 +112,7 @@ async def lose(journal: SqliteJournal, old: Copy, mark: bytes | None, *ends: str
     """The journal is what it was, and its mark what it is."""
     old.put_back(*ends)
     if mark is not None:
-        Path(f"{journal.path}{SUFFIX}").write_bytes(mark)
+        Path(f"{journal.path}{MARK}").write_bytes(mark)
 
 
 @pytest.mark.asyncio
@@ -122,7 +123,7 @@ async def test_a_group_that_was_begun_is_unknown_and_one_that_was_not_is_still_s
     old = Copy(journal)
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
-    mark = Path(f"{journal.path}{SUFFIX}").read_bytes()
+    mark = Path(f"{journal.path}{MARK}").read_bytes()
     await handle.close()
     await lose(journal, old, mark)
     with pytest.raises(JournalError, match="after-lost-wal"):
@@ -160,7 +161,7 @@ async def test_who_was_sent_to_again_by_a_retry_that_is_lost_is_unknown(
     await handle.seal_retry(chunk_size=4)
     lease = await take(handle)
     assert lease.chunk_no > 1
-    mark = Path(f"{journal.path}{SUFFIX}").read_bytes()
+    mark = Path(f"{journal.path}{MARK}").read_bytes()
     await handle.close()
     await lose(journal, old, mark if marked else None, "-wal")
     again = await journal.open(write=True, after_lost_wal=True)
@@ -182,7 +183,7 @@ async def test_a_resume_that_comes_to_nothing_does_not_forget_who_is_in_doubt(
     assert await handle.intend(lease, [0], NOW, DAY)
     await handle.close()
     await lose(journal, old, None)
-    Path(f"{journal.path}{SUFFIX}").unlink(missing_ok=True)
+    Path(f"{journal.path}{MARK}").unlink(missing_ok=True)
     await (await journal.open(write=True, after_lost_wal=True)).close()
     again = await journal.open(write=True)
     found = await again.recover(idempotent=False, at=NOW + 9, day=DAY, recent=9)
@@ -196,7 +197,7 @@ async def test_an_idempotent_channel_asks_again_with_the_same_key(journal: Sqlit
     handle = await sealed(journal, [row(seq) for seq in range(4)], chunk_size=4)
     old = Copy(journal)
     await take(handle)
-    mark = Path(f"{journal.path}{SUFFIX}").read_bytes()
+    mark = Path(f"{journal.path}{MARK}").read_bytes()
     await handle.close()
     await lose(journal, old, mark)
     again = await journal.open(write=True, after_lost_wal=True)

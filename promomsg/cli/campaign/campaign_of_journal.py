@@ -15,8 +15,8 @@ from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.printing import command_line, print_note
 from promomsg.errors import UsageError
+from promomsg.journal.locate import open_reader
 from promomsg.journal.records import CampaignRecord
-from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.origins import on_this_machine, origin
 
 __all__ = ["Overrides", "campaign_of", "file_beside", "lies_beside"]
@@ -62,7 +62,7 @@ def campaign_of(journal: Path, overrides: Overrides) -> CampaignFile:
         UsageError: there is none, it cannot be read, or it sends to another host than the journal
             was begun with. JournalError: nor can the journal.
     """
-    with JournalReader(journal) as reader:
+    with open_reader(journal) as reader:
         record = reader.record
     campaign = overrides.campaign or file_beside(journal, record)
 

@@ -16,7 +16,6 @@ from promomsg.errors import UsageError
 __all__ = ["demo"]
 
 _CAMPAIGNS: Final = {"wechat": ("autumn", "vip"), "alipay": ("wallet",)}
-_SIDES: Final = ("", "-wal", "-shm", "-mark", ".planning")
 
 
 @click.command(short_help="Send three sample campaigns to a sandbox on this machine.")
@@ -54,6 +53,7 @@ def _secrets(place: Path, channels: tuple[str, ...]) -> None:
 
 
 async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) -> int:
+    from promomsg.journal.locate import ALL_ENDINGS
     from promomsg.sandbox import FaultPlan, Sandbox
 
     names = [name for channel in channels for name in _CAMPAIGNS[channel]]
@@ -64,7 +64,7 @@ async def _demo(place: Path, channels: tuple[str, ...], interrupts: Interrupts) 
         for name in names:
             print_line()
             journal = place / f"demo-{name}.db"
-            for side in _SIDES:
+            for side in ("", *ALL_ENDINGS):
                 journal.with_name(journal.name + side).unlink(missing_ok=True)
             status = await _send(place / f"{name}.toml", journal, box, interrupts)
             if status not in (ALL_SENT, FAILURES):

@@ -29,15 +29,15 @@ def cancel(journal: Path) -> int:
 async def _ask(path: Path, request: str) -> int:
     from promomsg.cli.printing import command_line, print_note
     from promomsg.engine.opened_journal import open_journal
+    from promomsg.journal.locate import is_being_sent, journal_at
     from promomsg.journal.records import Control
-    from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 
     with open_journal(path) as opened:
         report = opened.report()
     if report.pending == 0:
         print_note(f"{report.campaign} has come to its end already ({report.state})")
         return 0
-    journal = SqliteJournal(path)
+    journal = journal_at(path)
     await journal.request(Control(request))
     resume = command_line("resume", str(path))
     if is_being_sent(str(path)):
@@ -54,10 +54,10 @@ async def _ask(path: Path, request: str) -> int:
 async def _cancel_now(path: Path) -> None:
     """Nobody is there to obey: the rows are cancelled here, under the sender's lock."""
     from promomsg.clock import SYSTEM_CLOCK, china_day
-    from promomsg.journal.sqlite.journal import SqliteJournal
+    from promomsg.journal.locate import journal_at
 
     now = SYSTEM_CLOCK.time()
-    handle = await SqliteJournal(path).open(write=True)
+    handle = await journal_at(path).open(write=True)
     try:
         # What an earlier process left intended may have been delivered: unknown, not cancelled.
         await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)

@@ -59,11 +59,10 @@ async def _reconcile(
         print_table,
     )
     from promomsg.engine.following.reconcile import reconcile as look
-    from promomsg.journal.sqlite.journal import SqliteJournal
 
     file = campaign_of(journal, overrides)
     async with open_wechat(file, "reconcile") as channel:
-        matches = await interrupts.unless(look(SqliteJournal(journal), channel, adopt=adopt))
+        matches = await interrupts.unless(look(journal, channel, adopt=adopt))
     if as_json:
         import msgspec
 

@@ -21,7 +21,7 @@ from promomsg.cli.standard_streams import utf8_stdout
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.spreadsheet_guards import guard_formula
-from promomsg.journal.sqlite.journal import JournalReader
+from promomsg.journal.locate import open_reader
 from promomsg.model import Outcome, State
 
 __all__ = ["COLUMNS", "report", "status", "write_report"]
@@ -58,7 +58,7 @@ async def _watch(journal: Path, interrupts: Interrupts) -> int:
 
     from promomsg.cli.exit_status import INTERRUPTED
     from promomsg.cli.progress import make_view
-    from promomsg.journal.sqlite.journal import is_being_sent
+    from promomsg.journal.locate import is_being_sent
 
     view = make_view()
     try:
@@ -130,7 +130,7 @@ def write_report(
     Raises:
         JournalError: it cannot be read.
     """
-    with open_journal(journal) as opened, JournalReader(journal) as reader:
+    with open_journal(journal) as opened, open_reader(journal) as reader:
         said = opened.report()
         written = 0
 

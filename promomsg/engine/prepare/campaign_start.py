@@ -18,13 +18,13 @@ from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
+from promomsg.journal.locate import Durability, journal_of
 from promomsg.journal.records import GroupRow, Tally
-from promomsg.journal.sqlite.journal import Durability, SqliteJournal
 from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "RunContext", "begun_journal", "journal_of"]
+__all__ = ["CampaignStart", "RunContext", "begun_journal"]
 
 
 class RunContext(msgspec.Struct):
@@ -159,24 +159,6 @@ class CampaignStart(ABC):
             tokens.close()
         if handle is not None:
             await handle.close()
-
-
-def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
-    """The journal that was meant: the only place of the engine that names a kind of journal.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if journal is None:
-        return SqliteJournal.temporary(durability=durability)
-    if isinstance(journal, os.PathLike) or (journal and isinstance(journal, str)):
-        return SqliteJournal(journal, durability=durability)
-    if isinstance(journal, (str, type)) or not hasattr(journal, "rows_later"):
-        raise UsageError(
-            f"journal={journal!r}: give a file's path or a promomsg.SqliteJournal(path); without "
-            "a journal a new campaign has a temporary one"
-        )
-    return journal
 
 
 def begun_journal(

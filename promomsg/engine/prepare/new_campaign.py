@@ -10,7 +10,7 @@ from promomsg.channels.base import Advice
 from promomsg.engine.arguments import GROUP_TO_ALL, SEND_CALL, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
-from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, journal_of
+from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import (
     ask_quota,
     day_notices,
@@ -27,6 +27,7 @@ from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake import Source, as_source
 from promomsg.journal.contract import Handle
+from promomsg.journal.locate import journal_of
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Audience, Outcome, State
 

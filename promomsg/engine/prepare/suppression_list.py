@@ -36,8 +36,8 @@ from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, re
 from promomsg.intake.headings import column_of_heading
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.journal.contract import Handle
+from promomsg.journal.locate import is_being_sent, journal_at, temporary_journal
 from promomsg.journal.records import CampaignRecord
-from promomsg.journal.sqlite.journal import SqliteJournal, is_being_sent
 from promomsg.model import Outcome, Recipient, Secret
 
 __all__ = [
@@ -140,7 +140,7 @@ class SuppressionList:
     async def _file(self, path: str | os.PathLike[str]) -> AsyncIterator[ListedValues]:
         kind = await to_thread.run_sync(kind_of_list, path)
         if kind == "journal":
-            async for batch in _from_thread(self._journal(SqliteJournal(path))):
+            async for batch in _from_thread(self._journal(journal_at(path))):
                 yield batch
         elif kind == "table":
             is_excel = os.fspath(path).lower().endswith((".xlsx", ".xlsm"))
@@ -155,7 +155,7 @@ class SuppressionList:
     def _journal(self, journal: Any) -> Iterator[ListedValues]:
         """Everybody that a campaign sent to or may have."""
         if isinstance(journal, OpenedJournal):
-            journal = SqliteJournal(journal.path)
+            journal = journal_at(journal.path)
         path = journal.path
         if path is not None and os.path.realpath(path) == self._own:
             raise UsageError(
@@ -280,7 +280,7 @@ async def preview_suppression(
     Raises:
         UsageError, JournalError: it cannot be read in full.
     """
-    journal = SqliteJournal.temporary(durability="process")
+    journal = temporary_journal(durability="process")
     record = CampaignRecord(
         name="doctor",
         channel=channel.name,

@@ -22,10 +22,13 @@ from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import connect
 from promomsg.journal.sqlite.crash_safety import lost_commits
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Position, read_mark
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.side_files import (
+    LOCK,
+    MARK,
+    PLANNING,
     SIDE_FILES,
     clear_side_files,
     refuse_foreign_log,
@@ -46,7 +49,7 @@ __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
 
 Durability = Literal["power", "process"]
 
-_SIDES: Final = ("", *SIDE_FILES, SUFFIX)
+_SIDES: Final = ("", *SIDE_FILES, MARK)
 _CACHE_KIB: Final = 8_000
 """Page cache of the writer; a sort before it spills to disk takes as much again."""
 
@@ -102,7 +105,7 @@ class SqliteJournal:
 
     @property
     def _planning(self) -> str:
-        return f"{self.path}.planning"
+        return self.path + PLANNING
 
     async def create(self, record: CampaignRecord) -> SqliteHandle:
         """A new campaign, under a temporary name until it is sealed.
@@ -347,7 +350,7 @@ class SqliteJournal:
         """Removes the journal and every file beside it; what is open keeps what it sees."""
         _remove(self.path)
         _remove(self._planning)
-        _remove(f"{self.path}.lock")
+        _remove(self.path + LOCK)
 
 
 def is_being_sent(path: str | os.PathLike[str]) -> bool:

@@ -21,6 +21,7 @@ from contextlib import suppress
 
 from promomsg import open_file_limit
 from promomsg.errors import JournalError
+from promomsg.journal.sqlite.crash_safety.side_files import LOCK
 from promomsg.private_files import open_private
 from promomsg.standard_descriptors import open_standard_descriptors
 
@@ -37,7 +38,7 @@ class SenderLock:
     """
 
     def __init__(self, journal: str) -> None:
-        self.path = f"{journal}.lock"
+        self.path = f"{journal}{LOCK}"
         open_standard_descriptors()
         self._fd: int | None = self._take(journal)
         self.inode = _inode(os.fstat(self._fd))
@@ -126,7 +127,7 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 def holder(journal: str) -> int | None:
     """The process number that the lock's side file names; None when it names none."""
     try:
-        fd = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(f"{journal}{LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -141,7 +142,7 @@ def holder(journal: str) -> int | None:
 def is_locked(journal: str) -> bool:
     """Whether a sender holds the lock now; looking takes nothing away from it."""
     try:
-        fd = os.open(f"{journal}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(f"{journal}{LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

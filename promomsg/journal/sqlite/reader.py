@@ -21,7 +21,7 @@ from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, position
-from promomsg.journal.sqlite.crash_safety.side_files import refuse_planted
+from promomsg.journal.sqlite.crash_safety.side_files import WAL, refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.suppression import reached_page
@@ -63,7 +63,7 @@ class _Steps:
 def wal_size(path: str) -> int | None:
     """The size of the write-ahead log beside a journal; None when there is none."""
     try:
-        return os.stat(f"{path}-wal").st_size
+        return os.stat(f"{path}{WAL}").st_size
     except FileNotFoundError:
         return None
 
@@ -254,7 +254,7 @@ class JournalReader(Reader):
         """
         self.read(read.record)
         with self._lock:
-            if os.path.exists(f"{self.path}-wal"):
+            if os.path.exists(f"{self.path}{WAL}"):
                 return
             try:
                 if os.path.getsize(self.path) <= _SMALL:
@@ -293,9 +293,9 @@ class JournalReader(Reader):
             case Finding.WHOLE:
                 return []
             case Finding.BEHIND:
-                lost = f"{name}-wal is damaged or was cut"
+                lost = f"{name}{WAL} is damaged or was cut"
             case Finding.LOST:
-                lost = f"{name}-wal, which a sender wrote, is not beside it"
+                lost = f"{name}{WAL}, which a sender wrote, is not beside it"
         return [f"{lost}: these counts may be older than what was sent; resume says what to do"]
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.counts import Counts
 from promomsg.journal.sqlite import writer_threads
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark
+from promomsg.journal.sqlite.crash_safety.side_files import WAL
 
 __all__ = ["Operation", "Transaction", "Undone", "Writer", "close_clean", "explain"]
 
@@ -404,7 +405,7 @@ class Writer:
         if self._commits % _LOOK_AT_WAL:
             return
         with suppress(OSError, sqlite3.Error):
-            size = os.stat(f"{self.path}-wal").st_size
+            size = os.stat(f"{self.path}{WAL}").st_size
             least = min(max(_LEAST_WAL, os.stat(self.path).st_size), _MOST_WAL)
             if size < max(least, self._merge_at):
                 return

@@ -14,10 +14,9 @@ import zlib
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-__all__ = ["SUFFIX", "CommitMark", "Position", "read_mark"]
+from promomsg.journal.sqlite.crash_safety.side_files import MARK
 
-SUFFIX: Final = "-mark"
-"""The mark of `autumn.db` is `autumn.db-mark`."""
+__all__ = ["CommitMark", "Position", "read_mark"]
 
 _HEAD: Final = "promomsg-mark 1"
 _LENGTH: Final = len(_HEAD) + 1 + 32 + 3 * (1 + 20) + 1 + 8 + 1
@@ -52,7 +51,7 @@ def _line(before: bytes, number: int, after: bytes) -> bytes:
 def read_mark(journal: str, run_id: str) -> Position | None:
     """The mark beside a journal; None when there is none, it is torn, or it is another journal's."""
     try:
-        fd = os.open(journal + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(journal + MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -87,7 +86,7 @@ class CommitMark:
     """
 
     def __init__(self, journal: str, position: Position, *, durable: bool) -> None:
-        self.path = journal + SUFFIX
+        self.path = journal + MARK
         run_id, number, self._singles, self._groups = position
         self._before, self._after = _whose(run_id), _chunks(self._singles, self._groups)
         self._durable = durable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX
+from promomsg.journal.sqlite.crash_safety.side_files import LOCK, MARK, WAL
 
 __all__ = ["FilesInPlace"]
 
@@ -21,7 +21,7 @@ class FilesInPlace:
 
         By name and inode: another file of that name is none of the sender's.
         """
-        for end in ("", ".lock", "-wal", SUFFIX):
+        for end in ("", LOCK, WAL, MARK):
             path = f"{self._path}{end}"
             try:
                 status = os.stat(path, follow_symlinks=False)

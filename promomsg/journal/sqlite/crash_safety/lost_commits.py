@@ -15,7 +15,8 @@ import sqlite3
 from enum import Enum
 from typing import Final
 
-from promomsg.journal.sqlite.crash_safety.commit_mark import SUFFIX, Position
+from promomsg.journal.sqlite.crash_safety.commit_mark import Position
+from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.singles import LOST_DETAIL
 from promomsg.model import Code
@@ -58,9 +59,9 @@ def is_refused(path: str) -> str:
     """Why a journal whose `-wal` is gone is not gone on with, and what to do."""
     name = os.path.basename(path)
     return (
-        f"{path}: a sender had it open, and its {name}-wal is not beside it: either the journal was "
+        f"{path}: a sender had it open, and its {name}{WAL} is not beside it: either the journal was "
         f"moved, copied or put back without it, or another program has merged or removed it, and "
-        f"no {name}{SUFFIX} says that nothing is missing. Bring {name}-wal and {name}{SUFFIX} here "
+        f"no {name}{MARK} says that nothing is missing. Bring {name}{WAL} and {name}{MARK} here "
         "from where it was sent; if they are gone, resume it with --after-lost-wal "
         "(after_lost_wal=True): whoever may have been sent to since becomes unknown"
     )
@@ -83,10 +84,10 @@ def warning(path: str, people: int, behind: int | None) -> str:
     """What a resume says of it; `behind`: how many commits are lost, None when that is not known."""
     name = os.path.basename(path)
     if behind is None:
-        why = f"{name}-wal was lost, and there is no commit mark"
+        why = f"{name}{WAL} was lost, and there is no commit mark"
     else:
         commits = "1 commit" if behind == 1 else f"{behind} commits"
-        why = f"{name}-wal was damaged, cut or lost: {commits} before the commit mark are missing"
+        why = f"{name}{WAL} was damaged, cut or lost: {commits} before the commit mark are missing"
     return f"{why}; {people} people who may have been sent to since are unknown, not sent to again"
 
 

@@ -1,4 +1,6 @@
-"""SQLite's own files beside a journal: whatever has their names, SQLite writes into, and believes."""
+"""What stands beside a journal's file. SQLite writes into its own ones, and believes them, whoever put
+them there.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,29 @@ from typing import Final
 
 from promomsg.errors import JournalError
 
-__all__ = ["SIDE_FILES", "clear_side_files", "refuse_foreign_log", "refuse_planted"]
+__all__ = [
+    "ALL_ENDINGS",
+    "LOCK",
+    "MARK",
+    "PLANNING",
+    "SIDE_FILES",
+    "WAL",
+    "clear_side_files",
+    "refuse_foreign_log",
+    "refuse_planted",
+]
 
-SIDE_FILES: Final = ("-wal", "-shm", "-journal")
-"""The write-ahead log, its index, and the log of a database that has none."""
+WAL: Final = "-wal"
+SIDE_FILES: Final = (WAL, "-shm", "-journal")
+"""SQLite's own: the write-ahead log, its index, and the log of a database that has none."""
+MARK: Final = "-mark"
+"""The commit mark: how far a sender got."""
+LOCK: Final = ".lock"
+"""The sender's lock."""
+PLANNING: Final = ".planning"
+"""A plan that is being made."""
+ALL_ENDINGS: Final = (*SIDE_FILES, MARK, LOCK, PLANNING)
+"""Of the names of all files that stand beside a journal while it is in use."""
 
 
 def refuse_planted(path: str) -> None:
@@ -47,7 +68,7 @@ def refuse_foreign_log(path: str) -> None:
         JournalError: there is one, or something that is planted.
     """
     refuse_planted(path)
-    for side in ("-wal", "-journal"):
+    for side in (WAL, "-journal"):
         with suppress(FileNotFoundError):
             if os.stat(f"{path}{side}").st_size:
                 name = os.path.basename(path)

@@ -1,0 +1,76 @@
+"""From a path to a journal: the only place outside of the kinds themselves that names one."""
+
+from __future__ import annotations
+
+import os
+
+from promomsg.errors import UsageError
+from promomsg.journal.contract import Journal
+from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
+from promomsg.journal.sqlite.journal import Durability, SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.lock import holder
+from promomsg.journal.sqlite.reader import JournalReader
+
+__all__ = [
+    "ALL_ENDINGS",
+    "Durability",
+    "JournalReader",
+    "half_plan",
+    "is_being_sent",
+    "journal_at",
+    "journal_of",
+    "open_reader",
+    "sender_process",
+    "temporary_journal",
+]
+
+
+def journal_at(path: str | os.PathLike[str], *, durability: Durability = "power") -> Journal:
+    """The journal at a path, whether it is there already or not; nothing is opened.
+
+    Raises:
+        UsageError: it is no path, or `durability` is neither `"power"` nor `"process"`.
+    """
+    return SqliteJournal(path, durability=durability)
+
+
+def temporary_journal(*, durability: Durability = "power") -> Journal:
+    """A private journal in the system's folder for temporary files; see `Journal.discard`."""
+    return SqliteJournal.temporary(durability=durability)
+
+
+def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Durability) -> Journal:
+    """The journal that a caller means: the one given, the one at a path, or (None) a temporary one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if journal is None:
+        return temporary_journal(durability=durability)
+    if isinstance(journal, os.PathLike) or (journal and isinstance(journal, str)):
+        return journal_at(journal, durability=durability)
+    if isinstance(journal, (str, type)) or not hasattr(journal, "rows_later"):
+        raise UsageError(
+            f"journal={journal!r}: give a file's path or a promomsg.SqliteJournal(path); without "
+            "a journal a new campaign has a temporary one"
+        )
+    return journal
+
+
+def open_reader(path: str | os.PathLike[str]) -> JournalReader:
+    """Opens the journal at a path for reading; a sender is never in its way.
+
+    Raises:
+        JournalError: there is none, it is another version's, or it cannot be read.
+    """
+    return JournalReader(path)
+
+
+def half_plan(path: str | os.PathLike[str]) -> str:
+    """Where the plan of this journal is while it is being made."""
+    return os.path.realpath(path) + PLANNING
+
+
+def sender_process(path: str | os.PathLike[str]) -> int | None:
+    """The number of the process that sends this journal; None when it is not known."""
+    return holder(os.path.realpath(path))
