@@ -12,7 +12,7 @@ from journal_model import ModelJournal
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal
-from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, Settled, Tally
+from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, SendResult, Tally
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import Outcome, State
@@ -58,7 +58,7 @@ def bad_row(seq: int, code: str = "BAD_ADDRESS") -> PlannedRow:
     return row(seq, id="1.0", state="failed", code=code, detail="row 7: not an id")
 
 
-def result(seq: int, state: str = "sent", **changes: Any) -> Settled:
+def result(seq: int, state: str = "sent", **changes: Any) -> SendResult:
     fields: dict[str, Any] = {
         "seq": seq,
         "state": state,
@@ -69,7 +69,7 @@ def result(seq: int, state: str = "sent", **changes: Any) -> Settled:
         "maybe_sent": False,
         "extra": None,
     }
-    return Settled(**{**fields, **changes})
+    return SendResult(**{**fields, **changes})
 
 
 async def sealed(

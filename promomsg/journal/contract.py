@@ -22,7 +22,7 @@ from promomsg.journal.records import (
     PlannedRow,
     Reached,
     Recovered,
-    Settled,
+    SendResult,
     Tally,
 )
 from promomsg.model import Failure, Outcome, State
@@ -149,7 +149,7 @@ class Handle(Protocol):
         """
         ...
 
-    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+    async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         """intended → the given states, durable. False, and nothing changed: the lease moved on.
 
         Raises:

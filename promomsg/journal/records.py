@@ -22,7 +22,7 @@ __all__ = [
     "PlannedRow",
     "Reached",
     "Recovered",
-    "Settled",
+    "SendResult",
     "Tally",
     "fingerprint",
 ]
@@ -153,7 +153,7 @@ class Lease(msgspec.Struct, frozen=True):
     single_sends: tuple[SingleSend, ...] = ()
 
 
-class Settled(NamedTuple):
+class SendResult(NamedTuple):
     """What one intended single came to. `state` is sent, failed, unknown or pending.
 
     `maybe_sent` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel

@@ -23,7 +23,7 @@ from promomsg.journal.records import (
     Place,
     PlannedRow,
     Reached,
-    Settled,
+    SendResult,
     Tally,
 )
 from promomsg.model import Code, Outcome, SingleSend, State
@@ -270,7 +270,7 @@ class ModelHandle(ModelWords):
             raise IllegalMove(f"chunk {chunk.number}: not all of these are its singles")
         return found
 
-    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+    async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         store = self._store_for_writing()
         await asyncio.sleep(0)
         moves = {result.seq: _SETTLING.get(State(result.state)) for result in results}

@@ -29,7 +29,7 @@ from promomsg.engine.sending.readiness import Readiness
 from promomsg.engine.sending.run_control import SINGLES_PER_DAY, RunControl
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Settled
+from promomsg.journal.records import SendResult
 from promomsg.model import Answer, State, Verdict
 from promomsg.transport.pace import Pacer
 from promomsg.transport.rate_limit import RateLimiter
@@ -236,7 +236,7 @@ class Brakes:
             return 0.0
         return backoff(attempt, self._policy, self._rng.random())
 
-    def count_outcomes(self, results: Iterable[Settled]) -> None:
+    def count_outcomes(self, results: Iterable[SendResult]) -> None:
         """Counts those that are final; stops the campaign when too many of the last ones are bad."""
         if self._error_rate.is_off:
             return

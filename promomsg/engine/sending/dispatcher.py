@@ -52,7 +52,7 @@ from promomsg.engine.sending.retry_queue import RetryQueue
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Settled
+from promomsg.journal.records import SendResult
 from promomsg.model import Answer, SingleSend, State
 from promomsg.transport.connections import CampaignShare
 
@@ -328,7 +328,7 @@ class Dispatcher:
         """An intended one that must wait too long is pending again, uncalled."""
         self._reachability.drop(single_send)
         now, maybe_sent = self._clock.time(), single_send.maybe_sent
-        result = Settled(
+        result = SendResult(
             single_send.seq, _PENDING, "", "", None, now, maybe_sent, None, called=False
         )
         self._results.push(chunk, result, FollowUp(chunk, single_send, result, _UNCALLED))
@@ -346,7 +346,7 @@ class Dispatcher:
             called=called,
         )
         state = decision.state.value
-        result = Settled(
+        result = SendResult(
             single_send.seq,
             state,
             str(answer.code),

@@ -21,7 +21,7 @@ from promomsg.engine.sending.decision import Decision
 from promomsg.engine.sending.leased_chunks import LeasedChunk
 from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Settled
+from promomsg.journal.records import SendResult
 from promomsg.model import Answer, SingleSend
 
 __all__ = ["FollowUp", "ResultBatch", "ResultWriter"]
@@ -37,7 +37,7 @@ class FollowUp(NamedTuple):
 
     chunk: LeasedChunk
     single_send: SingleSend
-    result: Settled
+    result: SendResult
     decision: Decision
     refusal: Answer | None = None
     """Of a recipient's own token, which is to be replaced before they are called again."""
@@ -56,7 +56,7 @@ class ResultBatch:
 
     def __init__(self) -> None:
         self.count = 0
-        self.by_chunk: dict[LeasedChunk, list[Settled]] = {}
+        self.by_chunk: dict[LeasedChunk, list[SendResult]] = {}
         self.follow_ups: list[FollowUp] = []
 
 
@@ -84,7 +84,9 @@ class ResultWriter:
         self._no_more = False
         self._wakeup = Wakeup()
 
-    def push(self, chunk: LeasedChunk, result: Settled, follow_up: FollowUp | None = None) -> None:
+    def push(
+        self, chunk: LeasedChunk, result: SendResult, follow_up: FollowUp | None = None
+    ) -> None:
         """Takes one result for the next commit."""
         batch = self._batch
         results = batch.by_chunk.get(chunk)
@@ -134,7 +136,7 @@ class ResultWriter:
                     commits.start_soon(self._write, chunk, results)
         reached("after-settle-commit")
 
-    async def _write(self, chunk: LeasedChunk, results: list[Settled]) -> None:
+    async def _write(self, chunk: LeasedChunk, results: list[SendResult]) -> None:
         if not await self._handle.settle(chunk.lease, results):
             log.error(
                 "chunk %d is somebody else's now: %d results were not kept",

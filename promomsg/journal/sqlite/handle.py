@@ -20,7 +20,7 @@ from promomsg.journal.records import (
     Place,
     PlannedRow,
     Recovered,
-    Settled,
+    SendResult,
     Tally,
 )
 from promomsg.journal.sqlite.access import Access
@@ -174,7 +174,7 @@ class SqliteHandle:
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
         return await self._do(sqlite_send.intend, lease, seqs, at, day, skippable=True)
 
-    async def settle(self, lease: Lease, results: Sequence[Settled]) -> bool:
+    async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         return await self._do(sqlite_send.settle, lease, results)
 
     async def refuse_message(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.journal.counts import CODE_OF
-from promomsg.journal.records import Control, Lease, Settled
+from promomsg.journal.records import Control, Lease, SendResult
 from promomsg.journal.sqlite.writer import Transaction, Undone
 from promomsg.model import SingleSend, State
 from promomsg.states import IllegalMove
@@ -251,7 +251,7 @@ FROM json_each(:rows) AS j WHERE seq = json_extract(j.value, '$[0]') AND {_SETTL
 """
 
 
-def settle(tx: Transaction, lease: Lease, results: Sequence[Settled]) -> bool:
+def settle(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool:
     """intended → what came of it: one statement for plain successes, one for the rest."""
     plain: dict[int, float] = {}
     others: list[tuple[Any, ...]] = []
