@@ -25,7 +25,7 @@ class _Token:
     value: str
     appid: str
     expires_at: float
-    dies_at: float
+    invalid_from: float
 
 
 class AccessTokens:
@@ -40,7 +40,7 @@ class AccessTokens:
         self._forced: dict[str, deque[float]] = {}
 
     def authenticate(self, appid: object, secret: object) -> str:
-        """The appid, or a RefusedError: 41002, 41004 missing; 40013, 40125 not accepted."""
+        """The appid, or a WeChatRefusedError: 41002, 41004 missing; 40013, 40125 not accepted."""
         if not appid or not isinstance(appid, str):
             raise WeChatRefusedError(41002, "appid missing")
         if not secret or not isinstance(secret, str):
@@ -53,8 +53,8 @@ class AccessTokens:
                 raise WeChatRefusedError(40125, "invalid appsecret")
         return appid
 
-    def stable(self, appid: str, *, force: bool) -> dict[str, Any]:
-        """The token every caller gets, with its remaining life; `force` kills it for a new one.
+    def stable_token(self, appid: str, *, force: bool) -> dict[str, Any]:
+        """The token that every caller gets, with its remaining life; `force` replaces it at once.
 
         Forcing 20 times a day (45009) and 30 s apart (45011) is the limit; the codes are the
         sandbox's choice.
@@ -64,25 +64,25 @@ class AccessTokens:
         if force:
             self._count_forced(appid, now)
             if current is not None:
-                current.dies_at = now
+                current.invalid_from = now
         elif current is not None:
-            left = min(current.expires_at, current.dies_at) - now
+            left = min(current.expires_at, current.invalid_from) - now
             # A life shorter than twice the margin would leave no token to hand out again.
             if left > min(settings.token_early, settings.token_life / 2):
                 return {"access_token": current.value, "expires_in": int(left) or 1}
-            current.dies_at = min(current.dies_at, now + settings.token_overlap)
+            current.invalid_from = min(current.invalid_from, now + settings.token_overlap)
         return self._issue(appid, self._stable, now)
 
-    def plain(self, appid: str) -> dict[str, Any]:
-        """A new token; the one before it dies after the overlap."""
+    def plain_token(self, appid: str) -> dict[str, Any]:
+        """A new token; the one before it is invalid after the overlap."""
         now = self._clock.time()
         current = self._plain.get(appid)
         if current is not None:
-            current.dies_at = min(current.dies_at, now + self._settings().token_overlap)
+            current.invalid_from = min(current.invalid_from, now + self._settings().token_overlap)
         return self._issue(appid, self._plain, now)
 
     def check(self, value: str) -> str:
-        """The appid whose token this is, or a RefusedError: 41001, 40014, 40001, 42001."""
+        """The appid whose token this is, or a WeChatRefusedError: 41001, 40014, 40001, 42001."""
         if not value:
             raise WeChatRefusedError(41001, "access_token missing")
         if not self._settings().check_tokens:
@@ -97,7 +97,7 @@ class AccessTokens:
         now = self._clock.time()
         if now >= token.expires_at:
             raise WeChatRefusedError(42001, "access_token expired")
-        if now >= token.dies_at:
+        if now >= token.invalid_from:
             raise WeChatRefusedError(
                 40001, "invalid credential, access_token is invalid or not latest"
             )
@@ -107,7 +107,7 @@ class AccessTokens:
         """Every token is over at once, as after a leak; the next call gets 42001."""
         now = self._clock.time()
         for token in self._by_value.values():
-            token.expires_at = token.dies_at = min(now, token.expires_at)
+            token.expires_at = token.invalid_from = min(now, token.expires_at)
 
     def _issue(self, appid: str, kind: dict[str, _Token], now: float) -> dict[str, Any]:
         life = self._settings().token_life

@@ -48,7 +48,7 @@ class SandboxReply(NamedTuple):
 
 
 class WeChatRefusedError(Exception):
-    """WeChat says no: an errcode and its text."""
+    """WeChat refuses a call: an errcode and its text."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:
         super().__init__(errcode, errmsg)

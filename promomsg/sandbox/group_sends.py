@@ -83,7 +83,7 @@ class GroupSends:
         """sendmsg.
 
         Raises:
-            RefusedError: 103001 a wrong audience, or `group_minimum_code` under the minimum.
+            WeChatRefusedError: 103001 a wrong audience, or `group_minimum_code` under the minimum.
         """
         settings = self._settings()
         list_type, names = audience_of(data, complain)
@@ -124,7 +124,7 @@ class GroupSends:
         """getmsg: counts as one poll.
 
         Raises:
-            RefusedError: 103001 no such msg_id, or one that is older than 7 days (the sandbox's
+            WeChatRefusedError: 103001 no such msg_id, or one that is older than 7 days (the sandbox's
                 choice of code).
         """
         settings = self._settings()
@@ -182,7 +182,7 @@ class GroupSends:
         A message without clicks is not listed.
 
         Raises:
-            RefusedError: 103001 a field is missing, or a time is outside send_date's natural day.
+            WeChatRefusedError: 103001 a field is missing, or a time is outside send_date's natural day.
         """
         day = text(data, "send_date", required=True) or ""
         try:

@@ -92,7 +92,7 @@ class KnownPromoters:
         """getpromoter's answer: at most a page, after `start_id` (inferred: the last item's id).
 
         Raises:
-            RefusedError: 103006 nobody matches, or nobody is left; 103001 a filter of the wrong type.
+            WeChatRefusedError: 103006 nobody matches, or nobody is left; 103001 a filter of the wrong type.
         """
         openid, retail = text(data, "openid"), text(data, "retail_id")
         role, start = uint(data, "role_id"), text(data, "start_id")

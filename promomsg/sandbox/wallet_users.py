@@ -17,7 +17,7 @@ __all__ = ["AlipayRefusedError", "WalletUsers", "iso"]
 
 
 class AlipayRefusedError(Exception):
-    """The wallet says no: `args` are the resultCode and its text."""
+    """The wallet refuses a call: `args` are the resultCode and its text."""
 
 
 class _Grant(msgspec.Struct):
@@ -50,29 +50,29 @@ class WalletUsers:
         """The customerId behind an access token.
 
         Raises:
-            DeclinedError: EXPIRED_ACCESS_TOKEN, or INVALID_ACCESS_TOKEN with `only_users`.
+            AlipayRefusedError: EXPIRED_ACCESS_TOKEN, or INVALID_ACCESS_TOKEN with `only_users`.
         """
-        self._remember_customer()
+        self._add_users_of_settings()
         grant = self._access.get(access_token)
         if grant is None:
             if self._settings().only_users:
                 raise AlipayRefusedError("INVALID_ACCESS_TOKEN", "The access token is invalid.")
-            return _made_up(access_token)
+            return _customer_id_of(access_token)
         if self._clock.time() >= grant.expires_at:
             raise AlipayRefusedError("EXPIRED_ACCESS_TOKEN", "The access token is expired.")
         return grant.customer
 
     def expire(self, access_token: str) -> None:
         """This access token's life is over from now on."""
-        self._remember_customer()
-        grant = self._access.setdefault(access_token, _Grant(_made_up(access_token), 0.0))
+        self._add_users_of_settings()
+        grant = self._access.setdefault(access_token, _Grant(_customer_id_of(access_token), 0.0))
         grant.expires_at = 0.0
 
     def by_code(self, code: str) -> dict[str, Any]:
         """Tokens for an authorisation code.
 
         Raises:
-            DeclinedError: USED_CODE, or INVALID_CODE when the settings do not list it.
+            AlipayRefusedError: USED_CODE, or INVALID_CODE when the settings do not list it.
         """
         if code in self._used_codes:
             raise AlipayRefusedError("USED_CODE", "The authorization code has been used.")
@@ -80,20 +80,20 @@ class WalletUsers:
         if codes is not None and code not in codes:
             raise AlipayRefusedError("INVALID_CODE", "The authorization code is invalid.")
         self._used_codes.add(code)
-        return self._grant(_made_up(code) if codes is None else codes[code])
+        return self._grant(_customer_id_of(code) if codes is None else codes[code])
 
     def by_refresh_token(self, token: str) -> dict[str, Any]:
         """New tokens for a refresh token, which is used up by it.
 
         Raises:
-            DeclinedError: USED_, EXPIRED_ or INVALID_REFRESH_TOKEN.
+            AlipayRefusedError: USED_, EXPIRED_ or INVALID_REFRESH_TOKEN.
         """
-        self._remember_customer()
+        self._add_users_of_settings()
         grant = self._refresh.get(token)
         if grant is None:
             if self._settings().only_users:
                 raise AlipayRefusedError("INVALID_REFRESH_TOKEN", "The refresh token is invalid.")
-            grant = self._refresh[token] = _Grant(_made_up(token), float("inf"))
+            grant = self._refresh[token] = _Grant(_customer_id_of(token), float("inf"))
         if grant.used:
             raise AlipayRefusedError("USED_REFRESH_TOKEN", "The refresh token has been used.")
         if self._clock.time() >= grant.expires_at:
@@ -101,13 +101,13 @@ class WalletUsers:
         grant.used = True
         return self._grant(grant.customer)
 
-    def _remember_customer(self) -> None:
+    def _add_users_of_settings(self) -> None:
         users = tuple(self._settings().users)
         if users == self._named:
             return
         self._named = users
         for user in users:
-            customer = user.customer_id or _made_up(user.access_token)
+            customer = user.customer_id or _customer_id_of(user.access_token)
             life = 0.0 if user.expired else float("inf")
             self._access.setdefault(user.access_token, _Grant(customer, life))
             if user.refresh_token is not None:
@@ -129,5 +129,5 @@ class WalletUsers:
         }
 
 
-def _made_up(name: str) -> str:
+def _customer_id_of(name: str) -> str:
     return "CU" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()

@@ -191,7 +191,7 @@ class WeChatEndpoints:
         if call.query.get("grant_type") != "client_credential":
             raise WeChatRefusedError(40002, "invalid grant_type")
         appid = self.tokens.authenticate(call.query.get("appid"), call.query.get("secret"))
-        return self.tokens.plain(appid)
+        return self.tokens.plain_token(appid)
 
     def _stable_token(self, data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get("grant_type") != "client_credential":
@@ -200,7 +200,7 @@ class WeChatEndpoints:
         if not isinstance(force, bool):
             raise WeChatRefusedError(47001, "data format error")
         appid = self.tokens.authenticate(data.get("appid"), data.get("secret"))
-        return self.tokens.stable(appid, force=force)
+        return self.tokens.stable_token(appid, force=force)
 
     def _quota(self, appid: str, data: Mapping[str, Any]) -> dict[str, Any]:
         endpoint = ROUTES.get(text(data, "cgi_path", required=True) or "")

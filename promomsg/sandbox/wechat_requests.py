@@ -122,7 +122,7 @@ def message_of(data: Mapping[str, Any], settings: SandboxSettings) -> RequestMes
     """The message, checked: content is a JSON string of flat string values.
 
     Raises:
-        RefusedError: 103001 a field is missing or of the wrong type; 47003 the content is not what a
+        WeChatRefusedError: 103001 a field is missing or of the wrong type; 47003 the content is not what a
             template takes, or breaks the kinds declared in the settings.
     """
     msg_type = uint(data, "msg_type", required=True) or 0

@@ -84,7 +84,7 @@ class IterableSource:
 
     Args:
         items: what to read; a list can be read again, an iterator cannot.
-        bare: what a plain string is: `"id"` or `"openid"`.
+        plain_text_is: what a plain string is: `"id"` or `"openid"`.
     """
 
     def __init__(
@@ -188,10 +188,10 @@ def rows_of_items(
         names: the parameters that the message uses.
         where: of each item.
         first: the number of the first one, from 1.
-        bare: what a plain string is.
+        plain_text_is: what a plain string is.
         columns: our name → the mappings' own.
         problems: what is already known to be wrong, by place in the batch.
-        words: counts what exports write for an empty cell.
+        empty_words: counts what exports write for an empty cell.
 
     Raises:
         UsageError: the first item is no recipient at all, or a string is no promoter id. Any other
