@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign_texts import ENV, WALLET, WECHAT
 
 from promomsg.alipay.message import AlipayMessage
 from promomsg.cli.campaign.campaign_file import load_account, load_campaign
@@ -17,43 +18,6 @@ from promomsg.cli.campaign.durations import parse_duration
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Everyone, Retailers, Roles, Secret
 from promomsg.wechat.message import WeChatMessage
-
-ENV = {"WECHAT_SECRET": " s3cret-value \n", "EMPTY": " "}
-
-WECHAT = """\
-[campaign]
-channel = "wechat"
-recipients = "promoters.csv"
-[wechat]
-appid = "wx0123456789"
-secret = "env:WECHAT_SECRET"
-[message]
-msg_type = 1
-path = "pages/index/index"
-[message.content]
-title = "今日优惠活动"
-desc = "{name},三件五折"
-"""
-
-WALLET = """\
-[campaign]
-channel = "alipay"
-recipients = "users.csv"
-[alipay]
-client_id = "C1"
-app_id = "P000"
-private_key = "file:key.pem"
-public_key = "file:wallet.pem"
-base_url = "https://wallet.example/api"
-[message]
-template_code = "TP_1"
-redirect_url = "/page/x"
-[[message.templates]]
-language = "en-US"
-[message.templates.parameters]
-who = "{who}"
-count = 3
-"""
 
 FULL = """\
 [campaign]

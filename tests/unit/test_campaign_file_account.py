@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_campaign_file import ENV, WALLET, WECHAT
+from campaign_texts import ENV, WALLET, WECHAT
 
 from promomsg.alipay.message import AlipayMessage
 from promomsg.cli.campaign.campaign_file import load_campaign

@@ -11,8 +11,8 @@ import anyio
 import pytest
 from clocks import FakeClock
 from journal_model import ModelJournal
+from run_controls import run_control
 from scripted_wechat import ScriptedWeChat
-from test_engine_brakes_and_control import run_control
 from waiting import until
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage

@@ -1,56 +1,18 @@
-"""The shared retry budget, the error rate, and the run's control."""
+"""A run's control: what stops, what goes on, and what wakes whoever waits."""
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any, cast
 
 import anyio
 import pytest
 from clocks import FakeClock
+from run_controls import run_control
 
-from promomsg import RetryPolicy
 from promomsg.clock import next_china_midnight
-from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.run_control import RunControl, Wakeup
+from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.records import Control
-
-
-def test_the_budget_is_a_share_of_the_calls_and_an_allowance() -> None:
-    budget = RetryBudget(RetryPolicy(retry_share=0.25, retry_allowance=2))
-    assert budget.left
-    for _ in range(2):
-        budget.count_retry()
-    assert not budget.left
-    for _ in range(4):
-        budget.count_call()
-    assert budget.left
-    budget.count_retry()
-    assert not budget.left
-
-
-def test_the_error_rate_looks_at_the_last_200_and_needs_20() -> None:
-    error_rate = ErrorRateLimit(0.5)
-    assert all(error_rate.add(False) is None for _ in range(19))
-    halt = error_rate.add(False)
-    assert halt is not None
-    assert halt.code == "MAX_ERROR_RATE"
-    assert "20 of the last 20" in halt.detail
-    error_rate = ErrorRateLimit(0.5)
-    for _ in range(200):
-        assert error_rate.add(True) is None
-    for _ in range(100):
-        assert error_rate.add(False) is None
-    assert error_rate.add(False) is not None
-    for _ in range(200):
-        error_rate.add(True)
-    assert error_rate.add(False) is None
-
-
-def test_without_a_limit_nothing_halts() -> None:
-    error_rate = ErrorRateLimit(None)
-    assert all(error_rate.add(False) is None for _ in range(500))
 
 
 @pytest.mark.asyncio
@@ -67,26 +29,6 @@ async def test_a_signal_that_came_early_is_not_lost() -> None:
     signal.set()
     await signal.wait_for(100.0, clock)
     assert clock.monotonic() < 1010.0
-
-
-class Row:
-    """A journal's control row."""
-
-    def __init__(self) -> None:
-        self.requested = Control.RUN
-
-    async def missing(self) -> str | None:
-        return None
-
-    async def control(self) -> Control:
-        return self.requested
-
-
-def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
-    """A control with nothing behind it."""
-    return RunControl(
-        cast(Any, Row()), clock, daily_codes=frozenset({"45009"}), wait_for_day=wait, rng=Random(1)
-    )
 
 
 @pytest.mark.asyncio
