@@ -15,6 +15,7 @@ __all__ = [
     "ALL_ENDINGS",
     "Durability",
     "JournalReader",
+    "existing_journal",
     "half_plan",
     "is_being_sent",
     "journal_at",
@@ -55,6 +56,19 @@ def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Dur
             "a journal a new campaign has a temporary one"
         )
     return journal
+
+
+def existing_journal(
+    journal: str | os.PathLike[str] | Journal | None, durability: Durability = "power"
+) -> Journal:
+    """As `journal_of`, for a campaign that there is already: its journal has to be named.
+
+    Raises:
+        UsageError: it is None, or no journal.
+    """
+    if journal is None:
+        raise UsageError("journal=None: give the journal of the campaign")
+    return journal_of(journal, durability)
 
 
 def open_reader(path: str | os.PathLike[str]) -> JournalReader:

@@ -15,10 +15,10 @@ import msgspec
 from promomsg.channels.base import Channel, CompiledMessage, Following
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_channel, check_yes_or_no
-from promomsg.engine.prepare.campaign_start import begun_journal
 from promomsg.engine.prepare.resume_checks import check_account
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.locate import existing_journal
 from promomsg.journal.records import GroupRow
 from promomsg.model import Delivery
 from promomsg.states import GroupState
@@ -91,7 +91,7 @@ async def reconcile(
     """
     check_channel(channel, "promomsg.reconcile(journal, channel)")
     check_yes_or_no(adopt=adopt)
-    journal = begun_journal(journal)
+    journal = existing_journal(journal)
     if not channel.groups:
         raise UsageError(f"reconcile: {channel.name} has no group sends")
     following: Following = channel  # type: ignore[assignment] # `groups` says so

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from typing import Self
 
 import msgspec
 
@@ -16,15 +14,14 @@ from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
-from promomsg.errors import JournalError, UsageError
+from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal, Rows
-from promomsg.journal.locate import Durability, journal_of
 from promomsg.journal.records import GroupRow, Tally
 from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "RunContext", "begun_journal"]
+__all__ = ["CampaignStart", "RunContext"]
 
 
 class RunContext(msgspec.Struct):
@@ -34,10 +31,11 @@ class RunContext(msgspec.Struct):
         handle, channel, compiled, settings: of the campaign.
         tokens: the user tokens; None for channels without them.
         tally, groups: the counts at the start.
+        journal: the journal itself; rows: its outcomes, read when they are asked for.
+        kept_path: the journal's path when it stays; None in memory and for a temporary one.
+        temporary: the journal is removed on a clean close.
         sent_today: singles that the journal has for this China-time day.
         stream_from: the cursor from which outcomes are streamed.
-        kept_path: the journal's path when it stays; None in memory and for a temporary one.
-        journal: the journal itself; temporary: it is removed on a clean close.
         kept_warning: once closed: where a temporary journal is that was not removed.
     """
 
@@ -48,39 +46,13 @@ class RunContext(msgspec.Struct):
     tokens: RecipientTokens | None
     tally: Tally
     groups: list[GroupRow]
-    sent_today: int
-    stream_from: tuple[int, int]
-    kept_path: str | None
     journal: Journal
     rows: Rows
+    kept_path: str | None
     temporary: bool = False
+    sent_today: int = 0
+    stream_from: tuple[int, int] = (-1, 0)
     kept_warning: str = ""
-
-    @classmethod
-    async def of(
-        cls,
-        handle: Handle,
-        channel: Channel,
-        compiled: CompiledMessage,
-        settings: Settings,
-        tokens: RecipientTokens | None,
-        journal: Journal,
-    ) -> Self:
-        """What a run of this open journal begins with."""
-        return cls(
-            handle=handle,
-            channel=channel,
-            compiled=compiled,
-            settings=settings,
-            tokens=tokens,
-            tally=await handle.tally(),
-            groups=await handle.groups(),
-            sent_today=0,
-            stream_from=(-1, 0),
-            kept_path=handle.path,
-            journal=journal,
-            rows=journal.rows_later(),
-        )
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
@@ -114,6 +86,9 @@ class CampaignStart(ABC):
     everything instead.
     """
 
+    _compiled: CompiledMessage
+    _settings: Settings
+
     def __init__(self, request: CampaignRequest, journal: Journal) -> None:
         self.request = request
         self._channel = request.channel
@@ -145,6 +120,25 @@ class CampaignStart(ABC):
     async def start(self) -> RunContext:
         """Makes the plan durable; from here on it may be sent."""
 
+    async def _hand_over(self) -> RunContext:
+        """What a run needs; closing the journal and the user tokens is up to the run from here on."""
+        handle = self._handle
+        assert handle is not None
+        context = RunContext(
+            handle=handle,
+            channel=self._channel,
+            compiled=self._compiled,
+            settings=self._settings,
+            tokens=self._tokens,
+            tally=await handle.tally(),
+            groups=await handle.groups(),
+            journal=self._journal,
+            rows=self._journal.rows_later(),
+            kept_path=handle.path,
+        )
+        self._handle = self._tokens = None
+        return context
+
     async def not_sent(self) -> AsyncIterator[Outcome]:
         """The rows that planning has left out, and why; nobody where the journal has them already."""
         nobody: tuple[Outcome, ...] = ()
@@ -159,12 +153,3 @@ class CampaignStart(ABC):
             tokens.close()
         if handle is not None:
             await handle.close()
-
-
-def begun_journal(
-    journal: str | os.PathLike[str] | Journal | None, durability: Durability = "power"
-) -> Journal:
-    """The journal of a campaign that exists: there has to be one."""
-    if journal is None:
-        raise UsageError("journal=None: give the journal of the campaign")
-    return journal_of(journal, durability)

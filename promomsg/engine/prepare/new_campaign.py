@@ -164,19 +164,16 @@ class NewCampaign(CampaignStart):
 
     async def start(self) -> RunContext:
         """Makes the plan durable and gives it its name: from here on it may be sent."""
-        assert self._handle is not None
         handle = self._handle
+        assert handle is not None
         self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
         await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
-        started = await RunContext.of(
-            handle, self._channel, self._compiled, self._settings, self._tokens, self._journal
-        )
-        started.temporary = self._temporary
+        context = await self._hand_over()
         if self._temporary:
-            started.kept_path = None
-        self._handle = self._tokens = None
-        return started
+            context.temporary = True
+            context.kept_path = None
+        return context
 
     async def not_sent(self) -> AsyncIterator[Outcome]:
         """The rows that will not be sent, and why."""

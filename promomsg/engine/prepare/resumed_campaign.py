@@ -10,7 +10,7 @@ from anyio import to_thread
 from promomsg.clock import china_day
 from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
 from promomsg.engine.campaign_request import CampaignRequest
-from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext, begun_journal
+from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import ask_quota, set_default_pace
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
@@ -28,6 +28,7 @@ from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake import StandardInput, as_source
 from promomsg.journal.contract import Handle
+from promomsg.journal.locate import existing_journal
 from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, State
 from promomsg.states import GroupState
@@ -58,7 +59,7 @@ class ResumedCampaign(CampaignStart):
         check_suppress(request.suppress)
         settings_of(options)
         super().__init__(
-            request, begun_journal(request.journal, options.get("durability", "power"))
+            request, existing_journal(request.journal, options.get("durability", "power"))
         )
         recipients, message = request.recipients, request.message
         self._source = None if recipients is None else as_source(recipients)
@@ -189,18 +190,10 @@ class ResumedCampaign(CampaignStart):
         outage = self._handle.record.outage
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
-        started = await RunContext.of(
-            self._handle,
-            self._channel,
-            self._compiled,
-            self._settings,
-            self._tokens,
-            self._journal,
-        )
-        started.sent_today = self._sent_today
-        started.stream_from = self._stream_from
-        self._handle = self._tokens = None
-        return started
+        context = await self._hand_over()
+        context.sent_today = self._sent_today
+        context.stream_from = self._stream_from
+        return context
 
 
 class RetriedCampaign(ResumedCampaign):
