@@ -25,7 +25,7 @@ from benchmarks.machine import installed, new_runner, pin
 __all__ = ["Desk", "worst_window"]
 
 FAIL_INLINE: Final = 1_000
-"""Failures above this number come as a file (seed, section II)."""
+"""Failures above this number come as a file (docs/facts/wechat.md, "Delivery result")."""
 
 
 class _Group(msgspec.Struct):

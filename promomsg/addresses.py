@@ -1,9 +1,9 @@
 """What an address is: one rule for every list, and for a single call.
 
 An id, openid or unionid is `[0-9A-Za-z_-]{1,128}` once blanks and invisible characters around it
-are taken off (DESIGN §6). Spreadsheets turn long ids into `1.2E+17` and whole columns into `1.0`:
-such an address is never guessed back, it is refused (DESIGN §5). A value of an access token is in
-no message.
+are taken off (docs/design.md, "Addresses"). Spreadsheets turn long ids into `1.2E+17` and whole
+columns into `1.0`: such an address is never guessed back, it is refused
+(docs/design.md, "Addresses"). A value of an access token is in no message.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ SYSTEM_CLOCK = SystemClock()
 def china_day(at: float) -> str:
     """The China-time calendar day of a Unix time, `2026-11-24`.
 
-    China Standard Time is UTC+8 without daylight saving (facts/wechat.md, Windows), so the day is
-    arithmetic and needs no time zone database.
+    China Standard Time is UTC+8 without daylight saving (docs/facts/wechat.md, "Windows"), so the
+    day is arithmetic and needs no time zone database.
     """
     return time.strftime("%Y-%m-%d", time.gmtime(at + _CHINA_OFFSET))
 

@@ -162,7 +162,7 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         "resume on the next day, or say on_daily_quota = \"wait\"",
     ),
 }  # fmt: skip
-_OWN_SOURCE: Final = "docs/guide.md, Outcomes"
+_OWN_SOURCE: Final = 'docs/guide.md, "Outcomes"'
 _SHAPE: Final = re.compile(r"-?[0-9]{1,9}|[A-Z][A-Z0-9_]{2,63}", re.ASCII)
 
 
@@ -257,7 +257,7 @@ def _unknown(code: str) -> Explanation:
         "not among the published codes; the provider's own text is in the report",
         outcome,
         "look it up with the provider, by the rid or the requestId",
-        "docs/guide.md, Outcomes",
+        'docs/guide.md, "Outcomes"',
     )
 
 

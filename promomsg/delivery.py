@@ -1,7 +1,7 @@
 """When to ask how a group send went, when it is through, and who was not reached. Pure.
 
 Used by the engine's poller over its journal, and by `channels.following` for people without a
-campaign (DESIGN §7).
+campaign (docs/design.md, "Following a group").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 RESULT_LIFE: Final = 7 * 86_400.0
-"""Seconds after the send in which its result can be had (seed, section II, note 2)."""
+"""Seconds after the send in which its result can be had (docs/facts/wechat.md, "Windows")."""
 
 _FIRST_AFTER: Final = 60.0
 _FIRST_AFTER_ON_LOOPBACK: Final = 1.0
@@ -38,7 +38,7 @@ class PollPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When to ask how a group send went.
 
     Attributes:
-        first_after: seconds until the first poll; the seed advises minutes. Default: 60, and 1 on a
+        first_after: seconds until the first poll; the page advises minutes. Default: 60, and 1 on a
             loopback base URL, where a sandbox has nothing to wait for.
         every: seconds between polls at the most (a ceiling); default 120.
         give_up_after: seconds of following in this process, then the groups stay pending and the
@@ -92,7 +92,7 @@ def is_complete(delivery: Delivery, planned: int) -> bool:
     """Whether the provider is through with this group.
 
     At percent 100; a missing percent is done only when `send_cnt` has reached the planned number
-    and `fail_cnt` is there (facts/wechat.md, Wire oddities, `percent`).
+    and `fail_cnt` is there (docs/facts/wechat.md, "Wire oddities", `percent`).
     """
     if delivery.percent is not None:
         return delivery.percent >= 100
@@ -137,8 +137,9 @@ def merge_failures(
         planned: how many members the group has.
         members: their ids; None when they are not known (an audience).
 
-    `send_cnt` includes failures (inferred, DESIGN §7): under `planned` at the end means that some
-    members were never handled, and nothing says whose they are.
+    `send_cnt` includes failures (inferred: docs/facts/wechat.md, "Delivery result"): under
+    `planned` at the end means that some members were never handled, and nothing says whose they
+    are.
     """
     named: dict[str, Failure] = {}
     strangers = repeats = 0
@@ -179,7 +180,8 @@ def merge_failures(
 def adds_up(merged: MergedFailures, polls_at_100: int) -> bool:
     """Whether a complete group is taken as it is; False: poll again, its counts do not add up yet.
 
-    `fail_cnt` is "updated after all sent" (seed, section II): it may come later than `percent` 100.
+    `fail_cnt` is "updated after all sent" (docs/facts/wechat.md, "Delivery result"): it may come
+    later than `percent` 100.
 
     Args:
         polls_at_100: how many polls found it complete, this one included.

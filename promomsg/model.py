@@ -32,11 +32,12 @@ __all__ = [
 ]
 
 GROUP_THRESHOLD: Final = 50
-"""From this many on, one group call; fewer, single calls (facts/wechat.md, Wire oddities, row 4)."""
+"""From this many on, one group call; fewer, single calls (docs/facts/wechat.md, "Wire oddities",
+the threshold)."""
 
 
 class Verdict(StrEnum):
-    """What one answer or failure of a send means (DESIGN §3)."""
+    """What one answer or failure of a send means (docs/design.md, "Verdicts")."""
 
     SENT = "SENT"
     """The provider confirmed it."""
@@ -165,7 +166,7 @@ class Recipient(_Keyed, frozen=True, kw_only=True):
         openid: WeChat openid.
         unionid: WeChat unionid.
         access_token: the wallet user's token (Alipay+); becomes a `Secret`.
-        request_id: Alipay+ idempotency key of your own (the seed's tradeNo), at most 64 characters.
+        request_id: Alipay+ idempotency key of your own (an order number), at most 64 characters.
         params: values of the message's placeholders.
     """
 

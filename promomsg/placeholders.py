@@ -1,7 +1,8 @@
 """`{name}` in a message's text: parsed once, filled per recipient. Never `str.format`.
 
 `{name}` takes the recipient's parameter, `{name|客官}` falls back when it is missing or empty,
-`{{` and `}}` are braces, names are identifiers only, `{key}` is the recipient's key (DESIGN §5).
+`{{` and `}}` are braces, names are identifiers only, `{key}` is the recipient's key
+(docs/design.md, "Placeholders").
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ class MessageText:
                 )
             before = "".join(literal)
             if before.endswith("$"):
-                # The template's own notation (seed, "Hello, ${who}"), or a price in dollars.
+                # The template's own notation (docs/facts/alipay.md, "Request"), or a price in
+                # dollars.
                 table.notices.append(
                     f"{where}: ${token}: the placeholder is written {token} here; the $ is sent "
                     "as it is"

@@ -1,8 +1,9 @@
 """The state table of a recipient and of a group. An illegal move raises and changes nothing.
 
-(After h11's `_state.py`: the whole machine is a table in one file.) The rules are DESIGN §3's:
-`pending → intended → sent | failed | unknown | pending`, `pending → skipped | cancelled`; the
-moves that only a user's word allows (`retry`, `adopt`) stand beside them.
+(After h11's `_state.py`: the whole machine is a table in one file.) The rules are those of
+docs/design.md, "States": `pending → intended → sent | failed | unknown | pending`, and
+`pending → skipped | cancelled`; the moves that only a user's word allows (`retry`, `adopt`) stand
+beside them.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ _EVENT_OF: Final[dict[Verdict, Event]] = {
 
 
 def state_after(verdict: Verdict) -> State:
-    """Where a verdict leaves an intended single recipient (DESIGN §3's table).
+    """Where a verdict leaves an intended single recipient (docs/design.md, "Verdicts").
 
     Raises:
         IllegalMove: `ACCEPTED` is a group's verdict.

@@ -1,9 +1,9 @@
 """Where an answer's JSON is read: lenient in its texts, strict in everything that decides.
 
 Nobody vouches for what comes back. Platforms write names and messages raw: control characters,
-characters that were cut in the middle, backslashes that escape nothing (facts/wechat.md, Wire
-oddities, control characters). None of that hides the code beside them. What may not hold any of it
-(ids, codes) is for `to_text` and `to_code` to refuse.
+characters that were cut in the middle, backslashes that escape nothing
+(docs/facts/wechat.md, "Wire oddities", control characters). None of that hides the code beside
+them. What may not hold any of it (ids, codes) is for `to_text` and `to_code` to refuse.
 """
 
 from __future__ import annotations

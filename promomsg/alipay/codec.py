@@ -1,6 +1,7 @@
 """Requests to bytes, answers to verdicts. Reading a send never raises: garbage is UNKNOWN.
 
-Rules: facts/alipay.md, Calling convention (what an unsigned answer is worth), Idempotency.
+Rules: docs/facts/alipay.md, "Calling convention" (what an unsigned answer is worth) and
+docs/facts/alipay.md, "Idempotency".
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MAX_CODE: Final = 64
 _MAX_ID: Final = 128
 _MAX_DETAIL: Final = 512
 _MAX_EXTRA: Final = 4096
-"""seed, Response table, `extendInfo`."""
+"""docs/facts/alipay.md, "Response"."""
 
 # Of these two different values in one object are two answers in one: neither is believed.
 _DECISIVE: Final = frozenset({"result", "resultCode", "resultStatus"})
@@ -76,8 +77,8 @@ def encode(request: SendRequest | TokenRequest, extra: bytes = b"") -> bytes:
 def derive_request_id(run_id: str, key: str, generation: int) -> str:
     """The idempotency key of one recipient in one run: 48 hex digits, always the same.
 
-    Other runs, recipients and generations get others (facts/alipay.md, Idempotency). The three
-    are told apart by NULs that the first two cannot hold, so no two triples read the same.
+    Other runs, recipients and generations get others (docs/facts/alipay.md, "Idempotency"). The
+    three are told apart by NULs that the first two cannot hold, so no two triples read the same.
     """
     material = f"{generation}\0{run_id}\0{key}".encode("utf-8", "surrogatepass")
     return blake2b(material, digest_size=24, person=b"alipay requestId").hexdigest()
@@ -170,7 +171,8 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
 
 
 def judge(parsed: ParsedResult, signature: Signature) -> Answer:
-    """What an answer is worth, given its signature. Pure (facts/alipay.md, Calling convention).
+    """What an answer is worth, given its signature. Pure
+    (docs/facts/alipay.md, "Calling convention").
 
     - good, or verification off: what it says;
     - missing: what it says when its status is F or U, or when it claims nothing that needs

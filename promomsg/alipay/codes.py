@@ -1,6 +1,6 @@
 """resultCode first, resultStatus second → verdict: one table, a source on each row.
 
-All of it is facts/alipay.md, Result, which the seed's "Result process logic" begins.
+All of it is docs/facts/alipay.md, "Result".
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Meaning(NamedTuple):
     text: str = ""
 
 
-_FACTS: Final = "facts/alipay.md, Result"
+_FACTS: Final = 'docs/facts/alipay.md, "Result"'
 _KEYS: Final = "check private_key, key_version and the public key registered on the portal"
 _EXPIRED: Final = "this user has to authorise again"
 
 CODES: Final[dict[str, Meaning]] = {
-    "SUCCESS": Meaning(Verdict.SENT, "seed, Result process logic, S", text="ok"),
+    "SUCCESS": Meaning(Verdict.SENT, _FACTS, text="ok"),
     "UNKNOWN_EXCEPTION": Meaning(
         Verdict.UNKNOWN,
-        "seed, Result process logic, U",
+        _FACTS,
         text="the wallet does not know what became of it",
     ),
     "REQUEST_TRAFFIC_EXCEED_LIMIT": Meaning(Verdict.THROTTLED, _FACTS, text="too many calls"),
@@ -109,14 +109,14 @@ _FAILURES: Final = frozenset({"PROCESS_FAIL"})
 that with S contradict it."""
 
 _BY_STATUS: Final[dict[str | None, Meaning]] = {
-    "S": Meaning(Verdict.SENT, "seed, Result process logic, S"),
-    "F": Meaning(Verdict.FAILED, "facts/alipay.md, Result, any other F"),
-    "U": Meaning(Verdict.UNKNOWN, "facts/alipay.md, Result, any other U"),
+    "S": Meaning(Verdict.SENT, _FACTS),
+    "F": Meaning(Verdict.FAILED, _FACTS + ", any other F"),
+    "U": Meaning(Verdict.UNKNOWN, _FACTS + ", any other U"),
 }
 _CONTRADICTION: Final = Meaning(
     Verdict.UNKNOWN,
     "inferred: code and status contradict each other, and asking again with the same requestId "
-    "is safe (facts/alipay.md, Idempotency)",
+    'is safe (docs/facts/alipay.md, "Idempotency")',
 )
 _NO_STATUS: Final = Meaning(
     Verdict.UNKNOWN, "inferred: a code without a known meaning, and no status that has one"

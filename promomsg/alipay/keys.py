@@ -1,7 +1,7 @@
 """A wallet's keys, in whatever text people have them: an environment variable, a portal, a file.
 
 What can be read without a guess is read; what cannot be is named for what it is, without a piece
-of it. Source of the forms: facts/alipay.md, Calling convention.
+of it. Source of the forms: docs/facts/alipay.md, "Calling convention".
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A wallet message: what a user writes, and its letter, ready to be filled per recipient.
 
-Limits: seed, Request table. What does not change is checked and encoded once; the rest is filled
-in by `body`, whose bytes are both signed and sent (facts/alipay.md, Calling convention).
+Limits: docs/facts/alipay.md, "Request". What does not change is checked and encoded once; the rest
+is filled in by `body`, whose bytes are both signed and sent
+(docs/facts/alipay.md, "Calling convention").
 """
 
 from __future__ import annotations

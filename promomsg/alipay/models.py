@@ -1,7 +1,7 @@
 """The shapes of the Mini Program OpenAPI: what a user writes, what goes out, what comes back.
 
-Fields and limits are those of the tables in seeds/alipay-miniprogram-send.txt (Request, Response)
-and facts/alipay.md (Access token of a user, Limits); the tables win over the seed's sample, which
+Fields and limits are those of docs/facts/alipay.md, "Request", docs/facts/alipay.md, "Response" and
+docs/facts/alipay.md, "Access token of a user"; the page's tables win over its sample, which
 has no requestId and an `actionUrl` that no table knows.
 """
 
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 SEND_PATH: Final = "/v2/miniprogram/message/send"
-"""Seed, title line; the wallet's prefix goes before it (facts/alipay.md, Calling convention)."""
+"""The wallet's prefix goes before it (docs/facts/alipay.md, "Calling convention")."""
 
 APPLY_PATH: Final = "/v2/authorizations/applyToken"
-"""facts/alipay.md, Access token of a user."""
+"""docs/facts/alipay.md, "Access token of a user"."""
 
 LIMITS: Final[Mapping[str, int]] = {
     "appId": 32,
@@ -44,14 +44,14 @@ LIMITS: Final[Mapping[str, int]] = {
     "redirectUrl": 2048,
     "extendInfo": 4096,
 }
-"""Most characters (code points) of each field: seed, Request table."""
+"""Most characters (code points) of each field: docs/facts/alipay.md, "Request"."""
 
 MAX_TEMPLATES: Final = 5
-"""Seed, Request table, `templates`: "The maximum array size is 5"; it is required, so at least 1."""
+"""docs/facts/alipay.md, "Request": "The maximum array size is 5"; it is required, so at least 1."""
 
 
 class ContentTemplate(msgspec.Struct, frozen=True):
-    """One language of a message (seed, Request table, `templates`).
+    """One language of a message (docs/facts/alipay.md, "Request").
 
     Attributes:
         parameters: the template's parameters, name to text; texts may hold `{placeholders}`.
@@ -63,7 +63,7 @@ class ContentTemplate(msgspec.Struct, frozen=True):
 
 
 class SendRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """The body of `/v2/miniprogram/message/send`: seed, Request table, in its order.
+    """The body of `/v2/miniprogram/message/send`: docs/facts/alipay.md, "Request", in its order.
 
     `templates` is a list of `{"templateParameters", "language"}`, or that list already encoded.
     """
@@ -78,7 +78,7 @@ class SendRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tr
 
 
 class ResultFields(msgspec.Struct, rename="camel"):
-    """seed, Result process logic: `result_status` is S, F or U."""
+    """docs/facts/alipay.md, "Result": `result_status` is S, F or U."""
 
     result_code: str | None = None
     result_status: str | None = None
@@ -86,7 +86,7 @@ class ResultFields(msgspec.Struct, rename="camel"):
 
 
 class SendAnswer(msgspec.Struct, rename="camel"):
-    """seed, Response table; `message_id` is newer wallets' (facts/alipay.md, Limits)."""
+    """docs/facts/alipay.md, "Response"; `message_id` is newer wallets'."""
 
     result: ResultFields
     extend_info: Any = None
@@ -94,7 +94,8 @@ class SendAnswer(msgspec.Struct, rename="camel"):
 
 
 class TokenRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """The body of `/v2/authorizations/applyToken`: facts/alipay.md, Access token of a user."""
+    """The body of `/v2/authorizations/applyToken`:
+    docs/facts/alipay.md, "Access token of a user"."""
 
     app_id: str
     grant_type: str
@@ -106,7 +107,7 @@ class TokenRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=T
 
 
 class TokenAnswer(msgspec.Struct, rename="camel"):
-    """The answer of applyToken: facts/alipay.md, Access token of a user."""
+    """The answer of applyToken: docs/facts/alipay.md, "Access token of a user"."""
 
     access_token: Secret
     access_token_expiry_time: Any = None
@@ -121,8 +122,8 @@ class UserToken(msgspec.Struct, frozen=True):
     Attributes:
         access_token: what a send carries.
         access_token_expiry: with its offset; None when the wallet did not say, or not readably.
-        refresh_token: what the next refresh takes, once (facts/alipay.md); None: it cannot be
-            refreshed.
+        refresh_token: what the next refresh takes, once
+            (docs/facts/alipay.md, "Access token of a user"); None: it cannot be refreshed.
         refresh_token_expiry: as above.
         customer_id: the wallet's id of the user.
     """

@@ -1,7 +1,7 @@
 """RSA256 over `POST <path>`, the client, the time and the very bytes of the body; both ways.
 
-Source of every rule: facts/alipay.md, Calling convention. The path is the whole one, the wallet's
-prefix included. What is signed is what is sent: bytes come in, nothing is serialised here.
+Source of every rule: docs/facts/alipay.md, "Calling convention". The path is the whole one, the
+wallet's prefix included. What is signed is what is sent: bytes come in, nothing is serialised here.
 """
 
 from __future__ import annotations

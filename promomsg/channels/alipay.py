@@ -1,6 +1,6 @@
 """A Mini Program of an Alipay+ wallet as a channel: single sends, deduplicated by requestId.
 
-Source of its rules: facts/alipay.md; the endpoint is seeds/alipay-miniprogram-send.txt's.
+Source of its rules: docs/facts/alipay.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The access tokens of single users: the latest one, and one refresh at a time for each user.
 
-A refresh token looks single-use (facts/alipay.md, Access token of a user), so two refreshes of one
-user never overlap, and the new tokens are saved before they are used.
+A refresh token looks single-use (docs/facts/alipay.md, "Access token of a user"), so two refreshes
+of one user never overlap, and the new tokens are saved before they are used.
 """
 
 from __future__ import annotations

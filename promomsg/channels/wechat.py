@@ -325,7 +325,7 @@ class WeChatPromoter(UserFacing):
         """The `msg_id`s of group sends in a time window that have clicks to show.
 
         `getmsgclickdata` has them from the China-time day after on; a message that nobody clicked
-        may not be listed (facts/wechat.md, Windows).
+        may not be listed (docs/facts/wechat.md, "Click data").
 
         Raises:
             UsageError: the day is not over yet, or more than 90 days ago.
@@ -497,8 +497,8 @@ class WeChatPromoter(UserFacing):
             msg_id, begin, end: narrow dimension 0; times are Unix seconds within `send_date`.
 
         Raises:
-            UsageError: the day or the window cannot have data (seed, section III), or a value of
-                the wrong type.
+            UsageError: the day or the window cannot have data (docs/facts/wechat.md, "Click data"),
+                or a value of the wrong type.
         """
         windows.check_clicks(
             send_date,
@@ -565,8 +565,8 @@ class WeChatPromoter(UserFacing):
             )
             for promoter in page.promoters:
                 yield promoter
-            # Paging by the last item's id is inferred (facts/wechat.md, Sibling endpoints): a
-            # page that does not move on ends it, so that a wrong inference cannot loop for ever.
+            # Paging by the last item's id is inferred (docs/facts/wechat.md, "Sibling endpoints"):
+            # a page that does not move on ends it, so that a wrong inference cannot loop for ever.
             last = page.promoters[-1].id if page.promoters else None
             if not last or last == start:
                 return

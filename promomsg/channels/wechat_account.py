@@ -36,7 +36,7 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one read's answer: `getmsg` names up to 10,000 ids, `getpromoter` 2,000 promoters."""
 _TOKEN_HOLD: Final = 60.0
 """Seconds until the token is asked for again after a 45011, or a 429 that names no time: a minute's
-limit (facts/wechat.md, Error codes)."""
+limit (docs/facts/wechat.md, "Access token")."""
 _PLAIN: Final = 15
 """Characters of a secret that may be in an answer by chance."""
 

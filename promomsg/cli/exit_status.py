@@ -1,4 +1,5 @@
-"""Exit statuses: a table, and which of them a campaign's document comes to (DESIGN §9)."""
+"""Exit statuses: a table, and which of them a campaign's document comes to
+(docs/design.md, "Exit statuses")."""
 
 from __future__ import annotations
 

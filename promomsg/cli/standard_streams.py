@@ -1,8 +1,9 @@
 """Standard output and error that cannot harm the work: no print ever raises, or waits for ever.
 
 A reader leaves, a log's disk is full, a terminal hangs: what cannot be shown is dropped, noted in
-`Outlet.lost`, and the campaign goes on (DESIGN §2.9). Everything that prints goes through
-`sys.stdout` and `sys.stderr`, rich and logging too, so the guarantee sits underneath those two.
+`Outlet.lost`, and the campaign goes on (docs/design.md, "A lost display stops nothing"). Everything
+that prints goes through `sys.stdout` and `sys.stderr`, rich and logging too, so the guarantee sits
+underneath those two.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The user tokens of a campaign's recipients, from planning until each is sent to.
 
-They may not be in the journal (no secret is written down, DESIGN §2), and there may be millions, so
-they may not be in memory either. Each is encrypted, with a key that only this process has, into a
-record of fixed size in a temporary file without a name. The recipient's number (`seq`) is the place
-of its record.
+They may not be in the journal (no secret is written down: docs/design.md, "No secret leaves"), and
+there may be millions, so they may not be in memory either. Each is encrypted, with a key that only
+this process has, into a record of fixed size in a temporary file without a name. The recipient's
+number (`seq`) is the place of its record.
 """
 
 from __future__ import annotations

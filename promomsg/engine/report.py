@@ -58,7 +58,8 @@ class Outcomes(Sequence[Outcome]):
 
 
 CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time is tried"
-"""The reason shown with `sending` during an outage, when only probes go out (DESIGN §3, Budgets)."""
+"""The reason shown with `sending` during an outage, when only probes go out
+(docs/design.md, "A provider that cannot be reached")."""
 
 
 def campaign_state(
@@ -105,7 +106,8 @@ def document(
     warnings: Iterable[str],
     elapsed_s: float,
 ) -> dict[str, Any]:
-    """The one document that `send`, `resume` and `status` share (DESIGN §9)."""
+    """The one document that `send`, `resume` and `status` share
+    (docs/design.md, "The document")."""
     return {
         "campaign": name,
         "state": state,
@@ -205,7 +207,7 @@ class Report:
         self._rows.close()
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `--json` (DESIGN §9)."""
+        """The document of `--json` (docs/design.md, "The document")."""
         return document(
             self.campaign,
             self.state,

@@ -27,7 +27,7 @@ _MOST_AT_ONCE: Final = 1_000
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is tried again, how often, and with what pauses (DESIGN §3, Budgets).
+    """What is tried again, how often, and with what pauses (docs/design.md, "Budgets").
 
     Attributes:
         attempts: calls for one recipient at the most; default 8.

@@ -11,7 +11,7 @@ from promomsg.model import Audience, Problem
 __all__ = ["ADDRESSES", "KNOWN", "NO_PARAMS", "Recipients", "Row", "Source"]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
-"""Columns with a meaning; any other column is a parameter (DESIGN §9)."""
+"""Columns with a meaning; any other column is a parameter (docs/design.md, "Addresses")."""
 
 ADDRESSES: Final = ("id", "openid", "unionid", "access_token")
 """Columns that say where a message goes."""

@@ -3,7 +3,8 @@
 The dispatcher takes a *lease* on a chunk of singles or on one whole group. A lease carries an
 *epoch*: `take` raises it, and `intend` and `settle` are refused once the chunk's epoch has moved
 on. In one process the lease is trivially ours; in a fleet it is the fence that stops a zombie
-(DESIGN §8). Nothing here reads a clock: times are Unix seconds, passed in by the caller.
+(docs/design.md, "Leases"). Nothing here reads a clock: times are Unix seconds, passed in by the
+caller.
 """
 
 from __future__ import annotations

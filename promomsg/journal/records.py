@@ -41,8 +41,9 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         since: Unix seconds when that was found out.
-        in_doubt: sends of all runs since then whose outcome nobody knows (a group counts once):
-            DESIGN §3 bounds them for the outage, however many runs try.
+        in_doubt: sends of all runs since then whose outcome nobody knows (a group counts once);
+            bounded, however many runs try
+            (docs/design.md, "A provider that cannot be reached").
     """
 
     since: float
@@ -210,7 +211,8 @@ class GroupRow(msgspec.Struct, kw_only=True):
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """The counts of a campaign: `planned` is always the sum of the others (DESIGN §2.1).
+    """The counts of a campaign: `planned` is always the sum of the others
+    (docs/design.md, "The counts add up").
 
     Recipients that are intended count as pending. `by_code` counts what was not sent, by code:
     failed, unknown, skipped and cancelled.

@@ -1,7 +1,7 @@
 """A local stand-in for both providers, with faults and a ledger of what was really delivered.
 
-Written from the seeds and facts alone: it shares no codec with the rest of the package, since a
-shared codec would hide a shared mistake (DESIGN §4).
+Written from the providers' pages alone: it shares no codec with the rest of the package, since a
+shared codec would hide a shared mistake (docs/design.md, "Layers").
 """
 
 from __future__ import annotations

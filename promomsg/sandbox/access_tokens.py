@@ -1,4 +1,5 @@
-"""WeChat access tokens and quotas (facts/wechat.md, Access token, Quotas)."""
+"""WeChat access tokens (docs/facts/wechat.md, "Access token") and quotas
+(docs/facts/wechat.md, "Quotas")."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "INVALID_API": "The called API is invalid or not active.",
 }
 _LIMITS: Final[Mapping[str, tuple[int, bool]]] = {
-    # The seed's request table: characters, and whether the property is required.
+    # docs/facts/alipay.md, "Request": characters, and whether the property is required.
     "appId": (32, True),
     "accessToken": (128, True),
     "requestId": (64, True),

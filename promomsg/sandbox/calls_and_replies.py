@@ -121,7 +121,8 @@ class Complaints(deque[str]):
 
 
 def new_rid() -> str:
-    """A request id in WeChat's form (`65b0a77b-3857ef84-7d2c553e`; facts/wechat.md)."""
+    """A request id in WeChat's form (`65b0a77b-3857ef84-7d2c553e`;
+    docs/facts/wechat.md, "Wire oddities")."""
     return f"{int(time.time()):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
 
 
@@ -131,6 +132,6 @@ def wechat_reply(answer: Mapping[str, Any], content_type: str) -> SandboxReply:
 
 
 def refusal_reply(errcode: int, errmsg: str, content_type: str) -> SandboxReply:
-    """A refusal; its errmsg ends in a rid (facts/wechat.md, Wire oddities)."""
+    """A refusal; its errmsg ends in a rid (docs/facts/wechat.md, "Wire oddities")."""
     answer = {"errcode": errcode, "errmsg": f"{errmsg} rid: {new_rid()}"}
     return SandboxReply(msgspec.json.encode(answer), content_type)

@@ -7,7 +7,7 @@ A plan is a TOML file (`promomsg sandbox --faults FILE`) or made in Python from 
     kind = "drop_after_delivering"
     calls = [3, 7]                     # the 3rd and 7th call that the rule sees; or
     # every = 10                       # the 10th, 20th, …; or
-    # probability = 0.1                # decided by the seed, the endpoint and the call's number
+    # probability = 0.1                # decided by seed, endpoint and number of the call
     # after = 100                      # optional: not among the first 100 calls
     # limit = 5                        # optional: at most 5 times
 

@@ -12,7 +12,7 @@ from promomsg.errors import UsageError
 __all__ = ["CHINA", "SandboxClock", "parse_day"]
 
 CHINA = timezone(timedelta(hours=8))
-"""China Standard Time, no daylight saving (facts/wechat.md, Windows)."""
+"""China Standard Time, no daylight saving (docs/facts/wechat.md, "Windows")."""
 
 
 _DAYS: Final = re.compile(r"([+-][0-9]{1,4})d", re.ASCII)

@@ -1,6 +1,6 @@
 """How the sandbox behaves: one settings object, each field with its unit and its default.
 
-Where the seeds and facts are silent, the behaviour is the sandbox's own choice, and its field
+Where the providers' pages are silent, the behaviour is the sandbox's own choice, and its field
 says so.
 """
 
@@ -23,7 +23,7 @@ _SIGNATURES = ("good", "unsigned", "bad")
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxPromoter:
-    """One promoter as getpromoter lists it (facts/wechat.md, Sibling endpoints).
+    """One promoter as getpromoter lists it (docs/facts/wechat.md, "Sibling endpoints").
 
     `auth_status` is 0 not authorised, 1 authorised, 2 cancelled; `update_time` is Unix seconds.
     """
@@ -59,7 +59,8 @@ class SandboxSettings:
         strict: oddities that the real servers may well ignore (an unknown request field,
             `\\uXXXX` in the body, …) are refused with 103001 or PARAM_ILLEGAL; by default they
             only land in `box.complaints`.
-        content_type: of WeChat's answers; text/plain by default, as the facts say it may be.
+        content_type: of WeChat's answers; text/plain by default, as it may be
+            (docs/facts/wechat.md, "Wire oddities").
         max_body: bytes a request may have; more is 45002.
         body_seconds: a body that takes longer to come in is answered with 408.
         keep_requests: how many of the last requests `box.calls.requests` keeps.
@@ -78,7 +79,7 @@ class SandboxSettings:
         page_size: of getpromoter.
         refuse_single: address → errcode (43101, 40003, …).
         refuse_group: id → errcode in fail_info.
-        group_fail_fraction: this share of a group fails too, chosen by the seed and the id, with
+        group_fail_fraction: this share of a group fails too, chosen by seed and id, with
             `group_fail_code`.
         unnamed_failures: the last so many failures of each group are counted, but not named.
         missing_from_group: the last so many ids of each group are silently left out: not

@@ -36,7 +36,8 @@ __all__ = ["CLOCK_PATH", "Sandbox", "serve"]
 
 CLOCK_PATH: Final = "/sandbox/clock"
 """POST `{"day": "2026-12-12"}` or `{"day": "+1d"}`: moves the clock while it serves. No provider's
-path begins so (facts/wechat.md, Sibling endpoints; facts/alipay.md, Calling convention)."""
+path begins so (docs/facts/wechat.md, "Sibling endpoints";
+docs/facts/alipay.md, "Calling convention")."""
 
 _GRACE: Final = 0.25
 

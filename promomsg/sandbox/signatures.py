@@ -1,4 +1,5 @@
-"""RSA256 both ways (facts/alipay.md, Calling convention): requests verified, answers signed."""
+"""RSA256 both ways (docs/facts/alipay.md, "Calling convention"): requests verified, answers
+signed."""
 
 from __future__ import annotations
 

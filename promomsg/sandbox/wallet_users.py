@@ -1,4 +1,4 @@
-"""Wallet users and their tokens: applyToken (facts/alipay.md, Access token of a user)."""
+"""Wallet users and their tokens: applyToken (docs/facts/alipay.md, "Access token of a user")."""
 
 from __future__ import annotations
 

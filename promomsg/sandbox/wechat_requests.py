@@ -55,14 +55,14 @@ def decode_body(body: bytes, complain: Callable[[str], None]) -> dict[str, Any]:
 
 
 def check_fields(data: Mapping[str, Any], known: frozenset[str], complain: Any) -> None:
-    """Complains about fields that the seed does not have."""
+    """Complains about fields that the provider's page does not have."""
     for name in data:
         if name not in known:
             complain(f"unknown field {name!r}")
 
 
 def missing(name: str) -> WeChatRefusedError:
-    """103001: promoter parameter invalid or missing (facts/wechat.md, Error codes)."""
+    """103001: promoter parameter invalid or missing (docs/facts/wechat.md, "Error codes")."""
     return WeChatRefusedError(103001, f"promoter parameter invalid: {name}")
 
 
@@ -99,7 +99,8 @@ def words(data: Mapping[str, Any], name: str) -> list[str]:
 
 
 def audience_of(data: Mapping[str, Any], complain: Callable[[str], None]) -> tuple[int, list[Any]]:
-    """`(list_type, names)` as the seed reads them: no list_type, or 0, is everyone."""
+    """`(list_type, names)` by docs/facts/wechat.md, "Group send": no list_type, or 0, is
+    everyone."""
     list_type = uint(data, "list_type") or 0
     if list_type == 0:
         for name in ("role_id", "retail_id", "id"):
@@ -156,9 +157,9 @@ def _check_kinds(
 
 
 def fits_kind(kind: str, value: str) -> bool:
-    """Whether a value keeps to the seed's "Message parameter type restriction".
+    """Whether a value keeps to docs/facts/wechat.md, "Template fields".
 
-    A character is a code point. `time` may be a date alone, as in the seed's own example.
+    A character is a code point. `time` may be a date alone, as in the page's own example.
     """
     if kind == "first":
         return 0 < len(value) < 10 and value.count("\n") <= 1

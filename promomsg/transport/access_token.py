@@ -20,7 +20,8 @@ __all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken"]
 
 _REMEMBERED = 32
 """Tokens kept for masking and for recognising one that failed before. A token lives for hours
-(facts/wechat.md: 7200 s), so these are far more than any call in flight can still carry."""
+(docs/facts/wechat.md, "Access token": 7200 s), so these are far more than any call in flight can
+still carry."""
 
 
 class FetchedToken(NamedTuple):

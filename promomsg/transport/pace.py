@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
 
 DEFAULT_SINGLES_PER_SECOND: Final = 50.0
 """The pace of single sends when nobody says one: the providers publish none, and this is a pace
-that the promoter API's daily quotas bear (DESIGN §5)."""
+that the promoter API's daily quotas bear (docs/design.md, "Pace")."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):

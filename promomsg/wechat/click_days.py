@@ -1,6 +1,7 @@
 """The days in which results and clicks can be had. Pure: `now` is passed in.
 
-All natural days are China Standard Time, UTC+8 without daylight saving (facts/wechat.md, Windows).
+All natural days are China Standard Time, UTC+8 without daylight saving
+(docs/facts/wechat.md, "Windows").
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from promomsg.errors import UsageError
 __all__ = ["CLICK_DAYS", "check_clicks", "day_of", "day_window"]
 
 CLICK_DAYS: Final = 90
-"""Days for which click data is kept (seed, section III, note 2)."""
+"""Days for which click data is kept (docs/facts/wechat.md, "Windows")."""
 
 _DAY: Final = 86_400
 _CHINA: Final = 8 * 3600
@@ -56,7 +57,7 @@ def check_clicks(
     end: int | None = None,
     now: float,
 ) -> None:
-    """Checks a question for click data against the seed's windows (section III), before the call.
+    """Checks a question for click data (docs/facts/wechat.md, "Click data"), before the call.
 
     Args:
         send_date: the China-time day of the send, yyyy-MM-dd.

@@ -99,7 +99,8 @@ _decode_send: Final = msgspec.json.Decoder(SendAnswer).decode
 
 
 def audience_fields(audience: Audience) -> bytes:
-    """The fields of `sendmsg` that say who gets it, each after a comma (seed, section I.1).
+    """The fields of `sendmsg` that say who gets it, each after a comma
+    (docs/facts/wechat.md, "Group send").
 
     `Promoters` is list_type 3, `Roles` 1, `Retailers` 2; only `Everyone(confirm=True)` leaves
     list_type out. An empty list raises: on the wire it would reach everybody.
@@ -131,7 +132,7 @@ def audience_fields(audience: Audience) -> bytes:
 
 
 def delivery_body(msg_id: str) -> bytes:
-    """`getmsg`: only the msg_id (facts/wechat.md, Wire oddities, row 3).
+    """`getmsg`: only the msg_id (docs/facts/wechat.md, "Wire oddities").
 
     Raises:
         UsageError: it is empty or not a string.
@@ -186,7 +187,8 @@ def roles_body() -> bytes:
 
 
 def stable_token_body(appid: str, secret: str | Secret, *, force: bool = False) -> bytes:
-    """`stable_token`; `force` kills the old token and is for leaks only (facts, Access token)."""
+    """`stable_token`; `force` kills the old token and is for leaks only
+    (docs/facts/wechat.md, "Access token")."""
     return _encode(
         StableTokenRequest(appid=appid, secret=Secret(secret).reveal(), force_refresh=force)
     )
@@ -269,7 +271,8 @@ def _parse_answer(
 ) -> tuple[ParsedErrcode, dict[str, Any]] | Answer:
     """What the answer says, and all of it; or what an unreadable one comes to."""
     if not (200 <= status < 300 or 400 <= status < 500):
-        return _unreadable(status, body)  # DESIGN §3: a 5xx is unknown whatever its body says
+        # A 5xx is unknown, whatever its body says (docs/design.md, "Verdicts").
+        return _unreadable(status, body)
     try:
         data = parse(body)
     except NotJsonError as error:
@@ -290,7 +293,7 @@ def _parse_answer(
 def _unreadable(status: int, body: bytes, why: str = "") -> Answer:
     """What an answer without a readable result comes to."""
     if status == 429:
-        # A gateway's limit: it let nothing through (facts/wechat.md, HTTP 429).
+        # A gateway's limit: it let nothing through (docs/facts/wechat.md, "HTTP answers").
         return Answer(
             Verdict.THROTTLED, Code.HTTP_429, f"too many calls: {_describe(429, body, why)}"
         )

@@ -20,19 +20,20 @@ __all__ = [
     "parse_errcode",
 ]
 
-_FACTS: Final = "facts/wechat.md, Error codes"
-_ACCESS: Final = "facts/wechat.md, Access token"
-_SEED: Final = "seeds/wechat-promoter.txt, section II, return data example"
+_FACTS: Final = 'docs/facts/wechat.md, "Error codes"'
+_ACCESS: Final = 'docs/facts/wechat.md, "Access token"'
+_DELIVERY: Final = 'docs/facts/wechat.md, "Delivery result"'
 
 DETAIL_LIMIT: Final = 500
 """Characters of a provider's text that are kept."""
 EMPTY: Final = "103006"
-"""An empty list, of `getpromoter` and its kin: an empty page, not an error (facts/wechat.md)."""
+"""An empty list, of `getpromoter` and its kin: an empty page, not an error
+(docs/facts/wechat.md, "Sibling endpoints")."""
 
 _RID: Final = re.compile(
     r"\brid:\s*([0-9a-f]{4,16}(?:-[0-9a-f]{4,16}){1,5})(?![0-9A-Za-z_-])", re.IGNORECASE
 )
-"""`65b0a77b-3857ef84-7d2c553e` and its like (facts/wechat.md, Wire oddities, errmsg). Another shape
+"""`65b0a77b-3857ef84-7d2c553e` and its like (docs/facts/wechat.md, "Wire oddities"). Another shape
 is no request id, and could be anything; it stays in the text, masked as that is."""
 _IP: Final = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
 
@@ -121,7 +122,7 @@ _TABLE: Final = (
     Meaning("103001", _FAILED, _REFUSED, "promoter parameter invalid or missing", _FACTS),
     _both("103003", _FAILED, "data already exists"),
     _both(EMPTY, _FAILED, "empty list"),
-    _both("103010", _FAILED, "not delivered to this recipient (reason not published)", _SEED),
+    _both("103010", _FAILED, "not delivered to this recipient (reason not published)", _DELIVERY),
 )
 
 ROWS: Final[dict[str, Meaning]] = {row.code: row for row in _TABLE}
@@ -131,7 +132,7 @@ ROWS: Final[dict[str, Meaning]] = {row.code: row for row in _TABLE}
 def meaning_of(code: str) -> Meaning:
     """The row of an errcode; an unknown one fails one recipient, and refuses a whole group send.
 
-    (facts/wechat.md, Error codes, "any other".)
+    (docs/facts/wechat.md, "Error codes", any other.)
     """
     row = ROWS.get(code)
     if row is None:

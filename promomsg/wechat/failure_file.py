@@ -1,6 +1,6 @@
 """A group's failure file, read in whatever plausible shape it comes.
 
-Its format is not published (facts/wechat.md, Wire oddities, failure file): a JSON array, JSON
+Its format is not published (docs/facts/wechat.md, "Wire oddities"): a JSON array, JSON
 lines, and CSV or TSV of id and errcode are read; what cannot be read is counted, never guessed.
 """
 

@@ -26,7 +26,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class WeChatMessage(msgspec.Struct, frozen=True):
-    """One promotional message (seeds/wechat-promoter.txt, section I).
+    """One promotional message (docs/facts/wechat.md, "Group send").
 
     Attributes:
         msg_type: the template's number, as the account's template list shows it.
@@ -264,7 +264,7 @@ class CompiledWeChatMessage:
         """The body of one `singlesendmsg` call.
 
         It goes to `openid`, else `unionid` (both in the wire's `openid`), else `id`: exactly one
-        is sent (facts/wechat.md, Wire oddities, row 2).
+        is sent (docs/facts/wechat.md, "Wire oddities").
 
         Raises:
             UsageError: no address, or text that is not Unicode (a lone surrogate).

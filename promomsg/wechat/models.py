@@ -2,7 +2,7 @@
 
 Requests say exactly what goes out. Answers leave unknown fields aside, and type as `Any` what
 servers are known to send in more than one type; `codec` makes the public values out of them.
-Sources: seeds/wechat-promoter.txt, sections I to III, and facts/wechat.md, Sibling endpoints.
+Source: docs/facts/wechat.md; each names its heading.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SendAnswer(msgspec.Struct):
 
 
 class DeliveryRequest(_Request, frozen=True, kw_only=True):
-    """`POST /promoter/getmsg` (seed, section II; its example's `msg_type` is an error)."""
+    """`POST /promoter/getmsg` (docs/facts/wechat.md, "Delivery result")."""
 
     msg_id: str
 
@@ -49,7 +49,8 @@ class DeliveryAnswer(msgspec.Struct):
     """The answer of `getmsg`, untyped: one odd field must not hide the others.
 
     Attributes:
-        fail_openid_url: an older page's name of `fail_info_url` (facts/wechat.md, Wire oddities).
+        fail_openid_url: an older page's name of `fail_info_url`
+            (docs/facts/wechat.md, "Wire oddities").
     """
 
     send_cnt: Any = None
@@ -69,7 +70,8 @@ class DeliveryAnswer(msgspec.Struct):
 
 
 class ClicksRequest(_Request, frozen=True, kw_only=True):
-    """`POST /promoter/getmsgclickdata` (seed, section III); `dimonsion` is the wire's spelling."""
+    """`POST /promoter/getmsgclickdata` (docs/facts/wechat.md, "Click data"), where it is
+    `dimonsion`."""
 
     send_date: str
     dimension: int = msgspec.field(name="dimonsion")
@@ -98,7 +100,8 @@ class Clicks(msgspec.Struct, frozen=True):
 
 
 class PromotersRequest(_Request, frozen=True, kw_only=True):
-    """`POST /promoter/getpromoter`: filters, each optional (facts/wechat.md, Sibling endpoints).
+    """`POST /promoter/getpromoter`: filters, each optional
+    (docs/facts/wechat.md, "Sibling endpoints").
 
     Attributes:
         begin_time, end_time: Unix seconds of the last update.
@@ -141,7 +144,7 @@ class Promoter(msgspec.Struct, frozen=True):
 
 
 class PromoterPage(msgspec.Struct, frozen=True):
-    """One page of promoters, at most 2,000 (facts/wechat.md).
+    """One page of promoters, at most 2,000 (docs/facts/wechat.md, "Sibling endpoints").
 
     Attributes:
         promoters: those of this page.
@@ -163,7 +166,7 @@ class Role(msgspec.Struct, frozen=True):
 
 
 class StableTokenRequest(_Request, frozen=True, kw_only=True, omit_defaults=False):
-    """`POST /cgi-bin/stable_token` (facts/wechat.md, Access token)."""
+    """`POST /cgi-bin/stable_token` (docs/facts/wechat.md, "Access token")."""
 
     grant_type: str = "client_credential"
     appid: str
@@ -175,7 +178,7 @@ class StableTokenRequest(_Request, frozen=True, kw_only=True, omit_defaults=Fals
 
 
 class QuotaRequest(_Request, frozen=True, kw_only=True):
-    """`POST /cgi-bin/openapi/quota/get` (facts/wechat.md, Quotas)."""
+    """`POST /cgi-bin/openapi/quota/get` (docs/facts/wechat.md, "Quotas")."""
 
     cgi_path: str
 

@@ -40,8 +40,8 @@ def _read(
 ) -> dict[str, Any]:
     """The object of a read that went well.
 
-    A missing errcode counts as 0 when a field that was asked for is there (facts/wechat.md, Wire
-    oddities, Content-Type of answers).
+    A missing errcode counts as 0 when a field that was asked for is there
+    (docs/facts/wechat.md, "Wire oddities").
     """
     if not (200 <= status < 300 or 400 <= status < 500):
         raise OutcomeUnknown(f"{what}: HTTP {status}: {describe(body)}")
@@ -69,7 +69,7 @@ def _read(
 
 
 def _unreadable(what: str, status: int, body: bytes, why: str) -> ProviderError | OutcomeUnknown:
-    if status == 429:  # a gateway's limit (facts/wechat.md, HTTP 429)
+    if status == 429:  # a gateway's limit (docs/facts/wechat.md, "HTTP answers")
         detail = f"{what}: too many calls: {describe(body)}"
         return ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED)
     return OutcomeUnknown(f"{what}: {why}: {describe(body)}")
@@ -186,7 +186,8 @@ def read_clicks(status: int, body: bytes, mask: Mask = str) -> list[Clicks]:
 
 
 def read_promoters(status: int, body: bytes, mask: Mask = str) -> PromoterPage:
-    """One page of `getpromoter`; 103006 is an empty one (facts/wechat.md, Sibling endpoints).
+    """One page of `getpromoter`; 103006 is an empty one
+    (docs/facts/wechat.md, "Sibling endpoints").
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.
@@ -288,7 +289,7 @@ def read_token(status: int, body: bytes, mask: Mask = str) -> tuple[Secret, floa
 
 
 def read_quota(status: int, body: bytes, mask: Mask = str) -> Quota:
-    """What `quota/get` says; every figure is optional (facts/wechat.md, Quotas).
+    """What `quota/get` says; every figure is optional (docs/facts/wechat.md, "Quotas").
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.

@@ -1,7 +1,6 @@
 """The kinds of template fields and their limits, checked before anything is sent.
 
-Source of every limit: seeds/wechat-promoter.txt, section I.1, "Message parameter type
-restriction", and facts/wechat.md, Templates. A character is a code point (DESIGN §6).
+Source of every limit: docs/facts/wechat.md, "Template fields". A character is a code point.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ KEYS = {
     "warnings",
     "elapsed_s",
 }
-"""Of the document of `--json` (DESIGN §9)."""
+"""Of the document of `--json` (docs/design.md, "The document")."""
 
 
 def wechat(box: Sandbox, **changes: Any) -> WeChatPromoter:
@@ -91,7 +91,7 @@ async def run_to_end(
 
 
 def add_up(document: dict[str, Any]) -> None:
-    """The conservation of DESIGN §2.1, and the keys of §9."""
+    """The sum of docs/design.md, "The counts add up", and the keys of "The document" there."""
     assert set(document) == KEYS
     parts = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
     assert document["planned"] == sum(document[part] for part in parts), document

@@ -123,7 +123,7 @@ def one_document(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def conserved(document: dict[str, Any]) -> bool:
-    """DESIGN §2.1."""
+    """docs/design.md, "The counts add up"."""
     rest = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
     return bool(document["planned"] == sum(document[name] for name in rest))
 

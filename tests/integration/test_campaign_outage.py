@@ -1,4 +1,5 @@
-"""A provider that is not there, though something answers in its name (DESIGN §3, Budgets).
+"""A provider that is not there, though something answers in its name
+(docs/design.md, "A provider that cannot be reached").
 
 Whoever is in doubt is counted against the contract: at most `concurrency` + 8 an outage, however
 many runs try. Pauses are those of the default policy; only the clock is hurried.

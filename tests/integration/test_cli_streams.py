@@ -1,4 +1,5 @@
-"""Losing a display never stops a campaign, and the exit status is the document's (DESIGN §2.9)."""
+"""Losing a display never stops a campaign, and the exit status is the document's
+(docs/design.md, "A lost display stops nothing")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wallet stand-in answers as the seed and facts/alipay.md say."""
+"""The wallet stand-in answers as docs/facts/alipay.md says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WeChat stand-in answers as the seed and facts/wechat.md say."""
+"""The WeChat stand-in answers as docs/facts/wechat.md says."""
 
 from __future__ import annotations
 

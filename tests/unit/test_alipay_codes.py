@@ -1,4 +1,4 @@
-"""resultCode first, resultStatus second: every row of facts/alipay.md, Result."""
+"""resultCode first, resultStatus second: every row of docs/facts/alipay.md, "Result"."""
 
 from __future__ import annotations
 

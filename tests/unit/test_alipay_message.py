@@ -1,4 +1,4 @@
-"""A wallet message: limits of the seed's table, placeholders everywhere, one serialisation."""
+"""A wallet message: limits of the page's table, placeholders everywhere, one serialisation."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_the_preview_shows_the_rendered_fields() -> None:
     assert "redirectUrl" not in CompiledAlipayMessage(message(redirect_url=None)).preview(())
 
 
-def test_a_letter_survives_the_journal() -> None:
+def test_a_compiled_message_survives_the_journal() -> None:
     compiled = CompiledAlipayMessage(
         message(
             templates=[{"language": "en-US", "parameters": {"who": "{who}"}}],

@@ -249,7 +249,7 @@ async def test_a_wallet_that_echoes_the_token_does_not_leak_it(box: Sandbox) -> 
     assert "token-u1" not in repr(channel)
 
 
-async def test_a_parcel_without_token_or_request_id_goes_nowhere(box: Sandbox) -> None:
+async def test_a_single_send_without_token_or_request_id_goes_nowhere(box: Sandbox) -> None:
     async with made(box) as channel:
         for lacking in (single_send(token=None), single_send(request_id=None)):
             answer = await deliver(channel, lacking)
@@ -342,7 +342,7 @@ async def test_request_ids_come_from_run_key_and_generation(box: Sandbox) -> Non
     assert one.request_id("run", "u1", 0) != one.request_id("run2", "u1", 0)
 
 
-async def test_a_resumed_letter_sends_the_same_bytes(box: Sandbox) -> None:
+async def test_a_resumed_message_sends_the_same_bytes(box: Sandbox) -> None:
     first, later = made(box, extra={"authClientId": "A"}), made(box)
     compiled = first.compile(MESSAGE)
     again = later.compile_snapshot(compiled.snapshot())

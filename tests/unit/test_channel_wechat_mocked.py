@@ -53,7 +53,7 @@ def sent(mocked: Any, name: str) -> list[Any]:
 
 
 @pytest.mark.asyncio
-async def test_the_seeds_single_send_letter_for_letter(mocked: Any) -> None:
+async def test_the_pages_single_send_letter_for_letter(mocked: Any) -> None:
     token(mocked)
     mocked.post(SINGLE, payload={"errcode": 0, "errmsg": "ok"})
     async with client() as channel:
@@ -256,7 +256,7 @@ def test_a_constructor_does_no_io_and_needs_no_loop() -> None:
     assert channel.notices == ()
 
 
-def test_a_letter_that_went_elsewhere_is_not_the_same() -> None:
+def test_a_message_that_went_elsewhere_is_not_the_same() -> None:
     from promomsg.model import Delivery
 
     channel = client()

@@ -10,7 +10,7 @@ from promomsg.errors import UsageError
 from promomsg.wechat.click_days import check_clicks, day_of, day_window
 
 DAY = 86_400
-START = 1691078400  # 2023-08-04 00:00 in China; the seed's example times lie in that day
+START = 1691078400  # 2023-08-04 00:00 in China; the page's example times lie in that day
 
 
 def test_the_seeds_example_lies_in_its_day() -> None:

@@ -1,4 +1,5 @@
-"""Answers against the seed's own examples, every errcode of the facts, and hostile bytes."""
+"""Answers against the page's own examples, every errcode of docs/facts/wechat.md, and hostile
+bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +14,17 @@ from promomsg.wechat import codec
 from promomsg.wechat.codes import ROWS, advice_for, meaning_of
 from promomsg.wechat.models import Clicks, Quota, Role, StableTokenRequest
 
-# seeds/wechat-promoter.txt, letter for letter.
-SEED_GROUP_OK = b"""{
+# The examples of the page that docs/facts/wechat.md is made from, letter for letter.
+PAGE_GROUP_OK = b"""{
   "msg_id": "123456",
   "errcode": 0,
   "errmsg": "OK"
 }"""
-SEED_SINGLE_OK = b"""{
+PAGE_SINGLE_OK = b"""{
   "errcode": 0,
   "errmsg": "OK"
 }"""
-SEED_GETMSG = r"""{
+PAGE_GETMSG = r"""{
   "send_cnt" : 2,
   "fail_cnt" : 1,
   "fail_info" : [
@@ -42,7 +43,7 @@ SEED_GETMSG = r"""{
   "errcode": 0,
   "errmsg": "OK"
 }""".encode()
-SEED_CLICKS_0 = b"""{
+PAGE_CLICKS_0 = b"""{
   "data_list" : [
     {
       "msg_id" : "123456",
@@ -54,7 +55,7 @@ SEED_CLICKS_0 = b"""{
   "errcode": 0,
   "errmsg": "OK"
 }"""
-SEED_CLICKS_1 = b"""{
+PAGE_CLICKS_1 = b"""{
   "data_list" : [
     {
       "msg_type" : 1,
@@ -76,8 +77,8 @@ def refusal(code: Any, errmsg: str = "no") -> bytes:
 
 
 def test_the_seeds_successes() -> None:
-    assert codec.read_single(200, SEED_SINGLE_OK).verdict == Verdict.SENT
-    group = codec.read_group(200, SEED_GROUP_OK)
+    assert codec.read_single(200, PAGE_SINGLE_OK).verdict == Verdict.SENT
+    group = codec.read_group(200, PAGE_GROUP_OK)
     assert (group.verdict, group.msg_id, group.code) == (Verdict.ACCEPTED, "123456", "")
 
 
@@ -99,7 +100,7 @@ def test_success_in_every_honest_form(body: bytes) -> None:
     assert codec.read_single(201, body).verdict == Verdict.SENT
 
 
-# Facts, Error codes: (codes, single, group).
+# docs/facts/wechat.md, "Error codes": (codes, single, group).
 FACTS = [
     ((-1,), Verdict.UNKNOWN, Verdict.UNKNOWN),
     ((40001, 40014, 42001), Verdict.RETRY, Verdict.RETRY),
@@ -137,7 +138,7 @@ def test_every_errcode_of_the_facts(code: int, single: Verdict, group: Verdict) 
 
 def test_every_row_names_its_source() -> None:
     for row in ROWS.values():
-        assert row.source.startswith(("facts/wechat.md", "seeds/wechat-promoter.txt"))
+        assert row.source.startswith("docs/facts/wechat.md")
         assert row.text
         if row.single is Verdict.HALT:
             assert advice_for(row.code, "")
@@ -222,8 +223,8 @@ def test_a_token_that_is_echoed_is_left_out_even_when_cut() -> None:
         (404, b'{"errcode":0}', "HTTP 404 with errcode 0"),
         (404, b"not found", "HTTP 404 that is not JSON"),
         (500, b'{"errcode":40001}', "HTTP 500"),
-        (502, SEED_GROUP_OK, "HTTP 502"),
-        (101, SEED_GROUP_OK, "HTTP 101"),
+        (502, PAGE_GROUP_OK, "HTTP 502"),
+        (101, PAGE_GROUP_OK, "HTTP 101"),
     ],
 )
 def test_what_cannot_be_read_is_unknown(status: int, body: bytes, says: str) -> None:
@@ -269,7 +270,7 @@ def test_two_different_msg_ids_are_not_guessed_between() -> None:
 
 
 def test_the_seeds_delivery() -> None:
-    delivery = codec.read_delivery("123456", 200, SEED_GETMSG)
+    delivery = codec.read_delivery("123456", 200, PAGE_GETMSG)
     assert delivery.msg_id == "123456"
     assert (delivery.send_cnt, delivery.fail_cnt, delivery.percent) == (2, 1, None)
     assert delivery.failures == (Failure("123", "103010"),)
@@ -375,10 +376,10 @@ def test_odd_details_of_a_delivery_are_left_out() -> None:
 
 
 def test_the_seeds_clicks() -> None:
-    assert codec.read_clicks(200, SEED_CLICKS_0) == [
+    assert codec.read_clicks(200, PAGE_CLICKS_0) == [
         Clicks(click_uv=123, click_pv=200, msg_id="123456", send_time=1691114400)
     ]
-    assert codec.read_clicks(200, SEED_CLICKS_1) == [Clicks(click_uv=123, click_pv=200, msg_type=1)]
+    assert codec.read_clicks(200, PAGE_CLICKS_1) == [Clicks(click_uv=123, click_pv=200, msg_type=1)]
     assert codec.read_clicks(200, refusal(103006)) == []
     assert codec.read_clicks(200, b'{"errcode":0,"data_list":null}') == []
 

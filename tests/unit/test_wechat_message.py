@@ -1,4 +1,4 @@
-"""A message's bytes against the seed's own examples, and what is refused before sending."""
+"""A message's bytes against the page's own examples, and what is refused before sending."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from promomsg.model import Code, Everyone, Promoters, Retailers, Roles
 from promomsg.placeholders import MissingParam
 from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 
-# seeds/wechat-promoter.txt, sections I.1 and I.2, letter for letter.
+# The examples of the page that docs/facts/wechat.md is made from, letter for letter.
 CONTENT = {
     "title": "今日优惠活动",
     "topic": "双十一大促",
     "desc": "三件五折,两件七折",
     "date": "2022/10/28",
 }
-SEED_CONTENT = r'''"content" : "{\"title\":\"今日优惠活动\",\"topic\":\"双十一大促\",\"desc\":\"三件五折,两件七折\",\"date\":\"2022/10/28\"}"'''
-SEED_HEAD = rf'''"msg_type" : 1,
-  {SEED_CONTENT},
+PAGE_CONTENT = r'''"content" : "{\"title\":\"今日优惠活动\",\"topic\":\"双十一大促\",\"desc\":\"三件五折,两件七折\",\"date\":\"2022/10/28\"}"'''
+PAGE_HEAD = rf'''"msg_type" : 1,
+  {PAGE_CONTENT},
   "appid" : "xxxxx",
   "path" : "pages/index/xxxxx"'''
-SEED_ALL = f"{{ {SEED_HEAD} }}"
-SEED_ROLES = f'{{ {SEED_HEAD}, "list_type" : 1, "role_id" : [ 1, 2 ] }}'
-SEED_RETAILERS = f'{{ {SEED_HEAD}, "list_type" : 2, "retail_id" : [ "xxxxx", "xxxxx" ] }}'
-SEED_IDS = f'{{ {SEED_HEAD}, "list_type" : 3, "id" : [ "1", "2" ] }}'
-SEED_SINGLE_ID = f'{{ {SEED_HEAD}, "id" : "1" }}'
-SEED_SINGLE_OPENID = f'{{ {SEED_HEAD}, "openid" : "xxxxxxxxxxxx" }}'
+PAGE_ALL = f"{{ {PAGE_HEAD} }}"
+PAGE_ROLES = f'{{ {PAGE_HEAD}, "list_type" : 1, "role_id" : [ 1, 2 ] }}'
+PAGE_RETAILERS = f'{{ {PAGE_HEAD}, "list_type" : 2, "retail_id" : [ "xxxxx", "xxxxx" ] }}'
+PAGE_IDS = f'{{ {PAGE_HEAD}, "list_type" : 3, "id" : [ "1", "2" ] }}'
+PAGE_SINGLE_ID = f'{{ {PAGE_HEAD}, "id" : "1" }}'
+PAGE_SINGLE_OPENID = f'{{ {PAGE_HEAD}, "openid" : "xxxxxxxxxxxx" }}'
 
 MESSAGE = WeChatMessage(1, CONTENT, "pages/index/xxxxx", "xxxxx")
 
@@ -50,29 +50,29 @@ def raw_content(body: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("audience", "seed"),
+    ("audience", "example"),
     [
-        (Everyone(confirm=True), SEED_ALL),
-        (Roles([1, 2]), SEED_ROLES),
-        (Retailers(["xxxxx", "xxxxx"]), SEED_RETAILERS),
-        (Promoters(["1", "2"]), SEED_IDS),
+        (Everyone(confirm=True), PAGE_ALL),
+        (Roles([1, 2]), PAGE_ROLES),
+        (Retailers(["xxxxx", "xxxxx"]), PAGE_RETAILERS),
+        (Promoters(["1", "2"]), PAGE_IDS),
     ],
 )
-def test_group_bodies_are_the_seeds(audience: Any, seed: str) -> None:
+def test_group_bodies_are_the_pages(audience: Any, example: str) -> None:
     body = CompiledWeChatMessage(MESSAGE).group_body((), audience)
-    assert json.loads(body) == json.loads(seed)
-    assert raw_content(body) == raw_content(seed.encode())
-    assert list(json.loads(body)) == list(json.loads(seed))
+    assert json.loads(body) == json.loads(example)
+    assert raw_content(body) == raw_content(example.encode())
+    assert list(json.loads(body)) == list(json.loads(example))
 
 
 @pytest.mark.parametrize(
-    ("address", "seed"),
-    [({"id": "1"}, SEED_SINGLE_ID), ({"openid": "xxxxxxxxxxxx"}, SEED_SINGLE_OPENID)],
+    ("address", "example"),
+    [({"id": "1"}, PAGE_SINGLE_ID), ({"openid": "xxxxxxxxxxxx"}, PAGE_SINGLE_OPENID)],
 )
-def test_single_bodies_are_the_seeds(address: dict[str, str], seed: str) -> None:
+def test_single_bodies_are_the_pages(address: dict[str, str], example: str) -> None:
     body = CompiledWeChatMessage(MESSAGE).single_body((), **address)
-    assert json.loads(body) == json.loads(seed)
-    assert raw_content(body) == raw_content(seed.encode())
+    assert json.loads(body) == json.loads(example)
+    assert raw_content(body) == raw_content(example.encode())
 
 
 class Fields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ class Fields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class GroupFields(Fields, kw_only=True, forbid_unknown_fields=True):
-    """`POST /promoter/sendmsg` (seed, section I.1)."""
+    """`POST /promoter/sendmsg` (docs/facts/wechat.md, "Group send")."""
 
     list_type: int | None = None
     role_id: list[int] | None = None
@@ -92,7 +92,7 @@ class GroupFields(Fields, kw_only=True, forbid_unknown_fields=True):
 
 
 class SingleFields(Fields, kw_only=True, forbid_unknown_fields=True):
-    """`POST /promoter/singlesendmsg` (seed, section I.2)."""
+    """`POST /promoter/singlesendmsg` (docs/facts/wechat.md, "Single send")."""
 
     openid: str | None = None
     id: str | None = None
@@ -149,7 +149,7 @@ def test_braces_fallbacks_and_the_key() -> None:
         compiled({"title": "{name}"}).values({"name": ""}, "k1")
 
 
-def test_a_plain_letter_is_one_form_for_all() -> None:
+def test_a_message_without_placeholders_is_one_for_all() -> None:
     plain = compiled()
     assert not plain.has_placeholders
     assert plain.names == frozenset()

@@ -22,7 +22,8 @@ STALE_TOKEN: Final = "PROMOMSG_STALE_TOKEN"  # noqa: S105 - a variable's name
 _PATIENCE: Final = 30.0
 """Seconds for the program to end."""
 _LONGEST: Final = 4096
-"""Characters of a token; the longest seen are some hundreds (facts/wechat.md, Access token)."""
+"""Characters of a token; the longest seen are some hundreds
+(docs/facts/wechat.md, "Access token")."""
 
 
 class TokenCommand:

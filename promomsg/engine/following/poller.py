@@ -1,4 +1,5 @@
-"""Following the groups of a campaign until each has said how it went (DESIGN §7)."""
+"""Following the groups of a campaign until each has said how it went
+(docs/design.md, "Following a group")."""
 
 from __future__ import annotations
 

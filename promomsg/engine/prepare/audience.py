@@ -1,4 +1,5 @@
-"""Audiences: counted first, then one group call or a list of recipients (DESIGN §6)."""
+"""Audiences: counted first, then one group call or a list of recipients
+(docs/design.md, "Audiences")."""
 
 from __future__ import annotations
 

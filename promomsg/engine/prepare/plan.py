@@ -133,7 +133,7 @@ def _pace_in_words(pace: Pace, singles: int) -> str:
 
 
 def _drawbacks(channel: Channel, singles: int, groups: int) -> list[str]:
-    """What each route cannot give, where there are two (seed, sections 1.2 and II)."""
+    """What each route cannot give, where there are two (docs/design.md, "Group or single")."""
     notices = []
     if singles and channel.groups:
         notices.append("single sends: no clicks per message, only per message type")

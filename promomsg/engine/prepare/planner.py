@@ -1,4 +1,5 @@
-"""Planning: recipients in, a complete and durable plan out, before anything is sent (DESIGN §6).
+"""Planning: recipients in, a complete and durable plan out, before anything is sent
+(docs/design.md, "Planning").
 
 A list is read once, as a stream:
 

@@ -1,7 +1,8 @@
 """One group send or many single sends: the 50-recipient threshold, and the sizes of what is sent.
 
 Recipients who get the same text form a set. A set of 50 or more (`GROUP_THRESHOLD`) whose members
-have a promoter id goes out as group sends; everybody else gets a single send (DESIGN §6).
+have a promoter id goes out as group sends; everybody else gets a single send
+(docs/design.md, "Group or single").
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def group_sizes(members: int, max_group_size: int) -> list[int]:
     """The sizes of a set's groups: balanced, none over the limit, and from 50 members on none under
     50.
 
-    A limit of 99 or more makes that possible for every number of members (DESIGN §6): cut off at
-    the limit, 10,020 members would be 10,000 and 20; balanced they are 5,010 twice.
+    A limit of 99 or more makes that possible for every number of members
+    (docs/design.md, "Group or single"): cut off at the limit, 10,020 members would be 10,000 and
+    20; balanced they are 5,010 twice.
     """
     groups = -(-members // max_group_size)
     small, larger = divmod(members, groups)

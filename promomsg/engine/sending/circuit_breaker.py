@@ -2,7 +2,7 @@
 
 Pure: answers in, decisions out; the clock and the randomness are passed in. Without it a gateway
 that answers everything with a page of its own would make a whole list `unknown` at full pace, 64
-calls at a time (DESIGN §3, Budgets).
+calls at a time (docs/design.md, "A provider that cannot be reached").
 
 - Closed: as many calls at once as the campaign has. At the start of a run only a few, until the
   first readable answer.
@@ -30,7 +30,8 @@ from promomsg.journal.records import Outage
 __all__ = ["CircuitBreaker"]
 
 _FIRST_LIMIT: Final = 4
-"""Calls at once in a run until the first readable answer (DESIGN §3, Budgets)."""
+"""Calls at once in a run until the first readable answer
+(docs/design.md, "A provider that cannot be reached")."""
 
 
 class CircuitBreaker:

@@ -64,7 +64,7 @@ def decide(
     policy: RetryPolicy,
     group: bool = False,
 ) -> Decision:
-    """The table of verdicts (DESIGN §3), with the budgets of another try.
+    """The table of verdicts (docs/design.md, "Verdicts"), with the budgets of another try.
 
     Args:
         attempt: how many calls this recipient, or this group, has had, this one included.
@@ -89,7 +89,8 @@ def decide(
         if maybe_sent:
             return _UNKNOWN
         return _REFUSED if verdict is Verdict.REFUSED else _FAILED
-    # Each newer token is worth a try (DESIGN §3), whatever the others have used of the budget.
+    # Each newer token is worth a try (docs/design.md, "Budgets"), whatever the others have used of
+    # the budget.
     may_repeat = attempt < policy.attempts and (budget_left or answer.token_failed)
     if verdict is Verdict.UNKNOWN:
         if idempotent and may_repeat:

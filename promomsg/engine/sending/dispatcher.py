@@ -1,6 +1,6 @@
 """Single sends: from leased chunks through intents, the pace and the wire to durable results.
 
-How a single send flows (DESIGN §8), and which method does it:
+How a single send flows (docs/design.md, "The order of a send"), and which method does it:
 
 1. A chunk of a few hundred recipients is leased from the journal (`LeasedChunks.take`), the next
    one before it ends.
@@ -112,7 +112,7 @@ class Dispatcher:
         self._changed = Wakeup()
         """Set when the feeder may have a step to take that it had not before."""
         self._turn = object()
-        # Group calls that are out count too (DESIGN §2.3).
+        # Group calls that are out count too (docs/design.md, "Intent before the wire").
         groups = settings.groups_in_flight if channel.groups else 0
         self._permits = Permits(max(1, 2 * settings.concurrency - groups))
         quorum = max(1, settings.concurrency // 2)
@@ -209,7 +209,8 @@ class Dispatcher:
             if reserved == 0:
                 self._chunks.return_items(chunk, rest)
                 return
-            # Nobody is intended while others have the connections (DESIGN §2.3).
+            # Nobody is intended while others have the connections
+            # (docs/design.md, "Intent before the wire").
             count = intents.try_acquire(reserved) or await intents.acquire(reserved)
             # An outage may have begun during these waits: then one call at a time.
             if not self._reachability.may_go(self._turn) or not self._control.may_send():

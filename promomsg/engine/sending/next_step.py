@@ -65,7 +65,7 @@ Step = Send | Wait | TakeTurn | AskJournal | AwaitResults
 
 class Permits:
     """Calls that may be on their way at once: a permit is taken before a recipient is intended and
-    given back once their result is on disk (DESIGN §2.3).
+    given back once their result is on disk (docs/design.md, "Intent before the wire").
 
     Attributes:
         free: how many are left.

@@ -164,7 +164,8 @@ def _places_of_nan(frame: Any) -> frozenset[int]:
 
 
 def _with_nan(block: TableBlock, wanted: Mapping[int, str], places: frozenset[int]) -> TableBlock:
-    """An address that is NaN fails its row (DESIGN §5), which one that is not there need not."""
+    """An address that is NaN fails its row (docs/design.md, "Addresses"), which one that is not
+    there need not."""
     columns = {
         i: [_NAN if v is None else v for v in column]
         if i in places and wanted[i] in ADDRESSES

@@ -1,4 +1,4 @@
-"""Which encoding a text file has, decided by all of its bytes (DESIGN §6).
+"""Which encoding a text file has, decided by all of its bytes (docs/design.md, "Planning").
 
 UTF-8 is strict, so that a file which decodes is one. A file in which most of what is not ASCII is
 UTF-8 is a UTF-8 file with a damaged line, never one of another encoding: that would make every

@@ -1,7 +1,7 @@
 """Planning in SQL: rows come in batches, then everything that needs the whole list at once.
 
 While the file has its temporary name nothing has to survive, so nothing is synced; the set-based
-steps sort on disk, so memory stays flat. Statements and their costs: DESIGN §8.
+steps sort on disk, so memory stays flat. Statements and their costs: docs/design.md, "Journal".
 """
 
 # Only constants of this package are put together into statements; values are always bound.
