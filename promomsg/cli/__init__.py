@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from promomsg.cli.standard_streams import guarded_streams
+from promomsg.cli.output.standard_streams import guarded_streams
 from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["main"]

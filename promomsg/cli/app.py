@@ -57,7 +57,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Follow one group send, by its msg_id, until it is done.",
         "promomsg follow 1000001 --campaign autumn.toml",
     ),
-    "status": Entry("report", "Show where a campaign stands.", "promomsg status autumn.db --watch"),
+    "status": Entry("status", "Show where a campaign stands.", "promomsg status autumn.db --watch"),
     "report": Entry(
         "report",
         "List who was not reached and why, as a table, CSV or JSON.",

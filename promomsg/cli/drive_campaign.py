@@ -12,10 +12,15 @@ import msgspec
 from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.interrupts import Interrupts
-from promomsg.cli.plan_and_result import print_plan, print_rest, print_result, print_rows_left_out
-from promomsg.cli.printing import print_json, print_note
-from promomsg.cli.progress import View, make_view
-from promomsg.cli.standard_streams import drain_streams, in_background
+from promomsg.cli.output.plan_and_result import (
+    print_plan,
+    print_rest,
+    print_result,
+    print_rows_left_out,
+)
+from promomsg.cli.output.printing import print_json, print_note
+from promomsg.cli.output.progress import View, make_view
+from promomsg.cli.output.standard_streams import drain_streams, in_background
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.prepare.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promomsg.cli.exit_status import status_of
-from promomsg.cli.plan_and_result import print_result
-from promomsg.cli.printing import print_json
+from promomsg.cli.output.plan_and_result import print_result
+from promomsg.cli.output.printing import print_json
 from promomsg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from promomsg.cli.campaign.campaign_of_journal import (
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_state import being_sent_by, print_report, report_of, require_everyone
-from promomsg.cli.printing import print_note
+from promomsg.cli.output.printing import print_note
 from promomsg.cli.send_file import SendFlags, send_file
 from promomsg.errors import JournalError, UsageError
 

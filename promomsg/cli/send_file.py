@@ -13,7 +13,7 @@ import msgspec
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_state import being_sent_by, report_of
-from promomsg.cli.printing import command_line
+from promomsg.cli.output.printing import command_line
 from promomsg.errors import JournalError, UsageError
 
 __all__ = ["SendFlags", "campaign_for", "journal_for", "send_file"]

@@ -27,7 +27,7 @@ from promomsg import (
     UsageError,
     WeChatPromoter,
 )
-from promomsg.cli.commands.report import write_report
+from promomsg.cli.output.report_writer import write_report
 from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from promomsg.cli import exit_status as exits
-from promomsg.cli import printing, progress
-from promomsg.cli.plan_and_result import print_rows_left_out
-from promomsg.cli.resumable_csv import PartialCsv
+from promomsg.cli.output import printing, progress
+from promomsg.cli.output.plan_and_result import print_rows_left_out
+from promomsg.cli.output.resumable_csv import PartialCsv
 from promomsg.errors import UsageError
 from promomsg.intake.spreadsheet_guards import guard_formula, without_guards
 from promomsg.model import Outcome, Recipient, State
@@ -260,7 +260,7 @@ def test_rows_that_will_not_be_sent_are_listed_with_their_reason(
 
 
 def test_a_stall_says_why_instead_of_a_time_left() -> None:
-    from promomsg.cli.progress import progress_line
+    from promomsg.cli.output.progress import progress_line
 
     line = progress_line(document(planned=9, pending=9, reason="the provider cannot be reached"))
     assert line.endswith("the provider cannot be reached")

@@ -14,8 +14,13 @@ from unittest import mock
 
 import pytest
 
-from promomsg.cli import printing, progress, standard_streams
-from promomsg.cli.standard_streams import Outlet, drain_streams, guarded_streams, in_background
+from promomsg.cli.output import printing, progress, standard_streams
+from promomsg.cli.output.standard_streams import (
+    Outlet,
+    drain_streams,
+    guarded_streams,
+    in_background,
+)
 from promomsg.standard_descriptors import open_standard_descriptors
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from promomsg.cli.resumable_csv import PartialCsv
+from promomsg.cli.output.resumable_csv import PartialCsv
 from promomsg.errors import UsageError
 from promomsg.private_files import open_private, rename_new, write_private
 from promomsg.sandbox import Ledger

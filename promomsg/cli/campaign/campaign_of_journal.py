@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.printing import command_line, print_note
+from promomsg.cli.output.printing import command_line, print_note
 from promomsg.errors import UsageError
 from promomsg.journal.locate import open_reader
 from promomsg.journal.records import CampaignRecord

@@ -11,7 +11,7 @@ import msgspec
 from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.printing import (
+from promomsg.cli.output.printing import (
     finish_output,
     format_time,
     print_json,

@@ -10,7 +10,7 @@ import click
 from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
 from promomsg.cli.exit_status import ALL_SENT, FAILURES
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.printing import print_line, print_note
+from promomsg.cli.output.printing import print_line, print_note
 from promomsg.errors import UsageError
 
 __all__ = ["demo"]
@@ -85,7 +85,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
         recipients_of,
     )
     from promomsg.cli.drive_campaign import SendOptions, plan_and_send
-    from promomsg.cli.printing import command_line
+    from promomsg.cli.output.printing import command_line
     from promomsg.engine.campaign import Campaign
 
     campaign: Any = load_campaign(file, journal=journal)
@@ -115,8 +115,8 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
 
 def _leave(place: Path, journal: Path, names: list[str]) -> None:
     """The reports, and what to do next."""
-    from promomsg.cli.commands.report import write_report
-    from promomsg.cli.printing import command_line, private_file
+    from promomsg.cli.output.printing import command_line, private_file
+    from promomsg.cli.output.report_writer import write_report
 
     with private_file(place / "report.json") as file:
         write_report(journal, "json", everybody=True, file=file)

@@ -65,7 +65,7 @@ def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: 
 
 async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.cli.exit_status import WRONG
-    from promomsg.cli.printing import finish_output, print_json, print_table
+    from promomsg.cli.output.printing import finish_output, print_json, print_table
 
     async def all_of_them() -> list[Finding]:
         return [finding async for finding in examine(file, **asked)]

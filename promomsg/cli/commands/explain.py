@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from promomsg.cli.printing import finish_output, print_json, print_line
+from promomsg.cli.output.printing import finish_output, print_json, print_line
 from promomsg.cli.shared_options import json_option
 from promomsg.code_meanings import explain as meanings_of
 

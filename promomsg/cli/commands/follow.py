@@ -10,7 +10,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import CommandError, Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.printing import (
+from promomsg.cli.output.printing import (
     print_json,
     print_line,
     print_note,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.printing import print_line, print_note
+from promomsg.cli.output.printing import print_line, print_note
 from promomsg.errors import UsageError
 
 __all__ = ["keys"]

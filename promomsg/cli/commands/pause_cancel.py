@@ -27,7 +27,7 @@ def cancel(journal: Path) -> int:
 
 
 async def _ask(path: Path, request: str) -> int:
-    from promomsg.cli.printing import command_line, print_note
+    from promomsg.cli.output.printing import command_line, print_note
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import is_being_sent, journal_at
     from promomsg.journal.records import Control

@@ -12,7 +12,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.printing import (
+from promomsg.cli.output.printing import (
     print_note,
 )
 from promomsg.cli.shared_options import (
@@ -74,7 +74,7 @@ async def _promoters(
     campaign: AccountFile, output: Path, filters: dict[str, Any], interrupts: Interrupts
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
-    from promomsg.cli.resumable_csv import PartialCsv
+    from promomsg.cli.output.resumable_csv import PartialCsv
 
     async with open_wechat(campaign, "promoters") as channel:
         with PartialCsv(output, PROMOTER_COLUMNS, filters) as partial:

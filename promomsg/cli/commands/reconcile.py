@@ -49,7 +49,7 @@ async def _reconcile(
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.campaign.to_engine import open_wechat
-    from promomsg.cli.printing import (
+    from promomsg.cli.output.printing import (
         command_line,
         finish_output,
         format_time,

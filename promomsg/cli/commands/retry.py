@@ -12,7 +12,7 @@ from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_state import report_of, require_everyone
-from promomsg.cli.printing import print_note
+from promomsg.cli.output.printing import print_note
 from promomsg.cli.resume_journal import recipients_again
 from promomsg.cli.shared_options import resume_options
 from promomsg.errors import UsageError

@@ -12,7 +12,7 @@ import click
 
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.printing import print_line
+from promomsg.cli.output.printing import print_line
 from promomsg.errors import UsageError
 
 __all__ = ["sandbox"]

@@ -149,8 +149,8 @@ async def _plan(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
     import anyio
 
     from promomsg.cli.campaign.to_engine import open_channel
-    from promomsg.cli.plan_and_result import plan_document, print_plan, print_rows_left_out
-    from promomsg.cli.printing import finish_output, print_json
+    from promomsg.cli.output.plan_and_result import plan_document, print_plan, print_rows_left_out
+    from promomsg.cli.output.printing import finish_output, print_json
 
     journal = journal_for(file, flags.test_to)
     async with open_channel(file) as channel:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
-from promomsg.cli.printing import private_file
+from promomsg.cli.output.printing import private_file
 from promomsg.errors import UsageError
 from promomsg.journal.locate import ALL_ENDINGS
 

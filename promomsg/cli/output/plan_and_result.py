@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import IO, Any
 
-from promomsg.cli.printing import format_duration, format_time, print_table
+from promomsg.cli.output.printing import format_duration, format_time, print_table
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
 from promomsg.engine.prepare.plan import Plan, Sample

@@ -16,7 +16,7 @@ from tempfile import mkstemp
 from typing import IO, Any, Final
 
 from promomsg.cli.exit_status import ALL_SENT, WRONG
-from promomsg.cli.standard_streams import utf8_stdout, write_error_of
+from promomsg.cli.output.standard_streams import utf8_stdout, write_error_of
 from promomsg.control_characters import escaped
 from promomsg.errors import UsageError
 

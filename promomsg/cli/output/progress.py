@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from promomsg.cli.printing import counted, format_duration, print_note
+from promomsg.cli.output.printing import counted, format_duration, print_note
 from promomsg.control_characters import escaped
 
 __all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]

@@ -1,0 +1,59 @@
+"""`status`: where a campaign stands, while it is being sent or long after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.output.plan_and_result import print_result
+from promomsg.cli.output.printing import finish_output, print_json
+from promomsg.cli.shared_options import journal_argument, json_option
+from promomsg.engine.opened_journal import open_journal
+
+__all__ = ["status"]
+
+_EVERY: Final = 1.0
+"""Seconds between looks of `--watch`."""
+
+
+@click.command(short_help="Show where a campaign stands.")
+@journal_argument
+@click.option("--watch", is_flag=True, help="Keep looking until its sender ends.")
+@json_option
+def status(journal: Path, watch: bool, as_json: bool) -> int:
+    """Show the counts, groups and warnings of the campaign in JOURNAL."""
+    if watch:
+        code = run_async(lambda interrupts: _watch(journal, interrupts))
+        if code:
+            return code
+    with open_journal(journal) as opened:
+        found = opened.report()
+    document = found.to_dict()
+    if as_json:
+        print_json(document)
+    else:
+        print_result(document, found.host)
+    return finish_output()
+
+
+async def _watch(journal: Path, interrupts: Interrupts) -> int:
+    """Shows progress on stderr until nobody sends, or Ctrl-C."""
+    import anyio
+
+    from promomsg.cli.exit_status import INTERRUPTED
+    from promomsg.cli.output.progress import make_view
+    from promomsg.journal.locate import is_being_sent
+
+    view = make_view()
+    try:
+        with open_journal(journal) as opened:
+            while is_being_sent(journal) and not interrupts.asked:
+                view.show(opened.report().to_dict(), 0)
+                with anyio.move_on_after(_EVERY):
+                    await interrupts.wait()
+    finally:
+        view.close()
+    return INTERRUPTED if interrupts.asked else 0

@@ -1,0 +1,1 @@
+"""What the terminal prints and the files that it writes."""

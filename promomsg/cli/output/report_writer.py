@@ -1,0 +1,84 @@
+"""The report of a journal, row by row: as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+from promomsg.cli.output.plan_and_result import outcome_cells, print_result
+from promomsg.cli.output.printing import print_table
+from promomsg.engine.opened_journal import open_journal
+from promomsg.engine.report import Report
+from promomsg.intake.spreadsheet_guards import guard_formula
+from promomsg.journal.locate import open_reader
+from promomsg.model import Outcome, State
+
+__all__ = ["COLUMNS", "write_report"]
+
+COLUMNS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
+_NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
+
+
+def write_report(
+    journal: str | os.PathLike[str], file_format: str, *, everybody: bool, file: IO[str]
+) -> int:
+    """Writes a journal's report row by row: memory does not grow with the recipients.
+
+    Returns how many of those it is about have no row: the members of an audience that was sent to
+    as one group are counted, and only its failures are named.
+
+    Args:
+        form: `"table"`, `"json"` or `"csv"`.
+        everybody: every row read; else only what was not sent.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    with open_journal(journal) as opened, open_reader(journal) as reader:
+        said = opened.report()
+        written = 0
+
+        def rows() -> Iterator[Outcome]:
+            nonlocal written
+            for outcome in reader.rows(None if everybody else _NOT_SENT):
+                written += 1
+                yield outcome
+
+        _write(said, rows(), file_format, file)
+    if all(group.audience is None for group in said.groups):
+        return 0
+    return max(said.planned - (0 if everybody else said.sent) - written, 0)
+
+
+def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str]) -> None:
+    if file_format == "csv":
+        # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([guard_formula(c) for c in outcome_cells(o)] for o in rows)
+    elif file_format == "json":
+        _write_json({**found.to_dict(), "host": found.host}, rows, file)
+    else:
+        print_result(found.to_dict(), found.host, file)
+        print(file=file)
+        print_table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
+
+
+def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:
+    head = json.dumps(document, ensure_ascii=False, indent=2)
+    file.write(head.removesuffix("\n}") + ',\n  "outcomes": [')
+    before = "\n    "
+    for outcome in rows:
+        cells: dict[str, Any] = dict(zip(COLUMNS, outcome_cells(outcome), strict=True))
+        cells["attempts"] = outcome.attempts
+        cells["at"] = cells["at"] or None
+        cells["group"] = outcome.group
+        cells["rid"] = outcome.rid
+        if outcome.extra is not None:
+            cells["extra"] = outcome.extra
+        file.write(before + json.dumps(cells, ensure_ascii=False))
+        before = ",\n    "
+    file.write("\n  ]\n}\n")
