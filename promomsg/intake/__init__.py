@@ -6,7 +6,8 @@ from promomsg.intake.by_suffix import read_file
 from promomsg.intake.excel.excelfile import read_excel
 from promomsg.intake.python.iterables import as_source, openids
 from promomsg.intake.sources import ADDRESSES, KNOWN, Recipients, Row, Source
-from promomsg.intake.suppression.suppression_file import SuppressionFile, kind_of_list
+from promomsg.intake.suppression.list_kind import kind_of_list
+from promomsg.intake.suppression.suppression_file import SuppressionFile
 from promomsg.intake.text.csvfile import read_csv
 from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.intake.text.standard_input import StandardInput

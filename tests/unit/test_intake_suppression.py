@@ -178,6 +178,27 @@ def test_what_a_file_is_is_told_by_its_first_bytes(tmp_path: Path) -> None:
         assert kind_of_list(path) == kind
 
 
+def test_a_key_may_begin_as_a_zip_archive_does(tmp_path: Path) -> None:
+    (path := tmp_path / "blocked.txt").write_text("PK1001\n")
+    assert kind_of_list(path) == "text"
+    assert values(tmp_path, "PK1001\n") == ["PK1001"]
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"PK\x03\x04" + bytes(40), "a damaged zip archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"\x89PNG\r\n", "a picture"),
+        (b"{\\rtf1 1001}", "an RTF document"),
+    ],
+)
+def test_what_can_be_no_list_is_named(tmp_path: Path, start: bytes, kind: str) -> None:
+    (path := tmp_path / "blocked.csv").write_bytes(start)
+    with pytest.raises(UsageError, match=f"is {kind}, and no suppression list"):
+        kind_of_list(path)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         kind_of_list(tmp_path / "none.csv")

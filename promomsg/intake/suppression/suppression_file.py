@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
@@ -18,7 +18,7 @@ from promomsg.intake.text.dialect import delimiter_name, find_dialect
 from promomsg.intake.text.textfile import Record, TextFile, check_file, read_records, wide_of
 from promomsg.suggest import quoted
 
-__all__ = ["SuppressionFile", "kind_of_list"]
+__all__ = ["SuppressionFile"]
 
 _WANTED: Final = ("key", "id", "openid", "unionid")
 _REPORT: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
@@ -27,70 +27,6 @@ _VERDICT: Final = _REPORT.index("verdict")
 _NOT_REACHED: Final = frozenset({"failed", "skipped", "cancelled"})
 _NAMELESS: Final = re.compile(r"row \d+")
 """What stands for the key of a row that has neither key nor address."""
-_SNIFFED: Final = 1 << 12
-_GIVE: Final = "give a CSV file or one key or address a line"
-_KINDS: Final = (
-    (b"%PDF", "a PDF document"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word document"),
-    (b"\x1f\x8b", "compressed (gzip)"),
-    (b"PK", "a zip archive"),
-    (b"{\\rtf", "an RTF document"),
-)
-_BY_SUFFIX: Final = {
-    ".json": "JSON",
-    ".jsonl": "JSON lines",
-    ".ndjson": "JSON lines",
-    ".toml": "a campaign file (TOML)",
-    ".html": "a web page",
-    ".htm": "a web page",
-    ".xml": "XML",
-    ".xls": "an old Excel workbook",
-    ".ods": "an OpenDocument spreadsheet",
-}
-_TABLES: Final = (".xlsx", ".xlsm", ".parquet")
-_TOML: Final = re.compile(r"\[[\w.]+\]\s*(#.*)?$", re.MULTILINE)
-
-
-def kind_of_list(path: str | os.PathLike[str]) -> Literal["text", "table", "journal"]:
-    """What a suppression file is, by its first bytes: a journal of ours, an Excel workbook or
-    Parquet file (`table`), or text.
-
-    Raises:
-        UsageError: it is not there, or nothing that a list can be; the kind is named.
-    """
-    file = Path(path)
-    check_file(file)
-    with file.open("rb") as opened:
-        start = opened.read(_SNIFFED)
-    suffix = file.suffix.lower()
-    if not start:
-        raise UsageError(
-            f"{path} is empty (0 bytes): was it written to its end? A list of nobody has a heading "
-            "line, such as: id"
-        )
-    if start.startswith(b"SQLite format 3\0"):
-        return "journal"
-    if start.startswith(b"PAR1") or (suffix in _TABLES and start.startswith(b"PK")):
-        return "table"
-    found = next((kind for magic, kind in _KINDS if start.startswith(magic)), None)
-    if found is None and suffix in _TABLES:
-        raise UsageError(f"{path} is no {suffix[1:]} file, whatever its name says; {_GIVE}")
-    found = found or _BY_SUFFIX.get(suffix) or _text_kind(start)
-    if found is not None:
-        raise UsageError(f"{path} is {found}, and no suppression list; {_GIVE}")
-    return "text"
-
-
-def _text_kind(start: bytes) -> str | None:
-    """What a text is that is no list, by how it begins."""
-    text = start.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if text.startswith(("{", '[{"', '["')):
-        return "JSON"
-    if text.startswith("<"):
-        return "a web page or XML"
-    if _TOML.match(text):
-        return "a campaign file (TOML)"
-    return None
 
 
 def _wide_encoding(path: str) -> str | None:
