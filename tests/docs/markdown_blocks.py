@@ -70,4 +70,6 @@ def titles(page: str) -> set[str]:
 
 def paths_in_tables(text: str) -> dict[str, str]:
     """The rows of its tables that begin with a path: the path, and the rest of the row."""
-    return dict(re.findall(r"^\| `([\w./-]+)` \| (.+) \|$", text, re.MULTILINE))
+    rows = re.findall(r"^\| `([\w./-]+)` \| (.+) \|$", text, re.MULTILINE)
+    assert len(dict(rows)) == len(rows), "a path has two rows"
+    return dict(rows)

@@ -29,7 +29,7 @@ REFUSED: Final = {
     "1119": 2,
 }
 
-ROAD: Final[list[dict[str, Any]]] = [
+CONNECTION: Final[list[dict[str, Any]]] = [
     {"kind": "refuse"},
     {"kind": "reset_before_reading"},
     {"kind": "drop_after_delivering"},
@@ -37,7 +37,7 @@ ROAD: Final[list[dict[str, Any]]] = [
     {"kind": "hang"},
     {"kind": "slow", "seconds": 0.02},
 ]
-WRONG: Final[list[dict[str, Any]]] = [
+UNREADABLE: Final[list[dict[str, Any]]] = [
     {"kind": "html"},
     {"kind": "status", "status": 500},
     {"kind": "status", "status": 502},
@@ -50,7 +50,7 @@ WRONG: Final[list[dict[str, Any]]] = [
     {"kind": "huge", "megabytes": 40},
     {"kind": "endless"},
 ]
-SAID: Final[list[dict[str, Any]]] = [
+REFUSALS: Final[list[dict[str, Any]]] = [
     {"kind": "minus_one"},
     {"kind": "throttle"},
     {"kind": "daily"},
@@ -77,7 +77,7 @@ def _right(box: Sandbox, report: Report, path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", [1, 2, 3], ids=["first poll", "second", "third"])
-@pytest.mark.parametrize("fault", [*ROAD, *WRONG, *SAID], ids=_name)
+@pytest.mark.parametrize("fault", [*CONNECTION, *UNREADABLE, *REFUSALS], ids=_name)
 async def test_a_poll_that_goes_wrong_changes_nobody(
     fault: dict[str, Any], call: int, tmp_path: Path
 ) -> None:
@@ -100,7 +100,7 @@ async def test_a_token_refused_once_in_a_poll_is_taken_for_a_hiccup(tmp_path: Pa
 
 
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("fault", [*ROAD, *WRONG], ids=_name)
+@pytest.mark.parametrize("fault", [*CONNECTION, *UNREADABLE], ids=_name)
 async def test_a_failure_file_that_goes_wrong_is_read_again(
     fault: dict[str, Any], call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +114,7 @@ async def test_a_failure_file_that_goes_wrong_is_read_again(
         _right(box, report, path)
 
 
-@pytest.mark.parametrize("fault", [*ROAD, *WRONG, *SAID], ids=_name)
+@pytest.mark.parametrize("fault", [*CONNECTION, *UNREADABLE, *REFUSALS], ids=_name)
 @pytest.mark.parametrize("what", ["singles", "groups"])
 async def test_a_token_call_that_goes_wrong_costs_nobody(
     fault: dict[str, Any], what: str, tmp_path: Path
@@ -134,7 +134,9 @@ async def test_a_token_call_that_goes_wrong_costs_nobody(
 
 
 COUNTS: Final = [
-    fault for fault in itertools.chain(ROAD, WRONG, SAID) if fault["kind"] not in ("slow",)
+    fault
+    for fault in itertools.chain(CONNECTION, UNREADABLE, REFUSALS)
+    if fault["kind"] not in ("slow",)
 ]
 
 

@@ -258,7 +258,7 @@ def test_readers_change_no_byte_of_a_journal_whose_sender_was_killed(
     Path(f"{journal}-shm").unlink(missing_ok=True)
     assert promomsg("status", journal) == 0
     assert content(tmp_path) == before
-    # A wish is written, and what was there stays in front of it.
+    # The request is written behind what was there.
     assert promomsg("pause", journal) == 0
     after = content(tmp_path)
     assert after["autumn.db"] == before["autumn.db"]

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a wish at first, in the middle of work and at a question."""
+"""Ctrl-C, SIGTERM and SIGHUP: a request at first, in the middle of work and at a question."""
 
 from __future__ import annotations
 
