@@ -1,4 +1,4 @@
-"""The other end of every benchmark: a WeChat that says yes, on a core of its own.
+"""The server of every benchmark: answers WeChat's calls with success, on a core of its own.
 
 It parses only what it must, so that it is never what a client waits for, and counts what really
 arrived. `python -m benchmarks.responder` prints its address and ends when its standard input does.
@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.machine import installed, new_runner, pin
 
-__all__ = ["Desk", "worst_window"]
+__all__ = ["ResponderState", "worst_window"]
 
 FAIL_INLINE: Final = 1_000
 """Failures above this number come as a file (docs/facts/wechat.md, "Delivery result")."""
@@ -36,7 +36,7 @@ class _Group(msgspec.Struct):
     id: list[str] = []
 
 
-class _Asked(msgspec.Struct):
+class _GroupQuery(msgspec.Struct):
     msg_id: str = ""
 
 
@@ -66,8 +66,8 @@ _USED_UP: Final = _answer(b'{"errcode":45009,"errmsg":"reach max api daily quota
 _SINGLE: Final = b"POST /promoter/singlesendmsg"
 
 
-class Desk:
-    """What arrived, and the answers that need thought."""
+class ResponderState:
+    """What arrived, and the answers that are not always the same."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -110,7 +110,7 @@ class Desk:
         return {"errcode": 0, "errmsg": "ok", "msg_id": msg_id}
 
     def _getmsg(self, body: bytes) -> Any:
-        msg_id = msgspec.json.decode(body, type=_Asked).msg_id
+        msg_id = msgspec.json.decode(body, type=_GroupQuery).msg_id
         group = self.groups[msg_id]
         failed = self._failed(group)
         answer = {
@@ -157,7 +157,7 @@ def _json(value: Any) -> bytes:
 
 
 class _Conversation(asyncio.Protocol):
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ResponderState) -> None:
         self._desk = desk
         self._rest = b""
         self._need = 0
@@ -202,7 +202,7 @@ def _length(data: bytes, start: int, end: int) -> int:
     return int(data[found + 16 : end if line < 0 else line])
 
 
-async def _serve(desk: Desk) -> None:
+async def _serve(desk: ResponderState) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Conversation(desk), "127.0.0.1", 0, backlog=1024)
     desk.port = server.sockets[0].getsockname()[1]
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--core", type=int)
     pin(parser.parse_args().core)
     with new_runner("uvloop" if installed("uvloop") else "asyncio") as runner:
-        runner.run(_serve(Desk()))
+        runner.run(_serve(ResponderState()))
 
 
 if __name__ == "__main__":

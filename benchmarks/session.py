@@ -131,7 +131,7 @@ class Session:
         """Runs a module of this package once, in a fresh process.
 
         Args:
-            server: what the responder is told (`Desk.reset`).
+            server: what the responder is told (`ResponderState.reset`).
             options: for the module.
 
         Raises:

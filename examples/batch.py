@@ -36,8 +36,8 @@ COLUMNS = ("key", "state", "code", "detail", "attempts", "group")
 NOT_REACHED = (State.FAILED, State.UNKNOWN, State.CANCELLED)
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for."""
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("recipients", type=Path, help="CSV: id (or openid), name, …")
     parser.add_argument("--appid", required=True)
@@ -50,7 +50,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def row(outcome: Outcome) -> tuple[Any, ...]:
+def failure_row(outcome: Outcome) -> tuple[Any, ...]:
     """One line of the failures file."""
     return (
         outcome.recipient.key,
@@ -62,12 +62,12 @@ def row(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def write_all(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """The file from the journal: complete also after a run that was killed."""
+def write_failures(path: Path, outcomes: Iterable[Outcome]) -> None:
+    """Writes the failures file anew from the journal: complete also after a run that was killed."""
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(row(o) for o in outcomes if o.state in NOT_REACHED)
+        writer.writerows(failure_row(o) for o in outcomes if o.state in NOT_REACHED)
 
 
 async def send(args: argparse.Namespace) -> Report:
@@ -97,13 +97,13 @@ async def send(args: argparse.Namespace) -> Report:
                 writer.writerow(COLUMNS)
                 async for outcome in run:
                     if outcome.state in NOT_REACHED:
-                        writer.writerow(row(outcome))
+                        writer.writerow(failure_row(outcome))
                         file.flush()
-    write_all(args.failures, run.report.outcomes())
+    write_failures(args.failures, run.report.outcomes())
     return run.report
 
 
-def status(report: Report) -> int:
+def exit_status(report: Report) -> int:
     """The exit status, the same as `promomsg send` has."""
     if report.pending:
         return 5
@@ -114,7 +114,7 @@ def status(report: Report) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the script; returns the exit status."""
-    args = arguments(argv)
+    args = parse_arguments(argv)
     try:
         report = asyncio.run(send(args))
     except promomsg.JournalError as error:
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if report.pending:
         print(f"batch: {report.state}: {report.reason}; start it again to go on", file=sys.stderr)
-    return status(report)
+    return exit_status(report)
 
 
 if __name__ == "__main__":

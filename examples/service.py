@@ -47,17 +47,17 @@ class NewCampaign(BaseModel):
     recipients: list[dict[str, Any]] = Field(min_length=1)
 
 
-class Beginning:
-    """What a request waits for: a campaign whose plan is on disk, or why there is none."""
+class PlanResult:
+    """What a request waits for: that the plan is on disk, or the error of planning."""
 
     def __init__(self) -> None:
-        self.over = anyio.Event()
+        self.done = anyio.Event()
         self.progress: dict[str, Any] | None = None
         self.error: promomsg.PromoError | None = None
 
     async def wait(self) -> dict[str, Any]:
         """The campaign's first progress; raises what planning raised."""
-        await self.over.wait()
+        await self.done.wait()
         if self.progress is not None:
             return self.progress
         raise self.error or HTTPException(503, "the service is stopping")
@@ -101,42 +101,42 @@ class Campaigns:
         campaign = promomsg.Campaign(
             self._channel, message, new.recipients, name=new.name, journal=path, poll=self._poll
         )
-        return await self._begin(new.name, campaign)
+        return await self._start_in_service(new.name, campaign)
 
-    async def go_on(self, name: str) -> dict[str, Any]:
-        """Goes on with a campaign that is not running: paused, halted or left by a stop."""
+    async def resume(self, name: str) -> dict[str, Any]:
+        """Resumes a campaign that is not running: paused, halted or left by a stop."""
         campaign = promomsg.Campaign.resume(self.journal(name), self._channel, poll=self._poll)
-        return await self._begin(name, campaign)
+        return await self._start_in_service(name, campaign)
 
-    async def _begin(self, name: str, campaign: promomsg.Campaign) -> dict[str, Any]:
+    async def _start_in_service(self, name: str, campaign: promomsg.Campaign) -> dict[str, Any]:
         # The campaign is the service's, not the request's: it begins in the service's task group,
         # and a request that is cancelled while it waits here changes nothing.
-        beginning = Beginning()
-        self._tasks.start_soon(self._run, name, campaign, beginning)
-        return await beginning.wait()
+        planned = PlanResult()
+        self._tasks.start_soon(self._run, name, campaign, planned)
+        return await planned.wait()
 
-    async def _run(self, name: str, campaign: promomsg.Campaign, beginning: Beginning) -> None:
+    async def _run(self, name: str, campaign: promomsg.Campaign, planned: PlanResult) -> None:
         try:
             async with campaign as run:
                 self.running[name] = run
-                beginning.progress = run.progress
-                beginning.over.set()
+                planned.progress = run.progress
+                planned.done.set()
                 await run.wait()
         except promomsg.PromoError as error:
             # Caught, since one campaign's full disk must not end the others' task group.
             log.error("campaign %s: %s", name, error)
-            beginning.error = error
+            planned.error = error
         finally:
             self.running.pop(name, None)
-            beginning.over.set()
+            planned.done.set()
 
-    async def go_on_with_all(self) -> None:
-        """At start: every campaign that a stop left unfinished. A paused one waits for its word."""
+    async def resume_unfinished(self) -> None:
+        """Resumes every campaign that a stop of the service left unfinished, but for paused ones."""
         for path in sorted(self._folder.glob("*.db")):
             try:
                 report = await anyio.to_thread.run_sync(_report, path)
                 if report.pending and report.state != "paused":
-                    await self.go_on(path.stem)
+                    await self.resume(path.stem)
             except promomsg.PromoError as error:
                 log.error("campaign %s is left as it is: %s", path.stem, error)
 
@@ -179,7 +179,7 @@ def _campaigns(request: Request) -> Campaigns:
     return campaigns
 
 
-_Here = Annotated[Campaigns, Depends(_campaigns)]
+_Campaigns = Annotated[Campaigns, Depends(_campaigns)]
 
 
 def make_app(
@@ -202,7 +202,7 @@ def make_app(
         ):
             campaigns = Campaigns(folder, wechat, tasks, poll or promomsg.PollPolicy())
             app.state.campaigns = campaigns
-            await campaigns.go_on_with_all()
+            await campaigns.resume_unfinished()
             yield
             # Each campaign leaves its block: nothing new goes out, calls in flight finish.
             tasks.cancel_scope.cancel()
@@ -210,41 +210,43 @@ def make_app(
     app = FastAPI(title="campaigns", lifespan=lifespan)
 
     @app.exception_handler(promomsg.UsageError)
-    async def wrong(request: Request, error: promomsg.UsageError) -> JSONResponse:
+    async def usage_error(request: Request, error: promomsg.UsageError) -> JSONResponse:
         return _answer(400, error)
 
     @app.exception_handler(promomsg.JournalError)
-    async def taken(request: Request, error: promomsg.JournalError) -> JSONResponse:
+    async def journal_error(request: Request, error: promomsg.JournalError) -> JSONResponse:
         return _answer(409, error)
 
     @app.post("/campaigns", status_code=202)
-    async def start(new: NewCampaign, campaigns: _Here) -> dict[str, Any]:
+    async def start(new: NewCampaign, campaigns: _Campaigns) -> dict[str, Any]:
         return await campaigns.start(new)
 
     @app.get("/campaigns/{name}")
-    async def progress(name: str, campaigns: _Here) -> dict[str, Any]:
+    async def progress(name: str, campaigns: _Campaigns) -> dict[str, Any]:
         return await campaigns.progress(name)
 
     @app.get("/campaigns/{name}/not-reached")
-    async def not_reached(name: str, campaigns: _Here, limit: int = 1000) -> list[dict[str, Any]]:
+    async def not_reached(
+        name: str, campaigns: _Campaigns, limit: int = 1000
+    ) -> list[dict[str, Any]]:
         return await campaigns.not_reached(name, limit)
 
     @app.post("/campaigns/{name}/pause")
-    async def pause(name: str, campaigns: _Here) -> dict[str, Any]:
+    async def pause(name: str, campaigns: _Campaigns) -> dict[str, Any]:
         run = _running(campaigns, name)
         await run.pause()
         return run.progress
 
     @app.post("/campaigns/{name}/continue")
-    async def go_on(name: str, campaigns: _Here) -> dict[str, Any]:
+    async def resume(name: str, campaigns: _Campaigns) -> dict[str, Any]:
         if name not in campaigns.running:
-            return await campaigns.go_on(name)
+            return await campaigns.resume(name)
         run = campaigns.running[name]
         await run.resume_sending()
         return run.progress
 
     @app.post("/campaigns/{name}/cancel")
-    async def cancel(name: str, campaigns: _Here) -> dict[str, Any]:
+    async def cancel(name: str, campaigns: _Campaigns) -> dict[str, Any]:
         run = _running(campaigns, name)
         await run.cancel()
         return run.progress

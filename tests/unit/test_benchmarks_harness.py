@@ -17,7 +17,7 @@ from benchmarks.contenders.promomsg_setup import message, promoter
 from benchmarks.contenders.sent_message import body_bytes, body_dict
 from benchmarks.machine import disk_of, read_clocks
 from benchmarks.picture import draw, svg
-from benchmarks.responder import Desk, worst_window
+from benchmarks.responder import ResponderState, worst_window
 from benchmarks.result import Chart, Result, Table
 from benchmarks.session import Options, Session
 from benchmarks.stats import ratios, summary
@@ -149,7 +149,7 @@ def test_a_group_with_many_failures_names_them_in_a_file() -> None:
         said: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])
         return said
 
-    desk = Desk()
+    desk = ResponderState()
     desk.reset(fail_share=0.5)
     for count in (100, 4_000):
         group = json.dumps({"msg_type": 1, "list_type": 3, "id": [str(n) for n in range(count)]})
