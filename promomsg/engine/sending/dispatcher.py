@@ -201,32 +201,28 @@ class Dispatcher:
         at = reserved = 0
         intents = self._share.intents
         while at < len(single_sends):
-            rest = single_sends[at:]
             if not self._control.may_send() or not await self._brakes.ready():
-                self._chunks.return_items(chunk, rest)
-                return
-            reserved = reserved or await self._reserve(len(rest))
+                break
+            reserved = reserved or await self._reserve(len(single_sends) - at)
             if reserved == 0:
-                self._chunks.return_items(chunk, rest)
-                return
+                break
             # Nobody is intended while others have the connections
             # (docs/design.md, "Intent before the wire").
             count = intents.try_acquire(reserved) or await intents.acquire(reserved)
             # An outage may have begun during these waits: then one call at a time.
             if not self._reachability.may_go(self._turn) or not self._control.may_send():
                 intents.release(count)
-                self._chunks.return_items(chunk, rest)
-                return
-            reserved -= count
-            if not await self._intend(chunk, rest[:count]):
+                break
+            if not await self._intend(chunk, single_sends[at : at + count]):
                 intents.release(count)
-                self._chunks.return_items(chunk, rest)
                 self._control.apply(await self._handle.control())
                 if self._control.may_send() and self._chunks.abandon(chunk):
                     # The lease moved on, or its rows did: what is pending is taken afresh.
                     self._retries.drop_chunk(chunk)
-                return
+                break
+            reserved -= count
             at += count
+        self._chunks.return_items(chunk, single_sends[at:])
 
     async def _reserve(self, most: int) -> int:
         """How many may go now, by the day's limit and the spacing; 0 when the day is used up."""
