@@ -73,3 +73,11 @@ def paths_in_tables(text: str) -> dict[str, str]:
     rows = re.findall(r"^\| `([\w./-]+)` \| (.+) \|$", text, re.MULTILINE)
     assert len(dict(rows)) == len(rows), "a path has two rows"
     return dict(rows)
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of every table row, headings and rules left out."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    rules = [n for n, row in enumerate(rows) if set("".join(row)) <= set("-:| ")]
+    skipped = {*rules, *(n - 1 for n in rules)}
+    return [row for n, row in enumerate(rows) if n not in skipped]
