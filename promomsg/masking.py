@@ -1,4 +1,4 @@
-"""No secret in a text that is stored or said: one place, and masked before anything is cut.
+"""Secrets masked in whatever is stored, logged or shown; before it is cut, so that no piece is left.
 
 A provider, or a box in between, may say a secret back in whatever it writes: an errmsg, a request
 id, a header. It is found whole and in pieces, in either case of its letters, percent-encoded and

@@ -206,20 +206,20 @@ class Columns:
 
     def is_heading(self, cell: str) -> bool:
         """Whether a cell says a heading of this table, or a known column's name: no address."""
-        said = folded_heading(cell)
-        return said in self._folded or column_of_heading(said) is not None
+        folded = folded_heading(cell)
+        return folded in self._folded or column_of_heading(folded) is not None
 
     def is_heading_line(self, cells: Sequence[str]) -> bool | None:
         """Whether a row says these headings again, as in exports that were joined; None when it
         is the heading line of another table, under which each cell would mean something else."""
-        said = [folded_heading(cell) for cell in cells]
-        while said and not said[-1]:
-            said.pop()
+        folded = [folded_heading(cell) for cell in cells]
+        while folded and not folded[-1]:
+            folded.pop()
         ours = self._folded[: self.filled_width]
-        if said == ours:
+        if folded == ours:
             return True
-        named = [s for s in said if s and (s in ours or column_of_heading(s) is not None)]
-        if any(column_of_heading(s) for s in named) and (len(named) > 1 or len(said) == 1):
+        named = [s for s in folded if s and (s in ours or column_of_heading(s) is not None)]
+        if any(column_of_heading(s) for s in named) and (len(named) > 1 or len(folded) == 1):
             return None
         return False
 

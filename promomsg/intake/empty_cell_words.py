@@ -17,7 +17,7 @@ _WORDS: Final = frozenset(
 
 class EmptyCellWords:
     """Counts the parameters that read `None`, `NULL`, `nan` or `#N/A`, as exports write for an
-    empty cell. They are sent as they are, since somebody may be called Null; but it is said.
+    empty cell. They are sent as they are, since somebody may be called Null; a notice counts them.
 
     Args:
         where: the list, for the notice.

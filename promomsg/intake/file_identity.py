@@ -27,8 +27,10 @@ def identity_of(file: Path | int) -> FileIdentity:
     Raises:
         OSError: it is not there.
     """
-    said = os.stat(file)
-    return FileIdentity(said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
+    status = os.stat(file)
+    return FileIdentity(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
 
 
 def check_unchanged(path: Path, before: FileIdentity, descriptor: int | None = None) -> None:

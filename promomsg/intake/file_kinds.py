@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, for one that is not what was asked for: named, with the mend."""
+"""What a file is by its first bytes, named with what to do about it when it is no list."""
 
 from __future__ import annotations
 

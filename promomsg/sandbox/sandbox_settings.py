@@ -53,7 +53,7 @@ class SandboxUser:
 
 @dataclass(kw_only=True)
 class SandboxSettings:
-    """Everything that can be told to the sandbox; assigning to a field works while it runs.
+    """Everything that can be set; assigning to a field works while it runs.
 
     Attributes:
         strict: oddities that the real servers may well ignore (an unknown request field,

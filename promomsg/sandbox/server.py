@@ -282,13 +282,13 @@ class Sandbox:
         return self.wechat.serve(call)
 
     def _move_clock(self, call: Call) -> SandboxReply:
-        status, said = 200, {}
+        status, answer = 200, {}
         try:
-            asked = msgspec.json.decode(call.body, type=dict[str, str])
-            said = {"day": self.clock.move(parse_day(asked.get("day", "")))}
+            request = msgspec.json.decode(call.body, type=dict[str, str])
+            answer = {"day": self.clock.move(parse_day(request.get("day", "")))}
         except (UsageError, msgspec.MsgspecError) as error:
-            status, said = 400, {"error": str(error)}
-        return SandboxReply(msgspec.json.encode(said), "application/json", status)
+            status, answer = 400, {"error": str(error)}
+        return SandboxReply(msgspec.json.encode(answer), "application/json", status)
 
 
 def _host_of(header: str) -> str:

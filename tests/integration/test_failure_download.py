@@ -157,7 +157,7 @@ async def test_what_cannot_be_read_says_why(answer: bytes, text: str) -> None:
     assert "S1G" not in str(caught.value)
     assert caught.value.__context__ is None
     for frame, _ in traceback.walk_tb(caught.value.__traceback__):
-        if "transport/fetch.py" in frame.f_code.co_filename:
+        if "transport/failure_download.py" in frame.f_code.co_filename:
             assert "S1G" not in repr(frame.f_locals)
 
 

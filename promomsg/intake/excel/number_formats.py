@@ -95,10 +95,12 @@ class NumberFormat:
         pattern = self._sections[which if own else 0]
         if pattern is None:
             return value
-        said = pattern.write(Decimal(repr(abs(value)) if isinstance(value, float) else abs(value)))
-        if said is None:
+        written = pattern.write(
+            Decimal(repr(abs(value)) if isinstance(value, float) else abs(value))
+        )
+        if written is None:
             return value
-        return f"-{said}" if value < 0 and not own else said
+        return f"-{written}" if value < 0 and not own else written
 
     def _moment(self, serial: float) -> date | time:
         days, rest = divmod(round(serial * 86_400_000), 86_400_000)

@@ -243,8 +243,8 @@ class _NamedInErrors:
         if isinstance(error, OverExcelLimit):
             raise UsageError(f"{self._path}: {self._what} {error}") from None
         if isinstance(error, _BROKEN) and not isinstance(error, UsageError):
-            said = str(error).partition("\n")[0] or type(error).__name__
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise UsageError(
                 f"{self._path} is damaged or no .xlsx workbook: {self._what} cannot be read "
-                f"({said}); open it in a spreadsheet program and save it as .xlsx"
+                f"({reason}); open it in a spreadsheet program and save it as .xlsx"
             ) from None

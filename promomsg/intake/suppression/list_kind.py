@@ -62,7 +62,7 @@ def kind_of_list(path: str | os.PathLike[str]) -> Literal["text", "table", "jour
 
 
 def _binary_kind(start: bytes, file: Path) -> str | None:
-    """What a file is that is no text: as a list of recipients is told it, without what to do."""
+    """What a file is that is no text, in the words of `file_kinds.other_kind`, without its advice."""
     if start.startswith(GZIP):
         return "compressed (gzip)"
     if _beginning(start).startswith("<"):  # markup; `_text_kind` names it

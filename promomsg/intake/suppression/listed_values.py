@@ -69,7 +69,7 @@ class DoubtfulValue(NamedTuple):
 
     Attributes:
         value: as it was read.
-        said: what to say of it.
+        message: the notice or error for it.
         inside: a key or address in it, which is somebody of the campaign if the doubt is right;
             None: it is right unless the campaign has just that key.
         is_key: it is from a key column, so that `inside` can be a key alone.

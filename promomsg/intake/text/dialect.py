@@ -68,13 +68,13 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
     known = {delimiter: _known_headings(rest, delimiter, headings) for delimiter in DELIMITERS}
     most = max(known.values())
     best = [d for d in DELIMITERS if known[d] == most]
-    if skip and (said := _delimiter_of_sep_line(lines[skip - 1])) is not None:
-        if known[said] < most:
+    if skip and (named := _delimiter_of_sep_line(lines[skip - 1])) is not None:
+        if known[named] < most:
             raise UsageError(
-                f"line {skip} says that {delimiter_name(said)} separates the columns, but the headings "
+                f"line {skip} says that {delimiter_name(named)} separates the columns, but the headings "
                 f"are separated by {delimiter_name(best[0])}; correct that line or take it out"
             )
-        return Dialect(said, skip)
+        return Dialect(named, skip)
     if most and len(best) == 1:
         return Dialect(best[0], skip)
     split = [d for d in DELIMITERS if len(_first_record(rest, d)) > 1]

@@ -252,8 +252,8 @@ class TextFile:
         with open_bytes(self.path) as file:
             start = file.read(_HEAD)
         if codec in ("utf-16", "utf-32") and not start.startswith(BOMS[codec]):
-            said = wide_of(start)
-            then = f"say encoding = {said!r}" if said else "if it is not that, say 'auto'"
+            found = wide_of(start)
+            then = f"say encoding = {found!r}" if found else "if it is not that, say 'auto'"
             return f"{self.path} has no byte order mark, which {name} needs; {then}"
         if codec.startswith(WIDE):  # its lines are not those that a file is read by
             return f"{self.path} is not {name}; save it as UTF-8"
