@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from typing import Protocol
 
 import anyio
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "china_day", "next_china_midnight"]
+__all__ = [
+    "DAY",
+    "SYSTEM_CLOCK",
+    "Clock",
+    "SystemClock",
+    "china_date",
+    "china_day",
+    "china_day_begins",
+    "next_china_midnight",
+]
 
 _CHINA_OFFSET = 8 * 3600
-_DAY = 86_400
+DAY = 86_400
+"""Seconds of a China-time day: none is longer or shorter."""
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 class Clock(Protocol):
@@ -54,6 +66,16 @@ def china_day(at: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(at + _CHINA_OFFSET))
 
 
+def china_date(at: float) -> datetime.date:
+    """The same as a date."""
+    return datetime.date.fromordinal(_EPOCH + int((at + _CHINA_OFFSET) // DAY))
+
+
+def china_day_begins(day: datetime.date) -> int:
+    """The Unix time at which a China-time day begins."""
+    return (day.toordinal() - _EPOCH) * DAY - _CHINA_OFFSET
+
+
 def next_china_midnight(at: float) -> float:
     """The Unix time at which the China-time day of `at` ends."""
-    return ((at + _CHINA_OFFSET) // _DAY + 1) * _DAY - _CHINA_OFFSET
+    return ((at + _CHINA_OFFSET) // DAY + 1) * DAY - _CHINA_OFFSET

@@ -1,4 +1,4 @@
-"""A wallet message: what a user writes, and its letter, ready to be filled per recipient.
+"""A wallet message: what a user writes, and it compiled, ready to be filled per recipient.
 
 Limits: docs/facts/alipay.md, "Request". What does not change is checked and encoded once; the rest
 is filled in by `body`, whose bytes are both signed and sent
@@ -193,7 +193,7 @@ class CompiledAlipayMessage:
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> CompiledAlipayMessage:
-        """The letter that gave this snapshot; the channel's extra fields are in it already.
+        """The compiled message that gave this snapshot; the channel's extra fields are in it already.
 
         Raises:
             UsageError: it is not one.

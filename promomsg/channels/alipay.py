@@ -386,9 +386,6 @@ class AlipayMiniProgram(UserFacing):
             self._doubted.add(single_send.request_id)
         return judged
 
-    async def probe(self, turn: int, msg_id: str | None) -> Answer:
-        raise NotImplementedError("a wallet has no read: a send with its requestId is the probe")
-
     async def advise(self) -> Advice | None:
         return None
 

@@ -2,7 +2,7 @@
 
 The engine never sees a wire format. It hands over a compiled message (a `CompiledMessage`) and one planned
 recipient (a `SingleSend`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
-method takes a letter, it is one that this very channel has compiled.
+method takes a compiled message, it is one that this very channel has compiled.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "FailureFile",
     "Following",
     "Message",
+    "Probing",
     "UserFacing",
 ]
 
@@ -80,7 +81,7 @@ class CompiledMessage(Protocol):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a user should know before sending (a missing redirectUrl, say)."""
+        """What the plan should say of the message (a missing redirectUrl, say)."""
         ...
 
 
@@ -121,7 +122,7 @@ class Channel(Protocol):
     groups: ClassVar[bool]
     """It is also a `Following`."""
     probes_by_reading: ClassVar[bool]
-    """It has reads, so that a provider that seems away is looked for without risking anybody."""
+    """It is also a `Probing`; where it is not, a send is the probe of an outage."""
     daily_quota_codes: ClassVar[frozenset[str]]
     """Codes that say the day's quota is used up: a HALT that the next China-time day mends."""
 
@@ -168,7 +169,7 @@ class Channel(Protocol):
         ...
 
     def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledMessage:
-        """The letter a journal kept."""
+        """The compiled message of a snapshot that a journal kept."""
         ...
 
     def check_address(
@@ -201,7 +202,7 @@ class Channel(Protocol):
     async def deliver(self, compiled: Any, single_send: SingleSend) -> Answer:
         """One single call. Never raises for an answer or a lost one: the verdict says it.
 
-        The caller holds a place among `connections` for it.
+        The caller holds a permit of `connections.calls` for it.
         """
         ...
 
@@ -215,8 +216,19 @@ class Channel(Protocol):
         """
         ...
 
+    async def advise(self) -> Advice | None:
+        """What the provider says of the singles' quota; None when it cannot be read."""
+        ...
+
+    async def __aenter__(self) -> Channel: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+
+class Probing(Channel, Protocol):
+    """A channel with reads, so that an outage is looked into without risking anybody."""
+
     async def probe(self, turn: int, msg_id: str | None) -> Answer:
-        """One read that shows whether the provider is there (`probes_by_reading` only).
+        """One read that shows whether the provider is there.
 
         Args:
             turn: how many were made before: where there are several reads they take turns, since
@@ -227,13 +239,6 @@ class Channel(Protocol):
             An answer whose `readable` says it; a refusal of the read itself is readable.
         """
         ...
-
-    async def advise(self) -> Advice | None:
-        """What the provider says of the singles' quota; None when it cannot be read."""
-        ...
-
-    async def __aenter__(self) -> Channel: ...
-    async def __aexit__(self, *exc_info: object) -> None: ...
 
 
 class Following(Channel, Protocol):
@@ -276,7 +281,7 @@ class Following(Channel, Protocol):
 
 _ENGINE_ONLY: Final = frozenset(
     name
-    for kind in (Channel, Following)
+    for kind in (Channel, Probing, Following)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
 ) - {"account", "base_url", "get_delivery", "name"}

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import aiohttp
-import anyio.to_thread
 import msgspec
 
-from promomsg.channels.base import Advice, FailureFile, UserFacing
+from promomsg.channels.base import FailureFile, UserFacing
 from promomsg.channels.following import follow
-from promomsg.channels.promoters import audience_filters, recipient_from
+from promomsg.channels.group_failures import fetch_failures
 from promomsg.channels.single_call import (
     as_secret,
     call_at_pace,
     error_of,
-    not_sent,
     outcome_of,
     recipient_type_error,
     single_send_for,
     usable_address,
 )
 from promomsg.channels.wechat_account import TokenCallable, WeChatAccount
-from promomsg.clock import SYSTEM_CLOCK, Clock, china_day
+from promomsg.channels.wechat_reads import WeChatReads
+from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.delivery import PollPolicy
-from promomsg.errors import Halted, NotSent, PromoError, ProviderError, TransportError, UsageError
-from promomsg.masking import Mask
+from promomsg.errors import UsageError
 from promomsg.model import (
     GROUP_THRESHOLD,
     Answer,
@@ -42,36 +40,15 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.failure_download import MAX_FAILURE_FILE, fetch_failure_file
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
-from promomsg.wechat import click_days as windows
-from promomsg.wechat import codec
-from promomsg.wechat.failure_file import parse_failures
+from promomsg.wechat import codec, endpoints
 from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
-from promomsg.wechat.models import Clicks, Promoter, Quota, Role
 
 __all__ = ["WeChatPromoter"]
 
-_FAILURE_FILE: Final = 1024 * 1024
-_FAILURE_RECORD: Final = 512
-"""Bytes that a failure file may have, and more for each member of its group: the longest known form
-of a record is under 200."""
 
-BASE_URL: Final = "https://api.weixin.qq.com"
-
-
-def _read_failure_file(raw: bytes, mask: Mask) -> FailureFile:
-    """What is kept of a failure file, and what it says; a secret that it says back is in neither."""
-    text = raw.decode("latin-1")  # any bytes, and back again as they were
-    masked = mask(text)
-    if masked != text:
-        raw = masked.replace("…", "...").encode("latin-1")
-    failures, warning = parse_failures(raw)
-    return FailureFile(raw, tuple(failures), warning)
-
-
-class WeChatPromoter(UserFacing):
+class WeChatPromoter(WeChatReads, UserFacing):
     """One WeChat account (appid).
 
     Args:
@@ -107,7 +84,7 @@ class WeChatPromoter(UserFacing):
         secret: str | Secret | None = None,
         *,
         token: TokenCallable | None = None,
-        base_url: str = BASE_URL,
+        base_url: str = endpoints.BASE_URL,
         session: aiohttp.ClientSession | None = None,
         pace: Pace | None = None,
         timeout: float = 30.0,
@@ -260,7 +237,7 @@ class WeChatPromoter(UserFacing):
             openid=single_send.openid,
             unionid=single_send.unionid,
         )
-        return await self._account.send(codec.SINGLESENDMSG, body, codec.read_single)
+        return await self._account.send(endpoints.SINGLESENDMSG, body, codec.read_single)
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         return None
@@ -269,40 +246,13 @@ class WeChatPromoter(UserFacing):
         self, compiled: CompiledWeChatMessage, values: Sequence[str], audience: Audience
     ) -> Answer:
         body = compiled.group_body(values, audience)
-        return await self._account.send(codec.SENDMSG, body, codec.read_group)
-
-    async def fetch_failures(self, url: str, members: int) -> FailureFile:
-        failure: PromoError
-        limit = min(_FAILURE_FILE + _FAILURE_RECORD * members, MAX_FAILURE_FILE)
-        try:
-            raw = await fetch_failure_file(self._http, url, limit=limit)
-        except (TransportError, UsageError) as error:
-            # Its host is the provider's word, and could be anything.
-            failure = type(error)(self._account.mask(str(error)))
-        else:
-            # In a thread: the calls in flight have their answers read meanwhile.
-            return await anyio.to_thread.run_sync(_read_failure_file, raw, self._account.mask)
-        raise failure
+        return await self._account.send(endpoints.SENDMSG, body, codec.read_group)
 
     def is_transient(self, error: Exception) -> bool:
         return codec.is_transient(error)
 
-    async def count_audience(self, audience: Audience) -> int:
-        if isinstance(audience, Promoters):
-            return len(set(audience.ids))
-        total = 0
-        for filters in audience_filters(audience):
-            page = await self._account.ask(
-                codec.GETPROMOTER, codec.promoters_body(**filters), codec.read_promoters
-            )
-            total += page.total_cnt
-        return total
-
-    async def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
-        """Every authorised promoter of an audience, page by page, as recipients."""
-        for filters in audience_filters(audience):
-            async for promoter in self.iter_promoters(**filters, need_unionid=1):
-                yield recipient_from(promoter)
+    async def fetch_failures(self, url: str, members: int) -> FailureFile:
+        return await fetch_failures(self._http, url, members, self._account.mask)
 
     def same_message(
         self, compiled: CompiledWeChatMessage, values: Sequence[str], other: Delivery
@@ -317,71 +267,6 @@ class WeChatPromoter(UserFacing):
             msgspec.json.decode(ours["content"]) == theirs
             and ours["path"] == other.path
             and other.msg_type in (None, ours["msg_type"])
-        )
-
-    async def group_sends_between(
-        self, compiled: CompiledWeChatMessage, begin: float, end: float
-    ) -> list[str]:
-        """The `msg_id`s of group sends in a time window that have clicks to show.
-
-        `getmsgclickdata` has them from the China-time day after on; a message that nobody clicked
-        may not be listed (docs/facts/wechat.md, "Click data").
-
-        Raises:
-            UsageError: the day is not over yet, or more than 90 days ago.
-            ProviderError, TransportError.
-        """
-        found: list[str] = []
-        for day in sorted({china_day(begin), china_day(end)}):
-            if found and day >= china_day(self._clock.time()):
-                break  # the window's tail, past midnight, has no data yet
-            first, last = windows.day_window(day)
-            rows = await self.get_clicks(
-                day,
-                dimension=0,
-                msg_type=compiled.snapshot()["msg_type"],
-                begin=max(int(begin), first),
-                end=min(int(end), last),
-            )
-            found += [row.msg_id for row in rows if row.msg_id is not None]
-        return list(dict.fromkeys(found))
-
-    async def probe(self, turn: int, msg_id: str | None) -> Answer:
-        account = self._account
-        try:
-            if turn % 2 == 0:
-                body = codec.quota_body(codec.SINGLESENDMSG)
-                await account.ask(codec.QUOTA_GET, body, codec.read_quota, tries=1)
-            elif msg_id is not None:
-                await self.get_delivery(msg_id)
-            else:
-                await account.ask(codec.GETROLE, codec.roles_body(), codec.read_roles, tries=1)
-        except ProviderError as error:
-            there = error.verdict is not Verdict.UNKNOWN
-            return Answer(Verdict(error.verdict), error.code, error.detail, readable=there)
-        except Halted as error:
-            # Of the token: who says that was there to say it, and the next send will halt.
-            return Answer(Verdict.HALT, error.code, error.detail)
-        except UsageError as error:
-            return Answer(Verdict.HALT, Code.CLIENT, str(error), readable=False)
-        except NotSent as error:
-            return not_sent(error)
-        except PromoError as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
-        return Answer(Verdict.SENT)
-
-    async def advise(self) -> Advice | None:
-        try:
-            quota = await self._account.ask(
-                codec.QUOTA_GET, codec.quota_body(codec.SINGLESENDMSG), codec.read_quota, tries=1
-            )
-        except PromoError:
-            return None
-        return Advice(
-            calls=quota.call_count,
-            per_seconds=quota.refresh_second,
-            daily_limit=quota.daily_limit,
-            daily_remaining=quota.remain,
         )
 
     # The endpoints, typed.
@@ -450,18 +335,6 @@ class WeChatPromoter(UserFacing):
         )
         return outcome_of(to, answer, self._clock.time())
 
-    async def get_delivery(self, msg_id: str) -> Delivery:
-        """One look at a group send (`getmsg`), within 7 days of it.
-
-        Raises:
-            ProviderError, TransportError.
-        """
-
-        def read(status: int, body: bytes, mask: Mask) -> Delivery:
-            return codec.read_delivery(msg_id, status, body, mask)
-
-        return await self._account.ask(codec.GETMSG, codec.delivery_body(msg_id), read, tries=1)
-
     async def follow(self, msg_id: str, *, poll: PollPolicy | None = None) -> Delivery:
         """Polls a group send to 100 percent and merges its failure file; needs no campaign.
 
@@ -477,108 +350,6 @@ class WeChatPromoter(UserFacing):
             raise UsageError(f"follow(poll={poll!r}): give a PollPolicy(…) of seconds")
         policy = (poll or PollPolicy()).resolved(loopback=self.loopback)
         return await follow(self, msg_id, policy, self._clock)
-
-    async def get_clicks(
-        self,
-        send_date: str,
-        *,
-        dimension: int,
-        msg_type: int,
-        msg_id: str | None = None,
-        begin: int | None = None,
-        end: int | None = None,
-    ) -> list[Clicks]:
-        """Clicks of one China-time day (`getmsgclickdata`), from the day after on, for 90 days.
-
-        Args:
-            send_date: `yyyy-MM-dd`.
-            dimension: 0 by message (group sends only), 1 by message type.
-            msg_type: the message type.
-            msg_id, begin, end: narrow dimension 0; times are Unix seconds within `send_date`.
-
-        Raises:
-            UsageError: the day or the window cannot have data (docs/facts/wechat.md, "Click data"),
-                or a value of the wrong type.
-        """
-        windows.check_clicks(
-            send_date,
-            dimension=dimension,
-            msg_type=msg_type,
-            msg_id=msg_id,
-            begin=begin,
-            end=end,
-            now=self._clock.time(),
-        )
-        body = codec.clicks_body(
-            send_date,
-            dimension=dimension,
-            msg_type=msg_type,
-            msg_id=msg_id,
-            begin=begin,
-            end=end,
-        )
-        return await self._account.ask(codec.GETMSGCLICKDATA, body, codec.read_clicks)
-
-    async def iter_promoters(
-        self,
-        *,
-        openid: str | None = None,
-        role_id: int | None = None,
-        retail_id: str | None = None,
-        begin_time: int | None = None,
-        end_time: int | None = None,
-        start_id: str | None = None,
-        need_unionid: int | bool | None = None,
-        auth_status: int | None = None,
-        decl_status: int | None = None,
-    ) -> AsyncIterator[Promoter]:
-        """Every promoter, 2,000 a page (`getpromoter`); None leaves a filter out.
-
-        Args:
-            openid: only this one.
-            role_id, retail_id: only of this role, of this retailer.
-            begin_time, end_time: only those updated in between, Unix seconds.
-            start_id: go on behind this promoter id.
-            need_unionid: 1 for unionids as well.
-            auth_status: 0 not authorised, 1 authorised, 2 cancelled.
-            decl_status: as the wire has it.
-
-        Raises:
-            UsageError: a filter of the wrong type. ProviderError, TransportError, Halted.
-        """
-        filters: dict[str, Any] = {
-            "openid": openid,
-            "role_id": role_id,
-            "retail_id": retail_id,
-            "begin_time": begin_time,
-            "end_time": end_time,
-            "need_unionid": need_unionid,
-            "auth_status": auth_status,
-            "decl_status": decl_status,
-        }
-        start = start_id
-        while True:
-            page = await self._account.ask(
-                codec.GETPROMOTER,
-                codec.promoters_body(**filters, start_id=start),
-                codec.read_promoters,
-            )
-            for promoter in page.promoters:
-                yield promoter
-            # Paging by the last item's id is inferred (docs/facts/wechat.md, "Sibling endpoints"):
-            # a page that does not move on ends it, so that a wrong inference cannot loop for ever.
-            last = page.promoters[-1].id if page.promoters else None
-            if not last or last == start:
-                return
-            start = last
-
-    async def get_roles(self) -> list[Role]:
-        """The account's promoter roles (`getrole`)."""
-        return await self._account.ask(codec.GETROLE, codec.roles_body(), codec.read_roles)
-
-    async def get_quota(self, path: str = codec.SINGLESENDMSG) -> Quota:
-        """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
-        return await self._account.ask(codec.QUOTA_GET, codec.quota_body(path), codec.read_quota)
 
 
 def _source(token: TokenCallable | None) -> tuple[TokenCallable | None, str | None]:

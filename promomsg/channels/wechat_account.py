@@ -27,7 +27,7 @@ from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
-from promomsg.wechat import codec
+from promomsg.wechat import codec, endpoints
 
 __all__ = ["TokenCallable", "WeChatAccount"]
 
@@ -139,9 +139,9 @@ class WeChatAccount:
                 "appid": self.appid,
                 "secret": self._secret.reveal(),
             }
-            return await self.http.get(self.http.url(codec.TOKEN, query))
+            return await self.http.get(self.http.url(endpoints.TOKEN, query))
         body = codec.stable_token_body(self.appid, self._secret.reveal(), force=False)
-        return await self.http.post(self.http.url(codec.STABLE_TOKEN), body, _JSON)
+        return await self.http.post(self.http.url(endpoints.STABLE_TOKEN), body, _JSON)
 
     async def token(self) -> str:
         """A token to try.

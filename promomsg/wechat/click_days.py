@@ -1,7 +1,6 @@
 """The days in which results and clicks can be had. Pure: `now` is passed in.
 
-All natural days are China Standard Time, UTC+8 without daylight saving
-(docs/facts/wechat.md, "Windows").
+All natural days are China time (docs/facts/wechat.md, "Windows").
 """
 
 from __future__ import annotations
@@ -10,22 +9,15 @@ import datetime
 import re
 from typing import Final
 
+from promomsg.clock import DAY, china_date, china_day_begins
 from promomsg.errors import UsageError
 
-__all__ = ["CLICK_DAYS", "check_clicks", "day_of", "day_window"]
+__all__ = ["CLICK_DAYS", "check_clicks", "day_window"]
 
 CLICK_DAYS: Final = 90
 """Days for which click data is kept (docs/facts/wechat.md, "Windows")."""
 
-_DAY: Final = 86_400
-_CHINA: Final = 8 * 3600
-_EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 _SHAPE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def day_of(at: float) -> datetime.date:
-    """The China-time day of a Unix time."""
-    return datetime.date.fromordinal(_EPOCH + int((at + _CHINA) // _DAY))
 
 
 def day_window(send_date: str) -> tuple[int, int]:
@@ -34,8 +26,8 @@ def day_window(send_date: str) -> tuple[int, int]:
     Raises:
         UsageError: it is not such a date.
     """
-    start = (_parse(send_date).toordinal() - _EPOCH) * _DAY - _CHINA
-    return start, start + _DAY - 1
+    start = china_day_begins(_parse(send_date))
+    return start, start + DAY - 1
 
 
 def _parse(send_date: str) -> datetime.date:
@@ -76,11 +68,11 @@ def check_clicks(
     if msg_id is not None and not isinstance(msg_id, str):
         raise UsageError(f"msg_id: give a str, not {msg_id!r}")
     start, last = day_window(send_date)
-    age = day_of(now).toordinal() - _parse(send_date).toordinal()
+    age = (china_date(now) - _parse(send_date)).days
     if age < 1:
         raise UsageError(
             f"send_date {send_date}: click data can be had from the day after the send; "
-            f"in China it is {day_of(now).isoformat()}"
+            f"in China it is {china_date(now).isoformat()}"
         )
     if age > CLICK_DAYS:
         raise UsageError(

@@ -44,15 +44,6 @@ from promomsg.wechat.read_answers import (
 )
 
 __all__ = [
-    "GETMSG",
-    "GETMSGCLICKDATA",
-    "GETPROMOTER",
-    "GETROLE",
-    "QUOTA_GET",
-    "SENDMSG",
-    "SINGLESENDMSG",
-    "STABLE_TOKEN",
-    "TOKEN",
     "audience_fields",
     "clicks_body",
     "delivery_body",
@@ -71,16 +62,6 @@ __all__ = [
     "stable_token_body",
     "token_refused",
 ]
-
-SENDMSG: Final = "/promoter/sendmsg"
-SINGLESENDMSG: Final = "/promoter/singlesendmsg"
-GETMSG: Final = "/promoter/getmsg"
-GETMSGCLICKDATA: Final = "/promoter/getmsgclickdata"
-GETPROMOTER: Final = "/promoter/getpromoter"
-GETROLE: Final = "/promoter/getrole"
-STABLE_TOKEN: Final = "/cgi-bin/stable_token"  # noqa: S105  (a path)
-TOKEN: Final = "/cgi-bin/token"  # noqa: S105  (a path)
-QUOTA_GET: Final = "/cgi-bin/openapi/quota/get"
 
 _WAIT: Final = frozenset({Verdict.UNKNOWN, Verdict.THROTTLED, Verdict.RETRY})
 _SENT: Final = Answer(Verdict.SENT)

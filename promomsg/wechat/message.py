@@ -124,7 +124,7 @@ class CompiledWeChatMessage:
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:
-        """The letter whose `snapshot()` this is.
+        """The compiled message whose `snapshot()` this is.
 
         Raises:
             UsageError: it is not one.
@@ -153,7 +153,7 @@ class CompiledWeChatMessage:
         }
 
     def __repr__(self) -> str:
-        return f"WeChatLetter({self._message!r})"
+        return f"CompiledWeChatMessage({self._message!r})"
 
     @property
     def names(self) -> frozenset[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from promomsg.clock import china_date
 from promomsg.errors import UsageError
-from promomsg.wechat.click_days import check_clicks, day_of, day_window
+from promomsg.wechat.click_days import check_clicks, day_window
 
 DAY = 86_400
 START = 1691078400  # 2023-08-04 00:00 in China; the page's example times lie in that day
@@ -15,9 +16,10 @@ START = 1691078400  # 2023-08-04 00:00 in China; the page's example times lie in
 
 def test_the_seeds_example_lies_in_its_day() -> None:
     assert day_window("2023-08-04") == (START, START + DAY - 1)
+    assert day_window("9999-12-31")[1] > START
     assert START <= 1691114400 < 1691128800 < START + DAY
-    assert day_of(START - 1).isoformat() == "2023-08-03"
-    assert day_of(START).isoformat() == "2023-08-04"
+    assert china_date(START - 1).isoformat() == "2023-08-03"
+    assert china_date(START).isoformat() == "2023-08-04"
     check_clicks(
         "2023-08-04", dimension=0, msg_type=1, begin=1691114400, end=1691128800, now=START + DAY
     )

@@ -604,7 +604,7 @@ def test_requests_as_the_seed_and_the_facts_have_them() -> None:
         == b'{"send_date":"2023-08-04","dimonsion":1,"msg_type":1}'
     )
     assert codec.roles_body() == b"{}"
-    assert codec.quota_body(codec.SENDMSG) == b'{"cgi_path":"/promoter/sendmsg"}'
+    assert codec.quota_body("/promoter/sendmsg") == b'{"cgi_path":"/promoter/sendmsg"}'
     assert (
         codec.stable_token_body("wx1", Secret("s"))
         == b'{"grant_type":"client_credential","appid":"wx1","secret":"s","force_refresh":false}'

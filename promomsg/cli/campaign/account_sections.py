@@ -9,13 +9,13 @@ from typing import Any
 
 from promomsg.cli.campaign.campaign_values import (
     FROM_ENVIRONMENT,
-    WECHAT_BASE_URL,
     AlipaySection,
     WeChatSection,
 )
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.errors import UsageError
 from promomsg.model import Secret
+from promomsg.wechat.endpoints import BASE_URL
 
 __all__ = ["AccountSections", "extra_fields"]
 
@@ -46,7 +46,7 @@ class AccountSections:
         return WeChatSection(
             appid=section.required("appid", '"wx…"'),
             secret=(None if token_command else self._secret(section, "secret")),
-            base_url=_url(section, WECHAT_BASE_URL) if base_url is None else base_url,
+            base_url=_url(section, BASE_URL) if base_url is None else base_url,
             token_command=token_command,
             proxy=self._proxy(section),
             timeout=_timeout(section),

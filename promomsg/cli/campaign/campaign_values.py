@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from promomsg.model import Audience, Secret
+from promomsg.wechat.endpoints import BASE_URL
 
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
@@ -18,14 +19,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FROM_ENVIRONMENT",
     "STANDARD_INPUT",
-    "WECHAT_BASE_URL",
     "AccountFile",
     "AlipaySection",
     "CampaignFile",
     "WeChatSection",
 ]
 
-WECHAT_BASE_URL: Final = "https://api.weixin.qq.com"
 FROM_ENVIRONMENT: Final = Secret("env")
 """No `proxy` in the file: HTTPS_PROXY and NO_PROXY decide."""
 
@@ -39,7 +38,7 @@ class WeChatSection(msgspec.Struct, frozen=True, kw_only=True):
 
     appid: str
     secret: Secret | None
-    base_url: str = WECHAT_BASE_URL
+    base_url: str = BASE_URL
     token_command: tuple[str, ...] = ()
     proxy: Secret = FROM_ENVIRONMENT
     timeout: float = 30.0

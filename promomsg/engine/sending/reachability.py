@@ -22,7 +22,7 @@ from random import Random
 
 import anyio
 
-from promomsg.channels.base import Channel
+from promomsg.channels.base import Channel, Probing
 from promomsg.clock import Clock
 from promomsg.engine.sending.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.decision import Halt
@@ -283,7 +283,8 @@ class Reachability:
         breaker = self.breaker
         breaker.mark_probe(call)
         try:
-            answer = await self._channel.probe(self._reads, await self._open_group())
+            probing: Probing = self._channel  # type: ignore[assignment] # `probes_by_reading`
+            answer = await probing.probe(self._reads, await self._open_group())
         except Exception as error:  # noqa: BLE001 - a bug in a read must not end the campaign
             answer = Answer(
                 Verdict.UNKNOWN,

@@ -1,0 +1,236 @@
+"""What can be asked of a WeChat account: every read of the promoter API. Nothing here sends.
+
+Reads are tried again while their errors are transient (`read_retries`), but for the probes of an
+outage and one poll, whose callers have their own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from promomsg.channels.base import Advice
+from promomsg.channels.promoters import audience_filters, recipient_from
+from promomsg.channels.single_call import not_sent
+from promomsg.channels.wechat_account import WeChatAccount
+from promomsg.clock import Clock, china_day
+from promomsg.errors import Halted, NotSent, PromoError, ProviderError, UsageError
+from promomsg.masking import Mask
+from promomsg.model import Answer, Audience, Code, Delivery, Promoters, Recipient, Verdict
+from promomsg.wechat import click_days, codec, endpoints
+from promomsg.wechat.message import CompiledWeChatMessage
+from promomsg.wechat.models import Clicks, Promoter, Quota, Role
+
+__all__ = ["WeChatReads"]
+
+
+class WeChatReads:
+    """The reads of one account; `WeChatPromoter` adds what sends."""
+
+    _account: WeChatAccount
+    _clock: Clock
+
+    # For users.
+
+    async def get_delivery(self, msg_id: str) -> Delivery:
+        """One look at a group send (`getmsg`), within 7 days of it.
+
+        Raises:
+            ProviderError, TransportError.
+        """
+
+        def read(status: int, body: bytes, mask: Mask) -> Delivery:
+            return codec.read_delivery(msg_id, status, body, mask)
+
+        return await self._account.ask(endpoints.GETMSG, codec.delivery_body(msg_id), read, tries=1)
+
+    async def get_clicks(
+        self,
+        send_date: str,
+        *,
+        dimension: int,
+        msg_type: int,
+        msg_id: str | None = None,
+        begin: int | None = None,
+        end: int | None = None,
+    ) -> list[Clicks]:
+        """Clicks of one China-time day (`getmsgclickdata`), from the day after on, for 90 days.
+
+        Args:
+            send_date: `yyyy-MM-dd`.
+            dimension: 0 by message (group sends only), 1 by message type.
+            msg_type: the message type.
+            msg_id, begin, end: narrow dimension 0; times are Unix seconds within `send_date`.
+
+        Raises:
+            UsageError: the day or the window cannot have data (docs/facts/wechat.md, "Click data"),
+                or a value of the wrong type.
+        """
+        click_days.check_clicks(
+            send_date,
+            dimension=dimension,
+            msg_type=msg_type,
+            msg_id=msg_id,
+            begin=begin,
+            end=end,
+            now=self._clock.time(),
+        )
+        body = codec.clicks_body(
+            send_date,
+            dimension=dimension,
+            msg_type=msg_type,
+            msg_id=msg_id,
+            begin=begin,
+            end=end,
+        )
+        return await self._account.ask(endpoints.GETMSGCLICKDATA, body, codec.read_clicks)
+
+    async def iter_promoters(
+        self,
+        *,
+        openid: str | None = None,
+        role_id: int | None = None,
+        retail_id: str | None = None,
+        begin_time: int | None = None,
+        end_time: int | None = None,
+        start_id: str | None = None,
+        need_unionid: int | bool | None = None,
+        auth_status: int | None = None,
+        decl_status: int | None = None,
+    ) -> AsyncIterator[Promoter]:
+        """Every promoter, 2,000 a page (`getpromoter`); None leaves a filter out.
+
+        Args:
+            openid: only this one.
+            role_id, retail_id: only of this role, of this retailer.
+            begin_time, end_time: only those updated in between, Unix seconds.
+            start_id: go on behind this promoter id.
+            need_unionid: 1 for unionids as well.
+            auth_status: 0 not authorised, 1 authorised, 2 cancelled.
+            decl_status: as the wire has it.
+
+        Raises:
+            UsageError: a filter of the wrong type. ProviderError, TransportError, Halted.
+        """
+        filters: dict[str, Any] = {
+            "openid": openid,
+            "role_id": role_id,
+            "retail_id": retail_id,
+            "begin_time": begin_time,
+            "end_time": end_time,
+            "need_unionid": need_unionid,
+            "auth_status": auth_status,
+            "decl_status": decl_status,
+        }
+        start = start_id
+        while True:
+            page = await self._account.ask(
+                endpoints.GETPROMOTER,
+                codec.promoters_body(**filters, start_id=start),
+                codec.read_promoters,
+            )
+            for promoter in page.promoters:
+                yield promoter
+            # Paging by the last item's id is inferred (docs/facts/wechat.md, "Sibling endpoints"):
+            # a page that does not move on ends it, so that a wrong inference cannot loop for ever.
+            last = page.promoters[-1].id if page.promoters else None
+            if not last or last == start:
+                return
+            start = last
+
+    async def get_roles(self) -> list[Role]:
+        """The account's promoter roles (`getrole`)."""
+        return await self._account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles)
+
+    async def get_quota(self, path: str = endpoints.SINGLESENDMSG) -> Quota:
+        """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
+        return await self._account.ask(
+            endpoints.QUOTA_GET, codec.quota_body(path), codec.read_quota
+        )
+
+    # For the engine.
+
+    async def count_audience(self, audience: Audience) -> int:
+        if isinstance(audience, Promoters):
+            return len(set(audience.ids))
+        total = 0
+        for filters in audience_filters(audience):
+            page = await self._account.ask(
+                endpoints.GETPROMOTER, codec.promoters_body(**filters), codec.read_promoters
+            )
+            total += page.total_cnt
+        return total
+
+    async def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
+        """Every authorised promoter of an audience, page by page, as recipients."""
+        for filters in audience_filters(audience):
+            async for promoter in self.iter_promoters(**filters, need_unionid=1):
+                yield recipient_from(promoter)
+
+    async def group_sends_between(
+        self, compiled: CompiledWeChatMessage, begin: float, end: float
+    ) -> list[str]:
+        """The `msg_id`s of group sends in a time window that have clicks to show.
+
+        `getmsgclickdata` has them from the China-time day after on; a message that nobody clicked
+        may not be listed (docs/facts/wechat.md, "Click data").
+
+        Raises:
+            UsageError: the day is not over yet, or more than 90 days ago.
+            ProviderError, TransportError.
+        """
+        found: list[str] = []
+        for day in sorted({china_day(begin), china_day(end)}):
+            if found and day >= china_day(self._clock.time()):
+                break  # the window's tail, past midnight, has no data yet
+            first, last = click_days.day_window(day)
+            rows = await self.get_clicks(
+                day,
+                dimension=0,
+                msg_type=compiled.snapshot()["msg_type"],
+                begin=max(int(begin), first),
+                end=min(int(end), last),
+            )
+            found += [row.msg_id for row in rows if row.msg_id is not None]
+        return list(dict.fromkeys(found))
+
+    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+        account = self._account
+        try:
+            if turn % 2 == 0:
+                body = codec.quota_body(endpoints.SINGLESENDMSG)
+                await account.ask(endpoints.QUOTA_GET, body, codec.read_quota, tries=1)
+            elif msg_id is not None:
+                await self.get_delivery(msg_id)
+            else:
+                await account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles, tries=1)
+        except ProviderError as error:
+            there = error.verdict is not Verdict.UNKNOWN
+            return Answer(Verdict(error.verdict), error.code, error.detail, readable=there)
+        except Halted as error:
+            # Of the token: who says that was there to say it, and the next send will halt.
+            return Answer(Verdict.HALT, error.code, error.detail)
+        except UsageError as error:
+            return Answer(Verdict.HALT, Code.CLIENT, str(error), readable=False)
+        except NotSent as error:
+            return not_sent(error)
+        except PromoError as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
+        return Answer(Verdict.SENT)
+
+    async def advise(self) -> Advice | None:
+        try:
+            quota = await self._account.ask(
+                endpoints.QUOTA_GET,
+                codec.quota_body(endpoints.SINGLESENDMSG),
+                codec.read_quota,
+                tries=1,
+            )
+        except PromoError:
+            return None
+        return Advice(
+            calls=quota.call_count,
+            per_seconds=quota.refresh_second,
+            daily_limit=quota.daily_limit,
+            daily_remaining=quota.remain,
+        )
