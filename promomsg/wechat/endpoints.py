@@ -1,7 +1,7 @@
 """Where the promoter API is: its address, and the path of each endpoint.
 
-Sources: seeds/wechat-promoter.txt, sections I to III, and facts/wechat.md (Sibling endpoints, Access
-token, Quotas).
+Sources: docs/facts/wechat.md, "Group send", "Single send", "Delivery result", "Click data",
+"Sibling endpoints", "Access token" and "Quotas".
 """
 
 from __future__ import annotations
