@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 def busy(tx: object) -> None:
     """Keeps the writer thread busy while others queue up behind it."""
-    time.sleep(0.05)
+    time.sleep(0.05)  # it has no event loop, and nothing else to do
 
 
 def beside(journal: SqliteJournal) -> list[str]:

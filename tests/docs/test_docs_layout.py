@@ -56,6 +56,21 @@ def test_every_helper_of_the_tests_is_in_the_map_and_nothing_else() -> None:
     assert named == helpers | suites
 
 
+SLEEP = re.compile(r"\b(?:asyncio|anyio|time)\.sleep\((?!0\))")
+CLOCKS = {"clocks.py", "hurried_clock.py", "waiting.py", "test_docs_layout.py"}
+
+
+def test_real_time_passes_only_where_a_comment_says_why() -> None:
+    silent = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in (ROOT / "tests").rglob("*.py")
+        if file.name not in CLOCKS
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if SLEEP.search(line) and "#" not in line and "import time" not in line  # a child's program
+    ]
+    assert silent == [], "wait with `until`, or let `real_time` pass (tests/waiting.py)"
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
 def test_the_paths_that_a_page_names_are_there(page: str) -> None:
     for path in re.findall(r"`((?:promomsg|tests|docs|benchmarks|examples)/[\w./-]+)`", read(page)):
