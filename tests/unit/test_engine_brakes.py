@@ -1,9 +1,20 @@
-"""The shared retry budget and the error rate."""
+"""The shared retry budget, the error rate, the day's limit, and the readiness that senders share."""
 
 from __future__ import annotations
 
-from promomsg import RetryPolicy
-from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
+from random import Random
+from typing import Any, cast
+
+import anyio
+import pytest
+from clocks import FakeClock
+
+from promomsg import Pace, RetryPolicy
+from promomsg.engine.sending.brakes import DayLimit, ErrorRateLimit, RetryBudget
+from promomsg.engine.sending.readiness import Readiness
+from promomsg.engine.sending.run_control import RunControl
+from promomsg.errors import NotSent
+from promomsg.transport.pace import Pacer
 
 
 def test_the_budget_is_a_share_of_the_calls_and_an_allowance() -> None:
@@ -40,3 +51,64 @@ def test_the_error_rate_looks_at_the_last_200_and_needs_20() -> None:
 def test_without_a_limit_nothing_halts() -> None:
     error_rate = ErrorRateLimit(None)
     assert all(error_rate.add(False) is None for _ in range(500))
+
+
+class NoToken:
+    """A channel whose access token cannot be had."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._asking = 0
+        self.asked: list[float] = []
+
+    async def prepare(self) -> None:
+        self._asking += 1
+        assert self._asking == 1
+        self.asked.append(self._clock.monotonic())
+        await anyio.sleep(0)
+        self._asking -= 1
+        raise NotSent("no token")
+
+
+@pytest.mark.asyncio
+async def test_senders_that_share_their_readiness_ask_one_at_a_time_and_fail_together() -> None:
+    clock = FakeClock(auto=True)
+    channel = NoToken(clock)
+    control = RunControl(cast(Any, None), clock)
+    policy = RetryPolicy()
+    readiness = Readiness(cast(Any, channel), control, policy, clock, Random(1))
+
+    async def send() -> None:
+        while control.may_send():
+            assert not await readiness.ready()
+
+    async with anyio.create_task_group() as senders:
+        for _ in range(4):
+            senders.start_soon(send)
+    assert control.halt is not None
+    assert "no token" in control.halt.detail
+    # As many tries, with as long pauses between them, as of one sender.
+    assert len(channel.asked) == policy.attempts
+    assert channel.asked[-1] - channel.asked[0] > 20.0
+
+
+def test_a_days_limit_counts_what_was_called_on_that_china_time_day() -> None:
+    clock = FakeClock()
+    pacer = Pacer(Pace(singles_per_day=10))
+    today = DayLimit(pacer, clock, 4)
+    assert today.left(100) == 6
+    assert today.left(5) == 5
+    today.add(6)
+    assert today.left(1) == 0
+    assert today.halt().code == "SINGLES_PER_DAY"
+    today.add(-1)  # one of them was not called after all
+    assert today.left(100) == 1
+    clock.jump(-86_400)  # a clock that was set back has no new day
+    assert today.left(100) == 1
+    clock.jump(2 * 86_400)
+    assert today.left(100) == 10
+
+
+def test_without_a_days_limit_as_many_go_as_may() -> None:
+    clock = FakeClock()
+    assert DayLimit(Pacer(Pace(unlimited=True)), clock, 1_000_000).left(64) == 64

@@ -33,12 +33,12 @@ from promomsg.journal.contract import Handle
 from promomsg.model import Answer, Code, Verdict
 from promomsg.states import GroupState
 
-__all__ = ["Reachability", "is_unreachable"]
+__all__ = ["Reachability"]
 
 log = logging.getLogger("promomsg.engine")
 
 
-def is_unreachable(answer: Answer) -> bool:
+def _is_unreachable(answer: Answer) -> bool:
     """Whether a send's answer says nothing of its recipient, only that the provider is not there."""
     return not answer.readable or (answer.verdict is Verdict.RETRY and not answer.token_failed)
 
@@ -134,7 +134,7 @@ class Reachability:
         """
         if _halts_by_itself(answer):
             self.drop(call)
-        elif is_unreachable(answer):
+        elif _is_unreachable(answer):
             if not self._are_the_last_few(answer):
                 self._missed(call, answer, in_doubt=in_doubt, costly=costly)
         elif self.breaker.record_success(call):

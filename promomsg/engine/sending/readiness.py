@@ -51,7 +51,7 @@ class Readiness:
     async def ready(self) -> bool:
         """True: send now. False: it waited, or halted; ask the control, then here again."""
         async with self._one_at_a_time:
-            return await self._ask()
+            return not self._control.stopping and await self._ask()
 
     async def _ask(self) -> bool:
         try:
