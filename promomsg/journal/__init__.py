@@ -1,1 +1,1 @@
-"""What was intended and what happened, on disk before the wire: see `base` for the contract."""
+"""What was intended and what happened, on disk before the wire: see `contract`."""
