@@ -12,7 +12,7 @@ from promomsg.model import Outcome, State
 from promomsg.origins import origin
 from promomsg.states import GroupState
 
-__all__ = ["CANNOT_BE_REACHED", "Outcomes", "Report", "SomeFailed", "campaign_state", "document"]
+__all__ = ["CANNOT_BE_REACHED", "Outcomes", "Report", "SomeFailed", "campaign_state"]
 
 
 class SomeFailed(PromoError):
@@ -97,47 +97,6 @@ def campaign_state(
     return "stopped", "it was stopped before its end"
 
 
-def document(
-    name: str,
-    state: str,
-    reason: str,
-    tally: Tally,
-    groups: Iterable[GroupRow],
-    warnings: Iterable[str],
-    elapsed_s: float,
-) -> dict[str, Any]:
-    """The one document that `send`, `resume` and `status` share
-    (docs/design.md, "The document")."""
-    return {
-        "campaign": name,
-        "state": state,
-        "reason": reason,
-        "planned": tally.planned,
-        "sent": tally.sent,
-        "failed": tally.failed,
-        "unknown": tally.unknown,
-        "skipped": tally.skipped,
-        "cancelled": tally.cancelled,
-        "pending": tally.pending,
-        "by_code": dict(sorted(tally.by_code.items())),
-        "groups": [
-            {
-                "msg_id": g.msg_id,
-                "planned": g.planned,
-                "percent": g.percent,
-                "send_cnt": g.send_cnt,
-                "fail_cnt": g.fail_cnt,
-                "state": g.state.value,
-                # Unix seconds, while a look at it is to come.
-                **({} if g.next_poll_at is None else {"next_poll_at": g.next_poll_at}),
-            }
-            for g in groups
-        ],
-        "warnings": list(warnings),
-        "elapsed_s": round(elapsed_s, 3),
-    }
-
-
 class Report:
     """A campaign's result. The counts add up:
     `planned = sent + failed + unknown + skipped + cancelled + pending`.
@@ -187,7 +146,6 @@ class Report:
         self.elapsed_s = elapsed_s
         self.journal = journal
         self.host = origin(record.base_url)
-        self._tally = tally
         self._rows = rows
 
     def failures(self) -> Outcomes:
@@ -207,16 +165,36 @@ class Report:
         self._rows.close()
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `--json` (docs/design.md, "The document")."""
-        return document(
-            self.campaign,
-            self.state,
-            self.reason,
-            self._tally,
-            self.groups,
-            self.warnings,
-            self.elapsed_s,
-        )
+        """The one document that `send`, `resume` and `status` share
+        (docs/design.md, "The document")."""
+        return {
+            "campaign": self.campaign,
+            "state": self.state,
+            "reason": self.reason,
+            "planned": self.planned,
+            "sent": self.sent,
+            "failed": self.failed,
+            "unknown": self.unknown,
+            "skipped": self.skipped,
+            "cancelled": self.cancelled,
+            "pending": self.pending,
+            "by_code": dict(sorted(self.by_code.items())),
+            "groups": [
+                {
+                    "msg_id": g.msg_id,
+                    "planned": g.planned,
+                    "percent": g.percent,
+                    "send_cnt": g.send_cnt,
+                    "fail_cnt": g.fail_cnt,
+                    "state": g.state.value,
+                    # Unix seconds, while a look at it is to come.
+                    **({} if g.next_poll_at is None else {"next_poll_at": g.next_poll_at}),
+                }
+                for g in self.groups
+            ],
+            "warnings": list(self.warnings),
+            "elapsed_s": round(self.elapsed_s, 3),
+        }
 
     def raise_for_failures(self) -> None:
         """Raises when not everybody was reached: nothing of the report is lost by calling it.

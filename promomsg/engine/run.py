@@ -15,7 +15,7 @@ from promomsg.clock import Clock
 from promomsg.engine.following.group_sender import GroupSender
 from promomsg.engine.following.poller import Poller
 from promomsg.engine.prepare.campaign_start import RunContext
-from promomsg.engine.report import Report, campaign_state, document
+from promomsg.engine.report import Report, campaign_state
 from promomsg.engine.sending.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
 from promomsg.engine.sending.run_control import RunControl
@@ -223,17 +223,7 @@ class Run:
 
     def progress(self) -> dict[str, Any]:
         """The document of `--json`, as of now."""
-        state, reason = self._closed_state or self._state()
-        record = self._handle.record
-        return document(
-            record.name,
-            state,
-            reason,
-            self._tally,
-            self._group_rows,
-            record.warnings,
-            self._seconds(),
-        )
+        return self.report_now().to_dict()
 
     def report_now(self) -> Report:
         """The report, as of now."""
