@@ -31,7 +31,7 @@ def write_report(
     as one group are counted, and only its failures are named.
 
     Args:
-        form: `"table"`, `"json"` or `"csv"`.
+        file_format: `"table"`, `"json"` or `"csv"`.
         everybody: every row read; else only what was not sent.
 
     Raises:
