@@ -23,6 +23,7 @@ from promomsg.model import (
 )
 from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
+from promomsg.states import state_after
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.rate_limit import RateLimiter
 from promomsg.transport.retry_after import retry_after
@@ -43,13 +44,6 @@ __all__ = [
 
 TOKENS_TRIED: Final = 3
 """Tokens that one call tries: the current one and two newer ones."""
-
-_STATES: Final = {
-    Verdict.SENT: State.SENT,
-    Verdict.FAILED: State.FAILED,
-    Verdict.REFUSED: State.FAILED,
-    Verdict.UNKNOWN: State.UNKNOWN,
-}
 
 
 def recipient_type_error(to: object) -> UsageError | None:
@@ -235,8 +229,8 @@ def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
         ProviderError, NotSent: the answer says nothing of this recipient (HALT, THROTTLED, RETRY).
         UsageError: the client is closed, or belongs to another event loop.
     """
-    state = _STATES.get(answer.verdict)
-    if state is None:
+    state = state_after(answer.verdict)
+    if state is State.PENDING:
         raise error_of(answer)
     return Outcome(
         recipient=msgspec.structs.replace(to, access_token=None),

@@ -1,11 +1,13 @@
 """What makes a running campaign go on, pause, stop, or be cancelled; shared by all its parts.
 
-| state | nothing goes out | groups are followed | ends by |
-| --- | --- | --- | --- |
-| paused | yes | yes | the user's request, here or in the control row |
-| waiting for the day | yes | yes | the next China-time day (`on_daily_quota="wait"`) |
-| cancelled | yes | yes | - |
-| stopped (a halt, the block was left) | yes | no | - |
+In none of these states does a send go out:
+
+| state | groups are followed | ends by |
+| --- | --- | --- |
+| paused | yes | the user's request, here or in the control row |
+| waiting for the day | yes | the next China-time day (`on_daily_quota="wait"`) |
+| cancelled | yes | - |
+| stopped (a halt, or the block was left) | no | - |
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ __all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "ControlRequest", "RunControl", "W
 SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
 """The code of a halt by the user's own limit for one China-time day."""
 
-_ASK_AGAIN: Final = 60.0
-"""Seconds, never jumping ones, after which a campaign that waits for the day asks the wall clock again."""
 JOURNAL_GONE: Final = "JOURNAL_GONE"
 """The code of a halt because the journal's file, or its lock, is not where it was."""
 
-_LOOK_EVERY: Final = 0.5
+_READ_CONTROL_EVERY: Final = 0.5
 """Seconds between looks at the journal's files, and at its control row, which another process may
 have written."""
+
+_ASK_AGAIN: Final = 60.0
+"""Seconds of the clock that never jumps after which a campaign that waits for the day asks the wall
+clock again."""
 
 
 class Wakeup:
@@ -210,7 +214,7 @@ class RunControl:
             # A row that was read before the user's latest request was written is out of date.
             if requests == self._requests and not self._unwritten:
                 self.apply(control)
-            await self._clock.sleep(_LOOK_EVERY)
+            await self._clock.sleep(_READ_CONTROL_EVERY)
 
     async def until_sending(self) -> None:
         """Waits out a pause and a used-up day; returns at once when the campaign is stopping."""
