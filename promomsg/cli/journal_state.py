@@ -48,10 +48,13 @@ def being_sent_by(journal: Path, state: str) -> str:
     return f"another process is sending it ({who}{state})"
 
 
-def require_everyone(journal: Path, everyone: bool, *, planned_anew: bool = False) -> None:
+def require_everyone(
+    journal: Path, report: Report, everyone: bool, *, planned_anew: bool = False
+) -> None:
     """Checks that `--everyone` was given again for a journal that calls every promoter.
 
     Args:
+        report: of the journal.
         everyone: whether it was given.
         planned_anew: whether also a call that was made already is going to be made again.
 
@@ -62,6 +65,6 @@ def require_everyone(journal: Path, everyone: bool, *, planned_anew: bool = Fals
         return
     if any(
         group.audience == {"everyone": True} and (planned_anew or group.state.value == "planned")
-        for group in report_of(journal).groups
+        for group in report.groups
     ):
         raise UsageError(f"{journal} reaches every promoter there is: say --everyone as well")

@@ -18,13 +18,15 @@ from promomsg.cli.campaign.campaign_of_journal import (
 )
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_state import being_sent_by, print_report, report_of, require_everyone
+from promomsg.cli.journal_state import being_sent_by, print_report, require_everyone
 from promomsg.cli.output.printing import print_note
 from promomsg.cli.send_file import SendFlags, send_file
 from promomsg.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
     from promomsg.cli.drive_campaign import SendOptions
+    from promomsg.engine.opened_journal import OpenedJournal
+    from promomsg.engine.report import Report
     from promomsg.journal.records import CampaignRecord
 
 __all__ = ["ResumeFlags", "recipients_again", "resume_journal", "resume_unless_at_work"]
@@ -51,20 +53,27 @@ def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> i
 
     A finished one is only printed, and a half-made plan is made again.
     """
+    from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import half_plan
 
     if not os.path.lexists(journal) and os.path.exists(half_plan(journal)):
         return _plan_again(journal, overrides, flags)
-    found = report_of(journal)
+    with open_journal(journal) as opened:
+        return _go_on(journal, opened, opened.report(), overrides, flags)
+
+
+def _go_on(
+    journal: Path, opened: OpenedJournal, found: Report, overrides: Overrides, flags: ResumeFlags
+) -> int:
     if not found.pending:
         return print_report(found, flags.as_json)
-    if _end_pause(journal):
+    if _end_pause(journal, opened):
         return 0
-    file = campaign_of(journal, overrides)
+    file = campaign_of(journal, opened.record, overrides)
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
 
     require_terminal(flags.yes)
-    require_everyone(journal, flags.everyone)
+    require_everyone(journal, found, flags.everyone)
     options = SendOptions(
         yes=flags.yes,
         as_json=flags.as_json,
@@ -72,28 +81,30 @@ def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> i
         submit=flags.no_wait,
         left=found.pending,
     )
-    return run_async(lambda interrupts: _resume(journal, file, options, flags, interrupts))
+    return run_async(lambda interrupts: _resume(opened, file, options, flags, interrupts))
 
 
 def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
     """The same for `send --or-resume`: what a person paused stays paused, and a sender that is at
     work needs no second one. Either way it prints where the campaign stands, and exits by that.
     """
+    from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import is_being_sent
 
-    found = report_of(journal)
-    if found.pending:
-        at_work = is_being_sent(journal)
-        if found.state == "paused":
-            print_note(f"it was paused by request: `promomsg resume {journal}` goes on")
-            return print_report(found, flags.as_json)
-        if at_work:
-            print_note(being_sent_by(journal, found.state))
-            return print_report(found, flags.as_json)
-    return resume_journal(journal, overrides, flags)
+    with open_journal(journal) as opened:
+        found = opened.report()
+        if found.pending:
+            at_work = is_being_sent(journal)
+            if found.state == "paused":
+                print_note(f"it was paused by request: `promomsg resume {journal}` goes on")
+                return print_report(found, flags.as_json)
+            if at_work:
+                print_note(being_sent_by(journal, found.state))
+                return print_report(found, flags.as_json)
+        return _go_on(journal, opened, found, overrides, flags)
 
 
-def _end_pause(journal: Path) -> bool:
+def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
     """Ends the pause of a sender that is alive; whether there was one.
 
     Raises:
@@ -104,7 +115,7 @@ def _end_pause(journal: Path) -> bool:
 
     if not is_being_sent(journal):
         return False
-    state = report_of(journal).state
+    state = opened.report().state
     if state != "paused":
         raise JournalError(
             f"{journal}: {being_sent_by(journal, state)}; watch it with "
@@ -128,7 +139,7 @@ def recipients_again(file: CampaignFile) -> Any:
 
 
 async def _resume(
-    journal: Path,
+    opened: OpenedJournal,
     file: CampaignFile,
     options: SendOptions,
     flags: ResumeFlags,
@@ -140,7 +151,7 @@ async def _resume(
 
     async with open_channel(file) as channel:
         again = Campaign.resume(
-            journal,
+            opened.to_go_on(file.durability),
             channel,
             recipients=recipients_again(file),
             message=file.message,

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
-from promomsg.journal.locate import is_being_sent, journal_at, open_reader
+from promomsg.journal.contract import Journal
+from promomsg.journal.locate import (
+    Durability,
+    is_being_sent,
+    journal_at,
+    journal_behind,
+    open_reader,
+)
+from promomsg.journal.records import CampaignRecord
+from promomsg.model import Outcome, State
 
 __all__ = ["OpenedJournal", "open_journal"]
 
@@ -51,6 +61,20 @@ class OpenedJournal:
             journal=self.path,
             warnings=doubts,
         )
+
+    @property
+    def record(self) -> CampaignRecord:
+        """What the campaign was begun with."""
+        return self._reader.record
+
+    def outcomes(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`), in the order of the recipients, read by this opening."""
+        return self._reader.rows(states)
+
+    def to_go_on(self, durability: Durability = "power") -> Journal:
+        """The journal for a campaign that goes on with it: whoever opens that takes this opening over,
+        and closes it."""
+        return journal_behind(self._reader, durability=durability)
 
     def close(self) -> None:
         """Closes the file."""

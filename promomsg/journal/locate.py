@@ -19,6 +19,7 @@ __all__ = [
     "half_plan",
     "is_being_sent",
     "journal_at",
+    "journal_behind",
     "journal_of",
     "open_reader",
     "sender_process",
@@ -33,6 +34,11 @@ def journal_at(path: str | os.PathLike[str], *, durability: Durability = "power"
         UsageError: it is no path, or `durability` is neither `"power"` nor `"process"`.
     """
     return SqliteJournal(path, durability=durability)
+
+
+def journal_behind(reader: JournalReader, *, durability: Durability = "power") -> Journal:
+    """The journal that is open for reading: its next `open` takes the reader over and closes it."""
+    return SqliteJournal.behind(reader, durability=durability)
 
 
 def temporary_journal(*, durability: Durability = "power") -> Journal:

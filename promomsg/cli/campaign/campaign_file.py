@@ -215,6 +215,7 @@ class _Reader:
         account = self._account(channel, base_url)
         message, notices = read_message(self.top, self.shown, channel)
         pace, concurrency, groups_in_flight = self._pace()
+        synced = campaign.choice("durability", ("power", "process"), "power")
         return CampaignFile(
             path=self.file,
             name=name,
@@ -229,7 +230,7 @@ class _Reader:
             encoding=campaign.text("encoding", "auto"),
             sheet=_sheet(campaign),
             suppress=campaign.paths("suppress", self.folder),
-            durability=campaign.choice("durability", ("power", "process"), "power") or "",
+            durability="power" if synced == "power" else "process",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",

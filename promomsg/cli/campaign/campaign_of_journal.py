@@ -15,7 +15,6 @@ from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.output.printing import command_line, print_note
 from promomsg.errors import UsageError
-from promomsg.journal.locate import open_reader
 from promomsg.journal.records import CampaignRecord
 from promomsg.origins import on_this_machine, origin
 
@@ -55,15 +54,16 @@ class Overrides(NamedTuple):
         return command_line("resume", str(journal), *self.as_arguments(), *more)
 
 
-def campaign_of(journal: Path, overrides: Overrides) -> CampaignFile:
+def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> CampaignFile:
     """The campaign file of a journal: the one given, else the one that lies beside it.
+
+    Args:
+        record: the journal's.
 
     Raises:
         UsageError: there is none, it cannot be read, or it sends to another host than the journal
-            was begun with. JournalError: nor can the journal.
+            was begun with.
     """
-    with open_reader(journal) as reader:
-        record = reader.record
     campaign = overrides.campaign or file_beside(journal, record)
 
     def load(recipients: Path | None) -> CampaignFile:

@@ -13,6 +13,7 @@ from promomsg.wechat.endpoints import BASE_URL
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.delivery import PollPolicy
+    from promomsg.journal.locate import Durability
     from promomsg.transport.pace import Pace
     from promomsg.wechat.message import WeChatMessage
 
@@ -108,7 +109,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, str]
     encoding: str
     suppress: Path | tuple[Path, ...] | None
-    durability: str
+    durability: Durability
     max_group_size: int
     max_error_rate: float | None
     on_daily_quota: str

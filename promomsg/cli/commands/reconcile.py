@@ -59,10 +59,12 @@ async def _reconcile(
         print_table,
     )
     from promomsg.engine.following.reconcile import reconcile as look
+    from promomsg.engine.opened_journal import open_journal
 
-    file = campaign_of(journal, overrides)
-    async with open_wechat(file, "reconcile") as channel:
-        matches = await interrupts.unless(look(journal, channel, adopt=adopt))
+    with open_journal(journal) as opened:
+        file = campaign_of(journal, opened.record, overrides)
+        async with open_wechat(file, "reconcile") as channel:
+            matches = await interrupts.unless(look(opened.to_go_on(), channel, adopt=adopt))
     if as_json:
         import msgspec
 

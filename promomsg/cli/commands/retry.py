@@ -19,6 +19,7 @@ from promomsg.errors import UsageError
 
 if TYPE_CHECKING:
     from promomsg.cli.drive_campaign import SendOptions
+    from promomsg.engine.opened_journal import OpenedJournal
 
 __all__ = ["retry"]
 
@@ -54,24 +55,30 @@ def retry(
 
     require_terminal(yes)
     overrides = Overrides(campaign, recipients, base_url, allow_file_secrets)
-    file = campaign_of(journal, overrides)
-    require_everyone(journal, everyone, planned_anew=True)
-    options = SendOptions(
-        yes=True,
-        as_json=as_json,
-        resume_with=overrides.resume_command(journal, everyone=everyone),
-        left=0,
-    )
     which: dict[str, Any] = {
         "failed": failed,
         "unknown": unknown,
         "include_unnamed": include_unnamed,
     }
-    return run_async(lambda interrupts: _retry(journal, file, options, which, yes, interrupts))
+    from promomsg.engine.opened_journal import open_journal
+
+    with open_journal(journal) as opened:
+        file = campaign_of(journal, opened.record, overrides)
+        require_everyone(journal, opened.report(), everyone, planned_anew=True)
+        options = SendOptions(
+            yes=True,
+            as_json=as_json,
+            resume_with=overrides.resume_command(journal, everyone=everyone),
+            left=0,
+        )
+        return run_async(
+            lambda interrupts: _retry(journal, opened, file, options, which, yes, interrupts)
+        )
 
 
 async def _retry(
     journal: Path,
+    opened: OpenedJournal,
     file: CampaignFile,
     options: SendOptions,
     which: dict[str, Any],
@@ -84,7 +91,7 @@ async def _retry(
     from promomsg.engine.campaign import Campaign
 
     # Planning a retry reopens the recipients, so the question comes before it.
-    found = report_of(journal)
+    found = opened.report()
     sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
     print_note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
     if which["unknown"] and found.unknown and file.channel == "wechat":
@@ -100,7 +107,7 @@ async def _retry(
         return WRONG
     async with open_channel(file) as channel:
         again = Campaign.retry(
-            journal,
+            opened.to_go_on(file.durability),
             channel,
             recipients=recipients_again(file),
             suppress=file.suppress,

@@ -13,7 +13,6 @@ from promomsg.cli.output.printing import print_table
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.spreadsheet_guards import guard_formula
-from promomsg.journal.locate import open_reader
 from promomsg.model import Outcome, State
 
 __all__ = ["COLUMNS", "write_report"]
@@ -37,13 +36,13 @@ def write_report(
     Raises:
         JournalError: it cannot be read.
     """
-    with open_journal(journal) as opened, open_reader(journal) as reader:
+    with open_journal(journal) as opened:
         said = opened.report()
         written = 0
 
         def rows() -> Iterator[Outcome]:
             nonlocal written
-            for outcome in reader.rows(None if everybody else _NOT_SENT):
+            for outcome in opened.outcomes(None if everybody else _NOT_SENT):
                 written += 1
                 yield outcome
 

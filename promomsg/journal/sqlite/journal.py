@@ -92,12 +92,29 @@ class SqliteJournal:
             raise UsageError("journal: the path is empty; give a file's name, or leave it out")
         self.path = os.path.realpath(path)
         self.durability: Durability = durability
+        self._reader: JournalReader | None = None
 
     @classmethod
     def temporary(cls, *, durability: Durability = "power") -> Self:
         """A private journal in the system's folder for temporary files; see `discard`."""
         name = f"promomsg-{secrets.token_hex(8)}.db"
         return cls(os.path.join(tempfile.gettempdir(), name), durability=durability)
+
+    @classmethod
+    def behind(cls, reader: JournalReader, *, durability: Durability = "power") -> Self:
+        """The journal that somebody has open for reading: its next `open` takes the reader over, so
+        that the file is not opened and looked at once more."""
+        journal = cls(reader.path, durability=durability)
+        journal._reader = reader
+        return journal
+
+    def _take_reader(self) -> JournalReader:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            if reader.is_at_its_path():
+                return reader
+            reader.close()
+        return JournalReader(self.path)
 
     def __repr__(self) -> str:
         path, durability = getattr(self, "path", None), getattr(self, "durability", None)
@@ -222,7 +239,7 @@ class SqliteJournal:
         """See `Journal.open`."""
         self._look()
         if not write:
-            reader = await asyncio.to_thread(JournalReader, self.path)
+            reader = await asyncio.to_thread(self._take_reader)
             return SqliteHandle(reader.record, ReadAccess(reader), path=self.path)
         opened = await _finish(self._open, after_lost_wal)
         writer = Writer(self.path, opened.db, opened.today, opened.mark)
@@ -246,36 +263,40 @@ class SqliteJournal:
 
     def _open(self, after_lost_wal: bool) -> _Opened:
         # Looked at first, so that a file of another kind is left as it is.
-        with JournalReader(self.path):
-            pass
-        lock = SenderLock(self.path)
-        try:
-            finding, mark = self._judge(after_lost_wal)
-            db = self._connect()
+        with self._take_reader() as reader:
+            lock = SenderLock(self.path)
             try:
-                new = self._begin(db, finding, mark)
+                finding, mark = self._judge(reader, after_lost_wal)
+                counts = reader.counts() if finding is Finding.WHOLE else None
+                reader.close()
+                db = self._connect()
                 try:
-                    return _Opened(lock, db, new, read.record(db), read.counts(db), read.today(db))
+                    new = self._begin(db, finding, mark)
+                    try:
+                        if counts is None:
+                            counts = read.counts(db)
+                        return _Opened(lock, db, new, read.record(db), counts, read.today(db))
+                    except BaseException:
+                        new.close(remove=False)
+                        raise
                 except BaseException:
-                    new.close(remove=False)
+                    db.close()
                     raise
+            except (sqlite3.Error, OSError) as error:
+                lock.release()
+                raise explain(error, self.path) from None
             except BaseException:
-                db.close()
+                lock.release()
                 raise
-        except (sqlite3.Error, OSError) as error:
-            lock.release()
-            raise explain(error, self.path) from None
-        except BaseException:
-            lock.release()
-            raise
 
-    def _judge(self, after_lost_wal: bool) -> tuple[Finding, Position | None]:
+    def _judge(
+        self, reader: JournalReader, after_lost_wal: bool
+    ) -> tuple[Finding, Position | None]:
         """Whether it is whole, before anything of ours changes a byte."""
         wal = wal_size(self.path)
-        with JournalReader(self.path) as reader:
-            reader.check_whole()
-            flag, at = reader.position()
-            reader.read(read.record)
+        reader.check_whole()
+        flag, at = reader.position()
+        reader.read(read.record)
         mark = read_mark(self.path, at.run_id)
         finding = lost_commits.judge(flag=flag, wal=wal, number=at.number, mark=mark)
         if finding is Finding.LOST and not after_lost_wal:

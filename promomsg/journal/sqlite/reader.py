@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import CODE_OF
+from promomsg.journal.counts import CODE_OF, Counts
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Reached, Tally
 from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect
@@ -76,6 +76,14 @@ def _at_rest(path: str) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 class Reader:
     """What a journal holds, through one connection, without an event loop; any thread may use it.
 
@@ -90,6 +98,7 @@ class Reader:
     def __init__(self, name: str, db: sqlite3.Connection) -> None:
         self.name = name
         self._lock = threading.Lock()
+        self._counted: tuple[object, Counts, float | None] | None = None
         self._db = db
 
     def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -127,9 +136,20 @@ class Reader:
             lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
         )
 
+    def counts(self) -> Counts:
+        """The counts, by one scan (a million rows: a tenth of a second) unless nothing has changed
+        since the last one."""
+        return self.read(lambda db: self._count(db)[0])
+
+    def _count(self, db: sqlite3.Connection) -> tuple[Counts, float | None]:
+        version = db, db.execute("PRAGMA data_version").fetchone()
+        if self._counted is None or self._counted[0] != version:
+            self._counted = version, *read.counts_and_last(db)
+        return self._counted[1:]
+
     def tally(self) -> Tally:
-        """The counts, by one scan (a million rows: a tenth of a second)."""
-        return self.read(read.counts).tally()
+        """The same as they are shown."""
+        return self.counts().tally()
 
     def groups(self) -> list[GroupRow]:
         """Every group send."""
@@ -159,7 +179,7 @@ class Reader:
 
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""
-        return self.read(read.elapsed)
+        return self.read(lambda db: read.elapsed(db, self._count(db)[1]))
 
     def __del__(self) -> None:
         if hasattr(self, "_db"):
@@ -189,6 +209,7 @@ class JournalReader(Reader):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = self.name = os.path.realpath(path)
         self._steps = _Steps()
+        self._inode: tuple[int, int] | None = None
         self._rest: tuple[int, ...] | None = None
         if not os.path.isfile(self.path):
             raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
@@ -204,6 +225,7 @@ class JournalReader(Reader):
         """
         db: sqlite3.Connection | None = None
         try:
+            self._inode = _inode(self.path)
             self._rest = _at_rest(self.path)
             db = connect(self.path, mode="ro", immutable=self._rest is not None)
             db.execute("PRAGMA query_only = ON")
@@ -271,6 +293,10 @@ class JournalReader(Reader):
                 self._rest = None
             except (sqlite3.Error, OSError) as error:
                 raise explain(error, self.path) from None
+
+    def is_at_its_path(self) -> bool:
+        """Whether the file that it reads is the one at the journal's path."""
+        return self._inode == _inode(self.path)
 
     def check_whole(self) -> None:
         """Raises JournalError when it is damaged: a pass over the whole file."""

@@ -19,6 +19,7 @@ from promomsg.model import Outcome, Recipient, State
 __all__ = [
     "GROUP_COLUMNS",
     "counts",
+    "counts_and_last",
     "elapsed",
     "group_row",
     "groups",
@@ -69,13 +70,20 @@ def record(db: sqlite3.Connection) -> CampaignRecord:
 
 
 def counts(db: sqlite3.Connection) -> Counts:
-    """Counts everything once: one scan, and the index of what was not sent."""
+    """Counts everything once; see `counts_and_last`."""
+    return counts_and_last(db)[0]
+
+
+def counts_and_last(db: sqlite3.Connection) -> tuple[Counts, float | None]:
+    """All counts, and when the last thing happened: one scan, and the index of what was not sent."""
     found = Counts()
     rest = db.execute(
         "SELECT state, code, count(*) FROM recipient WHERE state > 2 GROUP BY state, code"
     ).fetchall()
     found.fill(rest)
-    total, sent = db.execute("SELECT count(*), total(state = 2) FROM recipient").fetchone()
+    total, sent, last = db.execute(
+        "SELECT count(*), total(state = 2), max(at) FROM recipient"
+    ).fetchone()
     found.add(State.SENT, "", int(sent))
     found.add(State.PENDING, "", total - int(sent) - sum(row[2] for row in rest))
     for code, *people in db.execute(
@@ -84,7 +92,7 @@ def counts(db: sqlite3.Connection) -> Counts:
     ):
         for state, number in zip(_AUDIENCE_STATES, people, strict=True):
             found.add(state, code, number)
-    return found
+    return found, last
 
 
 def untouched(db: sqlite3.Connection) -> bool:
@@ -130,14 +138,12 @@ def groups(db: sqlite3.Connection) -> list[GroupRow]:
     ]
 
 
-def elapsed(db: sqlite3.Connection) -> float:
-    """Seconds from the complete plan to the last thing that happened."""
+def elapsed(db: sqlite3.Connection, last: float | None) -> float:
+    """Seconds from the complete plan to the last thing that happened; `last`: to a recipient."""
     began = record(db).planned_at
-    (last,) = db.execute(
-        "SELECT max(at) FROM (SELECT max(at) AS at FROM recipient"
-        " UNION ALL SELECT max(sent_at) FROM group_send)"
-    ).fetchone()
-    return 0.0 if began is None or last is None else max(last - began, 0.0)
+    (last_group,) = db.execute("SELECT max(sent_at) FROM group_send").fetchone()
+    ends = [at for at in (last, last_group) if at is not None]
+    return max(max(ends) - began, 0.0) if ends and began is not None else 0.0
 
 
 def today(db: sqlite3.Connection) -> tuple[str, int]:
