@@ -116,7 +116,7 @@ class TableSource:
         description: dict[str, Any] = {"kind": self._kind}
         if self._path is not None:
             description |= {"path": str(self._path.absolute()), "sha256": self._digest()}
-        return description | {"columns": list(self._columns.headings) if self._columns else []}
+        return description | {"columns": self._columns.journal_headings if self._columns else []}
 
     def _digest(self) -> str:
         if self._sha256 is None:

@@ -557,3 +557,11 @@ async def test_shared_texts_over_a_limit_or_torn(tmp_path: Path, strings: str, m
     path = workbook(tmp_path / "p.xlsx", sheet_xml(rows), strings=strings)
     with pytest.raises(UsageError, match=match):
         await read(read_excel(path))
+
+
+async def test_a_first_line_that_may_be_data_is_not_kept(tmp_path: Path) -> None:
+    """A sheet may have no headings: its first cells may be somebody's key and user token."""
+    source = read_excel(made(tmp_path / "p.xlsx", ("id", "TOKEN-0123456789"), (1001, "x")))
+    assert [row.id for row in await read(source)] == ["1001"]
+    assert source.describe()["columns"] == ["id", ""]
+    assert "TOKEN" not in str(source.notices)
