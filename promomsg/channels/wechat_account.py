@@ -12,7 +12,6 @@ import yarl
 from promomsg.channels.read_retries import READ_TRIES, retry_read
 from promomsg.channels.single_call import TOKENS_TRIED, not_sent, waiting_as_asked
 from promomsg.clock import Clock
-from promomsg.credentials import pasted_secret
 from promomsg.errors import (
     Halted,
     NotSent,
@@ -23,6 +22,7 @@ from promomsg.errors import (
 )
 from promomsg.masking import LiveMasker, Mask
 from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.pasted_secret import pasted_secret
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken
 from promomsg.transport.retry_after import retry_after

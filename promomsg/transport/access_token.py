@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from promomsg.clock import Clock
-from promomsg.credentials import pasted_secret
 from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Secret
+from promomsg.pasted_secret import pasted_secret
 
 __all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken"]
 

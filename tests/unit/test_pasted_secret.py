@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promomsg import Secret, UsageError, WeChatPromoter
-from promomsg.credentials import pasted_secret
+from promomsg.pasted_secret import pasted_secret
 
 GOOD = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
