@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from promomsg.errors import JournalError
-from promomsg.journal.sqlite.writer import Transaction, Undone, Writer
+from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
+from promomsg.journal.sqlite.writer import Writer
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,4 +1,6 @@
-"""Connections to a journal's database, in a file or in this process's memory."""
+"""Connections to a journal's database, in a file or in this process's memory, and what their errors
+mean to people.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ import sqlite3
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["connect", "connect_memory"]
+from promomsg import open_file_limit
+from promomsg.errors import JournalError
+
+__all__ = ["connect", "connect_memory", "explain"]
 
 _LONGEST: Final = 256 * 1024 * 1024
 """Bytes of one value at the most: SQLite's own limit is 1 GB."""
@@ -42,3 +47,30 @@ def _connected(uri: str, *, temporary: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def explain(error: BaseException, path: str) -> JournalError:
+    """An error of SQLite or of the system as one line: what, where, how to mend it."""
+    text = " ".join(str(error).split())[:160]
+    low = text.lower()
+    if open_file_limit.ran_out(error) or (
+        "unable to open" in low and open_file_limit.is_exhausted()
+    ):
+        return JournalError(f"{path}: {open_file_limit.remedy()}, then resume")
+    if "full" in low or "no space" in low:
+        mend = "free some space, then resume"
+    elif "readonly" in low or "read-only" in low or "permission" in low:
+        mend = "make the file and its folder writable for you, then resume"
+    elif "unable to open" in low:
+        mend = "check that the folder exists and is yours to write"
+    elif "locked" in low or "busy" in low:
+        mend = "another program holds it; close that one, then resume"
+    elif "interrupted" in low:
+        text, mend = "reading it does not come to an end", "it is damaged; give another path"
+    elif "could not decode" in low:
+        text, mend = "it has text that is no UTF-8", "it is damaged; put back a copy that is whole"
+    elif "not a database" in low or "malformed" in low:
+        mend = "it is not a journal, or it is damaged; give another path"
+    else:
+        mend = "check the disk, then resume"
+    return JournalError(f"{path}: {text}; {mend}")

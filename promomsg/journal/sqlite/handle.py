@@ -30,7 +30,7 @@ from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements import recovery as sqlite_recover
 from promomsg.journal.sqlite.statements import singles as sqlite_send
 from promomsg.journal.sqlite.statements import suppression as sqlite_suppress
-from promomsg.journal.sqlite.writer import Transaction
+from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, Outcome, State
 
 __all__ = ["Seal", "SqliteHandle"]

@@ -20,9 +20,14 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import Counts
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
-from promomsg.journal.sqlite.connect import connect
+from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety import lost_commits
-from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Position, read_mark
+from promomsg.journal.sqlite.crash_safety.commit_mark import (
+    CommitMark,
+    Position,
+    close_clean,
+    read_mark,
+)
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.side_files import (
@@ -41,7 +46,7 @@ from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.groups import add_warnings
 from promomsg.journal.sqlite.statements.singles import set_control
-from promomsg.journal.sqlite.writer import Writer, close_clean, explain
+from promomsg.journal.sqlite.writer import Writer
 from promomsg.private_files import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
 

@@ -14,14 +14,14 @@ from typing import Final
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
-from promomsg.journal.sqlite.connect import connect_memory
+from promomsg.journal.sqlite.connect import connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.singles import set_control
-from promomsg.journal.sqlite.writer import Writer, explain
+from promomsg.journal.sqlite.writer import Writer
 
 __all__ = ["MemoryJournal", "MemoryRows"]
 

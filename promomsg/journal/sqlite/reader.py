@@ -18,14 +18,13 @@ from promomsg.errors import JournalError
 from promomsg.journal.counts import CODE_OF, Counts
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Reached, Tally
 from promomsg.journal.sqlite import schema as sqlite_schema
-from promomsg.journal.sqlite.connect import connect
+from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, position
 from promomsg.journal.sqlite.crash_safety.side_files import WAL, refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.suppression import reached_page
-from promomsg.journal.sqlite.writer import explain
 from promomsg.model import Outcome, State
 
 __all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "Reader", "ReportRows", "wal_size"]

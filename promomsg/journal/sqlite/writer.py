@@ -20,16 +20,15 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from promomsg import open_file_limit
 from promomsg.errors import JournalError
 from promomsg.journal.counts import Counts
 from promomsg.journal.sqlite import writer_threads
-from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark
+from promomsg.journal.sqlite.connect import explain
+from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, close_clean
 from promomsg.journal.sqlite.crash_safety.side_files import WAL
+from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
 
-__all__ = ["Operation", "Transaction", "Undone", "Writer", "close_clean", "explain"]
+__all__ = ["Operation", "Writer"]
 
 T = TypeVar("T")
 
@@ -40,147 +39,6 @@ _MOST_WAL: Final = 8 * 1024 * 1024
 """Bytes of the write-ahead log at which it is merged: as many as the journal has, in between."""
 _LOOK_AT_WAL: Final = 16
 """Commits between looks at its size."""
-
-_LOG: Final = """
-INSERT INTO commit_log
-    (intended_at, intended_day, intended_singles, intended_day_total, final_seqs)
-VALUES (?, ?, ?, ?, ?)
-"""
-
-_encode = msgspec.json.Encoder().encode
-
-
-def explain(error: BaseException, path: str) -> JournalError:
-    """An error of SQLite or of the system as one line: what, where, how to mend it."""
-    text = " ".join(str(error).split())[:160]
-    low = text.lower()
-    if open_file_limit.ran_out(error) or (
-        "unable to open" in low and open_file_limit.is_exhausted()
-    ):
-        return JournalError(f"{path}: {open_file_limit.remedy()}, then resume")
-    if "full" in low or "no space" in low:
-        mend = "free some space, then resume"
-    elif "readonly" in low or "read-only" in low or "permission" in low:
-        mend = "make the file and its folder writable for you, then resume"
-    elif "unable to open" in low:
-        mend = "check that the folder exists and is yours to write"
-    elif "locked" in low or "busy" in low:
-        mend = "another program holds it; close that one, then resume"
-    elif "interrupted" in low:
-        text, mend = "reading it does not come to an end", "it is damaged; give another path"
-    elif "could not decode" in low:
-        text, mend = "it has text that is no UTF-8", "it is damaged; put back a copy that is whole"
-    elif "not a database" in low or "malformed" in low:
-        mend = "it is not a journal, or it is damaged; give another path"
-    else:
-        mend = "check the disk, then resume"
-    return JournalError(f"{path}: {text}; {mend}")
-
-
-def close_clean(db: sqlite3.Connection, mark: CommitMark) -> None:
-    """Clears the open flag, merges the write-ahead log, and closes; then the mark is needed no more.
-
-    Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
-    """
-    merged = False
-    with suppress(sqlite3.Error):
-        db.execute("UPDATE campaign SET sender_open = 0")
-        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        merged = not busy
-    with suppress(sqlite3.Error):
-        db.close()
-    mark.close(remove=merged)
-
-
-class Undone(Exception):
-    """Raised by an operation to undo what it did and yet return `value`."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Transaction:
-    """One commit in the making: what operations work on.
-
-    Attributes:
-        number: `commit_log.log_no` of its last row; 0 while it has none.
-        singles, groups: the chunk that it leases, of that kind; 0 for none.
-        chunk_over: whether it gives one back.
-    """
-
-    __slots__ = (
-        "_at",
-        "_before",
-        "_day",
-        "_final",
-        "_returned",
-        "_singles",
-        "chunk_over",
-        "counts",
-        "db",
-        "groups",
-        "number",
-        "singles",
-        "today",
-    )
-
-    def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
-        self.db = db
-        self.counts = Counts()
-        self.today = today
-        self.number = self.singles = self.groups = 0
-        self.chunk_over = False
-        self._before = db.total_changes
-        self._final: list[int] = []
-        self._singles = 0
-        self._returned = 0
-        self._at = 0.0
-        self._day = ""
-
-    def intended(self, count: int, at: float, day: str) -> None:
-        """Counts intents of this commit."""
-        if self._singles and day != self._day:
-            self.flush()
-        self._singles += count
-        self._at, self._day = at, day
-
-    def returned(self, count: int) -> None:
-        """Takes intents that went uncalled off the day's count."""
-        self._returned += count
-
-    def final(self, seqs: list[int]) -> None:
-        """Notes rows that became final in this commit, in order."""
-        self._final += seqs
-
-    def leased(self, chunk: int, *, group: bool) -> None:
-        """Notes that a chunk was handed out."""
-        if group:
-            self.groups = max(self.groups, chunk)
-        else:
-            self.singles = max(self.singles, chunk)
-
-    def finish(self) -> None:
-        """Writes the last log row: each commit that changes anything has one; its number is `log_no`."""
-        self.flush(always=self.db.total_changes != self._before)
-
-    def flush(self, *, always: bool = False) -> None:
-        """Writes a log row, when there is something to log."""
-        if not self._final and not self._singles and not self._returned and not always:
-            return
-        at = day = singles = total = final = None
-        if self._returned:
-            day, total = self.today[0], max(0, self.today[1] - self._returned)
-            self.today = (day, total)
-        if self._singles:
-            at, day, singles = self._at, self._day, self._singles
-            total = singles + (self.today[1] if self.today[0] == day else 0)
-            self.today = (day, total)
-        if self._final:
-            final = _encode(self._final).decode()
-        written = self.db.execute(_LOG, (at, day, singles, total, final))
-        self.number = written.lastrowid or 0
-        self._final = []
-        self._singles = self._returned = 0
 
 
 class Operation:

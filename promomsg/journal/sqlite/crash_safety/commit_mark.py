@@ -10,13 +10,14 @@ with each commit: after a power cut it may be behind, which means no more than t
 from __future__ import annotations
 
 import os
+import sqlite3
 import zlib
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 from promomsg.journal.sqlite.crash_safety.side_files import MARK
 
-__all__ = ["CommitMark", "Position", "read_mark"]
+__all__ = ["CommitMark", "Position", "close_clean", "read_mark"]
 
 _HEAD: Final = "promomsg-mark 1"
 _LENGTH: Final = len(_HEAD) + 1 + 32 + 3 * (1 + 20) + 1 + 8 + 1
@@ -148,6 +149,21 @@ class CommitMark:
             with suppress(OSError):
                 if _inode(os.stat(self.path, follow_symlinks=False)) == self._inode:
                     os.unlink(self.path)
+
+
+def close_clean(db: sqlite3.Connection, mark: CommitMark) -> None:
+    """Clears the open flag, merges the write-ahead log, and closes; then the mark is needed no more.
+
+    Whatever stays in a -wal, because somebody reads, is told from a lost one by the mark.
+    """
+    merged = False
+    with suppress(sqlite3.Error):
+        db.execute("UPDATE campaign SET sender_open = 0")
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        merged = not busy
+    with suppress(sqlite3.Error):
+        db.close()
+    mark.close(remove=merged)
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from promomsg.journal.sqlite.statements.singles import (
     holds,
     requested_control,
 )
-from promomsg.journal.sqlite.writer import Transaction
+from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupEvent, GroupState, move_group
 

@@ -19,7 +19,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.counts import CODE_OF
 from promomsg.journal.records import CampaignRecord, Outage, Place, PlannedRow
 from promomsg.journal.sqlite.schema import INDEXES
-from promomsg.journal.sqlite.writer import Transaction
+from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
 
 __all__ = [

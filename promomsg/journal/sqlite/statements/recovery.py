@@ -14,7 +14,7 @@ from promomsg.journal.sqlite.statements import groups as group_sql
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.singles import CANCELLED_DETAIL, LOST_DETAIL, close_rows
-from promomsg.journal.sqlite.writer import Transaction
+from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
 

@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.journal.counts import CODE_OF
 from promomsg.journal.records import Control, Lease, SendResult
-from promomsg.journal.sqlite.writer import Transaction, Undone
+from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
 from promomsg.model import SingleSend, State
 from promomsg.states import IllegalMove
 

@@ -17,7 +17,7 @@ from promomsg.journal.sqlite.statements import groups as group_sql
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.recovery import nothing_out
 from promomsg.journal.sqlite.statements.singles import close_rows
-from promomsg.journal.sqlite.writer import Transaction
+from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
 from promomsg.states import GroupEvent
 

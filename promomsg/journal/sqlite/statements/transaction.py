@@ -1,0 +1,111 @@
+"""One commit in the making: what every statement that writes works on."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.journal.counts import Counts
+
+__all__ = ["Transaction", "Undone"]
+
+_LOG: Final = """
+INSERT INTO commit_log
+    (intended_at, intended_day, intended_singles, intended_day_total, final_seqs)
+VALUES (?, ?, ?, ?, ?)
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Undone(Exception):
+    """Raised by an operation to undo what it did and yet return `value`."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Transaction:
+    """One commit in the making: what operations work on.
+
+    Attributes:
+        number: `commit_log.log_no` of its last row; 0 while it has none.
+        singles, groups: the chunk that it leases, of that kind; 0 for none.
+        chunk_over: whether it gives one back.
+    """
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_day",
+        "_final",
+        "_returned",
+        "_singles",
+        "chunk_over",
+        "counts",
+        "db",
+        "groups",
+        "number",
+        "singles",
+        "today",
+    )
+
+    def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
+        self.db = db
+        self.counts = Counts()
+        self.today = today
+        self.number = self.singles = self.groups = 0
+        self.chunk_over = False
+        self._before = db.total_changes
+        self._final: list[int] = []
+        self._singles = 0
+        self._returned = 0
+        self._at = 0.0
+        self._day = ""
+
+    def intended(self, count: int, at: float, day: str) -> None:
+        """Counts intents of this commit."""
+        if self._singles and day != self._day:
+            self.flush()
+        self._singles += count
+        self._at, self._day = at, day
+
+    def returned(self, count: int) -> None:
+        """Takes intents that went uncalled off the day's count."""
+        self._returned += count
+
+    def final(self, seqs: list[int]) -> None:
+        """Notes rows that became final in this commit, in order."""
+        self._final += seqs
+
+    def leased(self, chunk: int, *, group: bool) -> None:
+        """Notes that a chunk was handed out."""
+        if group:
+            self.groups = max(self.groups, chunk)
+        else:
+            self.singles = max(self.singles, chunk)
+
+    def finish(self) -> None:
+        """Writes the last log row: each commit that changes anything has one; its number is `log_no`."""
+        self.flush(always=self.db.total_changes != self._before)
+
+    def flush(self, *, always: bool = False) -> None:
+        """Writes a log row, when there is something to log."""
+        if not self._final and not self._singles and not self._returned and not always:
+            return
+        at = day = singles = total = final = None
+        if self._returned:
+            day, total = self.today[0], max(0, self.today[1] - self._returned)
+            self.today = (day, total)
+        if self._singles:
+            at, day, singles = self._at, self._day, self._singles
+            total = singles + (self.today[1] if self.today[0] == day else 0)
+            self.today = (day, total)
+        if self._final:
+            final = _encode(self._final).decode()
+        written = self.db.execute(_LOG, (at, day, singles, total, final))
+        self.number = written.lastrowid or 0
+        self._final = []
+        self._singles = self._returned = 0
