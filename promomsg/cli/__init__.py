@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; the process's own by default.
     """
-    # Before anything else is opened: see there.
+    # Before anything else is opened: a file opened at a closed stdout would be printed into.
     open_standard_descriptors()
     with guarded_streams(), _signals_as_before(argv is not None):
         if find_spec("click") is None or find_spec("rich") is None:
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _signals_as_before(wanted: bool) -> Iterator[None]:
     """Gives a caller in this process its signal handlers back.
 
-    A process of our own keeps what `run_async` left: the second of two signals that were sent at
-    once must not change the status of an end that the first one has brought.
+    The `promomsg` process itself keeps those that `run_async` left: the second of two signals that
+    were sent together must not change the exit status that the first one has led to.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]

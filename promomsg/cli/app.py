@@ -164,8 +164,8 @@ def run(argv: list[str]) -> int:
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG)
     except BrokenPipeError:
-        return WRONG  # whoever read an --output that is a pipe has left
-    except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no secrets
+        return WRONG  # the reader of an --output that is a pipe has gone
+    except Exception as error:  # noqa: BLE001 - whatever it is: one line, no secrets
         return _failed(only_error(error), debug)
     return result if isinstance(result, int) else 0
 

@@ -83,7 +83,7 @@ def _edited(folder: Path, files: Mapping[str, str]) -> list[str]:
         else:
             edited.append(name)
     if not ours and not edited:
-        # Somebody else's folder: nothing of it is a demo's.
+        # A folder of other files: none of them is the demo's.
         edited = [entry.name for entry in folder.iterdir() if entry.name in _TAKEN]
     # A demo that is being sent from there just now.
     return edited + [entry.name for entry in folder.glob("demo-*.db.lock")]

@@ -1,4 +1,4 @@
-"""A campaign driven from the terminal: plan, ask, send, watch, stop cleanly. Shared by all that send."""
+"""Runs a campaign from the terminal: plan, ask, send, show progress, stop cleanly."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ class SendOptions(msgspec.Struct, kw_only=True):
         submit: leave when every call is answered, groups still pending.
         resume_with: the command that goes on with it.
         notes: of the campaign file, to be shown with the plan.
-        left: of a campaign that is gone on with: how many are pending (0: not known); None for a
-            new one.
+        left: of a resumed campaign: how many are pending (0: not known); None for a new one.
         check: looks at the plan before asking; raises UsageError.
     """
 
@@ -63,9 +62,11 @@ class SendOptions(msgspec.Struct, kw_only=True):
 
 
 def require_terminal(yes: bool) -> None:
-    """Raises UsageError when nobody can be asked and nobody said yes."""
+    """Raises UsageError when there is no terminal to ask on and no `--yes`."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on; say --yes, or look first with plan")
+        raise UsageError(
+            "there is no terminal to ask on; add --yes, or look first with `promomsg plan`"
+        )
 
 
 async def plan_and_send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> int:
@@ -118,7 +119,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
 async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:
     """Sends a planned campaign to its end, or to the first reason to stop."""
     view = make_view()
-    trouble: PromoError | None = None
+    journal_error: PromoError | None = None
     paused = False
     entered = False
     try:
@@ -134,7 +135,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
     except JournalError as error:
         if not entered:
             raise
-        trouble = error
+        journal_error = error
     except Exception as error:
         if not entered:
             raise
@@ -143,8 +144,8 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         view.close()
     document = campaign.report.to_dict()
     status = status_of(document)
-    if trouble is not None:
-        print_note(f"promomsg: {trouble}")
+    if journal_error is not None:
+        print_note(f"promomsg: {journal_error}")
         status = RESUMABLE
     elif interrupts.asked and document["pending"]:
         status = INTERRUPTED

@@ -1,4 +1,4 @@
-"""One coroutine a command, on uvloop where it is installed, with Ctrl-C, SIGTERM and SIGHUP tamed."""
+"""Runs a command's coroutine, on uvloop where it is installed, and stops it cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ a supervisor SIGINT and then SIGTERM."""
 
 
 def _signals() -> tuple[signal.Signals, ...]:
-    """What asks this process to stop; SIGHUP too, unless it is ignored already (`nohup`)."""
+    """The signals that ask this process to stop; SIGHUP unless it is ignored (`nohup`)."""
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return (signal.SIGINT, signal.SIGTERM)
@@ -35,7 +35,7 @@ def _signals() -> tuple[signal.Signals, ...]:
 
 
 class Interrupts:
-    """The first Ctrl-C (SIGTERM, SIGHUP) is a wish; a second one, later, ends the process at once.
+    """The first Ctrl-C (SIGTERM, SIGHUP) asks to stop; a second one, later, ends the process at once.
 
     Args:
         now: monotonic seconds.
@@ -161,7 +161,7 @@ def run_async(
 ) -> int:
     """Runs a command's coroutine in an event loop of its own; returns its exit status.
 
-    It leaves its signal handlers in place: what is left to do is to end.
+    It leaves its signal handlers in place: after it the process only has to end.
     """
 
     async def main() -> int:

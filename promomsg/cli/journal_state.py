@@ -1,4 +1,4 @@
-"""Where the campaign of a journal stands, and whether somebody is sending it just now."""
+"""Where the campaign of a journal stands, and whether a process is sending it now."""
 
 from __future__ import annotations
 
@@ -67,4 +67,4 @@ def require_everyone(
         group.audience == {"everyone": True} and (planned_anew or group.state.value == "planned")
         for group in report.groups
     ):
-        raise UsageError(f"{journal} reaches every promoter there is: say --everyone as well")
+        raise UsageError(f"{journal} reaches every promoter there is: add --everyone as well")

@@ -1,4 +1,4 @@
-"""Going on with the campaign of a journal: what `resume` and `send --or-resume` do."""
+"""Resuming the campaign of a journal: what `resume` and `send --or-resume` do."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
-    """Goes on with the campaign in a journal; returns the exit status.
+    """Resumes the campaign in a journal; returns the exit status.
 
-    A finished one is only printed, and a half-made plan is made again.
+    A finished campaign is only printed. Half a plan is thrown away and made again.
     """
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import half_plan
@@ -177,7 +177,7 @@ def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
         if record is None:
             raise UsageError(
                 f"{journal}: its plan was not completed and nothing was sent; "
-                "say --campaign FILE to plan it again"
+                "give --campaign FILE to plan it again"
             )
         campaign = file_beside(journal, record)
     print_note(f"{journal}: its plan was not completed and nothing was sent; planning it again")

@@ -1,4 +1,4 @@
-"""Sending a campaign file: what `send` does once its words are read."""
+"""Sending a campaign file: what `send` does once its arguments are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SendFlags", "campaign_for", "journal_for", "send_file"]
 
 
 class SendFlags(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said on the command line beside the campaign file."""
+    """The options of `send` and `plan`, beside those that the campaign file is read with."""
 
     base_url: str | None = None
     file_secrets: bool = False
@@ -36,7 +36,7 @@ def send_file(file: CampaignFile, flags: SendFlags) -> int:
     """Plans a campaign file, asks, and sends it; returns the exit status.
 
     Raises:
-        UsageError: nobody can be asked and nobody said yes; or as planning does.
+        UsageError: there is no terminal to ask on and no `--yes`; or as planning does.
         JournalError: its journal holds a campaign already.
     """
     from promomsg.cli.drive_campaign import require_terminal

@@ -46,12 +46,12 @@ def resume_options(command: Any) -> Any:
             type=click.Path(path_type=Path),
             help="The campaign file, when it has moved.",
         ),
-        click.option("--recipients", type=click.Path(path_type=Path), help="Likewise the list."),
+        click.option(
+            "--recipients", type=click.Path(path_type=Path), help="The list, when it has moved."
+        ),
         base_url_option,
         file_secrets_option,
-        click.option(
-            "--everyone", is_flag=True, help="Really to every promoter, as it was planned."
-        ),
+        click.option("--everyone", is_flag=True, help="Confirm that it goes to every promoter."),
         yes_option,
         json_option,
     ):

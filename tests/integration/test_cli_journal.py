@@ -139,7 +139,7 @@ def test_cancel_from_another_process_finishes_what_is_in_flight(
     assert document["cancelled"] == 200 - document["sent"]
     capsys.readouterr()
     assert promomsg("pause", tmp_path / "autumn.db") == 0
-    assert "its end already" in capsys.readouterr().err
+    assert "has ended already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -127,7 +127,7 @@ def test_promoters_are_pulled_and_gone_on_with(
         assert promomsg(*words, "--role", 2) == 1
         assert "other filters" in capsys.readouterr().err
         assert promomsg(*words) == 0
-        assert "going on behind 100100" in capsys.readouterr().err
+        assert "continuing after 100100" in capsys.readouterr().err
         assert promomsg(*words) == 1
         assert "not overwritten" in capsys.readouterr().err
         again = tmp_path / "two.csv"
@@ -217,7 +217,7 @@ def test_doctor_says_which_proxy_is_used(
     monkeypatch.setenv("HTTPS_PROXY", "http://me:pa55@127.0.0.1:1")
     file = campaign(tmp_path, box.url)
     assert promomsg("doctor", file, "--json") == 0
-    assert "called straight" in findings(capsys, "ok")["proxy"]  # this machine
+    assert "called directly" in findings(capsys, "ok")["proxy"]  # this machine
     assert promomsg("doctor", file, "--base-url", "https://wechat.example", "--json") == 1
     said = capsys.readouterr().out
     assert "127.0.0.1:1 (of the environment)" in said

@@ -187,7 +187,7 @@ def test_a_retry_that_is_interrupted_while_planning_has_changed_nothing(
     capsys.readouterr()
     assert promomsg("retry", journal, "--failed", "--yes") == 130
     thread.join()
-    assert "nothing was changed: say retry again" in capsys.readouterr().err
+    assert "nothing was changed: run retry again" in capsys.readouterr().err
     box.faults = FaultPlan()
     assert promomsg("status", journal, "--json") == 0
     found = one_document(capsys)
@@ -294,7 +294,7 @@ def test_half_a_plan_of_python_needs_a_campaign_file(
     asyncio.run(begin())
     (tmp_path / "kept").rename(planning)
     assert promomsg("resume", journal, "--yes") == 1
-    assert "was not begun from a campaign file" in capsys.readouterr().err
+    assert "was not started from a campaign file" in capsys.readouterr().err
     file = campaign(tmp_path, box.url, 5)
     assert promomsg("resume", journal, "--campaign", file, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 5

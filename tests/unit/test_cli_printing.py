@@ -112,7 +112,7 @@ def test_rate_and_time_left_are_of_the_last_seconds() -> None:
     assert meter.rate == 0.0
     for second in range(30):
         clock.now = float(second)
-        meter.note(document(planned=1000, sent=second * 20, pending=1000 - second * 20))
+        meter.record(document(planned=1000, sent=second * 20, pending=1000 - second * 20))
     assert meter.rate == pytest.approx(20)
     assert meter.left(document(pending=100)) == pytest.approx(5)
     assert meter.left(document(pending=0)) is None
@@ -157,8 +157,8 @@ def test_each_look_at_a_group_is_a_line_with_the_time_of_the_next_one(
         view.show(document(state="following", planned=60, pending=60, groups=[group]), 0)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
-    assert lines[0].endswith("group 77 (60): ?%; next look in 55 s")
-    assert lines[1].endswith("next look in 1 min 00 s")
+    assert lines[0].endswith("group 77 (60): ?%; next poll in 55 s")
+    assert lines[1].endswith("next poll in 1 min 00 s")
 
 
 @pytest.mark.parametrize(

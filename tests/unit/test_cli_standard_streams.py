@@ -150,8 +150,8 @@ def test_a_terminal_that_hangs_holds_nothing_up(hasty: bool) -> None:
 
 
 def test_a_program_that_reads_our_output_is_waited_for() -> None:
-    assert Outlet(1, most_waiting=None).patience is None
-    assert Outlet(2).patience is not None
+    assert Outlet(1, most_waiting=None).hung_after is None
+    assert Outlet(2).hung_after is not None
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "gbk", "utf-8", "utf-16"])

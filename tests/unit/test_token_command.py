@@ -44,7 +44,7 @@ async def test_what_is_no_token_is_said_without_being_quoted(
     text: str, kind: type[PromoError], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=said) as caught:
-        await program(tmp_path, text, patience=0.5 if "sleep" in text else 30.0)(None)
+        await program(tmp_path, text, timeout=0.5 if "sleep" in text else 30.0)(None)
     assert "a-token" not in str(caught.value)
 
 

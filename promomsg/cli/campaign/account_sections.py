@@ -86,7 +86,7 @@ class AccountSections:
         return section.secret(key, self._folder, self._environ, anywhere=self._file_secrets)
 
     def _proxy(self, section: TableReader) -> Secret:
-        """Its password is a secret like others: never in the file itself."""
+        """The proxy's URL; one with a password is read by reference, as every secret."""
         if "proxy" not in section:
             return FROM_ENVIRONMENT
         text = section.text("proxy")

@@ -46,7 +46,7 @@ def load_campaign(
 
     Args:
         path: the TOML file; its paths are relative to it.
-        recipients, journal, base_url: said on the command line; they win over the file's own.
+        recipients, journal, base_url: from the command line, instead of the file's own.
         environ: where `env:NAME` is looked up; the process's environment by default.
         now: Unix seconds, for `{date}`; the machine's clock by default.
         file_secrets: whether `file:` secrets may lie outside of the file's folder.

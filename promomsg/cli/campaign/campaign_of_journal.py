@@ -1,8 +1,8 @@
-"""What a journal was begun with, as far as it is believed: a journal is data, not authority.
+"""The campaign file that a journal is resumed with. A journal is data, not authority.
 
-Somebody may have handed it over. So the campaign file says where to send and with which secret, and a
-journal's word is only compared with it; a campaign file that a journal names is only used when it
-lies beside it.
+It may come from somebody else. So where to send, and with which secret, is taken from the campaign
+file; what the journal remembers of that is only compared with it. A campaign file that a journal
+names is used only when it lies beside the journal.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Overrides(NamedTuple):
 
     def as_arguments(self) -> Iterator[str]:
         """The same as options of a command line."""
-        for name, word in (
+        for name, value in (
             ("--campaign", self.campaign),
             ("--recipients", self.recipients),
             ("--base-url", self.base_url),
         ):
-            if word is not None:
+            if value is not None:
                 yield name
-                yield str(word)
+                yield str(value)
         if self.file_secrets:
             yield "--allow-file-secrets"
 
@@ -62,7 +62,7 @@ def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> 
 
     Raises:
         UsageError: there is none, it cannot be read, or it sends to another host than the journal
-            was begun with.
+            was started with.
     """
     campaign = overrides.campaign or file_beside(journal, record)
 
@@ -86,7 +86,7 @@ def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> 
         return file
     if file.recipients is not None:
         print_note(
-            f"the recipients are read from {planned_list}, which the campaign was begun with "
+            f"the recipients are read from {planned_list}, which the campaign was planned from "
             f"(the campaign file names {file.recipients})"
         )
     return load(planned_list)
@@ -99,13 +99,13 @@ def file_beside(journal: Path, record: CampaignRecord) -> Path:
         UsageError: it names none, or none that lies there.
     """
     if record.campaign_file is None:
-        raise UsageError(f"{journal} was not begun from a campaign file: say --campaign FILE")
+        raise UsageError(f"{journal} was not started from a campaign file: give --campaign FILE")
     beside = journal.resolve().parent / Path(record.campaign_file).name
     if beside.exists():
         return beside
     raise UsageError(
         f"{journal} names {record.campaign_file}, which does not lie beside it: if that is the "
-        f"campaign file, say --campaign {record.campaign_file}"
+        f"campaign file, give --campaign {record.campaign_file}"
     )
 
 
@@ -117,10 +117,10 @@ def lies_beside(campaign: Path, journal: Path) -> bool:
 def compare_hosts(
     journal: Path, record: CampaignRecord, file: CampaignFile, overrides: Overrides
 ) -> None:
-    """Says where it goes on when that is another host than it was begun at.
+    """Prints a note when the campaign goes on at another host than it was started at.
 
     Raises:
-        UsageError: nobody said that it is meant; from this machine to itself needs no word.
+        UsageError: `--base-url` did not confirm the new host; between ports of this machine it need not.
     """
     planned_at, now = origin(record.base_url), origin(file.account.base_url)
     if planned_at == now:
@@ -129,7 +129,7 @@ def compare_hosts(
         on_this_machine(record.base_url) and on_this_machine(file.account.base_url)
     ):
         raise UsageError(
-            f"{journal} was begun at {planned_at or 'an unknown host'}, and {file.path.name} sends to "
-            f"{now}: nothing was sent. Say --base-url with the one that is meant"
+            f"{journal} was started at {planned_at or 'an unknown host'}, and {file.path.name} sends to "
+            f"{now}: nothing was sent. Give --base-url with the one that is meant"
         )
-    print_note(f"{journal} was begun at {planned_at or 'an unknown host'}; it goes on at {now}")
+    print_note(f"{journal} was started at {planned_at or 'an unknown host'}; it goes on at {now}")

@@ -52,7 +52,7 @@ def read_secret(
         if not anywhere and not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
                 f"{where}: {path} lies outside of the campaign file's folder; if you trust the "
-                "campaign file, say --allow-file-secrets"
+                "campaign file, add --allow-file-secrets"
             )
         try:
             text = path.read_text(encoding="utf-8-sig")

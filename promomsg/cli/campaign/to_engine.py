@@ -128,7 +128,7 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
     if isinstance(audience, Everyone) and not everyone:
         raise UsageError(
             f"{file.path.name} reaches every promoter there is ([audience] everyone = true): "
-            "say --everyone as well"
+            "add --everyone as well"
         )
     if everyone and not isinstance(audience, Everyone):
         raise UsageError("--everyone: the campaign file's [audience] is not everyone = true")

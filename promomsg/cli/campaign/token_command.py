@@ -1,6 +1,6 @@
 """`token = "command:…"`: a program that prints a current access token.
 
-For tokens that somebody else keeps: a central token server, a component's authorizer tokens.
+For tokens that another system keeps: a central token server, a component's authorizer tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["STALE_TOKEN", "TokenCommand"]
 
 STALE_TOKEN: Final = "PROMOMSG_STALE_TOKEN"  # noqa: S105 - a variable's name
 """Where the program finds the token that the provider refused; not set when there is none."""
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 """Seconds for the program to end."""
 _LONGEST: Final = 4096
 """Characters of a token; the longest seen are some hundreds
@@ -34,10 +34,10 @@ class TokenCommand:
         folder: where it runs: the campaign file's.
     """
 
-    def __init__(self, words: Sequence[str], folder: Path, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, words: Sequence[str], folder: Path, *, timeout: float = _TIMEOUT) -> None:
         self._words = tuple(words)
         self._folder = folder
-        self._patience = patience
+        self._timeout = timeout
 
     def __repr__(self) -> str:
         return f"TokenCommand({self._words[0]!r})"
@@ -54,7 +54,7 @@ class TokenCommand:
         if stale is not None:
             environment[STALE_TOKEN] = stale
         try:
-            # A session of its own: Ctrl-C is for us, and the calls in flight may need a token.
+            # In a session of its own, so that Ctrl-C does not end it: calls in flight may need a token.
             child = await asyncio.create_subprocess_exec(
                 *self._words,
                 cwd=self._folder,
@@ -67,11 +67,11 @@ class TokenCommand:
         except OSError as error:
             raise UsageError(f"the token command {name} cannot be run: {error.strerror}") from None
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 out, _ = await child.communicate()
         except TimeoutError:
             raise NotSent(
-                f"the token command {name} did not end within {self._patience:g} s"
+                f"the token command {name} did not end within {self._timeout:g} s"
             ) from None
         finally:
             if child.returncode is None:

@@ -80,7 +80,7 @@ async def _clicks(
     if question["msg_type"] is None:
         question["msg_type"] = campaign.msg_type
     if question["msg_type"] is None:
-        raise UsageError(f"clicks: {campaign.path.name} has no [message]; say --msg-type N")
+        raise UsageError(f"clicks: {campaign.path.name} has no [message]; add --msg-type N")
     async with opened as channel:
         rows = await interrupts.unless(channel.get_clicks(date, **question))
     if as_json:

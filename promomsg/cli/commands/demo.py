@@ -1,4 +1,4 @@
-"""`demo`: the whole way on this machine: a sandbox, campaigns over real HTTP, reports, files left."""
+"""`demo`: three campaigns over HTTP to a sandbox in this process; reports and files are left."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
     from promomsg.engine.campaign import Campaign
 
     campaign: Any = load_campaign(file, journal=journal)
-    # The file names a sandbox to come; this one is elsewhere, and its public key is known here.
+    # The file names the port of a sandbox that the user may start; this one has another.
     here: dict[str, Any] = {"base_url": box.url}
     if campaign.channel == "alipay":
         here = {

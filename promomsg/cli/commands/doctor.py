@@ -1,4 +1,4 @@
-"""`doctor`: everything that a campaign needs, looked at one by one; nothing is sent."""
+"""`doctor`: checks what a campaign needs, one by one; nothing is sent."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
 async def examine(
     path: Path, base_url: str | None = None, *, file_secrets: bool = False
 ) -> AsyncIterator[Finding]:
-    """Every finding, in the order in which they would bite."""
+    """Every finding, in the order in which sending would run into it."""
     from promomsg.cli.campaign.to_engine import open_channel
 
     try:
@@ -101,7 +101,7 @@ async def examine(
             for notice in channel.notices:
                 yield Finding("warn", "account", notice)
             compiled = channel.compile(file.message)
-            yield Finding("ok", "message", "its placeholders are right, its limits are kept")
+            yield Finding("ok", "message", "its placeholders and lengths are right")
             if unchecked := _unchecked(file):
                 yield Finding("warn", "message", unchecked)
             for notice in compiled.notices:
@@ -118,7 +118,7 @@ async def examine(
 
 
 def _unchecked(file: CampaignFile) -> str:
-    """What nobody could check of the message; empty when all of it was."""
+    """What could not be checked of the message; empty when all of it was."""
     if not isinstance(file.message, WeChatMessage):
         return ""
     missing = sorted(set(file.message.content) - set(file.message.templates or ()))
@@ -146,11 +146,11 @@ def _descriptors(file: CampaignFile) -> Finding:
 
 
 def _proxy(file: CampaignFile) -> Finding:
-    """Which way the calls go; without the proxy's password."""
+    """The proxy that calls go through, without its password."""
     base = check_base_url(file.account.base_url)
     proxy = choose_proxy(file.account.proxy.reveal(), base)
     if proxy is None:
-        return Finding("ok", "proxy", f"none: {base.host} is called straight")
+        return Finding("ok", "proxy", f"none: {base.host} is called directly")
     by = " (of the environment)" if file.account.proxy == FROM_ENVIRONMENT else ""
     return Finding("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
 
@@ -164,7 +164,7 @@ def _recipients(
     if file.audience is not None:
         return None, [Finding("ok", "recipients", "an audience: counted when it is planned")]
     if file.recipients == STANDARD_INPUT:
-        said = "standard input: looked at when it is sent to"
+        said = "standard input: checked when it is sent to"
         return None, [Finding("warn", "recipients", said)]
     try:
         source = recipients_of(file)
@@ -180,7 +180,7 @@ def _recipients(
 async def _suppression(
     file: CampaignFile, channel: Any, compiled: CompiledMessage, source: Source | None
 ) -> AsyncIterator[Finding]:
-    """Held against the recipients: a list that leaves nobody out is how a wrong one looks."""
+    """Compared with the recipients: a wrong list is often one that leaves nobody out."""
     if file.suppress is None:
         return
     from promomsg.clock import SYSTEM_CLOCK
@@ -212,7 +212,7 @@ def _journal(file: CampaignFile) -> list[Finding]:
     if not folder.is_dir():
         return [Finding("fail", "journal", f"the folder {folder} is not there; make it")]
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [Finding("fail", "journal", f"the folder {folder} is not yours to write")]
+        return [Finding("fail", "journal", f"the folder {folder} cannot be written by you")]
     found = []
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
@@ -272,9 +272,11 @@ async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
     except ValueError:
         there = None
     if there is None:
-        yield Finding("warn", "clock", "the provider does not say its time; keep yours by NTP")
+        yield Finding(
+            "warn", "clock", "the provider's answer has no Date; keep your clock set by NTP"
+        )
         return
-    # The header has whole seconds: half of one is the best guess for what it cut off.
+    # The header has whole seconds: half a second is the best guess of what it leaves out.
     off = now - (there + 0.5)
     level = "fail" if abs(off) > _SKEW_FAIL else "warn" if abs(off) > _SKEW_WARN else "ok"
     mend = "" if level == "ok" else "; set it by NTP"

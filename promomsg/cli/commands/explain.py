@@ -12,7 +12,7 @@ from promomsg.code_meanings import explain as meanings_of
 __all__ = ["explain"]
 
 
-# A code may begin with a minus: it is no option.
+# A code may start with a minus, which click would take for an option.
 @click.command(
     short_help="Say what a code means and what to do about it.",
     context_settings={"ignore_unknown_options": True},

@@ -50,7 +50,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
 
     poll = campaign.poll
     async with open_wechat(campaign, "follow") as channel:
-        print_note(f"following group {msg_id}, a look every {poll.every:g} s at the most")
+        print_note(f"following group {msg_id}, polled at least every {poll.every:g} s")
         try:
             found = await interrupts.unless(channel.follow(msg_id, poll=poll))
         except NotFinished as error:

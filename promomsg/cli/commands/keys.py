@@ -28,7 +28,7 @@ def keys(output: Path) -> int:
     private, public = output / "key.pem", output / "key.pub.pem"
     for path in (private, public):
         if os.path.lexists(path):
-            raise UsageError(f"{path} is there already and is not overwritten; say --output DIR")
+            raise UsageError(f"{path} is there already and is not overwritten; give --output DIR")
     pair = make_key_pair()
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`pause` and `cancel`: a wish written into the journal, which its sender obeys."""
+"""`pause` and `cancel`: requests written into the journal, which the sending process follows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def _ask(path: Path, request: str) -> int:
     with open_journal(path) as opened:
         report = opened.report()
     if report.pending == 0:
-        print_note(f"{report.campaign} has come to its end already ({report.state})")
+        print_note(f"{report.campaign} has ended already ({report.state})")
         return 0
     journal = journal_at(path)
     await journal.request(Control(request))
@@ -44,7 +44,7 @@ async def _ask(path: Path, request: str) -> int:
         then = f"; go on with: {resume}" if request == "pause" else ""
         print_note(f"asked the sender of {report.campaign} to {request}{then}")
     elif request == "pause":
-        print_note(f"nobody is sending {report.campaign}; it stays so until: {resume}")
+        print_note(f"nobody is sending {report.campaign}; it is not sent until: {resume}")
     else:
         await _cancel_now(path)
         print_note(f"{report.campaign}: what was not sent is cancelled")
@@ -52,7 +52,7 @@ async def _ask(path: Path, request: str) -> int:
 
 
 async def _cancel_now(path: Path) -> None:
-    """Nobody is there to obey: the rows are cancelled here, under the sender's lock."""
+    """Cancels the rows here, under the sender's lock, since no process is sending."""
     from promomsg.clock import SYSTEM_CLOCK, china_day
     from promomsg.journal.locate import journal_at
 

@@ -52,9 +52,9 @@ def promoters(
     begin: int | None,
     end: int | None,
 ) -> int:
-    """Pull every promoter (or those of a role or retailer) into a CSV file that send can read.
+    """Download every promoter (or those of a role or retailer) into a CSV file that send can read.
 
-    Interrupted, the same command goes on behind the last id of the partial file.
+    Interrupted, the same command continues after the last id of the partial file.
     """
     if os.path.lexists(output):
         raise UsageError(f"{output} is there already and is not overwritten; give another --output")
@@ -80,16 +80,16 @@ async def _promoters(
         with PartialCsv(output, PROMOTER_COLUMNS, filters) as partial:
             if partial.last_id is not None:
                 print_note(
-                    f"going on behind {partial.last_id}, {partial.rows:,} promoters are there"
+                    f"continuing after {partial.last_id}: {partial.rows:,} promoters are there already"
                 )
                 filters["start_id"] = partial.last_id
 
-            async def pull() -> None:
+            async def download() -> None:
                 async for promoter in channel.iter_promoters(**filters, need_unionid=1):
                     partial.add([getattr(promoter, name) for name in PROMOTER_COLUMNS])
 
             try:
-                await interrupts.unless(pull())
+                await interrupts.unless(download())
             except Interrupted:
                 raise Interrupted(
                     f"interrupted after {partial.rows:,} promoters; the same command goes on"

@@ -23,7 +23,9 @@ __all__ = ["reconcile"]
 @click.option("--campaign", type=click.Path(path_type=Path), help="The file, when it has moved.")
 @base_url_option
 @file_secrets_option
-@click.option("--adopt", is_flag=True, help="Take over what can only be ours; resume follows it.")
+@click.option(
+    "--adopt", is_flag=True, help="Take over what can only be of this campaign; resume follows it."
+)
 @json_option
 def reconcile(
     journal: Path,

@@ -18,12 +18,12 @@ __all__ = ["resume"]
 @click.option(
     "--after-lost-wal",
     is_flag=True,
-    help="Go on without the journal's lost -wal: whoever may have been sent to becomes unknown.",
+    help="Resume without the journal's lost -wal: who may have been sent to becomes unknown.",
 )
 @click.option(
     "--provider-is-back",
     is_flag=True,
-    help="After an outage of which you know that it is over.",
+    help="The provider's outage is over: send without testing that first.",
 )
 def resume(
     journal: Path,

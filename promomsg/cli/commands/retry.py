@@ -48,7 +48,7 @@ def retry(
 ) -> int:
     """Send again to exactly the set you name of JOURNAL; those that were sent are never touched."""
     if not failed and not unknown:
-        raise UsageError("retry: say --failed, --unknown or both; nothing else is meant by it")
+        raise UsageError("retry: add --failed, --unknown or both")
     if include_unnamed and not unknown:
         raise UsageError("retry: --include-unnamed goes with --unknown")
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
@@ -100,7 +100,7 @@ async def _retry(
     if which["unknown"] and unnamed and not which["include_unnamed"]:
         print_note(
             f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
-            "they are left out unless you say --include-unnamed"
+            "they are left out unless you add --include-unnamed"
         )
     if not yes and not await interrupts.ask("send to them again?"):
         print_note("nothing was sent")
@@ -119,4 +119,4 @@ async def _retry(
         except Interrupted:
             if report_of(journal).pending:
                 raise Interrupted(f"interrupted; go on with: {options.resume_with}") from None
-            raise Interrupted("interrupted; nothing was changed: say retry again") from None
+            raise Interrupted("interrupted; nothing was changed: run retry again") from None

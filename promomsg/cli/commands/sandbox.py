@@ -17,7 +17,7 @@ from promomsg.errors import UsageError
 
 __all__ = ["sandbox"]
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds for a running sandbox to answer."""
 
 
@@ -83,7 +83,7 @@ def _move(url: str, day: str | None) -> int:
     from promomsg.transport.urls import check_base_url, is_loopback
 
     if day is None:
-        raise UsageError("--move: to which day? Say --clock +1d, or --clock 2026-12-12")
+        raise UsageError("--move: to which day? Add --clock +1d, or --clock 2026-12-12")
     parse_day(day)
     base = check_base_url(url)
     if base.scheme != "http" or not is_loopback(base.raw_host or ""):
@@ -93,15 +93,15 @@ def _move(url: str, day: str | None) -> int:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=_PATIENCE) as answer:
-            said = json.load(answer)
+        with opener.open(request, timeout=_TIMEOUT) as answer:
+            answered = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
             raise UsageError(f"{url}: {_refusal(error.read(1000))}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UsageError(f"no sandbox answers at {url} ({reason}); start one first") from None
-    print_line(f"it is {said['day']} there now")
+    print_line(f"its day is {answered['day']} now")
     return 0
 
 

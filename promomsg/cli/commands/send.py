@@ -40,10 +40,12 @@ def send_options(command: Any) -> Any:
         click.option(
             "--max-recipients", type=click.IntRange(1), metavar="N", help="Refuse a larger plan."
         ),
+        click.option("--everyone", is_flag=True, help="Confirm that it goes to every promoter."),
         click.option(
-            "--everyone", is_flag=True, help="Really to every promoter, as [audience] says."
+            "--test-to",
+            metavar="KEY,…",
+            help="Send to these keys only, into a journal of their own.",
         ),
-        click.option("--test-to", metavar="KEY,…", help="To these keys alone, journalled apart."),
         json_option,
     ):
         command = option(command)
@@ -55,7 +57,7 @@ def send_options(command: Any) -> Any:
 @click.option("--dry-run", is_flag=True, help="Only plan: the same as `promomsg plan`.")
 @yes_option
 @click.option(
-    "--or-resume", is_flag=True, help="Go on with the campaign when its journal is there already."
+    "--or-resume", is_flag=True, help="Resume the campaign when its journal exists already."
 )
 @click.option("--no-wait", is_flag=True, help="Do not follow group sends; resume does later.")
 def send(
@@ -75,7 +77,7 @@ def send(
 ) -> int:
     """Plan the campaign in FILE, show the plan, ask, and send it."""
     if or_resume and test_to is not None:
-        raise UsageError("--or-resume: a test is journalled apart each time; leave --test-to out")
+        raise UsageError("--or-resume: a test has a new journal each time; leave --test-to out")
     flags = SendFlags(
         base_url=base_url,
         file_secrets=allow_file_secrets,
@@ -154,7 +156,7 @@ async def _plan(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
 
     journal = journal_for(file, flags.test_to)
     async with open_channel(file) as channel:
-        # A plan writes nothing that stays, so it needs no place of its own: a temporary one.
+        # A plan leaves nothing behind: it is made in a temporary journal.
         campaign = campaign_for(file, flags, channel, None)
         try:
             found = await interrupts.unless(campaign.plan())

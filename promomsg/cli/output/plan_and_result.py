@@ -1,4 +1,4 @@
-"""A plan and a result in words, for a person."""
+"""A plan and a result as text, and a plan as the document of `--json`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def print_plan(
 
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
-    """What is left of a campaign that is gone on with."""
+    """What is left of a campaign that is resumed."""
     out = file or sys.stdout
     print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
     pending = f"{left:,} are pending, " if left else ""

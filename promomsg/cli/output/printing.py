@@ -140,7 +140,7 @@ def private_file(path: Path, *, bom: bool = False) -> Iterator[IO[str]]:
         UsageError: it cannot be written; an earlier file of that name is untouched.
     """
     try:
-        # Under a name that nobody has: `NAME.partial` may be a pull to be gone on with.
+        # Under a name that nobody has: `NAME.partial` may be a download to be resumed.
         descriptor, name = mkstemp(
             prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent
         )

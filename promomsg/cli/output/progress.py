@@ -20,20 +20,20 @@ _WINDOW: Final = 10.0
 _EVERY: Final = 5.0
 """Seconds between plain lines."""
 _QUIET: Final = 10.0
-"""Seconds without a result after which that is said, and said again."""
+"""Seconds without a result after which a line says so, and again each time they are over."""
 _GROUPS: Final = 8
 """Groups shown at once; the rest is counted."""
 
 
 class Meter:
-    """How fast it goes: settled recipients a second over the last seconds, and what is left."""
+    """Settled recipients a second over the last ten seconds, and the time left at that rate."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._seen: deque[tuple[float, int]] = deque()
         self._moved = now()
 
-    def note(self, document: Mapping[str, Any]) -> None:
+    def record(self, document: Mapping[str, Any]) -> None:
         """Takes a document in."""
         now = self._now()
         settled = document["planned"] - document["pending"]
@@ -57,7 +57,7 @@ class Meter:
         return self._now() - self._moved
 
     def left(self, document: Mapping[str, Any]) -> float | None:
-        """Seconds to the end at this rate; None when that cannot be said."""
+        """Seconds to the end at this rate; None when it is not known."""
         pending: int = document["pending"]
         rate = self.rate
         return pending / rate if pending and rate > 0 else None
@@ -97,14 +97,14 @@ def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
 
 
-def _next_look(groups: Iterable[Mapping[str, Any]]) -> float | None:
-    """Unix seconds of the next look at any of them."""
+def _next_poll(groups: Iterable[Mapping[str, Any]]) -> float | None:
+    """Unix seconds of the next poll of any of them."""
     upcoming = (group.get("next_poll_at") for group in groups)
     return min((at for at in upcoming if at is not None), default=None)
 
 
 def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
-    """One line a group that is not through yet, the first few of them, and when one is looked at.
+    """One line a group that is not through yet, the first few of them, and when the next one is polled.
 
     Args:
         now: Unix seconds.
@@ -117,9 +117,9 @@ def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
         lines.append(f"group {name} ({group['planned']:,}): {percent}%")
     if len(groups) > _GROUPS:
         lines.append(f"and {counted(len(groups) - _GROUPS, 'more group')}")
-    upcoming = _next_look(groups)
+    upcoming = _next_poll(groups)
     if upcoming is not None:
-        lines.append(f"next look in {format_duration(max(upcoming - now, 0.0))}")
+        lines.append(f"next poll in {format_duration(max(upcoming - now, 0.0))}")
     return lines
 
 
@@ -149,14 +149,14 @@ class PlainView:
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:
         """Takes a document in; says it when it is time."""
-        self._meter.note(document)
+        self._meter.record(document)
         if self._now() - self._last < self._every:
             return
         groups = group_lines(document, self._wall())
         stalled = bool(document["reason"])
-        # A look that found nothing new is news too: the next one is later.
+        # A poll that found nothing new is shown too, since the next one is later.
         percents = [g["percent"] for g in _followed(document)]
-        looks = (percents, _next_look(_followed(document)))
+        looks = (percents, _next_poll(_followed(document)))
         key = (document["state"], stalled, document["pending"], document["planned"], looks)
         quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
         if key == self._said and not quiet:
@@ -166,7 +166,7 @@ class PlainView:
         print_note("; ".join([progress_line(document, self._meter, in_flight), *groups]))
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Nothing to close."""
 
 
 class LiveView:
@@ -190,7 +190,7 @@ class LiveView:
         from rich.table import Table
         from rich.text import Text
 
-        self._meter.note(document)
+        self._meter.record(document)
         planned: int = document["planned"]
         lines = Table.grid()
         lines.add_row(Text(escaped(document["campaign"]), style="bold"))
@@ -207,7 +207,7 @@ class LiveView:
 
 
 class FallbackView:
-    """A view whose own trouble stays its own: the campaign goes on, in plain lines.
+    """A live view that is replaced by plain lines when it fails: the campaign goes on.
 
     Args:
         make: makes the view to show as long as it works.
@@ -215,7 +215,7 @@ class FallbackView:
 
     def __init__(self, make: Callable[[], View] = LiveView) -> None:
         self._view: View = PlainView()
-        with suppress(Exception):  # a terminal that cannot be drawn on is no reason to stop
+        with suppress(Exception):  # a terminal that cannot be drawn on must not stop the campaign
             self._view = make()
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:

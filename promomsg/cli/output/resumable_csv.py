@@ -1,4 +1,4 @@
-"""A CSV that is pulled page by page and can be gone on with: whole rows only, kept as `.partial`."""
+"""A CSV that is downloaded page by page; until it is complete it is `NAME.partial`, and resumable."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FLUSH_AT: Final = 64 * 1024
 
 
 class PartialCsv:
-    """The file that a pull writes, `NAME.partial` until it is complete.
+    """The file that a download writes, `NAME.partial` until it is complete.
 
     Args:
         output: where the complete file goes.
-        columns: its headings; the first one is the id to go on behind.
-        filters: what is asked for, kept beside it: another question does not go on with it.
+        columns: its headings; the first one is the id to continue after.
+        filters: what is asked for, kept beside it: a download with other filters does not resume it.
 
     Attributes:
         rows: rows in it; last_id: of the last one, None when it is new.
 
     Raises:
-        UsageError: it cannot be written, or was pulled with other filters.
+        UsageError: it cannot be written, or was downloaded with other filters.
     """
 
     def __init__(self, output: Path, columns: Sequence[str], filters: Mapping[str, Any]) -> None:
@@ -73,7 +73,7 @@ class PartialCsv:
             asked = None
         if asked != self._filters:
             raise UsageError(
-                f"{self._path} was pulled with other filters ({asked}); remove it to begin anew"
+                f"{self._path} was downloaded with other filters ({asked}); remove it to start again"
             )
         whole = 0
         with os.fdopen(os.dup(descriptor), "rb") as file:
@@ -109,11 +109,11 @@ class PartialCsv:
         except OSError as error:
             raise UsageError(
                 f"{self._path} cannot be written: {error.strerror}; make room, and the same "
-                "command goes on behind the last whole row"
+                "command continues after the last whole row"
             ) from None
 
     def finish(self) -> None:
-        """Everything is in it: it gets its name.
+        """Gives the complete file its name.
 
         Raises:
             UsageError: it cannot be written.
@@ -133,5 +133,5 @@ class PartialCsv:
             if kind is None:
                 raise
         finally:
-            with suppress(OSError):  # what a full disk did not take was said above
+            with suppress(OSError):  # an error of writing was raised above
                 self._file.close()

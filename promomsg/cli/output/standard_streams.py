@@ -1,4 +1,4 @@
-"""Standard output and error that cannot harm the work: no print ever raises, or waits for ever.
+"""Standard output and error that cannot stop a campaign: no print raises, or waits for ever.
 
 A reader leaves, a log's disk is full, a terminal hangs: what cannot be shown is dropped, noted in
 `Outlet.lost`, and the campaign goes on (docs/design.md, "A lost display stops nothing"). Everything
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 _PASSING: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""A full disk may have room again; after any other error nobody is there any more."""
+"""A full disk may have room again; after any other error nothing is written any more."""
 _MOST_WAITING: Final = 256 * 1024
 """Bytes of progress that wait for a terminal that takes none; what comes then is dropped."""
-_PATIENCE: Final = 10.0
+_HUNG_AFTER: Final = 10.0
 """Seconds without a byte taken after which a terminal, or stderr, is taken for hung at the end."""
-_HASTE: Final = 0.5
-"""The same once somebody has asked to stop."""
-_GLANCE: Final = 0.005
+_HUNG_AFTER_INTERRUPT: Final = 0.5
+"""The same once an interrupt has come."""
+_CHECK_EVERY: Final = 0.005
 _ERRORS: Final = "promomsg.plain"
 _PLAIN: Final = {"─": "-", "·": "-", "–": "-", "…": "...", "→": "->", "✓": "ok", "×": "x"}
 
@@ -113,12 +113,12 @@ class Outlet(io.RawIOBase):
         return self._size, self._taken
 
     @property
-    def patience(self) -> float | None:
+    def hung_after(self) -> float | None:
         """Seconds to wait for a reader that takes nothing, at the end; None: for ever.
 
         A program that reads our standard output through a pipe gets all of it, however slow.
         """
-        return None if self._most is None and not self.isatty() else _PATIENCE
+        return None if self._most is None and not self.isatty() else _HUNG_AFTER
 
     def background(self, more: int) -> None:
         """From 1 on, writes are handed to a thread: the caller never waits."""
@@ -126,7 +126,7 @@ class Outlet(io.RawIOBase):
             self._background += more
 
     def abandon(self) -> None:
-        """Nothing more is written: nobody takes it."""
+        """Gives up: what waits is dropped, and nothing more is written."""
         with self._changed:
             self._gone = True
             self.lost = self.lost or OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
@@ -258,7 +258,7 @@ def in_background() -> Iterator[None]:
 async def drain_streams(
     *, unless: Callable[[], bool] = lambda: False, now: Callable[[], float] = time.monotonic
 ) -> None:
-    """Waits until everything printed so far is out, and gives up on what nobody takes.
+    """Waits until everything printed so far is out, and gives up on a terminal that hangs.
 
     Args:
         unless: whether to give up very soon.
@@ -275,8 +275,8 @@ async def drain_streams(
         while outlet.progress[0]:
             if outlet.progress != seen:
                 seen, since = outlet.progress, now()
-            patience = _HASTE if unless() else outlet.patience
-            if patience is not None and now() - since > patience:
+            hung_after = _HUNG_AFTER_INTERRUPT if unless() else outlet.hung_after
+            if hung_after is not None and now() - since > hung_after:
                 outlet.abandon()
                 break
-            await anyio.sleep(_GLANCE)
+            await anyio.sleep(_CHECK_EVERY)
