@@ -71,6 +71,9 @@ class Campaign:
             an openid (`resolve`) is, after some tries; nothing was sent.
     """
 
+    _start: CampaignStart
+    _block: CampaignBlock | None = None
+
     @with_options_shown
     def __init__(
         self,
@@ -106,17 +109,13 @@ class Campaign:
         finally:
             # User tokens in a plain list, for a traceback that shows locals.
             del recipients, suppress
-        self._set_up(start)
+        self._start = start
 
     @classmethod
     def _of(cls, start: CampaignStart) -> Self:
         campaign = cls.__new__(cls)  # `__init__` makes a new campaign
-        campaign._set_up(start)
+        campaign._start = start
         return campaign
-
-    def _set_up(self, start: CampaignStart) -> None:
-        self._start = start
-        self._block: CampaignBlock | None = None
 
     @classmethod
     @with_options_shown
