@@ -5,69 +5,43 @@ Source of its rules: docs/facts/alipay.md.
 
 from __future__ import annotations
 
-import re
 import secrets
-from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, Self
 
 import aiohttp
 import msgspec
-import yarl
 
-from promomsg.alipay import codec, signing
-from promomsg.alipay.keys import refuse_own_key
+from promomsg.alipay import codec
 from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
 from promomsg.alipay.models import (
-    APPLY_PATH,
     LIMITS,
-    SEND_PATH,
-    TokenRequest,
     UserToken,
     UserTokens,
 )
-from promomsg.alipay.signing import Signature, SignatureEncoding
+from promomsg.alipay.signing import SignatureEncoding
+from promomsg.channels.alipay_account import AlipayAccount, key_as_secret
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.channels.base import Advice, CompiledMessage, UserFacing
 from promomsg.channels.single_call import (
     as_secret,
     call_at_pace,
-    not_sent,
     outcome_of,
     recipient_type_error,
     single_send_for,
-    waiting_as_asked,
 )
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.control_characters import find_control, has_blank
-from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
+from promomsg.errors import UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
-from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.pace import Pace, Pacer
-from promomsg.transport.retry_after import retry_after
-from promomsg.transport.session import HttpAnswer, HttpSession
+from promomsg.transport.session import HttpSession
 
 __all__ = ["AlipayMiniProgram"]
 
-_DISTRUST: Final = 20
-"""Recipients with answers that no signature proves, with none ever proved, from which on sending
-stops: the public key is not this wallet's, and each further send would end unknown as well. They
-are kept as they are; with the right key their outcomes are asked for by the same requestId."""
-_WRONG_KEY: Final = 3
-"""Answers signed with another key than public_key, with none ever proved, from which on sending
-stops: no waiting mends that, and by the same requestIds the outcomes are asked for with the right
-key."""
-_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 _NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
-
-
-class _Endpoint(NamedTuple):
-    url: yarl.URL
-    path: str
-    """As it goes on the wire, the wallet's prefix included: it is part of what is signed."""
 
 
 class AlipayMiniProgram(UserFacing):
@@ -129,36 +103,8 @@ class AlipayMiniProgram(UserFacing):
         random_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
         # Out of this frame's locals: an error here may be shown with them.
-        private, public = _hidden_key(private_key), _hidden_key(public_key)
+        private, public = key_as_secret(private_key), key_as_secret(public_key)
         del private_key, public_key
-        self._client_id = _option("client_id", client_id)
-        self._app_id = _option("app_id", app_id)
-        if len(self._app_id) > LIMITS["appId"]:
-            raise UsageError(
-                f"app_id: {len(self._app_id)} characters, at most {LIMITS['appId']} are allowed"
-            )
-        self._key_version = _option("key_version", str(key_version))
-        if signature_encoding not in signing.ENCODINGS:
-            raise UsageError(
-                f"signature_encoding: {signature_encoding!r} is not one of "
-                + ", ".join(signing.ENCODINGS)
-            )
-        self._encoding: SignatureEncoding = signature_encoding
-        if not isinstance(verify, bool):
-            raise UsageError(f"verify: give True or False, not {verify!r}")
-        if verify and not public:
-            raise UsageError(
-                "public_key: missing; give the wallet's public key (it is on the portal), or "
-                "verify = false to believe unsigned answers"
-            )
-        try:
-            self._key = signing.load_private_key(private)
-            self._public_key = signing.load_public_key(public) if verify and public else None
-            if self._public_key is not None:
-                refuse_own_key(self._key, self._public_key)
-        except UsageError as error:
-            clear_traceback_locals(error)
-            raise
         self._http = HttpSession(
             base_url,
             timeout=timeout,
@@ -166,22 +112,28 @@ class AlipayMiniProgram(UserFacing):
             session=session,
             max_connections=max_connections,
         )
+        self._account = AlipayAccount(
+            client_id,
+            app_id,
+            private,
+            public,
+            self._http,
+            verify=verify,
+            key_version=key_version,
+            signature_encoding=signature_encoding,
+            clock=clock,
+        )
         self._single_calls = self._http.connections.calls.share()
-        self._send_to = self._endpoint(SEND_PATH)
-        self._apply_at = self._endpoint(APPLY_PATH)
         self._extra = dict(extra or {})
         self._clock = clock
         self._pacer = Pacer(pace, clock)
         self._random_id = random_id
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
-        self._proved = False
-        self._badly_signed = 0
-        self._doubted: set[str] = set()
-        """requestIds of unproved answers; a few recipients may be asked for again and again."""
 
     def __repr__(self) -> str:
         # A client whose constructor raised is shown by crash reporters too.
-        client_id, app_id = getattr(self, "_client_id", None), getattr(self, "_app_id", None)
+        account = getattr(self, "_account", None)
+        client_id, app_id = getattr(account, "client_id", None), getattr(account, "app_id", None)
         base_url = getattr(getattr(self, "_http", None), "base_url", None)
         return f"AlipayMiniProgram({client_id!r}, {app_id!r}, base_url={base_url!r})"
 
@@ -195,41 +147,11 @@ class AlipayMiniProgram(UserFacing):
         """Closes the connections that are its own."""
         await self._http.close()
 
-    def _endpoint(self, path: str) -> _Endpoint:
-        url = self._http.url(path)
-        return _Endpoint(url, url.raw_path)
-
-    async def _post(self, endpoint: _Endpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
-        """One attempt: signed afresh, with its own Request-Time. The caller holds its place among
-        the connections, since a wait for one would age that time.
-
-        Raises:
-            NotSent, OutcomeUnknown: see `HttpSession.post`.
-        """
-        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
-        signature = signing.sign(
-            self._key, endpoint.path, self._client_id, now, body, self._encoding
-        )
-        answer = await self._http.post(
-            endpoint.url,
-            body,
-            {
-                "Content-Type": "application/json; charset=UTF-8",
-                "Client-Id": self._client_id,
-                "Request-Time": now,
-                "Signature": signing.signature_header(signature, self._key_version),
-            },
-            has_permit=True,
-        )
-        return answer, signing.check_answer(
-            self._public_key, endpoint.path, self._client_id, answer.headers, answer.body
-        )
-
     # The engine's interface.
 
     @property
     def account(self) -> str:
-        return f"{self._client_id}/{self._app_id}"
+        return f"{self._account.client_id}/{self._account.app_id}"
 
     @property
     def loopback(self) -> bool:
@@ -249,7 +171,7 @@ class AlipayMiniProgram(UserFacing):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return () if self._public_key is not None else (_UNVERIFIED,)
+        return () if self._account.verifies else (_UNVERIFIED,)
 
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
@@ -297,18 +219,7 @@ class AlipayMiniProgram(UserFacing):
         return None
 
     async def prepare(self) -> None:
-        if self._badly_signed >= _WRONG_KEY and not self._proved:
-            raise Halted(
-                Code.UNSIGNED,
-                f"{self._badly_signed} answers are signed with another key than public_key, and "
-                "none with it: give this wallet's key, then resume (nobody is sent to twice)",
-            )
-        if len(self._doubted) >= _DISTRUST and not self._proved:
-            raise Halted(
-                Code.UNSIGNED,
-                f"of {len(self._doubted)} recipients' answers none was signed with public_key: "
-                "it is not this wallet's, or the wallet does not sign; nothing more is sent",
-            )
+        self._account.check_signatures()
 
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return codec.derive_request_id(run_id, key, generation)
@@ -328,23 +239,23 @@ class AlipayMiniProgram(UserFacing):
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         if token is not None and answer.token_failed:
-            return self._users.refused(single_send.key, token, answer)
+            return self._users.mark_refused(single_send.key, token, answer)
         if answer.verdict not in (Verdict.RETRY, Verdict.THROTTLED, Verdict.UNKNOWN):
-            self._users.settled(single_send.key)
+            self._users.mark_final(single_send.key)
         return answer
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         if self._users is None:
             return None
         try:
-            ruling = await self._users.renew(single_send.key, single_send.token, answer)
+            refusal = await self._users.renew(single_send.key, single_send.token, answer)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         except UsageError as error:
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
-        if ruling is not None and ruling.verdict is Verdict.FAILED:
-            self._users.settled(single_send.key)
-        return ruling
+        if refusal is not None and refusal.verdict is Verdict.FAILED:
+            self._users.mark_final(single_send.key)
+        return refusal
 
     async def _send(
         self, compiled: CompiledAlipayMessage, single_send: SingleSend, token: Secret | None
@@ -352,39 +263,17 @@ class AlipayMiniProgram(UserFacing):
         if not token or not single_send.request_id:
             what = "requestId" if token else "access token"
             return Answer(Verdict.FAILED, Code.NO_ADDRESS, f"there is no {what} for this recipient")
-        body = compiled.body(
-            single_send.values,
-            app_id=self._app_id,
-            access_token=token,
-            request_id=single_send.request_id,
+        # The body, which holds the token in the clear, is in no variable of this frame.
+        return await self._account.send(
+            compiled.body(
+                single_send.values,
+                app_id=self._account.app_id,
+                access_token=token,
+                request_id=single_send.request_id,
+            ),
+            single_send.request_id,
+            token,
         )
-        try:
-            answer, signature = await self._post(self._send_to, body)
-        except NotSent as error:
-            return not_sent(error)
-        except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
-        except UsageError as error:
-            # The client was closed, or is used from another event loop: nothing left.
-            return Answer(Verdict.HALT, Code.CLIENT, str(error))
-        except BaseException as error:
-            clear_traceback_locals(error)
-            del body
-            raise
-        reply = codec.read_send(answer.status, answer.body, codec.masking(token))
-        judged = codec.judge(reply, signature)
-        if judged.msg_id is not None:
-            judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
-        if judged.verdict is Verdict.THROTTLED:
-            judged = waiting_as_asked(judged, answer.headers, self._clock.time())
-        if signature is Signature.GOOD:
-            self._proved = True
-            self._doubted.clear()
-        elif signature is Signature.BAD:
-            self._badly_signed += 1
-        if judged.code == Code.UNSIGNED and not self._proved and len(self._doubted) < _DISTRUST:
-            self._doubted.add(single_send.request_id)
-        return judged
 
     async def advise(self) -> Advice | None:
         return None
@@ -469,58 +358,18 @@ class AlipayMiniProgram(UserFacing):
             "extend_info": info,
         }
         if key is None:
-            return await self._apply(auth_code, refresh_token, **more)
+            return await self._account.apply_token(auth_code, refresh_token, **more)
         if self._users is None:
             raise UsageError("apply_token(key=…): there is no token store; give tokens=…")
-        async with self._users.alone(key):
+        async with self._users.exclusive(key):
             stored = await self._users.get(key)
             if auth_code is None and refresh_token is None:
                 refresh_token = stored.refresh_token if stored is not None else None
                 if refresh_token is None:
                     raise UsageError(f"apply_token: no refresh token is saved under {key!r}")
-            token = await self._apply(auth_code, refresh_token, **more)
+            token = await self._account.apply_token(auth_code, refresh_token, **more)
             # A new authorisation owes nothing to the one before it.
             return await self._users.replace(key, stored if auth_code is None else None, token)
 
     async def _refresh(self, refresh_token: Secret) -> UserToken:
         return await self.apply_token(refresh_token=refresh_token)
-
-    async def _apply(
-        self, auth_code: Secret | None, refresh_token: Secret | None, **more: str | None
-    ) -> UserToken:
-        request = TokenRequest(
-            app_id=self._app_id,
-            grant_type="AUTHORIZATION_CODE" if auth_code else "REFRESH_TOKEN",
-            auth_code=auth_code,
-            refresh_token=refresh_token,
-            **more,
-        )
-        try:
-            async with self._http.read_permit():
-                answer, signature = await self._post(self._apply_at, codec.encode(request))
-            mask = codec.masking(auth_code, refresh_token)
-            return codec.read_token(answer.status, answer.body, signature, mask)
-        except ProviderError as error:
-            clear_traceback_locals(error)
-            if error.verdict == Verdict.THROTTLED:
-                error.retry_after = retry_after(answer.headers, self._clock.time())
-            raise
-        except BaseException as error:
-            clear_traceback_locals(error)
-            raise
-
-
-def _hidden_key(key: Any) -> Any:
-    """A key as a Secret of its text; what is neither text nor bytes is the loader's to refuse."""
-    if isinstance(key, (bytes, bytearray)):
-        # A DER's bare base64 is a key's text too.
-        is_der = key[:1] == b"\x30"
-        key = b64encode(key).decode() if is_der else key.decode("utf-8-sig", "replace")
-    return Secret(key) if isinstance(key, str) else key
-
-
-def _option(name: str, value: Any) -> str:
-    """A setting that goes into a header or the body as it is."""
-    if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value):
-        raise UsageError(f"{name}: {value!r} is not one word of plain characters")
-    return value

@@ -29,7 +29,7 @@ class StoreError(PromoError):
 
 
 class RefreshedTokens:
-    """What a channel asks of a `UserTokens`.
+    """The users' tokens in a `UserTokens`, refreshed when the wallet refuses them.
 
     Args:
         store: the user's.
@@ -50,18 +50,18 @@ class RefreshedTokens:
         try:
             return await self._store.get(key)
         except Exception as error:  # noqa: BLE001  # anybody's code; a send never raises
-            raise StoreError(_said("read", key, error)) from None
+            raise StoreError(_store_failure("read", key, error)) from None
 
     async def save(self, key: str, token: UserToken) -> None:
         """Raises StoreError."""
         try:
             await self._store.save(key, token)
         except Exception as error:  # noqa: BLE001  # anybody's code; a send never raises
-            raise StoreError(_said("save", key, error)) from None
+            raise StoreError(_store_failure("save", key, error)) from None
 
     @asynccontextmanager
-    async def alone(self, key: str) -> AsyncIterator[None]:
-        """Nobody else refreshes this user meanwhile; once begun, it is not cancelled halfway."""
+    async def exclusive(self, key: str) -> AsyncIterator[None]:
+        """One refresh of a user at a time; once begun, it is not cancelled halfway."""
         lock, users = self._locks.setdefault(key, (anyio.Lock(), []))
         users.append(None)
         try:
@@ -87,13 +87,13 @@ class RefreshedTokens:
         await self.save(key, new)
         return new
 
-    def settled(self, key: str) -> None:
-        """The wallet took this user's token, or the refusal of it is final."""
+    def mark_final(self, key: str) -> None:
+        """Forgets a refusal: the wallet took this user's token, or refused it for good."""
         self._refused.pop(key, None)
         self._untried.discard(key)
 
-    def refused(self, key: str, token: Secret, answer: Answer) -> Answer:
-        """The wallet did not take this user's token: RETRY, once `renew` has been asked."""
+    def mark_refused(self, key: str, token: Secret, answer: Answer) -> Answer:
+        """Notes that the wallet refused this user's token: RETRY, once `renew` was called."""
         self._refused[key] = token
         return msgspec.structs.replace(answer, verdict=Verdict.RETRY, token_failed=True)
 
@@ -114,7 +114,7 @@ class RefreshedTokens:
         failed = self._refused.get(key)
         if failed is None:
             return None  # another send of this user was accepted meanwhile
-        async with self.alone(key):
+        async with self.exclusive(key):
             stored = await self.get(key)
             if stored is not None and stored.access_token != failed:
                 return None  # somebody refreshed it meanwhile
@@ -181,7 +181,7 @@ def _final(answer: Answer, why: str) -> Answer:
     return msgspec.structs.replace(answer, verdict=Verdict.FAILED, detail=detail)
 
 
-def _said(what: str, key: str, error: Exception) -> str:
+def _store_failure(what: str, key: str, error: Exception) -> str:
     # A stranger's text may hold the token (SQL parameters do); only our own is known not to.
     text = str(error) if isinstance(error, PromoError) else type(error).__name__
     return f"the token store could not {what} the token of {key!r}: {text}"

@@ -197,7 +197,7 @@ async def test_without_verification_an_unsigned_success_is_believed_and_said(box
 async def test_a_wallet_that_never_signs_stops_the_run(
     box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promomsg.channels.alipay._DISTRUST", 3)
+    monkeypatch.setattr("promomsg.channels.alipay_account._MOST_UNPROVED", 3)
     box.settings.success_signature = "unsigned"
     async with made(box) as channel:
         for number in range(3):

@@ -1,0 +1,250 @@
+"""One Mini Program's signed calls: its keys, its two endpoints, and what its answers' signatures prove."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import yarl
+
+from promomsg.alipay import codec, signing
+from promomsg.alipay.keys import refuse_own_key
+from promomsg.alipay.models import APPLY_PATH, LIMITS, SEND_PATH, TokenRequest, UserToken
+from promomsg.alipay.signing import Signature, SignatureEncoding
+from promomsg.channels.single_call import not_sent, waiting_as_asked
+from promomsg.clock import Clock
+from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
+from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.transport.retry_after import retry_after
+from promomsg.transport.session import HttpAnswer, HttpSession
+
+__all__ = ["AlipayAccount", "key_as_secret"]
+
+_MOST_UNPROVED: Final = 20
+"""Recipients with answers that no signature proves, with none ever proved, from which on sending
+stops: the public key is not this wallet's, and each further send would end unknown as well. They
+are kept as they are; with the right key their outcomes are asked for by the same requestId."""
+_MOST_BADLY_SIGNED: Final = 3
+"""Answers signed with another key than public_key, with none ever proved, from which on sending
+stops: no waiting mends that, and by the same requestIds the outcomes are asked for with the right
+key."""
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class _Endpoint(NamedTuple):
+    url: yarl.URL
+    path: str
+    """As it is sent, the wallet's prefix included: it is part of what is signed."""
+
+
+class AlipayAccount:
+    """A Mini Program's calls over a pool of connections.
+
+    Args:
+        client_id, app_id, verify, key_version, signature_encoding: as `AlipayMiniProgram` has them.
+        private_key, public_key: from `key_as_secret`.
+        http: the pool.
+
+    Raises:
+        UsageError: a key that does not load, a missing public key, or a bad option.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        app_id: str,
+        private_key: Any,
+        public_key: Any,
+        http: HttpSession,
+        *,
+        verify: bool,
+        key_version: int | str,
+        signature_encoding: SignatureEncoding,
+        clock: Clock,
+    ) -> None:
+        self.client_id = _option("client_id", client_id)
+        self.app_id = _option("app_id", app_id)
+        if len(self.app_id) > LIMITS["appId"]:
+            raise UsageError(
+                f"app_id: {len(self.app_id)} characters, at most {LIMITS['appId']} are allowed"
+            )
+        self._key_version = _option("key_version", str(key_version))
+        if signature_encoding not in signing.ENCODINGS:
+            raise UsageError(
+                f"signature_encoding: {signature_encoding!r} is not one of "
+                + ", ".join(signing.ENCODINGS)
+            )
+        self._encoding: SignatureEncoding = signature_encoding
+        if not isinstance(verify, bool):
+            raise UsageError(f"verify: give True or False, not {verify!r}")
+        if verify and not public_key:
+            raise UsageError(
+                "public_key: missing; give the wallet's public key (it is on the portal), or "
+                "verify = false to believe unsigned answers"
+            )
+        try:
+            self._key = signing.load_private_key(private_key)
+            self._public_key = signing.load_public_key(public_key) if verify else None
+            if self._public_key is not None:
+                refuse_own_key(self._key, self._public_key)
+        except UsageError as error:
+            clear_traceback_locals(error)
+            raise
+        self._http = http
+        self._clock = clock
+        self._send_to = self._endpoint(SEND_PATH)
+        self._apply_to = self._endpoint(APPLY_PATH)
+        self._proved = False
+        """An answer was signed with public_key: it is the right one."""
+        self._badly_signed = 0
+        self._unproved: set[str] = set()
+        """requestIds of unproved answers; a few recipients may be asked for again and again."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether a success has to be signed to be believed."""
+        return self._public_key is not None
+
+    def check_signatures(self) -> None:
+        """Refuses to go on when it is clear that public_key proves none of the answers.
+
+        Raises:
+            Halted: it is not this wallet's key, or the wallet does not sign.
+        """
+        if self._proved:
+            return
+        if self._badly_signed >= _MOST_BADLY_SIGNED:
+            raise Halted(
+                Code.UNSIGNED,
+                f"{self._badly_signed} answers are signed with another key than public_key, and "
+                "none with it: give this wallet's key, then resume (nobody is sent to twice)",
+            )
+        if len(self._unproved) >= _MOST_UNPROVED:
+            raise Halted(
+                Code.UNSIGNED,
+                f"of {len(self._unproved)} recipients' answers none was signed with public_key: "
+                "it is not this wallet's, or the wallet does not sign; nothing more is sent",
+            )
+
+    async def send(self, body: bytes, request_id: str, token: Secret) -> Answer:
+        """One send call. Never raises for what the provider or the connection does.
+
+        The caller holds a permit of the connections for it.
+
+        Args:
+            request_id, token: those in the body.
+        """
+        try:
+            answer, signature = await self._post(self._send_to, body)
+        except NotSent as error:
+            return not_sent(error)
+        except OutcomeUnknown as error:
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
+        except UsageError as error:
+            # The client was closed, or is used from another event loop: nothing left.
+            return Answer(Verdict.HALT, Code.CLIENT, str(error))
+        except BaseException as error:
+            clear_traceback_locals(error)
+            del body
+            raise
+        parsed = codec.read_send(answer.status, answer.body, codec.masking(token))
+        judged = codec.judge(parsed, signature)
+        if judged.msg_id is not None:
+            judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
+        if judged.verdict is Verdict.THROTTLED:
+            judged = waiting_as_asked(judged, answer.headers, self._clock.time())
+        self._count_signature(signature, judged, request_id)
+        return judged
+
+    def _count_signature(self, signature: Signature, judged: Answer, request_id: str) -> None:
+        if signature is Signature.GOOD:
+            self._proved = True
+            self._unproved.clear()
+        elif signature is Signature.BAD:
+            self._badly_signed += 1
+        unproved = judged.code == Code.UNSIGNED and not self._proved
+        if unproved and len(self._unproved) < _MOST_UNPROVED:
+            self._unproved.add(request_id)
+
+    async def apply_token(
+        self, auth_code: Secret | None, refresh_token: Secret | None, **more: str | None
+    ) -> UserToken:
+        """One applyToken call, with a code or a refresh token.
+
+        Args:
+            more: further fields of `TokenRequest`.
+
+        Raises:
+            ProviderError: refused. NotSent: nothing went out.
+            OutcomeUnknown: no believable answer: the code or refresh token may be used up.
+        """
+        request = TokenRequest(
+            app_id=self.app_id,
+            grant_type="AUTHORIZATION_CODE" if auth_code else "REFRESH_TOKEN",
+            auth_code=auth_code,
+            refresh_token=refresh_token,
+            **more,
+        )
+        try:
+            async with self._http.read_permit():
+                answer, signature = await self._post(self._apply_to, codec.encode(request))
+            mask = codec.masking(auth_code, refresh_token)
+            return codec.read_token(answer.status, answer.body, signature, mask)
+        except ProviderError as error:
+            clear_traceback_locals(error)
+            if error.verdict == Verdict.THROTTLED:
+                error.retry_after = retry_after(answer.headers, self._clock.time())
+            raise
+        except BaseException as error:
+            clear_traceback_locals(error)
+            raise
+
+    def _endpoint(self, path: str) -> _Endpoint:
+        url = self._http.url(path)
+        return _Endpoint(url, url.raw_path)
+
+    async def _post(self, endpoint: _Endpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
+        """One attempt: signed afresh, with its own Request-Time. The caller holds a permit of the
+        connections already, since a wait for one would age that time.
+
+        Raises:
+            NotSent, OutcomeUnknown: see `HttpSession.post`.
+        """
+        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
+        signature = signing.sign(
+            self._key, endpoint.path, self.client_id, now, body, self._encoding
+        )
+        answer = await self._http.post(
+            endpoint.url,
+            body,
+            {
+                "Content-Type": "application/json; charset=UTF-8",
+                "Client-Id": self.client_id,
+                "Request-Time": now,
+                "Signature": signing.signature_header(signature, self._key_version),
+            },
+            has_permit=True,
+        )
+        return answer, signing.check_answer(
+            self._public_key, endpoint.path, self.client_id, answer.headers, answer.body
+        )
+
+
+def key_as_secret(key: Any) -> Any:
+    """A key as a Secret of its text; what is neither text nor bytes is the loader's to refuse."""
+    if isinstance(key, (bytes, bytearray)):
+        # A DER's bare base64 is a key's text too.
+        is_der = key[:1] == b"\x30"
+        key = b64encode(key).decode() if is_der else key.decode("utf-8-sig", "replace")
+    return Secret(key) if isinstance(key, str) else key
+
+
+def _option(name: str, value: Any) -> str:
+    """A setting that goes into a header or the body as it is."""
+    if not isinstance(value, str) or not _HEADER_SAFE.fullmatch(value):
+        raise UsageError(f"{name}: {value!r} is not one word of plain characters")
+    return value
