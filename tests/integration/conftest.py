@@ -1,13 +1,14 @@
-"""Fixtures of the campaign tests."""
+"""Fixtures of the campaigns' and the terminal's tests."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from campaigning import JOURNALS, journal_at, wechat
+from cli_campaigns import running
 
 from promomsg import WeChatPromoter
 from promomsg.journal.contract import Journal
@@ -18,6 +19,13 @@ from promomsg.sandbox import Sandbox
 async def box() -> AsyncIterator[Sandbox]:
     """The provider."""
     async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def served() -> Iterator[Sandbox]:
+    """The provider in a thread of its own, for tests that run the terminal."""
+    with running() as sandbox:
         yield sandbox
 
 

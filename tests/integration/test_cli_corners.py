@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,6 @@ unlimited = true
 """
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
 def when(what: Callable[[], bool], then: Callable[[], object]) -> threading.Thread:
     """Does something once something is true, while the terminal runs in this thread."""
 
@@ -68,10 +62,10 @@ def interrupt() -> None:
 
 
 def test_an_interrupt_in_the_middle_leaves_the_rest_pending(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
-    thread = when(lambda: box.calls["singlesendmsg"] > 3, interrupt)
+    file = campaign(tmp_path, served.url, 200, title="{name}", pace="singles_per_second = 40")
+    thread = when(lambda: served.calls["singlesendmsg"] > 3, interrupt)
     assert promomsg("send", file, "--yes", "--json") == 130
     thread.join()
     out = capsys.readouterr()
@@ -84,7 +78,7 @@ def test_an_interrupt_in_the_middle_leaves_the_rest_pending(
 
 
 def test_an_interrupt_after_everything_was_sent_has_nothing_to_resume(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     wait = Campaign.wait
 
@@ -95,14 +89,14 @@ def test_an_interrupt_after_everything_was_sent_has_nothing_to_resume(
         return report
 
     monkeypatch.setattr(Campaign, "wait", wait_and_be_interrupted)
-    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes", "--json") == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes", "--json") == 0
     assert "nothing is left to resume" in capsys.readouterr().err
 
 
 def test_an_interrupt_while_planning_leaves_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 200_000)
+    file = campaign(tmp_path, served.url, 200_000)
     planning = tmp_path / "autumn.db.planning"
     thread = when(lambda: planning.exists() and planning.stat().st_size > 100_000, interrupt)
     assert promomsg("send", file, "--yes", "--json") == 130
@@ -112,12 +106,12 @@ def test_an_interrupt_while_planning_leaves_nothing(
 
 
 def test_a_journal_that_fails_in_the_middle_is_5_and_before_it_1(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     async def fail(self: Campaign) -> Any:
         raise JournalError("autumn.db: disk is full; free some space, then resume")
 
-    file = campaign(tmp_path, box.url, 50, title="{name}", pace="singles_per_second = 5")
+    file = campaign(tmp_path, served.url, 50, title="{name}", pace="singles_per_second = 5")
     monkeypatch.setattr(Campaign, "wait", fail)
     assert promomsg("send", file, "--yes", "--json") == 5
     out = capsys.readouterr()
@@ -139,10 +133,10 @@ def test_a_journal_that_fails_in_the_middle_is_5_and_before_it_1(
 
 
 def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "autumn.db"
-    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
+    file = campaign(tmp_path, served.url, 200, title="{name}", pace="singles_per_second = 40")
 
     def pause() -> None:
         from promomsg.journal.records import Control
@@ -150,7 +144,7 @@ def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
 
         asyncio.run(SqliteJournal(journal).request(Control.PAUSE))
 
-    thread = when(lambda: box.calls["singlesendmsg"] > 3, pause)
+    thread = when(lambda: served.calls["singlesendmsg"] > 3, pause)
     assert promomsg("send", file, "--yes", "--json") == 5
     thread.join()
     assert one_document(capsys)["state"] == "paused"
@@ -162,42 +156,42 @@ def test_pause_of_a_sender_in_this_process_and_cancel_when_nobody_sends(
 
 
 def test_progress_and_results_of_many_groups_and_a_person_reading_a_resume(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.poll_step_seconds = 10_000
-    file = campaign(tmp_path, box.url, 250, campaign="max_group_size = 100")
+    served.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, served.url, 250, campaign="max_group_size = 100")
     assert promomsg("send", file, "--yes", "--no-wait") == 5
     out = capsys.readouterr()
     assert "3 (of 83 to 84)" in out.out
     assert "send_cnt" in out.out
-    box.settings.poll_step_seconds = None
+    served.settings.poll_step_seconds = None
     assert promomsg("resume", tmp_path / "autumn.db", "--yes") == 0
     assert "250 are pending" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("audience", "list_type"), [("roles = [1]", 1), ('retailers = ["r1"]', 2)])
 def test_an_audience_is_one_group_call(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     audience: str,
     list_type: int,
 ) -> None:
-    file = campaign(tmp_path, box.url, who="", sections=f"[audience]\n{audience}")
+    file = campaign(tmp_path, served.url, who="", sections=f"[audience]\n{audience}")
     assert promomsg("plan", file) == 0
     assert "audience" in capsys.readouterr().out
     assert promomsg("send", file, "--yes", "--everyone") == 1
     capsys.readouterr()
     assert promomsg("send", file, "--yes", "--json") == 0
-    assert box.ledger.groups[0].list_type == list_type
+    assert served.ledger.groups[0].list_type == list_type
     assert promomsg("doctor", file) == 0
 
 
 def test_a_report_says_whom_of_an_audience_it_cannot_list(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering", calls=[1])])
-    file = campaign(tmp_path, box.url, who="", sections="[audience]\nroles = [1]")
+    served.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering", calls=[1])])
+    file = campaign(tmp_path, served.url, who="", sections="[audience]\nroles = [1]")
     assert promomsg("send", file, "--yes", "--json") == 4
     unknown = one_document(capsys)["unknown"]
     words = ("report", tmp_path / "autumn.db", "--format")
@@ -214,25 +208,25 @@ def test_everyone_that_did_not_go_out_needs_the_word_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = SandboxSettings(daily_quota={"sendmsg": 0})
-    with running(settings=settings) as box:
-        file = campaign(tmp_path, box.url, who="", sections="[audience]\neveryone = true")
+    with running(settings=settings) as served:
+        file = campaign(tmp_path, served.url, who="", sections="[audience]\neveryone = true")
         assert promomsg("send", file, "--yes", "--everyone", "--json") == 5
         assert "--everyone" in capsys.readouterr().err
-        box.settings.daily_quota = {}
+        served.settings.daily_quota = {}
         assert promomsg("resume", tmp_path / "autumn.db", "--yes") == 1
         assert "--everyone" in capsys.readouterr().err
-        assert not box.ledger.groups
+        assert not served.ledger.groups
         assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--everyone") == 0
-        assert box.ledger.groups[0].everyone
+        assert served.ledger.groups[0].everyone
 
 
 def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert promomsg("keys", "--output", tmp_path) == 0
     (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
     file = tmp_path / "wallet.toml"
-    file.write_text(WALLET.format(url=box.url))
+    file.write_text(WALLET.format(url=served.url))
     capsys.readouterr()
     assert promomsg("plan", file, "--json") == 0
     plan = one_document(capsys)
@@ -247,29 +241,29 @@ def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
 
 
 def test_the_same_campaign_file_a_month_later_reaches_everybody_again(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert promomsg("keys", "--output", tmp_path) == 0
     (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
     file = tmp_path / "wallet.toml"
-    file.write_text(WALLET.format(url=box.url))
+    file.write_text(WALLET.format(url=served.url))
     assert promomsg("send", file, "--yes", "--json") == 0
-    box.clock.advance(30 * 86_400)
+    served.clock.advance(30 * 86_400)
     assert promomsg("send", file, "--journal", tmp_path / "next.db", "--yes", "--json") == 0
-    assert [box.ledger.deliveries(token) for token in ("tok-1", "tok-2")] == [2, 2]
-    assert len(box.ledger.requests) == 4
+    assert [served.ledger.deliveries(token) for token in ("tok-1", "tok-2")] == [2, 2]
+    assert len(served.ledger.requests) == 4
     capsys.readouterr()
 
 
 def test_a_campaign_of_python_has_no_file_to_resume_from(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import promomsg as package
 
     async def submit() -> None:
-        box.settings.poll_step_seconds = 10_000
+        served.settings.poll_step_seconds = 10_000
         async with package.WeChatPromoter(
-            "wx0123456789abcdef", "s", base_url=box.url, pace=package.Pace(unlimited=True)
+            "wx0123456789abcdef", "s", base_url=served.url, pace=package.Pace(unlimited=True)
         ) as wechat:
             message = package.WeChatMessage(1, {"title": "优惠"}, "pages/index/index")
             ids = [str(1000 + n) for n in range(60)]
@@ -281,8 +275,8 @@ def test_a_campaign_of_python_has_no_file_to_resume_from(
     asyncio.run(submit())
     assert promomsg("resume", tmp_path / "own.db", "--yes") == 1
     assert "--campaign FILE" in capsys.readouterr().err
-    box.settings.poll_step_seconds = None
-    file = campaign(tmp_path, box.url, "id\n" + "".join(f"{1000 + n}\n" for n in range(60)))
+    served.settings.poll_step_seconds = None
+    file = campaign(tmp_path, served.url, "id\n" + "".join(f"{1000 + n}\n" for n in range(60)))
     assert promomsg("resume", tmp_path / "own.db", "--campaign", file, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 60
 
@@ -294,9 +288,9 @@ def test_the_sandbox_command_in_this_process(capsys: pytest.CaptureFixture[str])
 
 
 def test_watching_a_campaign_until_an_interrupt(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes") == 0
     from promomsg.journal.sqlite.lock import SenderLock
 
     lock = SenderLock(str(tmp_path / "autumn.db"))
@@ -308,10 +302,10 @@ def test_watching_a_campaign_until_an_interrupt(
 
 
 def test_follow_interrupted_says_to_ask_again(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.poll_step_seconds = 10_000
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, served.url, 60)
     assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
     [group] = one_document(capsys)["groups"]
     threading.Timer(0.2, interrupt).start()
@@ -321,13 +315,13 @@ def test_follow_interrupted_says_to_ask_again(
 
 def test_promoters_interrupted_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = SandboxSettings(promoters=120, page_size=50)
-    with running(settings=settings) as box:
-        file = campaign(tmp_path, box.url)
+    with running(settings=settings) as served:
+        file = campaign(tmp_path, served.url)
         words = ("promoters", "--campaign", file, "--output", tmp_path / "all.csv")
         from promomsg.sandbox import Fault, FaultPlan
 
-        box.faults = FaultPlan([Fault(endpoint="getpromoter", kind="hang", calls=[2])])
-        thread = when(lambda: box.calls["getpromoter"] >= 2, interrupt)
+        served.faults = FaultPlan([Fault(endpoint="getpromoter", kind="hang", calls=[2])])
+        thread = when(lambda: served.calls["getpromoter"] >= 2, interrupt)
         assert promomsg(*words) == 130
         thread.join()
         assert "the same command goes on" in capsys.readouterr().err
@@ -336,23 +330,23 @@ def test_promoters_interrupted_go_on(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_clicks_of_a_day_without_any(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from promomsg.clock import SYSTEM_CLOCK, china_day
 
     day = china_day(SYSTEM_CLOCK.time() - 3 * 86_400)
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("clicks", "--campaign", file, "--date", day, "--dimension", 0) == 0
     assert "no clicks" in capsys.readouterr().err
 
 
 def test_doctor_of_a_folder_a_disk_and_a_clock_that_will_not_do(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     from promomsg.clock import SystemClock
 
     now = SystemClock().time
-    file = campaign(tmp_path, box.url, sections='[templates.2]\nx = "thing"')
+    file = campaign(tmp_path, served.url, sections='[templates.2]\nx = "thing"')
     monkeypatch.setattr(SystemClock, "time", lambda self: now() + 3600)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))  # type: ignore[attr-defined]
     assert promomsg("doctor", file, "--json") == 1
@@ -369,30 +363,30 @@ def test_doctor_of_a_folder_a_disk_and_a_clock_that_will_not_do(
 def test_a_retry_that_reaches_everyone_needs_the_word_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running() as box:
-        box.faults = FaultPlan(
+    with running() as served:
+        served.faults = FaultPlan(
             [Fault(endpoint="sendmsg", kind="errcode", errcode=45002, every=1, limit=1)]
         )
         file = campaign(
             tmp_path, "http://127.0.0.1:9", who="", sections="[audience]\neveryone = true"
         )
-        words = ("--yes", "--everyone", "--base-url", box.url)
+        words = ("--yes", "--everyone", "--base-url", served.url)
         assert promomsg("send", file, *words) == 3
-        calls = box.calls["sendmsg"]
+        calls = served.calls["sendmsg"]
         journal = tmp_path / "autumn.db"
         assert promomsg("retry", journal, "--failed", "--yes") == 1
         assert "--everyone" in capsys.readouterr().err
-        assert box.calls["sendmsg"] == calls
+        assert served.calls["sendmsg"] == calls
         again = ("retry", journal, "--failed", "--yes", "--everyone")
-        assert promomsg(*again, "--base-url", box.url) == 0
-        assert box.calls["sendmsg"] == calls + 1
+        assert promomsg(*again, "--base-url", served.url) == 0
+        assert served.calls["sendmsg"] == calls + 1
 
 
 def test_a_plan_lists_every_row_it_leaves_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running() as box:
-        file = campaign(tmp_path, box.url)
+    with running() as served:
+        file = campaign(tmp_path, served.url)
         people = tmp_path / "people.csv"
         people.write_text(people.read_text() + "odd,1.2E+17,x\n")
         assert promomsg("plan", file) == 0

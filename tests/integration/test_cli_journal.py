@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from cli_campaigns import (
     finished,
     one_document,
     promomsg,
-    running,
     started,
 )
 from waiting import wait_for
@@ -30,12 +28,6 @@ from waiting import wait_for
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 SLOW = "singles_per_second = 40"
-
-
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
 
 
 def ended(process: subprocess.Popen[str], status: int) -> tuple[str, str]:
@@ -46,10 +38,10 @@ def ended(process: subprocess.Popen[str], status: int) -> tuple[str, str]:
 
 
 def test_a_finished_campaign_needs_nothing_to_be_shown_again(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_single = {"1001": 43101}
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 3
+    served.settings.refuse_single = {"1001": 43101}
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes") == 3
     for name in ("autumn.toml", "people.csv", "secret.txt"):
         (tmp_path / name).unlink()
     capsys.readouterr()
@@ -65,11 +57,11 @@ def test_a_finished_campaign_needs_nothing_to_be_shown_again(
 
 
 def test_retry_failed_sends_to_exactly_those_again(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_single = {"1001": 43101, "1002": 43101}
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 3
-    box.settings.refuse_single = {}
+    served.settings.refuse_single = {"1001": 43101, "1002": 43101}
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes") == 3
+    served.settings.refuse_single = {}
     journal = tmp_path / "autumn.db"
     capsys.readouterr()
     assert promomsg("retry", journal, "--yes") == 1
@@ -79,16 +71,16 @@ def test_retry_failed_sends_to_exactly_those_again(
     assert promomsg("retry", journal, "--failed", "--yes", "--json") == 0
     document = one_document(capsys)
     assert (document["sent"], document["failed"]) == (10, 0)
-    assert set(box.ledger.delivered.values()) == {1}
+    assert set(served.ledger.delivered.values()) == {1}
 
 
 def test_retry_unknown_warns_that_somebody_may_get_it_twice(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan(
+    served.faults = FaultPlan(
         [Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[1])]
     )
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 4
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes") == 4
     capsys.readouterr()
     assert promomsg("retry", tmp_path / "autumn.db", "--unknown", "--yes", "--json") == 0
     out = capsys.readouterr()
@@ -97,13 +89,13 @@ def test_retry_unknown_warns_that_somebody_may_get_it_twice(
 
 
 def test_pause_ends_the_sender_with_5_and_resume_goes_on(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "autumn.db"
     sender = started(
-        "send", campaign(tmp_path, box.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
+        "send", campaign(tmp_path, served.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
     )
-    wait_for(lambda: box.calls["singlesendmsg"] > 5)
+    wait_for(lambda: served.calls["singlesendmsg"] > 5)
     assert promomsg("resume", journal, "--yes") == 1
     assert "another process is sending" in capsys.readouterr().err
     assert promomsg("status", journal, "--json") == 0
@@ -115,27 +107,27 @@ def test_pause_ends_the_sender_with_5_and_resume_goes_on(
     assert conserved(document)
     assert f"promomsg resume {journal}" in err
     sent = document["sent"]
-    assert sent == box.calls["singlesendmsg"]
+    assert sent == served.calls["singlesendmsg"]
     (tmp_path / "autumn.toml").write_text(
         (tmp_path / "autumn.toml").read_text().replace(SLOW, "unlimited = true")
     )
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 200
-    assert set(box.ledger.delivered.values()) == {1}
+    assert set(served.ledger.delivered.values()) == {1}
 
 
 def test_cancel_from_another_process_finishes_what_is_in_flight(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sender = started(
-        "send", campaign(tmp_path, box.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
+        "send", campaign(tmp_path, served.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
     )
-    wait_for(lambda: box.calls["singlesendmsg"] > 5)
+    wait_for(lambda: served.calls["singlesendmsg"] > 5)
     assert promomsg("cancel", tmp_path / "autumn.db") == 0
     document = json.loads(ended(sender, 3)[0])
     assert document["state"] == "cancelled"
-    assert document["sent"] == box.calls["singlesendmsg"]
+    assert document["sent"] == served.calls["singlesendmsg"]
     assert document["cancelled"] == 200 - document["sent"]
     capsys.readouterr()
     assert promomsg("pause", tmp_path / "autumn.db") == 0
@@ -144,20 +136,20 @@ def test_cancel_from_another_process_finishes_what_is_in_flight(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_stops_cleanly_and_prints_the_resume_command(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     journal = tmp_path / "autumn.db"
     sender = started(
-        "send", campaign(tmp_path, box.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
+        "send", campaign(tmp_path, served.url, 200, title="{name}", pace=SLOW), "--yes", "--json"
     )
-    wait_for(lambda: box.calls["singlesendmsg"] > 5)
+    wait_for(lambda: served.calls["singlesendmsg"] > 5)
     sender.send_signal(number)
     out, err = ended(sender, 130)
     document = json.loads(out)
     assert "in flight" in err
     assert f"promomsg resume {journal}" in err
     assert document["unknown"] == 0
-    assert document["sent"] == box.calls["singlesendmsg"]
+    assert document["sent"] == served.calls["singlesendmsg"]
     assert promomsg("cancel", journal) == 0
     assert promomsg("status", journal, "--json") == 0
     assert one_document(capsys)["cancelled"] == 200 - document["sent"]
@@ -190,10 +182,10 @@ def test_a_child_that_hangs_is_ended_and_shows_where_it_hung() -> None:
     assert process.poll() is not None
 
 
-def test_a_second_interrupt_ends_at_once(box: Sandbox, tmp_path: Path) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="hang")])
-    sender = started("send", campaign(tmp_path, box.url, 5, title="{name}"), "--yes")
-    wait_for(lambda: box.calls["singlesendmsg"] >= 1)
+def test_a_second_interrupt_ends_at_once(served: Sandbox, tmp_path: Path) -> None:
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="hang")])
+    sender = started("send", campaign(tmp_path, served.url, 5, title="{name}"), "--yes")
+    wait_for(lambda: served.calls["singlesendmsg"] >= 1)
     sender.send_signal(signal.SIGINT)
     wait_until_it_says(sender, "calls are in flight")
     assert sender.poll() is None
@@ -207,11 +199,11 @@ def test_a_second_interrupt_ends_at_once(box: Sandbox, tmp_path: Path) -> None:
 
 
 def test_after_a_kill_resume_sends_the_rest_and_nobody_twice(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 120, title="{name}", pace="singles_per_second = 100")
+    file = campaign(tmp_path, served.url, 120, title="{name}", pace="singles_per_second = 100")
     sender = started("send", file, "--yes")
-    wait_for(lambda: box.calls["singlesendmsg"] > 10)
+    wait_for(lambda: served.calls["singlesendmsg"] > 10)
     sender.kill()
     sender.communicate()
     status = promomsg("resume", tmp_path / "autumn.db", "--yes", "--json")
@@ -219,13 +211,13 @@ def test_after_a_kill_resume_sends_the_rest_and_nobody_twice(
     assert status == (4 if document["unknown"] else 0)
     assert conserved(document)
     assert document["pending"] == 0
-    assert set(box.ledger.delivered.values()) == {1}
+    assert set(served.ledger.delivered.values()) == {1}
 
 
 def test_half_a_plan_is_made_again_and_sent(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 5)
+    file = campaign(tmp_path, served.url, 5)
     journal = tmp_path / "autumn.db"
     (tmp_path / "autumn.db.planning").write_bytes(b"torn")
     assert promomsg("resume", journal, "--yes") == 1
@@ -235,12 +227,12 @@ def test_half_a_plan_is_made_again_and_sent(
 
 
 def test_resume_refuses_a_changed_message_or_list(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=3)])
-    file = campaign(tmp_path, box.url)
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=3)])
+    file = campaign(tmp_path, served.url)
     assert promomsg("send", file, "--yes", "--json") == 5
-    box.faults = FaultPlan()
+    served.faults = FaultPlan()
     journal, text = tmp_path / "autumn.db", file.read_text()
     file.write_text(text.replace("优惠", "别的"))
     capsys.readouterr()
@@ -261,29 +253,29 @@ def test_resume_refuses_a_changed_message_or_list(
 
 
 def test_resume_reads_the_list_of_the_send_and_goes_where_the_file_or_the_command_says(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
     file = campaign(tmp_path, "http://127.0.0.1:9")
     other = tmp_path / "other.csv"
     other.write_text("id\n7\n8\n9\n")
-    words = ("--recipients", other, "--base-url", box.url)
+    words = ("--recipients", other, "--base-url", served.url)
     assert promomsg("send", file, *words, "--yes", "--json") == 5
-    box.faults = FaultPlan()
+    served.faults = FaultPlan()
     capsys.readouterr()
     again = ("resume", tmp_path / "autumn.db", "--yes", "--json")
-    assert promomsg(*again, "--base-url", box.url) == 0
+    assert promomsg(*again, "--base-url", served.url) == 0
     out = capsys.readouterr()
     assert json.loads(out.out)["sent"] == 3
     assert str(other) in out.err
 
 
 def test_report_in_each_format(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "key,id\n=1+1,11\n-5,12\n@x,13\na,14\na,15\n"
-    box.settings.refuse_single = {"11": 43101}
-    assert promomsg("send", campaign(tmp_path, box.url, rows), "--yes") == 3
+    served.settings.refuse_single = {"11": 43101}
+    assert promomsg("send", campaign(tmp_path, served.url, rows), "--yes") == 3
     journal = tmp_path / "autumn.db"
     capsys.readouterr()
     assert promomsg("report", journal, "--format", "csv", "--all") == 0
@@ -305,10 +297,10 @@ def test_report_in_each_format(
 
 
 def test_a_report_never_goes_over_a_journal(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=3)])
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 5
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=3)])
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes") == 5
     journal = tmp_path / "autumn.db"
     before = journal.read_bytes()
     other = tmp_path / "other.db"
@@ -337,9 +329,9 @@ def test_a_report_never_goes_over_a_journal(
 
 
 def test_a_report_replaces_an_earlier_one_and_what_is_no_file_is_written_to(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("send", campaign(tmp_path, box.url, 2), "--yes") == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 2), "--yes") == 0
     words = ("report", tmp_path / "autumn.db", "--format", "csv", "--all", "--output")
     earlier, link = tmp_path / "r.csv", tmp_path / "latest.csv"
     earlier.write_text("an earlier report")
@@ -383,14 +375,14 @@ def test_a_journal_that_is_none_is_one_line(
 
 
 def test_resume_wakes_a_paused_sender_that_is_alive(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A program of the user's own waits out its pause; the terminal only clears it.
     script = tmp_path / "own.py"
     script.write_text(
         "import asyncio, promomsg\n"
         "async def main():\n"
-        f"    async with promomsg.WeChatPromoter('wx0123456789abcdef', 'x', base_url='{box.url}',"
+        f"    async with promomsg.WeChatPromoter('wx0123456789abcdef', 'x', base_url='{served.url}',"
         " pace=promomsg.Pace(unlimited=True)) as wechat:\n"
         "        message = promomsg.WeChatMessage(1, {'title': 'a'}, 'p')\n"
         "        async with promomsg.Campaign(wechat, message, ['1', '2'], journal='own.db') as run:\n"
@@ -409,8 +401,8 @@ def test_resume_wakes_a_paused_sender_that_is_alive(
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"
-    if box.calls["singlesendmsg"] < 2:
+    if served.calls["singlesendmsg"] < 2:
         assert promomsg("resume", tmp_path / "own.db") == 0
         assert "goes on now" in capsys.readouterr().err
     ended(process, 0)
-    assert box.calls["singlesendmsg"] == 2
+    assert served.calls["singlesendmsg"] == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,14 @@ from cli_campaigns import campaign, one_document, promomsg, running
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
-def halted(folder: Path, box: Sandbox, url: str | None = None) -> Path:
+def halted(folder: Path, served: Sandbox, url: str | None = None) -> Path:
     """A campaign of 10 of whom one was sent to; returns its journal."""
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
-    file = campaign(folder, url or box.url)
-    assert promomsg("send", file, "--yes", "--json", *(("--base-url", box.url) if url else ())) == 5
-    box.faults = FaultPlan()
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
+    file = campaign(folder, url or served.url)
+    assert (
+        promomsg("send", file, "--yes", "--json", *(("--base-url", served.url) if url else ())) == 5
+    )
+    served.faults = FaultPlan()
     return folder / "autumn.db"
 
 
@@ -40,13 +35,13 @@ def changed(journal: Path, column: str, value: str) -> None:
 def test_a_journal_of_another_host_is_refused_and_both_are_named(
     planted: str,
     words: tuple[str, ...],
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    journal = halted(tmp_path, box)
+    journal = halted(tmp_path, served)
     changed(journal, "base_url", planted)
-    calls = sum(box.calls.values())
+    calls = sum(served.calls.values())
     capsys.readouterr()
     command, *options = words
     asked = [command, journal, *options, *([] if command == "reconcile" else ["--yes"])]
@@ -54,15 +49,15 @@ def test_a_journal_of_another_host_is_refused_and_both_are_named(
     said = capsys.readouterr().err
     assert planted or "an unknown host" in said
     assert planted in said
-    assert box.url in said
-    assert sum(box.calls.values()) == calls  # nothing was asked of anybody, no secret left
+    assert served.url in said
+    assert sum(served.calls.values()) == calls  # nothing was asked of anybody, no secret left
 
 
 def test_base_url_says_yes_and_nothing_goes_where_the_journal_says(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running() as evil:
-        journal = halted(tmp_path, box)
+        journal = halted(tmp_path, served)
         changed(journal, "base_url", evil.url)
         capsys.readouterr()
         # From one port of this machine to another it is only said.
@@ -70,27 +65,27 @@ def test_base_url_says_yes_and_nothing_goes_where_the_journal_says(
         out = capsys.readouterr()
         assert evil.url in out.err
         assert sum(evil.calls.values()) == 0
-    assert box.ledger.total == 10
+    assert served.ledger.total == 10
 
 
 def test_the_command_line_names_the_place_of_a_campaign_begun_elsewhere(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = halted(tmp_path, box, "https://wechat.example")
+    journal = halted(tmp_path, served, "https://wechat.example")
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes") == 1
     said = capsys.readouterr().err
     assert "https://wechat.example" in said
-    assert box.url in said
-    assert promomsg("resume", journal, "--yes", "--json", "--base-url", box.url) == 0
+    assert served.url in said
+    assert promomsg("resume", journal, "--yes", "--json", "--base-url", served.url) == 0
     assert one_document(capsys)["sent"] == 10
 
 
 def test_a_campaign_file_elsewhere_is_not_used_by_a_journals_word(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running() as evil:
-        journal = halted(tmp_path, box)
+        journal = halted(tmp_path, served)
         planted = tmp_path / "planted"
         planted.mkdir()
         file = campaign(planted, evil.url, name="winter")
@@ -102,23 +97,23 @@ def test_a_campaign_file_elsewhere_is_not_used_by_a_journals_word(
         assert "--campaign" in said
         assert sum(evil.calls.values()) == 0
     assert promomsg("resume", journal, "--campaign", tmp_path / "autumn.toml", "--yes") == 0
-    assert box.ledger.total == 10
+    assert served.ledger.total == 10
 
 
 def test_the_command_to_go_on_with_names_a_campaign_file_that_lies_elsewhere(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
-    file = campaign(tmp_path, box.url)
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily", after=1)])
+    file = campaign(tmp_path, served.url)
     (tmp_path / "sent").mkdir()
     assert promomsg("send", file, "--journal", tmp_path / "sent" / "a.db", "--yes") == 5
     assert f"--campaign {file}" in capsys.readouterr().err
 
 
 def test_the_host_is_in_plan_question_result_and_report(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     for words in (
         ("plan", file),
         ("plan", file, "--json"),
@@ -128,16 +123,16 @@ def test_the_host_is_in_plan_question_result_and_report(
         ("report", tmp_path / "autumn.db", "--format", "json"),
     ):
         promomsg(*words)
-        assert box.url in capsys.readouterr().out
+        assert served.url in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["send", "plan", "doctor"])
 def test_a_secret_outside_of_the_campaign_files_folder_needs_a_word(
-    command: str, box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "campaign"
     folder.mkdir()
-    file = campaign(folder, box.url)
+    file = campaign(folder, served.url)
     (tmp_path / "id_rsa").write_text("a-key-of-mine")
     text = file.read_text()
     (folder / "link.txt").symlink_to(tmp_path / "id_rsa")
@@ -148,24 +143,24 @@ def test_a_secret_outside_of_the_campaign_files_folder_needs_a_word(
         out = capsys.readouterr()
         assert "--allow-file-secrets" in out.err + out.out
         assert "a-key-of-mine" not in out.err + out.out
-    assert not box.calls["stable_token"]
+    assert not served.calls["stable_token"]
     assert promomsg(command, file, *yes, "--allow-file-secrets") == 0
 
 
 @pytest.mark.parametrize("words", [("resume",), ("retry", "--failed")])
 def test_the_command_to_go_on_with_has_the_permission_that_was_given(
-    words: tuple[str, ...], box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "campaign"
     folder.mkdir()
-    file = campaign(folder, box.url)
+    file = campaign(folder, served.url)
     (tmp_path / "elsewhere.txt").write_text("a-secret-of-nobody")
     file.write_text(file.read_text().replace("file:secret.txt", "file:../elsewhere.txt"))
     refused = Fault(endpoint="singlesendmsg", kind="refuse", errcode=43101, calls=[1])
     halts = Fault(endpoint="singlesendmsg", kind="daily", after=1)
-    box.faults = FaultPlan([refused, halts])
+    served.faults = FaultPlan([refused, halts])
     assert promomsg("send", file, "--yes", "--allow-file-secrets") == 5
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily")])
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="daily")])
     capsys.readouterr()
     command, *options = words
     journal = folder / "autumn.db"

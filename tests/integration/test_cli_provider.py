@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ Later = Callable[[Sandbox], None]
 def a_day_later(monkeypatch: pytest.MonkeyPatch) -> Later:
     """Moves the sandbox's clock and the terminal's on by a day."""
 
-    def move(box: Sandbox) -> None:
-        box.clock.advance(DAY)
+    def move(served: Sandbox) -> None:
+        served.clock.advance(DAY)
         monkeypatch.setattr(SystemClock, "time", lambda self: time.time() + DAY)
 
     return move
@@ -33,17 +33,11 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
 def test_follow_needs_no_campaign_of_its_own(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_group = {"1003": 103010}
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.refuse_group = {"1003": 103010}
+    file = campaign(tmp_path, served.url, 60)
     assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
     [group] = one_document(capsys)["groups"]
     assert promomsg("follow", group["msg_id"], "--campaign", file, "--json") == 3
@@ -58,14 +52,14 @@ def test_follow_needs_no_campaign_of_its_own(
 def test_an_account_alone_is_enough_to_look_at_the_provider(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running(settings=SandboxSettings(promoters=3)) as box:
-        file = campaign(tmp_path, box.url, 60)
+    with running(settings=SandboxSettings(promoters=3)) as served:
+        file = campaign(tmp_path, served.url, 60)
         assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
         [group] = one_document(capsys)["groups"]
         account = tmp_path / "account.toml"
         account.write_text(
             '[wechat]\nappid = "wx0123456789abcdef"\nsecret = "file:secret.txt"\n'
-            f'base_url = "{box.url}"\n[poll]\nfirst_after = "20ms"\nevery = "40ms"\n'
+            f'base_url = "{served.url}"\n[poll]\nfirst_after = "20ms"\nevery = "40ms"\n'
         )
         assert promomsg("follow", group["msg_id"], "--campaign", account) == 0
         output = tmp_path / "all.csv"
@@ -81,10 +75,10 @@ def test_an_account_alone_is_enough_to_look_at_the_provider(
 
 
 def test_follow_gives_up_with_5(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.poll_step_seconds = 10_000
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, served.url, 60)
     file.write_text(file.read_text().replace('"20s"', '"100ms"'))
     assert promomsg("send", file, "--yes", "--json") == 5
     [group] = one_document(capsys)["groups"]
@@ -93,20 +87,20 @@ def test_follow_gives_up_with_5(
 
 
 def test_clicks_of_yesterday_in_both_dimensions(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
 ) -> None:
-    box.settings.click_rate = 1.0
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.click_rate = 1.0
+    file = campaign(tmp_path, served.url, 60)
     assert promomsg("send", file, "--yes") == 0
     day = china_day(time.time())
     capsys.readouterr()
     assert promomsg("clicks", "--campaign", file, "--date", day, "--dimension", 0) == 1
     assert "day after" in capsys.readouterr().err
-    a_day_later(box)
+    a_day_later(served)
     words = ("clicks", "--campaign", file, "--date", day)
     assert promomsg(*words, "--dimension", 0, "--json") == 0
     [row] = one_document(capsys)["clicks"]
-    assert row["msg_id"] == box.ledger.groups[0].msg_id
+    assert row["msg_id"] == served.ledger.groups[0].msg_id
     assert promomsg(*words, "--dimension", 1, "--msg-type", 1) == 0
     assert "people" in capsys.readouterr().out
     assert promomsg("clicks", "--campaign", file, "--date", "2020-01-01", "--dimension", 0) == 1
@@ -120,8 +114,8 @@ def test_promoters_are_pulled_and_gone_on_with(
     settings = SandboxSettings(promoters=130, page_size=50)
     plan = FaultPlan([Fault(endpoint="getpromoter", kind="errcode", errcode=48001, calls=[3])])
     output = tmp_path / "all.csv"
-    with running(settings=settings, faults=plan) as box:
-        words = ("promoters", "--campaign", campaign(tmp_path, box.url), "--output", output)
+    with running(settings=settings, faults=plan) as served:
+        words = ("promoters", "--campaign", campaign(tmp_path, served.url), "--output", output)
         assert promomsg(*words) == 1
         assert not output.exists()
         assert promomsg(*words, "--role", 2) == 1
@@ -141,20 +135,20 @@ def test_promoters_are_pulled_and_gone_on_with(
 
 
 def test_reconcile_finds_a_lost_group_and_adopt_lets_resume_follow_it(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], a_day_later: Later
 ) -> None:
-    box.settings.click_rate = 1.0
-    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering")])
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.click_rate = 1.0
+    served.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering")])
+    file = campaign(tmp_path, served.url, 60)
     journal = tmp_path / "autumn.db"
     assert promomsg("send", file, "--yes", "--json") == 4
     capsys.readouterr()
     assert promomsg("reconcile", journal) == 0
     assert "day after" in capsys.readouterr().out
-    a_day_later(box)
+    a_day_later(served)
     assert promomsg("reconcile", journal) == 0
     out = capsys.readouterr()
-    assert box.ledger.groups[0].msg_id in out.out
+    assert served.ledger.groups[0].msg_id in out.out
     assert "--adopt" in out.err
     assert promomsg("resume", journal, "--json") == 4
     capsys.readouterr()
@@ -163,13 +157,13 @@ def test_reconcile_finds_a_lost_group_and_adopt_lets_resume_follow_it(
     assert match["adopted"] is True
     assert promomsg("resume", journal, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 60
-    assert box.calls["sendmsg"] == 1
+    assert served.calls["sendmsg"] == 1
 
 
 def test_reconcile_of_a_campaign_that_lost_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes") == 0
     capsys.readouterr()
     assert promomsg("reconcile", tmp_path / "autumn.db") == 0
     assert "no group send" in capsys.readouterr().out
@@ -183,31 +177,31 @@ def findings(capsys: pytest.CaptureFixture[str], level: str) -> dict[str, str]:
 
 
 def test_doctor_says_what_it_could_not_check(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("doctor", campaign(tmp_path, box.url), "--json") == 0
+    assert promomsg("doctor", campaign(tmp_path, served.url), "--json") == 0
     assert "[templates.1] declares no kind for 'title'" in findings(capsys, "warn")["message"]
     declared = '[templates.1]\ntitle = "thing"'
-    assert promomsg("doctor", campaign(tmp_path, box.url, sections=declared), "--json") == 0
+    assert promomsg("doctor", campaign(tmp_path, served.url, sections=declared), "--json") == 0
     assert "message" not in findings(capsys, "warn")
 
 
 def test_doctor_compares_the_concurrency_with_the_open_files_allowed(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda kind: (256, 4096))
-    file = campaign(tmp_path, box.url, pace="unlimited = true\nconcurrency = 500")
+    file = campaign(tmp_path, served.url, pace="unlimited = true\nconcurrency = 500")
     assert promomsg("doctor", file, "--json") == 0
     assert "128 connections that half of ulimit -n (256)" in findings(capsys, "warn")["descriptors"]
-    assert promomsg("doctor", campaign(tmp_path, box.url), "--json") == 0
+    assert promomsg("doctor", campaign(tmp_path, served.url), "--json") == 0
     assert "ulimit -n: 256" in findings(capsys, "ok")["descriptors"]
 
 
 def test_doctor_says_which_proxy_is_used(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +209,7 @@ def test_doctor_says_which_proxy_is_used(
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://me:pa55@127.0.0.1:1")
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("doctor", file, "--json") == 0
     assert "called directly" in findings(capsys, "ok")["proxy"]  # this machine
     assert promomsg("doctor", file, "--base-url", "https://wechat.example", "--json") == 1
@@ -225,16 +219,16 @@ def test_doctor_says_which_proxy_is_used(
 
 
 def test_doctor_says_what_is_well(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "blocked.csv").write_text("id\n5\n")
-    file = campaign(tmp_path, box.url, campaign='suppress = "blocked.csv"')
+    file = campaign(tmp_path, served.url, campaign='suppress = "blocked.csv"')
     assert promomsg("doctor", file, "--json") == 0
     found = {f["what"]: f["level"] for f in one_document(capsys)["findings"] if f["level"] == "ok"}
     assert {"campaign file", "message", "recipients", "suppression", "journal", "token"} <= set(
         found
     )
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     assert promomsg("doctor", file) == 0
     assert "clock" in capsys.readouterr().out
 
@@ -250,8 +244,8 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(
     assert found["provider"] == found["recipients"] == found["suppression"] == "fail"
     assert found["journal"] == "warn"
     assert promomsg("doctor", tmp_path / "no.toml") == 1
-    with running(settings=SandboxSettings(accounts={"wx1": "x"})) as box:
-        file = campaign(tmp_path, box.url)
+    with running(settings=SandboxSettings(accounts={"wx1": "x"})) as served:
+        file = campaign(tmp_path, served.url)
         assert promomsg("doctor", file, "--json") == 1
     out = capsys.readouterr().out
     findings = json.loads(out[out.index("{") :])["findings"]
@@ -272,6 +266,6 @@ def test_what_only_wechat_has_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert promomsg("follow", "1", "--campaign", file) == 1
     assert "only WeChat" in capsys.readouterr().err
-    with running() as box:
-        assert promomsg("doctor", file, "--base-url", f"{box.url}/api") == 0
+    with running() as served:
+        assert promomsg("doctor", file, "--base-url", f"{served.url}/api") == 0
     assert "both keys load" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from cli_campaigns import campaign, one_document, promomsg, running
+from cli_campaigns import campaign, one_document, promomsg
 from waiting import wait_for
 
 from promomsg.errors import JournalError
@@ -27,12 +27,6 @@ from promomsg.journal.sqlite.lock import SenderLock
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 LEFT_OUT = "60 of the unknown are members of groups whose failures nobody named"
-
-
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
 
 
 @pytest.fixture
@@ -49,39 +43,39 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     os.close(ours)
 
 
-def unnamed(box: Sandbox, folder: Path) -> Path:
+def unnamed(served: Sandbox, folder: Path) -> Path:
     """A journal whose 60 members of one group are unknown, since one failure has no name."""
-    box.settings.refuse_group = {"1003": 103010}
-    box.settings.unnamed_failures = 1
-    assert promomsg("send", campaign(folder, box.url, 60), "--yes") == 4
-    box.settings.refuse_group = {}
+    served.settings.refuse_group = {"1003": 103010}
+    served.settings.unnamed_failures = 1
+    assert promomsg("send", campaign(folder, served.url, 60), "--yes") == 4
+    served.settings.refuse_group = {}
     return folder / "autumn.db"
 
 
 def test_retry_unknown_says_whom_it_leaves_out(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = unnamed(box, tmp_path)
+    journal = unnamed(served, tmp_path)
     capsys.readouterr()
     assert promomsg("retry", journal, "--unknown", "--yes", "--json") == 4
     out = capsys.readouterr()
     assert LEFT_OUT in out.err
     assert "--include-unnamed" in out.err
-    assert len(box.ledger.groups) == 1
+    assert len(served.ledger.groups) == 1
 
     assert promomsg("retry", journal, "--unknown", "--include-unnamed", "--yes", "--json") == 0
     out = capsys.readouterr()
     assert LEFT_OUT not in out.err
     assert "twice" in out.err
-    assert len(box.ledger.groups) == 2
+    assert len(served.ledger.groups) == 2
 
 
-def after_an_outage(box: Sandbox, folder: Path, in_doubt: int) -> Path:
+def after_an_outage(served: Sandbox, folder: Path, in_doubt: int) -> Path:
     """A journal of 20 single sends that an outage stopped before the first of them."""
     plan = [Fault(endpoint="singlesendmsg", errcode=45009)]
-    box.faults = FaultPlan(plan)
-    assert promomsg("send", campaign(folder, box.url, 20), "--yes") == 5
-    box.faults = FaultPlan()
+    served.faults = FaultPlan(plan)
+    assert promomsg("send", campaign(folder, served.url, 20), "--yes") == 5
+    served.faults = FaultPlan()
     path = folder / "autumn.db"
 
     async def note() -> None:
@@ -94,37 +88,37 @@ def after_an_outage(box: Sandbox, folder: Path, in_doubt: int) -> Path:
 
 
 def test_a_resume_after_an_outage_looks_before_it_sends(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = after_an_outage(box, tmp_path, 12)
-    looked = box.calls["quota_get"] + box.calls["getrole"]
+    journal = after_an_outage(served, tmp_path, 12)
+    looked = served.calls["quota_get"] + served.calls["getrole"]
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 20
-    assert box.calls["quota_get"] + box.calls["getrole"] > looked
+    assert served.calls["quota_get"] + served.calls["getrole"] > looked
 
 
 def test_when_an_outage_has_cost_what_it_may_a_persons_word_is_needed(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = after_an_outage(box, tmp_path, 64 + 8)
-    called = box.calls["singlesendmsg"]
+    journal = after_an_outage(served, tmp_path, 64 + 8)
+    called = served.calls["singlesendmsg"]
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes", "--json") == 5
     document = one_document(capsys)
     assert (document["state"], document["pending"]) == ("halted", 20)
-    assert box.url in document["reason"]
+    assert served.url in document["reason"]
     assert "--provider-is-back" in document["reason"]
-    assert box.calls["singlesendmsg"] == called
+    assert served.calls["singlesendmsg"] == called
     assert promomsg("resume", journal, "--yes", "--json", "--provider-is-back") == 0
     assert one_document(capsys)["sent"] == 20
 
 
 def test_status_says_that_the_provider_is_looked_for(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another process looks at the journal of one that is sending."""
-    journal = after_an_outage(box, tmp_path, 3)
+    journal = after_an_outage(served, tmp_path, 3)
     lock = SenderLock(str(journal))
     try:
         capsys.readouterr()
@@ -137,25 +131,25 @@ def test_status_says_that_the_provider_is_looked_for(
 
 
 def test_retry_failed_does_not_speak_of_the_unknown(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = unnamed(box, tmp_path)
+    journal = unnamed(served, tmp_path)
     capsys.readouterr()
     assert promomsg("retry", journal, "--failed", "--yes", "--json") == 4
     assert LEFT_OUT not in capsys.readouterr().err
 
 
 def test_a_no_to_a_retry_leaves_the_journal_as_it_was(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], says: Callable[[str], None]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], says: Callable[[str], None]
 ) -> None:
-    box.settings.refuse_single = {"1001": 43101}
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes") == 3
+    served.settings.refuse_single = {"1001": 43101}
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes") == 3
     journal = tmp_path / "autumn.db"
     assert promomsg("status", journal, "--json") == 0
     capsys.readouterr()
     assert promomsg("status", journal, "--json") == 0
     before = one_document(capsys)
-    box.settings.refuse_single = {}
+    served.settings.refuse_single = {}
     says("n\n")
     assert promomsg("retry", journal, "--failed") == 1
     assert "nothing was sent" in capsys.readouterr().err
@@ -164,21 +158,21 @@ def test_a_no_to_a_retry_leaves_the_journal_as_it_was(
     assert before["failed"] == 1
     says("y\n")
     assert promomsg("retry", journal, "--failed") == 0
-    assert box.ledger.deliveries("1001") == 1
+    assert served.ledger.deliveries("1001") == 1
 
 
 def test_a_retry_that_is_interrupted_while_planning_has_changed_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_single = {"1001": 43101, "1002": 43101}
-    file = campaign(tmp_path, box.url, pace="groups_per_minute = 60")
+    served.settings.refuse_single = {"1001": 43101, "1002": 43101}
+    file = campaign(tmp_path, served.url, pace="groups_per_minute = 60")
     assert promomsg("send", file, "--yes") == 3
-    box.settings.refuse_single = {}
-    asked = box.calls["quota_get"]
-    box.faults = FaultPlan([Fault(endpoint="quota_get", kind="hang")])
+    served.settings.refuse_single = {}
+    asked = served.calls["quota_get"]
+    served.faults = FaultPlan([Fault(endpoint="quota_get", kind="hang")])
 
     def interrupt() -> None:
-        wait_for(lambda: box.calls["quota_get"] > asked)
+        wait_for(lambda: served.calls["quota_get"] > asked)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -188,13 +182,13 @@ def test_a_retry_that_is_interrupted_while_planning_has_changed_nothing(
     assert promomsg("retry", journal, "--failed", "--yes") == 130
     thread.join()
     assert "nothing was changed: run retry again" in capsys.readouterr().err
-    box.faults = FaultPlan()
+    served.faults = FaultPlan()
     assert promomsg("status", journal, "--json") == 0
     found = one_document(capsys)
     assert (found["sent"], found["failed"], found["unknown"]) == (8, 2, 0)
     assert promomsg("retry", journal, "--failed", "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 10
-    assert set(box.ledger.delivered.values()) == {1}
+    assert set(served.ledger.delivered.values()) == {1}
 
 
 def half_plan(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: object) -> Path:
@@ -216,52 +210,52 @@ def half_plan(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: object) -> 
 
 
 def test_a_suppression_list_that_has_grown_is_looked_at_again(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blocked = tmp_path / "blocked.csv"
     blocked.write_text("key\nzzz\n", "utf-8")
     one = "unlimited = true\nconcurrency = 1"
-    file = campaign(tmp_path, box.url, 5, campaign='suppress = "blocked.csv"', pace=one)
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001)])
+    file = campaign(tmp_path, served.url, 5, campaign='suppress = "blocked.csv"', pace=one)
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001)])
     assert promomsg("send", file, "--yes", "--json") == 5
     assert one_document(capsys)["pending"] == 5
     blocked.write_text("key\nzzz\nk4\n", "utf-8")
-    box.faults = FaultPlan()
+    served.faults = FaultPlan()
     assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
     out = capsys.readouterr()
     assert "1 that were still to be sent to are on the suppression list by now" in out.err
     document = json.loads(out.out)
     assert (document["sent"], document["by_code"]) == (4, {"SUPPRESSED": 1})
-    assert "1004" not in box.ledger.delivered
+    assert "1004" not in served.ledger.delivered
 
 
 def test_half_a_plan_goes_where_the_file_or_the_command_says(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was begun with --base-url, and nobody but the command line can say that again."""
     file = campaign(tmp_path, "https://wechat.example", 5)
-    journal = half_plan(tmp_path, monkeypatch, file, "--base-url", box.url)
+    journal = half_plan(tmp_path, monkeypatch, file, "--base-url", served.url)
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes", "--json") == 1
     said = capsys.readouterr().err
-    assert box.url in said
+    assert served.url in said
     assert "https://wechat.example" in said
-    assert promomsg("resume", journal, "--yes", "--json", "--base-url", box.url) == 0
+    assert promomsg("resume", journal, "--yes", "--json", "--base-url", served.url) == 0
     assert "planning it again" in capsys.readouterr().err
-    assert set(box.ledger.delivered.values()) == {1}
-    assert len(box.ledger.delivered) == 5
+    assert set(served.ledger.delivered.values()) == {1}
+    assert len(served.ledger.delivered) == 5
 
 
 def test_half_a_plan_that_another_process_makes_is_left_alone(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    journal = half_plan(tmp_path, monkeypatch, campaign(tmp_path, box.url, 5))
+    journal = half_plan(tmp_path, monkeypatch, campaign(tmp_path, served.url, 5))
     lock = SenderLock(str(journal))
     try:
         capsys.readouterr()
@@ -270,11 +264,11 @@ def test_half_a_plan_that_another_process_makes_is_left_alone(
         lock.release()
     assert "another process is planning it" in capsys.readouterr().err
     assert (tmp_path / "autumn.db.planning").exists()
-    assert not box.ledger.delivered
+    assert not served.ledger.delivered
 
 
 def test_half_a_plan_of_python_needs_a_campaign_file(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import asyncio
 
@@ -286,7 +280,7 @@ def test_half_a_plan_of_python_needs_a_campaign_file(
     planning = tmp_path / "autumn.db.planning"
 
     async def begin() -> None:
-        begun = msgspec.structs.replace(record(), base_url=box.url)
+        begun = msgspec.structs.replace(record(), base_url=served.url)
         handle = await SqliteJournal(journal).create(begun)
         shutil.copy(planning, tmp_path / "kept")
         await handle.close()
@@ -295,6 +289,6 @@ def test_half_a_plan_of_python_needs_a_campaign_file(
     (tmp_path / "kept").rename(planning)
     assert promomsg("resume", journal, "--yes") == 1
     assert "was not started from a campaign file" in capsys.readouterr().err
-    file = campaign(tmp_path, box.url, 5)
+    file = campaign(tmp_path, served.url, 5)
     assert promomsg("resume", journal, "--campaign", file, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 5

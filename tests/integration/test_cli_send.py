@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,30 +16,24 @@ KEYS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
 def test_a_small_campaign_is_sent_one_by_one_and_says_so_in_one_document(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 49)
+    file = campaign(tmp_path, served.url, 49)
     assert promomsg("send", file, "--yes", "--json") == 0
     document = one_document(capsys)
     assert list(document) == KEYS
     assert conserved(document)
     assert (document["state"], document["sent"], document["pending"]) == ("done", 49, 0)
-    assert box.calls["singlesendmsg"] == 49
-    assert box.calls["sendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 49
+    assert served.calls["sendmsg"] == 0
 
 
 def test_fifty_go_as_one_group_and_its_failures_are_named(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_group = {"1003": 103010}
-    file = campaign(tmp_path, box.url, 50)
+    served.settings.refuse_group = {"1003": 103010}
+    file = campaign(tmp_path, served.url, 50)
     assert promomsg("send", file, "--yes", "--json") == 3
     document = one_document(capsys)
     assert conserved(document)
@@ -48,7 +41,7 @@ def test_fifty_go_as_one_group_and_its_failures_are_named(
     assert document["by_code"] == {"103010": 1}
     [group] = document["groups"]
     assert set(group) == {"msg_id", "planned", "percent", "send_cnt", "fail_cnt", "state"}
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     capsys.readouterr()
     assert promomsg("report", tmp_path / "autumn.db", "--format", "csv") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -58,12 +51,12 @@ def test_fifty_go_as_one_group_and_its_failures_are_named(
 
 
 def test_a_lost_answer_is_unknown_and_exits_4(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.faults = FaultPlan(
+    served.faults = FaultPlan(
         [Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[2])]
     )
-    file = campaign(tmp_path, box.url, 5)
+    file = campaign(tmp_path, served.url, 5)
     assert promomsg("send", file, "--yes", "--json") == 4
     document = one_document(capsys)
     assert (document["sent"], document["unknown"]) == (4, 1)
@@ -73,8 +66,8 @@ def test_a_wrong_secret_halts_and_is_resumable(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = SandboxSettings(accounts={"wx0123456789abcdef": "another-secret"})
-    with running(settings=settings) as box:
-        file = campaign(tmp_path, box.url, 5)
+    with running(settings=settings) as served:
+        file = campaign(tmp_path, served.url, 5)
         assert promomsg("send", file, "--yes", "--json") == 5
     out = capsys.readouterr()
     document = json.loads(out.out)
@@ -85,10 +78,10 @@ def test_a_wrong_secret_halts_and_is_resumable(
 
 
 def test_plan_shows_rows_that_will_not_be_sent_and_leaves_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "key,id,name\na,1,Ann\na,2,Bob\nb,,\nc,3,\n"
-    file = campaign(tmp_path, box.url, rows, title="{name}")
+    file = campaign(tmp_path, served.url, rows, title="{name}")
     before = sorted(p.name for p in tmp_path.iterdir())
     assert promomsg("plan", file) == 0
     text = capsys.readouterr().out
@@ -96,16 +89,16 @@ def test_plan_shows_rows_that_will_not_be_sent_and_leaves_nothing(
         assert code in text
     assert "title: Ann" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == before
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     assert promomsg("send", file, "--dry-run", "--json") == 0
     plan = one_document(capsys)
     assert (plan["rows"], plan["to_send"], plan["single_calls"]) == (4, 1, 1)
 
 
 def test_without_a_terminal_it_needs_yes(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("send", file) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
@@ -114,9 +107,9 @@ def test_without_a_terminal_it_needs_yes(
 
 
 def test_a_journal_in_use_is_refused_and_names_resume_and_retry(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("send", file, "--yes", "--json") == 0
     capsys.readouterr()
     assert promomsg("send", file, "--yes", "--json") == 1
@@ -124,13 +117,13 @@ def test_a_journal_in_use_is_refused_and_names_resume_and_retry(
     assert out.out == ""
     assert "resume" in out.err
     assert "retry" in out.err
-    assert box.calls["singlesendmsg"] == 10
+    assert served.calls["singlesendmsg"] == 10
 
 
 def test_a_file_that_is_no_journal_is_left_alone(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     (tmp_path / "autumn.db").write_text("mine")
     assert promomsg("send", file, "--yes") == 1
     assert "not a journal" in capsys.readouterr().err
@@ -138,45 +131,45 @@ def test_a_file_that_is_no_journal_is_left_alone(
 
 
 def test_a_journal_that_is_a_folder_is_called_one(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     for journal in (tmp_path, ""):
         assert promomsg("send", file, "--yes", "--journal", journal) == 1
         assert "is a folder; give a file's name" in capsys.readouterr().err
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
 
 
 def test_test_to_is_journalled_apart_and_never_counts_as_the_campaign(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("send", file, "--yes", "--json", "--test-to", "k1, k7") == 0
     document = one_document(capsys)
     assert document["campaign"] == "autumn (test)"
     assert (document["sent"], document["skipped"]) == (2, 8)
-    assert sorted(box.ledger.delivered) == ["1001", "1007"]
+    assert sorted(served.ledger.delivered) == ["1001", "1007"]
     assert len(list(tmp_path.glob("autumn-test-*.db"))) == 1
     assert promomsg("send", file, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 10
 
 
 def test_test_to_somebody_who_is_not_in_the_list_sends_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     for command in (("plan", file), ("send", file, "--yes")):
         assert promomsg(*command, "--test-to", "k1,zz,k2,yy") == 1
         assert "no recipient has the key 'yy', 'zz': nothing was sent" in capsys.readouterr().err
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     assert not list(tmp_path.glob("*.db*"))
 
 
 def test_test_to_does_not_count_broken_rows_that_were_not_selected(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "key,id,name\na,1,Ann\nb,1.2E+17,Bob\nc,3,\nd,4,Dan\n"
-    file = campaign(tmp_path, box.url, rows, title="{name}")
+    file = campaign(tmp_path, served.url, rows, title="{name}")
     assert promomsg("send", file, "--yes", "--json", "--test-to", "a") == 0
     document = one_document(capsys)
     assert (document["sent"], document["by_code"]) == (1, {"NOT_SELECTED": 3})
@@ -189,86 +182,86 @@ def test_test_to_does_not_count_broken_rows_that_were_not_selected(
 
 
 def test_max_recipients_is_checked_before_the_first_call(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url)
+    file = campaign(tmp_path, served.url)
     assert promomsg("send", file, "--yes", "--max-recipients", 9) == 1
     assert "the plan would send to 10 recipients, over the cap of 9" in capsys.readouterr().err
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     assert not list(tmp_path.glob("autumn.db*"))
 
 
 def test_everyone_needs_the_word_on_the_command_line(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, who="", sections="[audience]\neveryone = true")
+    file = campaign(tmp_path, served.url, who="", sections="[audience]\neveryone = true")
     assert promomsg("send", file, "--yes", "--json") == 1
     assert "--everyone" in capsys.readouterr().err
-    assert box.calls["sendmsg"] == 0
+    assert served.calls["sendmsg"] == 0
     assert promomsg("send", file, "--yes", "--json", "--test-to", "k1", "--everyone") == 1
     assert "--test-to" in capsys.readouterr().err
     assert promomsg("send", file, "--yes", "--json", "--everyone") == 0
     document = one_document(capsys)
     assert document["sent"] == document["planned"] == 300
-    [group] = box.ledger.groups
+    [group] = served.ledger.groups
     assert group.everyone
 
 
 def test_a_suppression_list_needs_an_audience_that_is_expanded(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "blocked.csv").write_text("id\n100003\n", "utf-8")
     roles = "[audience]\nroles = [1]"
     blocked = {"who": "", "campaign": 'suppress = "blocked.csv"'}
-    file = campaign(tmp_path, box.url, sections=roles, **blocked)
+    file = campaign(tmp_path, served.url, sections=roles, **blocked)
     for command in (("plan", file), ("send", file, "--yes")):
         assert promomsg(*command) == 1
         assert "expand=true" in capsys.readouterr().err
-    assert box.calls["sendmsg"] == 0
-    file = campaign(tmp_path, box.url, sections=f"{roles}\nexpand = true", **blocked)
+    assert served.calls["sendmsg"] == 0
+    file = campaign(tmp_path, served.url, sections=f"{roles}\nexpand = true", **blocked)
     assert promomsg("send", file, "--yes", "--json") == 0
     assert one_document(capsys)["by_code"] == {"SUPPRESSED": 1}
-    assert "100003" not in box.ledger.delivered
+    assert "100003" not in served.ledger.delivered
 
 
 def test_everyone_does_not_go_with_a_list(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("send", campaign(tmp_path, box.url), "--yes", "--everyone") == 1
+    assert promomsg("send", campaign(tmp_path, served.url), "--yes", "--everyone") == 1
     assert "[audience]" in capsys.readouterr().err
 
 
 def test_no_wait_leaves_groups_pending_and_resume_follows_them(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.poll_step_seconds = 10_000
-    file = campaign(tmp_path, box.url, 60)
+    served.settings.poll_step_seconds = 10_000
+    file = campaign(tmp_path, served.url, 60)
     assert promomsg("send", file, "--yes", "--json", "--no-wait") == 5
     out = capsys.readouterr()
     document = json.loads(out.out)
     assert (document["state"], document["pending"]) == ("following", 60)
     assert f"promomsg resume {tmp_path / 'autumn.db'}" in out.err
-    box.settings.poll_step_seconds = None
+    served.settings.poll_step_seconds = None
     assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 60
-    assert box.calls["sendmsg"] == 1
+    assert served.calls["sendmsg"] == 1
 
 
 def test_suppressed_people_are_skipped_and_do_not_count_against_it(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "blocked.csv").write_text("key\nk2\n")
-    file = campaign(tmp_path, box.url, campaign='suppress = "blocked.csv"')
+    file = campaign(tmp_path, served.url, campaign='suppress = "blocked.csv"')
     assert promomsg("send", file, "--yes", "--json") == 0
     document = one_document(capsys)
     assert document["by_code"] == {"SUPPRESSED": 1}
-    assert "1002" not in box.ledger.delivered
+    assert "1002" not in served.ledger.delivered
 
 
 def test_a_person_reads_the_plan_and_the_result_on_stdout(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes") == 0
     text = capsys.readouterr().out
     assert "single calls      3" in text
     assert "autumn: done" in text

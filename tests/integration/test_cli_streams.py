@@ -10,25 +10,18 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import ENV, campaign, conserved, finished, running
+from cli_campaigns import ENV, campaign, conserved, finished
 from waiting import wait_for
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 KINDS = ("open", "closed", "full", "left")
 """What may be at the other end of a stream: somebody, nothing, a full disk, a reader that left."""
-
-
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
 
 
 def child(
@@ -93,24 +86,24 @@ STREAMS = [
     ids=str,
 )
 def test_everybody_is_sent_to_and_the_status_is_the_campaigns(
-    as_json: bool, streams: dict[str, str], box: Sandbox, tmp_path: Path
+    as_json: bool, streams: dict[str, str], served: Sandbox, tmp_path: Path
 ) -> None:
     """One of them is refused, so that the status is neither that of success nor that of an error."""
-    box.settings.refuse_single = {"1003": 43101}
-    words = ["send", campaign(tmp_path, box.url, 30, title="{name}"), "--yes"]
+    served.settings.refuse_single = {"1003": 43101}
+    words = ["send", campaign(tmp_path, served.url, 30, title="{name}"), "--yes"]
     status, _, err = ended(child(*words, *(["--json"] if as_json else []), **streams))
     assert status == 3, err
-    assert len(box.ledger.delivered) == 29
-    assert set(box.ledger.delivered.values()) == {1}
+    assert len(served.ledger.delivered) == 29
+    assert set(served.ledger.delivered.values()) == {1}
     assert document_of(tmp_path / "autumn.db")["failed"] == 1
 
 
 @pytest.mark.parametrize("streams", STREAMS, ids=str)
 def test_what_only_shows_says_truly_whether_it_could(
-    streams: dict[str, str], box: Sandbox, tmp_path: Path
+    streams: dict[str, str], served: Sandbox, tmp_path: Path
 ) -> None:
-    box.settings.refuse_single = {"1003": 43101}
-    file, journal = campaign(tmp_path, box.url, 8, title="{name}"), tmp_path / "autumn.db"
+    served.settings.refuse_single = {"1003": 43101}
+    file, journal = campaign(tmp_path, served.url, 8, title="{name}"), tmp_path / "autumn.db"
     assert ended(child("send", file, "--yes"))[0] == 3
     commands = {
         "resume": child("resume", journal, "--yes", **streams),
@@ -128,33 +121,35 @@ def test_what_only_shows_says_truly_whether_it_could(
         assert b"Exception ignored" not in err
         if streams == {"stdout": "full"} and name != "resume":
             assert b"No space left on device" in err
-    assert len(box.ledger.delivered) == 7
+    assert len(served.ledger.delivered) == 7
 
 
-def test_readers_that_leave_in_the_middle_change_nothing(box: Sandbox, tmp_path: Path) -> None:
+def test_readers_that_leave_in_the_middle_change_nothing(served: Sandbox, tmp_path: Path) -> None:
     """1,200 of 1,200, while both streams break after the plan."""
-    sender = child("send", campaign(tmp_path, box.url, 1200, title="{name}"), "--yes")
+    sender = child("send", campaign(tmp_path, served.url, 1200, title="{name}"), "--yes")
     assert sender.stdout is not None
     assert sender.stderr is not None
     assert b"autumn" in sender.stdout.readline()
     sender.stdout.close()
     sender.stderr.close()
     assert sender.wait(30) == 0
-    assert len(box.ledger.delivered) == 1200
-    assert set(box.ledger.delivered.values()) == {1}
+    assert len(served.ledger.delivered) == 1200
+    assert set(served.ledger.delivered.values()) == {1}
 
 
 @pytest.mark.parametrize("name", ["xterm", "dumb"])
-def test_a_terminal_that_is_stopped_stops_nobody(name: str, box: Sandbox, tmp_path: Path) -> None:
+def test_a_terminal_that_is_stopped_stops_nobody(
+    name: str, served: Sandbox, tmp_path: Path
+) -> None:
     """Ctrl-S: everybody is sent to, and what it says is there after Ctrl-Q."""
     ours, theirs = pty.openpty()
     termios.tcflow(theirs, termios.TCOOFF)
-    file = campaign(tmp_path, box.url, 120, title="{name}", pace="singles_per_second = 200")
+    file = campaign(tmp_path, served.url, 120, title="{name}", pace="singles_per_second = 200")
     sender = subprocess.Popen(
         [sys.executable, "-m", "promomsg.cli", "send", str(file), "--yes"],
         stdin=theirs, stdout=theirs, stderr=theirs, env={**ENV, "TERM": name},
     )  # fmt: skip
-    wait_for(lambda: len(box.ledger.delivered) == 120)
+    wait_for(lambda: len(served.ledger.delivered) == 120)
     termios.tcflow(theirs, termios.TCOON)
     os.close(theirs)
     seen = b""
@@ -181,12 +176,12 @@ LOCALES: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("locale", LOCALES, ids=str)
 def test_json_and_csv_are_utf8_and_text_never_raises(
-    locale: dict[str, str], box: Sandbox, tmp_path: Path
+    locale: dict[str, str], served: Sandbox, tmp_path: Path
 ) -> None:
     env = {**ENV, **locale}
-    box.settings.refuse_single = {"1001": 43101}
+    served.settings.refuse_single = {"1001": 43101}
     rows = "key,id,name\n客户一,1001,é\n客户😀,1002,b\n"
-    file, journal = campaign(tmp_path, box.url, rows, title="{name}"), tmp_path / "autumn.db"
+    file, journal = campaign(tmp_path, served.url, rows, title="{name}"), tmp_path / "autumn.db"
     status, _, err = ended(child("send", file, "--yes", env=env))
     assert status == 3, err
     commands = {
@@ -217,41 +212,41 @@ def test_json_and_csv_are_utf8_and_text_never_raises(
     ids=lambda numbers: "+".join(n.name for n in numbers),
 )
 def test_signals_that_come_together_are_one_and_leave_nobody_in_doubt(
-    numbers: tuple[signal.Signals, ...], box: Sandbox, tmp_path: Path
+    numbers: tuple[signal.Signals, ...], served: Sandbox, tmp_path: Path
 ) -> None:
-    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="delay", seconds=0.1)])
-    file = campaign(tmp_path, box.url, 300, title="{name}", pace="singles_per_second = 200")
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="delay", seconds=0.1)])
+    file = campaign(tmp_path, served.url, 300, title="{name}", pace="singles_per_second = 200")
     sender = child("send", file, "--yes", "--json")
-    wait_for(lambda: box.calls["singlesendmsg"] > 20)
+    wait_for(lambda: served.calls["singlesendmsg"] > 20)
     for number in numbers:
         sender.send_signal(number)
     status, out, err = ended(sender)
     assert status == 130, err
     document = json.loads(out)
     assert document["unknown"] == 0
-    assert document["sent"] == len(box.ledger.delivered)
+    assert document["sent"] == len(served.ledger.delivered)
     assert document["pending"] == 300 - document["sent"] > 0
     assert conserved(document)
 
 
-def test_under_nohup_a_hangup_is_nothing(box: Sandbox, tmp_path: Path) -> None:
-    file = campaign(tmp_path, box.url, 60, title="{name}", pace="singles_per_second = 100")
+def test_under_nohup_a_hangup_is_nothing(served: Sandbox, tmp_path: Path) -> None:
+    file = campaign(tmp_path, served.url, 60, title="{name}", pace="singles_per_second = 100")
     sender = subprocess.Popen(
         ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-m", "promomsg.cli", "send",
          str(file), "--yes"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV,
     )  # fmt: skip
-    wait_for(lambda: box.calls["singlesendmsg"] > 5)
+    wait_for(lambda: served.calls["singlesendmsg"] > 5)
     sender.send_signal(signal.SIGHUP)
     assert ended(sender)[0] == 0
-    assert len(box.ledger.delivered) == 60
+    assert len(served.ledger.delivered) == 60
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_an_output_file_that_cannot_be_written_is_named(
-    form: str, box: Sandbox, tmp_path: Path
+    form: str, served: Sandbox, tmp_path: Path
 ) -> None:
-    assert ended(child("send", campaign(tmp_path, box.url, 3), "--yes"))[0] == 0
+    assert ended(child("send", campaign(tmp_path, served.url, 3), "--yes"))[0] == 0
     words = ("report", tmp_path / "autumn.db", "--all", "--format", form, "--output", "/dev/full")
     status, _, err = ended(child(*words))
     assert status == 1

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from cli_campaigns import (
     finished,
     one_document,
     promomsg,
-    running,
     started,
 )
 from waiting import wait_for
@@ -92,25 +90,19 @@ class Person:
         return self.process.returncode
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
-def test_the_plan_is_shown_and_yes_sends_it(box: Sandbox, tmp_path: Path) -> None:
-    person = Person("send", campaign(tmp_path, box.url, 60, pace="singles_per_second = 40"))
+def test_the_plan_is_shown_and_yes_sends_it(served: Sandbox, tmp_path: Path) -> None:
+    person = Person("send", campaign(tmp_path, served.url, 60, pace="singles_per_second = 40"))
     person.sees("send to 60 recipients at ")
     assert "group calls" in person.seen
-    assert box.calls["sendmsg"] == 0
+    assert served.calls["sendmsg"] == 0
     person.types("y\n")
     person.sees("autumn: done")
     assert person.ends() == 0
-    assert box.calls["sendmsg"] == 1
+    assert served.calls["sendmsg"] == 1
 
 
-def test_no_sends_nothing_and_leaves_nothing(box: Sandbox, tmp_path: Path) -> None:
-    person = Person("send", campaign(tmp_path, box.url, 3))
+def test_no_sends_nothing_and_leaves_nothing(served: Sandbox, tmp_path: Path) -> None:
+    person = Person("send", campaign(tmp_path, served.url, 3))
     person.sees("send to 3 recipients at ")
     person.types("n\n")
     person.sees("nothing was sent")
@@ -120,18 +112,20 @@ def test_no_sends_nothing_and_leaves_nothing(box: Sandbox, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_at_the_question_sends_nothing(
-    box: Sandbox, tmp_path: Path, number: int
+    served: Sandbox, tmp_path: Path, number: int
 ) -> None:
-    person = Person("send", campaign(tmp_path, box.url, 3))
+    person = Person("send", campaign(tmp_path, served.url, 3))
     person.sees("send to 3 recipients at ")
     person.process.send_signal(number)
     assert person.ends() == 130
-    assert box.calls["singlesendmsg"] == 0
+    assert served.calls["singlesendmsg"] == 0
     assert not list(tmp_path.glob("autumn.db*"))
 
 
-def test_progress_is_live_and_an_interrupt_says_how_to_go_on(box: Sandbox, tmp_path: Path) -> None:
-    file = campaign(tmp_path, box.url, 200, title="{name}", pace="singles_per_second = 40")
+def test_progress_is_live_and_an_interrupt_says_how_to_go_on(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    file = campaign(tmp_path, served.url, 200, title="{name}", pace="singles_per_second = 40")
     person = Person("send", file, "--yes")
     person.sees("left")
     assert "/s" in person.seen
@@ -141,10 +135,10 @@ def test_progress_is_live_and_an_interrupt_says_how_to_go_on(box: Sandbox, tmp_p
 
 
 def test_a_retry_is_asked_for_before_anything_changes(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box.settings.refuse_single = {"1001": 43101}
-    assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 3
+    served.settings.refuse_single = {"1001": 43101}
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes") == 3
     journal = tmp_path / "autumn.db"
     person = Person("retry", journal, "--failed")
     person.sees("send to them again?")
@@ -156,16 +150,16 @@ def test_a_retry_is_asked_for_before_anything_changes(
 
 
 def test_a_kill_in_the_middle_of_planning_is_planned_again_by_resume(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 200_000)
+    file = campaign(tmp_path, served.url, 200_000)
     planning = tmp_path / "autumn.db.planning"
     sender = started("send", file, "--yes")
     wait_for(lambda: planning.exists() and planning.stat().st_size > 100_000)
     sender.kill()
     sender.communicate()
     assert planning.exists()
-    campaign(tmp_path, box.url, 5)
+    campaign(tmp_path, served.url, 5)
     assert promomsg("resume", tmp_path / "autumn.db", "--yes", "--json") == 0
     out = capsys.readouterr()
     assert '"sent": 5' in out.out
@@ -173,11 +167,11 @@ def test_a_kill_in_the_middle_of_planning_is_planned_again_by_resume(
 
 
 def test_status_watch_ends_with_the_sender_or_with_an_interrupt(
-    box: Sandbox, tmp_path: Path
+    served: Sandbox, tmp_path: Path
 ) -> None:
-    file = campaign(tmp_path, box.url, 60, title="{name}", pace="singles_per_second = 40")
+    file = campaign(tmp_path, served.url, 60, title="{name}", pace="singles_per_second = 40")
     sender = started("send", file, "--yes", "--json")
-    wait_for(lambda: box.calls["singlesendmsg"] > 1)
+    wait_for(lambda: served.calls["singlesendmsg"] > 1)
     watcher = started("status", tmp_path / "autumn.db", "--watch", "--json")
     other = Person("status", tmp_path / "autumn.db", "--watch")
     other.sees("pending of 60")

@@ -6,21 +6,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_campaigns import campaign, conserved, finished, promomsg, running, started
+from cli_campaigns import campaign, conserved, finished, promomsg, started
 from waiting import wait_for
 
 from promomsg.journal.sqlite.crash_safety.side_files import MARK
 from promomsg.sandbox import Sandbox
-
-
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
 
 
 def _remove(path: Path) -> None:
@@ -40,11 +34,11 @@ def _replace(path: Path) -> None:
 @pytest.mark.parametrize("end", ["", ".lock", "-wal", MARK])
 @pytest.mark.parametrize("what", [_remove, _move, _replace])
 def test_a_sender_whose_files_are_gone_halts_within_a_second(
-    box: Sandbox, tmp_path: Path, end: str, what: Callable[[Path], None]
+    served: Sandbox, tmp_path: Path, end: str, what: Callable[[Path], None]
 ) -> None:
-    file = campaign(tmp_path, box.url, 2000, title="{name}", pace="singles_per_second = 60")
+    file = campaign(tmp_path, served.url, 2000, title="{name}", pace="singles_per_second = 60")
     sender = started("send", file, "--yes", "--json")
-    wait_for(lambda: box.calls["singlesendmsg"] >= 20)
+    wait_for(lambda: served.calls["singlesendmsg"] >= 20)
     what(tmp_path / f"autumn.db{end}")
     at = time.monotonic()
     out, err = finished(sender)
@@ -57,16 +51,16 @@ def test_a_sender_whose_files_are_gone_halts_within_a_second(
     assert conserved(document)
     # Calls in flight finish, and their results are told.
     assert document["unknown"] == 0
-    assert document["sent"] == len(box.ledger.delivered) < 2000
-    assert not box.ledger.twice()
+    assert document["sent"] == len(served.ledger.delivered) < 2000
+    assert not served.ledger.twice()
 
 
 def test_a_journal_that_was_moved_while_it_was_sent_is_whole_where_it_is(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 300, title="{name}", pace="singles_per_second = 60")
+    file = campaign(tmp_path, served.url, 300, title="{name}", pace="singles_per_second = 60")
     sender = started("send", file, "--yes", "--json")
-    wait_for(lambda: box.calls["singlesendmsg"] >= 20)
+    wait_for(lambda: served.calls["singlesendmsg"] >= 20)
     away = tmp_path / "away.db"
     (tmp_path / "autumn.db").rename(away)
     finished(sender)
@@ -74,4 +68,4 @@ def test_a_journal_that_was_moved_while_it_was_sent_is_whole_where_it_is(
     capsys.readouterr()
     assert promomsg("resume", away, "--campaign", file, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out)["sent"] == 300
-    assert not box.ledger.twice()
+    assert not served.ledger.twice()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
-from cli_campaigns import campaign, conserved, one_document, promomsg, running, started
+from cli_campaigns import campaign, conserved, one_document, promomsg, started
 from waiting import wait_for
 
 from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
@@ -22,24 +21,18 @@ from promomsg.sandbox import Sandbox
 PEOPLE = 300
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
-def killed(box: Sandbox, folder: Path, *, calls: int = 60, rows: int = PEOPLE) -> Path:
+def killed(served: Sandbox, folder: Path, *, calls: int = 60, rows: int = PEOPLE) -> Path:
     """A campaign whose sender was killed in the middle; its journal."""
-    file = campaign(folder, box.url, rows, title="{name}", pace="singles_per_second = 200")
+    file = campaign(folder, served.url, rows, title="{name}", pace="singles_per_second = 200")
     journal = folder / "autumn.db"
     sender = started("send", file, "--yes")
-    wait_for(lambda: box.calls["singlesendmsg"] >= calls)
+    wait_for(lambda: served.calls["singlesendmsg"] >= calls)
     sender.kill()
     sender.communicate()
     while not has_commits_in_wal(journal):  # it was killed right behind a merge
-        more = box.calls["singlesendmsg"] + 5
+        more = served.calls["singlesendmsg"] + 5
         sender = started("resume", journal, "--yes")
-        wait_for(lambda more=more: box.calls["singlesendmsg"] >= more)
+        wait_for(lambda more=more: served.calls["singlesendmsg"] >= more)
         sender.kill()
         sender.communicate()
     file.write_text(file.read_text().replace("singles_per_second = 200", "unlimited = true"))
@@ -79,15 +72,15 @@ def moved(journal: Path, *ends: str) -> Path:
     return there / journal.name
 
 
-def nobody_twice(box: Sandbox) -> None:
-    assert not box.ledger.twice()
+def nobody_twice(served: Sandbox) -> None:
+    assert not served.ledger.twice()
 
 
-def truth(box: Sandbox, journal: Path) -> None:
+def truth(served: Sandbox, journal: Path) -> None:
     """Everybody has the outcome that the ledger says, or is unknown."""
     with JournalReader(journal) as reader:
         for outcome in reader.rows():
-            times = box.ledger.deliveries(outcome.recipient.id or "")
+            times = served.ledger.deliveries(outcome.recipient.id or "")
             assert times <= 1
             assert outcome.state in (State.SENT, State.UNKNOWN)
             assert outcome.state is State.UNKNOWN or times == 1
@@ -96,20 +89,20 @@ def truth(box: Sandbox, journal: Path) -> None:
 @pytest.mark.parametrize("along", [(), (MARK,), ("-shm",), ("-shm", MARK, ".lock")])
 @pytest.mark.parametrize("how", ["moved", "copied"])
 def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
-    box: Sandbox,
+    served: Sandbox,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     along: tuple[str, ...],
     how: str,
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     if how == "moved":
         journal = moved(journal, *along)
     else:
         for end in ("-wal", "-shm", ".lock", MARK):
             if end not in along:
                 Path(f"{journal}{end}").unlink(missing_ok=True)
-    calls = box.calls["singlesendmsg"]
+    calls = served.calls["singlesendmsg"]
     before = content(journal.parent)
     words = ("resume", journal, "--campaign", tmp_path / "autumn.toml", "--yes", "--json")
     for _ in range(2):
@@ -125,7 +118,7 @@ def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
     left.pop("autumn.db.lock", None)
     before.pop("autumn.db.lock", None)
     assert left == before
-    assert box.calls["singlesendmsg"] == calls
+    assert served.calls["singlesendmsg"] == calls
     status = promomsg(*words, "--after-lost-wal")
     document = one_document(capsys)
     assert status == 4
@@ -133,43 +126,43 @@ def test_a_journal_without_its_wal_is_refused_until_the_word_is_given(
     assert document["pending"] == 0
     assert document["unknown"] >= calls - 2
     assert any("not sent to again" in text for text in document["warnings"])
-    nobody_twice(box)
-    truth(box, journal)
+    nobody_twice(served)
+    truth(served, journal)
     assert promomsg(*words) == 4
 
 
 def test_a_bare_copy_of_the_plan_takes_everybody_into_doubt(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     for end in ("-wal", "-shm", MARK):
         Path(f"{journal}{end}").unlink()
     assert promomsg("resume", journal, "--after-lost-wal", "--yes", "--json") == 4
     document = one_document(capsys)
     assert document["unknown"] >= PEOPLE - 120
     assert document["unknown"] + document["sent"] == PEOPLE
-    nobody_twice(box)
+    nobody_twice(served)
 
 
 def test_who_was_never_begun_is_still_sent_to(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The mark says which chunks were begun: what lies behind them is not in doubt."""
-    journal = killed(box, tmp_path, rows=3000)
+    journal = killed(served, tmp_path, rows=3000)
     for end in ("-wal", "-shm"):
         Path(f"{journal}{end}").unlink()
     assert promomsg("resume", journal, "--after-lost-wal", "--yes", "--json") == 4
     document = one_document(capsys)
     assert document["sent"] > 1000
     assert document["unknown"] > 0
-    nobody_twice(box)
-    truth(box, journal)
+    nobody_twice(served)
+    truth(served, journal)
 
 
 def test_another_program_that_merged_the_wal_changes_nothing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     db = sqlite3.connect(journal)
     db.execute("SELECT count(*) FROM outcomes").fetchone()
     db.close()
@@ -177,15 +170,15 @@ def test_another_program_that_merged_the_wal_changes_nothing(
     assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
     document = one_document(capsys)
     assert document["sent"] >= PEOPLE - 128
-    nobody_twice(box)
+    nobody_twice(served)
     assert sorted(content(tmp_path)) == ["autumn.db"]
 
 
 @pytest.mark.parametrize("mark", ["gone", "torn", "another's"])
 def test_a_mark_that_a_power_cut_took_is_no_reason_to_refuse(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     path = Path(f"{journal}{MARK}")
     if mark == "gone":
         path.unlink()
@@ -196,19 +189,19 @@ def test_a_mark_that_a_power_cut_took_is_no_reason_to_refuse(
     assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
     document = one_document(capsys)
     assert document["pending"] == 0
-    nobody_twice(box)
-    truth(box, journal)
+    nobody_twice(served)
+    truth(served, journal)
 
 
 @pytest.mark.parametrize("kind", ["flip", "cut"])
 def test_a_damaged_wal_costs_doubt_and_never_a_second_message(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     """Whatever bit is flipped, wherever it is cut: what each copy would send is what is checked."""
-    journal = killed(box, tmp_path, rows=200)
+    journal = killed(served, tmp_path, rows=200)
     rng = Random(kind)
     wal = Path(f"{journal}-wal").read_bytes()
-    sent = dict(box.ledger.delivered)
+    sent = dict(served.ledger.delivered)
     assert len(wal) > 4096
     said = 0
     offsets = [0, 8, 16, 30, *(rng.randrange(len(wal)) for _ in range(20)), len(wal) - 1]
@@ -225,24 +218,24 @@ def test_a_damaged_wal_costs_doubt_and_never_a_second_message(
         (there / "autumn.db-wal").write_bytes(damaged)
         for name in ("autumn.toml", "people.csv", "secret.txt"):
             shutil.copy(tmp_path / name, there / name)
-        box.ledger.delivered.clear()
-        box.ledger.delivered.update(sent)
+        served.ledger.delivered.clear()
+        served.ledger.delivered.update(sent)
         status = promomsg(
             "resume", there / "autumn.db", "--campaign", there / "autumn.toml", "--recipients",
             there / "people.csv", "--yes", "--json",
         )  # fmt: skip
         captured = capsys.readouterr()
         assert status in (0, 4), captured.err
-        nobody_twice(box)
-        truth(box, there / "autumn.db")
+        nobody_twice(served)
+        truth(served, there / "autumn.db")
         said += "before the commit mark are missing" in captured.out
     assert said >= len(offsets) // 2
 
 
 def test_readers_change_no_byte_of_a_journal_whose_sender_was_killed(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     before = content(tmp_path)
     assert len(before["autumn.db-wal"]) > 0
     for words in (
@@ -266,13 +259,13 @@ def test_readers_change_no_byte_of_a_journal_whose_sender_was_killed(
     capsys.readouterr()
     assert promomsg("resume", journal, "--yes", "--json") in (0, 4)
     assert one_document(capsys)["pending"] == 0
-    nobody_twice(box)
+    nobody_twice(served)
 
 
 def test_the_open_flag_is_in_the_main_file_while_it_is_sent_and_gone_after(
-    box: Sandbox, tmp_path: Path
+    served: Sandbox, tmp_path: Path
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
 
     def flag() -> int:
         db = sqlite3.connect(f"file:{journal}?mode=ro&immutable=1", uri=True)
@@ -288,12 +281,12 @@ def test_the_open_flag_is_in_the_main_file_while_it_is_sent_and_gone_after(
 
 
 def test_a_new_journal_is_not_begun_over_the_wal_of_another(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = killed(box, tmp_path)
+    journal = killed(served, tmp_path)
     os.rename(journal, tmp_path / "old.db")
     assert promomsg("send", tmp_path / "autumn.toml", "--yes") == 1
     assert "autumn.db-wal of an earlier journal" in capsys.readouterr().err
     os.rename(tmp_path / "old.db", journal)
     assert promomsg("resume", journal, "--yes") in (0, 4)
-    nobody_twice(box)
+    nobody_twice(served)

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,13 @@ from promomsg.sandbox import Sandbox, SandboxSettings
 CASES = Path(__file__).parents[1] / "cases" / "lists"
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
 def message(title: str) -> WeChatMessage:
     return WeChatMessage(1, {"title": title, "desc": "三件五折"}, "pages/index/index")
 
 
 @pytest.mark.asyncio
 async def test_words_for_nothing_are_counted_and_blanks_get_the_fallback() -> None:
-    async with Sandbox() as box, wechat(box) as channel:
+    async with Sandbox() as served, wechat(served) as channel:
         source = read_csv(CASES / "words-for-nothing.csv")
         run = Campaign(channel, message("{name|客官}"), source, **QUICK)
         plan = await run.plan()
@@ -43,7 +36,7 @@ async def test_words_for_nothing_are_counted_and_blanks_get_the_fallback() -> No
         async with run:
             report = await run.wait()
         assert report.sent == 5
-        got = [json.loads(body) for body in box.calls.bodies("singlesendmsg")]
+        got = [json.loads(body) for body in served.calls.bodies("singlesendmsg")]
         assert sum("客官" in json.dumps(one, ensure_ascii=False) for one in got) == 2
 
 
@@ -55,7 +48,7 @@ async def test_doubled_braces_of_a_column_are_said(braces: str, tmp_path: Path) 
         [Recipient(id="1", params={"name": "x"})],
         read_csv(written(tmp_path / "a.csv", "id,name\n1,x\n")),
     ]
-    async with Sandbox() as box, wechat(box) as channel:
+    async with Sandbox() as served, wechat(served) as channel:
         for people in lists:
             plan = await Campaign(channel, message(braces), people, **QUICK).plan()
             assert any(
@@ -68,23 +61,23 @@ async def test_doubled_braces_of_a_column_are_said(braces: str, tmp_path: Path) 
 
 @pytest.mark.asyncio
 async def test_one_call_takes_parameters_by_the_rule_of_every_list() -> None:
-    async with Sandbox() as box, wechat(box) as channel:
+    async with Sandbox() as served, wechat(served) as channel:
         await channel.send_one(message("{name}"), Recipient(id="1", params={"name": 120.0}))
-        (body,) = box.calls.bodies("singlesendmsg")
+        (body,) = served.calls.bodies("singlesendmsg")
         assert b'\\"120\\"' in body
         with pytest.raises(UsageError, match="BAD_ROW: parameter 'name' is a object"):
             await channel.send_one(message("{name}"), Recipient(id="1", params={"name": object()}))
-        assert box.calls["singlesendmsg"] == 1
+        assert served.calls["singlesendmsg"] == 1
 
 
 @pytest.mark.asyncio
 async def test_an_odd_value_costs_its_own_row_and_nobody_else() -> None:
-    async with Sandbox() as box, wechat(box) as channel:
+    async with Sandbox() as served, wechat(served) as channel:
         report = await send(
             channel, message("{name|客官}"), [{"id": 1}, {"id": 2, "name": object()}, 3.0], **QUICK
         )
         assert (report.sent, report.failed, report.by_code) == (2, 1, {"BAD_ROW": 1})
-        assert sorted(box.ledger.delivered) == ["1", "3"]
+        assert sorted(served.ledger.delivered) == ["1", "3"]
 
 
 def written(path: Path, text: str) -> Path:
@@ -106,26 +99,26 @@ def book(path: Path) -> Path:
 
 @pytest.mark.parametrize("who", ['"people.xlsx"\nsheet = "名单"', '"people.xlsx"\nsheet = 2'])
 def test_a_sheet_of_a_workbook_by_the_campaign_file(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str
 ) -> None:
-    file = campaign(tmp_path, box.url, who=f"recipients = {who}")
+    file = campaign(tmp_path, served.url, who=f"recipients = {who}")
     book(tmp_path / "people.xlsx")
     assert promomsg("send", file, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 2
-    assert sorted(box.ledger.delivered) == ["1", "2"]
+    assert sorted(served.ledger.delivered) == ["1", "2"]
 
 
 def test_several_files_by_the_campaign_file(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     who = 'recipients = ["a.csv", "b.jsonl.gz"]'
-    file = campaign(tmp_path, box.url, who=who, title="{name|客官}")
+    file = campaign(tmp_path, served.url, who=who, title="{name|客官}")
     written(tmp_path / "a.csv", "id,name\n1,a\n2,b\n1,c\n")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"id": 3, "name": "d"}\n{"id": 2}\n'))
     assert promomsg("send", file, "--yes", "--json") == 0
     document = one_document(capsys)
     assert (document["sent"], document["skipped"]) == (3, 2)
-    assert sorted(box.ledger.delivered) == ["1", "2", "3"]
+    assert sorted(served.ledger.delivered) == ["1", "2", "3"]
     assert promomsg("doctor", file, "--json") == 0
     assert "a.csv, " in capsys.readouterr().out
 
@@ -142,38 +135,38 @@ def piped(words: list[Any], data: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_list_that_is_piped_in(box: Sandbox, tmp_path: Path) -> None:
-    file = campaign(tmp_path, box.url, who='recipients = "-"')
+def test_a_list_that_is_piped_in(served: Sandbox, tmp_path: Path) -> None:
+    file = campaign(tmp_path, served.url, who='recipients = "-"')
     people = "id;name\n" + "".join(f"{n};x\n" for n in range(1, 21))
     refused = piped(["send", file], people)
     assert refused.returncode != 0
     assert "--yes" in refused.stderr
-    assert not box.ledger.delivered
+    assert not served.ledger.delivered
     done = piped(["send", file, "--yes", "--json"], people)
     assert json.loads(done.stdout)["sent"] == 20
-    assert (done.returncode, len(box.ledger.delivered)) == (0, 20)
+    assert (done.returncode, len(served.ledger.delivered)) == (0, 20)
     empty = piped(
-        ["send", campaign(tmp_path, box.url, name="b", who='recipients = "-"'), "--yes"], ""
+        ["send", campaign(tmp_path, served.url, name="b", who='recipients = "-"'), "--yes"], ""
     )
     assert empty.returncode != 0
     assert "standard input is empty" in empty.stderr
     given = piped(
-        ["send", campaign(tmp_path, box.url, name="c"), "--recipients", "-", "--yes", "--json"],
+        ["send", campaign(tmp_path, served.url, name="c"), "--recipients", "-", "--yes", "--json"],
         '[{"id": 99}]',
     )
     assert json.loads(given.stdout)["sent"] == 1
 
 
 def test_a_resume_needs_no_list_that_was_piped_in(tmp_path: Path) -> None:
-    with running(settings=SandboxSettings(daily_quota={"singlesendmsg": 3})) as box:
-        file = campaign(tmp_path, box.url, who='recipients = "-"')
+    with running(settings=SandboxSettings(daily_quota={"singlesendmsg": 3})) as served:
+        file = campaign(tmp_path, served.url, who='recipients = "-"')
         people = "id\n" + "".join(f"{n}\n" for n in range(1, 11))
         begun = json.loads(piped(["send", file, "--yes", "--json"], people).stdout)
         assert (begun["sent"], begun["pending"]) == (3, 7)
-        box.settings.daily_quota = {}
+        served.settings.daily_quota = {}
         again = json.loads(piped(["resume", tmp_path / "autumn.db", "--yes", "--json"], "").stdout)
         assert (again["sent"], again["pending"]) == (10, 0)
-        assert set(box.ledger.delivered.values()) == {1}
+        assert set(served.ledger.delivered.values()) == {1}
 
 
 WRONG = {
@@ -196,9 +189,9 @@ def test_a_list_where_the_campaign_file_is_meant(
 
 
 def test_a_journal_and_a_campaign_file_where_the_other_is_meant(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = campaign(tmp_path, box.url, 2)
+    file = campaign(tmp_path, served.url, 2)
     assert promomsg("send", file, "--yes", "--json") == 0
     journal = tmp_path / "autumn.db"
     capsys.readouterr()
@@ -209,7 +202,7 @@ def test_a_journal_and_a_campaign_file_where_the_other_is_meant(
         ("copy.db", "is a SQLite database, such as a campaign's journal"),
         ("autumn.toml", "is a campaign file, not a list"),
     ):
-        other = campaign(tmp_path, box.url, 2, name="other", who=f'recipients = "{name}"')
+        other = campaign(tmp_path, served.url, 2, name="other", who=f'recipients = "{name}"')
         assert promomsg("send", other, "--yes") != 0
         assert match in capsys.readouterr().err
-    assert len(box.ledger.delivered) == 2
+    assert len(served.ledger.delivered) == 2

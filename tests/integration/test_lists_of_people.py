@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_campaigns import campaign, promomsg, running
+from cli_campaigns import campaign, promomsg
 
 from promomsg.sandbox import Sandbox
 
@@ -38,22 +37,16 @@ unlimited = true
 """
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
-def set_up(folder: Path, box: Sandbox, people: bytes, title: str = "{name|客官}") -> Path:
-    file = campaign(folder, box.url, title=title)
+def set_up(folder: Path, served: Sandbox, people: bytes, title: str = "{name|客官}") -> Path:
+    file = campaign(folder, served.url, title=title)
     (folder / "people.csv").write_bytes(people)
     return file
 
 
-def sent(box: Sandbox) -> dict[str, list[str]]:
+def sent(served: Sandbox) -> dict[str, list[str]]:
     """Who was reached, by id or openid, with which titles."""
     reached: dict[str, list[str]] = {}
-    for body in box.calls.bodies("singlesendmsg"):
+    for body in served.calls.bodies("singlesendmsg"):
         call = json.loads(body)
         who = call.get("openid") or call.get("id")
         reached.setdefault(who, []).append(json.loads(call["content"])["title"])
@@ -67,10 +60,14 @@ def rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str
 
 
 def reach(
-    box: Sandbox, folder: Path, people: bytes, capsys: pytest.CaptureFixture[str], status: int = 0
+    served: Sandbox,
+    folder: Path,
+    people: bytes,
+    capsys: pytest.CaptureFixture[str],
+    status: int = 0,
 ) -> dict[str, dict[str, str]]:
     """Sends to a list; returns the report's rows by key."""
-    file = set_up(folder, box, people)
+    file = set_up(folder, served, people)
     assert promomsg("send", file, "--yes") == status
     found = rows(folder, capsys)
     assert len({row["key"] for row in found}) == len(found)
@@ -83,71 +80,71 @@ def reach(
      "trailing-cells.csv"],
 )  # fmt: skip
 def test_two_people_whatever_program_wrote_the_list(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    found = reach(box, tmp_path, (CASES / name).read_bytes(), capsys)
+    found = reach(served, tmp_path, (CASES / name).read_bytes(), capsys)
     assert {key: row["verdict"] for key, row in found.items()} == {"k1": "sent", "k2": "sent"}
-    reached = sent(box)
+    reached = sent(served)
     assert set(reached) == {"1001", "1002"}
     for id, person in TWO.values():
         assert reached[id] == [person]
 
 
 def test_a_quote_left_open_sends_nobody_somebody_elses_row(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = set_up(tmp_path, box, (CASES / "open-quote-closes.csv").read_bytes())
+    file = set_up(tmp_path, served, (CASES / "open-quote-closes.csv").read_bytes())
     assert promomsg("send", file, "--yes") == 1
     said = capsys.readouterr().err
     assert "line 2" in said
     assert "line 3" in said
-    assert sent(box) == {}
+    assert sent(served) == {}
 
 
 def test_one_row_of_another_encoding_makes_no_name_unreadable(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = set_up(tmp_path, box, (CASES / "one-gbk-row.csv").read_bytes())
+    file = set_up(tmp_path, served, (CASES / "one-gbk-row.csv").read_bytes())
     assert promomsg("send", file, "--yes") == 1
     assert "line 4" in capsys.readouterr().err
-    assert sent(box) == {}
+    assert sent(served) == {}
 
 
 def test_headings_in_any_case_are_the_columns_that_they_mean(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = reach(box, tmp_path, (CASES / "heading-case.csv").read_bytes(), capsys)
+    found = reach(served, tmp_path, (CASES / "heading-case.csv").read_bytes(), capsys)
     assert set(found) == {"k1"}
-    assert set(sent(box)) == {"o1001"}
+    assert set(sent(served)) == {"o1001"}
 
 
 def test_joined_exports_have_one_heading_line(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = reach(box, tmp_path, (CASES / "joined-exports.csv").read_bytes(), capsys)
+    found = reach(served, tmp_path, (CASES / "joined-exports.csv").read_bytes(), capsys)
     assert set(found) == {"k1", "k2", "j1", "j2"}
-    assert set(sent(box)) == {"1001", "1002", "2001", "2002"}
+    assert set(sent(served)) == {"1001", "1002", "2001", "2002"}
 
 
 def test_a_row_of_totals_is_nobody(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = reach(box, tmp_path, (CASES / "totals-row.csv").read_bytes(), capsys, 3)
+    found = reach(served, tmp_path, (CASES / "totals-row.csv").read_bytes(), capsys, 3)
     assert {key: row["code"] for key, row in found.items()} == {
         "k1": "", "k2": "", "合计": "BAD_ADDRESS",
     }  # fmt: skip
-    assert set(sent(box)) == {"1001", "1002"}
+    assert set(sent(served)) == {"1001", "1002"}
 
 
 def test_words_for_nothing_are_said_and_blank_cells_are_missing(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = set_up(tmp_path, box, (CASES / "words-for-nothing.csv").read_bytes())
+    file = set_up(tmp_path, served, (CASES / "words-for-nothing.csv").read_bytes())
     assert promomsg("plan", file) == 0
     out = capsys.readouterr()
     assert "3 values in 'name'" in out.out + out.err
     assert promomsg("send", file, "--yes") == 0
-    assert sent(box) == {
+    assert sent(served) == {
         "1001": ["None"], "1002": ["NULL"], "1003": ["客官"], "1004": ["#N/A"], "1005": ["客官"],
     }  # fmt: skip
 
@@ -170,9 +167,9 @@ def test_words_for_nothing_are_said_and_blank_cells_are_missing(
     ],
 )
 def test_a_wallets_list_without_headings_shows_no_cell_of_it(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    file = wallet(tmp_path, box, text, capsys)
+    file = wallet(tmp_path, served, text, capsys)
     words: tuple[object, ...]
     for words in (("plan", file), ("send", file, "--yes", "--json"), ("doctor", file)):
         assert promomsg(*words) == 1, words
@@ -180,7 +177,7 @@ def test_a_wallets_list_without_headings_shows_no_cell_of_it(
         for secret in ("TOKEN", "28100"):
             assert secret not in out.out + out.err, words
     assert not list(tmp_path.glob("*.db*"))
-    assert not box.ledger.requests
+    assert not served.ledger.requests
 
 
 @pytest.mark.parametrize(
@@ -201,10 +198,10 @@ def test_a_wallets_list_without_headings_shows_no_cell_of_it(
     ],
 )
 def test_a_broken_row_of_a_wallets_list_is_called_by_its_number(
-    box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str
 ) -> None:
     text = f"key,access_token,who\n{row}\nu2,28100TOKENofU2,Bo\n"
-    file = wallet(tmp_path, box, text, capsys)
+    file = wallet(tmp_path, served, text, capsys)
     said = ""
     for words, status in (
         (("plan", file), 0),
@@ -220,14 +217,14 @@ def test_a_broken_row_of_a_wallets_list_is_called_by_its_number(
     for kept in tmp_path.glob("wallet.db*"):
         assert b"TOKENof" not in kept.read_bytes(), kept
     assert [r["key"] for r in csv.DictReader(io.StringIO(out.out))] == ["row 1", "u2"]
-    assert box.ledger.deliveries("28100TOKENofU2") == 1
-    assert box.ledger.deliveries("28100TOKENofU1") == 0
+    assert served.ledger.deliveries("28100TOKENofU2") == 1
+    assert served.ledger.deliveries("28100TOKENofU1") == 0
 
 
-def wallet(folder: Path, box: Sandbox, text: str, capsys: pytest.CaptureFixture[str]) -> Path:
+def wallet(folder: Path, served: Sandbox, text: str, capsys: pytest.CaptureFixture[str]) -> Path:
     assert promomsg("keys", "--output", folder) == 0
     capsys.readouterr()
     (folder / "people.csv").write_text(text)
     file = folder / "wallet.toml"
-    file.write_text(WALLET.format(url=box.url))
+    file.write_text(WALLET.format(url=served.url))
     return file

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cli_campaigns import running
 from wechatpy import WeChatClient
 from wechatpy.exceptions import WeChatClientException
 
@@ -29,18 +27,12 @@ class Client(WeChatClient):  # type: ignore[misc] # it has no types
         )
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with running() as served:
-        yield served
-
-
 def body(**more: Any) -> dict[str, Any]:
     return {"msg_type": 1, "content": CONTENT, "path": "pages/index/index", **more}
 
 
-def test_token_group_poll_and_single(box: Sandbox) -> None:
-    client = Client(box.url)
+def test_token_group_poll_and_single(served: Sandbox) -> None:
+    client = Client(served.url)
     try:
         ids = [str(500_001 + n) for n in range(60)]
         taken = client.post("promoter/sendmsg", data=body(list_type=3, id=ids))
@@ -51,33 +43,33 @@ def test_token_group_poll_and_single(box: Sandbox) -> None:
                 break
         assert (look["send_cnt"], look["fail_cnt"]) == (60, 0)
         assert client.post("promoter/singlesendmsg", data=body(openid="o1"))["errcode"] == 0
-        assert box.ledger.deliveries("o1") == 1
-        assert box.ledger.deliveries("500001") == 1
-        box.settings.refuse_single = {"o2": 43101}
+        assert served.ledger.deliveries("o1") == 1
+        assert served.ledger.deliveries("500001") == 1
+        served.settings.refuse_single = {"o2": 43101}
         with pytest.raises(WeChatClientException) as caught:
             client.post("promoter/singlesendmsg", data=body(openid="o2"))
         assert caught.value.errcode == 43101
-        assert list(box.complaints) == []
+        assert list(served.complaints) == []
     finally:
         client._http.close()
 
 
-def test_an_expired_token_is_fetched_again(box: Sandbox) -> None:
-    client = Client(box.url)
+def test_an_expired_token_is_fetched_again(served: Sandbox) -> None:
+    client = Client(served.url)
     try:
         client.post("promoter/singlesendmsg", data=body(openid="o1"))
         before = client.access_token
-        box.clock.advance(8_000)
+        served.clock.advance(8_000)
         client.post("promoter/singlesendmsg", data=body(openid="o2"))
         assert client.access_token != before
-        assert box.ledger.deliveries("o2") == 1
+        assert served.ledger.deliveries("o2") == 1
     finally:
         client._http.close()
 
 
-def test_a_wrong_appsecret(box: Sandbox) -> None:
-    box.settings.accounts = {"wx0123456789": "right"}
-    client = Client(box.url, "wrong")
+def test_a_wrong_appsecret(served: Sandbox) -> None:
+    served.settings.accounts = {"wx0123456789": "right"}
+    client = Client(served.url, "wrong")
     with pytest.raises(WeChatClientException) as caught:
         client.post("promoter/singlesendmsg", data=body(openid="o1"))
     assert caught.value.errcode == 40125
