@@ -169,7 +169,8 @@ def test_a_kill_in_the_middle_of_planning_is_planned_again_by_resume(
 def test_status_watch_ends_with_the_sender_or_with_an_interrupt(
     served: Sandbox, tmp_path: Path
 ) -> None:
-    file = campaign(tmp_path, served.url, 60, title="{name}", pace="singles_per_second = 40")
+    # Slow enough for two more processes to start meanwhile, on a busy machine too.
+    file = campaign(tmp_path, served.url, 60, title="{name}", pace="singles_per_second = 10")
     sender = started("send", file, "--yes", "--json")
     wait_for(lambda: served.calls["singlesendmsg"] > 1)
     watcher = started("status", tmp_path / "autumn.db", "--watch", "--json")
