@@ -174,17 +174,19 @@ def parse_address(name: str, value: Any) -> str | Problem | None:
         if int(value).bit_length() > 4 * _LONGEST:
             return _bad(f"{name} is a number of more digits than an address has")
         return str(int(value))
-    if isinstance(value, Decimal) and (digits := whole_number(value)) is not None:
+    # A column with one empty cell makes floats of whole ids.
+    if isinstance(value, (float, Decimal)) and (digits := whole_number(value)) is not None:
         return digits
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOATS:
-        return str(int(value))  # a column with one empty cell makes floats of whole ids
     if isinstance(value, (float, Decimal)):
         return _bad(f"{name} {excerpt(str(value))} is not an address: {_BY_SPREADSHEET}")
     return _bad(f"{name} is a {type(value).__name__}; give text")
 
 
-def whole_number(value: Decimal) -> str | None:
-    """The digits of a whole number that was never written as a power of ten; else None."""
+def whole_number(value: float | Decimal) -> str | None:
+    """The digits of a whole number that nothing has rounded: of a float under 2^53, of a Decimal
+    that was never written as a power of ten. None for any other number."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT_FLOATS else None
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():
         return None

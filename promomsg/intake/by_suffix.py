@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,5 +92,5 @@ def _kind_by_content(where: Path) -> str:
         return "excel"
     if start.startswith(b"PAR1"):
         return "parquet"
-    bare = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    bare = start.removeprefix(BOM_UTF8).lstrip()
     return "json" if bare.startswith((b"{", b"[")) else "csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +67,7 @@ def other_kind(start: bytes, path: Path | None = None) -> str | None:
     for sign, kind in _KINDS:
         if start.startswith(sign):
             return kind
-    bare = start.removeprefix(b"\xef\xbb\xbf")
+    bare = start.removeprefix(BOM_UTF8)
     if _MARKUP.match(bare):
         return "an HTML page (some programs call that .xls); open it in a spreadsheet program and save it as .xlsx"
     if _XML.match(bare):
@@ -97,9 +98,7 @@ def is_journal(start: bytes) -> bool:
 
 def looks_like_list(start: bytes) -> bool:
     """Whether a text is a list: its first line has a known column's name, or begins JSON lines."""
-    line = (
-        start.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].decode("utf-8", "replace")
-    )
+    line = start.removeprefix(BOM_UTF8).lstrip().split(b"\n", 1)[0].decode("utf-8", "replace")
     if line.startswith("{"):
         return True
     cells = re.split(r"[,;\t|]", line)

@@ -26,8 +26,8 @@ def parse_key(value: Any) -> str | Problem | None:
                 return Problem(Code.BAD_ROW, "key is infinite; give text")
             value = value if (digits := whole_number(value)) is None else digits
             return None if value != value else str(value)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-            return str(int(value))
+        if isinstance(value, float) and (digits := whole_number(value)) is not None:
+            return digits
         if isinstance(value, (Integral, float)) and not isinstance(value, bool):
             if isinstance(value, Integral) and int(value).bit_length() > _LONGEST_INT:
                 return Problem(Code.BAD_ROW, "key is a number of hundreds of digits")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from promomsg.model import Audience, Problem
 
-__all__ = ["ADDRESSES", "KNOWN", "NO_PARAMS", "Recipients", "Row", "Source"]
+__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "NO_PARAMS", "Recipients", "Row", "Source"]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
 """Columns with a meaning; any other column is a parameter (docs/design.md, "Addresses")."""
 
 ADDRESSES: Final = ("id", "openid", "unionid", "access_token")
 """Columns that say where a message goes."""
+
+NAMELESS_KEY: Final = re.compile(r"row \d+")
+"""What stands for the key of a row that has neither key nor address."""
 
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
 

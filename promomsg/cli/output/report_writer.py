@@ -13,11 +13,11 @@ from promomsg.cli.output.printing import print_table
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.spreadsheet_guards import guard_formula
+from promomsg.intake.suppression.suppression_file import REPORT_HEADINGS
 from promomsg.model import Outcome, State
 
-__all__ = ["COLUMNS", "write_report"]
+__all__ = ["write_report"]
 
-COLUMNS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
 _NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
 
 
@@ -56,14 +56,14 @@ def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[st
     if file_format == "csv":
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(REPORT_HEADINGS)
         writer.writerows([guard_formula(c) for c in outcome_cells(o)] for o in rows)
     elif file_format == "json":
         _write_json({**found.to_dict(), "host": found.host}, rows, file)
     else:
         print_result(found.to_dict(), found.host, file)
         print(file=file)
-        print_table(COLUMNS, (outcome_cells(o) for o in rows), file=file)
+        print_table(REPORT_HEADINGS, (outcome_cells(o) for o in rows), file=file)
 
 
 def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:
@@ -71,7 +71,7 @@ def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]
     file.write(head.removesuffix("\n}") + ',\n  "outcomes": [')
     before = "\n    "
     for outcome in rows:
-        cells: dict[str, Any] = dict(zip(COLUMNS, outcome_cells(outcome), strict=True))
+        cells: dict[str, Any] = dict(zip(REPORT_HEADINGS, outcome_cells(outcome), strict=True))
         cells["attempts"] = outcome.attempts
         cells["at"] = cells["at"] or None
         cells["group"] = outcome.group

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
@@ -34,6 +33,7 @@ from promomsg.engine.suppress_argument import (
 from promomsg.errors import UsageError
 from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
 from promomsg.intake.headings import column_of_heading
+from promomsg.intake.sources import NAMELESS_KEY
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import is_being_sent, journal_at, temporary_journal
@@ -51,9 +51,7 @@ SUMMARY: Final = "suppression list: "
 """How every notice of a suppression list begins."""
 
 _BATCH: Final = 2_000
-_EXACT: Final = 2**53
 _NAMED: Final = ("key", "id", "openid", "unionid", "access_token")
-_NAMELESS: Final = re.compile(r"row \d+")
 
 
 def is_suppression_notice(text: str) -> bool:
@@ -167,7 +165,7 @@ class SuppressionList:
             batch = ListedValues(secret=self._secret)
             for key, *addresses in page:
                 there = [address for address in addresses if address is not None]
-                if not there and _NAMELESS.fullmatch(key):
+                if not there and NAMELESS_KEY.fullmatch(key):
                     raise UsageError(
                         f"{where}: {key} was sent to and has neither key nor address in it, so who "
                         "is meant cannot be told; give a campaign's recipients a key"
@@ -194,8 +192,8 @@ class SuppressionList:
                         + ("" if self._secret else f": {row.problem.detail}")
                     )
                 there = [a for a in (row.id, row.openid, row.unionid, token) if a is not None]
-                if row.key not in there and not (_NAMELESS.fullmatch(row.key) and there):
-                    if _NAMELESS.fullmatch(row.key):
+                if row.key not in there and not (NAMELESS_KEY.fullmatch(row.key) and there):
+                    if NAMELESS_KEY.fullmatch(row.key):
                         raise UsageError(
                             f"{of} {row.where} has neither key nor address, so who is meant "
                             "is lost; fill it in or take the row out"
@@ -325,9 +323,7 @@ def _as_text(value: Any, where: str) -> str:
     if type(value) is not bool:
         if isinstance(value, Integral):
             return str(int(value))
-        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-            return str(int(value))
-        if isinstance(value, Decimal) and (digits := whole_number(value)) is not None:
+        if isinstance(value, (float, Decimal)) and (digits := whole_number(value)) is not None:
             return digits
     is_nan = isinstance(value, float) and math.isnan(value)
     raise UsageError(

@@ -4,7 +4,6 @@ who must not get the message."""
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,21 +11,20 @@ from typing import Final
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.headings import column_of_heading, folded_heading
+from promomsg.intake.sources import NAMELESS_KEY
 from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.intake.text.dialect import delimiter_name, find_dialect
 from promomsg.intake.text.textfile import Record, TextFile, check_file, read_records, wide_of
 from promomsg.suggest import quoted
 
-__all__ = ["SuppressionFile"]
+__all__ = ["REPORT_HEADINGS", "SuppressionFile"]
 
 _WANTED: Final = ("key", "id", "openid", "unionid")
-_REPORT: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
-"""The headings of `report --format csv`."""
-_VERDICT: Final = _REPORT.index("verdict")
+REPORT_HEADINGS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
+"""The headings of `report --format csv`: such a file is a list of all whom it names."""
+_VERDICT: Final = REPORT_HEADINGS.index("verdict")
 _NOT_REACHED: Final = frozenset({"failed", "skipped", "cancelled"})
-_NAMELESS: Final = re.compile(r"row \d+")
-"""What stands for the key of a row that has neither key nor address."""
 
 
 def _wide_encoding(path: str) -> str | None:
@@ -182,7 +180,7 @@ class SuppressionFile:
                     f"{where}: a heading looks like {near}, but is not it; name the column {near}, "
                     "or take it out"
                 )
-        self._is_report = tuple(self._headings) == _REPORT
+        self._is_report = tuple(self._headings) == REPORT_HEADINGS
         return True
 
     def _read_records(
@@ -265,7 +263,7 @@ class SuppressionFile:
     def _read_verdict(self, record: list[str], where: str) -> bool:
         """Of a row of a report: counts it; False when nobody is meant, since it has no key."""
         verdict = trimmed(record[_VERDICT]) if len(record) > _VERDICT else ""
-        if _NAMELESS.fullmatch(without_guards(record[0])):
+        if NAMELESS_KEY.fullmatch(without_guards(record[0])):
             if verdict in _NOT_REACHED and not self._secret:
                 return False
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -43,7 +44,6 @@ _WHOLE: Final = 256 << 20
 """Bytes of a file that has to be read as a whole, because it is one array."""
 _NAME: Final = re.compile(r"[^\W\d]{1,20}")
 """A key that is surely a name; another may be a user's token in the wrong place."""
-_BOM: Final = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder()
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _Numbered = tuple[str, bytes | msgspec.Raw]
@@ -135,7 +135,7 @@ class JsonLinesSource:
     def _refuse_one_object(self) -> None:
         """Raises UsageError when the file is one object over several lines."""
         with open_bytes(self._path) as file:
-            data = file.read(_LONGEST).removeprefix(_BOM)
+            data = file.read(_LONGEST).removeprefix(BOM_UTF8)
         try:
             whole = _decoder.decode(data) if data.lstrip().startswith(b"{") else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -198,7 +198,7 @@ class JsonLinesSource:
         """The objects, not yet decoded, each with what a person calls it."""
         with open_bytes(self._path) as file:
             start = file.read(_SAMPLE)
-        is_array = start.removeprefix(_BOM).lstrip()[:1] == b"["
+        is_array = start.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
         with open_bytes(self._path) as file:
             yield from self._refuse_other_encoding(
                 self._elements(file) if is_array else self._lines(file)
@@ -214,7 +214,7 @@ class JsonLinesSource:
                     f"{self._path}: line {number} is longer than {_LONGEST >> 20} MiB; write one "
                     "object a line"
                 )
-            text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
+            text = line.removeprefix(BOM_UTF8).strip() if number == 1 else line.strip()
             if text:
                 yield f"line {number}", text
 
@@ -244,7 +244,7 @@ class JsonLinesSource:
                 f"{self._path} is one array of more than {_WHOLE >> 20} MiB; write one object a "
                 "line (.jsonl), which is read as a stream"
             )
-        data = data.removeprefix(_BOM)
+        data = data.removeprefix(BOM_UTF8)
         try:
             elements = _array.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
