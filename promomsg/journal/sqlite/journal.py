@@ -21,15 +21,14 @@ from promomsg.journal.counts import Counts
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import connect, explain
-from promomsg.journal.sqlite.crash_safety import lost_commits
 from promomsg.journal.sqlite.crash_safety.commit_mark import (
     CommitMark,
     Position,
     close_clean,
-    read_mark,
 )
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
+from promomsg.journal.sqlite.crash_safety.open_flag import check_whole, set_open_flag
 from promomsg.journal.sqlite.crash_safety.side_files import (
     LOCK,
     MARK,
@@ -40,11 +39,10 @@ from promomsg.journal.sqlite.crash_safety.side_files import (
 )
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
-from promomsg.journal.sqlite.reader import JournalReader, ReportRows, wal_size
+from promomsg.journal.sqlite.reader import JournalReader, ReportRows
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.groups import add_warnings
 from promomsg.journal.sqlite.statements.singles import set_control
 from promomsg.journal.sqlite.writer import Writer
 from promomsg.private_files import rename_new
@@ -206,7 +204,8 @@ class SqliteJournal:
         if os.path.exists(self.path):
             raise JournalError(f"{self.path}: a file of that name has appeared; give another path")
         clear_side_files(self.path)
-        mark = self._mark(Position(record.run_id, 0, 0, 0))
+        durable = self.durability == "power"
+        mark = CommitMark(self.path, Position(record.run_id, 0, 0, 0), durable=durable)
         try:
             rename_new(self._planning, self.path)
             _sync(os.path.dirname(self.path), os.O_RDONLY)
@@ -219,9 +218,6 @@ class SqliteJournal:
         except BaseException:
             mark.close(remove=not os.path.exists(self.path))
             raise
-
-    def _mark(self, position: Position) -> CommitMark:
-        return CommitMark(self.path, position, durable=self.durability == "power")
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, mode="rw")
@@ -271,12 +267,13 @@ class SqliteJournal:
         with self._take_reader() as reader:
             lock = SenderLock(self.path)
             try:
-                finding, mark = self._judge(reader, after_lost_wal)
+                finding, mark = check_whole(reader, after_lost_wal=after_lost_wal)
                 counts = reader.counts() if finding is Finding.WHOLE else None
                 reader.close()
                 db = self._connect()
                 try:
-                    new = self._begin(db, finding, mark)
+                    durable = self.durability == "power"
+                    new = set_open_flag(db, self.path, finding, mark, durable=durable)
                     try:
                         if counts is None:
                             counts = read.counts(db)
@@ -293,49 +290,6 @@ class SqliteJournal:
             except BaseException:
                 lock.release()
                 raise
-
-    def _judge(
-        self, reader: JournalReader, after_lost_wal: bool
-    ) -> tuple[Finding, Position | None]:
-        """Whether it is whole, before anything of ours changes a byte."""
-        wal = wal_size(self.path)
-        reader.check_whole()
-        flag, at = reader.position()
-        reader.read(read.record)
-        mark = read_mark(self.path, at.run_id)
-        finding = lost_commits.judge(flag=flag, wal=wal, number=at.number, mark=mark)
-        if finding is Finding.LOST and not after_lost_wal:
-            raise JournalError(lost_commits.is_refused(self.path))
-        return finding, mark
-
-    def _begin(self, db: sqlite3.Connection, finding: Finding, mark: Position | None) -> CommitMark:
-        """Sets the open flag, takes into doubt who may have been sent to, and makes both durable.
-
-        Also tells now, not at the first intent, when the file cannot be written.
-        """
-        if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            db.execute("PRAGMA journal_mode = WAL")  # a copy by VACUUM INTO has none
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("UPDATE campaign SET sender_open = 1")
-        if finding is not Finding.WHOLE:
-            _, at = lost_commits.position(db)
-            people = lost_commits.mark_maybe_sent(db, mark)
-            behind = None if mark is None else mark.number - at.number
-            add_warnings(db, [lost_commits.warning(self.path, people, behind)])
-        db.execute("COMMIT")
-        _, at = lost_commits.position(db)
-        new = self._mark(at)
-        try:
-            busy, log, merged = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if busy and log != merged:
-                raise JournalError(
-                    f"{self.path}: another program is in the middle of reading it, so that it "
-                    "cannot be marked as open; end that one, then resume"
-                )
-        except BaseException:
-            new.close(remove=False)
-            raise
-        return new
 
     async def request(self, control: Control) -> None:
         """Writes the control row through a connection of its own; the sender sees it at its next
