@@ -85,7 +85,7 @@ def derive_request_id(run_id: str, key: str, generation: int) -> str:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """The answer's object. What decides in it is looked at by `_read`."""
+    """The answer's object. `_read` checks what decides in it."""
     try:
         parsed = parse(body)
     except NotJsonError as error:

@@ -44,7 +44,7 @@ class AlipayMessage(msgspec.Struct, frozen=True):
             need it.
         extend_info: a str, sent as it is, or a mapping, sent as a JSON string; at most 4096
             characters.
-        extra: more request fields by their wire names (newer wallets' `customerBelongsTo`,
+        extra: more request fields by the wallet's names (newer wallets' `customerBelongsTo`,
             `authClientId`).
     """
 

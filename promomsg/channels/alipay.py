@@ -66,7 +66,7 @@ class AlipayMiniProgram(UserFacing):
         max_connections: calls out at once, over all campaigns of the client, which share them
             fairly; never over half of `ulimit -n`. A campaign with a higher concurrency raises it.
         clock: the machine's by default.
-        extra: request fields of this wallet's own, by their wire names (`customerBelongsTo`,
+        extra: request fields of this wallet's own, by its names for them (`customerBelongsTo`,
             `authClientId`); a message's own go before them.
         random_id: gives the run id from which `send_one` derives a requestId.
 

@@ -1,6 +1,6 @@
 """What the engine asks of a provider: one interface, one class a provider.
 
-The engine never sees a wire format. It hands over a compiled message (a `CompiledMessage`) and one planned
+The engine never sees what a provider's bytes look like. It hands over a compiled message (a `CompiledMessage`) and one planned
 recipient (a `SingleSend`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
 method takes a compiled message, it is one that this very channel has compiled.
 """

@@ -167,7 +167,7 @@ async def call_at_pace(
     call: Callable[[], Awaitable[Answer]],
     renew: Callable[[Answer], Awaitable[Answer | None]] | None = None,
 ) -> Answer:
-    """One call at its turn. A refused token is replaced, since nothing was sent with it.
+    """One call, at the pace. A refused token is replaced, since nothing was sent with it.
 
     Args:
         share: the client's single calls among all that share its connections.
@@ -196,8 +196,8 @@ async def _call_with_permit(
     share: SemaphoreShare,
     call: Callable[[], Awaitable[Answer]],
 ) -> Answer:
-    """One call with a place among the connections. The gate comes after the wait for one: it
-    notes the moment of the call."""
+    """One call that holds a permit of the connections. The gate comes after the wait for a permit,
+    since it counts the call from that moment."""
     while True:
         await limiter.reserve(1)
         await http.acquire_permit(share)

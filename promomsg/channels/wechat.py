@@ -339,10 +339,10 @@ class WeChatPromoter(WeChatReads, UserFacing):
         """Polls a group send to 100 percent and merges its failure file; needs no campaign.
 
         Args:
-            poll: when to look, and when to give up; default `PollPolicy()`.
+            poll: when to poll, and when to give up; default `PollPolicy()`.
 
         Raises:
-            ProviderError, TransportError: a look failed time and again.
+            ProviderError, TransportError: a poll failed time and again.
             NotFinished: `poll.give_up_after` seconds are over; it is a TimeoutError too.
             UsageError: `poll` is no PollPolicy.
         """

@@ -37,8 +37,8 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 _TOKEN_HOLD: Final = 60.0
 """Seconds until the token is asked for again after a 45011, or a 429 that names no time: a minute's
 limit (docs/facts/wechat.md, "Access token")."""
-_PLAIN: Final = 15
-"""Characters of a secret that may be in an answer by chance."""
+_BY_CHANCE: Final = 15
+"""Characters of a secret that may stand in an answer by chance; a longer one is masked there."""
 
 T = TypeVar("T")
 TokenCallable = Callable[[str | None], Awaitable[str]]
@@ -78,7 +78,7 @@ class WeChatAccount:
         self._legacy_token = legacy
         self._clock = clock
         self.tokens = AccessTokenCache(self._fetch_token, clock)
-        self._held: _Held | None = None
+        self._refused_call: _RefusedTokenCall | None = None
         self._mask = LiveMasker(self.secrets)
         self._urls: dict[str, yarl.URL] = {}
         self._urls_of: str | None = None
@@ -97,10 +97,10 @@ class WeChatAccount:
         """A provider's text without our secrets, should it say them back."""
         return self.http.mask(self._mask(text))
 
-    def _anew(
+    def _error_without_answer(
         self, error: ProviderError | OutcomeUnknown, answer: HttpAnswer
     ) -> ProviderError | OutcomeUnknown:
-        """The same error: what the old one hangs on to (a decoder's text) is left behind."""
+        """A copy of the error: the old one keeps the answer alive, by a decoder's text or a frame."""
         if isinstance(error, OutcomeUnknown):
             return OutcomeUnknown(f"{self.http.base_url}: {error}")
         wait = error.retry_after
@@ -128,7 +128,7 @@ class WeChatAccount:
             token, expires_in = codec.read_token(answer.status, answer.body, self.mask)
             return FetchedToken(token.reveal(), expires_in)
         except (ProviderError, OutcomeUnknown) as error:
-            failure = self._anew(error, answer)
+            failure = self._error_without_answer(error, answer)
         raise failure
 
     async def _ask_for_token(self) -> HttpAnswer:
@@ -153,11 +153,11 @@ class WeChatAccount:
         token = self.tokens.current()
         if token is not None:
             return token
-        if self._held is not None:
-            seconds = self._held.until - self._clock.monotonic()
+        if self._refused_call is not None:
+            seconds = self._refused_call.until - self._clock.monotonic()
             if seconds > 0:
-                raise self._held.refusal(seconds)
-            self._held = None
+                raise self._refused_call.refusal(seconds)
+            self._refused_call = None
         try:
             return await self.tokens.get()
         except OutcomeUnknown as error:
@@ -166,7 +166,7 @@ class WeChatAccount:
         except ProviderError as error:
             clear_traceback_locals(error)
             if error.verdict == Verdict.THROTTLED:
-                raise self._hold(error) from None
+                raise self._refuse_until(error) from None
             if codec.is_transient(error):
                 where = self.http.base_url
                 raise NotSent(f"no access token: {where}: {error}") from None
@@ -181,13 +181,13 @@ class WeChatAccount:
                 f"no access token: the token source raised {type(error).__name__}"
             ) from None
 
-    def _hold(self, error: ProviderError) -> NotSent:
+    def _refuse_until(self, error: ProviderError) -> NotSent:
         """The token call was refused for now: it is not asked again before its time."""
         seconds = _TOKEN_HOLD if error.retry_after is None else error.retry_after
         until = self._clock.monotonic() + seconds
-        if self._held is None or self._held.until < until:
-            self._held = _Held(until, error.code, error.detail)
-        return self._held.refusal(seconds)
+        if self._refused_call is None or self._refused_call.until < until:
+            self._refused_call = _RefusedTokenCall(until, error.code, error.detail)
+        return self._refused_call.refusal(seconds)
 
     def _url(self, path: str, token: str) -> yarl.URL:
         if token != self._urls_of:
@@ -203,7 +203,7 @@ class WeChatAccount:
     ) -> Answer:
         """One send call. Never raises for what the provider or the connection does.
 
-        The caller holds a place among the connections for it.
+        The caller holds a permit of the connections for it.
         """
         token = self.tokens.current()
         if token is None:
@@ -290,7 +290,7 @@ class WeChatAccount:
         try:
             return read(answer.status, self._without_secrets(answer.body), self.mask)
         except (ProviderError, OutcomeUnknown) as error:
-            failure = self._anew(error, answer)
+            failure = self._error_without_answer(error, answer)
         raise failure
 
     def _without_secrets(self, body: bytes) -> bytes:
@@ -299,12 +299,14 @@ class WeChatAccount:
         A provider that says a token back in one of them is a rare one, so the whole answer is
         looked through quickly, and taken apart only when there is something to take out.
         """
-        if not any(secret.encode() in body for secret in self.secrets() if len(secret) > _PLAIN):
+        if not any(
+            secret.encode() in body for secret in self.secrets() if len(secret) > _BY_CHANCE
+        ):
             return body
         return self.mask(body.decode("utf-8", "replace")).encode("utf-8", "replace")
 
 
-class _Held(NamedTuple):
+class _RefusedTokenCall(NamedTuple):
     """A token call that was refused for now, and the monotonic time until which it stays so."""
 
     until: float

@@ -33,7 +33,7 @@ class WeChatReads:
     # For users.
 
     async def get_delivery(self, msg_id: str) -> Delivery:
-        """One look at a group send (`getmsg`), within 7 days of it.
+        """One poll of a group send (`getmsg`), within 7 days of it.
 
         Raises:
             ProviderError, TransportError.
@@ -107,7 +107,7 @@ class WeChatReads:
             start_id: go on behind this promoter id.
             need_unionid: 1 for unionids as well.
             auth_status: 0 not authorised, 1 authorised, 2 cancelled.
-            decl_status: as the wire has it.
+            decl_status: as the provider has it; its values are not published.
 
         Raises:
             UsageError: a filter of the wrong type. ProviderError, TransportError, Halted.

@@ -84,7 +84,7 @@ class Body(HttpCall, aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        # Again: aiohttp may have let the loop turn since `Request.send` looked.
+        # Again: aiohttp may have let the loop turn since `Request.send` checked.
         protocol = getattr(writer, "protocol", None)
         if protocol is None or _is_unusable(protocol):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")

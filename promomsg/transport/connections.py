@@ -1,10 +1,10 @@
 """How many calls of one client are out at once, and how its campaigns share them.
 
-There are two limits. A call takes one of `max_connections` places for as long as it is out. A
-campaign's recipients are intended (written down as about to be sent) a little ahead of their
-calls, so that no worker waits for the disk: at most twice as many as there are places, over all
-campaigns of the client. Both are handed out fairly, and before the intent is written, so that
-waiting for either leaves nobody in doubt.
+There are two semaphores. A call holds one of `max_connections` permits for as long as it is out. A
+campaign's recipients are intended (written down as about to be sent) a little ahead of their calls,
+so that no worker waits for the disk: at most twice as many, over all campaigns of the client. The
+permits of both are shared fairly, and acquired before the intent is written, so that waiting for
+one leaves nobody in doubt.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def most_connections(wanted: int) -> int:
 
 
 class CampaignShare(NamedTuple):
-    """One campaign's part of a client's limits."""
+    """One campaign's part of a client's permits."""
 
     calls: SemaphoreShare
-    """Places for calls: held while a call is out."""
+    """Permits of calls: each is held while a call is out."""
     intents: SemaphoreShare
     """Held from before the intent is written until the result is on disk."""
 
     def close(self) -> None:
-        """Gives back whatever the campaign still holds."""
+        """Releases whatever the campaign still holds."""
         self.calls.close()
         self.intents.close()
 

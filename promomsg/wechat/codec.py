@@ -1,6 +1,6 @@
 """Request values to bytes, and (status, body) to a verdict or a value. (After gidgethub's sansio.)
 
-What a send's answer means never raises: it is an `Answer`. Reads, which are in `reads`, raise
+What a send's answer means never raises: it is an `Answer`. Reads, which are in `read_answers`, raise
 `ProviderError` for a refusal and `OutcomeUnknown` for an answer that cannot be read.
 """
 
@@ -84,7 +84,7 @@ def audience_fields(audience: Audience) -> bytes:
     (docs/facts/wechat.md, "Group send").
 
     `Promoters` is list_type 3, `Roles` 1, `Retailers` 2; only `Everyone(confirm=True)` leaves
-    list_type out. An empty list raises: on the wire it would reach everybody.
+    list_type out. An empty list raises: WeChat would send to everybody.
 
     Raises:
         UsageError: an empty list or name, a role that is not a whole number, an unconfirmed
@@ -130,7 +130,7 @@ def clicks_body(
     begin: int | None = None,
     end: int | None = None,
 ) -> bytes:
-    """`getmsgclickdata`; `windows.check_clicks` says beforehand what cannot be asked."""
+    """`getmsgclickdata`; `click_days.check_clicks` says beforehand what cannot be asked."""
     return _encode(
         ClicksRequest(
             send_date=send_date,

@@ -142,7 +142,7 @@ class CompiledWeChatMessage:
         return cls(message)
 
     def snapshot(self) -> dict[str, Any]:
-        """The message as plain JSON values; `content` as pairs, since its order is the wire's."""
+        """The message as plain JSON values; `content` as pairs, since they are sent in that order."""
         message = self._message
         return {
             "msg_type": message.msg_type,
@@ -263,7 +263,7 @@ class CompiledWeChatMessage:
     ) -> bytes:
         """The body of one `singlesendmsg` call.
 
-        It goes to `openid`, else `unionid` (both in the wire's `openid`), else `id`: exactly one
+        It goes to `openid`, else `unionid` (both in the request's `openid`), else `id`: exactly one
         is sent (docs/facts/wechat.md, "Wire oddities").
 
         Raises:

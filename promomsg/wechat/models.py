@@ -1,4 +1,4 @@
-"""One struct per request and answer of the promoter API, named as the wire names them.
+"""One struct per request and answer of the promoter API, named as the provider names them.
 
 Requests say exactly what goes out. Answers leave unknown fields aside, and type as `Any` what
 servers are known to send in more than one type; `codec` makes the public values out of them.

@@ -76,7 +76,7 @@ def _unreadable(what: str, status: int, body: bytes, why: str) -> ProviderError 
 
 
 def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> Delivery:
-    """One look at a group send (`getmsg`). A field that makes no sense is None, and a warning.
+    """One poll of a group send (`getmsg`). A field that makes no sense is None, and a warning.
 
     Raises:
         ProviderError: refused. OutcomeUnknown: not a readable answer.
