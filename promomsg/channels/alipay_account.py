@@ -35,7 +35,7 @@ key."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class _Endpoint(NamedTuple):
+class _SignedEndpoint(NamedTuple):
     url: yarl.URL
     path: str
     """As it is sent, the wallet's prefix included: it is part of what is signed."""
@@ -203,11 +203,11 @@ class AlipayAccount:
             clear_traceback_locals(error)
             raise
 
-    def _endpoint(self, path: str) -> _Endpoint:
+    def _endpoint(self, path: str) -> _SignedEndpoint:
         url = self._http.url(path)
-        return _Endpoint(url, url.raw_path)
+        return _SignedEndpoint(url, url.raw_path)
 
-    async def _post(self, endpoint: _Endpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
+    async def _post(self, endpoint: _SignedEndpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
         """One attempt: signed afresh, with its own Request-Time. The caller holds a permit of the
         connections already, since a wait for one would age that time.
 
