@@ -38,6 +38,18 @@ def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture
     assert done.stdout.endswith("[]\n")
 
 
+@pytest.mark.parametrize("module", ["pause_cancel", "report", "resume", "status"])
+def test_what_only_looks_at_a_journal_does_not_import_the_http_client(module: str) -> None:
+    code = (
+        f"import sys; import promomsg.cli.commands.{module};"
+        "print([m for m in ('aiohttp', 'cryptography', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENV
+    )
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from promomsg.cli.output.printing import format_duration, format_time, print_table
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
-from promomsg.engine.prepare.plan import Plan, Sample
 from promomsg.model import Outcome
+
+if TYPE_CHECKING:
+    from promomsg.engine.prepare.plan import Plan, Sample
 
 __all__ = [
     "outcome_cells",
