@@ -47,7 +47,7 @@ class SendOptions(msgspec.Struct, kw_only=True):
         as_json: one document on stdout, the rest on stderr.
         submit: leave when every call is answered, groups still pending.
         resume_with: the command that goes on with it.
-        notes: of the campaign file, to be shown with the plan.
+        notices: of the campaign file, to be shown with the plan.
         left: of a resumed campaign: how many are pending (0: not known); None for a new one.
         check: looks at the plan before asking; raises UsageError.
     """
@@ -56,7 +56,7 @@ class SendOptions(msgspec.Struct, kw_only=True):
     as_json: bool
     resume_with: str
     submit: bool = False
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     left: int | None = None
     check: Callable[[Plan], None] | None = None
 
@@ -92,7 +92,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
             options.check(plan)
         out = sys.stderr if options.as_json else sys.stdout
         if options.left is None:
-            print_plan(plan, str(campaign.journal or ""), options.notes, out)
+            print_plan(plan, str(campaign.journal or ""), options.notices, out)
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
             question = f"send to {plan.to_send:,} recipients at {plan.host}?"
         else:

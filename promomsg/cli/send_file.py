@@ -62,7 +62,7 @@ async def _send(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
         as_json=flags.as_json,
         resume_with=overrides.resume_command(journal, everyone=flags.everyone),
         submit=flags.no_wait,
-        notes=file.notices,
+        notices=file.notices,
     )
     async with open_channel(file) as channel:
         campaign = campaign_for(file, flags, channel, journal)

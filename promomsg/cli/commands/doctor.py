@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from promomsg.intake import Source
 from promomsg.cli.shared_options import base_url_option, file_secrets_option, json_option
 
-__all__ = ["Finding", "doctor", "examine"]
+__all__ = ["CheckResult", "doctor", "examine"]
 
 _SKEW_WARN: Final = 5.0
 _SKEW_FAIL: Final = 60.0
@@ -41,7 +41,7 @@ _ROOM: Final = 200 * 1024 * 1024
 """Bytes that should be free for a journal: about half a million recipients."""
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One thing looked at: `level` is ok, warn or fail; `detail` says how to mend it."""
 
     level: str
@@ -67,7 +67,7 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
     from promomsg.cli.exit_status import WRONG
     from promomsg.cli.output.printing import finish_output, print_json, print_table
 
-    async def all_of_them() -> list[Finding]:
+    async def all_of_them() -> list[CheckResult]:
         return [finding async for finding in examine(file, **asked)]
 
     findings = await interrupts.unless(all_of_them())
@@ -80,18 +80,18 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
 
 async def examine(
     path: Path, base_url: str | None = None, *, file_secrets: bool = False
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[CheckResult]:
     """Every finding, in the order in which sending would run into it."""
     from promomsg.cli.campaign.to_engine import open_channel
 
     try:
         file = load_campaign(path, base_url=base_url, file_secrets=file_secrets)
     except UsageError as error:
-        yield Finding("fail", "campaign file", str(error))
+        yield CheckResult("fail", "campaign file", str(error))
         return
-    yield Finding("ok", "campaign file", f"{file.name}, {file.channel}, {file.account_id}")
+    yield CheckResult("ok", "campaign file", f"{file.name}, {file.channel}, {file.account_id}")
     for notice in file.notices:
-        yield Finding("warn", "campaign file", notice)
+        yield CheckResult("warn", "campaign file", notice)
     for finding in _journal(file):
         yield finding
     yield _descriptors(file)
@@ -99,13 +99,13 @@ async def examine(
         yield _proxy(file)
         async with open_channel(file) as channel:
             for notice in channel.notices:
-                yield Finding("warn", "account", notice)
+                yield CheckResult("warn", "account", notice)
             compiled = channel.compile(file.message)
-            yield Finding("ok", "message", "its placeholders and lengths are right")
+            yield CheckResult("ok", "message", "its placeholders and lengths are right")
             if unchecked := _unchecked(file):
-                yield Finding("warn", "message", unchecked)
+                yield CheckResult("warn", "message", unchecked)
             for notice in compiled.notices:
-                yield Finding("warn", "message", notice)
+                yield CheckResult("warn", "message", notice)
             source, findings = _recipients(file, compiled)
             for finding in findings:
                 yield finding
@@ -114,7 +114,7 @@ async def examine(
             async for finding in _provider(file, channel):
                 yield finding
     except UsageError as error:
-        yield Finding("fail", "campaign file", str(error))
+        yield CheckResult("fail", "campaign file", str(error))
 
 
 def _unchecked(file: CampaignFile) -> str:
@@ -130,56 +130,56 @@ def _unchecked(file: CampaignFile) -> str:
     )
 
 
-def _descriptors(file: CampaignFile) -> Finding:
+def _descriptors(file: CampaignFile) -> CheckResult:
     """Each call in flight has a connection: do they fit into `ulimit -n`?"""
     allowed, wanted = open_file_limit.limit(), file.concurrency
     most = most_connections(wanted)
     if most < wanted:
-        return Finding(
+        return CheckResult(
             "warn",
             "descriptors",
             f"concurrency = {wanted} is more than the {most} connections that half of ulimit -n "
             f"({allowed}) allows; raise it, or lower the concurrency",
         )
     limit = "no limit" if allowed is None else f"{allowed:,}, half of them for connections"
-    return Finding("ok", "descriptors", f"concurrency {wanted}; ulimit -n: {limit}")
+    return CheckResult("ok", "descriptors", f"concurrency {wanted}; ulimit -n: {limit}")
 
 
-def _proxy(file: CampaignFile) -> Finding:
+def _proxy(file: CampaignFile) -> CheckResult:
     """The proxy that calls go through, without its password."""
     base = check_base_url(file.account.base_url)
     proxy = choose_proxy(file.account.proxy.reveal(), base)
     if proxy is None:
-        return Finding("ok", "proxy", f"none: {base.host} is called directly")
+        return CheckResult("ok", "proxy", f"none: {base.host} is called directly")
     by = " (of the environment)" if file.account.proxy == FROM_ENVIRONMENT else ""
-    return Finding("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
+    return CheckResult("ok", "proxy", f"{proxy.host}:{proxy.port}{by}")
 
 
 def _recipients(
     file: CampaignFile, compiled: CompiledMessage
-) -> tuple[Source | None, list[Finding]]:
+) -> tuple[Source | None, list[CheckResult]]:
     """The list of recipients, when there is one that can be read, and what was found of it."""
     from promomsg.cli.campaign.to_engine import recipients_of
 
     if file.audience is not None:
-        return None, [Finding("ok", "recipients", "an audience: counted when it is planned")]
+        return None, [CheckResult("ok", "recipients", "an audience: counted when it is planned")]
     if file.recipients == STANDARD_INPUT:
-        said = "standard input: checked when it is sent to"
-        return None, [Finding("warn", "recipients", said)]
+        detail = "standard input: checked when it is sent to"
+        return None, [CheckResult("warn", "recipients", detail)]
     try:
         source = recipients_of(file)
         source.check(compiled.names, compiled.optional)
         notices = source.notices
     except UsageError as error:
-        return None, [Finding("fail", "recipients", str(error))]
+        return None, [CheckResult("fail", "recipients", str(error))]
     files = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
-    found = [Finding("ok", "recipients", ", ".join(map(str, files)))]
-    return source, [*found, *(Finding("warn", "recipients", notice) for notice in notices)]
+    found = [CheckResult("ok", "recipients", ", ".join(map(str, files)))]
+    return source, [*found, *(CheckResult("warn", "recipients", notice) for notice in notices)]
 
 
 async def _suppression(
     file: CampaignFile, channel: Any, compiled: CompiledMessage, source: Source | None
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[CheckResult]:
     """Compared with the recipients: a wrong list is often one that leaves nobody out."""
     if file.suppress is None:
         return
@@ -188,10 +188,10 @@ async def _suppression(
     from promomsg.engine.prepare.suppression_list import preview_suppression
 
     if file.audience is not None and not file.expand:
-        yield Finding("fail", "suppression", GROUP_TO_ALL)
+        yield CheckResult("fail", "suppression", GROUP_TO_ALL)
         return
     try:
-        said, *notices = await preview_suppression(
+        summary, *notices = await preview_suppression(
             file.suppress,
             channel,
             compiled,
@@ -200,33 +200,35 @@ async def _suppression(
             run_id=secrets.token_hex(16),
         )
     except (UsageError, JournalError) as error:
-        yield Finding("fail", "suppression", str(error))
+        yield CheckResult("fail", "suppression", str(error))
         return
-    yield Finding("ok", "suppression", said)
+    yield CheckResult("ok", "suppression", summary)
     for notice in notices:
-        yield Finding("warn", "suppression", notice)
+        yield CheckResult("warn", "suppression", notice)
 
 
-def _journal(file: CampaignFile) -> list[Finding]:
+def _journal(file: CampaignFile) -> list[CheckResult]:
     folder = file.journal.parent
     if not folder.is_dir():
-        return [Finding("fail", "journal", f"the folder {folder} is not there; make it")]
+        return [CheckResult("fail", "journal", f"the folder {folder} is not there; make it")]
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [Finding("fail", "journal", f"the folder {folder} cannot be written by you")]
+        return [CheckResult("fail", "journal", f"the folder {folder} cannot be written by you")]
     found = []
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
-        found.append(Finding("warn", "journal", f"only {free // 2**20} MiB are free in {folder}"))
+        found.append(
+            CheckResult("warn", "journal", f"only {free // 2**20} MiB are free in {folder}")
+        )
     if os.path.lexists(file.journal):
         found.append(
-            Finding(
+            CheckResult(
                 "warn", "journal", f"{file.journal} holds a campaign; resume it, or use another"
             )
         )
-    return found or [Finding("ok", "journal", str(file.journal))]
+    return found or [CheckResult("ok", "journal", str(file.journal))]
 
 
-async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[Finding]:
+async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[CheckResult]:
     reached = True
     async for finding in _clock(file):
         reached = finding.what != "provider" or finding.level != "fail"
@@ -234,24 +236,26 @@ async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[Finding]:
     if not reached:
         return
     if file.channel == "alipay":
-        yield Finding("ok", "keys", "both keys load; the wallet checks the signature with a send")
+        yield CheckResult(
+            "ok", "keys", "both keys load; the wallet checks the signature with a send"
+        )
         return
     try:
         await channel.prepare()
     except PromoError as error:
-        yield Finding("fail", "token", f"{error}; check appid and secret at the platform")
+        yield CheckResult("fail", "token", f"{error}; check appid and secret at the platform")
         return
-    yield Finding("ok", "token", "the account gets an access token")
+    yield CheckResult("ok", "token", "the account gets an access token")
     advice = await channel.advise()
     if advice is None:
-        yield Finding("warn", "quota", "quota/get cannot be read; set [pace] to your quota")
+        yield CheckResult("warn", "quota", "quota/get cannot be read; set [pace] to your quota")
         return
     left = "" if advice.daily_remaining is None else f"{advice.daily_remaining:,} calls left today"
     level = "warn" if advice.daily_remaining is not None and advice.daily_remaining <= 0 else "ok"
-    yield Finding(level, "quota", left or "the provider says no daily limit")
+    yield CheckResult(level, "quota", left or "the provider says no daily limit")
 
 
-async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
+async def _clock(file: CampaignFile) -> AsyncIterator[CheckResult]:
     from promomsg.clock import SYSTEM_CLOCK
     from promomsg.errors import TransportError
     from promomsg.transport.session import HttpSession
@@ -262,17 +266,19 @@ async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
         try:
             answer = await http.get(http.url("/"))
         except TransportError as error:
-            yield Finding("fail", "provider", f"{file.account.base_url} is not reached: {error}")
+            yield CheckResult(
+                "fail", "provider", f"{file.account.base_url} is not reached: {error}"
+            )
             return
         now = (before + SYSTEM_CLOCK.time()) / 2
-    yield Finding("ok", "provider", f"{file.account.base_url} answers")
-    said = {name.lower(): value for name, value in answer.headers.items()}.get("date")
+    yield CheckResult("ok", "provider", f"{file.account.base_url} answers")
+    date = {name.lower(): value for name, value in answer.headers.items()}.get("date")
     try:
-        there = None if said is None else parsedate_to_datetime(said).timestamp()
+        there = None if date is None else parsedate_to_datetime(date).timestamp()
     except ValueError:
         there = None
     if there is None:
-        yield Finding(
+        yield CheckResult(
             "warn", "clock", "the provider's answer has no Date; keep your clock set by NTP"
         )
         return
@@ -280,4 +286,4 @@ async def _clock(file: CampaignFile) -> AsyncIterator[Finding]:
     off = now - (there + 0.5)
     level = "fail" if abs(off) > _SKEW_FAIL else "warn" if abs(off) > _SKEW_WARN else "ok"
     mend = "" if level == "ok" else "; set it by NTP"
-    yield Finding(level, "clock", f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}{mend}")
+    yield CheckResult(level, "clock", f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}{mend}")

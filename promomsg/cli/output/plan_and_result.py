@@ -25,9 +25,9 @@ __all__ = [
 
 
 def print_plan(
-    plan: Plan, journal: str, notes: Iterable[str] = (), file: IO[str] | None = None
+    plan: Plan, journal: str, notices: Iterable[str] = (), file: IO[str] | None = None
 ) -> None:
-    """What is about to be done; `notes` are of the campaign file."""
+    """What is about to be done; `notices` are of the campaign file."""
     out = file or sys.stdout
 
     def put(name: str, value: str) -> None:
@@ -57,7 +57,7 @@ def print_plan(
             _print_sample(f"message {number}", sample, out)
     if plan.longest is not None and plan.longest.fields not in seen:
         _print_sample("longest message", plan.longest, out)
-    for text in (*notes, *plan.notices):
+    for text in (*notices, *plan.notices):
         print(f"  note: {escaped(text)}", file=out)
 
 
@@ -106,8 +106,8 @@ async def print_rows_left_out(
         print(escaped(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
 
 
-def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[str, Any]:
-    """The plan for `--json`; `notes` are of the campaign file."""
+def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict[str, Any]:
+    """The plan for `--json`; `notices` are of the campaign file."""
 
     def sample(one: Sample) -> dict[str, Any]:
         return {"key": one.key, "message": one.fields}
@@ -129,7 +129,7 @@ def plan_document(plan: Plan, journal: str, notes: Iterable[str] = ()) -> dict[s
         "journal": journal,
         "samples": [sample(s) for s in plan.samples],
         "longest": None if plan.longest is None else sample(plan.longest),
-        "notices": [*notes, *plan.notices],
+        "notices": [*notices, *plan.notices],
     }
 
 

@@ -145,7 +145,7 @@ class PlainView:
         self._wall = wall
         self._meter = Meter(now)
         self._last = now()
-        self._said: object = None
+        self._shown: object = None
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:
         """Takes a document in; says it when it is time."""
@@ -159,10 +159,10 @@ class PlainView:
         looks = (percents, _next_poll(_followed(document)))
         key = (document["state"], stalled, document["pending"], document["planned"], looks)
         quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
-        if key == self._said and not quiet:
+        if key == self._shown and not quiet:
             return
         self._last = self._now()
-        self._said = key
+        self._shown = key
         print_note("; ".join([progress_line(document, self._meter, in_flight), *groups]))
 
     def close(self) -> None:

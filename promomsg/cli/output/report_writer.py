@@ -37,7 +37,7 @@ def write_report(
         JournalError: it cannot be read.
     """
     with open_journal(journal) as opened:
-        said = opened.report()
+        found = opened.report()
         written = 0
 
         def rows() -> Iterator[Outcome]:
@@ -46,10 +46,10 @@ def write_report(
                 written += 1
                 yield outcome
 
-        _write(said, rows(), file_format, file)
-    if all(group.audience is None for group in said.groups):
+        _write(found, rows(), file_format, file)
+    if all(group.audience is None for group in found.groups):
         return 0
-    return max(said.planned - (0 if everybody else said.sent) - written, 0)
+    return max(found.planned - (0 if everybody else found.sent) - written, 0)
 
 
 def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str]) -> None:
