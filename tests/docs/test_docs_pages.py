@@ -98,6 +98,14 @@ def test_the_codes_of_the_guide_are_those_that_explain_has() -> None:
         assert (found.outcome, found.meaning) == (state, meaning)
 
 
+def test_the_crash_points_of_the_page_are_those_of_the_code() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "promomsg").rglob("*.py"))
+    table = section("docs/reliability.md", "How it is tested").partition("| crash point |")[2]
+    cells = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)}
+    assert named == set(re.findall(r"\breached\(\"([a-z-]+)\"", code))
+
+
 def test_state_diagrams_are_current() -> None:
     script = ROOT / "docs" / "make_states.py"
     done = subprocess.run(
