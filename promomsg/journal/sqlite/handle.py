@@ -24,6 +24,7 @@ from promomsg.journal.records import (
     Tally,
 )
 from promomsg.journal.sqlite.access import Access
+from promomsg.journal.sqlite.statements import group_results as group_result
 from promomsg.journal.sqlite.statements import groups as group
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
@@ -228,7 +229,7 @@ class SqliteHandle:
         fail_cnt: int | None,
         next_poll_at: float,
     ) -> None:
-        await self._do(group.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
+        await self._do(group_result.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
 
     async def complete_group(
         self,
@@ -243,13 +244,21 @@ class SqliteHandle:
         warnings: Sequence[str] = (),
     ) -> list[str]:
         own = await self._do(
-            group.complete, group_no, percent, send_cnt, fail_cnt, failures, unnamed, at, warnings
+            group_result.complete,
+            group_no,
+            percent,
+            send_cnt,
+            fail_cnt,
+            failures,
+            unnamed,
+            at,
+            warnings,
         )
         self._warned([*warnings, *own])
         return own
 
     async def expire_group(self, group_no: int, at: float) -> None:
-        await self._do(group.expire, group_no, at)
+        await self._do(group_result.expire, group_no, at)
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         await self._do(sqlite_recover.adopt, group_no, msg_id, at, next_poll_at)
@@ -292,7 +301,7 @@ class SqliteHandle:
         self._record.outage = outage
 
     async def warn(self, text: str) -> None:
-        await self._do(lambda tx: group.add_warnings(tx.db, [text]))
+        await self._do(lambda tx: group_result.add_warnings(tx.db, [text]))
         self._warned([text])
 
     def _warned(self, texts: Sequence[str]) -> None:
