@@ -527,3 +527,52 @@ async def test_a_crash_point_is_the_nth_passing_and_costs_nothing_unset() -> Non
         )
         assert len(done.stdout.split()) == lines
         assert done.returncode == (0 if lines == 9 else -signal.SIGKILL)
+
+
+async def test_a_sender_takes_over_the_reader_that_looked_before_it(
+    journal: SqliteJournal,
+) -> None:
+    await (await sealed(journal, [row(0), row(1)])).close()
+    reader = JournalReader(journal.path)
+    assert reader.tally().pending == 2
+    taken = SqliteJournal.behind(reader, durability="process")
+    handle = await taken.open(write=True)
+    assert (await handle.tally()).pending == 2
+    with pytest.raises(JournalError, match="the journal is closed"):
+        reader.tally()
+    reader.close()
+    await handle.close()
+    assert beside(journal) == ["autumn.db"]
+    again = await taken.open()
+    assert (await again.tally()).pending == 2
+    await again.close()
+
+
+async def test_what_another_sender_did_since_the_look_is_counted(journal: SqliteJournal) -> None:
+    await (await sealed(journal, [row(0), row(1)])).close()
+    reader = JournalReader(journal.path)
+    assert reader.tally().pending == 2
+    other = await journal.open(write=True)
+    with pytest.raises(JournalError, match="open already"):
+        await SqliteJournal.behind(JournalReader(journal.path)).open(write=True)
+    lease = await take(other)
+    assert await other.intend(lease, [0], NOW, DAY)
+    assert await other.settle(lease, [result(0)])
+    await other.close()
+    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
+    assert ((await handle.tally()).sent, (await handle.tally()).pending) == (1, 1)
+    await handle.close()
+
+
+async def test_a_file_that_has_taken_its_place_since_the_look_is_looked_at_itself(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    await (await sealed(journal, [row(0)])).close()
+    other = SqliteJournal(tmp_path / "other.db", durability="process")
+    await (await sealed(other, [row(0), row(1), row(2)])).close()
+    reader = JournalReader(journal.path)
+    assert reader.tally().pending == 1
+    os.replace(other.path, journal.path)
+    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
+    assert (await handle.tally()).pending == 3
+    await handle.close()
