@@ -402,7 +402,7 @@ async def test_a_token_callable_of_ones_own_is_asked_once_a_token(
     async def token(stale: str | None) -> str:
         issued.append(stale)
         await asyncio.sleep(0)
-        return str(box.wechat.tokens.plain("wx0001")["access_token"])
+        return str(box.wechat.tokens.plain_token("wx0001")["access_token"])
 
     async with (
         wechat(box, secret=None, token=token) as channel,
