@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -22,12 +21,12 @@ from promomsg.cli.output.printing import print_json, print_note
 from promomsg.cli.output.progress import View, make_view
 from promomsg.cli.output.standard_streams import drain_streams, in_background
 from promomsg.engine.campaign import Campaign
-from promomsg.engine.prepare.plan import Plan
 from promomsg.errors import JournalError, PromoError, UsageError
 
 __all__ = ["RunResult", "SendOptions", "plan_and_send", "require_terminal"]
 
 _LOOK_EVERY: Final = 0.2
+"""Seconds between two updates of the progress."""
 _FEW: Final = 20
 """Rows that will not be sent, shown before asking."""
 
@@ -39,8 +38,8 @@ class RunResult(msgspec.Struct, frozen=True):
     status: int
 
 
-class SendOptions(msgspec.Struct, kw_only=True):
-    """How a campaign is to be driven.
+class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a campaign is run from the terminal.
 
     Attributes:
         yes: do not ask.
@@ -49,7 +48,6 @@ class SendOptions(msgspec.Struct, kw_only=True):
         resume_with: the command that goes on with it.
         notices: of the campaign file, to be shown with the plan.
         left: of a resumed campaign: how many are pending (0: not known); None for a new one.
-        check: looks at the plan before asking; raises UsageError.
     """
 
     yes: bool
@@ -58,7 +56,6 @@ class SendOptions(msgspec.Struct, kw_only=True):
     submit: bool = False
     notices: tuple[str, ...] = ()
     left: int | None = None
-    check: Callable[[Plan], None] | None = None
 
 
 def require_terminal(yes: bool) -> None:
@@ -88,8 +85,6 @@ async def plan_and_send(campaign: Campaign, options: SendOptions, interrupts: In
 async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> int:
     try:
         plan = await interrupts.unless(campaign.plan())
-        if options.check is not None:
-            options.check(plan)
         out = sys.stderr if options.as_json else sys.stdout
         if options.left is None:
             print_plan(plan, str(campaign.journal or ""), options.notices, out)
@@ -104,16 +99,16 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
             await campaign.discard()
             print_note("nothing was sent")
             return WRONG
-        ending = await drive(campaign, options, interrupts)
+        result = await drive(campaign, options, interrupts)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await campaign.discard()
         raise
     if options.as_json:
-        print_json(ending.document)
+        print_json(result.document)
     else:
-        print_result(ending.document, campaign.report.host)
-    return ending.status
+        print_result(result.document, campaign.report.host)
+    return result.status
 
 
 async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:

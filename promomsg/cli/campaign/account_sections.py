@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from promomsg.cli.campaign.campaign_values import (
-    FROM_ENVIRONMENT,
-    AlipaySection,
-    WeChatSection,
-)
+from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, AlipaySection, WeChatSection
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.errors import UsageError
 from promomsg.model import Secret

@@ -120,7 +120,8 @@ def compare_hosts(
     """Prints a note when the campaign goes on at another host than it was started at.
 
     Raises:
-        UsageError: `--base-url` did not confirm the new host; between ports of this machine it need not.
+        UsageError: `--base-url` did not confirm the new host; between ports of this machine it
+            need not.
     """
     planned_at, now = origin(record.base_url), origin(file.account.base_url)
     if planned_at == now:

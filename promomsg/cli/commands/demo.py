@@ -79,11 +79,7 @@ async def _send(file: Path, journal: Path, box: Any, interrupts: Interrupts) -> 
     import msgspec
 
     from promomsg.cli.campaign.campaign_file import load_campaign
-    from promomsg.cli.campaign.to_engine import (
-        open_channel,
-        options_of,
-        recipients_of,
-    )
+    from promomsg.cli.campaign.to_engine import open_channel, options_of, recipients_of
     from promomsg.cli.drive_campaign import SendOptions, plan_and_send
     from promomsg.cli.output.printing import command_line
     from promomsg.engine.campaign import Campaign

@@ -15,11 +15,7 @@ import click
 from promomsg import open_file_limit
 from promomsg.channels.base import CompiledMessage
 from promomsg.cli.campaign.campaign_file import load_campaign
-from promomsg.cli.campaign.campaign_values import (
-    FROM_ENVIRONMENT,
-    STANDARD_INPUT,
-    CampaignFile,
-)
+from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, STANDARD_INPUT, CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted

@@ -10,12 +10,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import CommandError, Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.output.printing import (
-    print_json,
-    print_line,
-    print_note,
-    print_table,
-)
+from promomsg.cli.output.printing import print_json, print_line, print_note, print_table
 from promomsg.cli.shared_options import (
     account_file_option,
     base_url_option,

@@ -12,14 +12,8 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.output.printing import (
-    print_note,
-)
-from promomsg.cli.shared_options import (
-    account_file_option,
-    base_url_option,
-    file_secrets_option,
-)
+from promomsg.cli.output.printing import print_note
+from promomsg.cli.shared_options import account_file_option, base_url_option, file_secrets_option
 from promomsg.errors import UsageError
 
 __all__ = ["promoters"]
