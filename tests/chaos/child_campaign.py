@@ -24,7 +24,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 
 from .hurried_clock import HurriedClock
 
-__all__ = ["Job", "address", "expected_groups", "people", "perform"]
+__all__ = ["Job", "address", "channel", "expected_groups", "message", "people", "perform"]
 
 AREA = 60
 """Members of one area's group; the last area has too few for one and goes by single sends."""

@@ -23,7 +23,7 @@ from .child_campaign import AREA, SMALL_AREA, Job, address, expected_groups
 from .fork_server import Ending, ForkServer
 from .power_cut import PowerCut
 
-__all__ = ["CRASH_POINTS", "Counted", "Result", "Trial", "read_rows"]
+__all__ = ["CRASH_POINTS", "Counted", "Result", "Trial", "keys", "read_rows"]
 
 _PLANNING: Final = ("plan-batch", "plan-sealed")
 _SENDING: Final = ("after-intend-commit", "before-settle-commit", "after-settle-commit")
@@ -94,7 +94,8 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 @cache
-def _keys() -> KeyPair:
+def keys() -> KeyPair:
+    """The merchant's key pair: the same one all over a process, since making one takes long."""
     return make_key_pair()
 
 
@@ -132,7 +133,7 @@ def settings(kind: str, count: int, rng: Random) -> SandboxSettings:
     refused = rng.sample(range(count), count // 50)
     if kind == "alipay":
         return SandboxSettings(
-            client_public_key=_keys().public_pem,
+            client_public_key=keys().public_pem,
             keep_requests=0,
             user_results={address(kind, n): "USER_NOT_SUBSCRIBED" for n in refused},
         )
@@ -250,7 +251,7 @@ class Trial:
             kill_after=after,
             crash=crash,
             durability="power" if self._power else rng.choice(["power", "process"]),
-            keys=(_keys().private_pem.reveal(), box.alipay_public_key)
+            keys=(keys().private_pem.reveal(), box.alipay_public_key)
             if self.kind == "alipay"
             else None,
             log=str(self.folder / "log"),

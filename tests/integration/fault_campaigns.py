@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from campaigning import add_up
+from chaos.child_campaign import message
 from chaos.hurried_clock import HurriedClock
+from chaos.trial import keys
 
 from promomsg import (
-    AlipayMessage,
     AlipayMiniProgram,
     Campaign,
-    ContentTemplate,
     Pace,
     PollPolicy,
     Report,
     RetryPolicy,
     State,
-    WeChatMessage,
     WeChatPromoter,
 )
-from promomsg.alipay.signing import KeyPair, make_key_pair
 from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.sandbox import Sandbox
 
@@ -50,12 +47,6 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-@cache
-def keys() -> KeyPair:
-    """The merchant's key pair."""
-    return make_key_pair()
-
-
 def client(box: Sandbox, kind: str, **changes: Any) -> Any:
     """A channel to the sandbox whose long waits pass quickly."""
     given = {"pace": Pace(unlimited=True), "clock": HurriedClock(), "timeout": 3.0, **changes}
@@ -69,14 +60,6 @@ def client(box: Sandbox, kind: str, **changes: Any) -> Any:
         }
         return AlipayMiniProgram(**{**wallet, **given})
     return WeChatPromoter("wx1", APPSECRET, base_url=box.url, **given)
-
-
-def message(kind: str) -> Any:
-    """A message that is each recipient's (or each group's) own."""
-    if kind == "alipay":
-        template = ContentTemplate({"who": "{who}"}, "en-US")
-        return AlipayMessage("TP_1", [template], redirect_url="/page/x")
-    return WeChatMessage(1, {"title": "今日优惠", "desc": "{who}"}, "pages/index/index")
 
 
 def singles(count: int = 6) -> list[dict[str, Any]]:
