@@ -270,7 +270,8 @@ class HttpSession:
     ) -> HttpAnswer:
         share = None if has_permit else self.connections.reads
         if share is not None:
-            self._current_session()  # raises when no call can be made, before any wait
+            if self._session is None or asyncio.get_running_loop() is not self._loop:
+                self._open()  # raises when no call can be made, before any wait
             try:
                 await self.acquire_permit(share)
             except BaseException:
@@ -278,59 +279,46 @@ class HttpSession:
                 raise
         tries = 1 + _DEAD_CONNECTION_TRIES
         try:
-            while True:
+            # All in one coroutine: another one below it would cost each call several resumptions.
+            while tries:
+                session = self._session
+                if session is None or asyncio.get_running_loop() is not self._loop:
+                    session = self._open()
+                fast_post, timer = self._fast_post, self._timer
+                assert timer is not None
                 call = HttpCall() if body is None else Body(body)
-                answer = await self._attempt(method, url, call, headers, limit)
-                if isinstance(answer, HttpAnswer):
-                    return answer
-                failure, tries = answer, tries - 1
-                if not tries or not self._left_nothing(failure, call):
-                    break
+                timer.start(call)
+                try:
+                    if fast_post is not None and isinstance(call, Body) and fast_post.is_allowed():
+                        answer = await fast_post.post(url, call, headers, limit)
+                    else:
+                        answer = await request_by_aiohttp(
+                            session, method, url, call, headers, limit
+                        )
+                    timer.finish(call)
+                    if answer[0] == 407:
+                        self._refuse_proxy(url)
+                    return HttpAnswer(*answer)
+                except BaseException as error:
+                    timed_out = timer.finish(call)
+                    cancelled = isinstance(error, asyncio.CancelledError)
+                    if not (timed_out if cancelled else is_call_failure(error)):
+                        raise
+                    if call.refused is not None:
+                        return HttpAnswer(*call.refused, b"")
+                    failure = error
+                tries = tries - 1 if self._left_nothing(failure, call) else 0
         finally:
             if share is not None:
                 share.release()
         # Raised out here, without its cause: the text, the attributes and the frames of aiohttp's
         # exception hold the URL, and WeChat's has the access token in it. So do these locals.
-        error = to_promo_error(
+        raised = to_promo_error(
             failure, call, timeout=self._timeout, connect_timeout=self._connect_timeout
         ).with_traceback(None)
-        error.args = (self.mask(f"{self.base_url}: {error}"),)
-        del url, body, headers, call, failure, answer
-        raise error
-
-    async def _attempt(
-        self,
-        method: str,
-        url: URL,
-        call: HttpCall,
-        headers: Mapping[str, str] | None,
-        limit: int,
-    ) -> HttpAnswer | BaseException:
-        """One request on one connection: its answer, or the failure of this call.
-
-        Raises what is no failure of the call: a cancellation from outside, a bug.
-        """
-        session = self._current_session()
-        fast_post, timer = self._fast_post, self._timer
-        assert timer is not None
-        timer.start(call)
-        try:
-            if fast_post is not None and isinstance(call, Body) and fast_post.is_allowed():
-                answer = HttpAnswer(*await fast_post.post(url, call, headers, limit))
-            else:
-                answer = HttpAnswer(
-                    *await request_by_aiohttp(session, method, url, call, headers, limit)
-                )
-            timer.finish(call)
-            if answer.status == 407:
-                self._refuse_proxy(url)
-            return answer
-        except BaseException as error:
-            timed_out = timer.finish(call)
-            cancelled = isinstance(error, asyncio.CancelledError)
-            if not (timed_out if cancelled else is_call_failure(error)):
-                raise
-            return error if call.refused is None else HttpAnswer(*call.refused, b"")
+        raised.args = (self.mask(f"{self.base_url}: {raised}"),)
+        del url, body, headers, call, failure
+        raise raised
 
     def _left_nothing(self, failure: BaseException, call: HttpCall) -> bool:
         """Whether the call may be made again at once: nothing of it was sent, for a reason that
@@ -368,12 +356,6 @@ class HttpSession:
         if getattr(shared, "_loop", loop) is not loop:
             raise UsageError("session=…: the aiohttp session belongs to another event loop")
         return shared
-
-    def _current_session(self) -> aiohttp.ClientSession:
-        """The session of this event loop, opened when it is the first call."""
-        if self._session is None or asyncio.get_running_loop() is not self._loop:
-            return self._open()
-        return self._session
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
