@@ -94,6 +94,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
     with (
         mock.patch("promomsg.journal.sqlite.journal.Writer", _WriterOnTheLoop),
+        mock.patch("promomsg.journal.sqlite.memory.Writer", _WriterOnTheLoop),
         asyncio.Runner(loop_factory=_LoopWithOwnTime) as runner,
         # What a look at the counts took decides when the next one is.
         mock.patch.object(SystemClock, "monotonic", monotonic),

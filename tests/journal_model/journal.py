@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from journal_model.groups import ModelGroups
+from journal_model.recovery import ModelRecovery
 from journal_model.store import Chunk, Row, Store
-from journal_model.words import ModelWords
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.records import (
@@ -77,7 +77,7 @@ class ModelReader:
         """Nothing is held."""
 
 
-class ModelHandle(ModelWords):
+class ModelHandle(ModelRecovery):
     """See `promomsg.journal.contract.Handle`."""
 
     # Planning.

@@ -28,9 +28,8 @@ from promomsg.journal.sqlite.statements import group_results as group_result
 from promomsg.journal.sqlite.statements import groups as group
 from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements import recovery as sqlite_recover
-from promomsg.journal.sqlite.statements import singles as sqlite_send
-from promomsg.journal.sqlite.statements import suppression as sqlite_suppress
+from promomsg.journal.sqlite.statements import recovery, suppression
+from promomsg.journal.sqlite.statements import singles as sending
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, Outcome, State
 
@@ -101,25 +100,25 @@ class SqliteHandle:
     ) -> int:
         self._pepper = bytes.fromhex(self._record.run_id) if secret else None
         return await self._do(
-            sqlite_suppress.list_values, values, spellings, doubtful, first, self._pepper
+            suppression.list_values, values, spellings, doubtful, first, self._pepper
         )
 
     async def absent_key(self) -> str | None:
-        return await self._do(lambda tx: sqlite_suppress.absent_key(tx.db, self._pepper))
+        return await self._do(lambda tx: suppression.absent_key(tx.db, self._pepper))
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
-        return await self._plan(sqlite_suppress.suppress_listed, columns, self._pepper)
+        return await self._plan(suppression.suppress_listed, columns, self._pepper)
 
     async def left_out(self) -> int:
-        return await self._do(lambda tx: sqlite_suppress.left_out(tx.db))
+        return await self._do(lambda tx: suppression.left_out(tx.db))
 
     async def select(self, keys: Iterable[str]) -> int:
         rest = iter(keys)
         first = True
         while (some := list(islice(rest, _SOME))) or first:
-            await self._do(sqlite_suppress.choose_keys, some, first)
+            await self._do(suppression.choose_keys, some, first)
             first = False
-        return await self._plan(sqlite_suppress.select_chosen)
+        return await self._plan(suppression.select_chosen)
 
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
@@ -164,19 +163,19 @@ class SqliteHandle:
     # Sending.
 
     async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
-        return await self._do(sqlite_send.take, groups, singles, now, ttl, skippable=True)
+        return await self._do(sending.take, groups, singles, now, ttl, skippable=True)
 
     async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
-        return await self._do(sqlite_send.renew, lease, now + ttl)
+        return await self._do(sending.renew, lease, now + ttl)
 
     async def release(self, lease: Lease) -> None:
-        await self._do(sqlite_send.release, lease)
+        await self._do(sending.release, lease)
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._do(sqlite_send.intend, lease, seqs, at, day, skippable=True)
+        return await self._do(sending.intend, lease, seqs, at, day, skippable=True)
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
-        return await self._do(sqlite_send.settle, lease, results)
+        return await self._do(sending.settle, lease, results)
 
     async def refuse_message(
         self, seq: int, code: str, detail: str, rid: str | None, at: float
@@ -261,21 +260,21 @@ class SqliteHandle:
         await self._do(group_result.expire, group_no, at)
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
-        await self._do(sqlite_recover.adopt, group_no, msg_id, at, next_poll_at)
+        await self._do(recovery.adopt, group_no, msg_id, at, next_poll_at)
 
     # A new process, and the user's words.
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
-        return await self._do(sqlite_recover.recover, idempotent, at, day, recent)
+        return await self._do(recovery.recover, idempotent, at, day, recent)
 
     async def cancel_pending(self, at: float) -> int:
-        return await self._do(sqlite_recover.cancel_pending, at)
+        return await self._do(recovery.cancel_pending, at)
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
-        return await self._do(sqlite_recover.reopen, state, include_unnamed)
+        return await self._do(recovery.reopen, state, include_unnamed)
 
     async def seal_retry(self, *, chunk_size: int) -> None:
-        await self._do(sqlite_recover.seal_retry, chunk_size)
+        await self._do(recovery.seal_retry, chunk_size)
         # What is reopened must not be lost with a -wal: those who failed would look so still.
         await self._access.alone(_merge)
 
@@ -283,14 +282,14 @@ class SqliteHandle:
         self, columns: Collection[str] = UNIQUE, *, smallest_group: int, at: float
     ) -> int:
         return await self._do(
-            sqlite_suppress.suppress_pending, columns, at, smallest_group, self._pepper
+            suppression.suppress_pending, columns, at, smallest_group, self._pepper
         )
 
     async def set_control(self, control: Control) -> None:
-        await self._do(lambda tx: sqlite_send.set_control(tx.db, control))
+        await self._do(lambda tx: sending.set_control(tx.db, control))
 
     async def control(self) -> Control:
-        return await self._read(sqlite_send.requested_control)
+        return await self._read(sending.requested_control)
 
     async def save(self, record: CampaignRecord) -> None:
         await self._do(lambda tx: plan.save_record(tx.db, record))

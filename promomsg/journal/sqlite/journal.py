@@ -68,7 +68,7 @@ class _Opened(NamedTuple):
     today: tuple[str, int]
 
     def close(self) -> None:
-        """Gives it back: nothing was sent from it. Who is in doubt is so in the journal by now."""
+        """Gives it back: nothing was sent from it."""
         if self.mark is None:
             self.db.close()
         else:

@@ -6,6 +6,7 @@ file only (the lock, the `-wal`, the commit mark and the open flag) is not here.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -102,7 +103,8 @@ class MemoryJournal:
         """See `Journal.open`."""
         if not write:
             reader = Reader(_NAME, self._connect())
-            return SqliteHandle(reader.record, ReadAccess(reader), path=None)
+            record = await asyncio.to_thread(lambda: reader.record)
+            return SqliteHandle(record, ReadAccess(reader), path=None)
         self._refuse_second_sender()
         db = self._connect()
         try:
@@ -116,6 +118,9 @@ class MemoryJournal:
 
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""
+        await asyncio.to_thread(self._request, control)
+
+    def _request(self, control: Control) -> None:
         db = self._connect()
         try:
             set_control(db, control)

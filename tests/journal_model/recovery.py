@@ -1,4 +1,4 @@
-"""Recovery and the user's words: cancel, retry, and a suppression list that has grown."""
+"""A new process, and what the user asks for: recover, cancel, retry, a suppression list that has grown."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from promomsg.journal.records import UNIQUE, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
 
-__all__ = ["ModelWords"]
+__all__ = ["ModelRecovery"]
 
 
-class ModelWords(ModelGroups):
+class ModelRecovery(ModelGroups):
     """The part of a handle that a new process, or the user, asks for."""
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
