@@ -27,7 +27,6 @@ __all__ = [
     "to_words",
 ]
 
-
 _ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(\\)')
 _INT: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 

@@ -42,6 +42,7 @@ from promomsg.model import (
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
+from promomsg.untrusted_json import NotJsonError, parse
 from promomsg.wechat import codec, endpoints
 from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 
@@ -260,8 +261,8 @@ class WeChatPromoter(WeChatReads, UserFacing):
         """Whether a group send found at the provider has this rendered message."""
         ours = msgspec.json.decode(compiled.single_body(values, id="0"))
         try:
-            theirs = msgspec.json.decode(other.content or "")
-        except msgspec.DecodeError:
+            theirs = parse(other.content or "")
+        except NotJsonError:
             return False
         return bool(
             msgspec.json.decode(ours["content"]) == theirs

@@ -69,7 +69,7 @@ class Pacer:
     Attributes:
         singles, groups: the rate limiter of each kind of call.
         day_limit: single sends in a China-time day, for the engine to count; None for no limit.
-        configured: whether the pace of single sends was said by somebody.
+        configured: whether the user or the provider set the pace of single sends.
         pace: what is in force.
     """
 
@@ -86,7 +86,7 @@ class Pacer:
         self._apply(self._given)
 
     def configure(self, pace: Pace) -> None:
-        """Fills in what the user left open; what the user said stays."""
+        """Fills in what the user left open; what the user set stays."""
         given = self._given
         if given.unlimited:
             return
