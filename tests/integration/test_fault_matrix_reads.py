@@ -14,7 +14,7 @@ import pytest
 from fault_campaigns import check, client, members, resumed, sent, singles
 
 from promomsg import PromoError, Report, Roles, State, WeChatMessage, send
-from promomsg.channels import wechat
+from promomsg.channels import group_failures
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 from promomsg.transport.failure_download import fetch_failure_file
 
@@ -106,7 +106,7 @@ async def test_a_failure_file_that_goes_wrong_is_read_again(
 ) -> None:
     # Its own time-out and size cap are of minutes and hundreds of megabytes.
     quick = functools.partial(fetch_failure_file, limit=2**22, timeout=0.2)
-    monkeypatch.setattr(wechat, "fetch_failure_file", quick)
+    monkeypatch.setattr(group_failures, "fetch_failure_file", quick)
     plan = FaultPlan([Fault(endpoint="failure_file", calls=[call], **fault)])
     path = tmp_path / "a.db"
     async with Sandbox(faults=plan, settings=_settings(failure_threshold=0)) as box:

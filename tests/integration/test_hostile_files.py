@@ -14,7 +14,7 @@ from fault_campaigns import check, members, resumed, sent
 
 import promomsg
 from promomsg import State
-from promomsg.channels import wechat
+from promomsg.channels import group_failures
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 from promomsg.transport.failure_download import fetch_failure_file
 
@@ -87,7 +87,7 @@ async def test_a_file_that_is_none_leaves_the_unnamed_unknown(
     fault: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = functools.partial(fetch_failure_file, limit=2**22, timeout=0.2)
-    monkeypatch.setattr(wechat, "fetch_failure_file", quick)
+    monkeypatch.setattr(group_failures, "fetch_failure_file", quick)
     plan = FaultPlan([Fault(endpoint="failure_file", **fault)])
     path = tmp_path / "a.db"
     async with Sandbox(faults=plan, settings=_settings()) as box:
@@ -169,13 +169,13 @@ async def test_a_file_is_parsed_away_from_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[bool] = []
-    parse = wechat.parse_failures
+    parse = group_failures.parse_failures
 
     def watched(raw: bytes) -> Any:
         threads.append(threading.current_thread() is threading.main_thread())
         return parse(raw)
 
-    monkeypatch.setattr(wechat, "parse_failures", watched)
+    monkeypatch.setattr(group_failures, "parse_failures", watched)
     async with Sandbox(settings=_settings()) as box:
         report = await sent(box, "wechat", members(1), tmp_path / "a.db")
     assert report.by_code == {"43101": 1, "103010": 1}
