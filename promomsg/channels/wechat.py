@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import aiohttp
@@ -105,30 +106,11 @@ class WeChatPromoter(WeChatReads, UserFacing):
             max_connections=max_connections,
             secrets=self._secrets,
         )
-        self._set_up(appid, secret, token, http, pace, legacy_token, clock)
-        self._owns_http = True
-
-    def _set_up(
-        self,
-        appid: str,
-        secret: Secret | None,
-        token: TokenCallable | None,
-        http: HttpSession,
-        pace: Pace | None,
-        legacy_token: bool,
-        clock: Clock,
-    ) -> None:
-        self._account = WeChatAccount(
-            appid,
-            secret,
-            token,
-            http,
-            legacy=legacy_token,
-            clock=clock,
-        )
         self._http = http
-        self._single_calls = http.connections.calls.share()
+        self._owns_http = True
         self._clock = clock
+        self._account = WeChatAccount(appid, secret, token, http, legacy=legacy_token, clock=clock)
+        self._single_calls = http.connections.calls.share()
         self._pacer = Pacer(pace, clock)
 
     def with_account(
@@ -144,9 +126,13 @@ class WeChatPromoter(WeChatReads, UserFacing):
         secret, wrong = as_secret(secret)
         token, wrong_token = _source(token)
         _refuse(wrong, wrong_token)
-        other = WeChatPromoter.__new__(WeChatPromoter)
-        other._set_up(appid, secret, token, self._http, pace, legacy_token, self._clock)
+        other = copy(self)
         other._owns_http = False
+        other._account = WeChatAccount(
+            appid, secret, token, self._http, legacy=legacy_token, clock=self._clock
+        )
+        other._single_calls = self._http.connections.calls.share()
+        other._pacer = Pacer(pace, self._clock)
         return other
 
     def _secrets(self) -> Iterable[str]:
