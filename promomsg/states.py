@@ -4,12 +4,16 @@
 docs/design.md, "States": `pending → intended → sent | failed | unknown | pending`, and
 `pending → skipped | cancelled`; the moves that only a user's word allows (`retry`, `adopt`) stand
 beside them.
+
+Whatever changes a state takes the move from here: Python by `move` and `move_group`, SQL by
+`transition` and `group_transition`, which say what a statement has to ask of a row
+(`promomsg.journal.sqlite.moves`).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from promomsg.errors import PromoError
 from promomsg.model import State, Verdict
@@ -17,15 +21,22 @@ from promomsg.model import State, Verdict
 __all__ = [
     "FINAL",
     "GROUP_MOVES",
+    "GROUP_REACHED_NOBODY",
+    "MAYBE_REACHED",
     "MOVES",
     "Event",
     "GroupEvent",
     "GroupState",
     "IllegalMove",
+    "Transition",
+    "group_transition",
     "move",
     "move_group",
     "state_after",
+    "transition",
 ]
+
+S = TypeVar("S", bound=StrEnum)
 
 
 class IllegalMove(PromoError):
@@ -53,6 +64,8 @@ class Event(StrEnum):
     """The user's word: `retry --unknown`."""
     ADOPT = "adopt"
     """The user's word: `reconcile --adopt` found the lost group send."""
+    COMMITS_LOST = "commits_lost"
+    """The journal's last commits are lost: it may have been sent since the last one that is left."""
 
 
 _P, _I = State.PENDING, State.INTENDED
@@ -75,10 +88,18 @@ MOVES: Final[dict[tuple[State, Event], State]] = {
     (State.FAILED, Event.RETRY_FAILED): State.PENDING,
     (State.UNKNOWN, Event.RETRY_UNKNOWN): State.PENDING,
     (State.UNKNOWN, Event.ADOPT): State.PENDING,
+    # What an earlier process may have intended is intended: `recover` settles it.
+    (_P, Event.COMMITS_LOST): State.INTENDED,
+    (_I, Event.COMMITS_LOST): State.INTENDED,
+    # A retry whose commits are lost whole may have reopened it, and sent it.
+    (State.FAILED, Event.COMMITS_LOST): State.UNKNOWN,
 }
 
 FINAL: Final = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
-"""States that nothing but the user's word leaves."""
+"""States that nothing leaves but the user's word, and a loss of commits."""
+
+MAYBE_REACHED: Final = frozenset({State.INTENDED, State.SENT, State.UNKNOWN})
+"""States of whom a message has reached, or may have."""
 
 
 class GroupState(StrEnum):
@@ -106,6 +127,7 @@ class GroupEvent(StrEnum):
     EXPIRE = "expire"
     CANCEL = "cancel"
     ADOPT = "adopt"
+    COMMITS_LOST = "commits_lost"
 
 
 GROUP_MOVES: Final[dict[tuple[GroupState, GroupEvent], GroupState]] = {
@@ -119,7 +141,14 @@ GROUP_MOVES: Final[dict[tuple[GroupState, GroupEvent], GroupState]] = {
     (GroupState.ACCEPTED, GroupEvent.COMPLETE): GroupState.DONE,
     (GroupState.ACCEPTED, GroupEvent.EXPIRE): GroupState.EXPIRED,
     (GroupState.UNKNOWN, GroupEvent.ADOPT): GroupState.ACCEPTED,
+    (GroupState.PLANNED, GroupEvent.COMMITS_LOST): GroupState.INTENDED,
+    (GroupState.INTENDED, GroupEvent.COMMITS_LOST): GroupState.INTENDED,
 }
+
+GROUP_REACHED_NOBODY: Final = frozenset(
+    {GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED}
+)
+"""States of a group send that has reached none of its members."""
 
 
 def move(state: State, event: Event) -> State:
@@ -144,6 +173,38 @@ def move_group(state: GroupState, event: GroupEvent) -> GroupState:
         return GROUP_MOVES[state, event]
     except KeyError:
         raise IllegalMove(f"a group that is {state} cannot take {event}") from None
+
+
+class Transition(NamedTuple, Generic[S]):
+    """What one event does: from any of `starts` to `end`."""
+
+    starts: tuple[S, ...]
+    end: S
+
+
+def transition(event: Event, *starts: State) -> Transition[State]:
+    """Where `event` may be taken, and where it leads.
+
+    Args:
+        starts: the states that the caller takes it from; none given: every one that the table has.
+
+    Raises:
+        IllegalMove: the table does not have it from one of these, or it leads to several states.
+    """
+    starts = starts or tuple(start for start, taken in MOVES if taken is event)
+    return Transition(starts, _only({move(start, event) for start in starts}, event))
+
+
+def group_transition(event: GroupEvent, *starts: GroupState) -> Transition[GroupState]:
+    """The same for a group send."""
+    starts = starts or tuple(start for start, taken in GROUP_MOVES if taken is event)
+    return Transition(starts, _only({move_group(start, event) for start in starts}, event))
+
+
+def _only(ends: set[S], event: StrEnum) -> S:
+    if len(ends) != 1:
+        raise IllegalMove(f"{event} leads to {len(ends)} states from there, not to one")
+    return ends.pop()
 
 
 _EVENT_OF: Final[dict[Verdict, Event]] = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from promomsg.journal.records import Tally
 from promomsg.model import State
 
-__all__ = ["CODE_OF", "STATES", "Counts"]
+__all__ = ["STATES", "STATE_NUMBERS", "Counts"]
 
 STATES: tuple[State, ...] = (
     State.PENDING,
@@ -20,7 +20,7 @@ STATES: tuple[State, ...] = (
 )
 """A state by its number in the journal."""
 
-CODE_OF: dict[str, int] = {state.value: number for number, state in enumerate(STATES)}
+STATE_NUMBERS: dict[str, int] = {state.value: number for number, state in enumerate(STATES)}
 """A state's number by its word."""
 
 _REASONED = frozenset({State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})

@@ -21,6 +21,7 @@ __all__ = [
     "Place",
     "PlannedRow",
     "Reached",
+    "Reason",
     "Recovered",
     "SendResult",
     "Tally",
@@ -125,6 +126,20 @@ class PlannedRow(NamedTuple):
     state: str
     code: str
     detail: str
+
+
+class Reason(NamedTuple):
+    """Why somebody, or a group send, is in its state.
+
+    Attributes:
+        code: the provider's code verbatim, or one of `promomsg.model.Code`; empty for a success.
+        detail: text for a person, secrets masked.
+        rid: the provider's request id, when an answer of its brought it there.
+    """
+
+    code: str = ""
+    detail: str = ""
+    rid: str | None = None
 
 
 class Reached(NamedTuple):

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
-from promomsg.journal.counts import CODE_OF
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -24,12 +23,17 @@ from promomsg.journal.records import (
     Tally,
 )
 from promomsg.journal.sqlite.access import Access
-from promomsg.journal.sqlite.statements import group_results as group_result
-from promomsg.journal.sqlite.statements import groups as group
-from promomsg.journal.sqlite.statements import planning as plan
-from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements import recovery, suppression
-from promomsg.journal.sqlite.statements import singles as sending
+from promomsg.journal.sqlite.statements import (
+    campaign_row,
+    group_results,
+    groups,
+    leases,
+    planning,
+    reading,
+    recovery,
+    singles,
+    suppression,
+)
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, Outcome, State
 
@@ -83,11 +87,11 @@ class SqliteHandle:
     # Planning.
 
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
-        await self._plan(plan.add_rows, rows)
+        await self._plan(planning.add_rows, rows)
         reached("plan-batch")
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
-        return await self._plan(plan.assign_ids, found)
+        return await self._plan(planning.assign_ids, found)
 
     async def list_suppressed(
         self,
@@ -123,16 +127,16 @@ class SqliteHandle:
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
     ) -> int:
-        return await self._plan(plan.mark_duplicates, columns, places)
+        return await self._plan(planning.mark_duplicates, columns, places)
 
     async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        return await self._do(plan.shared_messages, at_least)
+        return await self._do(planning.shared_messages, at_least)
 
     async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        await self._do(plan.make_groups, message_digest, sizes)
+        await self._do(planning.make_groups, message_digest, sizes)
 
     async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
-        await self._plan(plan.add_audience_group, audience, planned)
+        await self._plan(planning.add_audience_group, audience, planned)
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
         seal = self._seal
@@ -145,7 +149,7 @@ class SqliteHandle:
 
         def sealed(tx: Transaction) -> None:
             tx.db.execute("BEGIN")
-            plan.seal(tx.db, record, chunk_size)
+            planning.seal(tx.db, record, chunk_size)
             tx.db.execute("COMMIT")
             seal(tx.db, record)
 
@@ -155,46 +159,46 @@ class SqliteHandle:
         reached("plan-sealed")
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
-        return await self._read(plan.sample, limit)
+        return await self._read(planning.sample, limit)
 
     async def plan_counts(self) -> tuple[int, int]:
-        return await self._read(plan.plan_counts)
+        return await self._read(planning.plan_counts)
 
     # Sending.
 
     async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
-        return await self._do(sending.take, groups, singles, now, ttl, skippable=True)
+        return await self._do(leases.take, groups, singles, now, ttl, skippable=True)
 
     async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
-        return await self._do(sending.renew, lease, now + ttl)
+        return await self._do(leases.renew, lease, now + ttl)
 
     async def release(self, lease: Lease) -> None:
-        await self._do(sending.release, lease)
+        await self._do(leases.release, lease)
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._do(sending.intend, lease, seqs, at, day, skippable=True)
+        return await self._do(singles.intend, lease, seqs, at, day, skippable=True)
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
-        return await self._do(sending.settle, lease, results)
+        return await self._do(singles.settle, lease, results)
 
     async def refuse_message(
         self, seq: int, code: str, detail: str, rid: str | None, at: float
     ) -> int:
-        return await self._do(group.refuse_message, seq, code, detail, rid, at)
+        return await self._do(groups.refuse_message, seq, code, detail, rid, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
-        return await self._do(group.intend, lease, at, skippable=True)
+        return await self._do(groups.intend, lease, at, skippable=True)
 
     async def group_members(self, group_no: int) -> list[str]:
-        return await self._read(group.members, group_no)
+        return await self._read(groups.members, group_no)
 
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
     ) -> bool:
-        return await self._do(group.accept, lease, msg_id, rid, at, next_poll_at)
+        return await self._do(groups.accept, lease, msg_id, rid, at, next_poll_at)
 
     async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
-        return await self._do(group.return_, lease, code, detail, called)
+        return await self._do(groups.return_, lease, code, detail, called)
 
     async def refuse_group(
         self,
@@ -206,18 +210,18 @@ class SqliteHandle:
         *,
         everybody: bool = True,
     ) -> bool:
-        return await self._do(group.refuse, lease, code, detail, rid, at, everybody)
+        return await self._do(groups.refuse, lease, code, detail, rid, at, everybody)
 
     async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
-        return await self._do(group.lose, lease, code, detail, at)
+        return await self._do(groups.lose, lease, code, detail, at)
 
     # Following.
 
     async def groups(self) -> list[GroupRow]:
-        return await self._read(read.groups)
+        return await self._read(reading.groups)
 
     async def group(self, group_no: int) -> GroupRow:
-        return await self._read(group.get, group_no)
+        return await self._read(groups.get, group_no)
 
     async def poll_group(
         self,
@@ -228,7 +232,7 @@ class SqliteHandle:
         fail_cnt: int | None,
         next_poll_at: float,
     ) -> None:
-        await self._do(group_result.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
+        await self._do(group_results.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
 
     async def complete_group(
         self,
@@ -243,7 +247,7 @@ class SqliteHandle:
         warnings: Sequence[str] = (),
     ) -> list[str]:
         own = await self._do(
-            group_result.complete,
+            group_results.complete,
             group_no,
             percent,
             send_cnt,
@@ -257,7 +261,7 @@ class SqliteHandle:
         return own
 
     async def expire_group(self, group_no: int, at: float) -> None:
-        await self._do(group_result.expire, group_no, at)
+        await self._do(group_results.expire, group_no, at)
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         await self._do(recovery.adopt, group_no, msg_id, at, next_poll_at)
@@ -286,21 +290,21 @@ class SqliteHandle:
         )
 
     async def set_control(self, control: Control) -> None:
-        await self._do(lambda tx: sending.set_control(tx.db, control))
+        await self._do(lambda tx: campaign_row.set_control(tx.db, control))
 
     async def control(self) -> Control:
-        return await self._read(sending.requested_control)
+        return await self._read(campaign_row.requested_control)
 
     async def save(self, record: CampaignRecord) -> None:
-        await self._do(lambda tx: plan.save_record(tx.db, record))
+        await self._do(lambda tx: campaign_row.save_record(tx.db, record))
         self._record = record
 
     async def keep_outage(self, outage: Outage | None) -> None:
-        await self._do(lambda tx: plan.save_outage(tx.db, outage))
+        await self._do(lambda tx: campaign_row.save_outage(tx.db, outage))
         self._record.outage = outage
 
     async def warn(self, text: str) -> None:
-        await self._do(lambda tx: group_result.add_warnings(tx.db, [text]))
+        await self._do(lambda tx: campaign_row.add_warnings(tx.db, [text]))
         self._warned([text])
 
     def _warned(self, texts: Sequence[str]) -> None:
@@ -313,21 +317,21 @@ class SqliteHandle:
         return await self._access.tally()
 
     async def untouched(self) -> bool:
-        return await self._read(read.untouched)
+        return await self._read(reading.untouched)
 
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
     ) -> tuple[list[Outcome], tuple[int, int]]:
-        return await self._read(read.outcomes, after, limit)
+        return await self._read(reading.outcomes, after, limit)
 
     async def outcomes_end(self) -> tuple[int, int]:
-        return await self._read(read.outcomes_end)
+        return await self._read(reading.outcomes_end)
 
     async def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
-        numbers = None if states is None else [CODE_OF[state] for state in states]
+        wanted = None if states is None else frozenset(states)
         after = -1
         while True:
-            found, after = await self._read(read.page, after, numbers)
+            found, after = await self._read(reading.page, after, wanted)
             if not found:
                 return
             yield found

@@ -41,9 +41,8 @@ from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.reader import JournalReader, ReportRows
 from promomsg.journal.sqlite.schema import schema_text
-from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.singles import set_control
+from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control
 from promomsg.journal.sqlite.writer import Writer
 from promomsg.private_files import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
@@ -176,7 +175,7 @@ class SqliteJournal:
                 ):
                     db.execute(f"PRAGMA {pragma}")
                 db.executescript(schema_text())
-                plan.save_record(db, record)
+                save_record(db, record)
             except BaseException:
                 db.close()
                 raise

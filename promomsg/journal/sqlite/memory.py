@@ -19,9 +19,8 @@ from promomsg.journal.sqlite.connect import connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
-from promomsg.journal.sqlite.statements import planning as plan
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.singles import set_control
+from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control
 from promomsg.journal.sqlite.writer import Writer
 
 __all__ = ["MemoryJournal", "MemoryRows"]
@@ -78,7 +77,7 @@ class MemoryJournal:
         db = connect_memory(self._database)
         try:
             db.executescript(schema_text())
-            plan.save_record(db, record)
+            save_record(db, record)
         except sqlite3.Error as error:
             db.close()
             self.discard()

@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import CODE_OF, Counts
+from promomsg.journal.counts import Counts
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Reached, Tally
 from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect, explain
@@ -156,10 +156,10 @@ class Reader:
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq."""
-        numbers = None if states is None else [CODE_OF[state] for state in states]
+        wanted = None if states is None else frozenset(states)
         after = -1
         while True:
-            found, last = self.read(partial(read.page, after=after, states=numbers))
+            found, last = self.read(partial(read.page, after=after, states=wanted))
             if not found:
                 return
             if last <= after:

@@ -11,6 +11,10 @@ from importlib import resources
 from typing import Final
 
 from promomsg.errors import JournalError
+from promomsg.journal.counts import STATES
+from promomsg.journal.records import Control
+from promomsg.journal.sqlite.moves import UNSENT, in_group_state, in_state
+from promomsg.states import FINAL, GroupState
 
 __all__ = [
     "APPLICATION_ID",
@@ -30,7 +34,7 @@ INDEXES: Final = {
     "by_unionid": "ON recipient (unionid) WHERE unionid IS NOT NULL",
     "recipient_message_digest": "ON recipient (message_digest) WHERE message_digest IS NOT NULL",
     "recipient_group_no": "ON recipient (group_no) WHERE group_no IS NOT NULL",
-    "recipient_unsent": "ON recipient (state, code) WHERE state > 2",
+    "recipient_unsent": f"ON recipient (state, code) WHERE {UNSENT}",
 }
 """Indexes that planning makes when it needs them; the first two are gone when it is complete."""
 
@@ -132,9 +136,9 @@ _SHAPES: Final = (
         "recipient",
         "seq",
         [
-            "typeof(state) = 'integer' AND state BETWEEN 0 AND 6",
+            f"typeof(state) = 'integer' AND {in_state(*STATES)}",
             # Final ones are only shown: they are looked at when they are.
-            f"(state > 1 OR {' AND '.join(_TO_BE_SENT)})",
+            f"({in_state(*FINAL)} OR {' AND '.join(_TO_BE_SENT)})",
         ],
     ),
     (
@@ -155,8 +159,7 @@ _SHAPES: Final = (
             *_all(_NULL_OR_WHOLE, "percent", "send_cnt", "fail_cnt"),
             *_all(_NULL_OR_NUMBER, "sent_at", "next_poll_at"),
             *_all(_JSON, "message_values", "audience"),
-            "state IN ('planned', 'intended', 'accepted', 'done', 'refused', 'unknown',"
-            " 'expired', 'cancelled')",
+            in_group_state(*GroupState),
         ],
     ),
     (
@@ -178,7 +181,7 @@ _SHAPES: Final = (
             *_all(_NULL_OR_TEXT, "intended_day"),
         ],
     ),
-    ("control", "only_row", ["requested IN ('run', 'pause', 'cancel')"]),
+    ("control", "only_row", ["requested IN (" + ", ".join(f"'{word}'" for word in Control) + ")"]),
     (
         "campaign",
         "only_row",

@@ -17,14 +17,21 @@ from typing import Final
 
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
+from promomsg.journal.sqlite.moves import group_move, recipient_move
+from promomsg.journal.sqlite.statements.closing import COMMITS_LOST
 from promomsg.journal.sqlite.statements.planning import cut
-from promomsg.journal.sqlite.statements.singles import LOST_DETAIL
-from promomsg.model import Code
+from promomsg.model import State
+from promomsg.states import Event, GroupEvent
 
 __all__ = ["Finding", "is_refused", "judge", "mark_maybe_sent", "position", "warning"]
 
 _WAL_HEADER: Final = 32
 """Bytes of a `-wal` before its first commit."""
+
+
+_INTEND: Final = recipient_move(Event.COMMITS_LOST, State.PENDING, State.INTENDED)
+_LOSE: Final = recipient_move(Event.COMMITS_LOST, State.FAILED)
+_INTEND_GROUP: Final = group_move(GroupEvent.COMMITS_LOST)
 
 
 class Finding(Enum):
@@ -105,7 +112,6 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     replanned = mark is not None and max(mark.singles, mark.groups) > last
     if mark is None or replanned:
         # Some may be in no chunk at all: everybody gets a new one.
-        db.execute("UPDATE recipient SET state = 0 WHERE state = 1 AND group_no IS NULL")
         cut(db, chunk_size)
         begun = "done = 0"
     else:
@@ -113,33 +119,33 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
             "done = 0 AND (epoch > 0 OR chunk_no <= iif(group_no IS NULL,"
             f" {int(mark.singles)}, {int(mark.groups)}))"
         )
-    said = {"code": Code.INTERRUPTED.value, "detail": LOST_DETAIL}
+    reason = {"code": COMMITS_LOST.code, "detail": COMMITS_LOST.detail}
     keep = "maybe_sent = 1 AND code <> ''"
     people = 0
     for first, last in db.execute(
         f"SELECT first_seq, last_seq FROM chunk WHERE {begun} AND group_no IS NULL ORDER BY chunk_no"
     ).fetchall():
         people += db.execute(
-            f"UPDATE recipient SET state = 1, code = iif({keep}, code, :code),"
+            f"UPDATE recipient SET {_INTEND.sets}, code = iif({keep}, code, :code),"
             f" detail = iif({keep}, detail, :detail)"
-            " WHERE seq BETWEEN :first AND :last AND state < 2 AND group_no IS NULL",
-            {**said, "first": first, "last": last},
+            f" WHERE seq BETWEEN :first AND :last AND {_INTEND.where} AND group_no IS NULL",
+            {**reason, "first": first, "last": last},
         ).rowcount
-    groups = f"group_no IN (SELECT group_no FROM chunk WHERE {begun}) AND state IN ('planned', 'intended')"
+    groups = f"group_no IN (SELECT group_no FROM chunk WHERE {begun}) AND {_INTEND_GROUP.where}"
     (members,) = db.execute(
         f"SELECT coalesce(sum(planned), 0) FROM group_send WHERE {groups}"
     ).fetchone()
     people += members
     db.execute(
-        f"UPDATE group_send SET state = 'intended', code = :code, detail = :detail WHERE {groups}",
-        said,
+        f"UPDATE group_send SET {_INTEND_GROUP.sets}, code = :code, detail = :detail WHERE {groups}",
+        reason,
     )
     db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {begun}")
     if replanned:
         people += db.execute(
-            "UPDATE recipient SET state = 4, code = :code, detail = :detail"
-            " WHERE state = 3 AND at IS NOT NULL",
-            said,
+            f"UPDATE recipient SET {_LOSE.sets}, code = :code, detail = :detail"
+            f" WHERE {_LOSE.where} AND at IS NOT NULL",
+            reason,
         ).rowcount
     # Numbers that the mark has seen are not given again.
     seen = 0 if mark is None else mark.number

@@ -12,7 +12,7 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Positio
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.reader import JournalReader, wal_size
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.group_results import add_warnings
+from promomsg.journal.sqlite.statements.campaign_row import add_warnings
 
 __all__ = ["check_whole", "set_open_flag"]
 

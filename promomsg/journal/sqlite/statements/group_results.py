@@ -1,30 +1,31 @@
-"""What a group send came to, in SQL: polls, counts, named failures, and the 7 days that are over."""
+"""What a group send came to, in SQL: polls, and the end with what the provider counts and names."""
 
 # Only constants of this package are put together into statements; values are always bound.
 # ruff: noqa: S608
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from promomsg.crashpoints import reached
-from promomsg.journal.records import GroupRow
+from promomsg.journal.records import GroupRow, Reason
+from promomsg.journal.sqlite.moves import group_move, number, recipient_move
+from promomsg.journal.sqlite.statements.campaign_row import add_warnings
+from promomsg.journal.sqlite.statements.closing import EXPIRED, UNNAMED, log_final
 from promomsg.journal.sqlite.statements.groups import close, get, move
 from promomsg.journal.sqlite.statements.transaction import Transaction
-from promomsg.model import Code, Failure, State
-from promomsg.states import GroupEvent
+from promomsg.model import Failure, State
+from promomsg.states import Event, GroupEvent
 
-__all__ = ["add_warnings", "complete", "expire", "poll"]
+__all__ = ["complete", "expire", "poll"]
 
 _encode = msgspec.json.Encoder().encode
-_texts = msgspec.json.Decoder(list[str]).decode
 
-_EXPIRED_DETAIL = "the result can be had for 7 days only"
-_UNNAMED_DETAIL = "the provider counted failures without naming them"
+_COMPLETE: Final = group_move(GroupEvent.COMPLETE)
+_EXPIRE: Final = group_move(GroupEvent.EXPIRE)
 
 
 def poll(
@@ -38,21 +39,11 @@ def poll(
     """What a poll said that did not end the group."""
     changed = tx.db.execute(
         "UPDATE group_send SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
-        " polls = polls + 1 WHERE group_no = ? AND state = 'accepted'",
+        f" polls = polls + 1 WHERE group_no = ? AND {_COMPLETE.where}",
         (percent, send_cnt, fail_cnt, next_poll_at, group_no),
     ).rowcount
     if not changed:
         get(tx.db, group_no)
-
-
-def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
-    """Keeps warnings in the campaign's row, each once."""
-    if not texts:
-        return
-    (kept,) = db.execute("SELECT warnings FROM campaign").fetchone()
-    warnings = _texts(kept)
-    warnings += [text for text in dict.fromkeys(texts) if text not in warnings]
-    db.execute("UPDATE campaign SET warnings = ?", (_encode(warnings).decode(),))
 
 
 def complete(
@@ -72,7 +63,7 @@ def complete(
     move(
         tx,
         group,
-        GroupEvent.COMPLETE,
+        _COMPLETE,
         percent=percent,
         send_cnt=send_cnt,
         fail_cnt=fail_cnt,
@@ -107,9 +98,9 @@ def _complete_rows(
         found = _fail_named(tx, group, at)
     reached("merge")
     if unnamed:
-        close(tx, group, State.UNKNOWN, Code.UNNAMED.value, _UNNAMED_DETAIL, None, at)
+        close(tx, group, Event.GROUP_LOST, UNNAMED, at)
     else:
-        close(tx, group, State.SENT, "", "", None, at)
+        close(tx, group, Event.SENT, Reason(), at)
     strangers = len(named) - found
     if strangers <= 0:
         return []
@@ -119,31 +110,30 @@ def _complete_rows(
     ]
 
 
+_FAILED: Final = recipient_move(Event.FAILED, State.PENDING, row="r")
+_UNKNOWN: Final = recipient_move(Event.UNKNOWN, State.PENDING, row="r")
+_NAMED: Final = f"r.group_no = :group_no AND {_FAILED.where} AND n.id = r.id"
+_FAIL_NAMED: Final = f"""
+UPDATE recipient AS r
+SET state = iif(maybe_sent = 1, {number(_UNKNOWN.end)}, {number(_FAILED.end)}),
+    code = n.code, detail = '', rid = NULL, at = :at, attempts = attempts + :attempts
+FROM temp.named AS n WHERE {_NAMED}
+"""
+
+
 def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
-    """Members in temp.named fail with their codes; those in doubt are unknown with it."""
-    db = tx.db
-    where = "r.group_no = :group_no AND r.state = 0 AND n.id = r.id"
+    """Members in temp.named fail with their codes; who may have been sent to before is unknown."""
     args: dict[str, Any] = {"group_no": group.group_no}
-    by_code = db.execute(
-        f"SELECT n.code, r.maybe_sent, count(*) FROM recipient r, temp.named n WHERE {where}"
+    by_code = tx.db.execute(
+        f"SELECT n.code, r.maybe_sent, count(*) FROM recipient r, temp.named n WHERE {_NAMED}"
         " GROUP BY n.code, r.maybe_sent",
         args,
     ).fetchall()
-    tx.flush()
-    db.execute(
-        "INSERT INTO commit_log (final_seqs) SELECT json_group_array(seq) FROM"
-        f" (SELECT r.seq FROM recipient r, temp.named n WHERE {where} ORDER BY r.seq)"
-        " GROUP BY seq / 4096",
-        args,
-    )
-    db.execute(
-        "UPDATE recipient AS r SET state = 3 + maybe_sent, code = n.code, detail = '', rid = NULL,"
-        f" at = :at, attempts = attempts + :attempts FROM temp.named AS n WHERE {where}",
-        {**args, "at": at, "attempts": group.attempts},
-    )
+    log_final(tx, f"SELECT seq FROM recipient r, temp.named n WHERE {_NAMED} ORDER BY seq", args)
+    tx.db.execute(_FAIL_NAMED, {**args, "at": at, "attempts": group.attempts})
     for code, maybe_sent, count in by_code:
-        state = State.UNKNOWN if maybe_sent else State.FAILED
-        tx.counts.move(State.PENDING, "", state, code, count)
+        end = _UNKNOWN.end if maybe_sent else _FAILED.end
+        tx.counts.move(State.PENDING, "", end, code, count)
     return sum(count for _, _, count in by_code)
 
 
@@ -161,33 +151,27 @@ def _complete_audience(
     planned = max(group.planned if send_cnt is None else send_cnt, failed)
     (seq,) = db.execute("SELECT coalesce(max(seq), -1) FROM recipient").fetchone()
     rows = [
-        (seq + number, id, id, code, group.group_no, group.attempts, at)
-        for number, (id, code) in enumerate(named.items(), 1)
+        (seq + place, id, id, code, group.group_no, group.attempts, at)
+        for place, (id, code) in enumerate(named.items(), 1)
     ]
     db.executemany(
         "INSERT INTO recipient (seq, key, id, code, group_no, attempts, at, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 3)",
+        f" VALUES (?, ?, ?, ?, ?, ?, ?, {number(State.FAILED)})",
         rows,
     )
     tx.final([row[0] for row in rows])
     reached("merge")
     nameless, sent = failed - len(named), planned - failed
+    reason = UNNAMED if nameless else Reason()
     db.execute(
-        "UPDATE group_send SET audience_pending = 0, audience_failed = ?, audience_sent = ?, planned = ?, code = ?, detail = ?"
-        " WHERE group_no = ?",
-        (
-            nameless,
-            sent,
-            planned,
-            Code.UNNAMED.value if nameless else "",
-            _UNNAMED_DETAIL if nameless else "",
-            group.group_no,
-        ),
+        "UPDATE group_send SET audience_pending = 0, audience_failed = ?, audience_sent = ?,"
+        " planned = ?, code = ?, detail = ? WHERE group_no = ?",
+        (nameless, sent, planned, reason.code, reason.detail, group.group_no),
     )
     counts = tx.counts
     counts.add(State.PENDING, "", -group.planned)
     counts.add(State.SENT, "", sent)
-    counts.add(State.FAILED, Code.UNNAMED.value, nameless)
+    counts.add(State.FAILED, UNNAMED.code, nameless)
     for code in named.values():
         counts.add(State.FAILED, code, 1)
     if planned == group.planned:
@@ -201,6 +185,12 @@ def _complete_audience(
 def expire(tx: Transaction, group_no: int, at: float) -> None:
     """accepted → expired; what is pending becomes unknown."""
     group = get(tx.db, group_no)
-    code = Code.EXPIRED.value
-    move(tx, group, GroupEvent.EXPIRE, next_poll_at=None, code=code, detail=_EXPIRED_DETAIL)
-    close(tx, group, State.UNKNOWN, code, _EXPIRED_DETAIL, None, at)
+    move(
+        tx,
+        group,
+        _EXPIRE,
+        next_poll_at=None,
+        code=EXPIRED.code,
+        detail=EXPIRED.detail,
+    )
+    close(tx, group, Event.GROUP_LOST, EXPIRED, at)

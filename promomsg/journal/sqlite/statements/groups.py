@@ -6,22 +6,24 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import Control, GroupRow, Lease
-from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
-from promomsg.journal.sqlite.statements.singles import (
-    LOST_DETAIL,
+from promomsg.journal.records import Control, GroupRow, Lease, Reason
+from promomsg.journal.sqlite.moves import Move, group_move
+from promomsg.journal.sqlite.statements.campaign_row import requested_control
+from promomsg.journal.sqlite.statements.closing import (
+    COMMITS_LOST,
     close_rows,
-    holds,
-    requested_control,
 )
+from promomsg.journal.sqlite.statements.leases import holds
+from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import State
-from promomsg.states import GroupEvent, GroupState, move_group
+from promomsg.states import Event, GroupEvent, GroupState, IllegalMove, transition
 
 __all__ = [
     "accept",
@@ -35,79 +37,87 @@ __all__ = [
     "refuse",
     "refuse_message",
     "return_",
+    "select",
     "shift",
 ]
 
 _texts = msgspec.json.Decoder(list[str]).decode
 
+_INTEND: Final = group_move(GroupEvent.INTEND)
+_ACCEPT: Final = group_move(GroupEvent.ACCEPTED)
+_RETURN: Final = group_move(GroupEvent.NOT_SENT)
+_REFUSE: Final = group_move(GroupEvent.REFUSED, GroupState.PLANNED, GroupState.INTENDED)
+_REFUSE_PLANNED: Final = group_move(GroupEvent.REFUSED, GroupState.PLANNED)
+_LOSE: Final = group_move(GroupEvent.LOST)
+_GONE: Final = (_REFUSE_PLANNED.end, group_move(GroupEvent.CANCEL).end)
+"""What a planned group can have become since it was taken, without being sent."""
+
 
 def get(db: sqlite3.Connection, group_no: int | None) -> GroupRow:
     """The group of that number; JournalError when there is none."""
-    row = db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE group_no = ?", (group_no,)
-    ).fetchone()
-    if row is None:
-        raise JournalError(f"there is no group {group_no} in this journal")
-    return group_row(row)
+    for group in select(db, "group_no = ?", (group_no,)):
+        return group
+    raise JournalError(f"there is no group {group_no} in this journal")
 
 
-def move(tx: Transaction, group: GroupRow, event: GroupEvent, **columns: Any) -> None:
-    """Moves a group along the state table and sets columns."""
-    columns["state"] = move_group(group.state, event).value
-    sets = ", ".join(f"{name} = :{name}" for name in columns)
+def select(
+    db: sqlite3.Connection, where: str, args: Sequence[Any] | dict[str, Any] = ()
+) -> Iterator[GroupRow]:
+    """The groups that a condition finds, by number; those of this moment, whatever is done to them."""
+    rows = db.execute(
+        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE {where} ORDER BY group_no", args
+    ).fetchall()
+    return map(group_row, rows)
+
+
+def move(tx: Transaction, group: GroupRow, step: Move[GroupState], **columns: Any) -> None:
+    """Moves a group along the state table and sets columns.
+
+    Raises:
+        IllegalMove: it is in no state from which that can happen.
+    """
+    if group.state not in step.starts:
+        raise IllegalMove(f"a group that is {group.state} cannot take {step.event}")
+    sets = ", ".join((step.sets, *(f"{name} = :{name}" for name in columns)))
     tx.db.execute(
-        f"UPDATE group_send SET {sets} WHERE group_no = :group_no",
+        f"UPDATE group_send SET {sets} WHERE group_no = :group_no AND {step.where}",
         {**columns, "group_no": group.group_no},
     )
 
 
 def shift(
-    tx: Transaction, group: GroupRow, old: State, new: State, old_code: str, new_code: str
+    tx: Transaction, group: GroupRow, event: Event, start: State, old_code: str, new_code: str
 ) -> int:
-    """Moves the people of an audience that are not rows from one state to another."""
+    """Takes everybody of an audience who is counted as `start` along; returns how many."""
     if group.audience is None:
         return 0
+    end = transition(event, start).end
     (count,) = tx.db.execute(
-        f"SELECT audience_{old} FROM group_send WHERE group_no = ?", (group.group_no,)
+        f"SELECT audience_{start} FROM group_send WHERE group_no = ?", (group.group_no,)
     ).fetchone()
     tx.db.execute(
-        f"UPDATE group_send SET audience_{new} = audience_{new} + ?, audience_{old} = 0 WHERE group_no = ?",
+        f"UPDATE group_send SET audience_{end} = audience_{end} + ?, audience_{start} = 0"
+        " WHERE group_no = ?",
         (count, group.group_no),
     )
-    tx.counts.move(old, old_code, new, new_code, count)
+    tx.counts.move(start, old_code, end, new_code, count)
     return int(count)
 
 
-def close(
-    tx: Transaction,
-    group: GroupRow,
-    state: State,
-    code: str,
-    detail: str,
-    rid: str | None,
-    at: float,
-) -> int:
+def close(tx: Transaction, group: GroupRow, event: Event, reason: Reason, at: float) -> int:
     """All members that are pending, rows or counted."""
     rows = 0
     if group.audience is None:
-        rows = close_rows(
-            tx,
-            "group_no = :group_no",
-            {"group_no": group.group_no},
-            state,
-            code,
-            detail,
-            rid,
-            at,
-            group.attempts,
-        )
-    return rows + shift(tx, group, State.PENDING, state, "", code)
+        args = {"group_no": group.group_no}
+        rows = close_rows(tx, event, "group_no = :group_no", args, reason, at, group.attempts)
+    return rows + shift(tx, group, event, State.PENDING, "", reason.code)
 
 
 def members(db: sqlite3.Connection, group_no: int) -> list[str]:
     """Promoter ids, in order of seq."""
     (text,) = db.execute(
-        "SELECT json_group_array(id) FROM (SELECT id FROM recipient WHERE group_no = ? ORDER BY seq)",
+        "SELECT json_group_array(id)"
+        " FROM (SELECT id FROM recipient WHERE group_no = ? ORDER BY seq)",
         (group_no,),
     ).fetchone()
     return _texts(text)
@@ -118,9 +128,9 @@ def intend(tx: Transaction, lease: Lease, at: float) -> bool:
     if not holds(tx, lease) or requested_control(tx.db) is not Control.RUN:
         return False
     group = get(tx.db, lease.group_no)
-    if group.state in (GroupState.REFUSED, GroupState.CANCELLED):
+    if group.state in _GONE:
         return False  # its message was refused for everybody, or it was cancelled, since `take`
-    move(tx, group, GroupEvent.INTEND, attempts=group.attempts + 1, sent_at=at)
+    move(tx, group, _INTEND, attempts=group.attempts + 1, sent_at=at)
     return True
 
 
@@ -133,7 +143,7 @@ def accept(
     move(
         tx,
         get(tx.db, lease.group_no),
-        GroupEvent.ACCEPTED,
+        _ACCEPT,
         msg_id=msg_id,
         rid=rid,
         sent_at=at,
@@ -150,38 +160,23 @@ def return_(tx: Transaction, lease: Lease, code: str, detail: str, called: bool)
         return False
     group = get(tx.db, lease.group_no)
     attempts = group.attempts if called else group.attempts - 1
-    move(tx, group, GroupEvent.NOT_SENT, code=code, detail=detail, attempts=attempts)
+    move(tx, group, _RETURN, code=code, detail=detail, attempts=attempts)
     return True
 
 
-def _refuse(
-    tx: Transaction, group: GroupRow, code: str, detail: str, rid: str | None, at: float
-) -> int:
-    move(tx, group, GroupEvent.REFUSED, code=code, detail=detail, rid=rid)
-    return close(tx, group, State.FAILED, code, detail, rid, at)
+def _refuse(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> int:
+    move(tx, group, _REFUSE, **reason._asdict())
+    return close(tx, group, Event.MESSAGE_REFUSED, reason, at)
 
 
-def _refuse_same(
-    tx: Transaction,
-    message_digest: bytes | None,
-    code: str,
-    detail: str,
-    rid: str | None,
-    at: float,
-) -> int:
+def _refuse_same(tx: Transaction, digest: bytes | None, reason: Reason, at: float) -> int:
     """Pending singles and planned groups with the same rendered message."""
-    same = (
-        "message_digest IS NULL" if message_digest is None else "message_digest = :message_digest"
-    )
-    args = {} if message_digest is None else {"message_digest": message_digest}
-    count = close_rows(
-        tx, f"group_no IS NULL AND {same}", args, State.FAILED, code, detail, rid, at
-    )
-    for row in tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'planned' AND {same} ORDER BY group_no",
-        args,
-    ).fetchall():
-        count += _refuse(tx, group_row(row), code, detail, rid, at)
+    same, args = "message_digest IS NULL", dict[str, Any]()
+    if digest is not None:
+        same, args = "message_digest = :digest", {"digest": digest}
+    count = close_rows(tx, Event.MESSAGE_REFUSED, f"group_no IS NULL AND {same}", args, reason, at)
+    for group in select(tx.db, f"{_REFUSE_PLANNED.where} AND {same}", args):
+        count += _refuse(tx, group, reason, at)
     return count
 
 
@@ -192,7 +187,7 @@ def refuse_message(
     row = tx.db.execute("SELECT message_digest FROM recipient WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         raise JournalError(f"there is no row {seq} in this journal")
-    return _refuse_same(tx, row[0], code, detail, rid, at)
+    return _refuse_same(tx, row[0], Reason(code, detail, rid), at)
 
 
 def refuse(
@@ -208,34 +203,34 @@ def refuse(
     if not holds(tx, lease):
         return False
     group = get(tx.db, lease.group_no)
-    _refuse(tx, group, code, detail, rid, at)
+    reason = Reason(code, detail, rid)
+    _refuse(tx, group, reason, at)
     if everybody:
-        (message_digest,) = tx.db.execute(
+        (digest,) = tx.db.execute(
             "SELECT message_digest FROM group_send WHERE group_no = ?", (group.group_no,)
         ).fetchone()
-        _refuse_same(tx, message_digest, code, detail, rid, at)
+        _refuse_same(tx, digest, reason, at)
     return True
 
 
-def _lose(tx: Transaction, group: GroupRow, code: str, detail: str, at: float) -> None:
-    move(tx, group, GroupEvent.LOST, code=code, detail=detail)
-    close(tx, group, State.UNKNOWN, code, detail, None, at)
+def _lose(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> None:
+    move(tx, group, _LOSE, code=reason.code, detail=reason.detail)
+    close(tx, group, Event.GROUP_LOST, reason, at)
 
 
 def lose(tx: Transaction, lease: Lease, code: str, detail: str, at: float) -> bool:
     """intended → unknown, with all members."""
     if not holds(tx, lease):
         return False
-    _lose(tx, get(tx.db, lease.group_no), code, detail, at)
+    _lose(tx, get(tx.db, lease.group_no), Reason(code, detail), at)
     return True
 
 
-def lose_intended(tx: Transaction, code: str, detail: str, at: float) -> int:
-    """Groups that an earlier process left intended."""
-    rows = tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'intended' ORDER BY group_no"
-    ).fetchall()
-    for row in rows:
-        group = group_row(row)
-        _lose(tx, group, code, LOST_DETAIL if group.detail == LOST_DETAIL else detail, at)
-    return len(rows)
+def lose_intended(tx: Transaction, reason: Reason, at: float) -> int:
+    """Groups that an earlier process left intended; those that a loss of commits left so keep that
+    reason."""
+    lost = 0
+    for group in select(tx.db, _LOSE.where):
+        _lose(tx, group, COMMITS_LOST if group.detail == COMMITS_LOST.detail else reason, at)
+        lost += 1
+    return lost

@@ -16,11 +16,18 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import CODE_OF
-from promomsg.journal.records import CampaignRecord, Outage, Place, PlannedRow
+from promomsg.journal.records import CampaignRecord, Place, PlannedRow
+from promomsg.journal.sqlite.moves import (
+    group_move,
+    in_state,
+    number,
+    recipient_move,
+)
 from promomsg.journal.sqlite.schema import INDEXES
+from promomsg.journal.sqlite.statements.campaign_row import save_record
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
+from promomsg.states import Event, GroupEvent
 
 __all__ = [
     "add_audience_group",
@@ -31,7 +38,6 @@ __all__ = [
     "mark_duplicates",
     "plan_counts",
     "sample",
-    "save_record",
     "seal",
     "shared_messages",
 ]
@@ -39,9 +45,14 @@ __all__ = [
 _encode = msgspec.json.Encoder().encode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
-_INSERT = """
-INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values, message_digest,
-                       state, code, detail)
+_SKIP: Final = recipient_move(Event.SKIP)
+_PENDING: Final = in_state(State.PENDING)
+_UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
+_PLANNED_GROUP: Final = group_move(GroupEvent.INTEND).where
+
+_INSERT: Final = """
+INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values,
+                       message_digest, state, code, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
@@ -54,45 +65,6 @@ _UNIQUE: Final = (
     ("request_id", "request_id", Code.DUPLICATE_REQUEST_ID),
 )
 """Columns that only one pending row may have a value in: column, its name for people, code."""
-
-
-def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
-    """Writes the campaign's row; what `seal` keeps beside it stays."""
-    db.execute(
-        """
-        INSERT INTO campaign (only_row, name, channel, account, run_id, message, settings, source,
-                              base_url, campaign_file, created_at, planned_at, warnings, halted)
-        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (only_row) DO UPDATE SET
-            name = excluded.name, channel = excluded.channel, account = excluded.account,
-            run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
-            source = excluded.source, base_url = excluded.base_url,
-            campaign_file = excluded.campaign_file,
-            created_at = excluded.created_at, planned_at = excluded.planned_at,
-            warnings = excluded.warnings, halted = excluded.halted
-        """,
-        (
-            record.name,
-            record.channel,
-            record.account,
-            record.run_id,
-            _encode(record.message).decode(),
-            _encode(record.settings).decode(),
-            _encode(record.source).decode(),
-            record.base_url,
-            record.campaign_file,
-            record.created_at,
-            record.planned_at,
-            _encode(record.warnings).decode(),
-            record.halted,
-        ),
-    )
-
-
-def save_outage(db: sqlite3.Connection, outage: Outage | None) -> None:
-    """Writes the outage that is going on; None: it is over."""
-    kept = None if outage is None else _encode(outage).decode()
-    db.execute("UPDATE campaign SET outage = ?", (kept,))
 
 
 _OPTIONAL: Final = (
@@ -118,13 +90,16 @@ def add_rows(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
         used = [n for n in range(2, 9) if columns[n].count(None) < len(plain)]
         names = ", ".join(("seq", "key", *(_OPTIONAL[n - 2] for n in used)))
         tx.db.executemany(
-            f"INSERT INTO recipient (state, {names}) VALUES (0{', ?' * (len(used) + 2)})",
+            f"INSERT INTO recipient (state, {names})"
+            f" VALUES ({number(State.PENDING)}{', ?' * (len(used) + 2)})",
             zip(columns[0], columns[1], *(columns[n] for n in used), strict=True),
         )
         tx.counts.add(pending, "", len(plain))
     if len(plain) < len(rows):
         rest = [row for row in rows if row[9] != pending]
-        tx.db.executemany(_INSERT, [(*row[:9], CODE_OF[row[9]], row[10], row[11]) for row in rest])
+        tx.db.executemany(
+            _INSERT, [(*row[:9], number(State(row[9])), row[10], row[11]) for row in rest]
+        )
         for row in rest:
             tx.counts.add(row[9], row[10], 1)
 
@@ -133,12 +108,12 @@ def assign_ids(tx: Transaction, found: Sequence[tuple[str | None, str | None, st
     """Fills ids in by openid, then by unionid, through indexes that `seal` drops again."""
     pairs = _encode(found).decode()
     changed = 0
-    for number, column in enumerate(("openid", "unionid")):
+    for place, column in enumerate(("openid", "unionid")):
         tx.db.execute(f"CREATE INDEX IF NOT EXISTS by_{column} {INDEXES[f'by_{column}']}")
         changed += tx.db.execute(
             f"""
             UPDATE recipient SET id = json_extract(j.value, '$[2]') FROM json_each(?) AS j
-            WHERE {column} = json_extract(j.value, '$[{number}]') AND recipient.id IS NULL AND state = 0
+            WHERE {column} = json_extract(j.value, '$[{place}]') AND recipient.id IS NULL AND {_PENDING}
             """,
             (pairs,),
         ).rowcount
@@ -158,7 +133,7 @@ def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[
     apart = ", ".join(
         f"max({column} IS NOT NULL AND {column} IS NOT key)" for column, _, _ in asked
     )
-    needs = (1, *db.execute(f"SELECT {apart} FROM recipient WHERE state = 0").fetchone()[1:])
+    needs = (1, *db.execute(f"SELECT {apart} FROM recipient WHERE {_PENDING}").fetchone()[1:])
     db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
     total = 0
     for (column, name, code), needed in zip(asked, needs, strict=True):
@@ -166,7 +141,7 @@ def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[
         if (
             not needed
             or db.execute(
-                f"SELECT 1 FROM recipient WHERE state = 0 AND {column} IS NOT NULL"
+                f"SELECT 1 FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL"
                 f" GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
             is None
@@ -179,21 +154,21 @@ def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[
             INSERT INTO temp.again
             SELECT seq, first FROM (
                 SELECT seq, first_value(seq) OVER (PARTITION BY {column} ORDER BY seq) AS first
-                FROM recipient WHERE state = 0 AND {column} IS NOT NULL
+                FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL
             ) WHERE seq <> first
             """
         ).rowcount
         if found:
             db.execute(
                 f"""
-                UPDATE recipient SET state = 5, code = ?,
+                UPDATE recipient SET {_SKIP.sets}, code = ?,
                     detail = ? || early.key || coalesce({_PLACE}, '')
                 FROM temp.again AS a JOIN recipient AS early ON early.seq = a.first
                 WHERE recipient.seq = a.seq
                 """,
                 (code.value, f"same {name} as "),
             )
-            tx.counts.move(State.PENDING, "", State.SKIPPED, code.value, found)
+            tx.counts.move(State.PENDING, "", _SKIP.end, code.value, found)
             total += found
     db.execute("DELETE FROM temp.again")
     return total
@@ -208,7 +183,7 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
     db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)
 
 
-_SET = "state = 0 AND group_no IS NULL AND id IS NOT NULL"
+_SET: Final = f"{_PENDING} AND group_no IS NULL AND id IS NOT NULL"
 
 
 def shared_messages(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
@@ -291,7 +266,8 @@ def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str
     return [
         (key, address or "", _values(message_values) if message_values else ())
         for key, address, message_values in db.execute(
-            "SELECT key, coalesce(openid, unionid, id), message_values FROM recipient WHERE state = 0"
+            "SELECT key, coalesce(openid, unionid, id), message_values FROM recipient"
+            f" WHERE {_PENDING}"
             " ORDER BY seq LIMIT ?",
             (limit,),
         )
@@ -301,14 +277,14 @@ def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str
 def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
     """(singles, groups) still to be called."""
     (singles,) = db.execute(
-        "SELECT count(*) FROM recipient WHERE state = 0 AND group_no IS NULL"
+        f"SELECT count(*) FROM recipient WHERE {_PENDING} AND group_no IS NULL"
     ).fetchone()
-    (groups,) = db.execute("SELECT count(*) FROM group_send WHERE state = 'planned'").fetchone()
+    (groups,) = db.execute(f"SELECT count(*) FROM group_send WHERE {_PLANNED_GROUP}").fetchone()
     return singles, groups
 
 
 def cut(db: sqlite3.Connection, chunk_size: int) -> None:
-    """Cuts every pending single into new chunks, and gives each new group its own.
+    """Cuts every single that is not settled into new chunks, and gives each new group its own.
 
     Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
     of them must never fit a new chunk.
@@ -320,10 +296,10 @@ def cut(db: sqlite3.Connection, chunk_size: int) -> None:
         " WHERE group_no IS NULL"
     )
     db.execute(
-        "INSERT INTO chunk (group_no) SELECT group_no FROM group_send WHERE state = 'planned'"
+        f"INSERT INTO chunk (group_no) SELECT group_no FROM group_send WHERE {_PLANNED_GROUP}"
         " AND group_no NOT IN (SELECT group_no FROM chunk WHERE group_no IS NOT NULL) ORDER BY group_no"
     )
-    where = "state = 0 AND group_no IS NULL AND seq > ?"
+    where = f"{_UNSETTLED} AND group_no IS NULL AND seq > ?"
     after = -1
     while True:
         first = db.execute(

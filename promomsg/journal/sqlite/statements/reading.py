@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +14,9 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.counts import STATES, Counts
 from promomsg.journal.records import CampaignRecord, GroupRow
+from promomsg.journal.sqlite.moves import UNSENT, in_group_state, in_state
 from promomsg.model import Outcome, Recipient, State
+from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
 
 __all__ = [
     "GROUP_COLUMNS",
@@ -37,7 +39,7 @@ _json = msgspec.json.Decoder().decode
 _seqs = msgspec.json.Decoder(list[int]).decode
 
 _Row = tuple[
-    int, Annotated[int, msgspec.Meta(ge=0, le=6)], str, str | None, str | None, str | None, str | None,
+    int, Annotated[int, msgspec.Meta(ge=0, lt=len(STATES))], str, str | None, str | None, str | None, str | None,
     str, str, str | None, int, str | int | None, float | None, str | None,
 ]  # fmt: skip
 _rows = msgspec.json.Decoder(list[_Row]).decode
@@ -78,11 +80,11 @@ def counts_and_last(db: sqlite3.Connection) -> tuple[Counts, float | None]:
     """All counts, and when the last thing happened: one scan, and the index of what was not sent."""
     found = Counts()
     rest = db.execute(
-        "SELECT state, code, count(*) FROM recipient WHERE state > 2 GROUP BY state, code"
+        f"SELECT state, code, count(*) FROM recipient WHERE {UNSENT} GROUP BY state, code"
     ).fetchall()
     found.fill(rest)
     total, sent, last = db.execute(
-        "SELECT count(*), total(state = 2), max(at) FROM recipient"
+        f"SELECT count(*), total({in_state(State.SENT)}), max(at) FROM recipient"
     ).fetchone()
     found.add(State.SENT, "", int(sent))
     found.add(State.PENDING, "", total - int(sent) - sum(row[2] for row in rest))
@@ -98,13 +100,15 @@ def counts_and_last(db: sqlite3.Connection) -> tuple[Counts, float | None]:
 def untouched(db: sqlite3.Connection) -> bool:
     """Whether nobody was sent to or is in doubt; see `Handle.untouched`."""
     (touched,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM recipient WHERE state IN (1, 2, 4) OR maybe_sent = 1)"
-        " OR EXISTS (SELECT 1 FROM attempt_history WHERE state = 4)"
-        " OR EXISTS (SELECT 1 FROM group_send WHERE state NOT IN ('planned', 'refused', 'cancelled'))"
+        f"SELECT EXISTS (SELECT 1 FROM recipient WHERE {in_state(*MAYBE_REACHED)} OR maybe_sent = 1)"
+        f" OR EXISTS (SELECT 1 FROM attempt_history WHERE {in_state(State.UNKNOWN)})"
+        f" OR EXISTS (SELECT 1 FROM group_send WHERE NOT {in_group_state(*GROUP_REACHED_NOBODY)})"
     ).fetchone()
     return not touched
 
 
+_IS_FINAL: Final = in_state(*FINAL)
+_LEFT_BY_PLANNING: Final = in_state(State.FAILED, State.SKIPPED)
 _AUDIENCE_STATES: Final = (
     State.PENDING,
     State.SENT,
@@ -176,12 +180,12 @@ def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
 
 
 def page(
-    db: sqlite3.Connection, after: int, states: Iterable[int] | None, limit: int = _PAGE
+    db: sqlite3.Connection, after: int, states: Collection[State] | None, limit: int = _PAGE
 ) -> tuple[list[Outcome], int]:
     """Rows behind `after`, in order of seq, and the last one's seq; none left: an empty list."""
     wanted = ""
     if states is not None:
-        wanted = f" AND state IN ({', '.join(map(str, sorted(states)))})"
+        wanted = f" AND {in_state(*states)}"
     text, last = db.execute(
         f"SELECT {_AS_JSON}, max(seq) FROM"
         f" (SELECT * FROM recipient WHERE seq > ?{wanted} ORDER BY seq LIMIT ?) AS r",
@@ -198,7 +202,7 @@ def outcomes(
     if log_no < 0:
         text, last, count = db.execute(
             f"SELECT {_AS_JSON}, max(seq), count(*) FROM (SELECT * FROM recipient"
-            " WHERE seq >= ? AND state IN (3, 5) AND at IS NULL ORDER BY seq LIMIT ?) AS r",
+            f" WHERE seq >= ? AND {_LEFT_BY_PLANNING} AND at IS NULL ORDER BY seq LIMIT ?) AS r",
             (index, limit),
         ).fetchone()
         if count:
@@ -244,8 +248,13 @@ def _by_seq(db: sqlite3.Connection, seqs: list[int]) -> list[Outcome]:
     if not seqs:
         return []
     (text,) = db.execute(
-        f"SELECT {_AS_JSON} FROM (SELECT recipient.* FROM json_each(?) AS j"
-        " CROSS JOIN recipient ON recipient.seq = j.value WHERE state > 1 ORDER BY j.id) AS r",
+        f"""
+        SELECT {_AS_JSON} FROM (
+            SELECT recipient.* FROM json_each(?) AS j
+            CROSS JOIN recipient ON recipient.seq = j.value
+            WHERE {_IS_FINAL} ORDER BY j.id
+        ) AS r
+        """,
         (msgspec.json.encode(seqs).decode(),),
     ).fetchone()
     return _decode(db, text)

@@ -10,16 +10,21 @@ from typing import Any, Final
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Recovered
-from promomsg.journal.sqlite.statements import groups as group_sql
+from promomsg.journal.sqlite.moves import group_move, in_group_state, recipient_move
+from promomsg.journal.sqlite.statements import groups
+from promomsg.journal.sqlite.statements.closing import (
+    CANCELLED,
+    COMMITS_LOST,
+    INTERRUPTED,
+    UNNAMED,
+    close_rows,
+)
 from promomsg.journal.sqlite.statements.planning import cut
-from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
-from promomsg.journal.sqlite.statements.singles import CANCELLED_DETAIL, LOST_DETAIL, close_rows
 from promomsg.journal.sqlite.statements.transaction import Transaction
-from promomsg.model import Code, State
-from promomsg.states import GroupEvent
+from promomsg.model import State
+from promomsg.states import Event, GroupEvent, GroupState
 
 __all__ = [
-    "INTERRUPTED_DETAIL",
     "adopt",
     "cancel_pending",
     "nothing_out",
@@ -28,41 +33,51 @@ __all__ = [
     "seal_retry",
 ]
 
-INTERRUPTED_DETAIL: Final = "the process ended between the intent and the result"
-_LOST: Final = f"detail = '{LOST_DETAIL}'"
+_BEGUN_SINGLES: Final = "done = 0 AND epoch > 0 AND group_no IS NULL"
+_ASK_AGAIN: Final = recipient_move(Event.NOT_SENT)
+_LOSE: Final = recipient_move(Event.UNKNOWN, State.INTENDED)
+_ADOPT: Final = group_move(GroupEvent.ADOPT)
+_CANCEL: Final = group_move(GroupEvent.CANCEL)
+_COMMITS_LOST: Final = f"detail = '{COMMITS_LOST.detail}'"
+# Whoever may have been sent to before keeps the reason of that.
+_HAS_REASON: Final = "maybe_sent = 1 AND code <> ''"
+_IN_CHUNK: Final = "seq BETWEEN :first AND :last"
+_ASK_AGAIN_IN_CHUNK: Final = f"""
+UPDATE recipient
+SET {_ASK_AGAIN.sets}, maybe_sent = 1, code = iif({_HAS_REASON}, code, :code),
+    detail = iif({_HAS_REASON} OR {_COMMITS_LOST}, detail, :detail),
+    rid = iif({_HAS_REASON}, rid, NULL)
+WHERE {_IN_CHUNK} AND {_ASK_AGAIN.where}
+"""
+_LOSE_IN_CHUNK: Final = f"""
+UPDATE recipient
+SET {_LOSE.sets}, code = :code, detail = iif({_COMMITS_LOST}, detail, :detail), at = :at
+WHERE {_IN_CHUNK} AND {_LOSE.where}
+"""
 
 
 def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
     """Looks only into chunks that were taken and are not done, however long the campaign is."""
     db = tx.db
     found = Recovered()
-    ranges = db.execute(
-        "SELECT first_seq, last_seq FROM chunk WHERE done = 0 AND epoch > 0 AND group_no IS NULL ORDER BY chunk_no"
+    chunks = db.execute(
+        f"SELECT first_seq, last_seq FROM chunk WHERE {_BEGUN_SINGLES} ORDER BY chunk_no"
     ).fetchall()
-    where = "seq BETWEEN :first AND :last AND state = 1"
-    for first, last in ranges:
+    for first, last in chunks:
         args = {"first": first, "last": last}
+        reason = {"code": INTERRUPTED.code, "detail": INTERRUPTED.detail, "at": at}
         if idempotent:
-            # The reason of an earlier doubt stays; with none, this is it.
-            kept = "maybe_sent = 1 AND code <> ''"
-            found.again += db.execute(
-                f"UPDATE recipient SET state = 0, maybe_sent = 1, code = iif({kept}, code, :code),"
-                f" detail = iif({kept} OR {_LOST}, detail, :detail), rid = iif({kept}, rid, NULL)"
-                f" WHERE {where}",
-                {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL},
-            ).rowcount
+            found.again += db.execute(_ASK_AGAIN_IN_CHUNK, {**args, **reason}).rowcount
             continue
-        seqs = [seq for (seq,) in db.execute(f"SELECT seq FROM recipient WHERE {where}", args)]
-        if seqs:
-            db.execute(
-                "UPDATE recipient SET state = 4, code = :code,"
-                f" detail = iif({_LOST}, detail, :detail), at = :at WHERE {where}",
-                {**args, "code": Code.INTERRUPTED.value, "detail": INTERRUPTED_DETAIL, "at": at},
-            )
-            tx.counts.move(State.PENDING, "", State.UNKNOWN, Code.INTERRUPTED.value, len(seqs))
-            tx.final(seqs)
-            found.unknown += len(seqs)
-    found.lost_groups = group_sql.lose_intended(tx, Code.INTERRUPTED.value, INTERRUPTED_DETAIL, at)
+        rows = db.execute(
+            f"SELECT seq FROM recipient WHERE {_IN_CHUNK} AND {_LOSE.where}", args
+        ).fetchall()
+        if rows:
+            db.execute(_LOSE_IN_CHUNK, {**args, **reason})
+            tx.counts.move(State.PENDING, "", _LOSE.end, INTERRUPTED.code, len(rows))
+            tx.final([seq for (seq,) in rows])
+            found.unknown += len(rows)
+    found.lost_groups = groups.lose_intended(tx, INTERRUPTED, at)
     db.execute("UPDATE chunk SET epoch = epoch + 1, deadline = NULL WHERE deadline IS NOT NULL")
     needs_chunks, chunk_size = db.execute(
         "SELECT needs_chunks, chunk_size FROM campaign"
@@ -103,60 +118,62 @@ FROM recipient r WHERE """
 _NO_REASON: Final = "code = '', detail = '', rid = NULL"
 
 
-def _take_back(tx: Transaction, where: str, args: dict[str, Any], state: State, sets: str) -> int:
+_TAKES_BACK: Final = {
+    event: recipient_move(event, row="r")
+    for event in (Event.RETRY_FAILED, Event.RETRY_UNKNOWN, Event.ADOPT)
+}
+
+
+def _take_back(
+    tx: Transaction, event: Event, sets: str, where: str, args: dict[str, Any] | None = None
+) -> int:
     """Final → pending by the user's word; what is left is kept in the history.
 
     `sets` says what becomes of its code, detail and rid, and what else changes.
     """
-    db = tx.db
+    db, args = tx.db, args or {}
+    move = _TAKES_BACK[event]
+    (start,) = move.starts
+    where = f"{move.where} AND {where}"
     tx.flush()
     by_code = db.execute(
         f"SELECT code, count(*) FROM recipient r WHERE {where} GROUP BY code", args
     ).fetchall()
     db.execute(_REMEMBER + where, args)
-    db.execute(
-        f"UPDATE recipient AS r SET state = 0, at = NULL, {sets} WHERE {where}",
-        args,
-    )
+    db.execute(f"UPDATE recipient AS r SET {move.sets}, at = NULL, {sets} WHERE {where}", args)
     for code, count in by_code:
-        tx.counts.move(state, code, State.PENDING, "", count)
+        tx.counts.move(start, code, move.end, "", count)
     return sum(count for _, count in by_code)
 
 
 def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
     """unknown → accepted: its unknown members are pending again."""
-    group = group_sql.get(tx.db, group_no)
+    group = groups.get(tx.db, group_no)
     _take_back(
         tx,
-        "r.group_no = :group_no AND r.state = 4",
-        {"group_no": group_no},
-        State.UNKNOWN,
+        Event.ADOPT,
         f"{_NO_REASON}, attempts = attempts - {group.attempts}",
+        "r.group_no = :group_no",
+        {"group_no": group_no},
     )
-    group_sql.shift(tx, group, State.UNKNOWN, State.PENDING, group.code, "")
-    group_sql.move(
-        tx, group, GroupEvent.ADOPT, msg_id=msg_id, next_poll_at=next_poll_at, code="", detail=""
-    )
+    groups.shift(tx, group, Event.ADOPT, State.UNKNOWN, group.code, "")
+    groups.move(tx, group, _ADOPT, msg_id=msg_id, next_poll_at=next_poll_at, code="", detail="")
 
 
 def cancel_pending(tx: Transaction, at: float) -> int:
-    """Pending singles and planned groups are cancelled; what is in doubt is unknown."""
-    code, detail = Code.CANCELLED.value, CANCELLED_DETAIL
-    count = close_rows(tx, "group_no IS NULL", {}, State.CANCELLED, code, detail, None, at)
-    for row in tx.db.execute(
-        f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = 'planned' ORDER BY group_no"
-    ).fetchall():
-        group = group_row(row)
-        group_sql.move(tx, group, GroupEvent.CANCEL, code=code, detail=detail)
-        count += group_sql.close(tx, group, State.CANCELLED, code, detail, None, at)
+    """Pending singles and planned groups are cancelled; who may have been sent to is unknown."""
+    count = close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, CANCELLED, at)
+    for group in groups.select(tx.db, _CANCEL.where):
+        groups.move(tx, group, _CANCEL, code=CANCELLED.code, detail=CANCELLED.detail)
+        count += groups.close(tx, group, Event.CANCEL, CANCELLED, at)
     return count
 
 
 def nothing_out(db: sqlite3.Connection) -> None:
     """Raises while singles are out: new chunks would let go of them, and of their results."""
     out = db.execute(
-        "SELECT 1 FROM chunk WHERE done = 0 AND epoch > 0 AND group_no IS NULL AND EXISTS"
-        " (SELECT 1 FROM recipient WHERE seq BETWEEN first_seq AND last_seq AND state = 1) LIMIT 1"
+        f"SELECT 1 FROM chunk WHERE {_BEGUN_SINGLES} AND EXISTS (SELECT 1 FROM recipient"
+        f" WHERE seq BETWEEN first_seq AND last_seq AND {_LOSE.where}) LIMIT 1"
     ).fetchone()
     if out is not None:
         raise JournalError("single sends are out: settle or recover them, then retry")
@@ -170,39 +187,34 @@ def seal_retry(tx: Transaction, chunk_size: int) -> None:
 
 def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
     """`retry`: rows that were begun, out of their groups; planning's own refusals stay."""
+    if state not in (State.FAILED, State.UNKNOWN):
+        raise JournalError(f"recipients that are {state} cannot be tried again")
     db = tx.db
     nothing_out(db)
     db.execute("UPDATE campaign SET needs_chunks = 1")
-    groups: tuple[str, ...]
     if state is State.FAILED:
+        event, ended = Event.RETRY_FAILED, in_group_state(GroupState.REFUSED)
         sets = f"{_NO_REASON}, group_no = NULL, maybe_sent = 0, generation = generation + 1"
-        where, groups = "r.state = 3 AND r.at IS NOT NULL", ("refused",)
-    elif state is State.UNKNOWN:
-        sets = "group_no = NULL, maybe_sent = 1"  # and the reason of the doubt
-        where, groups = "r.state = 4", ("unknown", "expired")
-        if not include_unnamed:
-            where += f" AND r.code <> '{Code.UNNAMED.value}'"
+        where = "r.at IS NOT NULL"
     else:
-        raise JournalError(f"recipients that are {state} cannot be tried again")
-    count = _take_back(tx, where, {}, state, sets)
+        event, ended = Event.RETRY_UNKNOWN, in_group_state(GroupState.UNKNOWN, GroupState.EXPIRED)
+        sets = "group_no = NULL, maybe_sent = 1"  # and the reason of that
+        where = "true" if include_unnamed else f"r.code <> '{UNNAMED.code}'"
+    count = _take_back(tx, event, sets, where)
     # An audience whose one call was refused or lost: called again as a new group.
-    for group_state in groups:
-        for row in db.execute(
-            f"SELECT {GROUP_COLUMNS} FROM group_send WHERE state = ? AND audience_{state} > 0 ORDER BY group_no",
-            (group_state,),
-        ).fetchall():
-            group = group_row(row)
-            (people,) = db.execute(
-                f"SELECT audience_{state} FROM group_send WHERE group_no = ?", (group.group_no,)
-            ).fetchone()
-            db.execute(
-                f"UPDATE group_send SET audience_{state} = 0 WHERE group_no = ?", (group.group_no,)
-            )
-            db.execute(
-                "INSERT INTO group_send (planned, audience_pending, audience, message_values, message_digest)"
-                " SELECT ?, ?, audience, message_values, message_digest FROM group_send WHERE group_no = ?",
-                (people, people, group.group_no),
-            )
-            tx.counts.move(state, group.code, State.PENDING, "", people)
-            count += people
+    counted = f"audience_{state}"
+    for group in groups.select(db, f"{ended} AND {counted} > 0"):
+        (people,) = db.execute(
+            f"SELECT {counted} FROM group_send WHERE group_no = ?", (group.group_no,)
+        ).fetchone()
+        db.execute(f"UPDATE group_send SET {counted} = 0 WHERE group_no = ?", (group.group_no,))
+        db.execute(
+            "INSERT INTO group_send"
+            " (planned, audience_pending, audience, message_values, message_digest)"
+            " SELECT ?, ?, audience, message_values, message_digest"
+            " FROM group_send WHERE group_no = ?",
+            (people, people, group.group_no),
+        )
+        tx.counts.move(state, group.code, _TAKES_BACK[event].end, "", people)
+        count += people
     return count

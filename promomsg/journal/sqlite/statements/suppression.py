@@ -12,14 +12,20 @@ from typing import Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import Reached, fingerprint
-from promomsg.journal.sqlite.statements import groups as group_sql
+from promomsg.journal.records import Reached, Reason, fingerprint
+from promomsg.journal.sqlite.moves import (
+    group_move,
+    in_group_state,
+    in_state,
+    recipient_move,
+)
+from promomsg.journal.sqlite.statements import groups
+from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.journal.sqlite.statements.recovery import nothing_out
-from promomsg.journal.sqlite.statements.singles import close_rows
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
-from promomsg.states import GroupEvent
+from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED, Event, GroupEvent
 
 __all__ = [
     "absent_key",
@@ -39,8 +45,12 @@ _LISTED: Final = ("key", "id", "openid", "unionid")
 _LINKS: Final = {**{name: name for name in _LISTED}, "access_token": "fingerprint"}
 """What two rows of one person may have in common, and its column."""
 
-_ON_IT: Final = "on the suppression list"
+_LISTED_REASON: Final = Reason(Code.SUPPRESSED.value, "on the suppression list")
 _LINKED: Final = "the same person as a row that is on the suppression list"
+
+_SKIP: Final = recipient_move(Event.SKIP)
+_PENDING: Final = in_state(State.PENDING)
+_CANCEL_GROUP: Final = group_move(GroupEvent.CANCEL)
 
 
 def _as_json(values: Iterable[object]) -> str:
@@ -152,12 +162,12 @@ def choose_keys(tx: Transaction, keys: Sequence[str], first: bool) -> None:
 def select_chosen(tx: Transaction) -> int:
     """Skips pending rows whose key was not chosen; returns how many stay pending."""
     changed = tx.db.execute(
-        "UPDATE recipient SET state = 5, code = ?, detail = 'not selected'"
-        " WHERE state = 0 AND key NOT IN (SELECT key FROM temp.chosen)",
+        f"UPDATE recipient SET {_SKIP.sets}, code = ?, detail = 'not selected'"
+        f" WHERE {_SKIP.where} AND key NOT IN (SELECT key FROM temp.chosen)",
         (Code.NOT_SELECTED.value,),
     ).rowcount
-    tx.counts.move(State.PENDING, "", State.SKIPPED, Code.NOT_SELECTED.value, changed)
-    (left,) = tx.db.execute("SELECT count(*) FROM recipient WHERE state = 0").fetchone()
+    tx.counts.move(State.PENDING, "", _SKIP.end, Code.NOT_SELECTED.value, changed)
+    (left,) = tx.db.execute(f"SELECT count(*) FROM recipient WHERE {_PENDING}").fetchone()
     return int(left)
 
 
@@ -189,7 +199,8 @@ def _find(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None
         ]
     listed = " OR ".join(asked_for)
     found = db.execute(
-        f"INSERT INTO temp.blocked SELECT seq, ? FROM recipient WHERE {listed}", (_ON_IT,)
+        f"INSERT INTO temp.blocked SELECT seq, ? FROM recipient WHERE {listed}",
+        (_LISTED_REASON.detail,),
     ).rowcount
     if not found:
         return False
@@ -220,13 +231,13 @@ def suppress_listed(tx: Transaction, columns: Collection[str], pepper: bytes | N
     """Skips pending rows of everybody whose key or address is on the list."""
     if not _find(tx.db, columns, pepper):
         return 0
-    code = Code.SUPPRESSED.value
+    code = _LISTED_REASON.code
     changed = tx.db.execute(
-        "UPDATE recipient SET state = 5, code = ?, detail = b.detail FROM temp.blocked AS b"
-        " WHERE b.seq = recipient.seq AND state = 0",
+        f"UPDATE recipient SET {_SKIP.sets}, code = ?, detail = b.detail FROM temp.blocked AS b"
+        f" WHERE b.seq = recipient.seq AND {_SKIP.where}",
         (code,),
     ).rowcount
-    tx.counts.move(State.PENDING, "", State.SKIPPED, code, changed)
+    tx.counts.move(State.PENDING, "", _SKIP.end, code, changed)
     return changed
 
 
@@ -235,7 +246,7 @@ def left_out(db: sqlite3.Connection) -> int:
     (found,) = db.execute(
         "SELECT count(*) FROM temp.blocked AS b JOIN recipient AS r ON r.seq = b.seq"
         " WHERE r.code = ?",
-        (Code.SUPPRESSED.value,),
+        (_LISTED_REASON.code,),
     ).fetchone()
     return int(found)
 
@@ -248,7 +259,7 @@ def reached_page(
     Raises:
         JournalError: an audience was sent to as one group: nobody names its members.
     """
-    out = "state NOT IN ('planned', 'refused', 'cancelled')"
+    out = f"NOT {in_group_state(*GROUP_REACHED_NOBODY)}"
     if db.execute(
         f"SELECT 1 FROM group_send WHERE audience IS NOT NULL AND {out} LIMIT 1"
     ).fetchone():
@@ -257,10 +268,17 @@ def reached_page(
             "whom it sent to"
         )
     rows = db.execute(
-        "SELECT seq, key, id, openid, unionid FROM recipient WHERE seq > :after AND"
-        f" (state IN (1, 2, 4) OR state = 0 AND (maybe_sent = 1 OR group_no IN (SELECT group_no FROM group_send WHERE {out}))"
-        " OR seq IN (SELECT seq FROM attempt_history WHERE state IN (2, 4)))"
-        " ORDER BY seq LIMIT :limit",
+        f"""
+        SELECT seq, key, id, openid, unionid FROM recipient
+        WHERE seq > :after AND (
+            {in_state(*MAYBE_REACHED)}
+            OR {_PENDING} AND (
+                maybe_sent = 1 OR group_no IN (SELECT group_no FROM group_send WHERE {out})
+            )
+            OR seq IN (SELECT seq FROM attempt_history WHERE {in_state(*MAYBE_REACHED)})
+        )
+        ORDER BY seq LIMIT :limit
+        """,
         {"after": after, "limit": limit},
     ).fetchall()
     return [Reached(*row[1:]) for row in rows], rows[-1][0] if rows else after
@@ -275,26 +293,24 @@ def suppress_pending(
     if not _find(db, columns, pepper):
         return 0
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
-    code, dissolved = Code.SUPPRESSED.value, False
+    dissolved = False
     for group_no, leave in db.execute(
-        f"SELECT group_no, count(*) FROM recipient WHERE state = 0 AND {blocked}"
-        " AND group_no IN (SELECT group_no FROM group_send WHERE state = 'planned') GROUP BY group_no ORDER BY group_no"
+        f"SELECT group_no, count(*) FROM recipient WHERE {_PENDING} AND {blocked}"
+        f" AND group_no IN (SELECT group_no FROM group_send WHERE {_CANCEL_GROUP.where})"
+        " GROUP BY group_no ORDER BY group_no"
     ).fetchall():
-        group = group_sql.get(db, group_no)
+        group = groups.get(db, group_no)
         left = group.planned - leave
+        out_of_it = "UPDATE recipient SET group_no = NULL WHERE group_no = ?"
         if left >= smallest_group:
-            db.execute(
-                f"UPDATE recipient SET group_no = NULL WHERE group_no = ? AND {blocked}",
-                (group_no,),
-            )
+            db.execute(f"{out_of_it} AND {blocked}", (group_no,))
             db.execute("UPDATE group_send SET planned = ? WHERE group_no = ?", (left, group_no))
         else:
-            db.execute("UPDATE recipient SET group_no = NULL WHERE group_no = ?", (group_no,))
-            group_sql.move(tx, group, GroupEvent.CANCEL, planned=0, code=code, detail=_ON_IT)
+            db.execute(out_of_it, (group_no,))
+            code, detail, _ = _LISTED_REASON
+            groups.move(tx, group, _CANCEL_GROUP, planned=0, code=code, detail=detail)
             dissolved = True
-    changed = close_rows(
-        tx, f"group_no IS NULL AND {blocked}", {}, State.SKIPPED, code, _ON_IT, None, at
-    )
+    changed = close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, _LISTED_REASON, at)
     if dissolved:
         (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
         cut(db, chunk_size)

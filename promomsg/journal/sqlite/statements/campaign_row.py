@@ -1,0 +1,74 @@
+"""The campaign's own rows: what it is, what was asked of it, and the warnings it has kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from promomsg.journal.records import CampaignRecord, Control, Outage
+
+__all__ = ["add_warnings", "requested_control", "save_outage", "save_record", "set_control"]
+
+_encode = msgspec.json.Encoder().encode
+_texts = msgspec.json.Decoder(list[str]).decode
+
+
+def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
+    """Writes the campaign's row; what `seal` keeps beside it stays."""
+    db.execute(
+        """
+        INSERT INTO campaign (only_row, name, channel, account, run_id, message, settings, source,
+                              base_url, campaign_file, created_at, planned_at, warnings, halted)
+        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (only_row) DO UPDATE SET
+            name = excluded.name, channel = excluded.channel, account = excluded.account,
+            run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
+            source = excluded.source, base_url = excluded.base_url,
+            campaign_file = excluded.campaign_file,
+            created_at = excluded.created_at, planned_at = excluded.planned_at,
+            warnings = excluded.warnings, halted = excluded.halted
+        """,
+        (
+            record.name,
+            record.channel,
+            record.account,
+            record.run_id,
+            _encode(record.message).decode(),
+            _encode(record.settings).decode(),
+            _encode(record.source).decode(),
+            record.base_url,
+            record.campaign_file,
+            record.created_at,
+            record.planned_at,
+            _encode(record.warnings).decode(),
+            record.halted,
+        ),
+    )
+
+
+def save_outage(db: sqlite3.Connection, outage: Outage | None) -> None:
+    """Writes the outage that is going on; None: it is over."""
+    kept = None if outage is None else _encode(outage).decode()
+    db.execute("UPDATE campaign SET outage = ?", (kept,))
+
+
+def add_warnings(db: sqlite3.Connection, texts: Sequence[str]) -> None:
+    """Keeps warnings in the campaign's row, each once."""
+    if not texts:
+        return
+    (kept,) = db.execute("SELECT warnings FROM campaign").fetchone()
+    warnings = _texts(kept)
+    warnings += [text for text in dict.fromkeys(texts) if text not in warnings]
+    db.execute("UPDATE campaign SET warnings = ?", (_encode(warnings).decode(),))
+
+
+def requested_control(db: sqlite3.Connection) -> Control:
+    """What the control row asks for."""
+    return Control(db.execute("SELECT requested FROM control").fetchone()[0])
+
+
+def set_control(db: sqlite3.Connection, control: Control) -> None:
+    """Writes the control row."""
+    db.execute("UPDATE control SET requested = ?", (control.value,))
