@@ -16,12 +16,14 @@ from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    GroupCounts,
     GroupRow,
     Lease,
     Outage,
     Place,
     PlannedRow,
     Reached,
+    Reason,
     Recovered,
     SendResult,
     Tally,
@@ -158,9 +160,7 @@ class Handle(Protocol):
         """
         ...
 
-    async def refuse_message(
-        self, seq: int, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
+    async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
         """The message of row `seq` was refused for everybody: every other *pending* single and
         every planned group with the same rendered message fails; returns how many recipients."""
         ...
@@ -173,25 +173,18 @@ class Handle(Protocol):
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
     ) -> bool: ...
-    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
+    async def return_group(self, lease: Lease, reason: Reason, called: bool = True) -> bool:
         """Not sent: intended → planned. `called` False: the attempt is not counted."""
         ...
 
     async def refuse_group(
-        self,
-        lease: Lease,
-        code: str,
-        detail: str,
-        rid: str | None,
-        at: float,
-        *,
-        everybody: bool = True,
+        self, lease: Lease, reason: Reason, at: float, *, everybody: bool = True
     ) -> bool:
         """Refused: its members fail. `everybody`: the message is refused, so the planned groups
         and pending singles with the same rendered message fail too."""
         ...
 
-    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
+    async def lose_group(self, lease: Lease, reason: Reason, at: float) -> bool:
         """The answer was lost: all its members are unknown."""
         ...
 
@@ -204,22 +197,12 @@ class Handle(Protocol):
         """One group. Raises JournalError: there is none of that number."""
         ...
 
-    async def poll_group(
-        self,
-        group_no: int,
-        *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
-        next_poll_at: float,
-    ) -> None: ...
+    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None: ...
     async def complete_group(
         self,
         group_no: int,
+        counts: GroupCounts,
         *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
         failures: Sequence[Failure],
         unnamed: int,
         at: float,

@@ -15,6 +15,7 @@ __all__ = [
     "UNIQUE",
     "CampaignRecord",
     "Control",
+    "GroupCounts",
     "GroupRow",
     "Lease",
     "Outage",
@@ -186,6 +187,20 @@ class SendResult(NamedTuple):
     maybe_sent: bool
     extra: str | None
     called: bool = True
+
+
+class GroupCounts(NamedTuple):
+    """How far a group send is, as the provider counts it; None for what it did not say.
+
+    Attributes:
+        percent: 0 to 100.
+        send_cnt: people it was sent to, those who failed included.
+        fail_cnt: people whom it did not reach.
+    """
+
+    percent: int | None = None
+    send_cnt: int | None = None
+    fail_cnt: int | None = None
 
 
 class GroupRow(msgspec.Struct, kw_only=True):

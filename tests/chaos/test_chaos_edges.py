@@ -26,7 +26,7 @@ from promomsg.crashpoints import VARIABLE
 from promomsg.engine.following.poller import Poller
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
-from promomsg.journal.records import GroupRow
+from promomsg.journal.records import GroupCounts, GroupRow
 from promomsg.model import Delivery, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.states import GroupState
@@ -372,7 +372,7 @@ class Slow:
     async def group_members(self, group_no: int) -> list[str]:
         return [str(n) for n in range(60)]
 
-    async def complete_group(self, group_no: int, **_: Any) -> list[str]:
+    async def complete_group(self, group_no: int, counts: GroupCounts, **_: Any) -> list[str]:
         self.completed += 1
         return []
 

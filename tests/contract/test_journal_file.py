@@ -18,7 +18,7 @@ from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states,
 from waiting import real_time, until
 
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, GroupCounts
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_being_sent
 from promomsg.model import State
 
@@ -434,7 +434,7 @@ async def test_one_bad_operation_does_not_take_its_neighbours_along(
         handle.intend(lease, [0], NOW, DAY),
         handle.settle(lease, [result(3)]),
         handle.intend(lease, [1], NOW, DAY),
-        handle.poll_group(9, percent=1, send_cnt=1, fail_cnt=1, next_poll_at=NOW),
+        handle.poll_group(9, GroupCounts(1, 1, 1), next_poll_at=NOW),
         return_exceptions=True,
     )
     assert [type(answer).__name__ for answer in answers] == [

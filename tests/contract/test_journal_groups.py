@@ -21,7 +21,7 @@ from journal_rows import (
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, GroupCounts, Reason
 from promomsg.model import Code, Failure, State
 from promomsg.states import GroupState, IllegalMove
 
@@ -51,7 +51,9 @@ async def complete(handle: Handle, group_no: int = 1, **changes: Any) -> list[st
         "unnamed": 0,
         "at": NOW + 99,
     }
-    return await handle.complete_group(group_no, **{**fields, **changes})
+    fields |= changes
+    counts = GroupCounts(*(fields.pop(name) for name in GroupCounts._fields))
+    return await handle.complete_group(group_no, counts, **fields)
 
 
 async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
@@ -67,7 +69,7 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
         1,
         NOW + 2,
     )
-    await handle.poll_group(1, percent=40, send_cnt=2, fail_cnt=0, next_poll_at=NOW + 120)
+    await handle.poll_group(1, GroupCounts(40, 2, 0), next_poll_at=NOW + 120)
     [polled] = await handle.groups()
     assert await handle.group(polled.group_no) == polled
     with pytest.raises(JournalError, match="no group 9"):
@@ -91,7 +93,7 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     assert adds_up(await handle.tally())
     with pytest.raises(IllegalMove):
         await complete(handle)
-    await handle.poll_group(1, percent=1, send_cnt=1, fail_cnt=1, next_poll_at=NOW)
+    await handle.poll_group(1, GroupCounts(1, 1, 1), next_poll_at=NOW)
     assert (await handle.groups())[0].percent == 100
     await handle.close()
 
@@ -121,9 +123,9 @@ async def test_a_group_that_was_not_sent_is_planned_again(make: Make) -> None:
     assert await handle.intend_group(lease, NOW)
     with pytest.raises(IllegalMove):
         await handle.intend_group(lease, NOW)
-    assert await handle.return_group(lease, "-1", "system busy")
+    assert await handle.return_group(lease, Reason("-1", "system busy"))
     assert await handle.intend_group(lease, NOW)
-    assert await handle.return_group(lease, "", "", False)
+    assert await handle.return_group(lease, Reason(), False)
     [group] = await handle.groups()
     assert (group.state, group.attempts) == (GroupState.PLANNED, 1)
     await handle.set_control(Control.PAUSE)
@@ -134,9 +136,9 @@ async def test_a_group_that_was_not_sent_is_planned_again(make: Make) -> None:
     for call in (
         handle.intend_group(lease, NOW),
         handle.accept_group(lease, "m", None, NOW, NOW),
-        handle.return_group(lease, "", ""),
-        handle.refuse_group(lease, "1", "", None, NOW),
-        handle.lose_group(lease, "1", "", NOW),
+        handle.return_group(lease, Reason()),
+        handle.refuse_group(lease, Reason("1"), NOW),
+        handle.lose_group(lease, Reason("1"), NOW),
     ):
         assert not await call
     assert await handle.intend_group(new, NOW)
@@ -149,7 +151,7 @@ async def test_a_refused_group_takes_everybody_with_that_message_along(make: Mak
     handle = await sealed(make(), rows, groups=[3, 2])
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
-    assert await handle.refuse_group(lease, "47003", "argument invalid", "r", NOW + 1)
+    assert await handle.refuse_group(lease, Reason("47003", "argument invalid", "r"), NOW + 1)
     assert await states(handle) == "ffffff"
     assert [group.state for group in await handle.groups()] == [GroupState.REFUSED] * 2
     assert [o.attempts for o in await everybody(handle)] == [1, 1, 1, 0, 0, 0]
@@ -163,7 +165,7 @@ async def test_a_lost_group_is_unknown_until_it_is_adopted(make: Make) -> None:
     handle = await sealed(make(), [row(seq) for seq in range(3)], groups=[3])
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
-    assert await handle.lose_group(lease, Code.NO_ANSWER, "reset", NOW + 1)
+    assert await handle.lose_group(lease, Reason(Code.NO_ANSWER, "reset"), NOW + 1)
     assert await states(handle) == "uuu"
     assert (await everybody(handle))[0].group == "1"
     await handle.adopt_group(1, "m7", NOW + 2, NOW + 3)
@@ -253,10 +255,10 @@ async def test_an_audience_whose_call_was_lost_or_refused_can_be_tried_again(
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
     if end == "lose":
-        assert await handle.lose_group(lease, Code.NO_ANSWER, "", NOW)
+        assert await handle.lose_group(lease, Reason(Code.NO_ANSWER), NOW)
         state = State.UNKNOWN
     else:
-        assert await handle.refuse_group(lease, "47003", "", None, NOW)
+        assert await handle.refuse_group(lease, Reason("47003"), NOW)
         state = State.FAILED
     tally = await handle.tally()
     assert getattr(tally, state) == 70
@@ -275,7 +277,7 @@ async def test_an_adopted_audience_is_pending_again_and_a_cancelled_one_is_not(
     handle = await audience(make, 70)
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
-    assert await handle.lose_group(lease, Code.NO_ANSWER, "", NOW)
+    assert await handle.lose_group(lease, Reason(Code.NO_ANSWER), NOW)
     await handle.adopt_group(1, "m2", NOW, NOW)
     assert (await handle.tally()).pending == 70
     await complete(handle, send_cnt=None, fail_cnt=None)

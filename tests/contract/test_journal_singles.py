@@ -22,7 +22,7 @@ from journal_rows import (
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Control, Outage
+from promomsg.journal.records import Control, Outage, Reason
 from promomsg.model import Code, State
 from promomsg.states import IllegalMove
 
@@ -188,12 +188,12 @@ async def test_a_refused_message_fails_everybody_else_who_would_get_it(make: Mak
     lease = await take(handle)
     assert await handle.intend(lease, [0, 1], NOW, DAY)
     assert await handle.settle(lease, [result(0, "failed", code="47003")])
-    assert await handle.refuse_message(0, "47003", "argument invalid", "r9", NOW + 3) == 1
+    assert await handle.refuse_message(0, Reason("47003", "argument invalid", "r9"), NOW + 3) == 1
     assert await states(handle) == "fipfp"
     assert not await handle.intend(lease, [2, 3], NOW, DAY)
     assert await handle.intend(lease, [2, 4], NOW, DAY)
     with pytest.raises(JournalError):
-        await handle.refuse_message(77, "47003", "", None, NOW)
+        await handle.refuse_message(77, Reason("47003"), NOW)
     assert (await everybody(handle))[3].rid == "r9"
     await handle.close()
 

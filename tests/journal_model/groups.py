@@ -7,7 +7,16 @@ from typing import Protocol
 
 from journal_model.store import Chunk, Group, Row, Store
 from promomsg.errors import JournalError
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, Lease, Outage, PlannedRow
+from promomsg.journal.records import (
+    CampaignRecord,
+    Control,
+    GroupCounts,
+    GroupRow,
+    Lease,
+    Outage,
+    PlannedRow,
+    Reason,
+)
 from promomsg.model import Code, Failure, State
 from promomsg.states import Event, GroupEvent, GroupState, move, move_group
 
@@ -78,61 +87,53 @@ class ModelGroups:
 
     # Ends.
 
-    def _close_row(
-        self, row: Row, state: State, code: str, detail: str, rid: str | None, at: float
-    ) -> None:
+    def _close_row(self, row: Row, state: State, reason: Reason, at: float) -> None:
         if row.maybe_sent and state in _UNSENT:
             state = State.UNKNOWN
         row.state = move(row.state, _EVENT[state])
-        row.code, row.detail, row.rid, row.at = code, detail, rid, at
+        row.code, row.detail, row.rid = reason
+        row.at = at
         if row.group is not None:
             row.attempts += row.group.row.attempts
         self._store.log(row)
 
-    def _close_all(
-        self, rows: list[Row], state: State, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
+    def _close_all(self, rows: list[Row], state: State, reason: Reason, at: float) -> int:
         # Those in doubt come first, as the order of outcomes is part of the contract.
         for row in sorted(rows, key=lambda row: not row.maybe_sent):
             if row.maybe_sent and row.code and state in _UNSENT:
-                self._close_row(row, State.UNKNOWN, row.code, row.detail, row.rid, at)
+                kept = Reason(row.code, row.detail, row.rid)
+                self._close_row(row, State.UNKNOWN, kept, at)
             else:
-                self._close_row(row, state, code, detail, rid, at)
+                self._close_row(row, state, reason, at)
         return len(rows)
 
-    def _close_group(
-        self, group: Group, state: State, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
+    def _close_group(self, group: Group, state: State, reason: Reason, at: float) -> int:
         people = group.people.pop(State.PENDING, 0)
         if people:
             group.people[state] += people
         members = [r for r in self._store.members(group) if r.state is State.PENDING]
-        return self._close_all(members, state, code, detail, rid, at) + people
+        return self._close_all(members, state, reason, at) + people
 
-    def _refuse_one(self, group: Group, code: str, detail: str, rid: str | None, at: float) -> int:
+    def _refuse_one(self, group: Group, reason: Reason, at: float) -> int:
         self._move(group, GroupEvent.REFUSED)
-        group.row.code, group.row.detail, group.row.rid = code, detail, rid
-        return self._close_group(group, State.FAILED, code, detail, rid, at)
+        group.row.code, group.row.detail, group.row.rid = reason
+        return self._close_group(group, State.FAILED, reason, at)
 
-    def _refuse_same(
-        self, message_digest: bytes | None, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
+    def _refuse_same(self, message_digest: bytes | None, reason: Reason, at: float) -> int:
         singles = [row for row in self._store.singles() if row.message_digest == message_digest]
-        count = self._close_all(singles, State.FAILED, code, detail, rid, at)
+        count = self._close_all(singles, State.FAILED, reason, at)
         for group in self._store.groups:
             if group.row.state is GroupState.PLANNED and group.message_digest == message_digest:
-                count += self._refuse_one(group, code, detail, rid, at)
+                count += self._refuse_one(group, reason, at)
         return count
 
     # Sending.
 
-    async def refuse_message(
-        self, seq: int, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
+    async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
         row = self._store_for_writing().rows.get(seq)
         if row is None:
             raise JournalError(f"there is no row {seq} in this journal")
-        return self._refuse_same(row.message_digest, code, detail, rid, at)
+        return self._refuse_same(row.message_digest, reason, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
         group = self._group_of(lease)
@@ -160,43 +161,36 @@ class ModelGroups:
         row.code = row.detail = ""
         return True
 
-    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
+    async def return_group(self, lease: Lease, reason: Reason, called: bool = True) -> bool:
         group = self._group_of(lease)
         if group is None:
             return False
         self._move(group, GroupEvent.NOT_SENT)
-        group.row.code, group.row.detail = code, detail
+        group.row.code, group.row.detail, _ = reason
         group.row.attempts -= not called
         return True
 
     async def refuse_group(
-        self,
-        lease: Lease,
-        code: str,
-        detail: str,
-        rid: str | None,
-        at: float,
-        *,
-        everybody: bool = True,
+        self, lease: Lease, reason: Reason, at: float, *, everybody: bool = True
     ) -> bool:
         group = self._group_of(lease)
         if group is None:
             return False
-        self._refuse_one(group, code, detail, rid, at)
+        self._refuse_one(group, reason, at)
         if everybody:
-            self._refuse_same(group.message_digest, code, detail, rid, at)
+            self._refuse_same(group.message_digest, reason, at)
         return True
 
-    def _lose(self, group: Group, code: str, detail: str, at: float) -> None:
+    def _lose(self, group: Group, reason: Reason, at: float) -> None:
         self._move(group, GroupEvent.LOST)
-        group.row.code, group.row.detail = code, detail
-        self._close_group(group, State.UNKNOWN, code, detail, None, at)
+        group.row.code, group.row.detail, _ = reason
+        self._close_group(group, State.UNKNOWN, reason, at)
 
-    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
+    async def lose_group(self, lease: Lease, reason: Reason, at: float) -> bool:
         group = self._group_of(lease)
         if group is None:
             return False
-        self._lose(group, code, detail, at)
+        self._lose(group, reason, at)
         return True
 
     # Following.
@@ -207,29 +201,19 @@ class ModelGroups:
     async def group(self, group_no: int) -> GroupRow:
         return self._get(group_no).copy()
 
-    async def poll_group(
-        self,
-        group_no: int,
-        *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
-        next_poll_at: float,
-    ) -> None:
+    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
         self._store_for_writing()
         row = self._get(group_no).row
         if row.state is GroupState.ACCEPTED:
-            row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
+            row.percent, row.send_cnt, row.fail_cnt = counts
             row.next_poll_at = next_poll_at
             row.polls += 1
 
     async def complete_group(
         self,
         group_no: int,
+        counts: GroupCounts,
         *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
         failures: Sequence[Failure],
         unnamed: int,
         at: float,
@@ -239,7 +223,7 @@ class ModelGroups:
         group = self._get(group_no)
         self._move(group, GroupEvent.COMPLETE)
         row = group.row
-        row.percent, row.send_cnt, row.fail_cnt = percent, send_cnt, fail_cnt
+        row.percent, row.send_cnt, row.fail_cnt = counts
         row.next_poll_at = None
         row.polls += 1
         named = {failure.id: failure.code for failure in reversed(failures)}
@@ -258,12 +242,12 @@ class ModelGroups:
         members = [r for r in self._store.members(group) if r.state is State.PENDING]
         failed = [row for row in members if row.id in named]
         for row in failed:
-            self._close_row(row, State.FAILED, named[row.id or ""], "", None, at)
+            self._close_row(row, State.FAILED, Reason(named[row.id or ""]), at)
         rest = [row for row in members if row.id not in named]
         if unnamed:
-            self._close_all(rest, State.UNKNOWN, Code.UNNAMED.value, _UNNAMED, None, at)
+            self._close_all(rest, State.UNKNOWN, Reason(Code.UNNAMED.value, _UNNAMED), at)
         else:
-            self._close_all(rest, State.SENT, "", "", None, at)
+            self._close_all(rest, State.SENT, Reason(), at)
         strangers = len(named) - len(failed)
         if strangers <= 0:
             return []
@@ -308,7 +292,7 @@ class ModelGroups:
         self._move(group, GroupEvent.EXPIRE)
         group.row.next_poll_at = None
         group.row.code, group.row.detail = Code.EXPIRED.value, _EXPIRED
-        self._close_group(group, State.UNKNOWN, Code.EXPIRED.value, _EXPIRED, None, at)
+        self._close_group(group, State.UNKNOWN, Reason(Code.EXPIRED.value, _EXPIRED), at)
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         self._store_for_writing()

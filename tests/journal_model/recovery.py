@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from journal_model.groups import INTERRUPTED, ModelGroups
 from promomsg.errors import JournalError
-from promomsg.journal.records import UNIQUE, Recovered, fingerprint
+from promomsg.journal.records import UNIQUE, Reason, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
 
@@ -36,7 +36,7 @@ class ModelRecovery(ModelGroups):
                 found.unknown += 1
         for group in store.groups:
             if group.row.state is GroupState.INTENDED:
-                self._lose(group, Code.INTERRUPTED.value, INTERRUPTED, at)
+                self._lose(group, Reason(Code.INTERRUPTED.value, INTERRUPTED), at)
                 found.lost_groups += 1
         for chunk in store.chunks.values():
             if chunk.deadline is not None:
@@ -51,12 +51,12 @@ class ModelRecovery(ModelGroups):
     async def cancel_pending(self, at: float) -> int:
         store = self._store_for_writing()
         code, detail = Code.CANCELLED.value, "cancelled"
-        count = self._close_all(store.singles(), State.CANCELLED, code, detail, None, at)
+        count = self._close_all(store.singles(), State.CANCELLED, Reason(code, detail), at)
         for group in store.groups:
             if group.row.state is GroupState.PLANNED:
                 self._move(group, GroupEvent.CANCEL)
                 group.row.code, group.row.detail = code, detail
-                count += self._close_group(group, State.CANCELLED, code, detail, None, at)
+                count += self._close_group(group, State.CANCELLED, Reason(code, detail), at)
         return count
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
@@ -172,7 +172,7 @@ class ModelRecovery(ModelGroups):
             for row in leave:
                 row.group = None
         rows = [row for row in store.singles() if row.seq in blocked]
-        self._close_all(rows, State.SKIPPED, code, detail, None, at)
+        self._close_all(rows, State.SKIPPED, Reason(code, detail), at)
         if dissolved:
             store.cut()
         return len(rows)

@@ -15,7 +15,7 @@ from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, stre
 
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal
-from promomsg.journal.records import UNIQUE, Control, Lease, PlannedRow
+from promomsg.journal.records import UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import Code, Failure, State
@@ -202,7 +202,9 @@ async def act(journals: Journals, data: st.DataObject) -> None:
             await journal.request(control)
     elif what == "refuse_message":
         if data.draw(st.booleans()):
-            await journals.each("refuse_message", data.draw(_few), "47003", "no", "rid1", now)
+            await journals.each(
+                "refuse_message", data.draw(_few), Reason("47003", "no", "rid1"), now
+            )
     elif what == "retry":
         state = data.draw(st.sampled_from([State.FAILED, State.UNKNOWN]))
         await journals.each("reopen", state, include_unnamed=data.draw(st.booleans()), at=now)
@@ -256,11 +258,11 @@ async def group_call(journals: Journals, data: st.DataObject, lease: Lease, now:
     if end == "accept":
         await journals.each("accept_group", lease, f"m{lease.group_no}", "rid", now, now + 2)
     elif end == "return":
-        await journals.each("return_group", lease, "-1", "busy", data.draw(st.booleans()))
+        await journals.each("return_group", lease, Reason("-1", "busy"), data.draw(st.booleans()))
     elif end == "refuse":
-        await journals.each("refuse_group", lease, "47001", "no", None, now)
+        await journals.each("refuse_group", lease, Reason("47001", "no"), now)
     elif end == "lose":
-        await journals.each("lose_group", lease, Code.NO_ANSWER, "reset", now)
+        await journals.each("lose_group", lease, Reason(Code.NO_ANSWER, "reset"), now)
     if data.draw(st.booleans()):
         await journals.each("release", lease)
 
@@ -275,18 +277,14 @@ async def follow(journals: Journals, data: st.DataObject, now: float) -> None:
     elif data.draw(_few) == 0:
         await journals.each("adopt_group", group_no, f"found{group_no}", now, now + 1)
     elif data.draw(_few) == 0:
-        await journals.each(
-            "poll_group", group_no, percent=50, send_cnt=3, fail_cnt=None, next_poll_at=now + 1
-        )
+        await journals.each("poll_group", group_no, GroupCounts(50, 3), next_poll_at=now + 1)
     else:
         ids = data.draw(st.lists(st.sampled_from(["1", "2", "3", "11", "stranger"]), max_size=4))
         failures = [Failure(id, data.draw(st.sampled_from(["7", "8"]))) for id in ids]
         await journals.each(
             "complete_group",
             group_no,
-            percent=100,
-            send_cnt=data.draw(st.none() | st.integers(0, 9)),
-            fail_cnt=data.draw(st.none() | _few),
+            GroupCounts(100, data.draw(st.none() | st.integers(0, 9)), data.draw(st.none() | _few)),
             failures=failures,
             unnamed=data.draw(st.sampled_from([0, 0, 2])),
             at=now,

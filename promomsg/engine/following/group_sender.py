@@ -18,7 +18,7 @@ from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import GroupRow, Lease
+from promomsg.journal.records import GroupRow, Lease, Reason
 from promomsg.model import Answer, Audience, Code, Promoters, State
 from promomsg.transport.connections import CampaignShare
 
@@ -144,7 +144,7 @@ class GroupSender:
             return attempt, None
         reached("group-intended")
         if not await self._limiter.gate() or not self._reachability.may_go(lease):
-            await self._handle.return_group(lease, "", "", False)
+            await self._handle.return_group(lease, Reason(), False)
             return attempt, 0.0
         answer = await self._call(group, audience)
         attempt += 1
@@ -181,11 +181,13 @@ class GroupSender:
             reached("group-accepted")
             self._accepted(lease.group_no)
         elif decision.state is State.UNKNOWN:
-            await handle.lose_group(lease, str(answer.code or Code.NO_ANSWER), answer.detail, now)
+            await handle.lose_group(
+                lease, Reason(str(answer.code or Code.NO_ANSWER), answer.detail), now
+            )
         elif decision.state is State.FAILED:
             everybody = decision.message_refused
             await handle.refuse_group(
-                lease, answer.code, answer.detail, answer.rid, now, everybody=everybody
+                lease, Reason(answer.code, answer.detail, answer.rid), now, everybody=everybody
             )
         else:
-            await handle.return_group(lease, answer.code, answer.detail, True)
+            await handle.return_group(lease, Reason(answer.code, answer.detail), True)

@@ -30,7 +30,7 @@ from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.errors import Halted, JournalError, PromoError
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import GroupRow
+from promomsg.journal.records import GroupCounts, GroupRow
 from promomsg.model import Delivery, Failure
 from promomsg.private_files import write_private
 from promomsg.states import GroupState
@@ -262,11 +262,10 @@ class Poller:
                 f"{following:.0f} s: resume later to follow it on (results stay 7 days)"
             )
         group.due = self._clock.monotonic() + wait
+        seen = row if delivery is None else delivery
         await self._handle.poll_group(
             row.group_no,
-            percent=row.percent if delivery is None else delivery.percent,
-            send_cnt=row.send_cnt if delivery is None else delivery.send_cnt,
-            fail_cnt=row.fail_cnt if delivery is None else delivery.fail_cnt,
+            GroupCounts(seen.percent, seen.send_cnt, seen.fail_cnt),
             next_poll_at=self._clock.time() + wait,
         )
         self._notify()
@@ -296,9 +295,7 @@ class Poller:
         reached("merge")
         found = await self._handle.complete_group(
             row.group_no,
-            percent=delivery.percent,
-            send_cnt=delivery.send_cnt,
-            fail_cnt=delivery.fail_cnt,
+            GroupCounts(delivery.percent, delivery.send_cnt, delivery.fail_cnt),
             failures=merged.failures,
             unnamed=merged.unnamed,
             at=self._clock.time(),

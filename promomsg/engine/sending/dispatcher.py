@@ -52,7 +52,7 @@ from promomsg.engine.sending.retry_queue import RetryQueue
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import SendResult
+from promomsg.journal.records import Reason, SendResult
 from promomsg.model import Answer, SingleSend, State
 from promomsg.transport.connections import CampaignShare
 
@@ -388,7 +388,7 @@ class Dispatcher:
             self._today.add(-1)
         if decision.message_refused:
             await self._handle.refuse_message(
-                single_send.seq, result.code, result.detail, result.rid, result.at
+                single_send.seq, Reason(result.code, result.detail, result.rid), result.at
             )
         if refusal is not None:
             self._tasks.start_soon(self._retries.renew, chunk, single_send, refusal)

@@ -13,11 +13,13 @@ from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    GroupCounts,
     GroupRow,
     Lease,
     Outage,
     Place,
     PlannedRow,
+    Reason,
     Recovered,
     SendResult,
     Tally,
@@ -181,10 +183,8 @@ class SqliteHandle:
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         return await self._do(singles.settle, lease, results)
 
-    async def refuse_message(
-        self, seq: int, code: str, detail: str, rid: str | None, at: float
-    ) -> int:
-        return await self._do(groups.refuse_message, seq, code, detail, rid, at)
+    async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
+        return await self._do(groups.refuse_message, seq, reason, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
         return await self._do(groups.intend, lease, at, skippable=True)
@@ -197,23 +197,16 @@ class SqliteHandle:
     ) -> bool:
         return await self._do(groups.accept, lease, msg_id, rid, at, next_poll_at)
 
-    async def return_group(self, lease: Lease, code: str, detail: str, called: bool = True) -> bool:
-        return await self._do(groups.return_, lease, code, detail, called)
+    async def return_group(self, lease: Lease, reason: Reason, called: bool = True) -> bool:
+        return await self._do(groups.return_, lease, reason, called)
 
     async def refuse_group(
-        self,
-        lease: Lease,
-        code: str,
-        detail: str,
-        rid: str | None,
-        at: float,
-        *,
-        everybody: bool = True,
+        self, lease: Lease, reason: Reason, at: float, *, everybody: bool = True
     ) -> bool:
-        return await self._do(groups.refuse, lease, code, detail, rid, at, everybody)
+        return await self._do(groups.refuse, lease, reason, at, everybody)
 
-    async def lose_group(self, lease: Lease, code: str, detail: str, at: float) -> bool:
-        return await self._do(groups.lose, lease, code, detail, at)
+    async def lose_group(self, lease: Lease, reason: Reason, at: float) -> bool:
+        return await self._do(groups.lose, lease, reason, at)
 
     # Following.
 
@@ -223,24 +216,14 @@ class SqliteHandle:
     async def group(self, group_no: int) -> GroupRow:
         return await self._read(groups.get, group_no)
 
-    async def poll_group(
-        self,
-        group_no: int,
-        *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
-        next_poll_at: float,
-    ) -> None:
-        await self._do(group_results.poll, group_no, percent, send_cnt, fail_cnt, next_poll_at)
+    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
+        await self._do(group_results.poll, group_no, counts, next_poll_at)
 
     async def complete_group(
         self,
         group_no: int,
+        counts: GroupCounts,
         *,
-        percent: int | None,
-        send_cnt: int | None,
-        fail_cnt: int | None,
         failures: Sequence[Failure],
         unnamed: int,
         at: float,
@@ -249,9 +232,7 @@ class SqliteHandle:
         own = await self._do(
             group_results.complete,
             group_no,
-            percent,
-            send_cnt,
-            fail_cnt,
+            counts,
             failures,
             unnamed,
             at,

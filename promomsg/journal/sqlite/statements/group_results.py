@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.crashpoints import reached
-from promomsg.journal.records import GroupRow, Reason
+from promomsg.journal.records import GroupCounts, GroupRow, Reason
 from promomsg.journal.sqlite.moves import group_move, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import add_warnings
 from promomsg.journal.sqlite.statements.closing import EXPIRED, UNNAMED, log_final
@@ -28,19 +28,12 @@ _COMPLETE: Final = group_move(GroupEvent.COMPLETE)
 _EXPIRE: Final = group_move(GroupEvent.EXPIRE)
 
 
-def poll(
-    tx: Transaction,
-    group_no: int,
-    percent: int | None,
-    send_cnt: int | None,
-    fail_cnt: int | None,
-    next_poll_at: float,
-) -> None:
+def poll(tx: Transaction, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
     """What a poll said that did not end the group."""
     changed = tx.db.execute(
         "UPDATE group_send SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
         f" polls = polls + 1 WHERE group_no = ? AND {_COMPLETE.where}",
-        (percent, send_cnt, fail_cnt, next_poll_at, group_no),
+        (*counts, next_poll_at, group_no),
     ).rowcount
     if not changed:
         get(tx.db, group_no)
@@ -49,9 +42,7 @@ def poll(
 def complete(
     tx: Transaction,
     group_no: int,
-    percent: int | None,
-    send_cnt: int | None,
-    fail_cnt: int | None,
+    counts: GroupCounts,
     failures: Sequence[Failure],
     unnamed: int,
     at: float,
@@ -64,9 +55,7 @@ def complete(
         tx,
         group,
         _COMPLETE,
-        percent=percent,
-        send_cnt=send_cnt,
-        fail_cnt=fail_cnt,
+        **counts._asdict(),
         next_poll_at=None,
         polls=group.polls + 1,
     )
@@ -74,7 +63,7 @@ def complete(
     for failure in failures:
         named.setdefault(failure.id, failure.code)
     if group.audience is not None:
-        own = _complete_audience(tx, group, named, send_cnt, fail_cnt, unnamed, at)
+        own = _complete_audience(tx, group, named, counts, unnamed, at)
     else:
         own = _complete_rows(tx, group, named, unnamed, at)
     add_warnings(db, [*warnings, *own])
@@ -141,14 +130,15 @@ def _complete_audience(
     tx: Transaction,
     group: GroupRow,
     named: dict[str, str],
-    send_cnt: int | None,
-    fail_cnt: int | None,
+    counts: GroupCounts,
     unnamed: int,
     at: float,
 ) -> list[str]:
     db = tx.db
-    failed = len(named) + unnamed if fail_cnt is None else max(len(named), fail_cnt)
-    planned = max(group.planned if send_cnt is None else send_cnt, failed)
+    failed = len(named) + unnamed
+    if counts.fail_cnt is not None:
+        failed = max(len(named), counts.fail_cnt)
+    planned = max(group.planned if counts.send_cnt is None else counts.send_cnt, failed)
     (seq,) = db.execute("SELECT coalesce(max(seq), -1) FROM recipient").fetchone()
     rows = [
         (seq + place, id, id, code, group.group_no, group.attempts, at)
@@ -168,12 +158,11 @@ def _complete_audience(
         " planned = ?, code = ?, detail = ? WHERE group_no = ?",
         (nameless, sent, planned, reason.code, reason.detail, group.group_no),
     )
-    counts = tx.counts
-    counts.add(State.PENDING, "", -group.planned)
-    counts.add(State.SENT, "", sent)
-    counts.add(State.FAILED, UNNAMED.code, nameless)
+    tx.counts.add(State.PENDING, "", -group.planned)
+    tx.counts.add(State.SENT, "", sent)
+    tx.counts.add(State.FAILED, UNNAMED.code, nameless)
     for code in named.values():
-        counts.add(State.FAILED, code, 1)
+        tx.counts.add(State.FAILED, code, 1)
     if planned == group.planned:
         return []
     return [

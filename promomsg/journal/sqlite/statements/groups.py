@@ -154,13 +154,13 @@ def accept(
     return True
 
 
-def return_(tx: Transaction, lease: Lease, code: str, detail: str, called: bool) -> bool:
+def return_(tx: Transaction, lease: Lease, reason: Reason, called: bool) -> bool:
     """intended → planned."""
     if not holds(tx, lease):
         return False
     group = get(tx.db, lease.group_no)
     attempts = group.attempts if called else group.attempts - 1
-    move(tx, group, _RETURN, code=code, detail=detail, attempts=attempts)
+    move(tx, group, _RETURN, code=reason.code, detail=reason.detail, attempts=attempts)
     return True
 
 
@@ -180,30 +180,19 @@ def _refuse_same(tx: Transaction, digest: bytes | None, reason: Reason, at: floa
     return count
 
 
-def refuse_message(
-    tx: Transaction, seq: int, code: str, detail: str, rid: str | None, at: float
-) -> int:
+def refuse_message(tx: Transaction, seq: int, reason: Reason, at: float) -> int:
     """Everybody else who would get the message of row `seq`."""
     row = tx.db.execute("SELECT message_digest FROM recipient WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         raise JournalError(f"there is no row {seq} in this journal")
-    return _refuse_same(tx, row[0], Reason(code, detail, rid), at)
+    return _refuse_same(tx, row[0], reason, at)
 
 
-def refuse(
-    tx: Transaction,
-    lease: Lease,
-    code: str,
-    detail: str,
-    rid: str | None,
-    at: float,
-    everybody: bool,
-) -> bool:
+def refuse(tx: Transaction, lease: Lease, reason: Reason, at: float, everybody: bool) -> bool:
     """intended → refused; `everybody` with the same message too."""
     if not holds(tx, lease):
         return False
     group = get(tx.db, lease.group_no)
-    reason = Reason(code, detail, rid)
     _refuse(tx, group, reason, at)
     if everybody:
         (digest,) = tx.db.execute(
@@ -218,11 +207,11 @@ def _lose(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> None:
     close(tx, group, Event.GROUP_LOST, reason, at)
 
 
-def lose(tx: Transaction, lease: Lease, code: str, detail: str, at: float) -> bool:
+def lose(tx: Transaction, lease: Lease, reason: Reason, at: float) -> bool:
     """intended → unknown, with all members."""
     if not holds(tx, lease):
         return False
-    _lose(tx, get(tx.db, lease.group_no), Reason(code, detail), at)
+    _lose(tx, get(tx.db, lease.group_no), reason, at)
     return True
 
 
