@@ -1,10 +1,16 @@
 """What every journal keeps and promises: one contract, made for many machines from the start.
 
-The dispatcher takes a *lease* on a chunk of singles or on one whole group. A lease carries an
-*epoch*: `take` raises it, and `intend` and `settle` are refused once the chunk's epoch has moved
-on. In one process the lease is trivially ours; in a fleet it is the fence that stops a zombie
-(docs/design.md, "Leases"). Nothing here reads a clock: times are Unix seconds, passed in by the
-caller.
+- A **lease** is the right to send one chunk of singles, or one whole group. It carries an *epoch*:
+  `take` raises it, and whoever holds an older one is refused (the method returns False and changes
+  nothing). In one process nobody else takes a lease; in a fleet this is what stops a sender that
+  was given up for dead (docs/design.md, "Leases").
+- A **state** changes only along `promomsg.states`; any other change raises `IllegalMove` and leaves
+  everything as it was.
+- **Maybe sent**: an earlier attempt of a recipient who is pending again may have been delivered.
+  Whatever would make them failed, skipped or cancelled makes them unknown instead, with the reason
+  of that attempt.
+- **Times** are Unix seconds, passed in by the caller: nothing here reads a clock. `seq` is a row's
+  number in the list, `group_no` a group's, from 1.
 """
 
 from __future__ import annotations
@@ -41,19 +47,21 @@ class Handle(Protocol):
     """
 
     @property
-    def record(self) -> CampaignRecord: ...
+    def record(self) -> CampaignRecord:
+        """The campaign, as it was last read or saved here."""
+
     @property
     def path(self) -> str | None:
         """Where the journal is; None in memory."""
-        ...
 
     # Planning: rows are added in batches, then the set-based steps, then `seal`. Nothing can be
     # taken before `seal`; planning that did not reach it is thrown away when the handle is closed.
-    async def add_rows(self, rows: Sequence[PlannedRow]) -> None: ...
+    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
+        """Adds a batch of rows as they were read, in order of seq."""
+
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         """Gives pending rows without an id the promoter id that was found for their openid or
         unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
-        ...
 
     async def list_suppressed(
         self,
@@ -77,69 +85,68 @@ class Handle(Protocol):
             secret: any of the values may be a user token: they are kept and compared by their
                 fingerprints, with those of the tokens too. The same for every batch.
         """
-        ...
 
     async def absent_key(self) -> str | None:
-        """What to say of the first doubted value that is to be refused; None if none is."""
-        ...
+        """What to say of the first of the `doubtful` values that is to be refused; None: none is."""
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
         """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is on the list.
 
         It holds for the person: a row that shares its key, or one of these columns, with one that
         is named, whatever the state of that one, is skipped too."""
-        ...
 
     async def left_out(self) -> int:
-        """Rows that are `SUPPRESSED` by the list that was looked at last."""
-        ...
+        """How many rows the list that was looked at last has left out (`SUPPRESSED`)."""
 
     async def select(self, keys: Iterable[str]) -> int:
         """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
-        ...
 
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
     ) -> int:
         """Skips pending rows whose key, then whose value of one of these columns, an earlier
-        pending row has: `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`, the detail
-        naming the earlier row's key and, by `places` (in order of seq), where it stands. An access token is told by its fingerprint."""
-        ...
+        pending row has; returns how many.
+
+        Their code is `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`; the detail
+        names the earlier row's key and, by `places` (in order of seq), where it stands. Access
+        tokens are compared by their fingerprints."""
 
     async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        """The rendered messages that `at_least` pending rows with an id share, and how many do."""
-        ...
+        """(digest, how many) of each rendered message that at least so many pending singles with an
+        id share. The digest is None for a message without placeholders, which comes first."""
 
     async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        """Splits that set, in order of seq, into groups of these sizes."""
-        ...
+        """Puts those who share that message, in order of seq, into new groups of these sizes.
 
-    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None: ...
+        Raises:
+            JournalError: there are fewer of them, or a size is below 1.
+        """
+
+    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
+        """A group of `planned` people who are not rows; see `GroupRow.audience`."""
+
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
         """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""
-        ...
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
         """The first pending rows: (key, address, values)."""
-        ...
 
     async def plan_counts(self) -> tuple[int, int]:
         """(singles, groups) that are pending: calls to make."""
-        ...
 
     # Sending.
     async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
-        """The next chunk with work that nobody else's live lease holds; None when there is none.
+        """The next chunk with work that no lease holds at `now`; None when there is none.
 
-        `groups` and `singles` say which kinds are wanted (groups first). A chunk that was released
-        while some of it is intended is not handed out before those are settled: the new epoch
-        would shut their results out."""
-        ...
+        The lease is good for `ttl` seconds. `groups` and `singles` say which kinds are wanted
+        (groups first). A chunk that was released while some of it is intended is not handed out
+        before those are settled: the new epoch would refuse their results."""
 
-    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None: ...
+    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
+        """The same lease for another `ttl` seconds; None: it has moved on."""
+
     async def release(self, lease: Lease) -> None:
         """Gives it back; the chunk is done when nothing of it is pending."""
-        ...
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
         """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled,
@@ -150,7 +157,6 @@ class Handle(Protocol):
         Raises:
             IllegalMove: a row is not pending, or not of this chunk; nothing changed.
         """
-        ...
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         """intended → the given states, durable. False, and nothing changed: the lease moved on.
@@ -158,46 +164,46 @@ class Handle(Protocol):
         Raises:
             IllegalMove: a row is not intended, or the state is not one of the four; nothing changed.
         """
-        ...
 
     async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
         """The message of row `seq` was refused for everybody: every other *pending* single and
         every planned group with the same rendered message fails; returns how many recipients."""
-        ...
 
-    async def intend_group(self, lease: Lease, at: float) -> bool: ...
+    # A group's call. False, and nothing changed: the lease moved on. IllegalMove: not intended.
+    async def intend_group(self, lease: Lease, at: float) -> bool:
+        """planned → intended, durable; the attempt is counted. False also when it is paused or
+        cancelled, or its message was refused meanwhile."""
+
     async def group_members(self, group_no: int) -> list[str]:
         """The promoter ids of a group's members, in order of seq."""
-        ...
 
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
-    ) -> bool: ...
+    ) -> bool:
+        """Taken: intended → accepted; its members stay pending until it is complete."""
+
     async def return_group(self, lease: Lease, reason: Reason, called: bool = True) -> bool:
         """Not sent: intended → planned. `called` False: the attempt is not counted."""
-        ...
 
     async def refuse_group(
         self, lease: Lease, reason: Reason, at: float, *, everybody: bool = True
     ) -> bool:
         """Refused: its members fail. `everybody`: the message is refused, so the planned groups
         and pending singles with the same rendered message fail too."""
-        ...
 
     async def lose_group(self, lease: Lease, reason: Reason, at: float) -> bool:
         """The answer was lost: all its members are unknown."""
-        ...
 
     # Following.
     async def groups(self) -> list[GroupRow]:
         """Every group. A campaign may have thousands: for one of them there is `group`."""
-        ...
 
     async def group(self, group_no: int) -> GroupRow:
         """One group. Raises JournalError: there is none of that number."""
-        ...
 
-    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None: ...
+    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
+        """What a poll said that did not end it. Changes nothing unless the group is accepted."""
+
     async def complete_group(
         self,
         group_no: int,
@@ -208,43 +214,55 @@ class Handle(Protocol):
         at: float,
         warnings: Sequence[str] = (),
     ) -> list[str]:
-        """Ends an accepted group in one commit: members named in `failures` fail with their code;
-        the others are sent when `unnamed` is 0, else unknown (`UNNAMED`). Strangers and repeats in
-        `failures` change nobody. Of an audience: named ones become failed rows, the unnamed
+        """accepted → done, and all its members with it, in one commit.
+
+        Members named in `failures` fail with their code; the others are sent when `unnamed` (how
+        many failures have no name) is 0, else unknown (`UNNAMED`). Who is named and no member, or
+        named twice, changes nobody. Of an audience: named ones become failed rows, the unnamed
         failures count as failed, the rest as sent, and `planned` is corrected to `send_cnt`.
-        Returns warnings worth showing (strangers named, a corrected count)."""
-        ...
+
+        Returns:
+            Warnings of its own (strangers named, a corrected count), kept beside `warnings`.
+        """
 
     async def expire_group(self, group_no: int, at: float) -> None:
         """Its result cannot be had any more: members still pending are unknown (`EXPIRED`)."""
-        ...
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         """The user's word: an unknown group was found to be `msg_id`; its unknown members are
         pending again, and polled."""
-        ...
 
     # A new process, and the user's words.
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
-        """What an earlier process left intended becomes unknown, or pending with `maybe_sent` when the
-        channel is idempotent; an intended group is lost. Every lease is taken back."""
-        ...
+        """What an earlier process left intended becomes unknown (`INTERRUPTED`), or pending and
+        maybe sent when the channel is idempotent; an intended group is lost. Every lease is taken
+        back.
+
+        Args:
+            day: the China-time day whose singles are counted (`Recovered.singles_today`).
+            recent: how many of the latest intents are wanted (`Recovered.recent`).
+        """
 
     async def cancel_pending(self, at: float) -> int:
-        """Pending → cancelled (unknown when in doubt, with the reason of the doubt); planned groups
-        are cancelled; groups that are out are still followed."""
-        ...
+        """Pending singles and planned groups are cancelled; groups that are out are still followed.
+        Returns how many people are not sent to any more."""
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
-        """`retry`: failed or unknown recipients become pending *singles* or planned groups again, in
-        new chunks (their group is left; the channel's rules route them anew by the caller through
-        `shared_messages` and `make_groups`, before `seal_retry`). The attempt they leave is kept in history.
-        Failed ones get a new generation of their idempotency key; unknown ones keep it, and are in
-        doubt from then on. Rows that planning itself refused are not reopened. Unknown rows with
-        the code `UNNAMED` only with `include_unnamed`. JournalError while singles are intended."""
-        ...
+        """`retry`: failed (or unknown) recipients are pending again; returns how many.
 
-    async def seal_retry(self, *, chunk_size: int) -> None: ...
+        Their attempt is kept in the history, and they leave their group: the caller makes new ones
+        (`shared_messages`, `make_groups`), then calls `seal_retry`. Failed ones get a new
+        generation of their idempotency key; unknown ones keep it, and are maybe sent from then on.
+        Rows that planning refused stay; those with the code `UNNAMED` too, without
+        `include_unnamed`.
+
+        Raises:
+            JournalError: singles are intended, or nobody in that state can be tried again.
+        """
+
+    async def seal_retry(self, *, chunk_size: int) -> None:
+        """Cuts what `reopen` made pending into chunks, and makes it durable."""
+
     async def suppress_pending(
         self,
         columns: Collection[str] = UNIQUE,
@@ -254,35 +272,39 @@ class Handle(Protocol):
     ) -> int:
         """`suppress` for a plan that is complete; returns how many are not sent to any more.
 
-        Who is in doubt becomes unknown. Who is in a planned group leaves it; a group that would
-        have fewer than `smallest_group` then is cancelled, and its others become singles. Groups
-        that are out keep theirs. JournalError while singles are intended."""
-        ...
+        Who is in a planned group leaves it; a group that would have fewer than `smallest_group`
+        then is cancelled, and its others become singles. Groups that are out keep theirs.
 
-    async def set_control(self, control: Control) -> None: ...
-    async def control(self) -> Control: ...
+        Raises:
+            JournalError: singles are intended.
+        """
+
+    async def set_control(self, control: Control) -> None:
+        """Writes what is asked of the sender; see `Journal.request`."""
+
+    async def control(self) -> Control:
+        """What is asked of the sender now."""
+
     async def missing(self) -> str | None:
         """Why nothing more may be sent from it, in one line: its file or its lock is not where it
         was; None while all is well."""
-        ...
 
-    async def save(self, record: CampaignRecord) -> None: ...
+    async def save(self, record: CampaignRecord) -> None:
+        """Replaces the campaign's record, but for its `outage`."""
+
     async def keep_outage(self, outage: Outage | None) -> None:
-        """Keeps the outage that is going on for the runs to come; None: it is over.
-
-        `save` leaves it as it is."""
-        ...
+        """Keeps the outage that is going on for the runs to come; None: it is over."""
 
     async def warn(self, text: str) -> None:
         """Keeps a warning, once."""
-        ...
 
     # Reading.
-    async def tally(self) -> Tally: ...
+    async def tally(self) -> Tally:
+        """How many are in each state."""
+
     async def untouched(self) -> bool:
-        """Whether nobody was ever sent to and nobody is, or was, in doubt: no sent, intended or
-        unknown recipient, no group send that was taken or lost."""
-        ...
+        """Whether a message has surely reached nobody: no recipient is, or was, intended, sent,
+        unknown or maybe sent, and no group send was taken or lost."""
 
     async def outcomes(
         self, *, after: tuple[int, int] = (-1, 0), limit: int = 500
@@ -291,17 +313,15 @@ class Handle(Protocol):
 
         What planning left final comes first. An outcome that the user's word took back (`reopen`,
         `adopt_group`) is left out: it comes again when it is final again."""
-        ...
 
     async def outcomes_end(self) -> tuple[int, int]:
         """The cursor behind everything that is final now: for those who want only what comes."""
-        ...
 
     def rows(self, states: Iterable[State] | None = None) -> AsyncIterator[list[Outcome]]:
         """Every row (or those in `states`) in order of seq, in pages: for reports."""
-        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Writes what is queued and lets go of the journal; half a plan is thrown away."""
 
 
 class Rows(Protocol):
@@ -313,46 +333,38 @@ class Rows(Protocol):
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq."""
-        ...
 
     def keep(self) -> None:
         """Of a campaign that is closed: they stay readable after `Journal.discard`."""
-        ...
 
     def close(self) -> None:
         """Gives back what `keep` holds; a second call does nothing."""
-        ...
 
 
 class Journal(Protocol):
     """A place that keeps one campaign."""
 
     def reached(self) -> Iterator[list[Reached]]:
-        """Everybody that this campaign sent to or may have, in pages: who is sent, unknown or
-        intended, members of groups that were taken, and whoever was in doubt before a retry.
+        """Everybody that this campaign sent to or may have, in pages: who is, or before a retry was,
+        sent, unknown or intended, who is maybe sent, and members of groups that were taken.
 
         Raises:
             JournalError: there is no journal, or it cannot be read; or it sent to an audience as
                 one group, whose members it does not name.
         """
-        ...
 
     @property
     def path(self) -> str | None:
         """Where it is; None in memory."""
-        ...
 
     def rows_later(self) -> Rows:
         """What a report reads single outcomes from, from now on."""
-        ...
 
     def discard(self) -> None:
         """Removes the campaign and everything beside it."""
-        ...
 
     async def create(self, record: CampaignRecord) -> Handle:
         """A new campaign, as its sender. Raises JournalError when there is one already."""
-        ...
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> Handle:
         """The campaign that is there. `write` takes the sender's lock, which dies with its process.
@@ -365,8 +377,6 @@ class Journal(Protocol):
             JournalError: there is none, it is another version's, it cannot be read or is damaged,
                 commits of it may be lost (only with `write`), or another process is sending it.
         """
-        ...
 
     async def request(self, control: Control) -> None:
         """From any process: asks the sender to pause, go on or cancel (a control row)."""
-        ...

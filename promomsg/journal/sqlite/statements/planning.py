@@ -127,7 +127,13 @@ _PLACE: Final = """
 
 
 def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[Place] = ()) -> int:
-    """Column by column, by a sort each; a column that says nothing the key does not is passed by."""
+    """Column by column; see `Handle.mark_duplicates`.
+
+    Duplicates are found by sorting, not by a unique index or a set of what was seen. An index of a
+    million random keys is written all over the file, a set takes memory with every recipient, and a
+    sort spills to disk in order. Each column is sorted twice only when the first time (are there
+    any?) says so, and not at all when each of its values is the row's key.
+    """
     db = tx.db
     asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
     apart = ", ".join(
@@ -137,7 +143,7 @@ def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[
     db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
     total = 0
     for (column, name, code), needed in zip(asked, needs, strict=True):
-        # Nearly every list has none, and finding that out is half of finding them.
+        # Nearly every list has none, and to find that out costs half of what finding them does.
         if (
             not needed
             or db.execute(
