@@ -1,4 +1,4 @@
-"""Counting by known moves: the tally is scanned once, at opening, and then only added to."""
+"""How many are in each state: counted once, when a journal is opened, and then kept with each move."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from promomsg.journal.records import Tally
 from promomsg.model import State
+from promomsg.states import FINAL
 
 __all__ = ["STATES", "STATE_NUMBERS", "Counts"]
 
@@ -23,7 +24,7 @@ STATES: tuple[State, ...] = (
 STATE_NUMBERS: dict[str, int] = {state.value: number for number, state in enumerate(STATES)}
 """A state's number by its word."""
 
-_REASONED = frozenset({State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
+_REASONED = FINAL - {State.SENT}
 
 
 class Counts:

@@ -69,7 +69,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
         created_at: Unix seconds.
         planned_at: Unix seconds when the plan was complete; None while it is not, and then
             nothing may be sent.
-        warnings: said so far, each once.
+        warnings: those of its runs so far, each once.
         halted: why the last run stopped before the end (`"45009: …"`); None when it did not.
         outage: the one whose end no run has seen yet (`Handle.keep_outage`); None for none.
     """

@@ -98,7 +98,7 @@ def counts_and_last(db: sqlite3.Connection) -> tuple[Counts, float | None]:
 
 
 def untouched(db: sqlite3.Connection) -> bool:
-    """Whether nobody was sent to or is in doubt; see `Handle.untouched`."""
+    """Whether a message has surely reached nobody; see `Handle.untouched`."""
     (touched,) = db.execute(
         f"SELECT EXISTS (SELECT 1 FROM recipient WHERE {in_state(*MAYBE_REACHED)} OR maybe_sent = 1)"
         f" OR EXISTS (SELECT 1 FROM attempt_history WHERE {in_state(State.UNKNOWN)})"

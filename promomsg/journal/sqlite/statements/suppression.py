@@ -122,7 +122,7 @@ def _marked(text: str, pepper: bytes) -> str:
 
 
 def absent_key(db: sqlite3.Connection, pepper: bytes | None = None) -> str | None:
-    """The first doubt that is right: what to say."""
+    """What to say of the first doubtful value that is to be refused; see `Handle.absent_key`."""
     row = db.execute(
         "SELECT refusal FROM temp.doubtful WHERE inside IS NULL"
         " AND value NOT IN (SELECT key FROM recipient) ORDER BY position LIMIT 1"
