@@ -10,6 +10,7 @@ import msgspec
 from promomsg.addresses import parse_address
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
+from promomsg.message_parameters import plain_parameter
 from promomsg.model import (
     Answer,
     Code,
@@ -21,7 +22,6 @@ from promomsg.model import (
     State,
     Verdict,
 )
-from promomsg.parameters import plain_parameter
 from promomsg.placeholders import MissingParam
 from promomsg.states import state_after
 from promomsg.transport.fair_semaphore import SemaphoreShare

@@ -9,8 +9,8 @@ from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
 from promomsg.model import Outcome, State
-from promomsg.origins import origin
 from promomsg.states import GroupState
+from promomsg.url_origins import origin
 
 __all__ = ["CANNOT_BE_REACHED", "Outcomes", "Report", "SomeFailed", "campaign_state"]
 

@@ -16,7 +16,7 @@ from promomsg.engine.following.group_sender import GroupSender
 from promomsg.engine.following.poller import Poller
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Report, campaign_state
-from promomsg.engine.sending.brakes import Brakes
+from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError

@@ -19,8 +19,8 @@ from promomsg.control_characters import escaped, find_control
 from promomsg.intake.row_values import parse_key, rounded_problem
 from promomsg.intake.sources import NO_PARAMS, Row
 from promomsg.intake.spreadsheet_guards import SpreadsheetGuards, may_hold_guards
+from promomsg.message_parameters import plain_parameter, plain_value, rounded
 from promomsg.model import Code, Problem
-from promomsg.parameters import plain_parameter, plain_value, rounded
 
 __all__ = ["make_rows"]
 

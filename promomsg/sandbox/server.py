@@ -15,7 +15,6 @@ import msgspec
 from aiohttp import web
 
 from promomsg.errors import UsageError
-from promomsg.origins import is_loopback_host
 from promomsg.sandbox.alipay_endpoints import APPLY_TOKEN, SEND, AlipayEndpoints
 from promomsg.sandbox.calls_and_replies import Call, Calls, Complaints, SandboxReply
 from promomsg.sandbox.fault_injection import (
@@ -31,6 +30,7 @@ from promomsg.sandbox.movable_clock import SandboxClock, parse_day
 from promomsg.sandbox.sandbox_settings import SandboxSettings
 from promomsg.sandbox.signatures import load_public_key, public_key_pem, wallet_key
 from promomsg.sandbox.wechat_endpoints import ROUTES, WeChatEndpoints
+from promomsg.url_origins import is_loopback_host
 
 __all__ = ["CLOCK_PATH", "Sandbox", "serve"]
 

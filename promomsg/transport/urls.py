@@ -7,7 +7,7 @@ import ipaddress
 from yarl import URL
 
 from promomsg.errors import UsageError
-from promomsg.origins import is_loopback_host as is_loopback
+from promomsg.url_origins import is_loopback_host as is_loopback
 
 __all__ = ["check_base_url", "check_proxy", "is_loopback", "is_public"]
 

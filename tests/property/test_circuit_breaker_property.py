@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promomsg import RetryPolicy
-from promomsg.engine.sending.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.journal.records import Outage
 
 POLICY = RetryPolicy()

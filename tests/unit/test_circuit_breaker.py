@@ -9,7 +9,7 @@ import pytest
 from clocks import FakeClock
 
 from promomsg import RetryPolicy
-from promomsg.engine.sending.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.journal.records import Outage
 
 POLICY = RetryPolicy()

@@ -10,8 +10,8 @@ import pytest
 from clocks import FakeClock
 
 from promomsg import Pace, RetryPolicy
-from promomsg.engine.sending.brakes import DayLimit, ErrorRateLimit, RetryBudget
-from promomsg.engine.sending.readiness import Readiness
+from promomsg.engine.sending.brakes.brakes import DayLimit, ErrorRateLimit, RetryBudget
+from promomsg.engine.sending.brakes.readiness import Readiness
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import NotSent
 from promomsg.transport.pace import Pacer

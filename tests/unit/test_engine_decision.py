@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promomsg.engine.sending.brakes import ErrorRateLimit, RetryBudget
-from promomsg.engine.sending.decision import Decision, backoff, decide
+from promomsg.engine.sending.brakes.backoff import backoff
+from promomsg.engine.sending.brakes.brakes import ErrorRateLimit, RetryBudget
+from promomsg.engine.sending.decision import Decision, decide
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.errors import UsageError
 from promomsg.model import Answer, State, Verdict

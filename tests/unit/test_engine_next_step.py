@@ -10,7 +10,7 @@ import pytest
 from clocks import FakeClock
 
 from promomsg import RetryPolicy
-from promomsg.engine.sending.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
     AskJournal,

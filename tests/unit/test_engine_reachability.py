@@ -10,7 +10,7 @@ from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, WeChatMessage
-from promomsg.engine.sending.reachability import Reachability
+from promomsg.engine.sending.brakes.reachability import Reachability
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio

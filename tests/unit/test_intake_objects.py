@@ -22,8 +22,8 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
+from promomsg.message_parameters import plain_parameter
 from promomsg.model import Code, Recipient
-from promomsg.parameters import plain_parameter
 
 pytestmark = pytest.mark.asyncio
 

@@ -16,7 +16,7 @@ from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.output.printing import command_line, print_note
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
-from promomsg.origins import on_this_machine, origin
+from promomsg.url_origins import on_this_machine, origin
 
 __all__ = ["Overrides", "campaign_of", "file_beside", "lies_beside"]
 

@@ -11,7 +11,7 @@ from promomsg.channels.base import CompiledMessage, Following
 from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.engine.prepare.audience import audience_from
-from promomsg.engine.sending.brakes import Brakes
+from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.leased_chunks import LEASE_LIFE
 from promomsg.engine.sending.run_control import RunControl

@@ -9,9 +9,9 @@ import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.journal.contract import Handle
-from promomsg.origins import origin
 from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
+from promomsg.url_origins import origin
 
 __all__ = ["Plan", "Sample", "describe_plan"]
 

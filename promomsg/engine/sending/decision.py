@@ -14,7 +14,7 @@ from promomsg.engine.settings import RetryPolicy
 from promomsg.model import Answer, Code, State, Verdict
 from promomsg.states import state_after
 
-__all__ = ["SENT", "Decision", "Halt", "backoff", "decide", "lost_answer"]
+__all__ = ["SENT", "Decision", "Halt", "decide", "lost_answer"]
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -123,14 +123,3 @@ def lost_answer(error: Exception) -> Answer:
     """The answer of a call that ended in a bug of ours: it may have been sent."""
     why = f"the call ended in {type(error).__name__}"
     return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why, readable=False)
-
-
-def backoff(failures: int, policy: RetryPolicy, jitter: float) -> float:
-    """Seconds to wait after `failures` failures in a row.
-
-    Args:
-        jitter: a random number in [0, 1); the pause is spread over its upper half, and the
-            longest pause holds before the spread, so that many waiters do not meet at it.
-    """
-    full = min(policy.first_pause * 2.0 ** min(failures - 1, 30), policy.longest_pause)
-    return full * (0.5 + jitter / 2)

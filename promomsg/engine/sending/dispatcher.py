@@ -34,7 +34,7 @@ from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
-from promomsg.engine.sending.brakes import Brakes, DayLimit
+from promomsg.engine.sending.brakes.brakes import Brakes, DayLimit
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (

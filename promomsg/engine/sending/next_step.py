@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
+from promomsg.engine.sending.brakes.reachability import Reachability
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
-from promomsg.engine.sending.reachability import Reachability
 from promomsg.engine.sending.retry_queue import RetryQueue
 from promomsg.model import Answer, SingleSend
 

@@ -10,8 +10,8 @@ from promomsg.errors import UsageError
 from promomsg.intake.row_values import rounded_problem
 from promomsg.intake.sources import ADDRESSES
 from promomsg.intake.tables import TableBlock
+from promomsg.message_parameters import rounded
 from promomsg.model import Code, Problem
-from promomsg.parameters import rounded
 
 __all__ = ["blocks_of", "first_line", "import_or_say", "numbered_rows", "without_rounded"]
 

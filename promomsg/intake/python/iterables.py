@@ -19,8 +19,8 @@ from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.python.objects import as_mapping
 from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import KNOWN, NO_PARAMS, Row, Source
+from promomsg.message_parameters import plain_value
 from promomsg.model import Audience, Code, Problem, Recipient
-from promomsg.parameters import plain_value
 
 __all__ = ["IterableSource", "as_source", "column_name_of", "openids", "rows_of_items"]
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
-from promomsg.journal.sqlite.moves import group_move, recipient_move
+from promomsg.journal.sqlite.state_sql import group_move, recipient_move
 from promomsg.journal.sqlite.statements.closing import COMMITS_LOST
 from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.model import State

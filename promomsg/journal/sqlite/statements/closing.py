@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from promomsg.journal.records import Reason
-from promomsg.journal.sqlite.moves import recipient_move
+from promomsg.journal.sqlite.state_sql import recipient_move
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
 from promomsg.states import Event

@@ -12,7 +12,7 @@ import msgspec
 
 from promomsg.crashpoints import reached
 from promomsg.journal.records import GroupCounts, GroupRow, Reason
-from promomsg.journal.sqlite.moves import group_move, number, recipient_move
+from promomsg.journal.sqlite.state_sql import group_move, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import add_warnings
 from promomsg.journal.sqlite.statements.closing import EXPIRED, UNNAMED, log_final
 from promomsg.journal.sqlite.statements.groups import close, get, move

@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control, GroupRow, Lease, Reason
-from promomsg.journal.sqlite.moves import Move, group_move
+from promomsg.journal.sqlite.state_sql import Move, group_move
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.closing import (
     COMMITS_LOST,

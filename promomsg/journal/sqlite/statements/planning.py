@@ -17,13 +17,13 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import CampaignRecord, Place, PlannedRow
-from promomsg.journal.sqlite.moves import (
+from promomsg.journal.sqlite.schema import INDEXES
+from promomsg.journal.sqlite.state_sql import (
     group_move,
     in_state,
     number,
     recipient_move,
 )
-from promomsg.journal.sqlite.schema import INDEXES
 from promomsg.journal.sqlite.statements.campaign_row import save_record
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Recovered
-from promomsg.journal.sqlite.moves import group_move, in_group_state, recipient_move
+from promomsg.journal.sqlite.state_sql import group_move, in_group_state, recipient_move
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import (
     CANCELLED,

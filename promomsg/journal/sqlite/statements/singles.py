@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.journal.records import Control, Lease, SendResult
-from promomsg.journal.sqlite.moves import in_state, number, recipient_move
+from promomsg.journal.sqlite.state_sql import in_state, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.leases import IS_RUNNING, holds
 from promomsg.journal.sqlite.statements.transaction import Transaction, Undone

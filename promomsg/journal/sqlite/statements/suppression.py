@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Reached, Reason, fingerprint
-from promomsg.journal.sqlite.moves import (
+from promomsg.journal.sqlite.state_sql import (
     group_move,
     in_group_state,
     in_state,

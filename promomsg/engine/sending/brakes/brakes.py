@@ -23,9 +23,10 @@ from typing import Final
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
 from promomsg.engine.report import CANNOT_BE_REACHED
-from promomsg.engine.sending.decision import SENT, Decision, Halt, backoff, decide
-from promomsg.engine.sending.reachability import Reachability
-from promomsg.engine.sending.readiness import Readiness
+from promomsg.engine.sending.brakes.backoff import backoff
+from promomsg.engine.sending.brakes.reachability import Reachability
+from promomsg.engine.sending.brakes.readiness import Readiness
+from promomsg.engine.sending.decision import SENT, Decision, Halt, decide
 from promomsg.engine.sending.run_control import SINGLES_PER_DAY, RunControl
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.journal.contract import Handle

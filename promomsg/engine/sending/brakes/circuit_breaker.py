@@ -23,7 +23,7 @@ from random import Random
 from typing import Final
 
 from promomsg.clock import Clock
-from promomsg.engine.sending.decision import backoff
+from promomsg.engine.sending.brakes.backoff import backoff
 from promomsg.engine.settings import RetryPolicy
 from promomsg.journal.records import Outage
 

@@ -24,7 +24,7 @@ import anyio
 
 from promomsg.channels.base import Channel, Probing
 from promomsg.clock import Clock
-from promomsg.engine.sending.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 import promomsg.journal.sqlite as sqlite_package
 from promomsg import states
 from promomsg.journal.counts import STATES
-from promomsg.journal.sqlite import moves
+from promomsg.journal.sqlite import state_sql
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.model import State
 from promomsg.states import FINAL, GROUP_MOVES, MOVES, Event, GroupEvent, GroupState, IllegalMove
@@ -22,7 +22,7 @@ SQLITE = Path(sqlite_package.__path__[0])
 WRITING = sorted(
     path
     for path in [*(SQLITE / "statements").glob("*.py"), SQLITE / "crash_safety" / "lost_commits.py"]
-    if path.name not in ("__init__.py", "moves.py")
+    if path.name not in ("__init__.py", "state_sql.py")
 )
 OF_A_VERDICT = (State.INTENDED, Event.MESSAGE_REFUSED)
 """In SQL it is a failure like another; `state_after` makes it one."""
@@ -88,11 +88,11 @@ def test_a_move_from_one_more_state_is_asked_for_there_too(monkeypatch: pytest.M
 
 def test_an_event_that_leads_to_several_states_is_no_statement() -> None:
     with pytest.raises(IllegalMove, match="leads to 2 states"):
-        moves.recipient_move(Event.COMMITS_LOST)
+        state_sql.recipient_move(Event.COMMITS_LOST)
     with pytest.raises(IllegalMove, match="sent cannot take intend"):
-        moves.recipient_move(Event.INTEND, State.SENT)
+        state_sql.recipient_move(Event.INTEND, State.SENT)
     with pytest.raises(IllegalMove, match="done cannot take lost"):
-        moves.group_move(GroupEvent.LOST, GroupState.DONE)
+        state_sql.group_move(GroupEvent.LOST, GroupState.DONE)
 
 
 _LITERAL = re.compile(
@@ -106,7 +106,7 @@ def test_no_statement_writes_a_state_by_its_number_or_its_word() -> None:
     found = [
         f"{path.name}: {line.strip()}"
         for path in SQLITE.rglob("*.py")
-        if path.name != "moves.py"
+        if path.name != "state_sql.py"
         for line in path.read_text("utf-8").splitlines()
         if _LITERAL.search(line)
     ]
@@ -124,7 +124,7 @@ def test_the_view_has_the_words_of_the_table() -> None:
     shown = db.execute("SELECT key, state FROM outcomes ORDER BY seq").fetchall()
     db.execute("INSERT INTO group_send (planned) VALUES (1)")
     (first,) = db.execute("SELECT state FROM group_send").fetchone()
-    unsent = db.execute(f"SELECT key FROM recipient WHERE {moves.UNSENT}").fetchall()
+    unsent = db.execute(f"SELECT key FROM recipient WHERE {state_sql.UNSENT}").fetchall()
     db.close()
     assert shown == [(state.value, state.value) for state in STATES]
     assert first == GroupState.PLANNED

@@ -9,7 +9,8 @@ import anyio
 
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock
-from promomsg.engine.sending.decision import Halt, backoff
+from promomsg.engine.sending.brakes.backoff import backoff
+from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import RetryPolicy
 from promomsg.errors import Halted, NotSent, UsageError

@@ -1,0 +1,1 @@
+"""What slows or stops the sends of a campaign."""
