@@ -24,7 +24,7 @@ from promomsg.masking import LiveMasker, Mask
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.pasted_secret import pasted_secret
 from promomsg.traceback_locals import clear_traceback_locals
-from promomsg.transport.access_token import AccessTokenCache, FetchedToken
+from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refused_again
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.wechat import codec, endpoints
@@ -248,18 +248,15 @@ class WeChatAccount:
         refused: Secret | None = None
         for _ in range(TOKENS_TRIED):
             # A Secret, since an error passes through here and tracebacks may show locals.
-            try:
-                token = Secret(await self.token())
-            except Halted:
-                if refused is not None:
-                    self.tokens.allow_again(refused.reveal())
-                raise
+            token = Secret(await self.token())
+            if token == refused:
+                raise refused_again()
             answer = await self.http.post(
                 self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
-            self.tokens.mark_failed(token.reveal())
+            self.tokens.mark_stale(token.reveal())
             refused = token
         return answer
 

@@ -16,7 +16,7 @@ from promomsg.errors import Halted, NotSent, UsageError
 from promomsg.model import Secret
 from promomsg.pasted_secret import pasted_secret
 
-__all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken"]
+__all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken", "refused_again"]
 
 _REMEMBERED = 32
 """Tokens kept for masking and for recognising one that failed before. A token lives for hours
@@ -113,18 +113,21 @@ class AccessTokenCache:
         return task.result().reveal()
 
     def mark_failed(self, token: str) -> None:
-        """The provider refused this token; it is stale from now on, if it is still the current one."""
+        """A *send* was refused with this token: it is never used again."""
         if token not in self._failed:
             self._failed.append(token)
+        self.mark_stale(token)
+
+    def mark_stale(self, token: str) -> None:
+        """A *read* was refused with this token: a new one is asked for, if it is the current one.
+
+        When the provider hands the same one out again, that refusal may have been a hiccup. The
+        token is used on, since a read does no harm twice, and a send that is refused with it has
+        sent nothing and marks it failed.
+        """
         if token == self._token:
             self._token = None
             self._stale = token
-
-    def allow_again(self, token: str) -> None:
-        """Lets a refused token be tried again: the provider still hands it out, so that a *read*,
-        which does no harm twice, may take the refusal for a hiccup."""
-        if token in self._failed:
-            self._failed.remove(token)
 
     def known_tokens(self) -> Iterable[str]:
         """The latest tokens seen, for masking texts."""
@@ -146,12 +149,7 @@ class AccessTokenCache:
             fetched = await self._ask(stale)
         token, life = fetched
         if token in self._failed:
-            raise Halted(
-                TOKEN_REFUSED,
-                "the provider refused the access token, and asking for a new one gave the same one "
-                "back: check the appid and secret, and that only one program refreshes this "
-                "account's token, then resume",
-            )
+            raise refused_again()
         if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
             self._token = token
             self._stale = None
@@ -174,6 +172,16 @@ class AccessTokenCache:
         if fetched.token not in self._known:
             self._known.append(fetched.token)
         return fetched
+
+
+def refused_again() -> Halted:
+    """The halt when a token was refused and the provider gives the same one back."""
+    return Halted(
+        TOKEN_REFUSED,
+        "the provider refused the access token, and asking for a new one gave the same one "
+        "back: check the appid and secret, and that only one program refreshes this "
+        "account's token, then resume",
+    )
 
 
 def _to_fetched(got: FetchedToken | str) -> FetchedToken:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from campaigning import MESSAGE, PERSONAL, ids, wechat
 from clocks import FakeClock
+from waiting import until
 
 from promomsg import (
     Everyone,
@@ -186,6 +187,26 @@ async def test_send_one_replaces_a_token_that_ended(box: Sandbox, channel: WeCha
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="token_invalid")])
     with pytest.raises(ProviderError):
         await channel.send_one(MESSAGE, Recipient(id="1"))
+
+
+async def test_a_token_that_only_a_read_was_refused_with_stops_no_send(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    """The provider hands it out still, so it may have been a hiccup; a send that fails with it has
+    sent nothing."""
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(50)))
+    box.faults = FaultPlan(
+        [
+            Fault(endpoint="getmsg", kind="token_invalid", calls=[1]),
+            Fault(endpoint="stable_token", kind="delay", seconds=0.2),
+        ]
+    )
+    reading = asyncio.create_task(channel.get_delivery(msg_id))
+    await until(lambda: box.calls["stable_token"] == 2)
+    assert (await channel.send_one(MESSAGE, Recipient(id="1"))).state == State.SENT
+    with pytest.raises(Halted, match="TOKEN_REFUSED"):
+        await reading
+    assert (await channel.get_delivery(msg_id)).msg_id == msg_id
 
 
 async def test_send_one_holds_the_quota_it_was_told_of(box: Sandbox) -> None:

@@ -158,6 +158,20 @@ async def test_the_refused_token_given_back_halts(clock: FakeClock) -> None:
     assert server.asked == [None, "T1"]
 
 
+async def test_a_token_that_a_read_dropped_is_asked_for_anew_and_may_come_back(
+    clock: FakeClock,
+) -> None:
+    server = Server("T1")
+    cache = AccessTokenCache(server, clock)
+    cache.mark_stale(await cache.get())
+    assert cache.current() is None
+    assert await cache.get() == "T1"
+    assert server.asked == [None, "T1"]
+    cache.mark_failed("T1")
+    with pytest.raises(Halted):
+        await cache.get()
+
+
 async def test_a_token_refused_while_it_was_fetched_gets_one_more_try(clock: FakeClock) -> None:
     server = Server("T1", "T1", "T2")
     cache = AccessTokenCache(server, clock)
