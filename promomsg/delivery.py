@@ -34,7 +34,7 @@ _MORE_POLLS_AT_100: Final = 2
 """More polls of a group that is at 100 percent but whose counts do not add up yet."""
 
 
-class PollPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class PollPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to ask how a group send went.
 
     Attributes:

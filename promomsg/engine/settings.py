@@ -11,7 +11,7 @@ import msgspec
 
 from promomsg.delivery import PollPolicy
 from promomsg.engine.arguments import check_yes_or_no, is_text
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.suggest import did_you_mean
 
@@ -26,7 +26,7 @@ _MOST_AT_ONCE: Final = 1_000
 """Calls in flight: the campaign file's limit too."""
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is tried again, how often, and with what pauses (docs/design.md, "Budgets").
 
     Attributes:
@@ -59,7 +59,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"RetryPolicy: {name}={value!r}: a number of 0 or more ({unit})")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `send` and `Campaign` take beside the channel, the message and the recipients.
 
     Attributes:
@@ -137,8 +137,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_snapshot(cls, kept: dict[str, Any]) -> Settings:
-        """The settings a journal kept."""
-        return msgspec.convert(kept, cls)
+        """The settings a journal kept.
+
+        Raises:
+            JournalError: one that this version does not have, or a value of another type: to run
+                without it would not be the campaign that was begun.
+            UsageError: a value out of its range.
+        """
+        try:
+            return msgspec.convert(kept, cls)
+        except msgspec.ValidationError as error:
+            raise JournalError(f"its settings are of another version: {error}") from None
 
 
 def _whole(name: str, value: object, least: int, most: float = math.inf) -> None:

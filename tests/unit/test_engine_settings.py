@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import promomsg
-from promomsg import PollPolicy, RetryPolicy, UsageError
+from promomsg import JournalError, PollPolicy, RetryPolicy, UsageError
 from promomsg.engine.campaign import Campaign, send
 from promomsg.engine.settings import Options, Settings, settings_of
 
@@ -71,6 +71,24 @@ def test_the_journal_keeps_the_settings_as_they_are(given: dict[str, Any]) -> No
     settings = settings_of(given)
     kept = msgspec.json.decode(msgspec.json.encode(settings.snapshot()))
     assert Settings.from_snapshot(kept) == settings
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({"concurrency": 8, "turbo": True}, "unknown field `turbo`"),
+        ({"poll": {"every": 60.0, "at_once": 1}}, r"unknown field `at_once` - at `\$.poll`"),
+        ({"retry": {"attempts": 3, "forever": True}}, r"unknown field `forever` - at `\$.retry`"),
+        ({"concurrency": "many"}, "Expected `int`, got `str`"),
+    ],
+    ids=str,
+)
+def test_settings_that_this_version_does_not_know_are_refused(
+    kept: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(JournalError, match=f"settings are of another version: .*{said}") as caught:
+        Settings.from_snapshot(kept)
+    assert "\n" not in str(caught.value)
 
 
 def test_options_are_the_settings() -> None:
