@@ -12,7 +12,7 @@ from journal_model import ModelJournal
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal
-from promomsg.journal.records import UNIQUE, CampaignRecord, Lease, PlannedRow, SendResult, Tally
+from promomsg.journal.records import UNIQUE, CampaignRecord, Counts, Lease, PlannedRow, SendResult
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import Outcome, State
@@ -139,11 +139,11 @@ async def stream(handle: Handle, limit: int = 3) -> list[Outcome]:
         found += page
 
 
-def adds_up(tally: Tally) -> bool:
-    reasoned = tally.failed + tally.unknown + tally.skipped + tally.cancelled
+def adds_up(counts: Counts) -> bool:
+    reasoned = counts.failed + counts.unknown + counts.skipped + counts.cancelled
     return (
-        tally.planned == tally.sent + tally.pending + reasoned
-        and sum(tally.by_code.values()) == reasoned
+        counts.planned == counts.sent + counts.pending + reasoned
+        and sum(counts.by_code.values()) == reasoned
     )
 
 

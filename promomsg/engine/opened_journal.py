@@ -36,10 +36,10 @@ class OpenedJournal:
         """Where the campaign stands now; its outcomes are read when they are asked for."""
         reader = self._reader
         record = reader.record
-        tally, groups = reader.tally(), reader.groups()
+        counts, groups = reader.counts(), reader.groups()
         running = is_being_sent(self.path)
         state, reason = campaign_state(
-            tally,
+            counts,
             groups,
             control=reader.control(),
             halted=record.halted,
@@ -52,7 +52,7 @@ class OpenedJournal:
             doubts = []  # a sender began between the looks
         return Report(
             record,
-            tally,
+            counts,
             groups,
             state=state,
             reason=reason,

@@ -7,7 +7,7 @@ from typing import Any, Final, overload
 
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, Tally
+from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow
 from promomsg.model import Outcome, State
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
@@ -63,7 +63,7 @@ CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time i
 
 
 def campaign_state(
-    tally: Tally,
+    counts: Counts,
     groups: Iterable[GroupRow],
     *,
     control: Control,
@@ -76,12 +76,12 @@ def campaign_state(
     `done`, `cancelled` · running: `sending`, `following`, `paused`, `waiting` (for the next
     China-time day) · not running and resumable: `halted`, `paused`, `following`, `stopped`.
     """
-    if tally.pending == 0:
-        if tally.cancelled:
+    if counts.pending == 0:
+        if counts.cancelled:
             return "cancelled", "it was cancelled before its end"
         return "done", ""
     out = sum(g.planned for g in groups if g.state is GroupState.ACCEPTED)
-    only_groups = out > 0 and out >= tally.pending
+    only_groups = out > 0 and out >= counts.pending
     if running:
         if waits_for_day:
             return "waiting", "the daily quota is used up; it goes on on the next China-time day"
@@ -120,7 +120,7 @@ class Report:
     def __init__(
         self,
         record: CampaignRecord,
-        tally: Tally,
+        counts: Counts,
         groups: Sequence[GroupRow],
         *,
         state: str,
@@ -133,14 +133,14 @@ class Report:
         self.campaign = record.name
         self.state = state
         self.reason = reason
-        self.planned = tally.planned
-        self.sent = tally.sent
-        self.failed = tally.failed
-        self.unknown = tally.unknown
-        self.skipped = tally.skipped
-        self.cancelled = tally.cancelled
-        self.pending = tally.pending
-        self.by_code = dict(tally.by_code)
+        self.planned = counts.planned
+        self.sent = counts.sent
+        self.failed = counts.failed
+        self.unknown = counts.unknown
+        self.skipped = counts.skipped
+        self.cancelled = counts.cancelled
+        self.pending = counts.pending
+        self.by_code = dict(counts.by_code)
         self.groups = list(groups)
         self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
         self.elapsed_s = elapsed_s

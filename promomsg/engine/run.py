@@ -90,7 +90,7 @@ class Run:
                 share=self._share,
                 accepted=self._poller.accepted,
             )
-        self._tally, self._group_rows = started.tally, started.groups
+        self._counts, self._group_rows = started.counts, started.groups
         self._changed = anyio.Event()
         self.submitted = anyio.Event()
         self.ended = anyio.Event()
@@ -157,7 +157,7 @@ class Run:
     async def _count(self) -> None:
         groups = await self._handle.groups()
         # The two change together, or a campaign would look done before its groups do.
-        self._tally, self._group_rows = await self._handle.tally(), groups
+        self._counts, self._group_rows = await self._handle.counts(), groups
 
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
@@ -205,7 +205,7 @@ class Run:
         halted = self._handle.record.halted
         control = Control.PAUSE if self.control.paused else Control.RUN
         state, reason = campaign_state(
-            self._tally,
+            self._counts,
             self._group_rows,
             control=control,
             halted=str(self.error) if self.error is not None else halted,
@@ -230,7 +230,7 @@ class Run:
         state, reason = self._closed_state or self._state()
         return Report(
             self._handle.record,
-            self._tally,
+            self._counts,
             self._group_rows,
             state=state,
             reason=reason,

@@ -22,6 +22,7 @@ from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    Counts,
     GroupCounts,
     GroupRow,
     Lease,
@@ -32,7 +33,6 @@ from promomsg.journal.records import (
     Reason,
     Recovered,
     SendResult,
-    Tally,
 )
 from promomsg.model import Failure, Outcome, State
 
@@ -299,7 +299,7 @@ class Handle(Protocol):
         """Keeps a warning, once."""
 
     # Reading.
-    async def tally(self) -> Tally:
+    async def counts(self) -> Counts:
         """How many are in each state."""
 
     async def untouched(self) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from promomsg.journal.records import Tally
+from promomsg.journal.records import Counts
 from promomsg.model import State
 from promomsg.states import FINAL
 
-__all__ = ["STATES", "STATE_NUMBERS", "Counts"]
+__all__ = ["STATES", "STATE_NUMBERS", "RunningCounts"]
 
 STATES: tuple[State, ...] = (
     State.PENDING,
@@ -27,7 +27,7 @@ STATE_NUMBERS: dict[str, int] = {state.value: number for number, state in enumer
 _REASONED = FINAL - {State.SENT}
 
 
-class Counts:
+class RunningCounts:
     """Recipients by state and code; intended ones count as pending."""
 
     __slots__ = ("_of",)
@@ -53,7 +53,7 @@ class Counts:
         """Forgets everything."""
         self._of.clear()
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: RunningCounts) -> None:
         """Adds all of another count."""
         for at, count in other._of.items():
             self._of[at] = self._of.get(at, 0) + count
@@ -63,14 +63,14 @@ class Counts:
         for state, code, count in rows:
             self.add(STATES[state].value, code, count)
 
-    def tally(self) -> Tally:
-        """The counts for a person."""
-        tally = Tally()
-        by_code = tally.by_code
+    def totals(self) -> Counts:
+        """The counts as the contract hands them out."""
+        counts = Counts()
+        by_code = counts.by_code
         for (state, code), count in self._of.items():
             if count:
-                setattr(tally, state, getattr(tally, state) + count)
-                tally.planned += count
+                setattr(counts, state, getattr(counts, state) + count)
+                counts.planned += count
                 if state in _REASONED:
                     by_code[code] = by_code.get(code, 0) + count
-        return tally
+        return counts

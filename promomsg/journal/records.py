@@ -15,6 +15,7 @@ __all__ = [
     "UNIQUE",
     "CampaignRecord",
     "Control",
+    "Counts",
     "GroupCounts",
     "GroupRow",
     "Lease",
@@ -25,7 +26,6 @@ __all__ = [
     "Reason",
     "Recovered",
     "SendResult",
-    "Tally",
     "fingerprint",
 ]
 
@@ -240,7 +240,7 @@ class GroupRow(msgspec.Struct, kw_only=True):
     rid: str | None = None
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class Counts(msgspec.Struct, kw_only=True):
     """The counts of a campaign: `planned` is always the sum of the others
     (docs/design.md, "The counts add up").
 

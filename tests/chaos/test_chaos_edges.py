@@ -78,9 +78,9 @@ async def resumed(work: Job) -> Report:
 def states(path: str) -> Counter[State]:
     rows, reader = read_rows(Path(path))
     with reader:
-        tally = reader.tally()
-    parts = (tally.sent, tally.failed, tally.unknown, tally.skipped, tally.cancelled)
-    assert sum(parts) + tally.pending == tally.planned == len(rows)
+        counts = reader.counts()
+    parts = (counts.sent, counts.failed, counts.unknown, counts.skipped, counts.cancelled)
+    assert sum(parts) + counts.pending == counts.planned == len(rows)
     return Counter(row.state for row in rows)
 
 

@@ -72,11 +72,11 @@ async def test_a_retry_that_is_killed_loses_nobody_and_doubles_nobody(tmp_path: 
             kills += ending.killed
             rows, reader = read_rows(tmp_path / "a.db")
             with reader:
-                tally = reader.tally()
+                counts = reader.counts()
                 out = {g.msg_id or str(g.group_no) for g in reader.groups() if g.state != "planned"}
-            failed, pending = tally.failed, tally.pending
-            assert tally.planned == count == len(rows)
-            assert tally.sent + failed + tally.unknown + pending == count
+            failed, pending = counts.failed, counts.pending
+            assert counts.planned == count == len(rows)
+            assert counts.sent + failed + counts.unknown + pending == count
             assert not box.ledger.twice()
             for row in rows:
                 times = box.ledger.deliveries(row.recipient.id or "")
@@ -85,4 +85,4 @@ async def test_a_retry_that_is_killed_loses_nobody_and_doubles_nobody(tmp_path: 
                 if row.state is State.PENDING and row.group not in out:
                     assert times == 0, row
         assert kills >= 2
-        assert tally.sent >= count - 60 * kills
+        assert counts.sent >= count - 60 * kills

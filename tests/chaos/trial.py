@@ -280,15 +280,15 @@ class Trial:
             return False
         rows, reader = self._read()
         with reader:
-            tally, groups = reader.tally(), reader.groups()
-        assert tally.planned == self.count == len(rows)
-        parts = (tally.sent, tally.failed, tally.unknown, tally.skipped, tally.cancelled)
-        assert sum(parts) + tally.pending == tally.planned, f"not conserved: {tally}"
+            counts, groups = reader.counts(), reader.groups()
+        assert counts.planned == self.count == len(rows)
+        parts = (counts.sent, counts.failed, counts.unknown, counts.skipped, counts.cancelled)
+        assert sum(parts) + counts.pending == counts.planned, f"not conserved: {counts}"
         states = Counter(row.state for row in rows)
         assert parts == tuple(
             states[s]
             for s in (State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED)
-        ), f"{tally} is not {states}"
+        ), f"{counts} is not {states}"
         assert not self.ledger.twice(), f"delivered twice: {self.ledger.twice()[:5]}"
         out = {g.msg_id or str(g.group_no) for g in groups if g.state is not GroupState.PLANNED}
         for row in rows:
@@ -299,7 +299,7 @@ class Trial:
                 assert count == 0, f"{name} is failed and was delivered"
             elif row.state is State.PENDING and self.kind != "alipay" and row.group not in out:
                 assert count == 0, f"{name} is pending and was delivered"
-        return tally.pending == 0
+        return counts.pending == 0
 
     def _read(self) -> tuple[list[Outcome], JournalReader]:
         """Mostly of a copy: the last reader to close tidies up what the kill has left."""

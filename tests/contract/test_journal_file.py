@@ -97,13 +97,13 @@ async def test_only_its_owner_can_read_it_whatever_the_umask(journal: SqliteJour
 async def test_a_look_leaves_nothing_behind(journal: SqliteJournal) -> None:
     await (await sealed(journal, [row(0)])).close()
     with JournalReader(journal.path) as reader:
-        assert reader.tally().pending == 1
+        assert reader.counts().pending == 1
         assert reader.groups() == []
         assert reader.control() is Control.RUN
         assert reader.elapsed() == 0.0
     assert beside(journal) == ["autumn.db"]
     with pytest.raises(JournalError, match="closed"):
-        reader.tally()
+        reader.counts()
 
 
 async def test_a_reader_that_outlives_the_sender_leaves_nothing_behind_either(
@@ -113,9 +113,9 @@ async def test_a_reader_that_outlives_the_sender_leaves_nothing_behind_either(
     await handle.warn("hello")
     reader, other = JournalReader(journal.path), JournalReader(journal.path)
     await handle.close()
-    assert other.tally().pending == 1
+    assert other.counts().pending == 1
     other.close()
-    assert reader.tally().pending == 1
+    assert reader.counts().pending == 1
     reader.close()
     assert beside(journal) == ["autumn.db"]
 
@@ -124,15 +124,15 @@ async def test_a_reader_sees_a_sender_that_comes_after_it(journal: SqliteJournal
     """Also one that began when nobody had the file open, and so took no lock."""
     await (await sealed(journal, [row(seq) for seq in range(8)])).close()
     with JournalReader(journal.path) as reader:
-        assert reader.tally().sent == 0
+        assert reader.counts().sent == 0
         handle = await journal.open(write=True)
         lease = await take(handle)
         for seq in range(8):
             assert await handle.intend(lease, [seq], NOW, DAY)
             assert await handle.settle(lease, [result(seq)])
-            assert reader.tally().sent == seq + 1
+            assert reader.counts().sent == seq + 1
         await handle.close()
-        assert reader.tally().sent == 8
+        assert reader.counts().sent == 8
     assert beside(journal) == ["autumn.db"]
 
 
@@ -224,7 +224,7 @@ async def test_a_second_sender_is_refused_and_a_reader_is_not(
     with pytest.raises(JournalError, match="a sender has it open"):
         await journal.open(write=True)
     reader = await journal.open()
-    assert (await reader.tally()).pending == 1
+    assert (await reader.counts()).pending == 1
     await reader.close()
     await journal.request(Control.PAUSE)
     if process is not None:
@@ -262,12 +262,12 @@ async def test_what_was_committed_survives_a_kill(journal: SqliteJournal) -> Non
     end(process, kill=False)
     assert "autumn.db.lock" in beside(journal)
     with JournalReader(journal.path) as reader:
-        assert (reader.tally().sent, reader.tally().pending) == (6, 14)
+        assert (reader.counts().sent, reader.counts().pending) == (6, 14)
     handle = await journal.open(write=True)
     found = await handle.recover(idempotent=False, at=NOW, day=DAY, recent=100)
     assert (found.unknown, len(found.recent)) == (4, 10)
     assert await states(handle) == "ssssssuuuupppppppppp"
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -287,12 +287,12 @@ async def test_a_kill_while_planning_leaves_all_of_the_plan_or_nothing(
     assert os.path.exists(journal.path) is appears
     if appears:
         handle = await journal.open(write=True)
-        assert (await handle.tally()).pending == 3
+        assert (await handle.counts()).pending == 3
     else:
         with pytest.raises(JournalError, match="not completed and nothing was sent"):
             await journal.open()
         handle = await sealed(journal, [row(7)])
-        assert (await handle.tally()).pending == 1
+        assert (await handle.counts()).pending == 1
     await handle.close()
     assert beside(journal) == ["autumn.db"]
 
@@ -338,7 +338,7 @@ async def test_a_full_disk_mid_run_is_one_clear_error_and_resumable(
     handle = await journal.open(write=True)
     found = await handle.recover(idempotent=False, at=NOW, day=DAY, recent=0)
     assert 0 < found.unknown == int(done) < 400
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -418,7 +418,7 @@ async def test_operations_that_wait_together_share_one_commit(journal: SqliteJou
     writer.db.set_trace_callback(statements.append)
     calls = [handle.intend(lease, [seq], NOW, DAY) for seq in range(0, 40, 2)]
     assert await asyncio.gather(gate, *calls) == [None] + [True] * 20
-    await handle.tally()
+    await handle.counts()
     writer.db.set_trace_callback(None)
     assert sum(text.startswith("COMMIT") for text in statements) <= 2
     assert await states(handle) == "ip" * 20
@@ -444,7 +444,7 @@ async def test_one_bad_operation_does_not_take_its_neighbours_along(
         "JournalError",
     ]
     assert await states(handle) == "iipp"
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -534,24 +534,24 @@ async def test_a_sender_takes_over_the_reader_that_looked_before_it(
 ) -> None:
     await (await sealed(journal, [row(0), row(1)])).close()
     reader = JournalReader(journal.path)
-    assert reader.tally().pending == 2
+    assert reader.counts().pending == 2
     taken = SqliteJournal.behind(reader, durability="process")
     handle = await taken.open(write=True)
-    assert (await handle.tally()).pending == 2
+    assert (await handle.counts()).pending == 2
     with pytest.raises(JournalError, match="the journal is closed"):
-        reader.tally()
+        reader.counts()
     reader.close()
     await handle.close()
     assert beside(journal) == ["autumn.db"]
     again = await taken.open()
-    assert (await again.tally()).pending == 2
+    assert (await again.counts()).pending == 2
     await again.close()
 
 
 async def test_what_another_sender_did_since_the_look_is_counted(journal: SqliteJournal) -> None:
     await (await sealed(journal, [row(0), row(1)])).close()
     reader = JournalReader(journal.path)
-    assert reader.tally().pending == 2
+    assert reader.counts().pending == 2
     other = await journal.open(write=True)
     with pytest.raises(JournalError, match="open already"):
         await SqliteJournal.behind(JournalReader(journal.path)).open(write=True)
@@ -560,7 +560,7 @@ async def test_what_another_sender_did_since_the_look_is_counted(journal: Sqlite
     assert await other.settle(lease, [result(0)])
     await other.close()
     handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
-    assert ((await handle.tally()).sent, (await handle.tally()).pending) == (1, 1)
+    assert ((await handle.counts()).sent, (await handle.counts()).pending) == (1, 1)
     await handle.close()
 
 
@@ -571,8 +571,8 @@ async def test_a_file_that_has_taken_its_place_since_the_look_is_looked_at_itsel
     other = SqliteJournal(tmp_path / "other.db", durability="process")
     await (await sealed(other, [row(0), row(1), row(2)])).close()
     reader = JournalReader(journal.path)
-    assert reader.tally().pending == 1
+    assert reader.counts().pending == 1
     os.replace(other.path, journal.path)
     handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
-    assert (await handle.tally()).pending == 3
+    assert (await handle.counts()).pending == 3
     await handle.close()

@@ -90,7 +90,7 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     )
     assert handle.record.warnings == ["a note", warning]
     assert len(await stream(handle)) == 4
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     with pytest.raises(IllegalMove):
         await complete(handle)
     await handle.poll_group(1, GroupCounts(1, 1, 1), next_poll_at=NOW)
@@ -103,7 +103,7 @@ async def test_failures_without_names_leave_the_others_unknown(make: Make) -> No
     await accepted(handle)
     assert await complete(handle, failures=[Failure("1001", "7")], fail_cnt=2, unnamed=1) == []
     assert await states(handle) == "ufuu"
-    assert (await handle.tally()).by_code == {"7": 1, "UNNAMED": 3}
+    assert (await handle.counts()).by_code == {"7": 1, "UNNAMED": 3}
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW) == 0
     assert await handle.reopen(State.UNKNOWN, include_unnamed=True, at=NOW) == 3
     assert await handle.shared_messages(3) == [(None, 3)]
@@ -155,7 +155,7 @@ async def test_a_refused_group_takes_everybody_with_that_message_along(make: Mak
     assert await states(handle) == "ffffff"
     assert [group.state for group in await handle.groups()] == [GroupState.REFUSED] * 2
     assert [o.attempts for o in await everybody(handle)] == [1, 1, 1, 0, 0, 0]
-    assert (await handle.tally()).by_code == {"47003": 6}
+    assert (await handle.counts()).by_code == {"47003": 6}
     await handle.release(lease)
     assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
     await handle.close()
@@ -188,7 +188,7 @@ async def test_a_result_that_came_too_late_is_unknown(make: Make) -> None:
     handle = await sealed(make(), [row(seq) for seq in range(2)], groups=[2])
     await accepted(handle)
     await handle.expire_group(1, NOW + 700_000)
-    assert (await handle.tally()).by_code == {"EXPIRED": 2}
+    assert (await handle.counts()).by_code == {"EXPIRED": 2}
     assert (await handle.groups())[0].state is GroupState.EXPIRED
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW) == 2
     await handle.close()
@@ -206,7 +206,7 @@ async def test_a_group_left_intended_is_lost_and_an_accepted_one_is_polled_on(
     found = await handle.recover(idempotent=False, at=NOW + 9, day=DAY, recent=9)
     assert (found.unknown, found.lost_groups) == (0, 1)
     assert await states(handle) == "ppuu"
-    assert (await handle.tally()).by_code == {"INTERRUPTED": 2}
+    assert (await handle.counts()).by_code == {"INTERRUPTED": 2}
     accepted_ones = [g for g in await handle.groups() if g.state is GroupState.ACCEPTED]
     assert [(g.group_no, g.next_poll_at) for g in accepted_ones] == [(1, NOW + 62)]
     await handle.close()
@@ -225,17 +225,17 @@ async def test_cancelling_leaves_what_is_out_to_be_followed(make: Make) -> None:
 
 async def test_an_audience_is_counted_and_corrected(make: Make) -> None:
     handle = await audience(make, 70)
-    assert (await handle.tally()).pending == 70
+    assert (await handle.counts()).pending == 70
     await accepted(handle)
     assert await handle.group_members(1) == []
     failures = [Failure("8", "7"), Failure("9", "7")]
     [warning] = await complete(handle, send_cnt=75, fail_cnt=5, failures=failures, unnamed=3)
     assert "planned for 70" in warning
     assert "75" in warning
-    tally = await handle.tally()
-    assert adds_up(tally)
-    assert (tally.planned, tally.sent, tally.failed) == (75, 70, 5)
-    assert tally.by_code == {"7": 2, "UNNAMED": 3}
+    counts = await handle.counts()
+    assert adds_up(counts)
+    assert (counts.planned, counts.sent, counts.failed) == (75, 70, 5)
+    assert counts.by_code == {"7": 2, "UNNAMED": 3}
     assert [(o.recipient.id, o.state, o.group) for o in await everybody(handle)] == [
         ("8", State.FAILED, "m1"),
         ("9", State.FAILED, "m1"),
@@ -243,7 +243,7 @@ async def test_an_audience_is_counted_and_corrected(make: Make) -> None:
     assert len(await stream(handle)) == 2
     # Only those who were named can be tried again: the others would mean everybody.
     assert await handle.reopen(State.FAILED, include_unnamed=True, at=NOW) == 2
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -260,14 +260,14 @@ async def test_an_audience_whose_call_was_lost_or_refused_can_be_tried_again(
     else:
         assert await handle.refuse_group(lease, Reason("47003"), NOW)
         state = State.FAILED
-    tally = await handle.tally()
-    assert getattr(tally, state) == 70
+    counts = await handle.counts()
+    assert getattr(counts, state) == 70
     assert await handle.reopen(state, include_unnamed=False, at=NOW) == 70
     await handle.seal_retry(chunk_size=8)
     assert (await take(handle, groups=True)).group_no == 2
     assert [group.audience for group in await handle.groups()] == [{"everyone": True}] * 2
-    tally = await handle.tally()
-    assert (tally.planned, tally.pending) == (70, 70)
+    counts = await handle.counts()
+    assert (counts.planned, counts.pending) == (70, 70)
     await handle.close()
 
 
@@ -279,11 +279,11 @@ async def test_an_adopted_audience_is_pending_again_and_a_cancelled_one_is_not(
     assert await handle.intend_group(lease, NOW)
     assert await handle.lose_group(lease, Reason(Code.NO_ANSWER), NOW)
     await handle.adopt_group(1, "m2", NOW, NOW)
-    assert (await handle.tally()).pending == 70
+    assert (await handle.counts()).pending == 70
     await complete(handle, send_cnt=None, fail_cnt=None)
-    assert (await handle.tally()).sent == 70
+    assert (await handle.counts()).sent == 70
     await handle.close()
     handle = await audience(make, 60)
     assert await handle.cancel_pending(NOW) == 60
-    assert (await handle.tally()).by_code == {"CANCELLED": 60}
+    assert (await handle.counts()).by_code == {"CANCELLED": 60}
     await handle.close()

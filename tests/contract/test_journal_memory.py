@@ -76,7 +76,7 @@ async def test_discarded_it_takes_another_campaign() -> None:
     journal.discard()
     journal.discard()
     handle = await sealed(journal, [row(0), row(1)])
-    assert (await handle.tally()).planned == 2
+    assert (await handle.counts()).planned == 2
     await handle.close()
 
 
@@ -88,13 +88,13 @@ async def test_readers_see_a_sender_at_work_and_never_stop_it() -> None:
     for seq in range(200):
         assert await handle.intend(lease, [seq], NOW, DAY)
         assert await handle.settle(lease, [result(seq)])
-        assert (await reader.tally()).sent == seq + 1
+        assert (await reader.counts()).sent == seq + 1
         await journal.request(Control.RUN)
     with pytest.raises(JournalError, match="for reading only"):
         await reader.warn("no")
     await reader.close()
     with pytest.raises(JournalError, match="is closed"):
-        await reader.tally()
+        await reader.counts()
     await handle.close()
 
 

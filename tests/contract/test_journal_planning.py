@@ -53,9 +53,9 @@ async def test_the_first_of_equal_keys_or_addresses_stays(make: Make) -> None:
         (Code.DUPLICATE_ADDRESS, "same access_token as f"),
         (Code.DUPLICATE_REQUEST_ID, "same request_id as h"),
     ]
-    tally = await handle.tally()
-    assert adds_up(tally)
-    assert (tally.pending, tally.skipped, tally.failed) == (5, 6, 1)
+    counts = await handle.counts()
+    assert adds_up(counts)
+    assert (counts.pending, counts.skipped, counts.failed) == (5, 6, 1)
     assert await handle.mark_duplicates() == 0
     await handle.close()
 
@@ -76,7 +76,7 @@ async def test_an_address_that_is_the_key_counts_once(make: Make) -> None:
     handle = await make().create(record())
     await handle.add_rows([row(0, "7", id="7"), row(1, "8", id="8"), row(2, "7", id="7")])
     assert await handle.mark_duplicates() == 1
-    assert (await handle.tally()).by_code == {"DUPLICATE_KEY": 1}
+    assert (await handle.counts()).by_code == {"DUPLICATE_KEY": 1}
     await handle.close()
 
 
@@ -90,7 +90,7 @@ async def test_suppression_and_selection(make: Make) -> None:
     assert await states(handle) == "SSSSpf"
     assert await handle.select(["k4", "k0"]) == 1
     assert await handle.select([]) == 0
-    assert (await handle.tally()).by_code == {
+    assert (await handle.counts()).by_code == {
         "BAD_ADDRESS": 1,
         "NOT_SELECTED": 1,
         "SUPPRESSED": 4,
@@ -105,9 +105,9 @@ async def test_a_row_may_be_written_as_skipped_at_once(make: Make) -> None:
     assert await suppress(handle, ["k1"]) == 0
     assert await handle.select(["k0"]) == 1
     assert await states(handle) == "pSf"
-    tally = await handle.tally()
-    assert adds_up(tally)
-    assert tally.by_code == {"BAD_ADDRESS": 1, "NOT_SELECTED": 1}
+    counts = await handle.counts()
+    assert adds_up(counts)
+    assert counts.by_code == {"BAD_ADDRESS": 1, "NOT_SELECTED": 1}
     await handle.close()
 
 
@@ -143,7 +143,7 @@ async def test_suppression_holds_for_the_person_however_many_rows_they_have(
     details = {o.detail for o in await everybody(handle) if o.code == "SUPPRESSED"}
     assert len(details) <= 2
     assert all("suppression list" in detail for detail in details)
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -194,7 +194,7 @@ async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(m
     assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
     assert [o.recipient.key for o in await stream(handle)] == ["k4", "k8", "k9", "k12"]
     assert {o.at for o in await stream(handle)} == {NOW + 5}
-    assert (await handle.tally()).by_code == {"SUPPRESSED": 4}
+    assert (await handle.counts()).by_code == {"SUPPRESSED": 4}
     await handle.close()
 
 
@@ -254,7 +254,7 @@ async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
     ):
         with pytest.raises(JournalError, match="complete"):
             await call
-    assert (await handle.tally()).planned == 75
+    assert (await handle.counts()).planned == 75
     one, two, three = await handle.groups()
     assert (one.planned, one.values, one.audience) == (2, ("red",), None)
     assert (three.planned, three.values, three.audience) == (70, (), {"roles": [1]})
@@ -268,12 +268,12 @@ async def test_half_a_plan_is_thrown_away(make: Make) -> None:
     journal = make()
     handle = await journal.create(record())
     await handle.add_rows([row(0), row(1)])
-    assert (await handle.tally()).planned == 2
+    assert (await handle.counts()).planned == 2
     await handle.close()
     with pytest.raises(JournalError):
         await journal.open()
     handle = await sealed(journal, [row(0)])
-    assert (await handle.tally()).planned == 1
+    assert (await handle.counts()).planned == 1
     await handle.close()
 
 
@@ -289,6 +289,6 @@ async def test_what_planning_left_final_comes_first_in_the_stream(make: Make) ->
 async def test_an_empty_journal_says_so(make: Make) -> None:
     handle = await sealed(make(), [])
     assert await everybody(handle) == []
-    assert (await handle.tally()).planned == 0
+    assert (await handle.counts()).planned == 0
     assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
     await handle.close()

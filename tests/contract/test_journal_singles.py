@@ -51,7 +51,7 @@ async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     assert lease.single_sends[0].id == "1000"
     assert await handle.intend(lease, [0, 2], NOW + 1, DAY)
     assert await states(handle) == "ipipp"
-    assert (await handle.tally()).pending == 5
+    assert (await handle.counts()).pending == 5
     done = [
         result(2, at=NOW + 3, extra="m1"),
         result(0, "failed", code="40003", detail="invalid openid", rid="r1"),
@@ -61,10 +61,10 @@ async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     assert (first.code, first.detail, first.rid) == ("40003", "invalid openid", "r1")
     assert (first.attempts, first.at) == (1, NOW + 2)
     assert (third.state, third.at, third.extra) == (State.SENT, NOW + 3, "m1")
-    tally = await handle.tally()
-    assert adds_up(tally)
-    assert (tally.sent, tally.failed, tally.pending) == (1, 1, 3)
-    assert tally.by_code == {"40003": 1}
+    counts = await handle.counts()
+    assert adds_up(counts)
+    assert (counts.sent, counts.failed, counts.pending) == (1, 1, 3)
+    assert counts.by_code == {"40003": 1}
     assert [outcome.recipient.key for outcome in await stream(handle)] == ["k2", "k0"]
     await handle.close()
 
@@ -143,7 +143,7 @@ async def test_an_illegal_move_raises_and_changes_nothing(make: Make) -> None:
     assert await handle.intend(lease, [], NOW, DAY)
     assert await handle.settle(lease, [])
     assert await handle.settle(lease, [result(0)])
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -163,7 +163,7 @@ async def test_a_pause_or_cancel_from_outside_stops_the_next_intent(make: Make) 
     assert await handle.cancel_pending(NOW + 5) == 1
     assert await states(handle) == "siC"
     assert await handle.settle(lease, [result(1)])
-    assert (await handle.tally()).by_code == {"CANCELLED": 1}
+    assert (await handle.counts()).by_code == {"CANCELLED": 1}
     await handle.close()
 
 
@@ -283,7 +283,7 @@ async def test_a_retry_reopens_one_set_in_new_chunks(make: Make) -> None:
     assert await states(handle) == "pfssp"
     with pytest.raises(JournalError):
         await handle.reopen(State.SENT, include_unnamed=False, at=NOW)
-    assert adds_up(await handle.tally())
+    assert adds_up(await handle.counts())
     await handle.close()
 
 
@@ -316,7 +316,7 @@ async def test_one_sender_at_a_time_and_readers_always(make: Make) -> None:
         await journal.open(write=True)
     reader = await journal.open()
     await settled(handle, "sent")
-    assert (await reader.tally()).sent == 1
+    assert (await reader.counts()).sent == 1
     assert reader.record.name == "autumn"
     with pytest.raises(JournalError, match="reading only"):
         await reader.take(groups=True, singles=True, now=NOW, ttl=1)
@@ -403,9 +403,9 @@ async def test_the_reason_of_a_doubt_is_what_a_cancel_leaves(make: Make) -> None
     ]
     assert found[3] == found[5] == ("CANCELLED", "cancelled", None)
     assert found[4][0] == "INTERRUPTED"
-    tally = await handle.tally()
-    assert adds_up(tally)
-    assert tally.by_code == {"NO_ANSWER": 3, "CANCELLED": 2, "INTERRUPTED": 1}
+    counts = await handle.counts()
+    assert adds_up(counts)
+    assert counts.by_code == {"NO_ANSWER": 3, "CANCELLED": 2, "INTERRUPTED": 1}
     assert len(await stream(handle)) == 6
     await handle.close()
 

@@ -111,12 +111,12 @@ def check(box: Sandbox, report: Report, path: Path) -> Counter[State]:
     document = report.to_dict()
     add_up(document)
     with JournalReader(path) as reader:
-        tally = reader.tally()
+        counts = reader.counts()
         rows = list(reader.rows())
     for name in ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"):
-        assert getattr(tally, name) == document[name]
-    assert tally.by_code == document["by_code"]
-    assert len(rows) == tally.planned
+        assert getattr(counts, name) == document[name]
+    assert counts.by_code == document["by_code"]
+    assert len(rows) == counts.planned
     out = {g.msg_id for g in report.groups if g.msg_id is not None}
     for row in rows:
         who = row.recipient

@@ -18,13 +18,13 @@ from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    Counts,
     GroupRow,
     Lease,
     Place,
     PlannedRow,
     Reached,
     SendResult,
-    Tally,
 )
 from promomsg.model import Code, Outcome, SingleSend, State
 from promomsg.states import Event, GroupState, IllegalMove, move
@@ -52,8 +52,8 @@ class ModelReader:
     def control(self) -> Control:
         return self._store.control
 
-    def tally(self) -> Tally:
-        return self._store.tally()
+    def counts(self) -> Counts:
+        return self._store.counts()
 
     def groups(self) -> list[GroupRow]:
         return [group.copy() for group in self._store.groups]
@@ -301,8 +301,8 @@ class ModelHandle(ModelRecovery):
 
     # Reading.
 
-    async def tally(self) -> Tally:
-        return self._store.tally()
+    async def counts(self) -> Counts:
+        return self._store.counts()
 
     async def untouched(self) -> bool:
         store = self._store

@@ -11,10 +11,10 @@ from promomsg.errors import JournalError
 from promomsg.journal.records import (
     CampaignRecord,
     Control,
+    Counts,
     GroupRow,
     PlannedRow,
     Reached,
-    Tally,
 )
 from promomsg.model import Outcome, Recipient, SingleSend, State
 from promomsg.states import FINAL, GroupState
@@ -284,21 +284,21 @@ class Store:
             extra=row.extra,
         )
 
-    def tally(self) -> Tally:
+    def counts(self) -> Counts:
         """Counted anew each time: the plain truth."""
-        counts: Counter[tuple[State, str]] = Counter()
+        people: Counter[tuple[State, str]] = Counter()
         for row in self.rows.values():
-            counts[row.state, row.code] += 1
+            people[row.state, row.code] += 1
         for group in self.groups:
             for state, number in group.people.items():
-                counts[state, group.row.code] += number
-        tally = Tally()
-        for (state, code), number in counts.items():
+                people[state, group.row.code] += number
+        counts = Counts()
+        for (state, code), number in people.items():
             if not number:
                 continue
             name = State.PENDING if state is State.INTENDED else state
-            setattr(tally, name, getattr(tally, name) + number)
-            tally.planned += number
+            setattr(counts, name, getattr(counts, name) + number)
+            counts.planned += number
             if state in _REASONED:
-                tally.by_code[code] = tally.by_code.get(code, 0) + number
-        return tally
+                counts.by_code[code] = counts.by_code.get(code, 0) + number
+        return counts

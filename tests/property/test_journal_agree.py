@@ -85,8 +85,8 @@ class Journals:
         await self.each("absent_key")
 
     async def compare(self) -> None:
-        tally = await self.each("tally")
-        assert adds_up(tally)
+        counts = await self.each("counts")
+        assert adds_up(counts)
         await self.each("groups")
         await self.each("plan_counts")
         rows = [await everybody(handle) for handle in self.handles]

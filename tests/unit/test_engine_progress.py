@@ -122,7 +122,7 @@ async def test_a_journal_that_fails_leaves_counts_as_it_has_them(
     assert campaign.progress["sent"] == 2
 
 
-@pytest.mark.parametrize("broken", ["tally", "groups"])
+@pytest.mark.parametrize("broken", ["counts", "groups"])
 async def test_a_journal_that_cannot_be_counted_either_ends_with_its_first_error(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

@@ -129,7 +129,7 @@ async def test_a_reader_of_a_journal_in_memory_sees_the_same() -> None:
     assert await handle.settle(lease, [result(1, at=NOW + 5)])
     await handle.set_control(Control.PAUSE)
     assert (reader.record.name, reader.control()) == ("autumn", Control.PAUSE)
-    assert (reader.tally().sent, [group.planned for group in reader.groups()]) == (1, [1])
+    assert (reader.counts().sent, [group.planned for group in reader.groups()]) == (1, [1])
     assert reader.elapsed() == 5.0
     assert [outcome.recipient.key for outcome in reader.rows([State.SENT])] == ["k1"]
     await handle.close()

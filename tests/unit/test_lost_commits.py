@@ -138,7 +138,7 @@ async def test_a_group_that_was_begun_is_unknown_and_one_that_was_not_is_still_s
     assert await states(again) == "uuupppppp"
     details = {outcome.detail for outcome in await everybody(again) if outcome.state == "unknown"}
     assert details == {"the last commits of the journal are lost: it may have been sent"}
-    assert adds_up(await again.tally())
+    assert adds_up(await again.counts())
     assert again.record.warnings
     assert "3 people who may have been sent to" in again.record.warnings[0]
     await again.close()
@@ -168,7 +168,7 @@ async def test_who_was_sent_to_again_by_a_retry_that_is_lost_is_unknown(
     await again.recover(idempotent=False, at=NOW + 9, day=DAY, recent=9)
     # Without a mark a -wal that is there is believed: a power cut may have taken the mark.
     assert await states(again) == ("uuuu" if marked else "ffpp")
-    assert adds_up(await again.tally())
+    assert adds_up(await again.counts())
     await again.close()
 
 

@@ -16,7 +16,7 @@ from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal, Rows
-from promomsg.journal.records import GroupRow, Tally
+from promomsg.journal.records import Counts, GroupRow
 from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
@@ -30,7 +30,7 @@ class RunContext(msgspec.Struct):
     Attributes:
         handle, channel, compiled, settings: of the campaign.
         tokens: the user tokens; None for channels without them.
-        tally, groups: the counts at the start.
+        counts, groups: those at the start.
         journal: the journal itself; rows: its outcomes, read when they are asked for.
         kept_path: the journal's path when it stays; None in memory and for a temporary one.
         temporary: the journal is removed on a clean close.
@@ -44,7 +44,7 @@ class RunContext(msgspec.Struct):
     compiled: CompiledMessage
     settings: Settings
     tokens: RecipientTokens | None
-    tally: Tally
+    counts: Counts
     groups: list[GroupRow]
     journal: Journal
     rows: Rows
@@ -130,7 +130,7 @@ class CampaignStart(ABC):
             compiled=self._compiled,
             settings=self._settings,
             tokens=self._tokens,
-            tally=await handle.tally(),
+            counts=await handle.counts(),
             groups=await handle.groups(),
             journal=self._journal,
             rows=self._journal.rows_later(),

@@ -79,7 +79,7 @@ async def describe_plan(
         notices: what else is worth knowing; what each route gives up is added.
         longest: the longest rendered message, when the list has just been read.
     """
-    tally = await handle.tally()
+    counts = await handle.counts()
     singles, _ = await handle.plan_counts()
     groups = [g for g in await handle.groups() if g.state is GroupState.PLANNED]
     audience = next((g.audience for g in groups if g.audience is not None), None)
@@ -96,11 +96,11 @@ async def describe_plan(
         channel=channel.name,
         account=channel.account,
         host=origin(channel.base_url),
-        rows=tally.planned,
+        rows=counts.planned,
         singles=singles,
         groups=tuple(g.planned for g in groups),
         audience=None if audience is None else msgspec.json.encode(audience).decode(),
-        not_sent=dict(tally.by_code),
+        not_sent=dict(counts.by_code),
         samples=tuple(samples),
         longest=longest,
         seconds=_estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),

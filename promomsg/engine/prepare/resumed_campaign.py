@@ -92,7 +92,7 @@ class ResumedCampaign(CampaignStart):
         await self._recover(handle, now)
         await self._reopen(handle, settings)
         planner = Planner(handle, channel, self._compiled, settings)
-        if (await handle.tally()).pending:
+        if (await handle.counts()).pending:
             await self._check_recipients(planner)
             if suppression is not None:
                 notices += await self._apply_suppression(handle, suppression, now)

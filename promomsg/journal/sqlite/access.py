@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import Tally
+from promomsg.journal.records import Counts
 from promomsg.journal.sqlite.reader import DAMAGED, NOT_OURS, Reader
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.writer import Writer
@@ -48,7 +48,7 @@ class Access(Protocol):
         """What `call(connection, *args)` reads of what is committed."""
         ...
 
-    async def tally(self) -> Tally: ...
+    async def counts(self) -> Counts: ...
     async def missing(self) -> str | None:
         """See `Handle.missing`."""
         ...
@@ -95,8 +95,8 @@ class WriteAccess:
         except (msgspec.MsgspecError, *NOT_OURS):
             raise JournalError(f"{self.name}: {DAMAGED}") from None
 
-    async def tally(self) -> Tally:
-        return self.writer.counts.tally()
+    async def counts(self) -> Counts:
+        return self.writer.counts.totals()
 
     async def missing(self) -> str | None:
         missing = self._missing
@@ -138,8 +138,8 @@ class ReadAccess:
             self._thread, self._reader.read, lambda db: call(db, *args)
         )
 
-    async def tally(self) -> Tally:
-        return (await self.read(read.counts)).tally()
+    async def counts(self) -> Counts:
+        return (await self.read(read.running_counts)).totals()
 
     async def missing(self) -> str | None:
         return None

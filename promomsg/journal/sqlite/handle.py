@@ -13,6 +13,7 @@ from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    Counts,
     GroupCounts,
     GroupRow,
     Lease,
@@ -22,7 +23,6 @@ from promomsg.journal.records import (
     Reason,
     Recovered,
     SendResult,
-    Tally,
 )
 from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.statements import (
@@ -294,8 +294,8 @@ class SqliteHandle:
 
     # Reading.
 
-    async def tally(self) -> Tally:
-        return await self._access.tally()
+    async def counts(self) -> Counts:
+        return await self._access.counts()
 
     async def untouched(self) -> bool:
         return await self._read(reading.untouched)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.counts import Counts
+from promomsg.journal.counts import RunningCounts
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import connect, explain
@@ -63,7 +63,7 @@ class _Opened(NamedTuple):
     db: sqlite3.Connection
     mark: CommitMark | None
     record: CampaignRecord
-    counts: Counts
+    counts: RunningCounts
     today: tuple[str, int]
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class SqliteJournal:
         except BaseException:
             lock.release()
             raise
-        return _Opened(lock, db, None, record, Counts(), ("", 0))
+        return _Opened(lock, db, None, record, RunningCounts(), ("", 0))
 
     def _seal(
         self, db: sqlite3.Connection, record: CampaignRecord
@@ -267,7 +267,7 @@ class SqliteJournal:
             lock = SenderLock(self.path)
             try:
                 finding, mark = check_whole(reader, after_lost_wal=after_lost_wal)
-                counts = reader.counts() if finding is Finding.WHOLE else None
+                counts = reader.running_counts() if finding is Finding.WHOLE else None
                 reader.close()
                 db = self._connect()
                 try:
@@ -275,7 +275,7 @@ class SqliteJournal:
                     new = set_open_flag(db, self.path, finding, mark, durable=durable)
                     try:
                         if counts is None:
-                            counts = read.counts(db)
+                            counts = read.running_counts(db)
                         return _Opened(lock, db, new, read.record(db), counts, read.today(db))
                     except BaseException:
                         new.close(remove=False)

@@ -109,7 +109,7 @@ class MemoryJournal:
         try:
             record = read.record(db)
             writer = Writer(_NAME, db, read.today(db))
-            writer.counts = read.counts(db)
+            writer.counts = read.running_counts(db)
         except sqlite3.Error as error:
             db.close()
             raise explain(error, _NAME) from None

@@ -15,8 +15,8 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import Counts
-from promomsg.journal.records import CampaignRecord, Control, GroupRow, Reached, Tally
+from promomsg.journal.counts import RunningCounts
+from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow, Reached
 from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
@@ -97,7 +97,7 @@ class Reader:
     def __init__(self, name: str, db: sqlite3.Connection) -> None:
         self.name = name
         self._lock = threading.Lock()
-        self._counted: tuple[object, Counts, float | None] | None = None
+        self._counted: tuple[object, RunningCounts, float | None] | None = None
         self._db = db
 
     def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -135,20 +135,20 @@ class Reader:
             lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
         )
 
-    def counts(self) -> Counts:
+    def running_counts(self) -> RunningCounts:
         """The counts, by one scan (a million rows: a tenth of a second) unless nothing has changed
         since the last one."""
         return self.read(lambda db: self._count(db)[0])
 
-    def _count(self, db: sqlite3.Connection) -> tuple[Counts, float | None]:
+    def _count(self, db: sqlite3.Connection) -> tuple[RunningCounts, float | None]:
         version = db, db.execute("PRAGMA data_version").fetchone()
         if self._counted is None or self._counted[0] != version:
             self._counted = version, *read.counts_and_last(db)
         return self._counted[1:]
 
-    def tally(self) -> Tally:
+    def counts(self) -> Counts:
         """The same as they are shown."""
-        return self.counts().tally()
+        return self.running_counts().totals()
 
     def groups(self) -> list[GroupRow]:
         """Every group send."""

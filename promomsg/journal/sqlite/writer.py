@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import Counts
+from promomsg.journal.counts import RunningCounts
 from promomsg.journal.sqlite import writer_threads
 from promomsg.journal.sqlite.connect import explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, close_clean
@@ -84,7 +84,7 @@ class Writer:
         self.path = path
         self.db = db
         self.mark = mark
-        self.counts = Counts()
+        self.counts = RunningCounts()
         """Changed by the event loop's thread alone, with each commit's results."""
         self._today = today
         self._loop = asyncio.get_running_loop()
@@ -195,7 +195,7 @@ class Writer:
                 op.error = explain(error, self.path)
             except BaseException as error:  # noqa: BLE001 - handed to the caller
                 op.error = error
-        self._tell(self._deliver, ops, Counts())
+        self._tell(self._deliver, ops, RunningCounts())
 
     def _alone(self, op: Operation) -> None:
         tx = Transaction(self.db, self._today)
@@ -240,7 +240,7 @@ class Writer:
                     self._commit([op])
             elif isinstance(error, Undone):
                 ops[0].result = error.value
-                self._tell(self._deliver, ops, Counts())
+                self._tell(self._deliver, ops, RunningCounts())
             else:
                 self._fail(ops, error)
         else:
@@ -282,7 +282,7 @@ class Writer:
     def _fail(self, ops: list[Operation], error: BaseException) -> None:
         for op in ops:
             op.error = error
-        self._tell(self._deliver, ops, Counts())
+        self._tell(self._deliver, ops, RunningCounts())
 
     def _tell(self, call: Callable[..., None], *args: Any) -> None:
         # A loop that is closed has nobody left who waits.
@@ -291,7 +291,7 @@ class Writer:
 
     # In the event loop's thread.
 
-    def _deliver(self, ops: list[Operation], counts: Counts) -> None:
+    def _deliver(self, ops: list[Operation], counts: RunningCounts) -> None:
         self.counts.merge(counts)
         for op in ops:
             if op.future.done():

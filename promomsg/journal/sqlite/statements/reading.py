@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.counts import STATES, Counts
+from promomsg.journal.counts import STATES, RunningCounts
 from promomsg.journal.records import CampaignRecord, GroupRow
 from promomsg.journal.sqlite.state_sql import UNSENT, in_group_state, in_state
 from promomsg.model import Outcome, Recipient, State
@@ -20,7 +20,6 @@ from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
 
 __all__ = [
     "GROUP_COLUMNS",
-    "counts",
     "counts_and_last",
     "elapsed",
     "group_row",
@@ -29,6 +28,7 @@ __all__ = [
     "outcomes_end",
     "page",
     "record",
+    "running_counts",
     "today",
     "untouched",
 ]
@@ -71,14 +71,14 @@ def record(db: sqlite3.Connection) -> CampaignRecord:
     return msgspec.convert(values, CampaignRecord)
 
 
-def counts(db: sqlite3.Connection) -> Counts:
+def running_counts(db: sqlite3.Connection) -> RunningCounts:
     """Counts everything once; see `counts_and_last`."""
     return counts_and_last(db)[0]
 
 
-def counts_and_last(db: sqlite3.Connection) -> tuple[Counts, float | None]:
+def counts_and_last(db: sqlite3.Connection) -> tuple[RunningCounts, float | None]:
     """All counts, and when the last thing happened: one scan, and the index of what was not sent."""
-    found = Counts()
+    found = RunningCounts()
     rest = db.execute(
         f"SELECT state, code, count(*) FROM recipient WHERE {UNSENT} GROUP BY state, code"
     ).fetchall()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.journal.counts import Counts
+from promomsg.journal.counts import RunningCounts
 
 __all__ = ["Transaction", "Undone"]
 
@@ -54,7 +54,7 @@ class Transaction:
 
     def __init__(self, db: sqlite3.Connection, today: tuple[str, int]) -> None:
         self.db = db
-        self.counts = Counts()
+        self.counts = RunningCounts()
         self.today = today
         self.number = self.singles = self.groups = 0
         self.chunk_over = False
