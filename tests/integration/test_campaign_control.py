@@ -190,7 +190,7 @@ async def test_the_numbers_add_up_at_every_moment(
     box.faults = FaultPlan(
         [
             Fault(endpoint="singlesendmsg", kind="html", every=9),
-            Fault(endpoint="singlesendmsg", kind="slow", seconds=0.004),
+            Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01),
         ]
     )
     rows = [
