@@ -54,7 +54,7 @@ COUNTS: Final = {
 
 
 class Instant(WeChatPromoter):
-    """An account whose single sends are answered inside the process, one turn of the loop later."""
+    """An account whose single sends are answered inside the process, one iteration of the event loop later."""
 
     async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
         compiled.single_body(single_send.values, openid=single_send.openid)

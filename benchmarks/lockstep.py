@@ -22,7 +22,7 @@ _COMMIT: Final = 0.0005
 """What a commit takes on the loop's own clock, in seconds."""
 
 
-_PATIENCE: Final = 60.0
+_LONGEST_WAIT: Final = 60.0
 """Seconds of real time for a thread that is the only one at work, like a journal's that closes."""
 
 
@@ -36,7 +36,7 @@ class _SelectorWithoutWaiting(selectors.DefaultSelector):
             found = super().select(0)
             self.slept += 0 if found else timeout
             return found
-        found = super().select(_PATIENCE)
+        found = super().select(_LONGEST_WAIT)
         if not found:
             raise RuntimeError("nothing is left to do, and nothing will wake whoever waits")
         return found
@@ -79,7 +79,7 @@ class _WriterOnTheLoop(Writer):
 
     def _now(self) -> None:
         self._due = False
-        if not self._turn():
+        if not self._do_queued():
             self._end()
         elif not self._queue.empty():
             self._due = True

@@ -157,8 +157,8 @@ def _json(value: Any) -> bytes:
 
 
 class _Conversation(asyncio.Protocol):
-    def __init__(self, desk: ResponderState) -> None:
-        self._desk = desk
+    def __init__(self, state: ResponderState) -> None:
+        self._state = state
         self._rest = b""
         self._need = 0
 
@@ -171,7 +171,7 @@ class _Conversation(asyncio.Protocol):
             if len(data) < self._need:  # a large body: do not look at it again for each packet
                 self._rest = data
                 return
-        at, desk, answers = 0, self._desk, []
+        at, state, answers = 0, self._state, []
         self._need = 0
         while (end := data.find(b"\r\n\r\n", at)) >= 0:
             stop = end + 4 + _length(data, at, end)
@@ -179,12 +179,12 @@ class _Conversation(asyncio.Protocol):
                 self._need = stop - at
                 break
             if data.startswith(_SINGLE, at):
-                desk.singles += 1
-                desk.times.append(time.monotonic())
-                answers.append(_OK if desk.singles <= desk.day_limit else _USED_UP)
+                state.singles += 1
+                state.times.append(time.monotonic())
+                answers.append(_OK if state.singles <= state.day_limit else _USED_UP)
             else:
                 target = data[at:end].split(b" ", 2)[1].decode()
-                answers.append(desk.answer(target, data[end + 4 : stop]))
+                answers.append(state.answer(target, data[end + 4 : stop]))
             at = stop
         self._rest = data[at:]
         if answers:
@@ -202,11 +202,11 @@ def _length(data: bytes, start: int, end: int) -> int:
     return int(data[found + 16 : end if line < 0 else line])
 
 
-async def _serve(desk: ResponderState) -> None:
+async def _serve(state: ResponderState) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Conversation(desk), "127.0.0.1", 0, backlog=1024)
-    desk.port = server.sockets[0].getsockname()[1]
-    print(json.dumps({"port": desk.port}), flush=True)
+    server = await loop.create_server(lambda: _Conversation(state), "127.0.0.1", 0, backlog=1024)
+    state.port = server.sockets[0].getsockname()[1]
+    print(json.dumps({"port": state.port}), flush=True)
     async with server:
         await loop.run_in_executor(None, sys.stdin.read)
 

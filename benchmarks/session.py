@@ -22,7 +22,8 @@ from benchmarks.machine import cores
 __all__ = ["Options", "Responder", "Session"]
 
 ROOT = Path(__file__).resolve().parent.parent
-_PATIENCE = 3600
+_LONGEST_RUN = 3600
+"""Seconds that one measured process may take."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +72,11 @@ class Responder:
 
     def ask(self, name: str, **query: float) -> dict[str, Any]:
         """`reset`, or `counts`."""
-        line = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         told = "&".join(f"{key}={value}" for key, value in query.items())
-        line.request("GET", f"/_bench/{name}?{told}")
-        answer: dict[str, Any] = json.loads(line.getresponse().read())
-        line.close()
+        connection.request("GET", f"/_bench/{name}?{told}")
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        connection.close()
         return answer
 
     def close(self) -> None:
@@ -162,7 +163,7 @@ class Session:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             check=False,
-            timeout=_PATIENCE,
+            timeout=_LONGEST_RUN,
         )
         if done.returncode:
             raise RuntimeError(f"{module} ended with status {done.returncode}; see above")

@@ -121,10 +121,9 @@ async def everybody(handle: Handle) -> list[Outcome]:
 
 async def states(handle: Handle) -> str:
     """A letter a row: p(ending), i(ntended), s(ent), f(ailed), u(nknown), S(kipped), C(ancelled)."""
-    compiled_messages = {State.SKIPPED: "S", State.CANCELLED: "C"}
+    letters = {State.SKIPPED: "S", State.CANCELLED: "C"}
     return "".join(
-        compiled_messages.get(outcome.state, outcome.state.value[0])
-        for outcome in await everybody(handle)
+        letters.get(outcome.state, outcome.state.value[0]) for outcome in await everybody(handle)
     )
 
 

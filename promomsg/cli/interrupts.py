@@ -57,7 +57,7 @@ class Interrupts:
         """Waits for the first one."""
         await self._asked.wait()
 
-    def _got(self, *_: object) -> None:
+    def _received(self, *_: object) -> None:
         if not self._asked.is_set():
             self._first = self._now()
             self._asked.set()
@@ -70,7 +70,7 @@ class Interrupts:
     def listening(self) -> Iterator[None]:
         """For as long as the block runs, in the main thread."""
         for number in self._numbers:
-            self._loop.add_signal_handler(number, self._got)
+            self._loop.add_signal_handler(number, self._received)
         try:
             yield
         finally:
@@ -78,7 +78,7 @@ class Interrupts:
                 self._loop.remove_signal_handler(number)
                 # What ends now ends with its own status, not by a signal that comes too late to
                 # change anything; a second one still ends a process that hangs.
-                signal.signal(number, self._got)
+                signal.signal(number, self._received)
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work`, which an interrupt cancels.
@@ -119,14 +119,14 @@ class Interrupts:
             Interrupted: Ctrl-C, SIGTERM or SIGHUP came instead of an answer.
         """
         with _own_signals(self._numbers) as came:
-            # What came before goes to the loop's own handlers, which have their turn here.
+            # What came before goes to the loop's own handlers, which run here.
             await anyio.sleep(0.01)
             if not self.asked:
                 print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
                 # Waiting for both at once, a signal right before the read is not lost.
                 if came not in select.select([sys.stdin, came], [], [])[0]:
                     return _answer()
-                self._got()
+                self._received()
         raise Interrupted
 
 

@@ -229,10 +229,10 @@ class Handle(Protocol):
         """Its result cannot be had any more: members still pending are unknown (`EXPIRED`)."""
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
-        """The user's word: an unknown group was found to be `msg_id`; its unknown members are
+        """At the user's request: an unknown group was found to be `msg_id`; its unknown members are
         pending again, and polled."""
 
-    # A new process, and the user's words.
+    # Recovery after a process has ended, and what the user asks for.
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
         """What an earlier process left intended becomes unknown (`INTERRUPTED`), or pending and
         maybe sent when the channel is idempotent; an intended group is lost. Every lease is taken
@@ -311,8 +311,8 @@ class Handle(Protocol):
     ) -> tuple[list[Outcome], tuple[int, int]]:
         """Outcomes in the order in which they became final, from a cursor on; the next cursor.
 
-        What planning left final comes first. An outcome that the user's word took back (`reopen`,
-        `adopt_group`) is left out: it comes again when it is final again."""
+        What planning left final comes first. An outcome that was taken back (`reopen`, `adopt_group`)
+        is left out: it comes again when it is final again."""
 
     async def outcomes_end(self) -> tuple[int, int]:
         """The cursor behind everything that is final now: for those who want only what comes."""

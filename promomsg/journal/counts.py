@@ -1,4 +1,4 @@
-"""How many are in each state: counted once, when a journal is opened, and then kept with each move."""
+"""How many are in each state: counted once, when a journal is opened, then changed with each move."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ STATES: tuple[State, ...] = (
 """A state by its number in the journal."""
 
 STATE_NUMBERS: dict[str, int] = {state.value: number for number, state in enumerate(STATES)}
-"""A state's number by its word."""
+"""A state's number by its name."""
 
 _REASONED = FINAL - {State.SENT}
 
 
 class RunningCounts:
-    """Recipients by state and code; intended ones count as pending."""
+    """How many recipients are in each state, by code, kept up to date with each move. Intended ones
+    count as pending."""
 
     __slots__ = ("_of",)
 

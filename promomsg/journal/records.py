@@ -64,7 +64,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
         settings: what resume needs again (route, max_group_size, concurrency, pace, …).
         source: where the recipients came from: `{"path", "sha256", "digest", "rows"}`, each
             optional.
-        base_url: where it was begun to be sent; to be compared, never to be called.
+        base_url: the URL it was started with; only compared with the one in use, never called.
         campaign_file: absolute path of the TOML file, when there is one.
         created_at: Unix seconds.
         planned_at: Unix seconds when the plan was complete; None while it is not, and then
@@ -99,11 +99,11 @@ def fingerprint(text: str, pepper: bytes) -> bytes:
 
 
 class Place(NamedTuple):
-    """Row `seq` of a list stands at `word number` (`line 2`), and those behind it at the next numbers,
-    up to the next place."""
+    """Where rows stand in their list, for messages: row `seq` at `unit number` (`line 2`), the rows
+    after it at the next numbers, up to the next place."""
 
     seq: int
-    word: str
+    unit: str
     number: int
 
 
@@ -130,12 +130,12 @@ class PlannedRow(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Why somebody, or a group send, is in its state.
+    """Why a recipient, or a group send, is in its state.
 
     Attributes:
         code: the provider's code verbatim, or one of `promomsg.model.Code`; empty for a success.
         detail: text for a person, secrets masked.
-        rid: the provider's request id, when an answer of its brought it there.
+        rid: the provider's request id, when it is an answer that led to the state.
     """
 
     code: str = ""
@@ -144,7 +144,7 @@ class Reason(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """Somebody that a campaign sent to or may have: all that it knows them by."""
+    """Somebody that a campaign sent to, or may have sent to: key and addresses."""
 
     key: str
     id: str | None

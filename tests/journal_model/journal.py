@@ -415,4 +415,4 @@ def _stands(seq: int, places: Sequence[Place]) -> str:
     before = [place for place in places if place.seq <= seq]
     if not before:
         return ""
-    return f" ({before[-1].word} {before[-1].number + seq - before[-1].seq})"
+    return f" ({before[-1].unit} {before[-1].number + seq - before[-1].seq})"

@@ -26,7 +26,7 @@ _LINKS = (*((n, n) for n in ("key", "id", "openid", "unionid")), ("access_token"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """An attempt that the user's word took back."""
+    """An attempt that was taken back at the user's request."""
 
     state: State
     attempts: int

@@ -48,7 +48,7 @@ class RowPlaces:
         if not self._places:
             return False
         last = self._places[-1]
-        return text == f"{last.word} {last.number + seq - last.seq}"
+        return text == f"{last.unit} {last.number + seq - last.seq}"
 
     def known(self) -> tuple[Place, ...]:
         """The places where counting begins anew; none when they cannot be told."""

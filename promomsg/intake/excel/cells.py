@@ -256,13 +256,13 @@ def _check_length(size: int) -> None:
 def _column(at: str) -> int:
     """`B7` → 1."""
     number = 0
-    for compiled in at:
-        if not "A" <= compiled <= "Z":
-            if "a" <= compiled <= "z":
-                compiled = compiled.upper()
+    for char in at:
+        if not "A" <= char <= "Z":
+            if "a" <= char <= "z":
+                char = char.upper()
             else:
                 break
-        number = number * 26 + ord(compiled) - 64
+        number = number * 26 + ord(char) - 64
         if number > MAX_COLUMNS:
             break
     if number == 0:

@@ -52,10 +52,10 @@ class NumberFormat:
         self._epoch_1904 = epoch_1904
         if code is None:
             code = _BUILT_IN.get(number, "")
-        compiled_messages = _letters(code)
-        self.is_elapsed = "[" in compiled_messages
-        self.is_date = number in _DATES or any(c in compiled_messages for c in "yd")
-        self._is_time = number in _TIMES or any(c in compiled_messages for c in "hms")
+        letters = _letters(code)
+        self.is_elapsed = "[" in letters
+        self.is_date = number in _DATES or any(c in letters for c in "yd")
+        self._is_time = number in _TIMES or any(c in letters for c in "hms")
         self.pads = len(code) if code and not code.strip("0") else 0
         """How many digits are shown at least, when that is all that the format says."""
         self._sections: list[_Pattern | None] = []

@@ -185,7 +185,7 @@ class ListedValues:
         return True
 
     def add_addresses(self, values: Sequence[str]) -> None:
-        """Values that `are_all_addresses` said yes to."""
+        """Values that are surely addresses (`are_all_addresses`), or empty."""
         self.values += [value for value in values if value]
 
     def _doubt_hidden_address(

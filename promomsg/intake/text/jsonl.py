@@ -83,14 +83,14 @@ class JsonLinesSource:
         self._columns = check_columns(columns)
         self._sha256: str | None = None
         self._identity: FileIdentity | None = None
-        self._said: list[str] = []
+        self._column_notices: list[str] = []
         self._empty_words = EmptyCellWords(str(path))
         self.parameters: frozenset[str] = frozenset()
 
     @property
     def notices(self) -> list[str]:
         """What the plan should say; see `Source.notices`."""
-        return [*self._said, *self._empty_words.notices()]
+        return [*self._column_notices, *self._empty_words.notices()]
 
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the first 100 objects. Raises UsageError as `Source.check` says."""
@@ -130,7 +130,7 @@ class JsonLinesSource:
         # A later line may have what the first hundred have not, unless it is plainly a slip.
         if len(numbered) > _HEAD:
             names = frozenset(n for n in names - values if nearest(n, values))
-        self._said = check_placeholders(names, optional, values, str(self._path))
+        self._column_notices = check_placeholders(names, optional, values, str(self._path))
 
     def _refuse_one_object(self) -> None:
         """Raises UsageError when the file is one object over several lines."""

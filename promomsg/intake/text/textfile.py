@@ -346,14 +346,14 @@ def _read_one_by_one(
     done = 0
     while done < len(block):
         reader = csv.reader(block[done:], delimiter=delimiter, strict=True)
-        begun = done
+        start = done
         try:
             for fields in reader:
-                end = begun + reader.line_num
+                end = start + reader.line_num
                 found.append(Record(fields, line + done, "", block[done + 1 : end]))
                 done = end
         except csv.Error as error:
-            reached = begun + reader.line_num
+            reached = start + reader.line_num
             if reached == len(block) and not ended and reached - done < _MAX_LINES:
                 break  # it may go on in the next block
             found.append(Record(None, line + done, _why_unreadable(error)))

@@ -1,5 +1,5 @@
-"""How an open journal is written and read: a sender's way, through the writer thread, and the way of
-those who only read, in a thread of their own, so that they never stand in the way of a commit.
+"""How an open journal is written and read: a sender does both in the writer thread; who only reads
+does it in a thread of its own, and so never delays a commit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Access(Protocol):
         """Queues `call(transaction, *args)`; returns when its commit is durable.
 
         Args:
-            skippable: not begun at all when the caller was cancelled before its turn.
+            skippable: not started when the caller was cancelled before the writer thread came to it.
         """
         ...
 
@@ -57,7 +57,8 @@ class Access(Protocol):
 
 
 class WriteAccess:
-    """A sender's. It reads through the connection that it writes with, which costs no descriptors.
+    """A sender's access. It reads with the connection that it writes with, which takes no more file
+    descriptors.
 
     Args:
         name: the journal's, for messages.
@@ -117,7 +118,7 @@ class WriteAccess:
 
 
 class ReadAccess:
-    """Of whoever only reads. The reader is closed with it."""
+    """The access of whoever only reads. The reader is closed with it."""
 
     def __init__(self, reader: Reader) -> None:
         self.name = reader.name

@@ -247,7 +247,7 @@ class SqliteHandle:
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         await self._do(recovery.adopt, group_no, msg_id, at, next_poll_at)
 
-    # A new process, and the user's words.
+    # Recovery after a process has ended, and what the user asks for.
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
         return await self._do(recovery.recover, idempotent, at, day, recent)

@@ -237,7 +237,7 @@ class SqliteJournal:
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> SqliteHandle:
         """See `Journal.open`."""
-        self._look()
+        self._refuse_missing()
         if not write:
             reader = await asyncio.to_thread(self._take_reader)
             return SqliteHandle(reader.record, ReadAccess(reader), path=self.path)
@@ -252,7 +252,7 @@ class SqliteJournal:
         )
         return SqliteHandle(opened.record, access, path=self.path)
 
-    def _look(self) -> None:
+    def _refuse_missing(self) -> None:
         if os.path.isfile(self.path):
             return
         if os.path.exists(self._planning):

@@ -24,6 +24,7 @@ from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, po
 from promomsg.journal.sqlite.crash_safety.side_files import WAL, refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.suppression import reached_page
 from promomsg.model import Outcome, State
 
@@ -47,7 +48,7 @@ NOT_OURS: Final = (TypeError, ValueError, KeyError, IndexError, OverflowError, R
 
 
 class _Steps:
-    """Ends a read that goes round in circles, as a damaged tree of pages makes it."""
+    """Ends a read that would never end, as one of a damaged tree of pages may."""
 
     __slots__ = ("most", "taken")
 
@@ -116,8 +117,8 @@ class Reader:
         if isinstance(error, sqlite3.ProgrammingError):
             return JournalError(f"{self.name}: the journal is closed")
         if isinstance(error, JournalError):
-            said = str(error)
-            return error if self.name in said else JournalError(f"{self.name}: {said}")
+            text = str(error)
+            return error if self.name in text else JournalError(f"{self.name}: {text}")
         if isinstance(error, (sqlite3.Error, OSError)):
             return explain(error, self.name)
         if isinstance(error, (msgspec.MsgspecError, *NOT_OURS)):
@@ -131,13 +132,11 @@ class Reader:
 
     def control(self) -> Control:
         """What was asked of the sender."""
-        return self.read(
-            lambda db: Control(db.execute("SELECT requested FROM control").fetchone()[0])
-        )
+        return self.read(requested_control)
 
     def running_counts(self) -> RunningCounts:
-        """The counts, by one scan (a million rows: a tenth of a second) unless nothing has changed
-        since the last one."""
+        """The counts in the form that a sender goes on counting with: by one scan (a million rows: a
+        tenth of a second), unless nothing has changed since the last one."""
         return self.read(lambda db: self._count(db)[0])
 
     def _count(self, db: sqlite3.Connection) -> tuple[RunningCounts, float | None]:
@@ -147,7 +146,7 @@ class Reader:
         return self._counted[1:]
 
     def counts(self) -> Counts:
-        """The same as they are shown."""
+        """How many are in each state."""
         return self.running_counts().totals()
 
     def groups(self) -> list[GroupRow]:
@@ -246,15 +245,15 @@ class JournalReader(Reader):
                 try:
                     result = call(self._db)
                 except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
-                    if not self._moved_on():
+                    if not self._has_changed():
                         raise self._explained(error) from None
                 else:
-                    if not self._moved_on():
+                    if not self._has_changed():
                         return result
                 self._db.close()
                 self._db = self._open()
 
-    def _moved_on(self) -> bool:
+    def _has_changed(self) -> bool:
         """Whether somebody has opened or written the file that was read as it stood."""
         if self._rest is None:
             return False

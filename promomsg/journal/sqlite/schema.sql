@@ -3,7 +3,7 @@
 --
 -- Times are Unix seconds. Codes of a recipient's state:
 --   0 pending, 1 intended, 2 sent, 3 failed, 4 unknown, 5 skipped, 6 cancelled.
--- The view `outcomes` shows them as words.
+-- The view `outcomes` shows their names.
 
 PRAGMA application_id = 1347571533; -- 'PROM'
 PRAGMA user_version = 1;
@@ -18,7 +18,7 @@ CREATE TABLE campaign (
     message       TEXT NOT NULL,
     settings      TEXT NOT NULL,
     source        TEXT NOT NULL,
-    base_url      TEXT NOT NULL,      -- where it was begun to be sent; nothing is sent by this word
+    base_url      TEXT NOT NULL,      -- where it was started; compared only, nothing is sent to it
     campaign_file TEXT,
     created_at    REAL NOT NULL,
     planned_at    REAL,               -- NULL while the plan is not complete
@@ -61,7 +61,7 @@ CREATE TABLE recipient (
     extra          TEXT
 );
 
--- One row per group send; `state` is a word (promomsg.states.GroupState).
+-- One row per group send; `state` is the name of a promomsg.states.GroupState.
 -- An audience that was not expanded has no recipients here: its people are counted in the five
 -- audience_ columns (only those named as failed become rows).
 CREATE TABLE group_send (
@@ -112,7 +112,7 @@ CREATE TABLE commit_log (
     final_seqs         TEXT           -- JSON array of recipient.seq
 );
 
--- Attempts that the user's word took back (retry, reconcile).
+-- Attempts that were taken back at the user's request (retry, reconcile).
 CREATE TABLE attempt_history (
     seq          INTEGER NOT NULL,
     history_no   INTEGER NOT NULL,    -- 1 for the first one taken back
@@ -127,7 +127,7 @@ CREATE TABLE attempt_history (
     PRIMARY KEY (seq, history_no)
 ) WITHOUT ROWID;
 
--- Recipients as words: what to look at first.
+-- Recipients with the names of their states: what to look at first.
 CREATE VIEW outcomes AS
 SELECT r.seq,
        r.key,

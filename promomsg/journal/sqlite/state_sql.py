@@ -67,7 +67,7 @@ def in_group_state(*states: GroupState) -> str:
 
 UNSENT: Final = f"state > {number(State.SENT)}"
 """Final, and not sent: the states whose numbers are behind SENT's. The index of these rows is used
-by statements that say it in these very words."""
+only by statements that contain this very text."""
 
 
 def _in(row: str, values: list[int] | list[str]) -> str:

@@ -116,7 +116,7 @@ class Writer:
 
         Args:
             alone: it manages transactions (and may replace the connection) by itself.
-            skippable: not begun at all when its future was cancelled before its turn.
+            skippable: not started when its future was cancelled before the writer thread came to it.
             reads: it changes nothing, and sees what is committed. An error of it breaks nothing.
         """
         if self._stopping:
@@ -139,25 +139,25 @@ class Writer:
     # In the thread.
 
     def _serve(self) -> None:
-        if not self._turn():
+        if not self._do_queued():
             try:
                 self._end()
             finally:
                 self._thread.leave()
 
-    def _turn(self) -> bool:
+    def _do_queued(self) -> bool:
         """Does all operations that are queued; False after the last ones."""
         batch: list[Operation] = []
-        through = False
+        ended = False
         with suppress(Empty):
-            while len(batch) < _MOST and not through:
+            while len(batch) < _MOST and not ended:
                 op = self._queue.get_nowait()
                 if op is None:
-                    through = True
+                    ended = True
                 else:
                     batch.append(op)
         self._do(batch)
-        return not through
+        return not ended
 
     def _end(self) -> None:
         if self.mark is not None and self._broken is None:

@@ -1,7 +1,7 @@
 """The few threads that write all open journals of a process.
 
-A thread for each journal would be the simplest, and hundreds of them cost more than they do. Up to
-eight journals have one to themselves; more of them share, the newest with whom is least to do.
+A thread for each journal would be the simplest, but hundreds of threads cost more than their work.
+Up to eight journals have a thread each; a further one shares the thread that has the fewest.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class WriterThread:
     def __init__(self) -> None:
         self.journals = 0
         """Changed under the lock of this module alone."""
-        self._turns: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         # A daemon: a process that ends without closing must not wait for it.
         threading.Thread(target=self._run, name="promomsg-journal", daemon=True).start()
 
-    def call(self, turn: Callable[[], None]) -> None:
-        """Has `turn` called in the thread, after what was asked before it."""
-        self._turns.put(turn)
+    def call(self, work: Callable[[], None]) -> None:
+        """Has `work` called in the thread, after everything that was queued before it."""
+        self._queue.put(work)
 
     def leave(self) -> None:
         """A journal is closed; the thread of the last one ends."""
@@ -42,12 +42,12 @@ class WriterThread:
                 return
             if self in _threads:
                 _threads.remove(self)
-        self._turns.put(None)
+        self._queue.put(None)
 
     def _run(self) -> None:
-        while (turn := self._turns.get()) is not None:
+        while (work := self._queue.get()) is not None:
             try:
-                turn()
+                work()
             except Exception as error:  # noqa: BLE001 - other journals are written here too
                 log.error("writing a journal ended in %s", type(error).__name__)
 

@@ -23,7 +23,7 @@ from promomsg.journal.sqlite.statements.planning import cut
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 
-__all__ = ["Finding", "is_refused", "judge", "mark_maybe_sent", "position", "warning"]
+__all__ = ["Finding", "judge", "mark_maybe_sent", "position", "refusal", "warning"]
 
 _WAL_HEADER: Final = 32
 """Bytes of a `-wal` before its first commit."""
@@ -35,7 +35,7 @@ _INTEND_GROUP: Final = group_move(GroupEvent.COMMITS_LOST)
 
 
 class Finding(Enum):
-    """What is known of a journal before it is gone on with."""
+    """What is known of a journal before it is resumed."""
 
     WHOLE = "whole"
     BEHIND = "behind"
@@ -62,8 +62,8 @@ def judge(*, flag: bool, wal: int | None, number: int, mark: Position | None) ->
     return Finding.LOST
 
 
-def is_refused(path: str) -> str:
-    """Why a journal whose `-wal` is gone is not gone on with, and what to do."""
+def refusal(path: str) -> str:
+    """Why a journal whose `-wal` is gone is not resumed, and what to do."""
     name = os.path.basename(path)
     return (
         f"{path}: a sender had it open, and its {name}{WAL} is not beside it: either the journal was "
@@ -102,7 +102,7 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     """Takes everybody for intended who may have been since the last commit that is left: `recover`
     then does with them as with all that a process left so. Returns how many that are.
 
-    Those are the people not final in a chunk that was begun, by the journal or by the mark; in any
+    Those are the people not final in a chunk that was started, by the journal or by the mark; in any
     chunk, without a mark. A chunk of the mark's that the journal does not have is a retry's that is
     lost whole: then those who failed may have been sent to again too.
     """
@@ -113,9 +113,9 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     if mark is None or replanned:
         # Some may be in no chunk at all: everybody gets a new one.
         cut(db, chunk_size)
-        begun = "done = 0"
+        started = "done = 0"
     else:
-        begun = (
+        started = (
             "done = 0 AND (epoch > 0 OR chunk_no <= iif(group_no IS NULL,"
             f" {int(mark.singles)}, {int(mark.groups)}))"
         )
@@ -123,7 +123,7 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     keep = "maybe_sent = 1 AND code <> ''"
     people = 0
     for first, last in db.execute(
-        f"SELECT first_seq, last_seq FROM chunk WHERE {begun} AND group_no IS NULL ORDER BY chunk_no"
+        f"SELECT first_seq, last_seq FROM chunk WHERE {started} AND group_no IS NULL ORDER BY chunk_no"
     ).fetchall():
         people += db.execute(
             f"UPDATE recipient SET {_INTEND.sets}, code = iif({keep}, code, :code),"
@@ -131,7 +131,7 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
             f" WHERE seq BETWEEN :first AND :last AND {_INTEND.where} AND group_no IS NULL",
             {**reason, "first": first, "last": last},
         ).rowcount
-    groups = f"group_no IN (SELECT group_no FROM chunk WHERE {begun}) AND {_INTEND_GROUP.where}"
+    groups = f"group_no IN (SELECT group_no FROM chunk WHERE {started}) AND {_INTEND_GROUP.where}"
     (members,) = db.execute(
         f"SELECT coalesce(sum(planned), 0) FROM group_send WHERE {groups}"
     ).fetchone()
@@ -140,7 +140,7 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
         f"UPDATE group_send SET {_INTEND_GROUP.sets}, code = :code, detail = :detail WHERE {groups}",
         reason,
     )
-    db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {begun}")
+    db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {started}")
     if replanned:
         people += db.execute(
             f"UPDATE recipient SET {_LOSE.sets}, code = :code, detail = :detail"

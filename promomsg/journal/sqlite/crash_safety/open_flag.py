@@ -25,7 +25,7 @@ def check_whole(reader: JournalReader, *, after_lost_wal: bool) -> tuple[Finding
         after_lost_wal: see `promomsg.journal.contract.Journal.open`.
 
     Raises:
-        JournalError: it is damaged, or its commits may be lost and `after_lost_wal` is not said.
+        JournalError: it is damaged, or its commits may be lost and `after_lost_wal` is False.
     """
     wal = wal_size(reader.path)
     reader.check_whole()
@@ -34,14 +34,14 @@ def check_whole(reader: JournalReader, *, after_lost_wal: bool) -> tuple[Finding
     mark = read_mark(reader.path, at.run_id)
     finding = lost_commits.judge(flag=flag, wal=wal, number=at.number, mark=mark)
     if finding is Finding.LOST and not after_lost_wal:
-        raise JournalError(lost_commits.is_refused(reader.path))
+        raise JournalError(lost_commits.refusal(reader.path))
     return finding, mark
 
 
 def set_open_flag(
     db: sqlite3.Connection, path: str, finding: Finding, mark: Position | None, *, durable: bool
 ) -> CommitMark:
-    """Sets the open flag, takes into doubt who may have been sent to, and makes both durable.
+    """Sets the open flag, marks who may have been sent to when commits are lost, and makes both durable.
 
     Also tells now, not at the first intent, when the file cannot be written.
 

@@ -121,7 +121,7 @@ def assign_ids(tx: Transaction, found: Sequence[tuple[str | None, str | None, st
 
 
 _PLACE: Final = """
-    (SELECT ' (' || p.word || ' ' || (p.number + early.seq - p.seq) || ')'
+    (SELECT ' (' || p.unit || ' ' || (p.number + early.seq - p.seq) || ')'
      FROM temp.place AS p WHERE p.seq <= early.seq ORDER BY p.seq DESC LIMIT 1)
 """
 
@@ -183,7 +183,7 @@ def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[
 def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
     """Only once there is a duplicate: nearly every list has none."""
     db.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS place (seq INTEGER PRIMARY KEY, word TEXT, number INTEGER)"
+        "CREATE TEMP TABLE IF NOT EXISTS place (seq INTEGER PRIMARY KEY, unit TEXT, number INTEGER)"
     )
     db.execute("DELETE FROM temp.place")
     db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)

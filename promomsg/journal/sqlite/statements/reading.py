@@ -72,7 +72,7 @@ def record(db: sqlite3.Connection) -> CampaignRecord:
 
 
 def running_counts(db: sqlite3.Connection) -> RunningCounts:
-    """Counts everything once; see `counts_and_last`."""
+    """All counts; see `counts_and_last`."""
     return counts_and_last(db)[0]
 
 
@@ -220,7 +220,7 @@ def outcomes(
         for number, text in entries:
             seqs = _seqs(text)
             seqs = seqs[index if number == log_no else 0 :][: limit - len(wanted)]
-            wanted += _still(db, number, seqs)
+            wanted += _not_taken_back(db, number, seqs)
             index = (index if number == log_no else 0) + len(seqs)
             log_no = number
             if len(wanted) >= limit:
@@ -231,8 +231,8 @@ def outcomes(
             return found, (log_no, index)
 
 
-def _still(db: sqlite3.Connection, log_no: int, seqs: list[int]) -> list[int]:
-    """Without those that the user's word took back after row `log_no` of the log."""
+def _not_taken_back(db: sqlite3.Connection, log_no: int, seqs: list[int]) -> list[int]:
+    """Without those that a retry or an adoption took back after row `log_no` of the log."""
     if not seqs or db.execute("SELECT 1 FROM attempt_history LIMIT 1").fetchone() is None:
         return seqs
     (text,) = db.execute(

@@ -1,4 +1,4 @@
-"""A new process, and the user's words, in SQL: recover, cancel, retry, adopt."""
+"""Recovery after a process has ended, and what the user asks for, in SQL: cancel, retry, adopt."""
 
 # Only constants of this package are put together into statements; values are always bound.
 # ruff: noqa: S608
@@ -27,13 +27,13 @@ from promomsg.states import Event, GroupEvent, GroupState
 __all__ = [
     "adopt",
     "cancel_pending",
-    "nothing_out",
     "recover",
+    "refuse_intended",
     "reopen",
     "seal_retry",
 ]
 
-_BEGUN_SINGLES: Final = "done = 0 AND epoch > 0 AND group_no IS NULL"
+_STARTED_SINGLES: Final = "done = 0 AND epoch > 0 AND group_no IS NULL"
 _ASK_AGAIN: Final = recipient_move(Event.NOT_SENT)
 _LOSE: Final = recipient_move(Event.UNKNOWN, State.INTENDED)
 _ADOPT: Final = group_move(GroupEvent.ADOPT)
@@ -61,7 +61,7 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
     db = tx.db
     found = Recovered()
     chunks = db.execute(
-        f"SELECT first_seq, last_seq FROM chunk WHERE {_BEGUN_SINGLES} ORDER BY chunk_no"
+        f"SELECT first_seq, last_seq FROM chunk WHERE {_STARTED_SINGLES} ORDER BY chunk_no"
     ).fetchall()
     for first, last in chunks:
         args = {"first": first, "last": last}
@@ -127,7 +127,7 @@ _TAKES_BACK: Final = {
 def _take_back(
     tx: Transaction, event: Event, sets: str, where: str, args: dict[str, Any] | None = None
 ) -> int:
-    """Final → pending by the user's word; what is left is kept in the history.
+    """Final → pending at the user's request; the attempt until then is kept in the history.
 
     `sets` says what becomes of its code, detail and rid, and what else changes.
     """
@@ -169,10 +169,11 @@ def cancel_pending(tx: Transaction, at: float) -> int:
     return count
 
 
-def nothing_out(db: sqlite3.Connection) -> None:
-    """Raises while singles are out: new chunks would let go of them, and of their results."""
+def refuse_intended(db: sqlite3.Connection) -> None:
+    """Raises JournalError while singles are intended: new chunks would leave them, and their results,
+    without a lease."""
     out = db.execute(
-        f"SELECT 1 FROM chunk WHERE {_BEGUN_SINGLES} AND EXISTS (SELECT 1 FROM recipient"
+        f"SELECT 1 FROM chunk WHERE {_STARTED_SINGLES} AND EXISTS (SELECT 1 FROM recipient"
         f" WHERE seq BETWEEN first_seq AND last_seq AND {_LOSE.where}) LIMIT 1"
     ).fetchone()
     if out is not None:
@@ -181,16 +182,17 @@ def nothing_out(db: sqlite3.Connection) -> None:
 
 def seal_retry(tx: Transaction, chunk_size: int) -> None:
     """Cuts what was reopened into new chunks."""
-    nothing_out(tx.db)
+    refuse_intended(tx.db)
     cut(tx.db, chunk_size)
 
 
 def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
-    """`retry`: rows that were begun, out of their groups; planning's own refusals stay."""
+    """`retry`: rows that were called for are pending again, outside of their groups; what planning
+    refused stays."""
     if state not in (State.FAILED, State.UNKNOWN):
         raise JournalError(f"recipients that are {state} cannot be tried again")
     db = tx.db
-    nothing_out(db)
+    refuse_intended(db)
     db.execute("UPDATE campaign SET needs_chunks = 1")
     if state is State.FAILED:
         event, ended = Event.RETRY_FAILED, in_group_state(GroupState.REFUSED)

@@ -22,7 +22,7 @@ from promomsg.journal.sqlite.state_sql import (
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.planning import cut
-from promomsg.journal.sqlite.statements.recovery import nothing_out
+from promomsg.journal.sqlite.statements.recovery import refuse_intended
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
 from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED, Event, GroupEvent
@@ -289,7 +289,7 @@ def suppress_pending(
 ) -> int:
     """The same for a plan that is complete: who is in a group that is not out leaves it."""
     db = tx.db
-    nothing_out(db)
+    refuse_intended(db)
     if not _find(db, columns, pepper):
         return 0
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
