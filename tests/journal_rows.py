@@ -174,3 +174,9 @@ def maker(kind: str, folder: Path) -> Make:
         return SqliteJournal(folder / f"{count}.db", durability="process")
 
     return make
+
+
+def beside(journal: SqliteJournal) -> list[str]:
+    """Names of the journal's files."""
+    path = Path(journal.path)
+    return sorted(p.name for p in path.parent.iterdir() if p.name.startswith(path.name))

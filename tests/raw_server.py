@@ -26,6 +26,8 @@ __all__ = [
     "reply",
     "reset",
     "serve",
+    "silent",
+    "well",
 ]
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -138,3 +140,13 @@ def certificate(folder: Path, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path, secret)
     return context, path
+
+
+async def well(reader: Reader, writer: Writer, server: RawServer) -> None:
+    while await read_request(reader, server):
+        writer.write(reply(b'{"errcode":0}', "200 OK", "X-Rid: 1", "Set-Cookie: a=b"))
+
+
+async def silent(reader: Reader, writer: Writer, server: RawServer) -> None:
+    await read_request(reader, server)
+    await asyncio.Event().wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sqlite3
@@ -10,32 +9,18 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
-from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states, take
-from waiting import real_time, until
+from journal_rows import DAY, NOW, adds_up, beside, record, row, sealed, states, take
 
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.records import Control, GroupCounts
+from promomsg.journal.records import Control
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_being_sent
-from promomsg.model import State
 
 pytestmark = pytest.mark.asyncio
 
 ROOT = Path(__file__).parents[2]
-
-
-def busy(tx: object) -> None:
-    """Keeps the writer thread busy while others queue up behind it."""
-    time.sleep(0.05)  # it has no event loop, and nothing else to do
-
-
-def beside(journal: SqliteJournal) -> list[str]:
-    """Names of the journal's files."""
-    path = Path(journal.path)
-    return sorted(p.name for p in path.parent.iterdir() if p.name.startswith(path.name))
 
 
 def child(code: str, path: str, **environment: str) -> subprocess.Popen[str]:
@@ -92,107 +77,6 @@ async def test_only_its_owner_can_read_it_whatever_the_umask(journal: SqliteJour
     finally:
         os.umask(before)
     assert beside(journal) == ["autumn.db"]
-
-
-async def test_a_look_leaves_nothing_behind(journal: SqliteJournal) -> None:
-    await (await sealed(journal, [row(0)])).close()
-    with JournalReader(journal.path) as reader:
-        assert reader.counts().pending == 1
-        assert reader.groups() == []
-        assert reader.control() is Control.RUN
-        assert reader.elapsed() == 0.0
-    assert beside(journal) == ["autumn.db"]
-    with pytest.raises(JournalError, match="closed"):
-        reader.counts()
-
-
-async def test_a_reader_that_outlives_the_sender_leaves_nothing_behind_either(
-    journal: SqliteJournal,
-) -> None:
-    handle = await sealed(journal, [row(0)])
-    await handle.warn("hello")
-    reader, other = JournalReader(journal.path), JournalReader(journal.path)
-    await handle.close()
-    assert other.counts().pending == 1
-    other.close()
-    assert reader.counts().pending == 1
-    reader.close()
-    assert beside(journal) == ["autumn.db"]
-
-
-async def test_a_reader_sees_a_sender_that_comes_after_it(journal: SqliteJournal) -> None:
-    """Also one that began when nobody had the file open, and so took no lock."""
-    await (await sealed(journal, [row(seq) for seq in range(8)])).close()
-    with JournalReader(journal.path) as reader:
-        assert reader.counts().sent == 0
-        handle = await journal.open(write=True)
-        lease = await take(handle)
-        for seq in range(8):
-            assert await handle.intend(lease, [seq], NOW, DAY)
-            assert await handle.settle(lease, [result(seq)])
-            assert reader.counts().sent == seq + 1
-        await handle.close()
-        assert reader.counts().sent == 8
-    assert beside(journal) == ["autumn.db"]
-
-
-@pytest.mark.parametrize("count", [40, 4_000])
-async def test_a_report_outlives_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    journal = SqliteJournal.temporary()
-    assert Path(journal.path).parent == tmp_path
-    handle = await sealed(journal, [row(seq) for seq in range(count)])
-    rows = journal.rows_later()
-    lease = await take(handle)
-    assert await handle.intend(lease, [0], NOW, DAY)
-    assert await handle.settle(lease, [result(0, "failed", code="9", at=NOW + 7)])
-    assert [failure.code for failure in rows.rows([State.FAILED])] == ["9"]
-    await handle.close()
-    rows.keep()
-    rows.keep()
-    journal.discard()
-    assert list(tmp_path.iterdir()) == []
-    assert len(list(rows.rows())) == count
-    [failure] = rows.rows([State.FAILED])
-    assert (failure.recipient.key, failure.code) == ("k0", "9")
-    rows.close()
-    rows.close()
-    with pytest.raises(JournalError, match="closed"):
-        list(rows.rows())
-
-
-async def test_rows_that_are_kept_while_a_sender_is_there_are_what_is_committed(
-    journal: SqliteJournal,
-) -> None:
-    handle = await sealed(journal, [row(0)])
-    rows = journal.rows_later()
-    rows.keep()
-    await handle.cancel_pending(NOW)
-    assert [outcome.state for outcome in rows.rows()] == ["cancelled"]
-    await handle.close()
-    rows.close()
-
-
-async def test_rows_of_a_journal_that_is_gone_say_so(journal: SqliteJournal) -> None:
-    rows = journal.rows_later()
-    with pytest.raises(JournalError, match="there is no journal"):
-        list(rows.rows())
-    with pytest.raises(JournalError, match="there is no journal"):
-        rows.keep()
-    Path(journal.path).write_bytes(b"something else")
-    with pytest.raises(JournalError, match="not a journal"):
-        rows.keep()
-
-
-async def test_its_name_may_be_no_text(tmp_path: Path) -> None:
-    journal = SqliteJournal(os.fsdecode(os.fsencode(tmp_path) + b"/\xff?#%.db"))
-    await (await sealed(journal, [row(0)])).close()
-    assert b"\xff?#%.db" in os.listdir(os.fsencode(tmp_path))
-    assert [outcome.recipient.key for outcome in journal.rows_later().rows()] == ["k0"]
-    handle = await journal.open(write=True)
-    await handle.close()
 
 
 async def test_people_can_query_it(journal: SqliteJournal) -> None:
@@ -409,90 +293,6 @@ async def test_a_name_that_was_taken_meanwhile_is_not_overwritten(journal: Sqlit
     assert Path(journal.path).read_text() == "precious"
 
 
-async def test_operations_that_wait_together_share_one_commit(journal: SqliteJournal) -> None:
-    handle = await sealed(journal, [row(seq) for seq in range(40)], chunk_size=40)
-    lease = await take(handle)
-    writer = handle._access.writer  # type: ignore[attr-defined]
-    gate = writer.submit(busy)
-    statements: list[str] = []
-    writer.db.set_trace_callback(statements.append)
-    calls = [handle.intend(lease, [seq], NOW, DAY) for seq in range(0, 40, 2)]
-    assert await asyncio.gather(gate, *calls) == [None] + [True] * 20
-    await handle.counts()
-    writer.db.set_trace_callback(None)
-    assert sum(text.startswith("COMMIT") for text in statements) <= 2
-    assert await states(handle) == "ip" * 20
-    await handle.close()
-
-
-async def test_one_bad_operation_does_not_take_its_neighbours_along(
-    journal: SqliteJournal,
-) -> None:
-    handle = await sealed(journal, [row(seq) for seq in range(4)])
-    lease = await take(handle)
-    answers = await asyncio.gather(
-        handle.intend(lease, [0], NOW, DAY),
-        handle.settle(lease, [result(3)]),
-        handle.intend(lease, [1], NOW, DAY),
-        handle.poll_group(9, GroupCounts(1, 1, 1), next_poll_at=NOW),
-        return_exceptions=True,
-    )
-    assert [type(answer).__name__ for answer in answers] == [
-        "bool",
-        "IllegalMove",
-        "bool",
-        "JournalError",
-    ]
-    assert await states(handle) == "iipp"
-    assert adds_up(await handle.counts())
-    await handle.close()
-
-
-async def test_a_cancelled_intent_that_still_waits_is_not_made(journal: SqliteJournal) -> None:
-    handle = await sealed(journal, [row(0), row(1)])
-    lease = await take(handle)
-    handle._access.writer.submit(busy)  # type: ignore[attr-defined]
-    intent = asyncio.ensure_future(handle.intend(lease, [0], NOW, DAY))
-    await real_time(0.01)
-    intent.cancel()
-    assert await handle.intend(lease, [1], NOW, DAY)
-    assert await states(handle) == "pi"
-    await handle.close()
-
-
-async def test_a_cancelled_close_keeps_the_lock_until_all_is_written(
-    journal: SqliteJournal,
-) -> None:
-    handle = await sealed(journal, [row(0)])
-    handle._access.writer.submit(busy)  # type: ignore[attr-defined]
-    warning = asyncio.ensure_future(handle.warn("the last word"))
-    await asyncio.sleep(0)
-    closing = asyncio.ensure_future(handle.close())
-    await real_time(0.005)
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    assert is_being_sent(journal.path)
-    await warning
-    await handle.close()
-    assert not is_being_sent(journal.path)
-    with JournalReader(journal.path) as reader:
-        assert reader.record.warnings == ["the last word"]
-
-
-async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -> None:
-    for verb in ("create", "open"):
-        call = journal.create(record()) if verb == "create" else journal.open(write=True)
-        task = asyncio.ensure_future(call)
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await until(lambda: not is_being_sent(journal.path))
-        if verb == "create":
-            await (await sealed(journal, [row(0)])).close()
-
-
 async def test_a_folder_is_no_journal_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
@@ -527,52 +327,3 @@ async def test_a_crash_point_is_the_nth_passing_and_costs_nothing_unset() -> Non
         )
         assert len(done.stdout.split()) == lines
         assert done.returncode == (0 if lines == 9 else -signal.SIGKILL)
-
-
-async def test_a_sender_takes_over_the_reader_that_looked_before_it(
-    journal: SqliteJournal,
-) -> None:
-    await (await sealed(journal, [row(0), row(1)])).close()
-    reader = JournalReader(journal.path)
-    assert reader.counts().pending == 2
-    taken = SqliteJournal.behind(reader, durability="process")
-    handle = await taken.open(write=True)
-    assert (await handle.counts()).pending == 2
-    with pytest.raises(JournalError, match="the journal is closed"):
-        reader.counts()
-    reader.close()
-    await handle.close()
-    assert beside(journal) == ["autumn.db"]
-    again = await taken.open()
-    assert (await again.counts()).pending == 2
-    await again.close()
-
-
-async def test_what_another_sender_did_since_the_look_is_counted(journal: SqliteJournal) -> None:
-    await (await sealed(journal, [row(0), row(1)])).close()
-    reader = JournalReader(journal.path)
-    assert reader.counts().pending == 2
-    other = await journal.open(write=True)
-    with pytest.raises(JournalError, match="open already"):
-        await SqliteJournal.behind(JournalReader(journal.path)).open(write=True)
-    lease = await take(other)
-    assert await other.intend(lease, [0], NOW, DAY)
-    assert await other.settle(lease, [result(0)])
-    await other.close()
-    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
-    assert ((await handle.counts()).sent, (await handle.counts()).pending) == (1, 1)
-    await handle.close()
-
-
-async def test_a_file_that_has_taken_its_place_since_the_look_is_looked_at_itself(
-    journal: SqliteJournal, tmp_path: Path
-) -> None:
-    await (await sealed(journal, [row(0)])).close()
-    other = SqliteJournal(tmp_path / "other.db", durability="process")
-    await (await sealed(other, [row(0), row(1), row(2)])).close()
-    reader = JournalReader(journal.path)
-    assert reader.counts().pending == 1
-    os.replace(other.path, journal.path)
-    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
-    assert (await handle.counts()).pending == 3
-    await handle.close()

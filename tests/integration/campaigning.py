@@ -22,7 +22,7 @@ from promomsg import (
 )
 from promomsg.journal.contract import Journal
 from promomsg.journal.sqlite.memory import MemoryJournal
-from promomsg.sandbox import Sandbox
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 QUICK: dict[str, Any] = {
     "poll": PollPolicy(first_after=0.01, every=0.02),
@@ -119,3 +119,8 @@ def honest(report: Report, box: Sandbox) -> None:
 def group_ids(box: Sandbox) -> list[list[str]]:
     """The id lists of the group calls, in order."""
     return [json.loads(body).get("id", []) for body in box.calls.bodies("sendmsg")]
+
+
+def single(**rule: object) -> FaultPlan:
+    """A plan of one rule for single sends."""
+    return FaultPlan([Fault(endpoint="singlesendmsg", **rule)])  # type: ignore[arg-type]
