@@ -21,7 +21,7 @@ _GROUP_END = frozenset(GroupState) - {start for start, _ in GROUP_MOVES}
 
 
 def diagram(moves: Mapping[Any, StrEnum], first: StrEnum, final: frozenset[StrEnum]) -> str:
-    """A state table as a Mermaid diagram; what the user's word alone leaves is final too."""
+    """A state table as a Mermaid diagram; a state that is left only at the user's request is final too."""
     edges: dict[tuple[str, str], list[str]] = {}
     for (start, event), end in moves.items():
         edges.setdefault((start, end), []).append(event)

@@ -142,7 +142,7 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         "the 7 days in which a group's result can be had are over", State.UNKNOWN, "leave it",
     ),
     Code.CANCELLED: (
-        "the campaign was cancelled before this recipient's turn",
+        "the campaign was cancelled before this recipient was sent to",
         State.CANCELLED,
         "send to them as a new campaign, if they are to be reached after all",
     ),

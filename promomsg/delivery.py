@@ -1,4 +1,4 @@
-"""When to ask how a group send went, when it is through, and who was not reached. Pure.
+"""When to ask how a group send went, when it is complete, and who was not reached. Pure.
 
 Used by the engine's poller over its journal, and by `channels.following` for people without a
 campaign (docs/design.md, "Following a group").
@@ -89,7 +89,7 @@ def next_poll_in(
 
 
 def is_complete(delivery: Delivery, planned: int) -> bool:
-    """Whether the provider is through with this group.
+    """Whether this group is complete: nothing more will come of it.
 
     At percent 100; a missing percent is done only when `send_cnt` has reached the planned number
     and `fail_cnt` is there (docs/facts/wechat.md, "Wire oddities", `percent`).

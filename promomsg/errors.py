@@ -91,7 +91,7 @@ class OutcomeUnknown(TransportError):
 
 
 class NotFinished(OutcomeUnknown, TimeoutError):
-    """A group send was followed as long as was asked for, and the provider is not through with it.
+    """A group send was followed as long as was asked for, and is not complete yet.
 
     Ask again later: a result can be had for 7 days. `except TimeoutError` catches it as well.
     """

@@ -107,7 +107,7 @@ class Code(StrEnum):
     EXPIRED = "EXPIRED"
     """The 7 days in which a group's result can be had are over."""
     CANCELLED = "CANCELLED"
-    """The campaign was cancelled before this recipient's turn."""
+    """The campaign was cancelled before this recipient was sent to."""
     UNSIGNED = "UNSIGNED"
     """The wallet's answer says success but its signature is missing or wrong."""
 

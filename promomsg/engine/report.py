@@ -93,7 +93,7 @@ def campaign_state(
     if control is Control.PAUSE:
         return "paused", "paused by request"
     if only_groups:
-        return "following", "group sends are not through yet; resume follows them on"
+        return "following", "group sends are not complete yet; resume follows them on"
     return "stopped", "it was stopped before its end"
 
 

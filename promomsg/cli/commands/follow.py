@@ -31,9 +31,9 @@ __all__ = ["follow"]
 def follow(
     msg_id: str, file: Path, base_url: str | None, allow_file_secrets: bool, as_json: bool
 ) -> int:
-    """Poll the group send MSG_ID until it is through, and list whom it did not reach.
+    """Poll the group send MSG_ID until it is complete, and list whom it did not reach.
 
-    Exit status: 0 everybody was reached, 3 with failures, 5 not through yet.
+    Exit status: 0 everybody was reached, 3 with failures, 5 not complete yet.
     """
     campaign = load_account(file, base_url=base_url, file_secrets=allow_file_secrets)
     return run_async(lambda interrupts: _follow(msg_id, campaign, as_json, interrupts))

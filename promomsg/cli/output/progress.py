@@ -93,7 +93,7 @@ def progress_line(
 
 
 def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The groups that are not through yet."""
+    """The groups that are not complete yet."""
     return [g for g in document["groups"] if g["state"] in ("intended", "accepted")]
 
 
@@ -104,7 +104,7 @@ def _next_poll(groups: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
-    """One line a group that is not through yet, the first few of them, and when the next one is polled.
+    """One line a group that is not complete yet, the first few of them, and when the next one is polled.
 
     Args:
         now: Unix seconds.

@@ -153,11 +153,11 @@ class Poller:
         self._changed.set()
 
     def wake(self) -> None:
-        """The senders are through."""
+        """The senders have ended."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Returns when every group is through, or those that are not were given up for now."""
+        """Returns when every group is complete, or those that are not were given up for now."""
         with anyio.CancelScope() as scope:
             if self._control.attach_following(scope):
                 await self._poll_all()

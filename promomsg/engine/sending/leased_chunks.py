@@ -31,7 +31,7 @@ class LeasedChunk:
     Attributes:
         lease: as the journal knows it; renewed while it is held.
         fresh: those of it that were not intended yet, in order.
-        open: how many of it this run is not through with.
+        open: how many of its recipients this run has not finished.
     """
 
     __slots__ = ("fresh", "lease", "open")
