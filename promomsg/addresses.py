@@ -20,6 +20,7 @@ from promomsg.model import Code, Problem, Secret
 
 __all__ = [
     "folded",
+    "has_address_shape",
     "is_empty_word",
     "is_mangled",
     "known_column",
@@ -29,8 +30,8 @@ __all__ = [
     "why_no_address",
 ]
 
-_ADDRESS: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _LONGEST: Final = 128
+_ADDRESS: Final = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST}}}")
 _EXACT_FLOATS: Final = 2**53
 """Under this, a float holds each whole number exactly."""
 _COLUMNS: Final = {
@@ -74,9 +75,14 @@ def folded(heading: str) -> str:
     return _FOLDED.sub("", heading).casefold()
 
 
+def has_address_shape(text: str) -> bool:
+    """Whether a text has the characters and the length of an address, whatever it says."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def why_no_address(text: str) -> str | None:
     """Why a text, blanks around it taken off, is no id, openid or unionid; None when it is one."""
-    if _ADDRESS.fullmatch(text):
+    if has_address_shape(text):
         if text.isdigit() or not (_MAYBE_MANGLED(text) or _MAYBE_COLUMN(text)):
             return None
     elif find_control(text):
@@ -93,7 +99,7 @@ def why_no_address(text: str) -> str | None:
         return "it has a space in it"
     if len(text) > _LONGEST:
         return f"it has {len(text)} characters, and an address {_LONGEST} at the most"
-    if not _ADDRESS.fullmatch(text):
+    if not has_address_shape(text):
         return "an address has letters, digits, - and _ alone"
     return None
 
@@ -170,23 +176,28 @@ def parse_address(name: str, value: Any) -> str | Problem | None:
         return text
     if isinstance(value, bool) or secret:
         return _bad(f"{name} is a {type(value).__name__}; give text")
-    if isinstance(value, Integral):
-        if int(value).bit_length() > 4 * _LONGEST:
-            return _bad(f"{name} is a number of more digits than an address has")
-        return str(int(value))
+    if isinstance(value, Integral) and int(value).bit_length() > 4 * _LONGEST:
+        return _bad(f"{name} is a number of more digits than an address has")
     # A column with one empty cell makes floats of whole ids.
-    if isinstance(value, (float, Decimal)) and (digits := whole_number(value)) is not None:
+    if (digits := whole_number(value)) is not None:
         return digits
     if isinstance(value, (float, Decimal)):
         return _bad(f"{name} {excerpt(str(value))} is not an address: {_BY_SPREADSHEET}")
     return _bad(f"{name} is a {type(value).__name__}; give text")
 
 
-def whole_number(value: float | Decimal) -> str | None:
-    """The digits of a whole number that nothing has rounded: of a float under 2^53, of a Decimal
-    that was never written as a power of ten. None for any other number."""
+def whole_number(value: Any) -> str | None:
+    """The digits of a whole number that nothing has rounded: of any kind of int, of a float under
+    2^53, of a Decimal that was never written as a power of ten. None for anything else, a bool too.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, Integral):
+        return str(int(value))
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < _EXACT_FLOATS else None
+    if not isinstance(value, Decimal):
+        return None
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int) or exponent > 0 or value != value.to_integral_value():
         return None

@@ -179,9 +179,9 @@ def explain(code: str) -> list[Explanation]:
     ]
     if found:
         return found
-    if _SHAPE.fullmatch(text) is None or (near := _near(text)) is not None:
-        known = [*_OWN, *alipay.CODES]
-        near = nearest(text, known)
+    near = nearest(text, [*_OWN, *alipay.CODES])
+    is_number = text.lstrip("-").isdigit()
+    if _SHAPE.fullmatch(text) is None or (near and not is_number):
         hint = (
             f"; did you mean {near}?"
             if near
@@ -201,10 +201,6 @@ def brief_meaning(code: str) -> str:
         return row.text
     meaning = alipay.CODES.get(code)
     return meaning.text if meaning is not None else ""
-
-
-def _near(text: str) -> str | None:
-    return None if text.lstrip("-").isdigit() else nearest(text, [*_OWN, *alipay.CODES])
 
 
 def _of_promomsg(code: str) -> Explanation | None:
@@ -257,7 +253,7 @@ def _unknown(code: str) -> Explanation:
         "not among the published codes; the provider's own text is in the report",
         outcome,
         "look it up with the provider, by the rid or the requestId",
-        'docs/guide.md, "Outcomes"',
+        _OWN_SOURCE,
     )
 
 

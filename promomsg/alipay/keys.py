@@ -7,7 +7,7 @@ of it. Source of the forms: docs/facts/alipay.md, "Calling convention".
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_der_x509_certificate
 
+from promomsg.alipay.base64_text import decode_base64
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 
 __all__ = ["KeyPair", "load_private_key", "load_public_key", "make_key_pair", "refuse_own_key"]
 
 _ARMOUR: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LINE_ENDS: Final = re.compile(r"\\+r?\\*n|\\+r|\\+(?=\s|$)")
 """Line ends written as \\n, also twice escaped, and a shell's backslash at the end of a line."""
 _AROUND: Final = "\\\ufeff\u200b\u200e\u200f\"'`\u2018\u2019\u201c\u201d"
@@ -45,7 +45,6 @@ _OTHER: Final = (
 )
 _SEQUENCE: Final = b"\x30"
 _PKCS12: Final = re.compile(rb"\x30(?:\x82..|\x81.|.)\x02\x01\x03", re.DOTALL)
-_URLSAFE: Final = str.maketrans("-_", "+/")
 
 
 class _Block(NamedTuple):
@@ -114,10 +113,10 @@ def _bare(text: str) -> str:
 
 
 def _unpacked(packed: str, name: str, forms: str) -> bytes:
-    packed = packed.translate(_URLSAFE)
-    if not _BASE64.fullmatch(packed) or len(packed) % 4:
+    unpacked = decode_base64(packed)
+    if unpacked is None:
         raise UsageError(f"{name}: not a key (broken PEM or base64); give {forms}")
-    return b64decode(packed)
+    return unpacked
 
 
 def _refuse_other_kinds(label: str, text: str, name: str, forms: str) -> None:

@@ -6,9 +6,7 @@ wallet's prefix included. What is signed is what is sent: bytes come in, nothing
 
 from __future__ import annotations
 
-import binascii
-import re
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final, Literal, get_args
@@ -18,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from promomsg.alipay.base64_text import decode_base64
 from promomsg.alipay.keys import KeyPair, load_private_key, load_public_key, make_key_pair
 
 __all__ = [
@@ -38,10 +37,8 @@ __all__ = [
 SignatureEncoding = Literal["percent", "base64", "base64url"]
 ENCODINGS: Final[tuple[str, ...]] = get_args(SignatureEncoding)
 
-_URLSAFE: Final = str.maketrans("-_", "+/")
 _PADDING: Final = padding.PKCS1v15()
 _HASH: Final = SHA256()
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 class Signature(Enum):
@@ -92,14 +89,13 @@ def verify(
 
     `unquote`, never `unquote_plus`: a plain base64 has `+` in it, which is no space.
     """
-    plain = unquote(signature.strip()).rstrip("=").translate(_URLSAFE)
-    padded = plain + "=" * (-len(plain) % 4)
-    if not _BASE64.fullmatch(padded):
+    plain = unquote(signature.strip()).rstrip("=")
+    raw = decode_base64(plain + "=" * (-len(plain) % 4))
+    if raw is None:
         return False
     try:
-        raw = b64decode(padded)
         public_key.verify(raw, content_to_sign(path, client_id, time, body), _PADDING, _HASH)
-    except (binascii.Error, InvalidSignature):
+    except InvalidSignature:
         return False
     return True
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from promomsg.addresses import has_address_shape
 from promomsg.model import Failure
 from promomsg.untrusted_json import (
     ConflictingKeys,
@@ -26,7 +27,6 @@ __all__ = ["Collector", "parse_failures"]
 _ID_NAMES: Final = frozenset({"id", "promoter_id", "promoterid", "推广员id"})
 _CODE_NAMES: Final = frozenset({"errcode", "err_code", "error_code", "code", "错误码"})
 _LISTS: Final = ("fail_info", "data_list", "data", "list")
-_PLAIN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _SPACE: Final = " \t\r\n"
 _SPACES: Final = re.compile(r"[ \t\r\n]+")
 _LINE: Final = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
@@ -227,7 +227,7 @@ def _read_table(text: str, found: Collector) -> None:
                 columns = header
                 continue
         cells = _cells(line, delimiter)
-        if len(cells) <= max(columns) or not _PLAIN_ID.fullmatch(cells[columns[0]]):
+        if len(cells) <= max(columns) or not has_address_shape(cells[columns[0]]):
             found.skip(f"line {number}")
         else:
             found.add(cells[columns[0]], cells[columns[1]], f"line {number}")

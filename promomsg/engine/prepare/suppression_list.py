@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from decimal import Decimal
 from itertools import islice
-from numbers import Integral
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -320,11 +318,8 @@ def _as_text(value: Any, where: str) -> str:
         value = value.as_py()
     if isinstance(value, str):
         return str.__str__(value)
-    if type(value) is not bool:
-        if isinstance(value, Integral):
-            return str(int(value))
-        if isinstance(value, (float, Decimal)) and (digits := whole_number(value)) is not None:
-            return digits
+    if (digits := whole_number(value)) is not None:
+        return digits
     is_nan = isinstance(value, float) and math.isnan(value)
     raise UsageError(
         f"{where} is {'NaN' if is_nan else f'a {type(value).__name__}'}, so who is meant is lost; "

@@ -37,9 +37,6 @@ from promomsg.transport.rate_limit import RateLimiter
 
 __all__ = ["Brakes", "DayLimit", "ErrorRateLimit", "RetryBudget"]
 
-_SENT: Final = State.SENT.value
-_PENDING: Final = State.PENDING.value
-
 
 class RetryBudget:
     """The retries that all recipients of a campaign share, so that an outage is no storm of them.
@@ -242,8 +239,8 @@ class Brakes:
         if self._error_rate.is_off:
             return
         for result in results:
-            if result.state == _PENDING:
+            if result.state == State.PENDING:
                 continue
-            halt = self._error_rate.add(result.state == _SENT)
+            halt = self._error_rate.add(result.state == State.SENT)
             if halt is not None:
                 self._control.stop(halt)
