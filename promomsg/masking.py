@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from promomsg.control_characters import one_line
 
-__all__ = ["LiveMasker", "Mask", "Masker", "printable"]
+__all__ = ["LiveMasker", "Mask", "Masker", "mask_start", "printable"]
 
 Mask = Callable[[str], str]
 """Takes the secrets out of a text."""
@@ -168,6 +168,19 @@ def _around(text: str, at: int, secrets: str, where: int) -> tuple[int, int]:
     return at - before, at + after
 
 
+def mask_start(text: str, limit: int, mask: Mask) -> str:
+    """The beginning of a text, masked: so much of a stranger's text is looked at, however long it is.
+
+    A secret that the limit cuts leaves up to a piece less one character that no mask knows, so that
+    much of the end goes too.
+
+    Args:
+        limit: characters of `text` to take.
+    """
+    masked = mask(text[:limit])
+    return masked if len(text) <= limit else masked[: 1 - _PIECE]
+
+
 def printable(text: str, limit: int, mask: Mask = str) -> str:
     """A stranger's text that can be shown and stored: one line of at most `limit` characters.
 
@@ -175,6 +188,9 @@ def printable(text: str, limit: int, mask: Mask = str) -> str:
     and without whatever follows `access_token=`, `secret=` and their like. In this order: what is
     taken out may have stood in the middle of a secret, and half of one is not found after a cut.
     """
-    text = _MISLEADING.sub("", one_line(text[: limit * 8]))
-    text = _CREDENTIAL.sub(r"\1…", mask(text)).strip()
+
+    def without_controls(text: str) -> str:
+        return mask(_MISLEADING.sub("", one_line(text)))
+
+    text = _CREDENTIAL.sub(r"\1…", mask_start(text, limit * 8, without_controls)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

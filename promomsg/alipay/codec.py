@@ -18,7 +18,7 @@ from promomsg.alipay.models import SendAnswer, SendRequest, TokenAnswer, TokenRe
 from promomsg.alipay.signing import Signature
 from promomsg.control_characters import is_garbled, replace_halves
 from promomsg.errors import OutcomeUnknown, ProviderError
-from promomsg.masking import Mask, Masker, printable
+from promomsg.masking import Mask, Masker, mask_start, printable
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.untrusted_json import ConflictingKeys, NotJsonError, parse
 
@@ -282,4 +282,4 @@ def _extend_info(value: object, mask: Mask) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return mask(text[: 2 * _MAX_EXTRA]).replace("\0", "\ufffd")[:_MAX_EXTRA]
+    return mask_start(text, 2 * _MAX_EXTRA, mask).replace("\0", "\ufffd")[:_MAX_EXTRA]

@@ -102,3 +102,10 @@ def test_a_masker_tells_debuggers_nothing() -> None:
     mask = Masker([SECRET])
     mask(f"once {SECRET}")
     assert SECRET[:10] not in repr(mask)
+
+
+@pytest.mark.parametrize("left", [1, 5, 15, 16, 30])
+def test_the_beginning_of_a_secret_where_a_long_text_ends_does_not_stay(left: int) -> None:
+    # All before it is one space in the end, so that what is left is short enough to be shown.
+    text = "\0" * (8 * 40 - left) + SECRET
+    assert printable(text, 40, Masker([SECRET])).strip(" …") == ""
