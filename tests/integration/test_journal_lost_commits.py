@@ -7,12 +7,16 @@ import shutil
 import sqlite3
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from cli_campaigns import campaign, conserved, one_document, promomsg, started
 from waiting import wait_for
 
+from promomsg.cli import resume_journal
+from promomsg.journal.sqlite import journal as sqlite_journal
 from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
+from promomsg.journal.sqlite.crash_safety.open_flag import check_whole
 from promomsg.journal.sqlite.crash_safety.side_files import MARK
 from promomsg.journal.sqlite.journal import JournalReader
 from promomsg.model import State
@@ -230,6 +234,66 @@ def test_a_damaged_wal_costs_doubt_and_never_a_second_message(
         truth(served, there / "autumn.db")
         said += "before the commit mark are missing" in captured.out
     assert said >= len(offsets) // 2
+
+
+@pytest.mark.parametrize("change", ["removed", "cut", "replaced"])
+def test_a_wal_that_changes_after_the_first_look_is_judged_as_it_is_then(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    """`resume` looks at the journal, reads the campaign file, and then opens it as its sender."""
+    journal = killed(served, tmp_path)
+    wal = Path(f"{journal}-wal")
+    load = resume_journal.campaign_of
+    looked = []
+
+    def load_meanwhile(*args: Any) -> Any:
+        looked.append(journal)
+        if change == "cut":
+            os.truncate(wal, wal.stat().st_size * 9 // 10)
+        elif change == "replaced":
+            older = tmp_path / "older"
+            older.write_bytes(wal.read_bytes()[: wal.stat().st_size * 2 // 3])
+            older.replace(wal)
+        else:
+            wal.unlink()
+        return load(*args)
+
+    monkeypatch.setattr(resume_journal, "campaign_of", load_meanwhile)
+    status = promomsg("resume", journal, "--yes", "--json")
+    assert looked
+    nobody_twice(served)
+    if change == "removed":
+        assert status == 1
+        assert "autumn.db-wal is not beside it" in capsys.readouterr().err
+    else:
+        assert status == 4
+        assert conserved(one_document(capsys))
+        truth(served, journal)
+
+
+def test_a_wal_that_goes_while_it_is_opened_is_refused_both_times(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = killed(served, tmp_path)
+
+    def check_meanwhile(*args: Any, **options: Any) -> Any:
+        found = check_whole(*args, **options)
+        Path(f"{journal}-wal").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(sqlite_journal, "check_whole", check_meanwhile)
+    calls = served.calls["singlesendmsg"]
+    for said in ("was changed or removed just now; resume it again", "-wal is not beside it"):
+        assert promomsg("resume", journal, "--yes", "--json") == 1
+        assert said in capsys.readouterr().err
+    assert served.calls["singlesendmsg"] == calls
 
 
 def test_readers_change_no_byte_of_a_journal_whose_sender_was_killed(

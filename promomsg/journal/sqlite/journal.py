@@ -113,7 +113,7 @@ class SqliteJournal:
     def _take_reader(self) -> JournalReader:
         reader, self._reader = self._reader, None
         if reader is not None:
-            if reader.is_at_its_path():
+            if reader.is_as_opened():
                 return reader
             reader.close()
         return JournalReader(self.path)

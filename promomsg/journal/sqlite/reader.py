@@ -76,12 +76,20 @@ def _at_rest(path: str) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _inode(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+def _files(path: str) -> list[tuple[int, ...] | None]:
+    """What tells a journal's file and its -wal from others of that name, and a -wal from itself after
+    a change."""
+    found: list[tuple[int, ...] | None] = []
+    for name in (path, f"{path}{WAL}"):
+        try:
+            status = os.stat(name)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+            if name != path:
+                found.append((status.st_size, status.st_mtime_ns))
+    return found
 
 
 class Reader:
@@ -207,7 +215,7 @@ class JournalReader(Reader):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = self.name = os.path.realpath(path)
         self._steps = _Steps()
-        self._inode: tuple[int, int] | None = None
+        self._opened: list[tuple[int, ...] | None] = []
         self._rest: tuple[int, ...] | None = None
         if not os.path.isfile(self.path):
             raise JournalError(f"{os.fspath(path)}: there is no journal; check the path")
@@ -223,7 +231,7 @@ class JournalReader(Reader):
         """
         db: sqlite3.Connection | None = None
         try:
-            self._inode = _inode(self.path)
+            self._opened = _files(self.path)
             self._rest = _at_rest(self.path)
             db = connect(self.path, mode="ro", immutable=self._rest is not None)
             db.execute("PRAGMA query_only = ON")
@@ -292,9 +300,13 @@ class JournalReader(Reader):
             except (sqlite3.Error, OSError) as error:
                 raise explain(error, self.path) from None
 
-    def is_at_its_path(self) -> bool:
-        """Whether the file that it reads is the one at the journal's path."""
-        return self._inode == _inode(self.path)
+    def is_as_opened(self) -> bool:
+        """Whether the files at the journal's path are those that it reads, the -wal unchanged.
+
+        A connection still sees commits of a -wal that has been removed, replaced or cut meanwhile,
+        and the next connection does not.
+        """
+        return self._opened == _files(self.path)
 
     def check_whole(self) -> None:
         """Raises JournalError when it is damaged: a pass over the whole file."""

@@ -49,13 +49,18 @@ def set_open_flag(
         db: the sender's connection.
         finding, mark: what `check_whole` says.
         durable: of the new commit mark, which is returned.
+
+    Raises:
+        JournalError: the -wal has changed since `check_whole`, or the flag cannot be made durable.
     """
     if db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         db.execute("PRAGMA journal_mode = WAL")  # a copy by VACUUM INTO has none
     db.execute("BEGIN IMMEDIATE")
+    _, at = lost_commits.position(db)
+    if finding is Finding.WHOLE and mark is not None and at.number < mark.number:
+        raise JournalError(f"{path}: its -wal was changed or removed just now; resume it again")
     db.execute("UPDATE campaign SET sender_open = 1")
     if finding is not Finding.WHOLE:
-        _, at = lost_commits.position(db)
         people = lost_commits.mark_maybe_sent(db, mark)
         behind = None if mark is None else mark.number - at.number
         add_warnings(db, [lost_commits.warning(path, people, behind)])
