@@ -61,13 +61,13 @@ async def run(job: Job) -> Laps:
     assert url.hostname
     assert url.port
     queue = openids(job.messages)
-    lines = []
+    connections = []
     for _ in range(job.concurrency):
-        _, line = await loop.create_connection(
+        _, connection = await loop.create_connection(
             lambda: _Connection(queue, url.netloc), url.hostname, url.port
         )
-        lines.append(line)
-    for line in lines:
-        await line.ended
-    check(sum(line.confirmed for line in lines), job.messages)
+        connections.append(connection)
+    for connection in connections:
+        await connection.ended
+    check(sum(connection.confirmed for connection in connections), job.messages)
     return {}

@@ -28,15 +28,15 @@ async def run(job: Job) -> Laps:
 
     async def work() -> None:
         nonlocal done
-        with socket.socket() as line:
-            line.setblocking(False)
-            await loop.sock_connect(line, (url.hostname, url.port))
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (url.hostname, url.port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for openid in queue:
-                await loop.sock_sendall(line, before + openid.encode() + after)
-                answer = await loop.sock_recv(line, 65_536)
+                await loop.sock_sendall(sock, before + openid.encode() + after)
+                answer = await loop.sock_recv(sock, 65_536)
                 while not _whole(answer):
-                    answer += await loop.sock_recv(line, 65_536)
+                    answer += await loop.sock_recv(sock, 65_536)
                 if answer.startswith(b"HTTP/1.1 200 ") and b'"errcode":0,' in answer:
                     done += 1
 

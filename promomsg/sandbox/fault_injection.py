@@ -85,7 +85,7 @@ class FaultInjector:
     Args:
         read: reads the request's body and makes the `Call`.
         serve: processes a call as if nothing were wrong.
-        wechat, alipay: word the refusals.
+        wechat, alipay: make the refusals in the form of each provider.
     """
 
     def __init__(

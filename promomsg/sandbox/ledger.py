@@ -51,7 +51,7 @@ class GroupDelivery(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """Counts deliveries, in memory and, with a path, in a file that it goes on with.
+    """Counts deliveries, in memory and, with a path, in a file that it continues.
 
     Attributes:
         delivered: address (id, openid, unionid, wallet access token) → how often it was reached.

@@ -50,7 +50,7 @@ class Sandbox:
         port: 0 picks a free one.
         seed: random seed, of faults by probability and group failures.
         faults: a `FaultPlan`, or a plan file; its `[settings]` win over `settings`.
-        ledger: a file to append deliveries to (one that exists is gone on with), or None.
+        ledger: a file to append deliveries to (one that exists is continued), or None.
         settings: how the stand-in behaves.
 
     Attributes:
@@ -170,7 +170,7 @@ class Sandbox:
         if drop and self._web is not None:
             for connection in self._web.connections:
                 end_connection(connection.transport)
-        # The sockets are closed by the loop's next turn.
+        # The sockets are closed in the loop's next iteration.
         await asyncio.sleep(0)
 
     def expire_tokens(self) -> None:

@@ -58,7 +58,7 @@ def print_plan(
     if plan.longest is not None and plan.longest.fields not in seen:
         _print_sample("longest message", plan.longest, out)
     for text in (*notices, *plan.notices):
-        print(f"  note: {escaped(text)}", file=out)
+        print(f"  notice: {escaped(text)}", file=out)
 
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
@@ -71,7 +71,7 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
         calls = f"{calls}, group calls: {_groups(plan)}"
     print(f"  {pending}{calls}", file=out)
     for text in plan.notices:
-        print(f"  note: {escaped(text)}", file=out)
+        print(f"  notice: {escaped(text)}", file=out)
 
 
 def _groups(plan: Plan) -> str:

@@ -19,7 +19,7 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
 from promomsg.journal.sqlite.state_sql import group_move, recipient_move
 from promomsg.journal.sqlite.statements.closing import COMMITS_LOST
-from promomsg.journal.sqlite.statements.planning import cut
+from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 
@@ -112,7 +112,7 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     replanned = mark is not None and max(mark.singles, mark.groups) > last
     if mark is None or replanned:
         # Some may be in no chunk at all: everybody gets a new one.
-        cut(db, chunk_size)
+        cut_chunks(db, chunk_size)
         started = "done = 0"
     else:
         started = (

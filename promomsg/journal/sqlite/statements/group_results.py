@@ -15,7 +15,7 @@ from promomsg.journal.records import GroupCounts, GroupRow, Reason
 from promomsg.journal.sqlite.state_sql import group_move, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import add_warnings
 from promomsg.journal.sqlite.statements.closing import EXPIRED, UNNAMED, log_final
-from promomsg.journal.sqlite.statements.groups import close, get, move
+from promomsg.journal.sqlite.statements.groups import close_members, get, move
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, State
 from promomsg.states import Event, GroupEvent
@@ -87,9 +87,9 @@ def _complete_rows(
         found = _fail_named(tx, group, at)
     reached("merge")
     if unnamed:
-        close(tx, group, Event.GROUP_LOST, UNNAMED, at)
+        close_members(tx, group, Event.GROUP_LOST, UNNAMED, at)
     else:
-        close(tx, group, Event.SENT, Reason(), at)
+        close_members(tx, group, Event.SENT, Reason(), at)
     strangers = len(named) - found
     if strangers <= 0:
         return []
@@ -182,4 +182,4 @@ def expire(tx: Transaction, group_no: int, at: float) -> None:
         code=EXPIRED.code,
         detail=EXPIRED.detail,
     )
-    close(tx, group, Event.GROUP_LOST, EXPIRED, at)
+    close_members(tx, group, Event.GROUP_LOST, EXPIRED, at)

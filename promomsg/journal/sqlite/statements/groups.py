@@ -27,18 +27,18 @@ from promomsg.states import Event, GroupEvent, GroupState, IllegalMove, transiti
 
 __all__ = [
     "accept",
-    "close",
+    "close_members",
     "get",
     "intend",
     "lose",
     "lose_intended",
     "members",
     "move",
+    "move_audience",
     "refuse",
     "refuse_message",
     "return_",
     "select",
-    "shift",
 ]
 
 _texts = msgspec.json.Decoder(list[str]).decode
@@ -85,10 +85,10 @@ def move(tx: Transaction, group: GroupRow, step: Move[GroupState], **columns: An
     )
 
 
-def shift(
+def move_audience(
     tx: Transaction, group: GroupRow, event: Event, start: State, old_code: str, new_code: str
 ) -> int:
-    """Takes everybody of an audience who is counted as `start` along; returns how many."""
+    """Moves the people of an audience who are counted as `start` by that event; returns how many."""
     if group.audience is None:
         return 0
     end = transition(event, start).end
@@ -104,13 +104,13 @@ def shift(
     return int(count)
 
 
-def close(tx: Transaction, group: GroupRow, event: Event, reason: Reason, at: float) -> int:
-    """All members that are pending, rows or counted."""
+def close_members(tx: Transaction, group: GroupRow, event: Event, reason: Reason, at: float) -> int:
+    """Moves all members that are pending, whether they are rows or counted; returns how many."""
     rows = 0
     if group.audience is None:
         args = {"group_no": group.group_no}
         rows = close_rows(tx, event, "group_no = :group_no", args, reason, at, group.attempts)
-    return rows + shift(tx, group, event, State.PENDING, "", reason.code)
+    return rows + move_audience(tx, group, event, State.PENDING, "", reason.code)
 
 
 def members(db: sqlite3.Connection, group_no: int) -> list[str]:
@@ -166,7 +166,7 @@ def return_(tx: Transaction, lease: Lease, reason: Reason, called: bool) -> bool
 
 def _refuse(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> int:
     move(tx, group, _REFUSE, **reason._asdict())
-    return close(tx, group, Event.MESSAGE_REFUSED, reason, at)
+    return close_members(tx, group, Event.MESSAGE_REFUSED, reason, at)
 
 
 def _refuse_same(tx: Transaction, digest: bytes | None, reason: Reason, at: float) -> int:
@@ -204,7 +204,7 @@ def refuse(tx: Transaction, lease: Lease, reason: Reason, at: float, everybody: 
 
 def _lose(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> None:
     move(tx, group, _LOSE, code=reason.code, detail=reason.detail)
-    close(tx, group, Event.GROUP_LOST, reason, at)
+    close_members(tx, group, Event.GROUP_LOST, reason, at)
 
 
 def lose(tx: Transaction, lease: Lease, reason: Reason, at: float) -> bool:

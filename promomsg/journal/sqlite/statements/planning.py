@@ -33,7 +33,7 @@ __all__ = [
     "add_audience_group",
     "add_rows",
     "assign_ids",
-    "cut",
+    "cut_chunks",
     "make_groups",
     "mark_duplicates",
     "plan_counts",
@@ -289,7 +289,7 @@ def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
     return singles, groups
 
 
-def cut(db: sqlite3.Connection, chunk_size: int) -> None:
+def cut_chunks(db: sqlite3.Connection, chunk_size: int) -> None:
     """Cuts every single that is not settled into new chunks, and gives each new group its own.
 
     Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
@@ -332,4 +332,4 @@ def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int) -> Non
     db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
     save_record(db, record)
     db.execute("UPDATE campaign SET sender_open = 1")
-    cut(db, chunk_size)
+    cut_chunks(db, chunk_size)

@@ -19,7 +19,7 @@ from promomsg.journal.sqlite.statements.closing import (
     UNNAMED,
     close_rows,
 )
-from promomsg.journal.sqlite.statements.planning import cut
+from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
@@ -84,7 +84,7 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
     ).fetchone()
     if needs_chunks:
         # A retry that did not get as far as `seal_retry`: its rows are pending in no chunk.
-        cut(db, chunk_size)
+        cut_chunks(db, chunk_size)
     found.recent = _recent(db, recent)
     row = db.execute(
         "SELECT intended_day_total FROM commit_log WHERE intended_day = ?"
@@ -156,7 +156,7 @@ def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: 
         "r.group_no = :group_no",
         {"group_no": group_no},
     )
-    groups.shift(tx, group, Event.ADOPT, State.UNKNOWN, group.code, "")
+    groups.move_audience(tx, group, Event.ADOPT, State.UNKNOWN, group.code, "")
     groups.move(tx, group, _ADOPT, msg_id=msg_id, next_poll_at=next_poll_at, code="", detail="")
 
 
@@ -165,7 +165,7 @@ def cancel_pending(tx: Transaction, at: float) -> int:
     count = close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, CANCELLED, at)
     for group in groups.select(tx.db, _CANCEL.where):
         groups.move(tx, group, _CANCEL, code=CANCELLED.code, detail=CANCELLED.detail)
-        count += groups.close(tx, group, Event.CANCEL, CANCELLED, at)
+        count += groups.close_members(tx, group, Event.CANCEL, CANCELLED, at)
     return count
 
 
@@ -183,7 +183,7 @@ def refuse_intended(db: sqlite3.Connection) -> None:
 def seal_retry(tx: Transaction, chunk_size: int) -> None:
     """Cuts what was reopened into new chunks."""
     refuse_intended(tx.db)
-    cut(tx.db, chunk_size)
+    cut_chunks(tx.db, chunk_size)
 
 
 def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:

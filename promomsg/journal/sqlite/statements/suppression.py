@@ -21,7 +21,7 @@ from promomsg.journal.sqlite.state_sql import (
 )
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
-from promomsg.journal.sqlite.statements.planning import cut
+from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.recovery import refuse_intended
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Code, State
@@ -178,7 +178,7 @@ def _make_blocked(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM temp.blocked")
 
 
-def _find(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None) -> bool:
+def _find_blocked(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None) -> bool:
     """Fills temp.blocked with every row of everybody whose key or address is on the list.
 
     Rows of any state count: a duplicate that is skipped already says whose address it is.
@@ -229,7 +229,7 @@ def _find(db: sqlite3.Connection, columns: Collection[str], pepper: bytes | None
 
 def suppress_listed(tx: Transaction, columns: Collection[str], pepper: bytes | None) -> int:
     """Skips pending rows of everybody whose key or address is on the list."""
-    if not _find(tx.db, columns, pepper):
+    if not _find_blocked(tx.db, columns, pepper):
         return 0
     code = _LISTED_REASON.code
     changed = tx.db.execute(
@@ -290,7 +290,7 @@ def suppress_pending(
     """The same for a plan that is complete: who is in a group that is not out leaves it."""
     db = tx.db
     refuse_intended(db)
-    if not _find(db, columns, pepper):
+    if not _find_blocked(db, columns, pepper):
         return 0
     blocked = "seq IN (SELECT seq FROM temp.blocked)"
     dissolved = False
@@ -313,5 +313,5 @@ def suppress_pending(
     changed = close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, _LISTED_REASON, at)
     if dissolved:
         (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
-        cut(db, chunk_size)
+        cut_chunks(db, chunk_size)
     return changed
