@@ -17,7 +17,7 @@ from promomsg.cli.output.plan_and_result import (
     print_result,
     print_rows_left_out,
 )
-from promomsg.cli.output.printing import print_json, print_note
+from promomsg.cli.output.printing import print_json, print_to_stderr
 from promomsg.cli.output.progress import View, make_view
 from promomsg.cli.output.standard_streams import drain_streams, in_background
 from promomsg.engine.campaign import Campaign
@@ -97,7 +97,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
             await drain_streams(unless=lambda: interrupts.asked)
         if not options.yes and not await interrupts.ask(question):
             await campaign.discard()
-            print_note("nothing was sent")
+            print_to_stderr("nothing was sent")
             return WRONG
         result = await drive(campaign, options, interrupts)
     except BaseException:
@@ -123,7 +123,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
             paused = await _watch(run, view, options, interrupts)
             view.close()
             if interrupts.asked:
-                print_note(
+                print_to_stderr(
                     f"stopping: {run.in_flight} calls are in flight and finish; "
                     "Ctrl-C again ends at once"
                 )
@@ -140,15 +140,17 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
     document = campaign.report.to_dict()
     status = status_of(document)
     if journal_error is not None:
-        print_note(f"promomsg: {journal_error}")
+        print_to_stderr(f"promomsg: {journal_error}")
         status = RESUMABLE
     elif interrupts.asked and document["pending"]:
         status = INTERRUPTED
     if document["pending"]:
         why = "paused" if paused else document["state"]
-        print_note(f"{why}: {document['pending']:,} are pending; go on with: {options.resume_with}")
+        print_to_stderr(
+            f"{why}: {document['pending']:,} are pending; go on with: {options.resume_with}"
+        )
     elif interrupts.asked:
-        print_note("interrupted, but everything had been sent: nothing is left to resume")
+        print_to_stderr("interrupted, but everything had been sent: nothing is left to resume")
     return RunResult(document, status)
 
 

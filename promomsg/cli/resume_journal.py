@@ -19,7 +19,7 @@ from promomsg.cli.campaign.campaign_of_journal import (
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_state import being_sent_by, print_report, require_everyone
-from promomsg.cli.output.printing import print_note
+from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.send_file import SendFlags, send_file
 from promomsg.errors import JournalError, UsageError
 
@@ -96,10 +96,10 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
         if found.pending:
             at_work = is_being_sent(journal)
             if found.state == "paused":
-                print_note(f"it was paused by request: `promomsg resume {journal}` goes on")
+                print_to_stderr(f"it was paused by request: `promomsg resume {journal}` goes on")
                 return print_report(found, flags.as_json)
             if at_work:
-                print_note(being_sent_by(journal, found.state))
+                print_to_stderr(being_sent_by(journal, found.state))
                 return print_report(found, flags.as_json)
         return _go_on(journal, opened, found, overrides, flags)
 
@@ -127,7 +127,7 @@ def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
         return 0
 
     run_async(ask)
-    print_note("its sender was paused and goes on now")
+    print_to_stderr("its sender was paused and goes on now")
     return True
 
 
@@ -180,7 +180,9 @@ def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
                 "give --campaign FILE to plan it again"
             )
         campaign = file_beside(journal, record)
-    print_note(f"{journal}: its plan was not completed and nothing was sent; planning it again")
+    print_to_stderr(
+        f"{journal}: its plan was not completed and nothing was sent; planning it again"
+    )
     file = load_campaign(
         campaign,
         recipients=overrides.recipients,

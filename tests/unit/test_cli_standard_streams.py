@@ -75,7 +75,7 @@ def test_whatever_becomes_of_it_no_print_raises(
         with stdout_on(outlet):
             for _ in range(3):
                 printing.print_line("客户 " * 10_000)
-                printing.print_note("a note")
+                printing.print_to_stderr("a note")
                 printing.print_json({"a": 1})
             view = progress.PlainView(every=0.0)
             view.show(
@@ -138,12 +138,12 @@ def test_a_terminal_that_hangs_holds_nothing_up(hasty: bool) -> None:
         async def work() -> None:
             with in_background():
                 for _ in range(200):
-                    printing.print_note("x" * 4096)
+                    printing.print_to_stderr("x" * 4096)
                 await drain_streams(unless=lambda: hasty, now=Clock())
 
         with stdout_on(outlet):
             asyncio.run(work())
-            printing.print_note("after the end")
+            printing.print_to_stderr("after the end")
         assert outlet.dropped > 0
         assert outlet.lost is not None
         assert outlet.progress[0] == 0

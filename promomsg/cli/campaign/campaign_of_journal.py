@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
-from promomsg.cli.output.printing import command_line, print_note
+from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
 from promomsg.url_origins import on_this_machine, origin
@@ -85,7 +85,7 @@ def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> 
     if planned_list == file.recipients or not planned_list.exists():
         return file
     if file.recipients is not None:
-        print_note(
+        print_to_stderr(
             f"the recipients are read from {planned_list}, which the campaign was planned from "
             f"(the campaign file names {file.recipients})"
         )
@@ -133,4 +133,6 @@ def compare_hosts(
             f"{journal} was started at {planned_at or 'an unknown host'}, and {file.path.name} sends to "
             f"{now}: nothing was sent. Give --base-url with the one that is meant"
         )
-    print_note(f"{journal} was started at {planned_at or 'an unknown host'}; it goes on at {now}")
+    print_to_stderr(
+        f"{journal} was started at {planned_at or 'an unknown host'}; it goes on at {now}"
+    )

@@ -15,8 +15,8 @@ from promomsg.cli.output.printing import (
     finish_output,
     format_time,
     print_json,
-    print_note,
     print_table,
+    print_to_stderr,
 )
 from promomsg.cli.shared_options import (
     account_file_option,
@@ -93,7 +93,7 @@ async def _clicks(
         )
         return finish_output()
     if not rows:
-        print_note("no clicks of that day; a message that nobody clicked may not be listed")
+        print_to_stderr("no clicks of that day; a message that nobody clicked may not be listed")
         return 0
 
     def text(value: object) -> str:

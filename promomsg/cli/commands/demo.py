@@ -10,7 +10,7 @@ import click
 from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
 from promomsg.cli.exit_status import ALL_SENT, FAILURES
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.output.printing import print_line, print_note
+from promomsg.cli.output.printing import print_line, print_to_stderr
 from promomsg.errors import UsageError
 
 __all__ = ["demo"]
@@ -31,7 +31,9 @@ def demo(channel: str | None, folder: Path) -> int:
     channels = ("wechat", "alipay") if channel is None else (channel,)
     place, edited = folder_for(folder, channels)
     if edited:
-        print_note(f"{folder}: {', '.join(sorted(edited)[:5])} is yours and stays; using {place}")
+        print_to_stderr(
+            f"{folder}: {', '.join(sorted(edited)[:5])} is yours and stays; using {place}"
+        )
     try:
         write_files(place, files_for(channels, str(place)))
         _secrets(place, channels)

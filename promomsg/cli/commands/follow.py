@@ -10,7 +10,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import CommandError, Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.output.printing import print_json, print_line, print_note, print_table
+from promomsg.cli.output.printing import print_json, print_line, print_table, print_to_stderr
 from promomsg.cli.shared_options import (
     account_file_option,
     base_url_option,
@@ -45,7 +45,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
 
     poll = campaign.poll
     async with open_wechat(campaign, "follow") as channel:
-        print_note(f"following group {msg_id}, polled at least every {poll.every:g} s")
+        print_to_stderr(f"following group {msg_id}, polled at least every {poll.every:g} s")
         try:
             found = await interrupts.unless(channel.follow(msg_id, poll=poll))
         except NotFinished as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promomsg.cli.output.printing import print_line, print_note
+from promomsg.cli.output.printing import print_line, print_to_stderr
 from promomsg.errors import UsageError
 
 __all__ = ["keys"]
@@ -36,10 +36,10 @@ def keys(output: Path) -> int:
         _write(public, pair.public_pem, 0o644)
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
-    print_note(
+    print_to_stderr(
         f'{private}: the private key, readable by you only; private_key = "file:{private.name}"'
     )
-    print_note(f"{public}: the public key; give the portal this line:")
+    print_to_stderr(f"{public}: the public key; give the portal this line:")
     print_line(pair.public_base64)
     return 0
 

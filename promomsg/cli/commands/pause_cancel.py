@@ -27,7 +27,7 @@ def cancel(journal: Path) -> int:
 
 
 async def _ask(path: Path, request: str) -> int:
-    from promomsg.cli.output.printing import command_line, print_note
+    from promomsg.cli.output.printing import command_line, print_to_stderr
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import is_being_sent, journal_at
     from promomsg.journal.records import Control
@@ -35,19 +35,19 @@ async def _ask(path: Path, request: str) -> int:
     with open_journal(path) as opened:
         report = opened.report()
     if report.pending == 0:
-        print_note(f"{report.campaign} has ended already ({report.state})")
+        print_to_stderr(f"{report.campaign} has ended already ({report.state})")
         return 0
     journal = journal_at(path)
     await journal.request(Control(request))
     resume = command_line("resume", str(path))
     if is_being_sent(str(path)):
         then = f"; go on with: {resume}" if request == "pause" else ""
-        print_note(f"asked the sender of {report.campaign} to {request}{then}")
+        print_to_stderr(f"asked the sender of {report.campaign} to {request}{then}")
     elif request == "pause":
-        print_note(f"nobody is sending {report.campaign}; it is not sent until: {resume}")
+        print_to_stderr(f"nobody is sending {report.campaign}; it is not sent until: {resume}")
     else:
         await _cancel_now(path)
-        print_note(f"{report.campaign}: what was not sent is cancelled")
+        print_to_stderr(f"{report.campaign}: what was not sent is cancelled")
     return 0
 
 

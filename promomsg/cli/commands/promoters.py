@@ -12,7 +12,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.output.printing import print_note
+from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.shared_options import account_file_option, base_url_option, file_secrets_option
 from promomsg.errors import UsageError
 
@@ -73,7 +73,7 @@ async def _promoters(
     async with open_wechat(campaign, "promoters") as channel:
         with PartialCsv(output, PROMOTER_COLUMNS, filters) as partial:
             if partial.last_id is not None:
-                print_note(
+                print_to_stderr(
                     f"continuing after {partial.last_id}: {partial.rows:,} promoters are there already"
                 )
                 filters["start_id"] = partial.last_id
@@ -89,5 +89,5 @@ async def _promoters(
                     f"interrupted after {partial.rows:,} promoters; the same command goes on"
                 ) from None
             partial.finish()
-    print_note(f"{partial.rows:,} promoters: {output}")
+    print_to_stderr(f"{partial.rows:,} promoters: {output}")
     return 0

@@ -57,8 +57,8 @@ async def _reconcile(
         format_time,
         print_json,
         print_line,
-        print_note,
         print_table,
+        print_to_stderr,
     )
     from promomsg.engine.following.reconcile import reconcile as look
     from promomsg.engine.opened_journal import open_journal
@@ -89,7 +89,9 @@ async def _reconcile(
         ),
     )
     if any(m.adopted for m in matches):
-        print_note(f"follow what was adopted: {command_line('resume', str(journal))}")
+        print_to_stderr(f"follow what was adopted: {command_line('resume', str(journal))}")
     elif any(m.msg_id for m in matches):
-        print_note(f"take the matches over: {command_line('reconcile', str(journal), '--adopt')}")
+        print_to_stderr(
+            f"take the matches over: {command_line('reconcile', str(journal), '--adopt')}"
+        )
     return finish_output()

@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from promomsg.cli.output.printing import counted, finish_output, print_note
+from promomsg.cli.output.printing import counted, finish_output, print_to_stderr
 from promomsg.cli.output.report_target import report_file
 from promomsg.cli.output.report_writer import write_report
 from promomsg.cli.output.standard_streams import utf8_stdout
@@ -40,12 +40,12 @@ def report(journal: Path, file_format: str, everybody: bool, output: Path | None
     with _sink(output, journal, bom and file_format == "csv", file_format != "table") as file:
         nameless = write_report(journal, file_format, everybody=everybody, file=file)
     if nameless and file_format == "csv":
-        print_note(
-            f"note: {counted(nameless, 'recipient')} of an audience have no rows, since nobody named "
+        print_to_stderr(
+            f"notice: {counted(nameless, 'recipient')} of an audience have no rows, since nobody named "
             "them; --format table and json have their counts"
         )
     if output is not None:
-        print_note(f"written: {output}")
+        print_to_stderr(f"written: {output}")
         return 0
     return finish_output()
 

@@ -12,7 +12,7 @@ from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_state import report_of, require_everyone
-from promomsg.cli.output.printing import print_note
+from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.resume_journal import recipients_again
 from promomsg.cli.shared_options import resume_options
 from promomsg.errors import UsageError
@@ -93,17 +93,19 @@ async def _retry(
     # Planning a retry reopens the recipients, so the question comes before it.
     found = opened.report()
     sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
-    print_note(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
+    print_to_stderr(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
     if which["unknown"] and found.unknown and file.channel == "wechat":
-        print_note("warning: unknown ones may have been reached; some may get the message twice")
+        print_to_stderr(
+            "warning: unknown ones may have been reached; some may get the message twice"
+        )
     unnamed = found.by_code.get("UNNAMED", 0)
     if which["unknown"] and unnamed and not which["include_unnamed"]:
-        print_note(
+        print_to_stderr(
             f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
             "they are left out unless you add --include-unnamed"
         )
     if not yes and not await interrupts.ask("send to them again?"):
-        print_note("nothing was sent")
+        print_to_stderr("nothing was sent")
         return WRONG
     async with open_channel(file) as channel:
         again = Campaign.retry(

@@ -28,8 +28,8 @@ __all__ = [
     "format_time",
     "print_json",
     "print_line",
-    "print_note",
     "print_table",
+    "print_to_stderr",
     "private_file",
 ]
 
@@ -43,7 +43,7 @@ def print_line(text: str = "") -> None:
     print(text, file=sys.stdout)
 
 
-def print_note(text: str) -> None:
+def print_to_stderr(text: str) -> None:
     """One line on stderr, at once."""
     print(text, file=sys.stderr, flush=True)
 
@@ -60,7 +60,7 @@ def finish_output() -> int:
     if error is None:
         return ALL_SENT
     if error.errno != errno.EPIPE:
-        print_note(f"promomsg: standard output cannot be written: {error.strerror}")
+        print_to_stderr(f"promomsg: standard output cannot be written: {error.strerror}")
     return WRONG
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from promomsg.cli.output.printing import counted, format_duration, print_note
+from promomsg.cli.output.printing import counted, format_duration, print_to_stderr
 from promomsg.control_characters import escaped
 
 __all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]
@@ -163,7 +163,7 @@ class PlainView:
             return
         self._last = self._now()
         self._shown = key
-        print_note("; ".join([progress_line(document, self._meter, in_flight), *groups]))
+        print_to_stderr("; ".join([progress_line(document, self._meter, in_flight), *groups]))
 
     def close(self) -> None:
         """Nothing to close."""
