@@ -62,7 +62,7 @@ class Source(Protocol):
     def notices(self) -> list[str]:
         """What the plan should say: the encoding that was found, columns that are not used.
 
-        Complete after `check`; of a large file it is cheap only once `batches` has begun.
+        Complete after `check`; of a large file it is cheap only once `batches` has started.
         """
         ...
 

@@ -77,7 +77,7 @@ class TableSource:
         self._given_columns = columns
         self._path = path
         self.repeatable = repeatable
-        self._begun = False
+        self._started = False
         self._columns: Columns | None = None
         self._sha256: str | None = None
         self._optional: frozenset[str] = frozenset()
@@ -128,9 +128,9 @@ class TableSource:
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every row; see `Source.batches`."""
-        if self._begun and not self.repeatable:
+        if self._started and not self.repeatable:
             raise UsageError(f"{self._where}: this was a stream and is used up; give a table")
-        self._begun = True
+        self._started = True
         before = None
         if self._path is not None:
             check_file(self._path)

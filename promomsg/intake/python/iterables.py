@@ -92,7 +92,7 @@ class IterableSource:
     ) -> None:
         self._items = items
         self._plain_text_is = plain_text_is
-        self._begun = False
+        self._started = False
         self._empty_words = EmptyCellWords("recipients")
         self.parameters: frozenset[str] = frozenset()
         self.repeatable = not isinstance(items, (Iterator, AsyncIterator))
@@ -121,9 +121,9 @@ class IterableSource:
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
         """Every item as a row; see `Source.batches`."""
-        if self._begun and not self.repeatable:
+        if self._started and not self.repeatable:
             raise UsageError("these recipients were an iterator and are used up; give a list")
-        self._begun = True
+        self._started = True
         first = 1
         batch: list[Any] = []
         if isinstance(self._items, AsyncIterable):
