@@ -21,10 +21,10 @@ from promomsg.model import Code, Problem, Secret
 __all__ = [
     "folded",
     "has_address_shape",
+    "is_clean_column",
     "is_empty_word",
     "is_mangled",
     "known_column",
-    "needs_no_look",
     "parse_address",
     "whole_number",
     "why_no_address",
@@ -114,7 +114,7 @@ def is_mangled(text: str) -> bool:
     return _MANGLED.fullmatch(text) is not None
 
 
-def needs_no_look(name: str, joined: str, column: Sequence[str]) -> bool:
+def is_clean_column(name: str, joined: str, column: Sequence[str]) -> bool:
     """Whether a whole column of a batch needs no look at each value; may be False for a clean one.
 
     Args:

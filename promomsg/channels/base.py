@@ -1,8 +1,8 @@
 """What the engine asks of a provider: one interface, one class a provider.
 
-The engine never sees what a provider's bytes look like. It hands over a compiled message (a `CompiledMessage`) and one planned
-recipient (a `SingleSend`), and gets an `Answer` with a verdict. Reads raise; sends never do. Where a
-method takes a compiled message, it is one that this very channel has compiled.
+The engine never sees what a provider's bytes look like. It hands over a `CompiledMessage` and one
+planned recipient (a `SingleSend`), and gets an `Answer` with a verdict. Reads raise; sends never do.
+Where a method takes a compiled message, it is one that this very channel has compiled.
 """
 
 from __future__ import annotations
@@ -106,8 +106,7 @@ class UserFacing:
     """What completion offers of a client: the calls for its users, without the engine's interface."""
 
     def __dir__(self) -> list[str]:
-        hidden = _ENGINE_ONLY
-        return [name for name in super().__dir__() if name not in hidden]
+        return [name for name in super().__dir__() if name not in _ENGINE_ONLY]
 
 
 class Channel(Protocol):
@@ -227,11 +226,11 @@ class Channel(Protocol):
 class Probing(Channel, Protocol):
     """A channel with reads, so that an outage is looked into without risking anybody."""
 
-    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+    async def probe(self, earlier: int, msg_id: str | None) -> Answer:
         """One read that shows whether the provider is there.
 
         Args:
-            turn: how many were made before: where there are several reads they take turns, since
+            earlier: how many were made before: where there are several reads they alternate, since
                 a gateway may let through some and not others.
             msg_id: of a group send that can be asked for; None when there is none.
 
@@ -255,7 +254,12 @@ class Following(Channel, Protocol):
         ...
 
     async def fetch_failures(self, url: str, members: int) -> FailureFile:
-        """The failure file of a group of so many members, which bounds its size. Raises ProviderError, TransportError or UsageError (refused URL)."""
+        """The failure file of a group of so many members, which bounds its size.
+
+        Raises:
+            ProviderError, TransportError: it cannot be had.
+            UsageError: the URL is refused.
+        """
         ...
 
     def is_transient(self, error: Exception) -> bool:

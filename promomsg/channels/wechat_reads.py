@@ -194,10 +194,10 @@ class WeChatReads:
             found += [row.msg_id for row in rows if row.msg_id is not None]
         return list(dict.fromkeys(found))
 
-    async def probe(self, turn: int, msg_id: str | None) -> Answer:
+    async def probe(self, earlier: int, msg_id: str | None) -> Answer:
         account = self._account
         try:
-            if turn % 2 == 0:
+            if earlier % 2 == 0:
                 body = codec.quota_body(endpoints.SINGLESENDMSG)
                 await account.ask(endpoints.QUOTA_GET, body, codec.read_quota, tries=1)
             elif msg_id is not None:

@@ -8,8 +8,8 @@ from promomsg.control_characters import has_half_character
 from promomsg.errors import UsageError
 
 __all__ = [
-    "GROUP_TO_ALL",
     "SEND_CALL",
+    "SUPPRESS_NEEDS_EXPAND",
     "check_channel",
     "check_name",
     "check_yes_or_no",
@@ -18,7 +18,7 @@ __all__ = [
 
 SEND_CALL: Final = "promomsg.send(channel, message, recipients)"
 """The call that an error shows when its arguments are in the wrong order."""
-GROUP_TO_ALL: Final = (
+SUPPRESS_NEEDS_EXPAND: Final = (
     "suppress: an audience that is sent to as one group goes to everybody in it, also to those on "
     "the suppression list: say expand=true, or leave suppress out"
 )

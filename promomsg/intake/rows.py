@@ -14,7 +14,7 @@ from operator import is_
 from typing import Any, Final, cast
 from uuid import UUID
 
-from promomsg.addresses import needs_no_look, parse_address
+from promomsg.addresses import is_clean_column, parse_address
 from promomsg.control_characters import escaped, find_control
 from promomsg.intake.row_values import parse_key, rounded_problem
 from promomsg.intake.sources import NO_PARAMS, Row
@@ -136,7 +136,7 @@ def _parse_column(
         pass
     else:
         # Text of the user's own kind may say another thing than it holds: each gets a look.
-        if needs_no_look(name, joined, column) and (
+        if is_clean_column(name, joined, column) and (
             set(map(type, column)) <= {str}
             if guards is None
             else name != "key" or not may_hold_guards(joined)

@@ -35,7 +35,7 @@ _RECENT: Final = 512
 """Calls whose moments are kept at the least: of these the pace seen last is counted."""
 _CUT: Final = 0.75
 _DEEP_CUT: Final = 0.5
-_SAME_TROUBLE: Final = 4
+_SAME_OVERLOAD: Final = 4
 """Calls let through after a hold below which the next refusal counts as the same trouble going on:
 the pace is cut deeper and the hold doubled."""
 _FLOOR: Final = 1 / 64
@@ -244,7 +244,7 @@ class RateLimiter:
             share = self._share_in_force(now)
             going_on = (
                 self._admitted_at_throttle >= 0
-                and self._admitted - self._admitted_at_throttle < _SAME_TROUBLE
+                and self._admitted - self._admitted_at_throttle < _SAME_OVERLOAD
                 and now - self._recovers_from <= _CALM
             )
             if not going_on:

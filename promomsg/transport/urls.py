@@ -12,7 +12,7 @@ from promomsg.url_origins import is_loopback_host as is_loopback
 __all__ = ["check_base_url", "check_proxy", "is_loopback", "is_public"]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NOBODYS_V4 = tuple(
+_NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(text)
     for text in (
         "192.0.0.0/24",  # protocol assignments (RFC 6890)
@@ -20,7 +20,7 @@ _NOBODYS_V4 = tuple(
         "168.63.129.16/32",  # Azure's own wire server, at a public-looking address
     )
 )
-_NOBODYS_V6 = tuple(
+_NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(text)
     for text in (
         "::/96",  # an IPv4 address in disguise, given up (RFC 4291)
@@ -94,8 +94,8 @@ def is_public(text: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
             return False
-        if any(address in network for network in _NOBODYS_V6):
+        if any(address in network for network in _NOT_PUBLIC_V6):
             return False
-    elif any(address in network for network in _NOBODYS_V4):
+    elif any(address in network for network in _NOT_PUBLIC_V4):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved

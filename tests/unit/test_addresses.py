@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promomsg.addresses import known_column, needs_no_look, parse_address
+from promomsg.addresses import is_clean_column, known_column, parse_address
 from promomsg.model import Problem
 
 ADDRESSES = ("id", "openid", "unionid")
@@ -35,7 +35,7 @@ def test_what_cannot_be_an_address_fails_its_row(name: str, text: str) -> None:
     got = parse_address(name, text)
     assert isinstance(got, Problem)
     assert got.detail.startswith(f"{name} ")
-    assert not needs_no_look(name, text, [text])
+    assert not is_clean_column(name, text, [text])
 
 
 @pytest.mark.parametrize("name", ADDRESSES)

@@ -34,13 +34,13 @@ def opened(clock: FakeClock | None = None, **changes: Any) -> CircuitBreaker:
     return made
 
 
-def send(made: CircuitBreaker, *, good: bool, in_doubt: int = 1, costly: bool = False) -> None:
+def send(made: CircuitBreaker, *, good: bool, in_doubt: int = 1, group: bool = False) -> None:
     probe = object()
     made.mark_probe(probe)
     if good:
         made.record_success(probe)
     else:
-        made.record_failure(probe, in_doubt=in_doubt, costly=costly)
+        made.record_failure(probe, in_doubt=in_doubt, group=group)
 
 
 def read(made: CircuitBreaker, *, good: bool) -> None:
@@ -105,7 +105,7 @@ def test_reads_that_never_work_do_not_keep_the_sends_for_ever() -> None:
         assert made.wants_read()
         read(made, good=False)
     assert not made.wants_read()
-    assert made.wants_read(costly=True), "a group never goes out on a mere hope"
+    assert made.wants_read(group=True), "a group never goes out on a mere hope"
     send(made, good=True)
     assert not made.is_open
 
@@ -224,9 +224,9 @@ def test_runs_one_after_the_other_never_put_more_in_doubt_than_an_outage_may_cos
 
 def test_one_lost_group_opens_it_and_the_next_needs_a_read() -> None:
     made = breaker()
-    assert made.record_failure(0, in_doubt=1, costly=True)
+    assert made.record_failure(0, in_doubt=1, group=True)
     assert made.is_open
-    assert made.wants_read(costly=True)
+    assert made.wants_read(group=True)
     read(made, good=True)
     send(made, good=True)
     assert not made.is_open
@@ -234,20 +234,20 @@ def test_one_lost_group_opens_it_and_the_next_needs_a_read() -> None:
 
 def test_a_group_that_was_not_sent_is_one_failure_of_three() -> None:
     made = breaker()
-    assert not made.record_failure(0, costly=True)
+    assert not made.record_failure(0, group=True)
 
 
 def test_a_group_that_is_lost_as_the_probe_is_enough_for_one_run() -> None:
     made = opened()
     read(made, good=True)
-    send(made, good=False, costly=True)
+    send(made, good=False, group=True)
     assert made.exhausted
 
 
 def test_a_group_that_was_not_sent_as_the_probe_costs_nothing() -> None:
     made = opened()
     read(made, good=True)
-    send(made, good=False, in_doubt=0, costly=True)
+    send(made, good=False, in_doubt=0, group=True)
     assert not made.exhausted
 
 

@@ -13,13 +13,13 @@ from promomsg import RetryPolicy
 from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
+    AcquireProbe,
     AskJournal,
     AwaitResults,
     NextStep,
     Permits,
     RefusedMessages,
     Send,
-    TakeTurn,
     Wait,
 )
 from promomsg.engine.sending.retry_queue import RetryQueue
@@ -57,14 +57,14 @@ class Situation:
         )
         self.breaker.record_success()
         self.reachability = SimpleNamespace(breaker=self.breaker, groups_out=0, group_calls=0)
-        self.turn = object()
+        self.probe = object()
         self.next_step = NextStep(
             self.chunks,
             self.retries,
             self.refused,
             self.permits,
             cast(Any, self.reachability),
-            turn=self.turn,
+            single_probe=self.probe,
             attempts=ATTEMPTS,
             quorum=concurrency // 2,
             batch=concurrency,
@@ -118,9 +118,9 @@ async def test_2_then_somebody_who_could_be_tried_waits_for_the_turn() -> None:
     situation = Situation()
     await situation.lease(*people(3))
     situation.open_circuit()
-    assert situation.choose() == TakeTurn()
+    assert situation.choose() == AcquireProbe()
     situation.breaker.mark_probe("a group")
-    assert situation.choose() == TakeTurn()
+    assert situation.choose() == AcquireProbe()
 
 
 async def test_3_the_turn_is_not_asked_for_before_somebody_could_use_it() -> None:
@@ -131,7 +131,7 @@ async def test_3_the_turn_is_not_asked_for_before_somebody_could_use_it() -> Non
     situation.open_circuit()
     assert situation.choose() == Wait(5.0)
     await situation.clock.advance(5.0)
-    assert situation.choose() == TakeTurn()
+    assert situation.choose() == AcquireProbe()
 
 
 async def test_4_nobody_goes_without_a_permit_or_for_too_few_of_them() -> None:
@@ -185,7 +185,7 @@ async def test_5_with_the_turn_one_who_is_in_doubt_already_goes_first() -> None:
     situation.retry(chunk, 97, 0.0)
     situation.retry(chunk, 98, 5.0, maybe_sent=True)
     situation.open_circuit()
-    situation.breaker.mark_probe(situation.turn)
+    situation.breaker.mark_probe(situation.probe)
     assert seqs(situation.choose()) == [98]
     assert [seqs(situation.choose()) for _ in range(3)] == [[1], [2], [97]]
 

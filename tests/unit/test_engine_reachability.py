@@ -44,17 +44,17 @@ async def test_sends_that_wait_for_the_pace_wait_for_the_end_of_an_outage() -> N
 async def test_while_nobodys_retry_is_due_an_outage_costs_no_processor_time(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pause between probes may end before the first retry is due: the turn is left until then."""
+    """The pause between probes may end before the first retry is due: the probe is left until then."""
     asked = 0
 
-    async def take_turn(self: Reachability, call: object, *, costly: bool = False) -> bool:
+    async def acquire_probe(self: Reachability, call: object, *, group: bool = False) -> bool:
         nonlocal asked
         asked += 1
-        assert asked < 100, "the turn is taken and dropped again and again"
-        return await real_take_turn(self, call, costly=costly)
+        assert asked < 100, "the probe is acquired and dropped again and again"
+        return await real_acquire_probe(self, call, group=group)
 
-    real_take_turn = Reachability.take_turn
-    monkeypatch.setattr(Reachability, "take_turn", take_turn)
+    real_acquire_probe = Reachability.acquire_probe
+    monkeypatch.setattr(Reachability, "acquire_probe", acquire_probe)
     clock = FakeClock(auto=True)
     channel = ScriptedWeChat(clock)
     channel.single_answers.extend([DOWN] * 3)

@@ -180,11 +180,11 @@ async def _suppression(
     if file.suppress is None:
         return
     from promomsg.clock import SYSTEM_CLOCK
-    from promomsg.engine.arguments import GROUP_TO_ALL
+    from promomsg.engine.arguments import SUPPRESS_NEEDS_EXPAND
     from promomsg.engine.prepare.suppression_list import preview_suppression
 
     if file.audience is not None and not file.expand:
-        yield CheckResult("fail", "suppression", GROUP_TO_ALL)
+        yield CheckResult("fail", "suppression", SUPPRESS_NEEDS_EXPAND)
         return
     try:
         summary, *notices = await preview_suppression(

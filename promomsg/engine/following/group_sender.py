@@ -106,7 +106,7 @@ class GroupSender:
             try:
                 attempt, pause = await self._send_at_pace(lease, group, audience, attempt)
             finally:
-                self._reachability.group_back(lease)
+                self._reachability.release_group(lease)
             if pause is None:
                 return
             await self._clock.sleep(pause)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from anyio import to_thread
 
 from promomsg.channels.base import Advice
-from promomsg.engine.arguments import GROUP_TO_ALL, SEND_CALL, check_channel, check_name
+from promomsg.engine.arguments import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
@@ -155,7 +155,7 @@ class NewCampaign(CampaignStart):
     def _check_group_call(self) -> None:
         """Raises when somebody is to be left out of one call to a whole audience."""
         if self.request.suppress is not None:
-            raise UsageError(GROUP_TO_ALL)
+            raise UsageError(SUPPRESS_NEEDS_EXPAND)
         if self._settings.only is not None:
             raise UsageError(
                 "only: an audience that is sent to as one group has no keys to choose from: "

@@ -8,7 +8,7 @@ import msgspec
 from anyio import to_thread
 
 from promomsg.clock import china_day
-from promomsg.engine.arguments import GROUP_TO_ALL, check_channel, check_yes_or_no
+from promomsg.engine.arguments import SUPPRESS_NEEDS_EXPAND, check_channel, check_yes_or_no
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import ask_quota, set_default_pace
@@ -135,7 +135,7 @@ class ResumedCampaign(CampaignStart):
     ) -> list[str]:
         """Skips who has got on the suppression list since the plan was made."""
         if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
-            raise UsageError(GROUP_TO_ALL)
+            raise UsageError(SUPPRESS_NEEDS_EXPAND)
         count = await handle.suppress_pending(
             address_columns(self._channel), smallest_group=GROUP_THRESHOLD, at=now
         )

@@ -33,10 +33,10 @@ class RowPlaces:
         """
         if self._given_up or not where:
             return
-        if self._goes_on(first, where[0]) and self._goes_on(first + len(where) - 1, where[-1]):
+        if self._continues(first, where[0]) and self._continues(first + len(where) - 1, where[-1]):
             return  # the numbers only ever rise, so those in between go on too
         for seq, text in enumerate(where, first):
-            if self._goes_on(seq, text):
+            if self._continues(seq, text):
                 continue
             word, _, number = text.rpartition(" ")
             if not number.isdecimal() or len(self._places) >= _MOST:
@@ -44,7 +44,7 @@ class RowPlaces:
                 return
             self._places.append(Place(seq, word, int(number)))
 
-    def _goes_on(self, seq: int, text: str) -> bool:
+    def _continues(self, seq: int, text: str) -> bool:
         if not self._places:
             return False
         last = self._places[-1]

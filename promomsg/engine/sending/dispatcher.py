@@ -7,9 +7,10 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
 2. The feeder chooses a batch of it (`NextStep.choose`): as many as there are permits.
 3. The batch waits for what every send needs: an access token, the day's quota, spacing, a share of
    the client's connections (`_send_off`). A wait here leaves nobody in doubt.
-4. Permits are taken and the intents written; once they are durable, the batch is handed to the
-   workers (`_intend`). A kill from here on may have sent them.
-5. A worker takes a connection, passes the gate (the last word on the sliding window), and calls
+4. Permits are taken and the intents of the whole batch written in one commit, since a commit costs
+   about as much for one row as for a thousand; once they are durable, the batch is handed to the
+   workers (`_intend`). After a kill from here on, they may have been sent.
+5. A worker takes a connection, passes the gate (the last check of the sliding window), and calls
    (`_work`). One that would have to wait for long goes back to pending, uncalled.
 6. The answer is judged (`Brakes.judge`), and its result joins the next commit (`_answered`).
 7. Results are committed in batches (`ResultWriter`); only then are permits given back and those
@@ -38,13 +39,13 @@ from promomsg.engine.sending.brakes.brakes import Brakes, DayLimit
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
+    AcquireProbe,
     AskJournal,
     AwaitResults,
     NextStep,
     Permits,
     RefusedMessages,
     Send,
-    TakeTurn,
     Wait,
 )
 from promomsg.engine.sending.result_batches import FollowUp, ResultBatch, ResultWriter
@@ -111,7 +112,7 @@ class Dispatcher:
         self._closing = False
         self._changed = Wakeup()
         """Set when the feeder may have a step to take that it had not before."""
-        self._turn = object()
+        self._single_probe = object()
         # Group calls that are out count too (docs/design.md, "Intent before the wire").
         groups = settings.groups_in_flight if channel.groups else 0
         self._permits = Permits(max(1, 2 * settings.concurrency - groups))
@@ -127,7 +128,7 @@ class Dispatcher:
             self._refused,
             self._permits,
             brakes.reachability,
-            turn=self._turn,
+            single_probe=self._single_probe,
             attempts=settings.retry.attempts,
             quorum=quorum,
             batch=settings.concurrency,
@@ -148,9 +149,9 @@ class Dispatcher:
         Raises:
             JournalError: the journal failed; what was intended is unknown to a later process.
         """
-        async with anyio.create_task_group() as settling:
-            self._tasks = settling
-            settling.start_soon(self._results.run)
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._results.run)
             async with anyio.create_task_group() as workers:
                 for _ in range(self._concurrency):
                     workers.start_soon(self._work)
@@ -158,10 +159,10 @@ class Dispatcher:
                     if self._control.attach_sending(scope):
                         async with anyio.create_task_group() as feeding:
                             await self._feed(feeding)
-                self._reachability.singles_are_through()
+                self._reachability.finish_singles()
                 self._closing = True
                 self._wake(len(self._idle))
-            # Only now: a call that was under way when the closing began has its result to settle.
+            # Only now: calls that were in flight when the feeder ended have had results to write.
             self._results.finish()
         await self._chunks.release_all()
 
@@ -177,13 +178,13 @@ class Dispatcher:
             self._changed.clear()
             step = self._next.choose(calling=self._calling)
             if not isinstance(step, Send):
-                self._reachability.drop(self._turn)
-            if isinstance(step, TakeTurn):
-                await self._reachability.take_turn(self._turn)
+                self._reachability.drop(self._single_probe)
+            if isinstance(step, AcquireProbe):
+                await self._reachability.acquire_probe(self._single_probe)
             elif isinstance(step, Send):
                 self._chunks.look_ahead(tasks)
                 await self._send_off(step.chunk, step.single_sends)
-                self._reachability.drop(self._turn)
+                self._reachability.drop(self._single_probe)
             elif isinstance(step, Wait):
                 self._chunks.look_ahead(tasks)
                 await self._changed.wait_for(step.seconds, self._clock)
@@ -210,7 +211,7 @@ class Dispatcher:
             # (docs/design.md, "Intent before the wire").
             count = intents.try_acquire(reserved) or await intents.acquire(reserved)
             # An outage may have begun during these waits: then one call at a time.
-            if not self._reachability.may_go(self._turn) or not self._control.may_send():
+            if not self._reachability.may_go(self._single_probe) or not self._control.may_send():
                 intents.release(count)
                 break
             if not await self._intend(chunk, single_sends[at : at + count]):
@@ -260,9 +261,9 @@ class Dispatcher:
     def _wake(self, count: int) -> None:
         idle = self._idle
         for _ in range(min(count, len(idle))):
-            turn = idle.pop()
-            if not turn.done():
-                turn.set_result(None)
+            worker = idle.pop()
+            if not worker.done():
+                worker.set_result(None)
 
     async def _work(self) -> None:
         ready, control, limiter = self._ready, self._control, self._limiter
@@ -280,10 +281,10 @@ class Dispatcher:
             if not ready:
                 if self._closing:
                     return
-                # A bare future: an Event for each turn of a worker costs 2 µs a message.
-                turn = loop.create_future()
-                self._idle.append(turn)
-                await turn
+                # A bare future: an Event for each wait of a worker costs 2 µs a message.
+                woken = loop.create_future()
+                self._idle.append(woken)
+                await woken
                 continue
             chunk, single_send = ready.popleft()
             without_call = refused.get(single_send.values) if refused else None
@@ -364,21 +365,21 @@ class Dispatcher:
         refusal = answer if renewable else None
         self._results.push(chunk, result, FollowUp(chunk, single_send, result, decision, refusal))
 
-    # Once results are on disk: permits back, and the next turn of whoever is still pending.
+    # Once results are on disk: permits back, and a retry for those who are pending again.
 
     async def _committed(self, batch: ResultBatch) -> None:
         self._permits.free += batch.count
         self._share.intents.release(batch.count)
-        if not self._breaker.calm or self._reachability.is_saved:
+        if not self._breaker.calm or self._reachability.has_saved_outage:
             await self._reachability.save()
-            self._reachability.wake()  # a group may wait for these to be through
-        through = {chunk: len(results) for chunk, results in batch.by_chunk.items()}
+            self._reachability.wake()  # a group send may wait for these permits
+        finished = {chunk: len(results) for chunk, results in batch.by_chunk.items()}
         for follow_up in batch.follow_ups:
             await self._follow_up(follow_up)
-            through[follow_up.chunk] -= follow_up.decision.again
+            finished[follow_up.chunk] -= follow_up.decision.again
         for chunk, results in batch.by_chunk.items():
             self._brakes.count_outcomes(results)
-            self._chunks.finish(chunk, through[chunk])
+            self._chunks.finish(chunk, finished[chunk])
         self._notify()
         self._changed.set()
 

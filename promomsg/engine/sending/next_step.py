@@ -16,6 +16,7 @@ from promomsg.engine.sending.retry_queue import RetryQueue
 from promomsg.model import Answer, SingleSend
 
 __all__ = [
+    "AcquireProbe",
     "AskJournal",
     "AwaitResults",
     "NextStep",
@@ -23,7 +24,6 @@ __all__ = [
     "RefusedMessages",
     "Send",
     "Step",
-    "TakeTurn",
     "Wait",
 ]
 
@@ -45,8 +45,8 @@ class Wait(msgspec.Struct, frozen=True):
     seconds: float | None = None
 
 
-class TakeTurn(msgspec.Struct, frozen=True):
-    """The provider seems away: wait until the one call that is tried may be a single."""
+class AcquireProbe(msgspec.Struct, frozen=True):
+    """The provider cannot be reached: wait until the one call that is tried may be a single send."""
 
 
 class AskJournal(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class AwaitResults(msgspec.Struct, frozen=True):
     given back only after its calls are settled."""
 
 
-Step = Send | Wait | TakeTurn | AskJournal | AwaitResults
+Step = Send | Wait | AcquireProbe | AskJournal | AwaitResults
 
 
 class Permits:
@@ -106,7 +106,8 @@ class NextStep:
     """Chooses among the chunks at hand, those who wait for a retry, and waiting.
 
     Args:
-        turn: stands for the single send that would be tried while the provider seems away.
+        single_probe: stands for a single send in `Reachability`, while the circuit is open and it is
+            not chosen yet which one will be the probe.
         attempts: calls for one recipient at the most.
         quorum: permits that are waited for while calls are out, so that intents go to disk in
             batches and not one by one.
@@ -121,7 +122,7 @@ class NextStep:
         permits: Permits,
         reachability: Reachability,
         *,
-        turn: object,
+        single_probe: object,
         attempts: int,
         quorum: int,
         batch: int,
@@ -132,7 +133,7 @@ class NextStep:
         self._permits = permits
         self._reachability = reachability
         self._breaker = reachability.breaker
-        self._turn = turn
+        self._single_probe = single_probe
         self._attempts = attempts
         self._quorum = quorum
         self._batch = batch
@@ -143,32 +144,32 @@ class NextStep:
         Args:
             calling: calls whose answer is awaited.
 
-        The provider seems away (the circuit is open), and the turn is not ours:
+        The circuit is open, and no single send has the probe:
 
-        1. somebody could be tried, and calls or their results are on their way: `Wait` for them;
-        2. somebody could be tried: `TakeTurn`;
-        3. nobody could yet: `Wait` until the next retry is due.
+        1. a recipient could be tried, but calls or their results are awaited: `Wait` for them;
+        2. a recipient could be tried: `AcquireProbe`;
+        3. none could yet: `Wait` until the next retry is due.
 
-        Else, as many as may go now (one, with the turn):
+        Otherwise, as many as may be intended now (one, when it is the probe):
 
-        4. nobody may: `Wait` for a permit, or for enough of them;
-        5. somebody whose retry is due, else somebody fresh: `Send`. With the turn it is somebody in
-           doubt already, due or not, since one more doubt about them costs nobody; else somebody
-           fresh; else whose retry is due;
-        6. nobody now: `Wait` for the next retry, for a result, or for a chunk that was asked for.
+        4. none may: `Wait` for a permit, or for enough of them;
+        5. those whose retry is due, else those not tried yet: `Send`. The probe goes first to a
+           recipient in doubt already, due or not, since one more lost answer changes nothing for
+           them; then to one not tried yet; then to one whose retry is due;
+        6. none now: `Wait` for the next retry, for a result, or for a chunk that was asked for.
 
         And when no chunk is held or asked for:
 
         7. the journal may have more: `AskJournal`;
-        8. it has none, but results are not on disk yet: `AwaitResults`, and it may have;
-        9. it has none: `AskJournal` for the last time, since somebody may have been given back.
+        8. it has none, but results are not on disk yet: `AwaitResults`, and then it may have;
+        9. it has none: `AskJournal` for the last time, since a chunk may have been given back.
         """
         seconds: float | None = None
-        if self._breaker.is_open and not self._breaker.is_probe(self._turn):
-            if self._somebody_could_go():
+        if self._breaker.is_open and not self._breaker.is_probe(self._single_probe):
+            if self._has_someone_to_send():
                 if self._permits.out or self._reachability.group_calls:
                     return Wait()  # 1
-                return TakeTurn()  # 2
+                return AcquireProbe()  # 2
             seconds = self._retries.wait()  # 3
         else:
             most = self._most_now(calling)  # 4: none
@@ -191,15 +192,15 @@ class NextStep:
         if breaker.is_open:
             return min(free, 1)
         if breaker.limited:
-            # Nobody knows yet whether the provider is there, or is there again.
+            # Whether the provider can be reached, or can be reached again, is not sure yet.
             out = self._permits.out + self._reachability.groups_out
             return min(free, breaker.limit - out)
         if calling and free < self._quorum:
             return 0
         return free
 
-    def _somebody_could_go(self) -> bool:
-        """Whether `_take_next` would find somebody with the turn."""
+    def _has_someone_to_send(self) -> bool:
+        """Whether `_take_next` would find a recipient for the probe."""
         return (
             self._chunks.has_fresh
             or self._retries.is_due
@@ -208,7 +209,7 @@ class NextStep:
 
     def _take_next(self, most: int) -> Send | None:
         while True:
-            found = self._for_the_turn(most) if self._breaker.is_open else None
+            found = self._choose_probe(most) if self._breaker.is_open else None
             found = found or self._retries.due(most)
             found = found or self._chunks.fresh(min(most, self._batch))
             if found is None:
@@ -218,8 +219,8 @@ class NextStep:
             if to_send:
                 return Send(chunk, to_send)
 
-    def _for_the_turn(self, most: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
-        """Somebody whose earlier attempt may have arrived; else somebody fresh."""
+    def _choose_probe(self, most: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
+        """A recipient whose earlier attempt may have arrived; else one not tried yet."""
         found = self._chunks.fresh(most) if self._chunks.next_is_in_doubt else None
         found = found or self._retries.in_doubt(self._attempts)
         return found or self._chunks.fresh(most)

@@ -1,4 +1,4 @@
-"""Recipients who are pending again: when their turn comes, and what they need before it."""
+"""Recipients who are pending again: when their next call is due, and what they need before it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RetryQueue:
 
     Args:
         chunks: where they are from; those of a chunk that is no longer held are forgotten.
-        changed: called when somebody's turn may have come.
+        changed: called when a recipient may be due.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RetryQueue:
         heapq.heappush(self._queue, (at, single_send.seq, chunk, single_send))
 
     def due(self, most: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
-        """Up to `most` of one chunk whose turn has come; they leave the queue."""
+        """Up to `most` of one chunk that are due; they leave the queue."""
         queue, now = self._queue, self._clock.monotonic()
         if not queue or queue[0][0] > now:
             return None
@@ -53,13 +53,13 @@ class RetryQueue:
 
     @property
     def is_due(self) -> bool:
-        """Whether somebody's turn has come."""
+        """Whether a recipient is due."""
         return bool(self._queue) and self._queue[0][0] <= self._clock.monotonic()
 
     def in_doubt(self, attempts: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
         """Whoever is in doubt already and comes next, due or not; they leave the queue. Nobody who
         has only the last of so many attempts left."""
-        doubted = self._doubted(attempts)
+        doubted = self._items_in_doubt(attempts)
         if not doubted:
             return None
         item = min(doubted)
@@ -69,9 +69,9 @@ class RetryQueue:
 
     def has_in_doubt(self, attempts: int) -> bool:
         """Whether `in_doubt` has somebody."""
-        return bool(self._doubted(attempts))
+        return bool(self._items_in_doubt(attempts))
 
-    def _doubted(self, attempts: int) -> list[tuple[float, int, LeasedChunk, SingleSend]]:
+    def _items_in_doubt(self, attempts: int) -> list[tuple[float, int, LeasedChunk, SingleSend]]:
         return [
             item
             for item in self._queue
@@ -79,11 +79,11 @@ class RetryQueue:
         ]
 
     def wait(self) -> float | None:
-        """Seconds until the next turn; None when nobody waits for one."""
+        """Seconds until the next one is due; None when the queue is empty."""
         return self._queue[0][0] - self._clock.monotonic() if self._queue else None
 
     def drop_chunk(self, chunk: LeasedChunk) -> None:
-        """Its lease moved on: others decide about them."""
+        """Forgets those of a chunk that is no longer leased: its next holder decides about them."""
         self._queue = [item for item in self._queue if item[2] is not chunk]
         heapq.heapify(self._queue)
 
@@ -93,9 +93,9 @@ class RetryQueue:
         try:
             answer = await self._channel.renew(single_send, refusal)
         except Exception as error:  # noqa: BLE001 - a bug must cost one outcome, not the batch
-            said = f"replacing the user's token ended in {type(error).__name__}"
-            log.error("%s", said)
-            answer = Answer(Verdict.RETRY, Code.NOT_SENT, said)
+            text = f"replacing the user's token ended in {type(error).__name__}"
+            log.error("%s", text)
+            answer = Answer(Verdict.RETRY, Code.NOT_SENT, text)
         if not self._chunks.holds(chunk):
             return
         if answer is not None:

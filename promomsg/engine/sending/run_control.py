@@ -69,11 +69,11 @@ class Wakeup:
             await self.wait()
             return
         async with anyio.create_task_group() as race:
-            race.start_soon(self._ring_after, seconds, clock)
+            race.start_soon(self._set_after, seconds, clock)
             await self.wait()
             race.cancel_scope.cancel()
 
-    async def _ring_after(self, seconds: float, clock: Clock) -> None:
+    async def _set_after(self, seconds: float, clock: Clock) -> None:
         await clock.sleep(max(seconds, 0.0))
         self.set()
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, NoReturn
 
 from promomsg.addresses import (
+    is_clean_column,
     is_empty_word,
     is_mangled,
-    needs_no_look,
     parse_address,
     why_no_address,
 )
@@ -214,7 +214,7 @@ class ListedValues:
 def are_all_addresses(cells: Sequence[str]) -> bool:
     """Whether every cell is surely an address, or empty; may be False when all are."""
     joined = "".join(cells)
-    return needs_no_look("id", joined, cells) or needs_no_look("openid", joined, cells)
+    return is_clean_column("id", joined, cells) or is_clean_column("openid", joined, cells)
 
 
 def _possible_addresses(text: str) -> set[str]:

@@ -144,7 +144,7 @@ class Brakes:
     """The brakes of one run.
 
     Attributes:
-        reachability: whether the provider can be reached, and whose turn it is while it cannot.
+        reachability: whether the provider can be reached, and who may send while it cannot.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Brakes:
             limiter.throttled(answer.retry_after)
         if called:
             lost = decision.maybe_sent or decision.state is State.UNKNOWN
-            self.reachability.watch(call, answer, in_doubt=lost and not maybe_sent, costly=group)
+            self.reachability.watch(call, answer, in_doubt=lost and not maybe_sent, group=group)
         else:
             self.reachability.drop(call)
         if decision.again and not answer.token_failed:

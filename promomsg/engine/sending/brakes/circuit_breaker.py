@@ -1,4 +1,5 @@
-"""Whether the provider is there: failures in a row, and one call at a time to find out when it is back.
+"""Whether the provider can be reached: failures in a row, and one call at a time to find out when it
+can again.
 
 Pure: answers in, decisions out; the clock and the randomness are passed in. Without it a gateway
 that answers everything with a page of its own would make a whole list `unknown` at full pace, 64
@@ -7,14 +8,16 @@ calls at a time (docs/design.md, "A provider that cannot be reached").
 - Closed: as many calls at once as the campaign has. At the start of a run only a few, until the
   first readable answer.
 - Open, after three calls in a row that failed on the connection or were answered unreadably, or
-  after one that lost a group: one call at a time, with pauses that double. It is a read where the
-  channel has one, and a send after a readable read. After eight that find nobody there it is
-  `exhausted`, and the campaign halts.
+  after one that lost a group: one call at a time, the probe, with pauses that double in between (a
+  circuit breaker that lets single calls through is also called half-open; there is no open state
+  without probes here). A probe is a read where the channel has one, and a send once a read was
+  answered. After eight that failed it is `exhausted`, and the campaign halts.
 - Closed again, by a readable answer of a send: one call more at once for each such answer, so that
-  a provider that is only half back costs a few people and not another 64.
+  a provider that answers only some calls costs a few recipients and not another 64.
 
-A run that follows one which never saw the end of an outage begins open, and the sends of that
-outage whose outcome is unknown stay counted.
+A run that follows one which never saw the end of an outage begins open, so that its first call is a
+probe, and the sends of that outage whose outcome is unknown stay counted: in all runs together an
+outage leaves no more of them than `may_risk` says.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ _FIRST_LIMIT: Final = 4
 
 
 class CircuitBreaker:
-    """Counts calls that found nobody there, with no readable answer in between.
+    """Counts calls that did not reach the provider, with no readable answer in between.
 
     Args:
         concurrency: calls at once when all is well.
@@ -48,8 +51,8 @@ class CircuitBreaker:
         is_open: one call at a time.
         calm: a readable answer of a send would change nothing: the usual case, for a quick look.
         limited: at most `limit` calls at once; else as many as the campaign has.
-        in_doubt: sends of this outage whose outcome nobody knows, those of earlier runs included.
-        probes: probes in a row that found nobody there.
+        in_doubt: sends of this outage whose outcome is unknown, those of earlier runs included.
+        probes: probes in a row that failed.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class CircuitBreaker:
 
     @property
     def exhausted(self) -> bool:
-        """Whether enough was tried: the campaign halts, to be resumed when the provider is back."""
+        """Whether enough was tried: the campaign halts, to be resumed when the provider answers."""
         return self.is_open and (
             self._given_up or self.probes >= self._policy.attempts or not self.may_risk
         )
@@ -114,18 +117,19 @@ class CircuitBreaker:
         """Whether a probe is on its way."""
         return self._probe is not None
 
-    def wants_read(self, *, costly: bool = False) -> bool:
+    def wants_read(self, *, group: bool = False) -> bool:
         """Whether the next probe has to be a read.
 
         The last one of the run in which the outage began is a send when no read has worked: reads
-        are only advice, and where they never work they must not keep the sends for ever.
+        are only advice, and where they never work they must not hold the sends up for ever.
 
         Args:
-            costly: a send would be one that costs many people (a group): never without a read.
+            group: the send would be a group send, which a lost answer costs many recipients: never
+                without a read before it.
         """
         if not self._reads or self._read_answered:
             return False
-        return costly or not (self._no_read_yet and self.probes == self._policy.attempts - 1)
+        return group or not (self._no_read_yet and self.probes == self._policy.attempts - 1)
 
     def wait(self) -> float:
         """Seconds until the next probe may go; 0 or less: now."""
@@ -164,13 +168,13 @@ class CircuitBreaker:
         self.calm = not self.limited
         return True
 
-    def record_failure(self, call: object, *, in_doubt: int = 0, costly: bool = False) -> bool:
+    def record_failure(self, call: object, *, in_doubt: int = 0, group: bool = False) -> bool:
         """A send failed on the connection or was answered unreadably.
 
         Args:
             in_doubt: 1 when its outcome is unknown now (of a group: the call counts once).
-            costly: a group, which opens the circuit when it is lost (`in_doubt`), and when it is
-                lost as a probe is not tried again in this run.
+            group: it was a group send, which opens the circuit when its answer is lost (`in_doubt`),
+                and which is not tried again in this run when it was the probe.
 
         Returns whether the circuit opened by it.
         """
@@ -178,8 +182,8 @@ class CircuitBreaker:
         self.calm = False
         if not self.is_open:
             self._failures += 1
-            # One lost group is as many people as an outage may cost: no other goes before a read.
-            if self._failures < self._policy.outage_after and not (costly and in_doubt):
+            # One lost group is as many recipients as an outage may cost: no other before a read.
+            if self._failures < self._policy.outage_after and not (group and in_doubt):
                 return False
             self.is_open = True
             self.since = self._clock.time()
@@ -188,18 +192,19 @@ class CircuitBreaker:
             self._pause()
             return True
         if self._probe is call:
-            # Of those that fail together, only the probe goes on counting.
+            # Of calls that fail together, only the probe is counted.
             self._probe = None
             self._read_answered = self._no_read_yet = False
             self._given_up = bool(in_doubt) and (
-                costly or (self._from_earlier_run and not self._idempotent)
+                group or (self._from_earlier_run and not self._idempotent)
             )
             self.probes += 1
             self._pause()
         return False
 
     def record_read(self, readable: bool, call: object = None) -> None:
-        """What a read came to: a probe, or a look at a group, which only ever speaks for it."""
+        """Takes the result of a read: a probe, or a poll of a group (`call` None), which is counted
+        only when it was answered."""
         self.drop_probe(call)
         if not self.is_open:
             return

@@ -2,15 +2,15 @@
 
 Singles and groups share one circuit breaker. What is done while it is open:
 
-1. Calls that are out finish; those that are intended and not called go back to pending.
-2. That there is an outage is written into the journal (`save`), before anybody else is risked: a run
-   after this one begins where this one stopped, even after a kill.
-3. Whoever wants to send waits in `take_turn`: for the pause, then for the reads that have to go
-   before. One of them gets the turn, and its call is the probe. A single goes before a group, which
-   would put all its members in doubt.
-4. Whoever has the turn sends, or gives it back (`drop`). `watch` tells the circuit breaker what came
-   of it, and wakes the others.
-5. It ends with a readable answer of a send, or with a halt that leaves the rest pending.
+1. Calls in flight finish; recipients that are intended and not called go back to pending.
+2. The outage is written into the journal (`save`) before another send is risked: a run after this
+   one begins where this one stopped, even after a kill.
+3. A sender waits in `acquire_probe`: for the pause, then for the reads that have to come first. One
+   sender at a time acquires the probe, the one call that may be made. A single send goes before a
+   group send, which would put all its members in doubt.
+4. The sender that has the probe makes its call, or gives the probe back (`drop`). `watch` tells the
+   circuit breaker the answer, and wakes the other senders.
+5. The outage ends with a readable answer of a send, or with a halt that leaves the rest pending.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ log = logging.getLogger("promomsg.engine")
 
 
 def _is_unreachable(answer: Answer) -> bool:
-    """Whether a send's answer says nothing of its recipient, only that the provider is not there."""
+    """Whether a send's answer says nothing of its recipient, only that the provider cannot be reached."""
     return not answer.readable or (answer.verdict is Verdict.RETRY and not answer.token_failed)
 
 
 def _halts_by_itself(answer: Answer) -> bool:
-    """Whether nothing was asked, and for a reason of its own (a client that was closed, say)."""
+    """Whether the call was not made, for a reason that the provider has no part in: a closed client."""
     halt = answer.verdict is Verdict.HALT
     return halt and (answer.code == Code.CLIENT or not answer.readable)
 
@@ -56,8 +56,8 @@ class Reachability:
         breaker: see `CircuitBreaker`.
         singles_left: whether the dispatcher has, or may get, somebody to send to: then a probe is
             a single send, since a group would put all its members in doubt.
-        groups_out: group sends that are about to go out, or are out.
-        group_calls: of these, how many calls are being answered right now.
+        groups_out: group sends that were admitted and not released yet.
+        group_calls: of these, how many calls are in flight.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Reachability:
         Args:
             out: how many singles are intended and not settled yet.
             to_go: how many are left to be called for the first time; None: more than it knows of.
-            changed: called whenever somebody who waits may have a turn.
+            changed: called whenever a sender that waits should look again.
         """
         self._singles_out, self._singles_to_go = out, to_go
         self._wake_singles = changed
@@ -118,25 +118,25 @@ class Reachability:
         event.set()
         self._wake_singles()
 
-    def singles_are_through(self) -> None:
-        """The dispatcher has nobody left to send to: groups may be tried."""
+    def finish_singles(self) -> None:
+        """The dispatcher has no recipient left: a group send may be the probe now."""
         self.singles_left = False
         self.wake()
 
     # What calls came to.
 
-    def watch(self, call: object, answer: Answer, *, in_doubt: bool, costly: bool = False) -> None:
+    def watch(self, call: object, answer: Answer, *, in_doubt: bool, group: bool = False) -> None:
         """What a send's answer says of the provider, whatever it says of its recipient.
 
         Args:
             in_doubt: its outcome is unknown by it.
-            costly: it was a group.
+            group: it was a group send.
         """
         if _halts_by_itself(answer):
             self.drop(call)
         elif _is_unreachable(answer):
             if not self._are_the_last_few(answer):
-                self._missed(call, answer, in_doubt=in_doubt, costly=costly)
+                self._record_failure(call, answer, in_doubt=in_doubt, group=group)
         elif self.breaker.record_success(call):
             self.wake()
 
@@ -149,11 +149,11 @@ class Reachability:
         to_go = self._singles_to_go()
         return not self.breaker.is_open and to_go is not None and to_go <= self._attempts
 
-    def _missed(self, call: object, answer: Answer, *, in_doubt: bool, costly: bool) -> None:
-        """A send found nobody there; halts when that was the last one worth trying."""
+    def _record_failure(self, call: object, answer: Answer, *, in_doubt: bool, group: bool) -> None:
+        """Counts a send that did not reach the provider; halts after the last one worth trying."""
         self._last_failure = answer
         breaker = self.breaker
-        if breaker.record_failure(call, in_doubt=int(in_doubt), costly=costly):
+        if breaker.record_failure(call, in_doubt=int(in_doubt), group=group):
             log.warning(
                 "%s cannot be reached (%s): one call at a time from now on",
                 self._channel.base_url,
@@ -165,7 +165,8 @@ class Reachability:
             self.wake()
 
     def record_poll(self, error: PromoError | None) -> None:
-        """A look at a group came back, or failed: only the first says something."""
+        """Takes a poll's result. One without a readable answer is not counted: only sends and probes
+        can open the circuit or use it up."""
         if error is None or (
             isinstance(error, ProviderError) and error.verdict is not Verdict.UNKNOWN
         ):
@@ -174,12 +175,12 @@ class Reachability:
                 self.wake()
 
     @property
-    def is_saved(self) -> bool:
+    def has_saved_outage(self) -> bool:
         """Whether the journal says that there is an outage."""
         return self._saved is not None
 
     async def save(self) -> None:
-        """Has the journal know what a later run has to."""
+        """Writes the outage, or that there is none, into the journal for a later run."""
         outage = self.breaker.outage
         if outage == self._saved:
             return
@@ -191,14 +192,14 @@ class Reachability:
                 "sent to then may be unknown"
             )
 
-    # Whose turn it is.
+    # Who may send while the circuit is open.
 
-    async def take_turn(self, call: object, *, costly: bool = False) -> bool:
+    async def acquire_probe(self, call: object, *, group: bool = False) -> bool:
         """While the circuit is open: waits for the pause, and reads where there is a read.
 
         Args:
             call: who would send.
-            costly: it is a group.
+            group: it is a group send.
 
         Returns:
             True: `call` is the probe now, and has to be sent, or dropped with `drop`. False: look
@@ -212,9 +213,9 @@ class Reachability:
             return False
         quiet = breaker.wait()
         if quiet > 0 or breaker.probing:
-            await self._look_again_in(quiet if quiet > 0 else None)
+            await self._wait_for_change(quiet if quiet > 0 else None)
             return False
-        if breaker.is_open and breaker.wants_read(costly=costly):
+        if breaker.is_open and breaker.wants_read(group=group):
             await self._read()
             return False
         if breaker.is_open:
@@ -222,23 +223,24 @@ class Reachability:
         return True
 
     def drop(self, call: object) -> None:
-        """The turn was not used."""
+        """Gives the probe back: `call` was not made."""
         if self.breaker.is_probe(call):
             self.breaker.drop_probe(call)
             self.wake()
 
     async def admit_group(self, call: object) -> bool:
-        """Waits until a group may go out. As `take_turn`; with True it counts as out."""
+        """Waits until a group send may go out; returns as `acquire_probe`. After True it counts as out
+        until `release_group`."""
         breaker = self.breaker
         singles = self._singles_out()
         if breaker.is_open:
             if self.singles_left or singles or self.group_calls:
-                await self._look_again_in(None)
+                await self._wait_for_change(None)
                 return False
-            if not await self.take_turn(call, costly=True):
+            if not await self.acquire_probe(call, group=True):
                 return False
         elif breaker.limited and singles + self.groups_out >= breaker.limit:
-            await self._look_again_in(None)
+            await self._wait_for_change(None)
             return False
         self.groups_out += 1
         return True
@@ -256,24 +258,24 @@ class Reachability:
         finally:
             self.group_calls -= 1
 
-    def group_back(self, call: object) -> None:
-        """A group that was admitted is through, or did not go."""
+    def release_group(self, call: object) -> None:
+        """Ends what `admit_group` began: the group was sent, or will not be now."""
         self.groups_out -= 1
         self.drop(call)
         if self.breaker.limited or self.breaker.is_open:
             self.wake()
 
-    async def _look_again_in(self, seconds: float | None) -> None:
+    async def _wait_for_change(self, seconds: float | None) -> None:
         changed = self._changed
         if seconds is None:
             await changed.wait()
             return
         async with anyio.create_task_group() as race:
-            race.start_soon(self._ring_after, seconds, changed)
+            race.start_soon(self._set_after, seconds, changed)
             await changed.wait()
             race.cancel_scope.cancel()
 
-    async def _ring_after(self, seconds: float, changed: anyio.Event) -> None:
+    async def _set_after(self, seconds: float, changed: anyio.Event) -> None:
         await self._clock.sleep(seconds)
         changed.set()
 
@@ -304,7 +306,7 @@ class Reachability:
         self.wake()
 
     async def _open_group(self) -> str | None:
-        """A group that the provider can be asked for."""
+        """The msg_id of a group send that the provider can be asked about; None: there is none."""
         for group in await self._handle.groups() if self._channel.groups else ():
             if group.state is GroupState.ACCEPTED and group.msg_id is not None:
                 return group.msg_id
@@ -316,8 +318,8 @@ class Reachability:
         text = f"{where} cannot be reached: "
         if breaker.probes:
             count = "1 probe" if breaker.probes == 1 else f"{breaker.probes} probes in a row"
-            said = self._last_failure.detail.removeprefix(f"{where}: ") or self._last_failure.code
-            text += f"{count} failed, the last one: {said}"
+            last = self._last_failure.detail.removeprefix(f"{where}: ") or self._last_failure.code
+            text += f"{count} failed, the last one: {last}"
         else:
             text += "nobody was tried now"
         if breaker.in_doubt:

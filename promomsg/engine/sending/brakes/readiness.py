@@ -58,7 +58,7 @@ class Readiness:
         try:
             await self._channel.prepare()
         except NotSent as error:
-            await self._not_now(error)
+            await self._wait_or_halt(error)
             return False
         except Halted as error:
             # 45009 of the token call is a day's quota like any other's: it may be waited out.
@@ -71,7 +71,7 @@ class Readiness:
         self._held_since = None
         return True
 
-    async def _not_now(self, error: NotSent) -> None:
+    async def _wait_or_halt(self, error: NotSent) -> None:
         if error.permanent:
             said = f"{error}; waiting does not help. Fix this, then resume"
             self._control.stop(Halt(Code.NOT_SENT, said))
