@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sqlite3
 
 import pytest
@@ -11,6 +13,7 @@ from journal_rows import DAY, NOW, everybody, record, result, row, sealed, state
 from promomsg import MemoryJournal, UsageError
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
+from promomsg.journal.sqlite import memory
 from promomsg.model import State
 
 pytestmark = pytest.mark.asyncio
@@ -107,3 +110,31 @@ async def test_an_sqlite_without_it_is_said_before_anything_is_planned(
         UsageError, match=r"needs SQLite 3\.36 or later, and this Python has 3\.35\.5"
     ):
         MemoryJournal()
+
+
+async def test_a_full_one_says_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = memory.connect_memory
+
+    def connect_small(name: str) -> sqlite3.Connection:
+        db = connect(name)
+        db.execute("PRAGMA max_page_count = 40")
+        return db
+
+    monkeypatch.setattr(memory, "connect_memory", connect_small)
+    journal = MemoryJournal()
+    handle = await journal.create(record())
+    with pytest.raises(
+        JournalError, match=r"full \(1 GB at the most\); give a file's path"
+    ) as full:
+        await handle.add_rows([row(seq) for seq in range(10_000)])
+    assert "disk" not in str(full.value)
+    assert "free some space" not in str(full.value)
+    await handle.close()
+
+
+async def test_it_is_not_copied() -> None:
+    """A copy would let a second sender in, and one in another process would stay empty here."""
+    journal = MemoryJournal()
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="stays in its process; give a file's path"):
+            copied(journal)

@@ -12,7 +12,10 @@ from urllib.parse import quote
 from promomsg import open_file_limit
 from promomsg.errors import JournalError
 
-__all__ = ["connect", "connect_memory", "explain"]
+__all__ = ["MEMORY", "connect", "connect_memory", "explain"]
+
+MEMORY: Final = "the journal in memory"
+"""What messages call a journal that has no path."""
 
 _LONGEST: Final = 256 * 1024 * 1024
 """Bytes of one value at the most: SQLite's own limit is 1 GB."""
@@ -57,7 +60,9 @@ def explain(error: BaseException, path: str) -> JournalError:
         "unable to open" in low and open_file_limit.is_exhausted()
     ):
         return JournalError(f"{path}: {open_file_limit.remedy()}, then resume")
-    if "full" in low or "no space" in low:
+    if "full" in low and path == MEMORY:
+        text, mend = "it is full (1 GB at the most)", "give a file's path as the journal"
+    elif "full" in low or "no space" in low:
         mend = "free some space, then resume"
     elif "readonly" in low or "read-only" in low or "permission" in low:
         mend = "make the file and its folder writable for you, then resume"

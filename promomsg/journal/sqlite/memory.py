@@ -10,12 +10,12 @@ import asyncio
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NoReturn
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
-from promomsg.journal.sqlite.connect import connect_memory, explain
+from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
@@ -25,7 +25,6 @@ from promomsg.journal.sqlite.writer import Writer
 
 __all__ = ["MemoryJournal", "MemoryRows"]
 
-_NAME: Final = "the journal in memory"
 _NEEDED: Final = (3, 36, 0)
 
 
@@ -57,23 +56,28 @@ class MemoryJournal:
         self._sealed = False
         self._has_sender = False
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a journal in memory stays in its process; give a file's path as the journal"
+        )
+
     def _refuse_second_sender(self) -> None:
         if self._has_sender:
-            raise JournalError(f"{_NAME}: a sender has it open already; wait for it to end")
+            raise JournalError(f"{MEMORY}: a sender has it open already; wait for it to end")
 
     def _connect(self) -> sqlite3.Connection:
         """Another connection to the complete plan."""
         if not self._sealed:
-            raise JournalError(f"{_NAME}: there is no campaign in it")
+            raise JournalError(f"{MEMORY}: there is no campaign in it")
         return connect_memory(self._database)
 
     async def create(self, record: CampaignRecord) -> SqliteHandle:
         """See `Journal.create`."""
         self._refuse_second_sender()
         if self._held is not None:
-            raise JournalError(f"{_NAME}: it has a campaign already; resume it, or take a new one")
+            raise JournalError(f"{MEMORY}: it has a campaign already; resume it, or take a new one")
         self._database = f"promomsg-{secrets.token_hex(8)}"
-        self._held = Reader(_NAME, connect_memory(self._database))
+        self._held = Reader(MEMORY, connect_memory(self._database))
         db = connect_memory(self._database)
         try:
             db.executescript(schema_text())
@@ -81,9 +85,9 @@ class MemoryJournal:
         except sqlite3.Error as error:
             db.close()
             self.discard()
-            raise explain(error, _NAME) from None
+            raise explain(error, MEMORY) from None
         return SqliteHandle(
-            record, self._write_access(Writer(_NAME, db)), path=None, seal=self._seal
+            record, self._write_access(Writer(MEMORY, db)), path=None, seal=self._seal
         )
 
     def _seal(self, db: sqlite3.Connection, record: CampaignRecord) -> None:
@@ -91,7 +95,7 @@ class MemoryJournal:
 
     def _write_access(self, writer: Writer) -> WriteAccess:
         self._has_sender = True
-        return WriteAccess(_NAME, writer, release=self._release)
+        return WriteAccess(MEMORY, writer, release=self._release)
 
     def _release(self) -> None:
         self._has_sender = False
@@ -101,18 +105,18 @@ class MemoryJournal:
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> SqliteHandle:
         """See `Journal.open`."""
         if not write:
-            reader = Reader(_NAME, self._connect())
+            reader = Reader(MEMORY, self._connect())
             record = await asyncio.to_thread(lambda: reader.record)
             return SqliteHandle(record, ReadAccess(reader), path=None)
         self._refuse_second_sender()
         db = self._connect()
         try:
             record = read.record(db)
-            writer = Writer(_NAME, db, read.today(db))
+            writer = Writer(MEMORY, db, read.today(db))
             writer.counts = read.running_counts(db)
         except sqlite3.Error as error:
             db.close()
-            raise explain(error, _NAME) from None
+            raise explain(error, MEMORY) from None
         return SqliteHandle(record, self._write_access(writer), path=None)
 
     async def request(self, control: Control) -> None:
@@ -124,18 +128,18 @@ class MemoryJournal:
         try:
             set_control(db, control)
         except sqlite3.Error as error:
-            raise explain(error, _NAME) from None
+            raise explain(error, MEMORY) from None
         finally:
             db.close()
 
     def reached(self) -> Iterator[list[Reached]]:
         """See `Journal.reached`."""
-        with Reader(_NAME, self._connect()) as reader:
+        with Reader(MEMORY, self._connect()) as reader:
             yield from reader.reached()
 
     def rows_later(self) -> MemoryRows:
         """See `Journal.rows_later`."""
-        return MemoryRows(_NAME, self._connect())
+        return MemoryRows(MEMORY, self._connect())
 
     def discard(self) -> None:
         """Forgets the campaign; whoever has it open keeps it."""
