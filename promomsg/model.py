@@ -269,7 +269,7 @@ class Outcome(msgspec.Struct, frozen=True):
         rid: the provider's request id.
         attempts: calls made for this recipient.
         group: the `msg_id` of the group send they were in, or its number while it has none.
-        at: when the state was reached, Unix seconds; None for a recipient never begun.
+        at: when the state was reached, Unix seconds; None for a recipient that nothing was tried for.
         extra: what else the answer held: Alipay+'s `extendInfo`, or with a `messageId` both in
             one JSON object.
     """

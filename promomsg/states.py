@@ -2,7 +2,7 @@
 
 (After h11's `_state.py`: the whole machine is a table in one file.) The rules are those of
 docs/design.md, "States": `pending → intended → sent | failed | unknown | pending`, and
-`pending → skipped | cancelled`; the moves that only a user's word allows (`retry`, `adopt`) stand
+`pending → skipped | cancelled`; the moves that only a user's request allows (`retry`, `adopt`) stand
 beside them.
 
 Whatever changes a state takes the move from here: Python by `move` and `move_group`, SQL by
@@ -59,11 +59,11 @@ class Event(StrEnum):
     GROUP_LOST = "group_lost"
     """The group they are in has no answer, no name for them, or no result in time."""
     RETRY_FAILED = "retry_failed"
-    """The user's word: `retry --failed`."""
+    """By request of the user: `retry --failed`."""
     RETRY_UNKNOWN = "retry_unknown"
-    """The user's word: `retry --unknown`."""
+    """By request of the user: `retry --unknown`."""
     ADOPT = "adopt"
-    """The user's word: `reconcile --adopt` found the lost group send."""
+    """By request of the user: `reconcile --adopt` found the lost group send."""
     COMMITS_LOST = "commits_lost"
     """The journal's last commits are lost: it may have been sent since the last one that is left."""
 
@@ -96,7 +96,7 @@ MOVES: Final[dict[tuple[State, Event], State]] = {
 }
 
 FINAL: Final = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
-"""States that nothing leaves but the user's word, and a loss of commits."""
+"""States that are left only by a request of the user (`retry`, `adopt`) or a loss of commits."""
 
 MAYBE_REACHED: Final = frozenset({State.INTENDED, State.SENT, State.UNKNOWN})
 """States of whom a message has reached, or may have."""

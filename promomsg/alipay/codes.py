@@ -127,8 +127,9 @@ def classify(code: str | None, status: str | None) -> Meaning:
     """What a result means. Pure and total.
 
     A known code decides, except against its status: SUCCESS with anything but S (or no status at
-    all), and a refusal with S, are UNKNOWN, since one half of such an answer is false and nobody
-    can say which: PROCESS_FAIL with S too. Without a known code the status decides, and without either it is UNKNOWN.
+    all), and a refusal with S (PROCESS_FAIL too), are UNKNOWN, since one half of such an answer is
+    false and it cannot be said which. Without a known code the status decides, and without either it
+    is UNKNOWN.
     """
     meaning = CODES.get(code) if code is not None else None
     if meaning is None:

@@ -56,20 +56,20 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
         if is_complete(delivery, delivery.send_cnt or 0):
             at_100 += 1
             extra: tuple[Failure, ...] = ()
-            notes: tuple[str, ...] = ()
+            warnings: tuple[str, ...] = ()
             if needs_failure_file(delivery) and delivery.fail_info_url is not None:
                 try:
                     file = await channel.fetch_failures(
                         delivery.fail_info_url, delivery.send_cnt or 0
                     )
                     extra = file.failures
-                    notes = (file.warning,) if file.warning else ()
+                    warnings = (file.warning,) if file.warning else ()
                 except PromoError as error:
-                    notes = (f"group {msg_id}: the failure file could not be read: {error}",)
+                    warnings = (f"group {msg_id}: the failure file could not be read: {error}",)
             merged = merge_failures(delivery, extra, delivery.send_cnt or 0)
             if adds_up(merged, at_100):
                 return msgspec.structs.replace(
-                    delivery, failures=merged.failures, warnings=(*merged.warnings, *notes)
+                    delivery, failures=merged.failures, warnings=(*merged.warnings, *warnings)
                 )
         waited = next_poll_in(policy, waited=waited, percent=delivery.percent, before=before)
         before = delivery.percent

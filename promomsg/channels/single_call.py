@@ -169,6 +169,10 @@ async def call_at_pace(
 ) -> Answer:
     """One call, at the pace. A refused token is replaced, since nothing was sent with it.
 
+    Nothing else is tried again, not even what was not sent: there is no journal that would hold the
+    attempts, and the caller, who waits for this one outcome, may give up at any moment. Whether
+    to try again is for them to say, by the error or the outcome.
+
     Args:
         share: the client's single calls among all that share its connections.
         renew: replaces a refused token that is the recipient's own; None: another call is worth

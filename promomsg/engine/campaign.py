@@ -251,13 +251,13 @@ class Campaign:
             raise UsageError("this campaign has run already; make another one, or resume it")
         await self._plan(shown=False)
         try:
-            started = await self._start.start()
+            context = await self._start.start()
         except BaseException:
             await run_shielded(self._start.discard)
             raise
         request = self._start.request
         # The randomness spreads pauses and guards nothing.
-        run = Run(started, clock=request.clock, rng=request.rng or Random())  # noqa: S311
+        run = Run(context, clock=request.clock, rng=request.rng or Random())  # noqa: S311
         self._block = CampaignBlock(run)
         await self._block.open()
         return self

@@ -35,14 +35,14 @@ _COUNT_EVERY = 0.05
 class Run:
     """Drives one started campaign; `drive` is its one task, the rest may be called from outside."""
 
-    def __init__(self, started: RunContext, *, clock: Clock, rng: Random) -> None:
-        self._started = started
-        self._handle = handle = started.handle
+    def __init__(self, context: RunContext, *, clock: Clock, rng: Random) -> None:
+        self._context = context
+        self._handle = handle = context.handle
         self._clock = clock
-        self._began = clock.monotonic()
-        channel = started.channel
-        poll = started.settings.poll.resolved(loopback=channel.loopback)
-        settings = msgspec.structs.replace(started.settings, poll=poll)
+        self._began_at = clock.monotonic()
+        channel = context.channel
+        poll = context.settings.poll.resolved(loopback=channel.loopback)
+        settings = msgspec.structs.replace(context.settings, poll=poll)
         self.control = RunControl(
             handle,
             clock,
@@ -56,14 +56,14 @@ class Run:
         self._dispatcher = Dispatcher(
             handle,
             channel,
-            started.compiled,
+            context.compiled,
             settings,
             self.control,
             self._brakes,
             clock=clock,
             share=self._share,
-            tokens=started.tokens,
-            sent_today=started.sent_today,
+            tokens=context.tokens,
+            sent_today=context.sent_today,
             notify=self._notify,
         )
         self._poller: Poller | None = None
@@ -75,14 +75,14 @@ class Run:
                 settings,
                 self.control,
                 clock=clock,
-                files_beside=started.kept_path,
+                files_beside=context.kept_path,
                 answered=self._brakes.reachability.record_poll,
                 notify=self._notify,
             )
             self._groups = GroupSender(
                 handle,
                 channel,  # type: ignore[arg-type] # `groups` says it is a Following
-                started.compiled,
+                context.compiled,
                 settings,
                 self.control,
                 self._brakes,
@@ -90,7 +90,7 @@ class Run:
                 share=self._share,
                 accepted=self._poller.accepted,
             )
-        self._counts, self._group_rows = started.counts, started.groups
+        self._counts, self._group_rows = context.counts, context.groups
         self._changed = anyio.Event()
         self.submitted = anyio.Event()
         self.ended = anyio.Event()
@@ -121,7 +121,7 @@ class Run:
             if self.error is not None:
                 with anyio.CancelScope(shield=True), suppress(JournalError):
                     await self._count()  # what the journal has, as far as it can be read
-            self._elapsed = self._clock.monotonic() - self._began
+            self._elapsed = self._clock.monotonic() - self._began_at
             self.submitted.set()
             self.ended.set()
             self._notify()
@@ -181,7 +181,7 @@ class Run:
 
     async def stream(self) -> AsyncIterator[Outcome]:
         """Outcomes in the order in which they became final. A slow reader slows nobody."""
-        cursor = self._started.stream_from
+        cursor = self._context.stream_from
         while True:
             changed, ended = self._changed, self.ended.is_set()
             page, cursor = await self._handle.outcomes(after=cursor, limit=_PAGE)
@@ -219,7 +219,7 @@ class Run:
     def _seconds(self) -> float:
         if self._elapsed is not None:
             return self._elapsed
-        return self._clock.monotonic() - self._began
+        return self._clock.monotonic() - self._began_at
 
     def progress(self) -> dict[str, Any]:
         """The document of `--json`, as of now."""
@@ -234,21 +234,21 @@ class Run:
             self._group_rows,
             state=state,
             reason=reason,
-            rows=self._started.rows,
+            rows=self._context.rows,
             elapsed_s=self._seconds(),
-            journal=self._started.kept_path,
+            journal=self._context.kept_path,
         )
 
     @property
     def kept_warning(self) -> str:
         """Once closed: where a temporary journal is that was not removed."""
-        return self._started.kept_warning
+        return self._context.kept_warning
 
     async def close(self) -> Report:
         """Closes the journal; the report stays readable."""
         self._closed_state = self._state()
         report = self.report_now()
-        await self._started.close(clean=report.pending == 0 and self.error is None, report=report)
+        await self._context.close(clean=report.pending == 0 and self.error is None, report=report)
         return report
 
 

@@ -5,6 +5,17 @@
 a pooled connection is taken, one prebuilt head and the body are written at once, and the answer is
 read. Only for plain calls, on the versions of aiohttp it was tested with; everything else goes
 through the session.
+
+What it relies on inside aiohttp, to be looked at before a newer version is let in (`_TESTED`):
+
+- `connector.connect(request, traces, timeout)` gives a pooled or new connection for a request that
+  is only asked for its connection key, its proxy and its TLS settings, so that one serves all calls;
+- `connection.protocol` is a `ResponseHandler`: `set_response_params` makes its parser for one
+  answer, `read()` gives that answer's head and its `StreamReader`, and bytes may be written to its
+  `transport` between the two;
+- `protocol._parser` is None until the connection's first answer;
+- `connection.release()` gives the connection back to the pool, `close()` closes it;
+- whoever traces or mocks aiohttp replaces `ClientSession._request`.
 """
 
 from __future__ import annotations

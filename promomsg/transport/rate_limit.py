@@ -1,11 +1,11 @@
-"""The rate limiter: how fast calls may go, and the last word right before each call.
+"""The rate limiter: how fast calls may go, and the last check right before each call.
 
 What a throttle (a 429, a 45011) does to it over time:
 
     t = 0 s  throttled: nobody calls for 1 s, or for as long as the provider's Retry-After says
     t = 1    calls go again at 75% of the full pace, and win back 3% of it each second
     t = 9.3  the full pace
-    or, when it is throttled again within the first 4 calls after a hold, the same trouble goes on:
+    or, when it is throttled again within the first 4 calls after a hold, the provider is still overloaded:
              the hold doubles (2, 4, … 60 s), the pace is halved instead, down to 1/64
 
 Refusals of calls that were out when the hold began count as one with it. After 30 s without one the
@@ -36,7 +36,7 @@ _RECENT: Final = 512
 _CUT: Final = 0.75
 _DEEP_CUT: Final = 0.5
 _SAME_OVERLOAD: Final = 4
-"""Calls let through after a hold below which the next refusal counts as the same trouble going on:
+"""Calls let through after a hold below which the next refusal counts as the same overload:
 the pace is cut deeper and the hold doubled."""
 _FLOOR: Final = 1 / 64
 """The smallest share of the full pace."""
@@ -95,7 +95,7 @@ class RateLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
     A call passes twice: `reserve` spaces calls before their intents are committed, and the gate
-    (`try_gate`, or `gate` when that says no) has the last word right before the call, because the
+    (`try_gate`, or `gate` when that says no) checks once more right before the call, because the
     commit in between bunches what was spaced.
     """
 
@@ -197,7 +197,7 @@ class RateLimiter:
         return True
 
     async def gate(self, patience: float = 1.0) -> bool:
-        """The last word before a call, first come first served.
+        """The last check before a call, first come first served.
 
         Args:
             patience: seconds it may take.

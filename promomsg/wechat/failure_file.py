@@ -81,23 +81,23 @@ class Collector:
         self.unreadable += 1
         self._first_unreadable = self._first_unreadable or where
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What a person should know of the records that are not among the failures."""
-        notes = []
+        warnings = []
         if len(self.failures) >= _MOST:
-            notes.append(f"no more than {_MOST} are read")
+            warnings.append(f"no more than {_MOST} are read")
         if self.unreadable >= _MOST_UNREADABLE:
-            notes.append("what follows so many unreadable records is not read")
+            warnings.append("what follows so many unreadable records is not read")
         if self.unreadable:
-            notes.append(
+            warnings.append(
                 f"{self.unreadable} cannot be read as id and errcode "
                 f"(the first: {self._first_unreadable})"
             )
         if self.repeated:
-            notes.append(f"{self.repeated} name a promoter again (the first one counts)")
+            warnings.append(f"{self.repeated} name a promoter again (the first one counts)")
         if self.not_failed:
-            notes.append(f"{self.not_failed} have errcode 0, which is no failure")
-        return notes
+            warnings.append(f"{self.not_failed} have errcode 0, which is no failure")
+        return warnings
 
 
 def parse_failures(raw: bytes) -> tuple[list[Failure], str | None]:
@@ -110,7 +110,7 @@ def parse_failures(raw: bytes) -> tuple[list[Failure], str | None]:
     """
     text = raw.decode("utf-8-sig", "replace")
     found = Collector()
-    notes: list[str] = []
+    warnings: list[str] = []
     start = text.lstrip(_SPACE)[:1]
     if not start:
         return [], "failure file: it is empty"
@@ -122,12 +122,14 @@ def parse_failures(raw: bytes) -> tuple[list[Failure], str | None]:
         cut = None
         _read_table(text, found)
     if cut is not None:
-        notes.append(cut)
-    notes.extend(found.notes())
-    if not notes:
+        warnings.append(cut)
+    warnings.extend(found.warnings())
+    if not warnings:
         return list(found.failures.values()), None
     read = len(found.failures)
-    return list(found.failures.values()), f"failure file, {read} failures read: " + "; ".join(notes)
+    return list(found.failures.values()), f"failure file, {read} failures read: " + "; ".join(
+        warnings
+    )
 
 
 def _read_array(text: str, start: int, found: Collector) -> str | None:

@@ -104,7 +104,7 @@ def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> De
             found.add_item(item, f"record {number}")
     elif answer.fail_info is not None:
         note(f"fail_info is {_kind(answer.fail_info)}, not a list; left aside")
-    for text in found.notes():
+    for text in found.warnings():
         note(f"of fail_info, {text}")
     return Delivery(
         msg_id=msg_id,

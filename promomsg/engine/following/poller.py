@@ -1,4 +1,4 @@
-"""Following the groups of a campaign until each has said how it went
+"""Polling the groups of a campaign until the result of each is known
 (docs/design.md, "Following a group")."""
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Poller:
         """Whether more groups may still be accepted."""
 
     def accepted(self, group_no: int) -> None:
-        """A group is out: it is followed from now on."""
+        """A group send was accepted: it is polled from now on."""
         self._new.append(group_no)
         self._changed.set()
 

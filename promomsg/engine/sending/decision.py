@@ -115,8 +115,8 @@ def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
         tried = f"{attempt} attempts for one recipient"
     else:
         tried = f"the retries of the whole campaign ({policy.retry_share:.0%} of calls + {policy.retry_allowance})"
-    said = answer.detail or "no answer"
-    return Halt(code, f"{tried} sent nothing; the last one: {said}. Fix this, then resume")
+    last = answer.detail or "no answer"
+    return Halt(code, f"{tried} sent nothing; the last one: {last}. Fix this, then resume")
 
 
 def lost_answer(error: Exception) -> Answer:

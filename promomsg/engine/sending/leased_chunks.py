@@ -111,7 +111,7 @@ class LeasedChunks:
         return chunk in self._held
 
     def finish(self, chunk: LeasedChunk, count: int) -> None:
-        """This run is through with so many more of a chunk; with all of them, it is given back."""
+        """So many more of a chunk have their final result; once all have, it is given back."""
         chunk.open -= count
         if chunk.open <= 0:
             self._drop(chunk)

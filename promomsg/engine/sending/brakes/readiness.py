@@ -73,8 +73,8 @@ class Readiness:
 
     async def _wait_or_halt(self, error: NotSent) -> None:
         if error.permanent:
-            said = f"{error}; waiting does not help. Fix this, then resume"
-            self._control.stop(Halt(Code.NOT_SENT, said))
+            text = f"{error}; waiting does not help. Fix this, then resume"
+            self._control.stop(Halt(Code.NOT_SENT, text))
             return
         if error.retry_after is not None:
             await self._hold(error, error.retry_after)
@@ -91,8 +91,8 @@ class Readiness:
             self._held_since = now
         if now - self._held_since >= _LONGEST_HOLD:
             minutes = (now - self._held_since) / 60
-            said = f"{error}; that is so for {minutes:.0f} minutes now: resume later"
-            self._control.stop(Halt(error.code, said))
+            text = f"{error}; that is so for {minutes:.0f} minutes now: resume later"
+            self._control.stop(Halt(error.code, text))
             return
         self.held_until = now + seconds
         try:
