@@ -9,6 +9,8 @@
 - **Maybe sent**: an earlier attempt of a recipient who is pending again may have been delivered.
   Whatever would make them failed, skipped or cancelled makes them unknown instead, with the reason
   of that attempt.
+- **Attempts**: `intend` counts a single's. A group's are the group's until it is over; then they are
+  added to those of each member.
 - **Times** are Unix seconds, passed in by the caller: nothing here reads a clock. `seq` is a row's
   number in the list, `group_no` a group's, from 1.
 """
@@ -138,7 +140,7 @@ class Handle(Protocol):
     async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
         """The next chunk with work that no lease holds at `now`; None when there is none.
 
-        The lease is good for `ttl` seconds. `groups` and `singles` say which kinds are wanted
+        The lease is good for `ttl` seconds: to `now + ttl`, when another may take it. `groups` and `singles` say which kinds are wanted
         (groups first). A chunk that was released while some of it is intended is not handed out
         before those are settled: the new epoch would refuse their results."""
 
@@ -146,7 +148,8 @@ class Handle(Protocol):
         """The same lease for another `ttl` seconds; None: it has moved on."""
 
     async def release(self, lease: Lease) -> None:
-        """Gives it back; the chunk is done when nothing of it is pending."""
+        """Gives it back; the chunk is done when nothing of it is pending or intended. A lease that
+        has moved on gives nothing back."""
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
         """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled,
@@ -230,7 +233,7 @@ class Handle(Protocol):
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         """At the user's request: an unknown group was found to be `msg_id`; its unknown members are
-        pending again, and polled."""
+        pending again, and polled. Their attempt is kept in the history and no longer counted."""
 
     # Recovery after a process has ended, and what the user asks for.
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
@@ -257,7 +260,7 @@ class Handle(Protocol):
         `include_unnamed`.
 
         Raises:
-            JournalError: singles are intended, or nobody in that state can be tried again.
+            JournalError: singles are intended, or `state` is neither failed nor unknown.
         """
 
     async def seal_retry(self, *, chunk_size: int) -> None:
