@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from clocks import FakeClock
 from journal_model import ModelJournal
+from run_controls import run_control
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.engine.sending.brakes.reachability import Reachability
+from promomsg.engine.settings import Settings
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio
@@ -68,3 +73,39 @@ async def test_while_nobodys_retry_is_due_an_outage_costs_no_processor_time(
     ):
         report = await run.wait()
     assert (report.state, report.sent) == ("done", 3)
+
+
+async def test_whoever_waits_for_anothers_probe_costs_no_processor_time() -> None:
+    """The pause before the probe is over: the others wait until something is heard of it."""
+
+    async def nothing(*_: Any) -> list[Any]:
+        return []
+
+    async def probe(turn: int, msg_id: str | None) -> Answer:
+        await answered.wait()
+        return Answer(Verdict.SENT)
+
+    clock, answered = FakeClock(), asyncio.Event()
+    channel = ScriptedWeChat(clock)
+    channel.probe = probe  # type: ignore[method-assign]
+    record = SimpleNamespace(outage=None)
+    handle = SimpleNamespace(record=record, keep_outage=nothing, warn=nothing, groups=nothing)
+    reachability = Reachability(
+        cast(Any, handle), channel, Settings(), run_control(clock), clock=clock, rng=Random(1)
+    )
+    reachability.singles_are_through()
+    for n in range(3):
+        reachability.watch(f"call {n}", DOWN, in_doubt=False)
+    first = asyncio.ensure_future(reachability.take_turn("a group"))
+    await clock.advance(1.0)
+    assert not await first  # the pause is over
+    first = asyncio.ensure_future(reachability.take_turn("a group"))
+    await clock.settle()
+    assert reachability.breaker.probing
+    other = asyncio.ensure_future(reachability.admit_group("another group"))
+    await clock.advance(5.0)
+    assert not other.done()
+    answered.set()
+    assert not await first
+    assert not await asyncio.wait_for(other, 5)
+    assert await reachability.admit_group("another group")

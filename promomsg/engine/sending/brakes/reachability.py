@@ -277,6 +277,9 @@ class Reachability:
 
     async def _set_after(self, seconds: float, changed: anyio.Event) -> None:
         await self._clock.sleep(seconds)
+        # One that stayed set would let whoever waits next turn in circles until the next `wake`.
+        if self._changed is changed:
+            self._changed = anyio.Event()
         changed.set()
 
     async def _read(self) -> None:
