@@ -161,6 +161,21 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         State.PENDING,
         "resume on the next day, or say on_daily_quota = \"wait\"",
     ),
+    "JOURNAL_GONE": (
+        "the journal's file, or its lock, is not where it was any more",
+        State.PENDING,
+        "put the file back where it was, then `promomsg resume JOURNAL`",
+    ),
+    "TOKEN_REFUSED": (
+        "the account's access token was refused, and asking for a new one gave the same one",
+        State.PENDING,
+        "check the appid and secret, and that only one program refreshes this account's token; then resume",
+    ),
+    "TOKEN_STORE": (
+        "the store of the users' tokens (tokens = …) cannot be read or written",
+        State.PENDING,
+        "mend the store that the reason names, then `promomsg resume JOURNAL`",
+    ),
 }  # fmt: skip
 _OWN_SOURCE: Final = 'docs/guide.md, "Outcomes"'
 _SHAPE: Final = re.compile(r"-?[0-9]{1,9}|[A-Z][A-Z0-9_]{2,63}", re.ASCII)

@@ -7,13 +7,17 @@ import json
 import pytest
 
 from promomsg.alipay.codes import CODES
+from promomsg.channels.alipay_tokens import TOKEN_STORE
 from promomsg.cli import main
 from promomsg.code_meanings import brief_meaning, explain
+from promomsg.engine.sending.run_control import JOURNAL_GONE, SINGLES_PER_DAY
 from promomsg.errors import UsageError
 from promomsg.model import Code
+from promomsg.transport.access_token import TOKEN_REFUSED
 from promomsg.wechat.codes import ROWS
 
-EVERY = [*(code.value for code in Code), *ROWS, *CODES, "MAX_ERROR_RATE", "SINGLES_PER_DAY"]
+HALTS = ("MAX_ERROR_RATE", SINGLES_PER_DAY, JOURNAL_GONE, TOKEN_REFUSED, TOKEN_STORE)
+EVERY = [*(code.value for code in Code), *ROWS, *CODES, *HALTS]
 
 
 @pytest.mark.parametrize("code", EVERY)
@@ -25,6 +29,12 @@ def test_every_code_has_a_meaning_and_something_to_do(code: str) -> None:
         assert found.advice
         assert found.source
     assert brief_meaning(code)
+
+
+@pytest.mark.parametrize("code", HALTS)
+def test_a_halt_by_a_rule_of_ours_is_explained_as_ours(code: str) -> None:
+    (found,) = explain(code)
+    assert (found.origin, found.outcome) == ("promomsg", "pending")
 
 
 def test_what_is_said_of_a_code_is_what_the_engine_does() -> None:
