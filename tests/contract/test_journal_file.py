@@ -327,3 +327,15 @@ async def test_a_crash_point_is_the_nth_passing_and_costs_nothing_unset() -> Non
         )
         assert len(done.stdout.split()) == lines
         assert done.returncode == (0 if lines == 9 else -signal.SIGKILL)
+
+
+async def test_a_copy_that_takes_its_place_before_anything_is_sent_is_noticed(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    await (await sealed(journal, [row(0)])).close()
+    handle = await journal.open(write=True)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(Path(journal.path).read_bytes())
+    copy.replace(journal.path)
+    assert "replaced" in (await handle.missing() or "")
+    await handle.close()

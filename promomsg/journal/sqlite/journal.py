@@ -244,10 +244,12 @@ class SqliteJournal:
         opened = await _finish(self._open, after_lost_wal)
         writer = Writer(self.path, opened.db, opened.today, opened.mark)
         writer.counts = opened.counts
+        in_place = FilesInPlace(self.path)
+        in_place.missing()  # looked at now: a person may be asked before the first call
         access = WriteAccess(
             self.path,
             writer,
-            missing=FilesInPlace(self.path).missing,
+            missing=in_place.missing,
             release=opened.lock.release,
         )
         return SqliteHandle(opened.record, access, path=self.path)
