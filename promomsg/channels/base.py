@@ -8,7 +8,7 @@ Where a method takes a compiled message, it is one that this very channel has co
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "Message",
     "Probing",
     "UserFacing",
+    "has_groups",
 ]
 
 Message: TypeAlias = "WeChatMessage | AlipayMessage"
@@ -281,6 +282,11 @@ class Following(Channel, Protocol):
     def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:
         """Every authorised promoter of an audience."""
         ...
+
+
+def has_groups(channel: Channel) -> TypeGuard[Following]:
+    """Whether a channel has group sends (`Channel.groups`): then it is a `Following`."""
+    return channel.groups
 
 
 _ENGINE_ONLY: Final = frozenset(

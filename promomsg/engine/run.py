@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
 from promomsg.engine.following.group_sender import GroupSender
 from promomsg.engine.following.poller import Poller
@@ -68,10 +69,10 @@ class Run:
         )
         self._poller: Poller | None = None
         self._groups: GroupSender | None = None
-        if channel.groups:
+        if has_groups(channel):
             self._poller = Poller(
                 handle,
-                channel,  # type: ignore[arg-type] # `groups` says it is a Following
+                channel,
                 settings,
                 self.control,
                 clock=clock,
@@ -81,7 +82,7 @@ class Run:
             )
             self._groups = GroupSender(
                 handle,
-                channel,  # type: ignore[arg-type] # `groups` says it is a Following
+                channel,
                 context.compiled,
                 settings,
                 self.control,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.channels.base import Channel, CompiledMessage, Following
+from promomsg.channels.base import Channel, CompiledMessage, Following, has_groups
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.prepare.resume_checks import check_account
@@ -92,14 +92,13 @@ async def reconcile(
     check_channel(channel, "promomsg.reconcile(journal, channel)")
     check_yes_or_no(adopt=adopt)
     journal = existing_journal(journal)
-    if not channel.groups:
+    if not has_groups(channel):
         raise UsageError(f"reconcile: {channel.name} has no group sends")
-    following: Following = channel  # type: ignore[assignment] # `groups` says so
     handle = await journal.open(write=adopt)
     try:
         check_account(handle.record, channel)
         compiled = channel.compile_snapshot(handle.record.message)
-        return await _reconcile(handle, following, compiled, adopt, clock)
+        return await _reconcile(handle, channel, compiled, adopt, clock)
     finally:
         await handle.close()
 

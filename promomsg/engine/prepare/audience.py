@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.channels.base import Channel, Following
+from promomsg.channels.base import Channel, has_groups
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.intake import Source, as_source
@@ -89,13 +89,12 @@ async def decide_audience(
         rows = as_source([Recipient(id=i) for i in audience.ids])
         assert not isinstance(rows, Audience)
         return AudienceRoute(rows, {}, len(audience.ids))
-    if not channel.groups:
+    if not has_groups(channel):
         raise UsageError("this channel has no audiences: give it a list of recipients")
-    following: Following = channel  # type: ignore[assignment] # `groups` says so
     audience = _without_repeats(audience)
     record = audience_record(audience)
     if not expands(audience, settings):
-        count = await following.count_audience(audience)
+        count = await channel.count_audience(audience)
         if count >= GROUP_THRESHOLD:
             return AudienceRoute(None, record, count)
         if settings.route == "group":
@@ -109,7 +108,7 @@ async def decide_audience(
         )
     else:
         notice = "every authorised promoter of the audience is a recipient of its own"
-    rows = as_source(following.iter_audience(audience))
+    rows = as_source(channel.iter_audience(audience))
     assert not isinstance(rows, Audience)
     return AudienceRoute(rows, record, 0, (notice,))
 
@@ -125,11 +124,10 @@ def _without_repeats(audience: Audience) -> Audience:
 
 async def resolve_ids(handle: Handle, channel: Channel) -> list[str]:
     """Gives rows with an openid or a unionid their promoter id (`resolve = true`)."""
-    if not channel.groups:
+    if not has_groups(channel):
         raise UsageError("resolve: this channel has no promoter ids")
-    following: Following = channel  # type: ignore[assignment] # `groups` says so
     resolved = 0
-    async for page in _pages(following.iter_audience(Everyone(confirm=True))):
+    async for page in _pages(channel.iter_audience(Everyone(confirm=True))):
         resolved += await handle.assign_ids(
             [(r.openid, r.unionid, r.id) for r in page if r.id is not None]
         )
