@@ -93,13 +93,13 @@ async def test_whoever_waits_for_anothers_probe_costs_no_processor_time() -> Non
     reachability = Reachability(
         cast(Any, handle), channel, Settings(), run_control(clock), clock=clock, rng=Random(1)
     )
-    reachability.singles_are_through()
+    reachability.finish_singles()
     for n in range(3):
         reachability.watch(f"call {n}", DOWN, in_doubt=False)
-    first = asyncio.ensure_future(reachability.take_turn("a group"))
+    first = asyncio.ensure_future(reachability.acquire_probe("a group"))
     await clock.advance(1.0)
     assert not await first  # the pause is over
-    first = asyncio.ensure_future(reachability.take_turn("a group"))
+    first = asyncio.ensure_future(reachability.acquire_probe("a group"))
     await clock.settle()
     assert reachability.breaker.probing
     other = asyncio.ensure_future(reachability.admit_group("another group"))
