@@ -154,8 +154,9 @@ async def test_equal_campaigns_progress_together(tmp_path: Path) -> None:
             behind = max(behind, max(done.values()) - min(done.values()))
     # The first ones had 64 calls out and 64 intended when the others came.
     assert behind <= 128 + 32
-    late = order[len(order) // 2 : len(order) // 2 + count * 20]
-    shares = [late.count(number) for number in done if done[number] < each]
+    # Half of all calls: so many that it does not matter which batch begins or ends in between.
+    middle = order[len(order) // 4 : 3 * len(order) // 4]
+    shares = [middle.count(number) for number in done if done[number] < each]
     assert max(shares) <= 2 * min(shares), shares
 
 
