@@ -33,6 +33,7 @@ from benchmarks.table import render
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.engine.campaign import Campaign
 from promomsg.model import Answer, SingleSend, Verdict
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pace
 from promomsg.wechat.message import CompiledWeChatMessage
 
@@ -56,7 +57,14 @@ COUNTS: Final = {
 class Instant(WeChatPromoter):
     """An account whose single sends are answered inside the process, one iteration of the event loop later."""
 
-    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
+        if last_check is not None and not last_check.passes():
+            raise RuntimeError("without a pace nothing is withheld")
         compiled.single_body(single_send.values, openid=single_send.openid)
         await asyncio.sleep(0)
         return _SENT
@@ -65,9 +73,14 @@ class Instant(WeChatPromoter):
 class Spread(Instant):
     """The same, answered after 5 to 12 ms of the loop's time, as a provider would: one by one."""
 
-    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
         await asyncio.sleep((50 + single_send.seq * 37 % 71) * 1e-4)
-        return await super().deliver(compiled, single_send)
+        return await super().deliver(compiled, single_send, last_check)
 
 
 def _account(kind: type[Instant]) -> Instant:

@@ -12,10 +12,19 @@ from journal_model import ModelHandle, ModelJournal
 from promomsg import Pace, WeChatPromoter
 from promomsg.channels.base import Advice
 from promomsg.journal.records import Lease
-from promomsg.model import Answer, Audience, Delivery, Promoters, SingleSend, Verdict
+from promomsg.model import Answer, Audience, Code, Delivery, Promoters, SingleSend, Verdict
+from promomsg.transport.last_check import LastCheck
 from promomsg.wechat.message import CompiledWeChatMessage
 
-__all__ = ["ScriptedWeChat", "SharedJournal"]
+__all__ = ["WITHHELD", "ScriptedWeChat", "SharedJournal", "let_through"]
+
+WITHHELD = Answer(Verdict.RETRY, Code.NOT_SENT, "it was held back")
+"""What a call comes to whose last check said no; the engine does not look at it."""
+
+
+async def let_through(last_check: LastCheck | None) -> bool:
+    """Asks the last check, as every road to the wire does right before the first byte."""
+    return last_check is None or last_check.passes() or await last_check.wait()
 
 
 class ScriptedWeChat(WeChatPromoter):
@@ -62,7 +71,14 @@ class ScriptedWeChat(WeChatPromoter):
     async def advise(self) -> Advice | None:
         return None
 
-    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
+        if not await let_through(last_check):
+            return WITHHELD
         self.single_times.append(self.clock.monotonic())
         if self.before_single is not None:
             await self.before_single()
@@ -74,8 +90,14 @@ class ScriptedWeChat(WeChatPromoter):
         return answer
 
     async def deliver_group(
-        self, compiled: CompiledWeChatMessage, values: Sequence[str], audience: Audience
+        self,
+        compiled: CompiledWeChatMessage,
+        values: Sequence[str],
+        audience: Audience,
+        last_check: LastCheck | None = None,
     ) -> Answer:
+        if not await let_through(last_check):
+            return WITHHELD
         self.group_times.append(self.clock.monotonic())
         if self.before_group is not None:
             await self.before_group()

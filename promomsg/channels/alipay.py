@@ -35,6 +35,7 @@ from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 
@@ -224,10 +225,15 @@ class AlipayMiniProgram(UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return codec.derive_request_id(run_id, key, generation)
 
-    async def deliver(self, compiled: CompiledMessage, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self,
+        compiled: CompiledMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
         assert isinstance(compiled, CompiledAlipayMessage)  # made by this channel's compile
         if self._users is None:
-            answer = await self._send(compiled, single_send, single_send.token)
+            answer = await self._send(compiled, single_send, single_send.token, last_check)
             if answer.token_failed:
                 detail = f"{answer.detail}; {_NO_STORE}"
                 answer = msgspec.structs.replace(answer, detail=detail)
@@ -235,7 +241,7 @@ class AlipayMiniProgram(UserFacing):
         try:
             stored = await self._users.get(single_send.key)
             token = stored.access_token if stored is not None else single_send.token
-            answer = await self._send(compiled, single_send, token)
+            answer = await self._send(compiled, single_send, token, last_check)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         if token is not None and answer.token_failed:
@@ -258,7 +264,11 @@ class AlipayMiniProgram(UserFacing):
         return refusal
 
     async def _send(
-        self, compiled: CompiledAlipayMessage, single_send: SingleSend, token: Secret | None
+        self,
+        compiled: CompiledAlipayMessage,
+        single_send: SingleSend,
+        token: Secret | None,
+        last_check: LastCheck | None,
     ) -> Answer:
         if not token or not single_send.request_id:
             what = "requestId" if token else "access token"
@@ -273,6 +283,7 @@ class AlipayMiniProgram(UserFacing):
             ),
             single_send.request_id,
             token,
+            last_check,
         )
 
     async def advise(self) -> Advice | None:
@@ -305,7 +316,7 @@ class AlipayMiniProgram(UserFacing):
             self._pacer.singles,
             self._http,
             self._single_calls,
-            lambda: self.deliver(compiled, single_send),
+            lambda check: self.deliver(compiled, single_send, check),
             lambda answer: self.renew(single_send, answer),
         )
         return outcome_of(to, answer, self._clock.time())

@@ -19,6 +19,7 @@ from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 
@@ -130,7 +131,9 @@ class AlipayAccount:
                 "it is not this wallet's, or the wallet does not sign; nothing more is sent",
             )
 
-    async def send(self, body: bytes, request_id: str, token: Secret) -> Answer:
+    async def send(
+        self, body: bytes, request_id: str, token: Secret, last_check: LastCheck | None = None
+    ) -> Answer:
         """One send call. Never raises for what the provider or the connection does.
 
         The caller holds a permit of the connections for it.
@@ -139,7 +142,7 @@ class AlipayAccount:
             request_id, token: those in the body.
         """
         try:
-            answer, signature = await self._post(self._send_to, body)
+            answer, signature = await self._post(self._send_to, body, last_check)
         except NotSent as error:
             return not_sent(error)
         except OutcomeUnknown as error:
@@ -207,7 +210,9 @@ class AlipayAccount:
         url = self._http.url(path)
         return _SignedEndpoint(url, url.raw_path)
 
-    async def _post(self, endpoint: _SignedEndpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
+    async def _post(
+        self, endpoint: _SignedEndpoint, body: bytes, last_check: LastCheck | None = None
+    ) -> tuple[HttpAnswer, Signature]:
         """One attempt: signed afresh, with its own Request-Time. The caller holds a permit of the
         connections already, since a wait for one would age that time.
 
@@ -228,6 +233,7 @@ class AlipayAccount:
                 "Signature": signing.signature_header(signature, self._key_version),
             },
             has_permit=True,
+            last_check=last_check,
         )
         return answer, signing.check_answer(
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body

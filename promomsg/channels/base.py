@@ -14,6 +14,7 @@ import msgspec
 
 from promomsg.model import Answer, Audience, Delivery, Failure, Problem, Recipient, SingleSend
 from promomsg.transport.connections import Connections
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pacer
 
 if TYPE_CHECKING:
@@ -199,10 +200,16 @@ class Channel(Protocol):
         """The idempotency key of this recipient in this run; None when not idempotent."""
         ...
 
-    async def deliver(self, compiled: Any, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
+    ) -> Answer:
         """One single call. Never raises for an answer or a lost one: the verdict says it.
 
         The caller holds a permit of `connections.calls` for it.
+
+        Args:
+            last_check: asked right before the first byte; when it says no, nothing is sent, and
+                the answer (a RETRY) says nothing of the recipient.
         """
         ...
 
@@ -245,7 +252,11 @@ class Following(Channel, Protocol):
     """A channel that can send to a group and say later how that went."""
 
     async def deliver_group(
-        self, compiled: Any, values: Sequence[str], audience: Audience
+        self,
+        compiled: Any,
+        values: Sequence[str],
+        audience: Audience,
+        last_check: LastCheck | None = None,
     ) -> Answer:
         """One group call, as `deliver`."""
         ...

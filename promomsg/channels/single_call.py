@@ -25,6 +25,7 @@ from promomsg.model import (
 from promomsg.placeholders import MissingParam
 from promomsg.states import state_after
 from promomsg.transport.fair_semaphore import SemaphoreShare
+from promomsg.transport.last_check import GateCheck, LastCheck
 from promomsg.transport.rate_limit import RateLimiter
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
@@ -164,7 +165,7 @@ async def call_at_pace(
     limiter: RateLimiter,
     http: HttpSession,
     share: SemaphoreShare,
-    call: Callable[[], Awaitable[Answer]],
+    call: Callable[[LastCheck], Awaitable[Answer]],
     renew: Callable[[Answer], Awaitable[Answer | None]] | None = None,
 ) -> Answer:
     """One call, at the pace. A refused token is replaced, since nothing was sent with it.
@@ -198,18 +199,20 @@ async def _call_with_permit(
     limiter: RateLimiter,
     http: HttpSession,
     share: SemaphoreShare,
-    call: Callable[[], Awaitable[Answer]],
+    call: Callable[[LastCheck], Awaitable[Answer]],
 ) -> Answer:
-    """One call that holds a permit of the connections. The gate comes after the wait for a permit,
+    """One call that holds a permit of the connections. The gate comes right before its first byte,
     since it counts the call from that moment."""
     while True:
         await limiter.reserve(1)
         await http.acquire_permit(share)
+        check = GateCheck(limiter)
         try:
-            if await limiter.gate():
-                return await call()
+            answer = await call(check)
         finally:
             share.release()
+        if not check.withheld:
+            return answer
         await limiter.wait_while_held()
 
 

@@ -41,6 +41,7 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 from promomsg.untrusted_json import NotJsonError, parse
@@ -217,23 +218,34 @@ class WeChatPromoter(WeChatReads, UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return None
 
-    async def deliver(self, compiled: CompiledWeChatMessage, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
         body = compiled.single_body(
             single_send.values,
             id=single_send.id,
             openid=single_send.openid,
             unionid=single_send.unionid,
         )
-        return await self._account.send(endpoints.SINGLESENDMSG, body, codec.read_single)
+        return await self._account.send(
+            endpoints.SINGLESENDMSG, body, codec.read_single, last_check
+        )
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         return None
 
     async def deliver_group(
-        self, compiled: CompiledWeChatMessage, values: Sequence[str], audience: Audience
+        self,
+        compiled: CompiledWeChatMessage,
+        values: Sequence[str],
+        audience: Audience,
+        last_check: LastCheck | None = None,
     ) -> Answer:
         body = compiled.group_body(values, audience)
-        return await self._account.send(endpoints.SENDMSG, body, codec.read_group)
+        return await self._account.send(endpoints.SENDMSG, body, codec.read_group, last_check)
 
     def is_transient(self, error: Exception) -> bool:
         return codec.is_transient(error)
@@ -284,7 +296,7 @@ class WeChatPromoter(WeChatReads, UserFacing):
             self._pacer.groups,
             self._http,
             self._single_calls,
-            lambda: self.deliver_group(compiled, (), audience),
+            lambda check: self.deliver_group(compiled, (), audience, check),
         )
         if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
             raise error_of(answer)
@@ -318,7 +330,7 @@ class WeChatPromoter(WeChatReads, UserFacing):
             self._pacer.singles,
             self._http,
             self._single_calls,
-            lambda: self.deliver(compiled, single_send),
+            lambda check: self.deliver(compiled, single_send, check),
         )
         return outcome_of(to, answer, self._clock.time())
 

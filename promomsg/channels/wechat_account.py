@@ -25,6 +25,7 @@ from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.pasted_secret import pasted_secret
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refused_again
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.wechat import codec, endpoints
@@ -199,7 +200,11 @@ class WeChatAccount:
         return url
 
     async def send(
-        self, path: str, body: bytes, read: Callable[[int, bytes, Mask], Answer]
+        self,
+        path: str,
+        body: bytes,
+        read: Callable[[int, bytes, Mask], Answer],
+        last_check: LastCheck | None = None,
     ) -> Answer:
         """One send call. Never raises for what the provider or the connection does.
 
@@ -218,7 +223,7 @@ class WeChatAccount:
                 return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
             status, headers, content = await self.http.post(
-                self._url(path, token), body, _JSON, has_permit=True
+                self._url(path, token), body, _JSON, has_permit=True, last_check=last_check
             )
         except NotSent as error:
             return not_sent(error)

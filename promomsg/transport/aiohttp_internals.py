@@ -18,6 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict
 
+from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.timeouts import HttpCall
 
 __all__ = [
@@ -56,7 +57,7 @@ class Body(HttpCall, aiohttp.Payload):
 
     _autoclose = True
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, last_check: LastCheck | None = None) -> None:
         # Not the base's: it would make a new header dictionary for each message.
         self._value: bytes = value
         self._size = len(value)
@@ -64,6 +65,25 @@ class Body(HttpCall, aiohttp.Payload):
         self.started = False
         self.protocol: Any = None
         """Of the connection that aiohttp chose for it; None when a mock stands in for aiohttp."""
+        self.last_check = last_check
+        """Not asked yet; None: there is none, or it has said yes."""
+
+    async def wait_to_leave(self) -> None:
+        """Waits until the last check lets the first byte leave. Its time-out stands still meanwhile.
+
+        Raises:
+            Withheld: it is not to be sent now.
+        """
+        check, timer = self.last_check, self.timer
+        if check is None:
+            return
+        if timer is not None:
+            timer.suspend(self)
+        if not await check.wait():
+            raise Withheld("it was held back: nothing was sent")
+        self.last_check = None
+        if timer is not None:
+            timer.resume(self)
 
     def begin(self) -> None:
         """The first byte leaves now, and the time for the answer begins."""
@@ -109,6 +129,10 @@ class Request(aiohttp.ClientRequest):
             body.protocol = protocol
         if protocol is None or _is_unusable(protocol):
             raise aiohttp.ServerDisconnectedError("the server had closed the connection")
+        if isinstance(body, Body) and body.last_check is not None and not body.last_check.passes():
+            await body.wait_to_leave()
+            if _is_unusable(protocol):
+                raise aiohttp.ServerDisconnectedError("the server had closed the connection")
         return await super().send(conn)
 
 

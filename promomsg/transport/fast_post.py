@@ -130,6 +130,7 @@ class FastPost:
 
         Raises:
             aiohttp's errors; `call.started` says whether anything may have left.
+            Withheld: the last check said no.
             ValueError: a header that cannot be sent.
         """
         endpoint = self._endpoints.get(url) or self._new_endpoint(url)
@@ -149,6 +150,10 @@ class FastPost:
             if is_unusable(transport, protocol, quiet=endpoint.plain or used):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             assert transport is not None
+            if call.last_check is not None and not call.last_check.passes():
+                await call.wait_to_leave()
+                if is_unusable(transport, protocol, quiet=endpoint.plain or used):
+                    raise aiohttp.ServerDisconnectedError("the server had closed the connection")
             protocol.set_response_params(
                 timer=_NO_TIMER,
                 read_until_eof=True,

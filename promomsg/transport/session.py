@@ -25,6 +25,7 @@ from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.fast_post import FastPost
 from promomsg.transport.http_errors import is_call_failure, is_dead_connection, to_promo_error
+from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.timeouts import DeadlineTimer, HttpCall
 from promomsg.transport.urls import check_base_url, is_loopback
@@ -215,6 +216,7 @@ class HttpSession:
         *,
         limit: int = 1_048_576,
         has_permit: bool = False,
+        last_check: LastCheck | None = None,
     ) -> Coroutine[Any, Any, HttpAnswer]:
         """One POST.
 
@@ -224,18 +226,21 @@ class HttpSession:
             headers: more headers.
             limit: the most bytes of answer to take.
             has_permit: the caller has acquired a permit of `connections` for it, as sends do.
+            last_check: asked with the connection in hand, right before the first byte (earlier
+                where a tool that watches or mocks aiohttp makes the call).
 
         Raises:
+            Withheld: the last check said no; a `NotSent`.
             NotSent: nothing left (DNS, connect, TLS, no free connection); safe to try again.
             OutcomeUnknown: it may have arrived (time-out, reset, truncated, over the limit).
             UsageError: used from another event loop, after it was closed, or with a bad header.
         """
         # Not a coroutine that awaits another: its frame would keep the URL in a traceback.
-        return self._call("POST", url, body, headers, limit, has_permit)
+        return self._call("POST", url, body, headers, limit, has_permit, last_check)
 
     def get(self, url: URL, *, limit: int = 1_048_576) -> Coroutine[Any, Any, HttpAnswer]:
         """One GET, for reads alone: raises as `post` does, and both kinds are worth another try."""
-        return self._call("GET", url, None, None, limit, False)
+        return self._call("GET", url, None, None, limit, False, None)
 
     async def close(self) -> None:
         """Closes the pool; a session that was passed in stays open."""
@@ -267,6 +272,7 @@ class HttpSession:
         headers: Mapping[str, str] | None,
         limit: int,
         has_permit: bool,
+        last_check: LastCheck | None,
     ) -> HttpAnswer:
         share = None if has_permit else self.connections.reads
         if share is not None:
@@ -286,12 +292,14 @@ class HttpSession:
                     session = self._open()
                 fast_post, timer = self._fast_post, self._timer
                 assert timer is not None
-                call = HttpCall() if body is None else Body(body)
+                call = HttpCall() if body is None else Body(body, last_check)
                 timer.start(call)
                 try:
                     if fast_post is not None and isinstance(call, Body) and fast_post.is_allowed():
                         answer = await fast_post.post(url, call, headers, limit)
                     else:
+                        if isinstance(call, Body) and not FastPost.is_allowed():
+                            await call.wait_to_leave()  # a mock would never ask
                         answer = await request_by_aiohttp(
                             session, method, url, call, headers, limit
                         )
@@ -303,6 +311,8 @@ class HttpSession:
                     timed_out = timer.finish(call)
                     cancelled = isinstance(error, asyncio.CancelledError)
                     if not (timed_out if cancelled else is_call_failure(error)):
+                        raise
+                    if isinstance(error, Withheld):
                         raise
                     if call.refused is not None:
                         return HttpAnswer(*call.refused, b"")

@@ -80,6 +80,19 @@ class DeadlineTimer:
             if self._timer is None:
                 self._timer = self._loop.call_at(deadline, self._on_timer)
 
+    def suspend(self, call: HttpCall) -> None:
+        """Does not time a call until `resume`: it waits for what its time-out is not for."""
+        self._calls.pop(call, None)
+        call.task = None
+
+    def resume(self, call: HttpCall) -> None:
+        """Gives a call of the current task its whole time from now on."""
+        call.task = asyncio.current_task()
+        call.deadline = self._now() + self._timeout
+        self._calls[call] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(call.deadline, self._on_timer)
+
     def finish(self, call: HttpCall) -> bool:
         """Ends the timing; whether the call was cancelled by its time-out, and by nothing else."""
         self._calls.pop(call, None)

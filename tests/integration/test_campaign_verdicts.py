@@ -277,11 +277,11 @@ async def test_a_channel_bug_costs_one_outcome_not_the_campaign(
 ) -> None:
     real, calls = channel.deliver, []
 
-    async def deliver(compiled: object, single_send: object) -> object:
+    async def deliver(compiled: object, single_send: object, last_check: object) -> object:
         calls.append(single_send)
         if len(calls) == 3:
             raise ZeroDivisionError("a bug with a secret in it: s3cret")
-        return await real(compiled, single_send)  # type: ignore[arg-type]
+        return await real(compiled, single_send, last_check)  # type: ignore[arg-type]
 
     monkeypatch.setattr(channel, "deliver", deliver)
     report = await promomsg.send(channel, MESSAGE, ids(10), journal=journal, **QUICK)

@@ -20,12 +20,13 @@ from clocks import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_model import ModelJournal
-from scripted_wechat import ScriptedWeChat
+from scripted_wechat import WITHHELD, ScriptedWeChat, let_through
 
 from promomsg import Campaign, Pace, PollPolicy, RetryPolicy, WeChatMessage
 from promomsg.engine.sending.next_step import NextStep, Step
 from promomsg.errors import NotSent
 from promomsg.model import Answer, Audience, Promoters, SingleSend, Verdict
+from promomsg.transport.last_check import LastCheck
 
 LONG = 40_000.0
 """Seconds after which nobody can still be waiting for something."""
@@ -94,7 +95,11 @@ class Provider(ScriptedWeChat):
             if phase.kind in ("sent", "lost, delivered"):
                 self.delivered[one] = 1 if self.idempotent else self.delivered[one] + 1
 
-    async def deliver(self, compiled: Any, single_send: SingleSend) -> Answer:
+    async def deliver(
+        self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
+    ) -> Answer:
+        if not await let_through(last_check):
+            return WITHHELD
         self.calls += 1
         phase = self.singles.pop() if self.singles else Phase(1, "sent", 0.01)
         assert single_send.id is not None
@@ -105,8 +110,14 @@ class Provider(ScriptedWeChat):
         return ANSWERS[phase.kind]
 
     async def deliver_group(
-        self, compiled: Any, values: Sequence[str], audience: Audience
+        self,
+        compiled: Any,
+        values: Sequence[str],
+        audience: Audience,
+        last_check: LastCheck | None = None,
     ) -> Answer:
+        if not await let_through(last_check):
+            return WITHHELD
         self.calls += 1
         phase = self.groups_to_come.pop() if self.groups_to_come else Phase(1, "sent", 0.01)
         assert isinstance(audience, Promoters)

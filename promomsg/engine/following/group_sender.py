@@ -13,6 +13,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.prepare.audience import audience_from
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
+from promomsg.engine.sending.first_byte import FirstByteCheck
 from promomsg.engine.sending.leased_chunks import LEASE_LIFE
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
@@ -143,10 +144,12 @@ class GroupSender:
             self._control.apply(await self._handle.control())
             return attempt, None
         reached("group-intended")
-        if not await self._limiter.gate() or not self._reachability.may_go(lease):
+        check = FirstByteCheck(self._control, self._reachability.breaker, self._limiter)
+        check.start(lease)
+        answer = await self._call(group, audience, check)
+        if check.withheld:
             await self._handle.return_group(lease, Reason(), False)
             return attempt, 0.0
-        answer = await self._call(group, audience)
         attempt += 1
         # A lost group costs all its members: as a probe it is not tried twice in a run.
         decision = self._brakes.judge(lease, answer, self._limiter, attempt=attempt, group=True)
@@ -154,10 +157,12 @@ class GroupSender:
         await self._reachability.save()
         return attempt, self._brakes.pause(decision, attempt) if decision.again else None
 
-    async def _call(self, group: GroupRow, audience: Audience) -> Answer:
+    async def _call(self, group: GroupRow, audience: Audience, check: FirstByteCheck) -> Answer:
         try:
             with self._reachability.group_call():
-                return await self._channel.deliver_group(self._compiled, group.values, audience)
+                return await self._channel.deliver_group(
+                    self._compiled, group.values, audience, check
+                )
         except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
             answer = lost_answer(error)
             log.error("%s: its outcome is unknown", answer.detail)

@@ -10,8 +10,9 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
 4. Permits are taken and the intents of the whole batch written in one commit, since a commit costs
    about as much for one row as for a thousand; once they are durable, the batch is handed to the
    workers (`_intend`). After a kill from here on, they may have been sent.
-5. A worker takes a connection, passes the gate (the last check of the sliding window), and calls
-   (`_work`). One that would have to wait for long goes back to pending, uncalled.
+5. A worker takes a connection and calls (`_work`). Right before the first byte the gate is passed
+   (`FirstByteCheck`: the last check of the sliding window). One that would have to wait for long
+   goes back to pending, uncalled.
 6. The answer is judged (`Brakes.judge`), and its result joins the next commit (`_answered`).
 7. Results are committed in batches (`ResultWriter`); only then are permits given back and those
    who are pending again queued for their retry (`_committed`).
@@ -37,6 +38,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.sending.brakes.brakes import Brakes, DayLimit
 from promomsg.engine.sending.decision import Decision, lost_answer
+from promomsg.engine.sending.first_byte import FirstByteCheck
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
     AcquireProbe,
@@ -266,9 +268,10 @@ class Dispatcher:
                 worker.set_result(None)
 
     async def _work(self) -> None:
-        ready, control, limiter = self._ready, self._control, self._limiter
+        ready = self._ready
         deliver, compiled = self._channel.deliver, self._compiled
-        retries, refused, breaker = self._retries, self._refused.answers, self._breaker
+        retries, refused = self._retries, self._refused.answers
+        check = FirstByteCheck(self._control, self._breaker, self._limiter)
         calls = self._share.calls
         connections = calls.semaphore
         # A connection is kept from call to call while nobody waits for one.
@@ -295,20 +298,17 @@ class Dispatcher:
             if not connected:
                 calls.try_acquire() or await calls.acquire()
                 connected = True
-            # The gate comes after the wait for a connection: it notes the moment of the call.
-            if not control.may_send() or (not limiter.try_gate() and not await limiter.gate()):
-                self._put_back(chunk, single_send)
-                continue
-            if breaker.is_open and not breaker.is_probe(single_send):
-                self._put_back(chunk, single_send)  # it opened after these were intended
-                continue
+            check.start(single_send)
             self._calling += 1
             try:
-                answer = await deliver(compiled, single_send)
+                answer = await deliver(compiled, single_send, check)
             except Exception as error:  # noqa: BLE001 - a bug must cost one outcome, not the batch
                 answer = lost_answer(error)
                 log.error("%s: its outcome is unknown", answer.detail)
             self._calling -= 1
+            if check.withheld:
+                self._put_back(chunk, single_send)
+                continue
             single_send.attempts += 1
             self._answered(chunk, single_send, answer)
 

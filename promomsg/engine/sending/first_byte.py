@@ -1,0 +1,51 @@
+"""The last check of a campaign's send, right before its first byte leaves.
+
+It is asked with the connection in hand (`transport.last_check`): whether the campaign may still
+send, whether the provider is known to be out of reach, and whether the sliding window has room. The
+order of a send is permit, pace, connection, intent, this check, first byte (docs/design.md, "The
+order of a send").
+"""
+
+from __future__ import annotations
+
+from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.run_control import RunControl
+from promomsg.transport.rate_limit import RateLimiter
+
+__all__ = ["FirstByteCheck"]
+
+
+class FirstByteCheck:
+    """Whether the first byte of one call may leave. One object serves one call after the other.
+
+    Attributes:
+        withheld: the call was not made; whoever was intended goes back to pending, uncalled.
+    """
+
+    __slots__ = ("_breaker", "_call", "_control", "_limiter", "withheld")
+
+    def __init__(self, control: RunControl, breaker: CircuitBreaker, limiter: RateLimiter) -> None:
+        self._control = control
+        self._breaker = breaker
+        self._limiter = limiter
+        self._call: object = None
+        self.withheld = False
+
+    def start(self, call: object) -> None:
+        """The next call: a single send, or a group's lease."""
+        self._call = call
+        self.withheld = False
+
+    def _may_go(self) -> bool:
+        breaker = self._breaker
+        return self._control.may_send() and (not breaker.is_open or breaker.is_probe(self._call))
+
+    def passes(self) -> bool:
+        """Whether it may leave at this very moment; then it does."""
+        return self._may_go() and self._limiter.try_gate()
+
+    async def wait(self) -> bool:
+        """Waits for the gate, for a second at the most; False: it is withheld."""
+        # Asked again behind the wait: an outage may have begun, or somebody have paused it.
+        self.withheld = not (self._may_go() and await self._limiter.gate() and self._may_go())
+        return not self.withheld

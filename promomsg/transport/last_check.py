@@ -1,0 +1,52 @@
+"""The last word on a send: asked with the connection in hand, right before the first byte leaves.
+
+Whatever a send has to wait for (a permit, its pace, a handshake) is over by then, so that what is
+counted at this moment is what the server sees, and what is written down at it (that bytes left for
+this recipient) is true.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from promomsg.errors import NotSent
+from promomsg.transport.rate_limit import RateLimiter
+
+__all__ = ["GateCheck", "LastCheck", "Withheld"]
+
+
+class Withheld(NotSent):
+    """The last check said no: nothing was sent, for a reason of ours and not of the connection's."""
+
+
+class LastCheck(Protocol):
+    """Whether the first byte of one call may leave. Once it said yes, the byte leaves."""
+
+    def passes(self) -> bool:
+        """Whether it may leave at this very moment. False: ask `wait`."""
+        ...
+
+    async def wait(self) -> bool:
+        """Waits for a moment at which it may; False: it is not to be sent now."""
+        ...
+
+
+class GateCheck:
+    """The gate of a rate limiter as the last check.
+
+    Attributes:
+        withheld: the call was not made, since the gate stays shut for longer than a second.
+    """
+
+    __slots__ = ("_limiter", "withheld")
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+        self.withheld = False
+
+    def passes(self) -> bool:
+        return self._limiter.try_gate()
+
+    async def wait(self) -> bool:
+        self.withheld = not await self._limiter.gate()
+        return not self.withheld
