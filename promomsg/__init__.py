@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from promomsg.errors import ProviderError as ProviderError
     from promomsg.errors import TransportError as TransportError
     from promomsg.errors import UsageError as UsageError
-    from promomsg.intake import Recipients as Recipients
-    from promomsg.intake import from_frame as from_frame
-    from promomsg.intake import openids as openids
-    from promomsg.intake import read_csv as read_csv
-    from promomsg.intake import read_excel as read_excel
-    from promomsg.intake import read_jsonl as read_jsonl
-    from promomsg.intake import read_parquet as read_parquet
+    from promomsg.intake.arrow.frames import from_frame as from_frame
+    from promomsg.intake.arrow.parquet import read_parquet as read_parquet
+    from promomsg.intake.excel.excelfile import read_excel as read_excel
+    from promomsg.intake.python.iterables import openids as openids
+    from promomsg.intake.sources import Recipients as Recipients
+    from promomsg.intake.text.csvfile import read_csv as read_csv
+    from promomsg.intake.text.jsonl import read_jsonl as read_jsonl
     from promomsg.journal.contract import Journal as Journal
     from promomsg.journal.sqlite.journal import SqliteJournal as SqliteJournal
     from promomsg.journal.sqlite.memory import MemoryJournal as MemoryJournal
@@ -93,7 +93,13 @@ else:
         "promomsg.engine.report": "Report SomeFailed",
         "promomsg.engine.settings": "Options RetryPolicy Settings",
         "promomsg.errors": "Halted JournalError NotFinished NotSent OutcomeUnknown PromoError ProviderError TransportError UsageError",
-        "promomsg.intake": "Recipients from_frame openids read_csv read_excel read_jsonl read_parquet",
+        "promomsg.intake.arrow.frames": "from_frame",
+        "promomsg.intake.arrow.parquet": "read_parquet",
+        "promomsg.intake.excel.excelfile": "read_excel",
+        "promomsg.intake.python.iterables": "openids",
+        "promomsg.intake.sources": "Recipients",
+        "promomsg.intake.text.csvfile": "read_csv",
+        "promomsg.intake.text.jsonl": "read_jsonl",
         "promomsg.journal.contract": "Journal",
         "promomsg.journal.sqlite.memory": "MemoryJournal",
         "promomsg.journal.sqlite.journal": "SqliteJournal",

@@ -7,7 +7,6 @@ escaped; and never by a text's end that a cut has made unrecognisable.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -74,6 +73,9 @@ class Masker:
     @cached_property
     def _forms(self) -> frozenset[str]:
         """The secrets as they stand, percent-encoded, and escaped for JSON and HTML."""
+        # Loaded where a secret is about to be masked: it has a table of every named character.
+        import html
+
         return frozenset(
             form.translate(_LOWER)
             for secret in self._secrets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
@@ -59,6 +58,9 @@ def rename_new(old: str, new: str) -> None:
     Raises:
         FileExistsError: the name is taken. OSError: it cannot be renamed.
     """
+    # Loaded for this one call, which Python has no name for.
+    import ctypes
+
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is not None:
         here, fresh = ctypes.c_int(_AT_FDCWD), ctypes.c_uint(_RENAME_NOREPLACE)

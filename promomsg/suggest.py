@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 __all__ = ["did_you_mean", "nearest", "quoted"]
 
@@ -13,6 +12,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     Case, dashes and spaces do not count: `"OpenID"` is near `"openid"`, `"test-to"` `"test_to"`.
     """
+    # Loaded for a mistyped name alone.
+    from difflib import get_close_matches
+
     folded = {_fold(k): k for k in known}
     found = get_close_matches(_fold(name), folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any
 
-from promomsg.intake import Row, as_source
+from promomsg.intake.python.iterables import as_source
+from promomsg.intake.sources import Row
 from promomsg.model import Everyone, Promoters, Retailers, Roles
 
 

@@ -10,7 +10,7 @@ from benchmarks.contenders.sent_message import check
 from benchmarks.job import Job
 from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign
-from promomsg.intake import read_csv
+from promomsg.intake.text.csvfile import read_csv
 from promomsg.transport.pace import Pace
 
 

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from typing import Final, NamedTuple
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-    load_der_public_key,
-)
-from cryptography.x509 import load_der_x509_certificate
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from promomsg.alipay.base64_text import decode_base64
 from promomsg.errors import UsageError
 from promomsg.model import Secret
+
+# cryptography takes as long to import as half of this package, and only keys need it: the functions
+# below import it when they are called.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 __all__ = ["KeyPair", "load_private_key", "load_public_key", "make_key_pair", "refuse_own_key"]
 
@@ -146,6 +139,8 @@ def load_private_key(key: str | bytes | Secret) -> rsa.RSAPrivateKey:
     Raises:
         UsageError: it is none of these; one line, without a piece of the key.
     """
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     label, der = _found(key, "private_key", _PRIVATE_FORMS, "PRIVATE")
     if "PUBLIC" in label or "CERTIFICATE" in label:
         raise UsageError(f"private_key: this is a {label.lower()}; give the private half")
@@ -165,6 +160,8 @@ def load_public_key(key: str | bytes | Secret) -> rsa.RSAPublicKey:
     Raises:
         UsageError: it is none of these; one line, without a piece of the key.
     """
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     label, der = _found(key, "public_key", _PUBLIC_FORMS, "PUBLIC", "CERTIFICATE")
     if "PRIVATE" in label:
         raise UsageError("public_key: this is a private key; give the wallet's public one")
@@ -179,6 +176,9 @@ def load_public_key(key: str | bytes | Secret) -> rsa.RSAPublicKey:
 
 
 def _private(der: bytes) -> object | None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
     try:
         # The DER says itself whether it is PKCS#8 or PKCS#1, also under the other one's label.
         return load_der_private_key(der, password=None)
@@ -188,10 +188,16 @@ def _private(der: bytes) -> object | None:
 
 def _public(der: bytes) -> object | None:
     """A public key's DER, or a certificate's, whose key it is."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
     try:
         return load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         pass
+    # Few give a certificate, and what reads one takes the longest to import.
+    from cryptography.x509 import load_der_x509_certificate
+
     try:
         return load_der_x509_certificate(der).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -213,6 +219,14 @@ def refuse_own_key(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> None
 
 def make_key_pair(bits: int = 2048) -> KeyPair:
     """A new RSA key pair: PKCS#8 PEM, and the public half as PEM and as one line of base64."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
     private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     public = private.public_key()
     pkcs8 = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -9,15 +9,16 @@ from __future__ import annotations
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, Literal, get_args
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import quote, unquote
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from promomsg.alipay.base64_text import decode_base64
 from promomsg.alipay.keys import KeyPair, load_private_key, load_public_key, make_key_pair
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
 
 __all__ = [
     "ENCODINGS",
@@ -37,8 +38,15 @@ __all__ = [
 SignatureEncoding = Literal["percent", "base64", "base64url"]
 ENCODINGS: Final[tuple[str, ...]] = get_args(SignatureEncoding)
 
-_PADDING: Final = padding.PKCS1v15()
-_HASH: Final = SHA256()
+
+@cache
+def _rsa256() -> tuple[padding.PKCS1v15, SHA256]:
+    """The padding and the hash of every signature."""
+    # cryptography takes long to import, and only a wallet's calls need it.
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return padding.PKCS1v15(), SHA256()
 
 
 class Signature(Enum):
@@ -70,7 +78,7 @@ def sign(
     `"percent"` is base64 with every reserved character percent-encoded, `/` too; `"base64"` and
     `"base64url"` (padding kept) are what some wallets take.
     """
-    raw = private_key.sign(content_to_sign(path, client_id, time, body), _PADDING, _HASH)
+    raw = private_key.sign(content_to_sign(path, client_id, time, body), *_rsa256())
     if encoding == "base64url":
         return urlsafe_b64encode(raw).decode("ascii")
     plain = b64encode(raw).decode("ascii")
@@ -89,12 +97,14 @@ def verify(
 
     `unquote`, never `unquote_plus`: a plain base64 has `+` in it, which is no space.
     """
+    from cryptography.exceptions import InvalidSignature
+
     plain = unquote(signature.strip()).rstrip("=")
     raw = decode_base64(plain + "=" * (-len(plain) % 4))
     if raw is None:
         return False
     try:
-        public_key.verify(raw, content_to_sign(path, client_id, time, body), _PADDING, _HASH)
+        public_key.verify(raw, content_to_sign(path, client_id, time, body), *_rsa256())
     except InvalidSignature:
         return False
     return True

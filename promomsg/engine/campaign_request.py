@@ -11,7 +11,7 @@ from typing import Any
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.suppress_argument import Suppress
-from promomsg.intake import Recipients
+from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
 
 __all__ = ["CampaignRequest"]

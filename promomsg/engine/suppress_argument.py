@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.errors import UsageError
-from promomsg.intake import Source
+from promomsg.intake.sources import Source
 from promomsg.journal.contract import Journal
 from promomsg.model import Outcome, Recipient, Secret
 

@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promomsg.errors import UsageError
-from promomsg.intake.arrow.parquet import read_parquet
-from promomsg.intake.excel.excelfile import read_excel
 from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
 from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import Source
 from promomsg.intake.text.csvfile import read_csv
 from promomsg.intake.text.gzip_input import open_bytes
-from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.intake.text.standard_input import StandardInput
 
 __all__ = ["read_file"]
@@ -56,13 +53,20 @@ def read_file(
         return of_kind(where, _kind_by_name(where))
 
     def of_kind(where: Path, kind: str) -> Source:
+        # What reads a kind of file is loaded for such a file alone.
         if kind == "excel":
+            from promomsg.intake.excel.excelfile import read_excel
+
             return read_excel(where, columns=columns, sheet=sheet)
         if sheet is not None:
             raise UsageError(f"sheet = {sheet!r} goes with an Excel file, and {where} is none")
         if kind == "json":
+            from promomsg.intake.text.jsonl import read_jsonl
+
             return read_jsonl(where, columns=columns)
         if kind == "parquet":
+            from promomsg.intake.arrow.parquet import read_parquet
+
             return read_parquet(where, columns=columns)
         return read_csv(where, columns=columns, encoding=encoding)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import SequenceMatcher
 from typing import Final
 
 from promomsg import addresses
@@ -62,4 +61,7 @@ def _is_slip(cell: str) -> bool:
     near = nearest(cell, ADDRESSES)
     if near is None or near == "id" or abs(len(cell) - len(near)) > 2:
         return False
+    # Loaded for a heading that is nearly a known one.
+    from difflib import SequenceMatcher
+
     return SequenceMatcher(None, folded_heading(cell), folded_heading(near)).ratio() > _SLIP

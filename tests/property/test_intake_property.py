@@ -15,8 +15,11 @@ from read_source import read
 
 from promomsg.addresses import parse_address
 from promomsg.errors import UsageError
-from promomsg.intake import Row, from_frame, read_csv, read_jsonl
+from promomsg.intake.arrow.frames import from_frame
+from promomsg.intake.sources import Row
 from promomsg.intake.spreadsheet_guards import parameter_without_guards
+from promomsg.intake.text.csvfile import read_csv
+from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.model import Problem
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

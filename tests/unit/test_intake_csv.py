@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from read_source import read
 
-from promomsg import intake
 from promomsg.errors import UsageError
-from promomsg.intake import read_csv, read_excel, read_parquet
+from promomsg.intake.arrow.parquet import read_parquet
+from promomsg.intake.by_suffix import read_file
+from promomsg.intake.excel.excelfile import read_excel
+from promomsg.intake.text.csvfile import read_csv
+from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio
@@ -183,7 +186,7 @@ async def test_own_headings(tmp_path: Path) -> None:
     assert "推广员ID" in text
 
 
-@pytest.mark.parametrize("reader", [read_csv, intake.read_jsonl, read_parquet, read_excel])
+@pytest.mark.parametrize("reader", [read_csv, read_jsonl, read_parquet, read_excel])
 async def test_columns_that_are_no_mapping_of_text(reader: Any) -> None:
     for columns in (["id"], "id", {"id": None}, {"id": ""}, {1: "a"}):
         with pytest.raises(UsageError, match=r"as in \{\"id\": \"推广员ID\"\}"):
@@ -202,7 +205,7 @@ async def test_a_slip_in_the_columns_is_said(tmp_path: Path, columns: dict[str, 
     assert f"{{{slip}}}" in text
     lines = put(tmp_path, '{"id": 1, "OpenID": "oA"}\n', "p.jsonl")
     with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
-        await read(intake.read_jsonl(lines, columns=columns))
+        await read(read_jsonl(lines, columns=columns))
     # A column for a message that does not use it is no slip.
     source = read_csv(path, columns={"id": "id", "客户": "name"})
     assert len(await read(source)) == 1
@@ -374,13 +377,13 @@ async def test_batches_are_bounded_and_numbered_on(tmp_path: Path) -> None:
 
 
 async def test_files_are_told_by_their_ending(tmp_path: Path) -> None:
-    csv = intake.read_file(put(tmp_path, "id\n1\n"))
-    jsonl = intake.read_file(put(tmp_path, '{"id": 1}\n', "a.JSONL"))
+    csv = read_file(put(tmp_path, "id\n1\n"))
+    jsonl = read_file(put(tmp_path, '{"id": 1}\n', "a.JSONL"))
     assert [(await read(s))[0].id for s in (csv, jsonl)] == ["1", "1"]
     assert jsonl.describe()["kind"] == "jsonl"
     for name in ("a.parquet", "a.xlsx"):
         with pytest.raises(UsageError, match="No such file"):
-            intake.read_file(tmp_path / name).check(frozenset())
+            read_file(tmp_path / name).check(frozenset())
 
 
 async def test_headings_after_blank_lines_and_headings_gone_wrong_since_the_check(

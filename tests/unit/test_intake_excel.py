@@ -18,7 +18,7 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import read_excel
+from promomsg.intake.excel.excelfile import read_excel
 from promomsg.intake.excel.number_formats import NumberFormat
 from promomsg.intake.excel.workbook import Workbook
 from promomsg.intake.tables import end_if_cancelled

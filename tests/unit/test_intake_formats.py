@@ -21,8 +21,11 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import read_csv, read_excel, read_file, read_jsonl, read_parquet
-from promomsg.intake.text.csvfile import CsvSource
+from promomsg.intake.arrow.parquet import read_parquet
+from promomsg.intake.by_suffix import read_file
+from promomsg.intake.excel.excelfile import read_excel
+from promomsg.intake.text.csvfile import CsvSource, read_csv
+from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.intake.text.standard_input import StandardInput
 from promomsg.model import Code
 

@@ -18,7 +18,8 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import as_source, from_frame
+from promomsg.intake.arrow.frames import from_frame
+from promomsg.intake.python.iterables import as_source
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio

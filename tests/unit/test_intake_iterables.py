@@ -13,7 +13,10 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import as_source, from_frame, openids, read_csv, read_jsonl
+from promomsg.intake.arrow.frames import from_frame
+from promomsg.intake.python.iterables import as_source, openids
+from promomsg.intake.text.csvfile import read_csv
+from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.model import Code, Everyone, Promoters, Recipient, Retailers, Roles, Secret
 
 pytestmark = pytest.mark.asyncio

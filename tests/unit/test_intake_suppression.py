@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from promomsg.errors import UsageError
-from promomsg.intake import SuppressionFile, kind_of_list
+from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues
+from promomsg.intake.suppression.suppression_file import SuppressionFile
 
 
 def read(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[SuppressionFile, ListedValues]:

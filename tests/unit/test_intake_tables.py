@@ -16,7 +16,10 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import from_frame, read_excel, read_jsonl, read_parquet
+from promomsg.intake.arrow.frames import from_frame
+from promomsg.intake.arrow.parquet import read_parquet
+from promomsg.intake.excel.excelfile import read_excel
+from promomsg.intake.text.jsonl import read_jsonl
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio

@@ -12,7 +12,8 @@ import pytest
 from read_source import read
 
 from promomsg.errors import UsageError
-from promomsg.intake import Row, read_csv
+from promomsg.intake.sources import Row
+from promomsg.intake.text.csvfile import read_csv
 from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio

@@ -96,7 +96,7 @@ def test_a_name_that_has_appeared_is_not_replaced(
     system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system == "without":
-        monkeypatch.setattr("promomsg.private_files.ctypes.CDLL", lambda *a, **k: object())
+        monkeypatch.setattr("ctypes.CDLL", lambda *a, **k: object())
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("ours")
     new.write_text("theirs")

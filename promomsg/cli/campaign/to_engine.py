@@ -116,7 +116,7 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
                 f"--everyone goes with [audience] everyone = true; {file.path.name} names "
                 "recipients: leave it out"
             )
-        from promomsg.intake import read_file
+        from promomsg.intake.by_suffix import read_file
 
         assert file.recipients is not None
         return read_file(

@@ -25,7 +25,7 @@ from promomsg.transport.urls import check_base_url
 from promomsg.wechat.message import WeChatMessage
 
 if TYPE_CHECKING:
-    from promomsg.intake import Source
+    from promomsg.intake.sources import Source
 from promomsg.cli.shared_options import base_url_option, file_secrets_option, json_option
 
 __all__ = ["CheckResult", "doctor", "examine"]

@@ -11,7 +11,8 @@ import msgspec
 from promomsg.channels.base import Channel, has_groups
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
-from promomsg.intake import Source, as_source
+from promomsg.intake.python.iterables import as_source
+from promomsg.intake.sources import Source
 from promomsg.journal.contract import Handle
 from promomsg.model import (
     GROUP_THRESHOLD,

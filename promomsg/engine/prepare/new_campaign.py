@@ -20,12 +20,12 @@ from promomsg.engine.prepare.default_pace import (
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.prepare.suppression_list import SuppressionList
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
-from promomsg.intake import Source, as_source
+from promomsg.intake.python.iterables import as_source
+from promomsg.intake.sources import Source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import journal_of
 from promomsg.journal.records import CampaignRecord
@@ -134,6 +134,9 @@ class NewCampaign(CampaignStart):
         suppressed = None
         if self.request.suppress is not None:
             # First of all: it may not be understood, and then the recipients need not be read.
+            # Only a campaign with such a list loads what reads one.
+            from promomsg.engine.prepare.suppression_list import SuppressionList
+
             suppressed = SuppressionList(self.request.suppress, channel)
             await suppressed.read(handle)
         await planner.read(source.batches(compiled.names, READ_SIZE))

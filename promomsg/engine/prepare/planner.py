@@ -31,7 +31,7 @@ from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
-from promomsg.intake import Row
+from promomsg.intake.sources import Row
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import PlannedRow, fingerprint
 from promomsg.model import Code, Problem, State

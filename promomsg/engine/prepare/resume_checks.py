@@ -8,7 +8,7 @@ from typing import Any
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, PromoError, UsageError
-from promomsg.intake import Source
+from promomsg.intake.sources import Source
 from promomsg.journal.records import CampaignRecord
 
 __all__ = ["check_account", "check_message", "read_back", "same_file"]

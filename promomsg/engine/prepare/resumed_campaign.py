@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from anyio import to_thread
@@ -21,17 +22,19 @@ from promomsg.engine.prepare.resume_checks import (
     same_file,
 )
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.prepare.suppression_list import SuppressionList, is_suppression_notice
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
-from promomsg.intake import StandardInput, as_source
+from promomsg.intake.python.iterables import as_source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import existing_journal
 from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, State
 from promomsg.states import GroupState
+
+if TYPE_CHECKING:
+    from promomsg.engine.prepare.suppression_list import SuppressionList
 
 __all__ = ["ResumedCampaign", "RetriedCampaign"]
 
@@ -81,6 +84,9 @@ class ResumedCampaign(CampaignStart):
         suppression = None
         if self.request.suppress is not None:
             # Read before anything in the journal changes: the list may not be understood.
+            # Only a resume with such a list loads what reads one.
+            from promomsg.engine.prepare.suppression_list import SuppressionList
+
             suppression = SuppressionList(self.request.suppress, channel, self.path)
             await suppression.read(handle)
             await suppression.check_keys(handle)
@@ -134,6 +140,8 @@ class ResumedCampaign(CampaignStart):
         self, handle: Handle, suppression: SuppressionList, now: float
     ) -> list[str]:
         """Skips who has got on the suppression list since the plan was made."""
+        from promomsg.engine.prepare.suppression_list import is_suppression_notice
+
         if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
             raise UsageError(SUPPRESS_NEEDS_EXPAND)
         count = await handle.suppress_pending(
@@ -166,6 +174,9 @@ class ResumedCampaign(CampaignStart):
                     "give the recipients again (recipients=…, or the campaign file)"
                 )
             return
+        # Loaded for a resume that is given its list again.
+        from promomsg.intake.text.standard_input import StandardInput
+
         # A list that was piped in need not be piped in again: the journal has all of it.
         if not self._channel.needs_tokens and (
             isinstance(source, StandardInput) or await to_thread.run_sync(same_file, source, kept)

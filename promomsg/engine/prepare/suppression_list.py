@@ -29,10 +29,13 @@ from promomsg.engine.suppress_argument import (
     is_source,
 )
 from promomsg.errors import UsageError
-from promomsg.intake import Source, SuppressionFile, kind_of_list, read_file, read_parquet
+from promomsg.intake.arrow.parquet import read_parquet
+from promomsg.intake.by_suffix import read_file
 from promomsg.intake.headings import column_of_heading
-from promomsg.intake.sources import NAMELESS_KEY
+from promomsg.intake.sources import NAMELESS_KEY, Source
+from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
+from promomsg.intake.suppression.suppression_file import SuppressionFile
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import is_being_sent, journal_at, temporary_journal
 from promomsg.journal.records import CampaignRecord

@@ -13,26 +13,16 @@ from promomsg.intake.arrow.arrow_values import (
     numbered_rows,
     without_rounded,
 )
+from promomsg.intake.python.objects import is_frame
 from promomsg.intake.sources import ADDRESSES
 from promomsg.intake.tables import OpenTable, TableBlock, TableSource
 from promomsg.model import Problem
 
-__all__ = ["from_frame", "is_frame"]
+__all__ = ["from_frame"]
 
 _NAN: Final = float("nan")
 _INDEX: Final = "__index_level_"
 """pandas' own name of an index without one: no column that anybody wrote."""
-
-
-def is_frame(value: Any) -> bool:
-    """Whether this is a table of columns, rather than one column or a list of rows."""
-    kind = type(value)
-    has = {name for name in ("columns", "schema", "collect_schema") if hasattr(kind, name)}
-    if hasattr(kind, "__arrow_c_stream__") or hasattr(kind, "__arrow_c_array__"):
-        return bool(has)
-    if hasattr(kind, "to_batches") or hasattr(kind, "collect_schema"):
-        return True
-    return hasattr(value, "columns") and hasattr(value, "shape")
 
 
 def from_frame(

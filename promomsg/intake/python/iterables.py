@@ -13,10 +13,9 @@ from anyio.lowlevel import checkpoint
 
 from promomsg.addresses import is_mangled, known_column
 from promomsg.errors import UsageError
-from promomsg.intake.arrow.frames import is_frame
 from promomsg.intake.columns import check_no_address_in_message
 from promomsg.intake.empty_cell_words import EmptyCellWords
-from promomsg.intake.python.objects import as_mapping
+from promomsg.intake.python.objects import as_mapping, is_frame
 from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import KNOWN, NO_PARAMS, Row, Source
 from promomsg.message_parameters import plain_value

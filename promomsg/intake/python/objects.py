@@ -1,4 +1,5 @@
-"""An item's named fields, whatever library made it. None of these libraries is imported for it."""
+"""What an object of another library is: a frame, or an item and its named fields. None of these
+libraries is imported for it."""
 
 from __future__ import annotations
 
@@ -7,9 +8,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-__all__ = ["as_mapping"]
+__all__ = ["as_mapping", "is_frame"]
 
 _View = Callable[[Any], Mapping[Any, Any]]
+
+
+def is_frame(value: Any) -> bool:
+    """Whether this is a table of columns, rather than one column or a list of rows."""
+    kind = type(value)
+    has = {name for name in ("columns", "schema", "collect_schema") if hasattr(kind, name)}
+    if hasattr(kind, "__arrow_c_stream__") or hasattr(kind, "__arrow_c_array__"):
+        return bool(has)
+    if hasattr(kind, "to_batches") or hasattr(kind, "collect_schema"):
+        return True
+    return hasattr(value, "columns") and hasattr(value, "shape")
 
 
 def as_mapping(item: Any) -> Mapping[Any, Any] | None:

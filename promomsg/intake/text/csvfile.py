@@ -29,7 +29,6 @@ from promomsg.intake.text.dialect import (
 )
 from promomsg.intake.text.multiline_records import row_inside_quotes
 from promomsg.intake.text.reading_notices import ReadingNotices
-from promomsg.intake.text.standard_input import StandardInput
 from promomsg.intake.text.textfile import Record, TextFile, read_records
 from promomsg.model import Code, Problem
 
@@ -62,6 +61,9 @@ def read_csv(
     def build(one: str | os.PathLike[str]) -> Source:
         source = CsvSource(one, columns, encoding)  # says what is wrong with the arguments
         if one == "-":
+            # Few lists are piped in.
+            from promomsg.intake.text.standard_input import StandardInput
+
             return StandardInput(lambda spooled: CsvSource(spooled, columns, encoding))
         return source
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import zlib
 from pathlib import Path
@@ -42,6 +41,9 @@ class _Unpacked(io.RawIOBase):
         self._file = file
         self._size = path.stat().st_size
         self._given = 0
+        # Loaded for a file that is packed.
+        import gzip
+
         self._inner = gzip.GzipFile(fileobj=file, mode="rb")
 
     def readable(self) -> bool:
