@@ -10,8 +10,8 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, get_args
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from urllib.parse import unquote
 
 from promomsg.alipay.base64_text import decode_base64
 from promomsg.alipay.keys import KeyPair, load_private_key, load_public_key, make_key_pair
@@ -39,14 +39,22 @@ SignatureEncoding = Literal["percent", "base64", "base64url"]
 ENCODINGS: Final[tuple[str, ...]] = get_args(SignatureEncoding)
 
 
+class _Rsa256(NamedTuple):
+    """What every signature is made and checked with, and what a wrong one raises."""
+
+    padding: padding.PKCS1v15
+    hash: SHA256
+    invalid: type[Exception]
+
+
 @cache
-def _rsa256() -> tuple[padding.PKCS1v15, SHA256]:
-    """The padding and the hash of every signature."""
+def _rsa256() -> _Rsa256:
     # cryptography takes long to import, and only a wallet's calls need it.
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import padding
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    return padding.PKCS1v15(), SHA256()
+    return _Rsa256(padding.PKCS1v15(), SHA256(), InvalidSignature)
 
 
 class Signature(Enum):
@@ -78,11 +86,16 @@ def sign(
     `"percent"` is base64 with every reserved character percent-encoded, `/` too; `"base64"` and
     `"base64url"` (padding kept) are what some wallets take.
     """
-    raw = private_key.sign(content_to_sign(path, client_id, time, body), *_rsa256())
+    rsa256 = _rsa256()
+    content = content_to_sign(path, client_id, time, body)
+    raw = private_key.sign(content, rsa256.padding, rsa256.hash)
     if encoding == "base64url":
         return urlsafe_b64encode(raw).decode("ascii")
     plain = b64encode(raw).decode("ascii")
-    return plain if encoding == "base64" else quote(plain, safe="")
+    if encoding == "base64":
+        return plain
+    # The three reserved characters that base64 has. `quote` looks at each character: 14 µs.
+    return plain.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
 
 
 def signature_header(signature: str, key_version: int | str = 1) -> str:
@@ -97,15 +110,19 @@ def verify(
 
     `unquote`, never `unquote_plus`: a plain base64 has `+` in it, which is no space.
     """
-    from cryptography.exceptions import InvalidSignature
-
-    plain = unquote(signature.strip()).rstrip("=")
+    signature = signature.strip()
+    plain = signature.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+    if "%" in plain:  # in small letters, or more than had to be encoded
+        plain = unquote(signature)
+    plain = plain.rstrip("=")
     raw = decode_base64(plain + "=" * (-len(plain) % 4))
     if raw is None:
         return False
+    rsa256 = _rsa256()
+    content = content_to_sign(path, client_id, time, body)
     try:
-        public_key.verify(raw, content_to_sign(path, client_id, time, body), *_rsa256())
-    except InvalidSignature:
+        public_key.verify(raw, content, rsa256.padding, rsa256.hash)
+    except rsa256.invalid:
         return False
     return True
 
@@ -125,13 +142,20 @@ def check_answer(
     """
     if public_key is None:
         return Signature.UNCHECKED
-    found = {name.lower(): value for name, value in headers.items()}
-    header = found.get("signature", "").strip()
+    header = time = ""
+    for name, value in headers.items():
+        name = name.lower()
+        if name == "signature":
+            header = value.strip()
+        elif name == "response-time":
+            time = value.strip()
     if not header:
         return Signature.MISSING
-    pairs = (part.partition("=") for part in header.split(","))
-    signature = {name.strip().lower(): value.strip() for name, _, value in pairs}.get("signature")
-    time = found.get("response-time", "").strip()
+    signature = ""
+    for part in header.split(","):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "signature":
+            signature = value.strip()
     if not signature or not time:
         return Signature.BAD
     good = verify(public_key, path, client_id, time, body, signature)
