@@ -33,12 +33,10 @@ _STEP: Final = _PIECE // 2
 blocks finds every piece with few looks."""
 
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
-_MISLEADING: Final = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
+# re compiles both when they are first looked for, and keeps them.
+_MISLEADING: Final = "[\u202a-\u202e\u2066-\u2069\ufeff]"
 """Direction overrides, which make a terminal show another text than there is; and the BOM."""
-_CREDENTIAL: Final = re.compile(
-    r"""((?:access_?token|refresh_?token|appsecret|secret)["']?\s*(?:=|:)\s*["']?)[^&\s"'<>,}]+""",
-    re.IGNORECASE,
-)
+_CREDENTIAL: Final = r"""(?i)((?:access_?token|refresh_?token|appsecret|secret)["']?\s*(?:=|:)\s*["']?)[^&\s"'<>,}]+"""
 
 
 class Masker:
@@ -192,7 +190,7 @@ def printable(text: str, limit: int, mask: Mask = str) -> str:
     """
 
     def without_controls(text: str) -> str:
-        return mask(_MISLEADING.sub("", one_line(text)))
+        return mask(re.sub(_MISLEADING, "", one_line(text)))
 
-    text = _CREDENTIAL.sub(r"\1…", mask_start(text, limit * 8, without_controls)).strip()
+    text = re.sub(_CREDENTIAL, r"\1…", mask_start(text, limit * 8, without_controls)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -16,8 +16,9 @@ from promomsg.errors import UsageError
 
 __all__ = ["MessageText", "MissingParam", "Placeholder", "PlaceholderTable"]
 
-_BRACED: Final = re.compile(r"(?<!\{)\{\{\s*(\w+)\s*\}\}(?!\})")
-_TOKEN: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+# re compiles both for the first message, and keeps them.
+_BRACED: Final = r"(?<!\{)\{\{\s*(\w+)\s*\}\}(?!\})"
+_BRACE: Final = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 
 
 class Placeholder(NamedTuple):
@@ -112,7 +113,7 @@ class MessageText:
         self, source: str, where: str, table: PlaceholderTable, *, url: bool = False
     ) -> None:
         self.url = url
-        for braces in _BRACED.finditer(source):
+        for braces in re.finditer(_BRACED, source):
             # The notation of many template languages; here it is how a brace itself is written.
             table.braced.setdefault(
                 braces[1],
@@ -122,7 +123,7 @@ class MessageText:
         pieces: list[str | int] = []
         literal: list[str] = []
         at = 0
-        for match in _TOKEN.finditer(source):
+        for match in re.finditer(_BRACE, source):
             literal.append(source[at : match.start()])
             at = match.end()
             token = match.group()

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyPair", "load_private_key", "load_public_key", "make_key_pair", "refuse_own_key"]
 
-_ARMOUR: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-_LINE_ENDS: Final = re.compile(r"\\+r?\\*n|\\+r|\\+(?=\s|$)")
+# re compiles these when they are first looked for, and keeps them.
+_ARMOUR: Final = r"(?s)-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----"
+_LINE_ENDS: Final = r"\\+r?\\*n|\\+r|\\+(?=\s|$)"
 """Line ends written as \\n, also twice escaped, and a shell's backslash at the end of a line."""
 _AROUND: Final = "\\\ufeff\u200b\u200e\u200f\"'`\u2018\u2019\u201c\u201d"
 """What settings and chats put around a key: quotes of every kind, and what is not seen."""
 _PEM_IN_BASE64: Final = "LS0tLS1CRUdJTi"
 """`-----BEGIN` in base64, as cluster secrets keep a whole file."""
-_PATH: Final = re.compile(r"[^\s=]{1,255}\.(?:pem|key|der|txt|cer|crt|pub|p8|p12|pfx|jks)", re.I)
+_PATH: Final = r"(?i)[^\s=]{1,255}\.(?:pem|key|der|txt|cer|crt|pub|p8|p12|pfx|jks)"
 _PRIVATE_FORMS: Final = "a PKCS#8 or PKCS#1 PEM, or the bare base64 of either"
 _PUBLIC_FORMS: Final = "a PEM, a certificate, or the bare base64 that the portal shows"
 _OTHER: Final = (
@@ -37,7 +38,7 @@ _OTHER: Final = (
     ("{", "JSON", "have it as PEM"),
 )
 _SEQUENCE: Final = b"\x30"
-_PKCS12: Final = re.compile(rb"\x30(?:\x82..|\x81.|.)\x02\x01\x03", re.DOTALL)
+_PKCS12: Final = rb"(?s)\x30(?:\x82..|\x81.|.)\x02\x01\x03"
 
 
 class _Block(NamedTuple):
@@ -85,7 +86,7 @@ def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> _F
         raise UsageError(f"{name}: empty; give {forms}")
     if text.startswith(_PEM_IN_BASE64):
         text = _bare(_unpacked("".join(text.split()), name, forms).decode("latin-1"))
-    blocks = [_Block(*block.groups()) for block in _ARMOUR.finditer(text)]
+    blocks = [_Block(*block.groups()) for block in re.finditer(_ARMOUR, text)]
     blocks.sort(key=lambda block: not any(word in block.label for word in wanted))
     label, text = blocks[0] if blocks else ("", text)
     _refuse_other_kinds(label, text, name, forms)
@@ -93,7 +94,7 @@ def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> _F
 
 
 def _no_store(der: bytes, name: str) -> bytes:
-    if _PKCS12.match(der):
+    if re.match(_PKCS12, der):
         raise UsageError(
             f"{name}: a PKCS#12 store (.p12, .pfx); have its key as PEM: openssl pkcs12 -nodes"
         )
@@ -101,7 +102,7 @@ def _no_store(der: bytes, name: str) -> bytes:
 
 
 def _bare(text: str) -> str:
-    text = _LINE_ENDS.sub("\n", text).strip().strip(_AROUND).strip()
+    text = re.sub(_LINE_ENDS, "\n", text).strip().strip(_AROUND).strip()
     return text.removeprefix("b'").removeprefix('b"')  # how Python shows bytes
 
 
@@ -129,7 +130,7 @@ def _refuse_other_kinds(label: str, text: str, name: str, forms: str) -> None:
                 raise UsageError(f"{name}: {kind}; {mend}")
         if "-----begin" in text.lower():
             raise UsageError(f"{name}: a PEM that is cut or broken; give {forms}")
-        if _PATH.fullmatch(text):
+        if re.fullmatch(_PATH, text):
             raise UsageError(f"{name}: a file's name; give what stands in the file")
 
 

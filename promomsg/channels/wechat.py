@@ -11,7 +11,6 @@ import msgspec
 
 from promomsg.channels.base import FailureFile, UserFacing
 from promomsg.channels.following import follow
-from promomsg.channels.group_failures import fetch_failures
 from promomsg.channels.single_call import (
     as_secret,
     call_at_pace,
@@ -251,6 +250,9 @@ class WeChatPromoter(WeChatReads, UserFacing):
         return codec.is_transient(error)
 
     async def fetch_failures(self, url: str, members: int) -> FailureFile:
+        # Loaded for a group that ended with failures.
+        from promomsg.channels.group_failures import fetch_failures
+
         return await fetch_failures(self._http, url, members, self._account.mask)
 
     def same_message(

@@ -17,7 +17,6 @@ from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart
 from promomsg.engine.prepare.new_campaign import NewCampaign
 from promomsg.engine.prepare.plan import Plan
-from promomsg.engine.prepare.resumed_campaign import ResumedCampaign, RetriedCampaign
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.sending.run_control import ControlRequest
@@ -166,6 +165,9 @@ class Campaign:
             clock=clock,
             rng=rng,
         )
+        # Loaded for a resume or a retry, which most programs have none of.
+        from promomsg.engine.prepare.resumed_campaign import ResumedCampaign
+
         return cls._of(
             ResumedCampaign(
                 request, after_lost_wal=after_lost_wal, provider_is_back=provider_is_back
@@ -215,6 +217,8 @@ class Campaign:
         states = [
             state for state, meant in ((State.FAILED, failed), (State.UNKNOWN, unknown)) if meant
         ]
+        from promomsg.engine.prepare.resumed_campaign import RetriedCampaign
+
         return cls._of(RetriedCampaign(request, states=states, include_unnamed=include_unnamed))
 
     # Planning and running.

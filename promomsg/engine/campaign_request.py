@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Any
+
+import msgspec
 
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
@@ -17,12 +18,11 @@ from promomsg.journal.contract import Journal
 __all__ = ["CampaignRequest"]
 
 
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False, slots=True)
-class CampaignRequest:
+class CampaignRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The arguments as they were given; nothing is checked, read or opened yet.
 
-    It has no repr: the recipients may be a plain list with user tokens in it, and a traceback may
-    show a function's locals.
+    Neither of its reprs says anything: the recipients may be a plain list with user tokens in it,
+    and a traceback may show a function's locals.
 
     Attributes:
         journal: None means a temporary one for a new campaign.
@@ -39,3 +39,9 @@ class CampaignRequest:
     options: Mapping[str, Any]
     clock: Clock = SYSTEM_CLOCK
     rng: Random | None = None
+
+    def __repr__(self) -> str:
+        return "CampaignRequest(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []

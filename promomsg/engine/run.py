@@ -6,15 +6,13 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
 
 from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
-from promomsg.engine.following.group_sender import GroupSender
-from promomsg.engine.following.poller import Poller
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Report, campaign_state
 from promomsg.engine.sending.brakes.brakes import Brakes
@@ -23,6 +21,10 @@ from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
+
+if TYPE_CHECKING:
+    from promomsg.engine.following.group_sender import GroupSender
+    from promomsg.engine.following.poller import Poller
 
 __all__ = ["Run"]
 
@@ -70,6 +72,10 @@ class Run:
         self._poller: Poller | None = None
         self._groups: GroupSender | None = None
         if has_groups(channel):
+            # Loaded for a channel that has groups.
+            from promomsg.engine.following.group_sender import GroupSender
+            from promomsg.engine.following.poller import Poller
+
             self._poller = Poller(
                 handle,
                 channel,

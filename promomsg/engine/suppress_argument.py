@@ -20,9 +20,7 @@ Suppress: TypeAlias = (
 )
 """What `suppress=` takes."""
 
-_FILE: Final = re.compile(
-    r".*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)", re.IGNORECASE | re.DOTALL
-)
+_FILE: Final = r"(?is).*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)"
 """A str in a list that means a file: no one is called that."""
 _GIVE: Final = "give a file's path, a list of keys and addresses, or a journal"
 
@@ -61,7 +59,7 @@ def is_source(value: Any) -> bool:
 def is_list(item: Any) -> bool:
     """Whether an item of a list is a list itself: a file, a journal, a source or an iterable."""
     if isinstance(item, str):
-        return _FILE.fullmatch(item) is not None
+        return re.fullmatch(_FILE, item) is not None
     if isinstance(item, (os.PathLike, Recipient, Mapping, Outcome, Secret)):
         return isinstance(item, os.PathLike)
     if is_journal(item) or is_source(item):

@@ -41,13 +41,10 @@ _KINDS: Final = (
     (b"\xff\xd8\xff", "a picture; name a table"),
 )  # fmt: skip
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MARKUP: Final = re.compile(
-    rb"\s*(?:<!doctype\s+html|<html|<table|<head|<body|<meta|<style|<script|<div)", re.IGNORECASE
-)
-_XML: Final = re.compile(rb"\s*<\?xml\b")
-_CAMPAIGN: Final = re.compile(
-    r"^\s*\[\s*(?:campaign|wechat|alipay|message)(?:\.\w+)*\s*\]\s*(?:#.*)?$", re.MULTILINE
-)
+# re compiles these when they are first looked for, and keeps them.
+_MARKUP: Final = rb"(?i)\s*(?:<!doctype\s+html|<html|<table|<head|<body|<meta|<style|<script|<div)"
+_XML: Final = rb"\s*<\?xml\b"
+_CAMPAIGN: Final = r"(?m)^\s*\[\s*(?:campaign|wechat|alipay|message)(?:\.\w+)*\s*\]\s*(?:#.*)?$"
 
 
 def other_kind(start: bytes, path: Path | None = None) -> str | None:
@@ -68,9 +65,9 @@ def other_kind(start: bytes, path: Path | None = None) -> str | None:
         if start.startswith(sign):
             return kind
     bare = start.removeprefix(BOM_UTF8)
-    if _MARKUP.match(bare):
+    if re.match(_MARKUP, bare):
         return "an HTML page (some programs call that .xls); open it in a spreadsheet program and save it as .xlsx"
-    if _XML.match(bare):
+    if re.match(_XML, bare):
         if b"office:spreadsheet" in start:
             return "a workbook of Excel 2003 (XML); save it as .xlsx or CSV"
         return "an XML or HTML file; save its table as .xlsx or CSV"
@@ -117,4 +114,4 @@ def _members(path: Path | None) -> frozenset[str]:
 
 def looks_like_campaign(head: str) -> bool:
     """Whether a text is a campaign file rather than a list: it has a section's heading."""
-    return _CAMPAIGN.search(head) is not None
+    return re.search(_CAMPAIGN, head) is not None

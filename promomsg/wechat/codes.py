@@ -30,12 +30,11 @@ EMPTY: Final = "103006"
 """An empty list, of `getpromoter` and its kin: an empty page, not an error
 (docs/facts/wechat.md, "Sibling endpoints")."""
 
-_RID: Final = re.compile(
-    r"\brid:\s*([0-9a-f]{4,16}(?:-[0-9a-f]{4,16}){1,5})(?![0-9A-Za-z_-])", re.IGNORECASE
-)
+# re compiles both when they are first looked for, and keeps them.
+_RID: Final = r"(?i)\brid:\s*([0-9a-f]{4,16}(?:-[0-9a-f]{4,16}){1,5})(?![0-9A-Za-z_-])"
 """`65b0a77b-3857ef84-7d2c553e` and its like (docs/facts/wechat.md, "Wire oddities"). Another shape
 is no request id, and could be anything; it stays in the text, masked as that is."""
-_IP: Final = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
+_IP: Final = r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])"
 
 
 class Meaning(NamedTuple):
@@ -143,7 +142,7 @@ def meaning_of(code: str) -> Meaning:
 def advice_for(code: str, errmsg: str) -> str:
     """What to do about an errcode, for a person; empty when there is nothing to say."""
     if code == "40164":
-        found = _IP.search(errmsg)
+        found = re.search(_IP, errmsg)
         who = f"IP {found.group(1)}" if found else "this machine's IP (errmsg names it)"
         return (
             f"add {who} to the allow-list: mp.weixin.qq.com, Development, Development settings, "
@@ -177,7 +176,7 @@ def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | Non
         return None
     errmsg = data.get("errmsg")
     errmsg = errmsg if isinstance(errmsg, str) else ""
-    found = _RID.search(errmsg)  # before the text is cut: it stands at the end
+    found = re.search(_RID, errmsg)  # before the text is cut: it stands at the end
     rid = found[1] if found and mask(found[1]) == found[1] else None
     errmsg = printable(errmsg, DETAIL_LIMIT, mask)
     row = meaning_of(code)

@@ -20,7 +20,6 @@ from promomsg.untrusted_json import (
     to_words,
 )
 from promomsg.wechat.codes import DETAIL_LIMIT, EMPTY, advice_for, meaning_of, parse_errcode
-from promomsg.wechat.failure_file import Collector
 from promomsg.wechat.models import Clicks, DeliveryAnswer, Promoter, PromoterPage, Quota, Role
 
 __all__ = [
@@ -98,6 +97,9 @@ def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> De
         # Clamped to 100 it would end the polling on a figure that makes no sense.
         note(f"percent is {percent}, over 100; taken as unknown progress")
         percent = None
+    # Loaded for the answers about a group.
+    from promomsg.wechat.failure_file import Collector
+
     found = Collector()
     if isinstance(answer.fail_info, list):
         for number, item in enumerate(answer.fail_info, 1):

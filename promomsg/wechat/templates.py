@@ -28,9 +28,10 @@ _MOST_DIGITS: Final = {"amount": 10, "number": 32}
 
 _DATE: Final = r"(?P<y>[0-9]{4})(?:(?P<s>[-/.])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})|年(?P<cm>[0-9]{1,2})月(?P<cd>[0-9]{1,2})日)"
 _HOURS: Final = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?|24:00(?::00)?"
-_MOMENT: Final = re.compile(rf"(?:{_DATE})?(?P<gap> ?)(?P<t>{_HOURS})?")
-_NUMBER: Final = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
-_AMOUNT: Final = re.compile(r"(\D?)([0-9]+)(?:\.([0-9]+))?元?")
+# re compiles these when they are first looked for, and keeps them.
+_MOMENT: Final = rf"(?:{_DATE})?(?P<gap> ?)(?P<t>{_HOURS})?"
+_NUMBER: Final = r"-?([0-9]+)(?:\.([0-9]+))?"
+_AMOUNT: Final = r"(\D?)([0-9]+)(?:\.([0-9]+))?元?"
 
 
 def kind_of(name: object, where: str) -> str:
@@ -93,7 +94,7 @@ def _check_time(where: str, text: str) -> Problem | None:
 
 
 def _is_moment(text: str) -> bool:
-    found = _MOMENT.fullmatch(text)
+    found = re.fullmatch(_MOMENT, text)
     if found is None or not text or (found["gap"] and not (found["y"] and found["t"])):
         return False
     if found["y"] is None:
@@ -109,11 +110,11 @@ def _is_moment(text: str) -> bool:
 
 def _check_digits(where: str, kind: str, text: str) -> Problem | None:
     if kind == "number":
-        found = _NUMBER.fullmatch(text)
+        found = re.fullmatch(_NUMBER, text)
         shape = "digits with an optional decimal point"
     else:
         # The sign is optional: `199.00元` is common (inferred).
-        found = _AMOUNT.fullmatch(text)
+        found = re.fullmatch(_AMOUNT, text)
         if found is not None and found[1] and unicodedata.category(found[1]) != "Sc":
             found = None
         shape = "one currency sign, digits with an optional decimal point, and an optional 元"

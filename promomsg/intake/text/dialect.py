@@ -17,7 +17,7 @@ from promomsg.intake.headings import column_of_heading, folded_heading
 __all__ = ["COMMA", "DELIMITERS", "Dialect", "delimiter_name", "find_dialect", "is_sep_line"]
 
 DELIMITERS: Final = (",", ";", "\t", "|")
-_SEP_LINE: Final = re.compile(r'\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*', re.IGNORECASE)
+_SEP_LINE: Final = r'(?i)\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*'
 _RECORDS: Final = 20
 
 
@@ -43,7 +43,7 @@ def delimiter_name(delimiter: str) -> str:
 
 def is_sep_line(cells: Sequence[str], delimiter: str) -> bool:
     """Whether a record is the line `sep=;` again, naming that delimiter, as in joined exports."""
-    return _SEP_LINE.fullmatch(text := delimiter.join(cells)) is not None and (
+    return re.fullmatch(_SEP_LINE, text := delimiter.join(cells)) is not None and (
         text.strip('\ufeff "')[len("sep=") :].startswith(delimiter)
     )
 
@@ -90,7 +90,7 @@ def find_dialect(head: str, headings: Collection[str] = ()) -> Dialect:
 def _sep_line(lines: list[str]) -> int:
     """How many lines there are up to a `sep=` line, blank ones before it included; else 0."""
     for number, line in enumerate(lines, 1):
-        if _SEP_LINE.fullmatch(line):
+        if re.fullmatch(_SEP_LINE, line):
             return number
         if trimmed(line):
             return 0
@@ -99,7 +99,7 @@ def _sep_line(lines: list[str]) -> int:
 
 def _delimiter_of_sep_line(line: str) -> str | None:
     """The delimiter of a `sep=` line; None when it names none."""
-    found = _SEP_LINE.fullmatch(line)
+    found = re.fullmatch(_SEP_LINE, line)
     named = found[1] if found else None
     if named is None:
         return None

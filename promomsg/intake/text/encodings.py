@@ -27,7 +27,8 @@ BOMS: Final = {
 _SAMPLE: Final = 4096
 _NOT_OF_FILES: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
 _TRIAL: Final = 'id,name\n1,"a b"\n'
-_VALID: Final = re.compile(
+# re compiles it for a file that is damaged, or of another encoding.
+_VALID: Final = (
     rb"([\xc2-\xdf][\x80-\xbf])"
     rb"|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
@@ -63,9 +64,9 @@ class Utf8Census:
     def _count(self, line: bytes, number: int) -> None:
         if line.isascii():
             return
-        for found in _VALID.finditer(line):
+        for found in re.finditer(_VALID, line):
             self.valid += 1 if found[1] else len(found[0])
-        if bad := len(_VALID.sub(b"", line).translate(None, _ASCII)):
+        if bad := len(re.sub(_VALID, b"", line).translate(None, _ASCII)):
             self.bad += bad
             self.first_bad = self.first_bad or number
 
