@@ -164,6 +164,34 @@ def test_an_answer_that_comes_late_closes_it_too_but_lets_nobody_out_at_once() -
     assert made.limit == 2
 
 
+def test_slow_answers_from_before_an_outage_let_no_more_people_into_it() -> None:
+    """Sixteen calls are out when new ones begin to fail; their good answers come one by one."""
+    made = breaker(concurrency=16)
+    made.begun = 20
+    for n in range(3):
+        made.begun += 1
+        made.record_failure(n, in_doubt=1)
+    assert made.is_open
+    for late in range(1, 20):
+        made.record_success("left before the outage", late)
+        while not made.is_open:
+            made.begun += 1
+            made.record_failure("tried once more", in_doubt=1)
+    assert made.in_doubt <= 16 + 8
+    assert made.exhausted
+
+
+def test_an_answer_to_a_send_that_left_after_the_first_failure_ends_the_count() -> None:
+    made = breaker(concurrency=16)
+    made.begun = 5
+    made.record_failure("lost", in_doubt=1)
+    made.record_success("left before", 5)
+    assert made.in_doubt == 1
+    made.begun = 6
+    made.record_success("left after", 6)
+    assert made.in_doubt == 0
+
+
 def test_failures_that_come_late_do_not_count_as_probes() -> None:
     made = opened()
     for late in range(61):

@@ -95,7 +95,7 @@ async def test_whoever_waits_for_anothers_probe_costs_no_processor_time() -> Non
     )
     reachability.finish_singles()
     for n in range(3):
-        reachability.watch(f"call {n}", DOWN, in_doubt=False)
+        reachability.watch(f"call {n}", DOWN, in_doubt=False, number=n)
     first = asyncio.ensure_future(reachability.acquire_probe("a group"))
     await clock.advance(1.0)
     assert not await first  # the pause is over

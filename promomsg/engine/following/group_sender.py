@@ -152,7 +152,9 @@ class GroupSender:
             return attempt, 0.0
         attempt += 1
         # A lost group costs all its members: as a probe it is not tried twice in a run.
-        decision = self._brakes.judge(lease, answer, self._limiter, attempt=attempt, group=True)
+        decision = self._brakes.judge(
+            lease, answer, self._limiter, attempt=attempt, number=check.number, group=True
+        )
         await self._write(lease, answer, decision)
         await self._reachability.save()
         return attempt, self._brakes.pause(decision, attempt) if decision.again else None

@@ -310,7 +310,7 @@ class Dispatcher:
                 self._put_back(chunk, single_send)
                 continue
             single_send.attempts += 1
-            self._answered(chunk, single_send, answer)
+            self._answered(chunk, single_send, answer, check.number)
 
     def _no_more_calls(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -332,7 +332,13 @@ class Dispatcher:
         self._results.push(chunk, result, FollowUp(chunk, single_send, result, _UNCALLED))
 
     def _answered(
-        self, chunk: LeasedChunk, single_send: SingleSend, answer: Answer, *, called: bool = True
+        self,
+        chunk: LeasedChunk,
+        single_send: SingleSend,
+        answer: Answer,
+        number: int = 0,
+        *,
+        called: bool = True,
     ) -> None:
         """Has the answer judged, and its result written with the next commit."""
         decision = self._brakes.judge(
@@ -340,6 +346,7 @@ class Dispatcher:
             answer,
             self._limiter,
             attempt=single_send.attempts - single_send.earlier,
+            number=number,
             maybe_sent=single_send.maybe_sent,
             called=called,
         )

@@ -19,21 +19,24 @@ class FirstByteCheck:
     """Whether the first byte of one call may leave. One object serves one call after the other.
 
     Attributes:
+        number: the call's, by `CircuitBreaker.begun`.
         withheld: the call was not made; whoever was intended goes back to pending, uncalled.
     """
 
-    __slots__ = ("_breaker", "_call", "_control", "_limiter", "withheld")
+    __slots__ = ("_breaker", "_call", "_control", "_limiter", "number", "withheld")
 
     def __init__(self, control: RunControl, breaker: CircuitBreaker, limiter: RateLimiter) -> None:
         self._control = control
         self._breaker = breaker
         self._limiter = limiter
         self._call: object = None
+        self.number = 0
         self.withheld = False
 
     def start(self, call: object) -> None:
         """The next call: a single send, or a group's lease."""
         self._call = call
+        self.number = 0
         self.withheld = False
 
     def _may_go(self) -> bool:
@@ -42,10 +45,20 @@ class FirstByteCheck:
 
     def passes(self) -> bool:
         """Whether it may leave at this very moment; then it does."""
-        return self._may_go() and self._limiter.try_gate()
+        if not (self._may_go() and self._limiter.try_gate()):
+            return False
+        self._leave()
+        return True
 
     async def wait(self) -> bool:
         """Waits for the gate, for a second at the most; False: it is withheld."""
         # Asked again behind the wait: an outage may have begun, or somebody have paused it.
-        self.withheld = not (self._may_go() and await self._limiter.gate() and self._may_go())
-        return not self.withheld
+        if not (self._may_go() and await self._limiter.gate() and self._may_go()):
+            self.withheld = True
+            return False
+        self._leave()
+        return True
+
+    def _leave(self) -> None:
+        self._breaker.begun += 1
+        self.number = self._breaker.begun

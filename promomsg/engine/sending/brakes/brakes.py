@@ -190,6 +190,7 @@ class Brakes:
         limiter: RateLimiter,
         *,
         attempt: int,
+        number: int = 0,
         maybe_sent: bool = False,
         called: bool = True,
         group: bool = False,
@@ -200,6 +201,7 @@ class Brakes:
             call: the single send, or the group's lease.
             limiter: the quota that the call was made on.
             attempt, maybe_sent, group: as `decide`.
+            number: the call's, by `CircuitBreaker.begun`.
             called: False for what was decided without a call.
         """
         if called:
@@ -219,7 +221,9 @@ class Brakes:
             limiter.throttled(answer.retry_after)
         if called:
             lost = decision.maybe_sent or decision.state is State.UNKNOWN
-            self.reachability.watch(call, answer, in_doubt=lost and not maybe_sent, group=group)
+            self.reachability.watch(
+                call, answer, in_doubt=lost and not maybe_sent, number=number, group=group
+            )
         else:
             self.reachability.drop(call)
         if decision.again and not answer.token_failed:

@@ -51,6 +51,7 @@ class CircuitBreaker:
         is_open: one call at a time.
         calm: a readable answer of a send would change nothing: the usual case, for a quick look.
         limited: at most `limit` calls at once; else as many as the campaign has.
+        begun: sends whose first byte has left in this run; each has its number from here.
         in_doubt: sends of this outage whose outcome is unknown, those of earlier runs included.
         probes: probes in a row that failed.
     """
@@ -80,6 +81,9 @@ class CircuitBreaker:
         self._next_probe_at = 0.0
         self._probe: object | None = None
         self._growing = False
+        self.begun = 0
+        self._begun_before = 0
+        """`begun` at the first failure of those that are counted."""
         self.since = 0.0 if outage is None else outage.since
         self.in_doubt = 0 if outage is None else outage.in_doubt
         self.probes = 0
@@ -148,12 +152,22 @@ class CircuitBreaker:
         if self._probe is call:
             self._probe = None
 
-    def record_success(self, call: object = None) -> bool:
-        """A send had a readable answer, whatever it said. Returns whether that changed anything."""
+    def record_success(self, call: object = None, number: int = 0) -> bool:
+        """A send had a readable answer, whatever it said. Returns whether that changed anything.
+
+        Args:
+            number: the send's (`begun`); 0: not known. A slow answer to one that had left
+                before the first failure does not show that the outage is over: who is in doubt by
+                it stays counted, or each such answer would let more people into it.
+        """
         if self.calm:
             return False
         self.drop_probe(call)
-        self._failures = self.in_doubt = self.probes = 0
+        if not number or number > self._begun_before:
+            self.in_doubt = 0
+        elif self.is_open and not self.may_risk:
+            return False
+        self._failures = self.probes = 0
         self._read_answered = self._given_up = self._from_earlier_run = False
         self._no_read_yet = self._reads
         if self.is_open:
@@ -165,7 +179,7 @@ class CircuitBreaker:
             grown = self.limit + 1 if self._growing else self._concurrency
             self.limit = min(grown, self._concurrency)
             self.limited = self.limit < self._concurrency
-        self.calm = not self.limited
+        self.calm = not (self.limited or self.in_doubt)
         return True
 
     def record_failure(self, call: object, *, in_doubt: int = 0, group: bool = False) -> bool:
@@ -178,6 +192,8 @@ class CircuitBreaker:
 
         Returns whether the circuit opened by it.
         """
+        if not (self._failures or self.in_doubt or self.is_open):
+            self._begun_before = self.begun
         self.in_doubt += in_doubt
         self.calm = False
         if not self.is_open:

@@ -125,11 +125,14 @@ class Reachability:
 
     # What calls came to.
 
-    def watch(self, call: object, answer: Answer, *, in_doubt: bool, group: bool = False) -> None:
+    def watch(
+        self, call: object, answer: Answer, *, in_doubt: bool, number: int, group: bool = False
+    ) -> None:
         """What a send's answer says of the provider, whatever it says of its recipient.
 
         Args:
             in_doubt: its outcome is unknown by it.
+            number: the call's, by `CircuitBreaker.begun`.
             group: it was a group send.
         """
         if _halts_by_itself(answer):
@@ -137,7 +140,7 @@ class Reachability:
         elif _is_unreachable(answer):
             if not self._are_the_last_few(answer):
                 self._record_failure(call, answer, in_doubt=in_doubt, group=group)
-        elif self.breaker.record_success(call):
+        elif self.breaker.record_success(call, number):
             self.wake()
 
     def _are_the_last_few(self, answer: Answer) -> bool:
