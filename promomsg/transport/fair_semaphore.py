@@ -3,7 +3,9 @@
 `asyncio.Semaphore` hands out its permits in the order of asking, so whoever asks most often gets
 the most: a campaign of 64 workers beside one of 2 has 32 times as many calls out. Here each
 campaign has a share, and a released permit goes to the waiting share that holds the fewest; among
-equals, to the one that was served longest ago, which is round robin.
+equals, to the one that was given the fewest so far, and then in turn (start-time fair queueing:
+Goyal, Vin and Cheng, 1996). A share that came late with its asking, since its disk was slow, makes
+up for it; one that did not ask for long is owed no more than one round of all permits.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class FairSemaphore:
 
     __slots__ = (
         "_active",
+        "_given",
         "_heap",
         "_priority_is_next",
         "_priority_waiters",
@@ -43,10 +46,12 @@ class FairSemaphore:
         self.limit = limit
         self.in_use = 0
         self.has_waiters = False
-        # (permits held, turn, share) of each share that waits. An entry is not removed when its
-        # share changes: `_next_share` passes over entries that are out of date.
-        self._heap: list[tuple[int, int, SemaphoreShare]] = []
+        # (permits held, permits given, turn, share) of each share that waits. An entry is not
+        # removed when its share changes: `_next_share` passes over entries that are out of date.
+        self._heap: list[tuple[int, int, int, SemaphoreShare]] = []
         self._turn = 0
+        self._given = 0
+        """Permits given so far to the share that was served last: what the others are compared to."""
         self._active = 0
         """Shares that hold a permit or wait for one."""
         self._priority_waiters: deque[_Waiter] = deque()
@@ -83,7 +88,8 @@ class FairSemaphore:
     def _enqueue(self, share: SemaphoreShare) -> None:
         self._turn += 1
         share.turn = self._turn
-        heappush(self._heap, (share.held, share.turn, share))
+        share.given = max(share.given, self._given - self.limit)
+        heappush(self._heap, (share.held, share.given, share.turn, share))
 
     def _grant_free(self) -> None:
         """Gives the free permits to those who wait."""
@@ -105,15 +111,20 @@ class FairSemaphore:
         """The waiting share whose turn it is."""
         heap = self._heap
         while heap:
-            held, turn, share = heap[0]
+            held, _, turn, share = heap[0]
             if share.waiters and turn == share.turn and held == share.held:
                 return share
             heappop(heap)
         return None
 
     def _fair_part_left(self, share: SemaphoreShare) -> int:
-        """Permits between what a share holds and its fair part, rounded up; 1 at the least."""
-        return max(1, -(-self.limit // max(1, self._active)) - share.held)
+        """Permits between what a share holds and its fair part, rounded up; 1 at the least.
+
+        One that is behind the others may have four times its part, until it has caught up.
+        """
+        part = -(-self.limit // max(1, self._active))
+        behind = min(3 * part, max(0, self._given - share.given))
+        return max(1, part + behind - share.held)
 
     def _grant(self, share: SemaphoreShare) -> bool:
         """Gives its first waiter all that it may have; False when not enough is free.
@@ -130,6 +141,8 @@ class FairSemaphore:
                 count = free
             self.in_use += count
             share.held += count
+            self._given = share.given
+            share.given += count
             waiter.set_result(count)
         share.waiters.popleft()
         heappop(self._heap)
@@ -143,13 +156,15 @@ class FairSemaphore:
 class SemaphoreShare:
     """Part of a `FairSemaphore`: a campaign's, an account's single calls', a client's reads'."""
 
-    __slots__ = ("_has_priority", "held", "semaphore", "turn", "waiters")
+    __slots__ = ("_has_priority", "given", "held", "semaphore", "turn", "waiters")
 
     def __init__(self, semaphore: FairSemaphore, priority: bool) -> None:
         self.semaphore = semaphore
         self._has_priority = priority
         self.held = 0
         """Permits that it has now."""
+        self.given = semaphore._given
+        """Permits that it was given so far, counted from what the others had when it began."""
         self.turn = 0
         self.waiters: deque[_Waiter] = deque()
 
@@ -167,6 +182,8 @@ class SemaphoreShare:
             if not self.held:
                 semaphore._active += 1
             self.held += count
+            semaphore._given = self.given
+            self.given += count
         return count
 
     async def acquire(self, most: int = 1) -> int:
@@ -204,7 +221,7 @@ class SemaphoreShare:
         if not self._has_priority:
             self.held -= count
             if self.waiters:
-                heappush(semaphore._heap, (self.held, self.turn, self))
+                heappush(semaphore._heap, (self.held, self.given, self.turn, self))
             elif not self.held:
                 semaphore._active -= 1
         if semaphore.has_waiters:

@@ -168,3 +168,52 @@ async def test_no_permit_is_lost_whoever_is_cancelled_and_when(seed: int) -> Non
     assert (semaphore.in_use, semaphore.has_waiters) == (0, False)
     assert [share.held for share in shares] == [0, 0, 0, 0]
     assert semaphore.share().try_acquire(99) == semaphore.limit, "and nobody is in the way"
+
+
+async def test_whoever_was_slow_to_ask_makes_up_for_it() -> None:
+    """One of four takes far longer over each batch for a while, as behind a slow disk."""
+    semaphore = FairSemaphore(8)
+    served = [0] * 4
+    stop = False
+
+    async def work(number: int) -> None:
+        share = semaphore.share()
+        while not stop:
+            count = share.try_acquire(8) or await share.acquire(8)
+            turns = 60 if number == 0 and max(served) < 100 else 4
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            served[number] += count
+            share.release(count)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(4)]
+    while max(served) < 100:
+        await asyncio.sleep(0)
+    behind = max(served) - served[0]
+    while served[0] < 400:
+        await asyncio.sleep(0)
+    assert behind > 8, "else nothing was to be made up for"
+    assert max(served) - served[0] <= 16
+    stop = True
+    await asyncio.gather(*tasks)
+    assert semaphore.in_use == 0
+
+
+async def test_one_that_begins_later_is_owed_nothing_for_the_time_before() -> None:
+    semaphore = FairSemaphore(4)
+    early = semaphore.share()
+    for _ in range(1000):
+        assert early.try_acquire(4) == 4
+        early.release(4)
+    late = semaphore.share()
+    served = {early: 0, late: 0}
+
+    async def work(share: SemaphoreShare) -> None:
+        while sum(served.values()) < 400:
+            count = await share.acquire(4)
+            await asyncio.sleep(0)
+            served[share] += count
+            share.release(count)
+
+    await asyncio.gather(work(early), work(late))
+    assert abs(served[early] - served[late]) <= 8
