@@ -129,3 +129,42 @@ async def test_a_group_that_another_machine_took_over_is_left_to_it(auto_clock: 
     assert len(channel.group_times) == 1
     assert len(channel.reached) == 100
     assert (report.sent, report.pending) == (100, 100)
+
+
+async def test_one_slow_answer_in_a_hundred_does_not_hold_up_the_others(
+    auto_clock: FakeClock,
+) -> None:
+    """30 ms, and 30 s for one in a hundred: each chunk has some of these. As many calls as the
+    campaign may have are out all the time until the list ends."""
+    count, concurrency = 6_000, 64
+    channel = ScriptedWeChat(auto_clock)
+    made = out = 0
+    busy: list[int] = []
+
+    async def answer() -> None:
+        nonlocal made, out
+        made += 1
+        slow = made % 100 == 0
+        out += 1
+        if concurrency * 2 < made < count - concurrency * 2:
+            busy.append(out)
+        await auto_clock.sleep(30.0 if slow else 0.03)
+        out -= 1
+
+    channel.before_single = answer
+    journal = SharedJournal()
+    began = auto_clock.monotonic()
+    async with Campaign(
+        channel,
+        MESSAGE,
+        ids(count),
+        journal=journal,
+        clock=auto_clock,
+        concurrency=concurrency,
+        route="single",
+    ) as run:
+        report = await run.wait()
+    assert (report.state, report.sent) == ("done", count)
+    assert sum(busy) / len(busy) >= 0.9 * concurrency
+    mean = 0.99 * 0.03 + 0.01 * 30
+    assert auto_clock.monotonic() - began <= count * mean / concurrency / 0.9 + 30.0

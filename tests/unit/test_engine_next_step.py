@@ -42,7 +42,9 @@ class Situation:
             return self.leases.pop(0) if self.leases else None
 
         handle.take = take
-        self.chunks = LeasedChunks(handle, channel, self.clock, None, 16, lambda: None)
+        self.chunks = LeasedChunks(
+            handle, channel, self.clock, None, 16, lambda: self.permits.out, lambda: None
+        )
         self.retries = RetryQueue(channel, self.chunks, self.clock, lambda: None)
         self.refused = RefusedMessages()
         self.permits = Permits(2 * concurrency)
@@ -73,7 +75,7 @@ class Situation:
     async def lease(self, *single_sends: SingleSend) -> LeasedChunk:
         self.leases.append(Lease(1, 1, 1e12, single_sends=single_sends))
         await self.chunks.take()
-        return self.chunks._held[-1]
+        return list(self.chunks._held)[-1]
 
     async def ask_in_vain(self) -> None:
         await self.chunks.take()

@@ -121,7 +121,13 @@ class Dispatcher:
         quorum = max(1, settings.concurrency // 2)
         self._refused = RefusedMessages()
         self._chunks = LeasedChunks(
-            handle, channel, clock, tokens, 2 * settings.concurrency, self._changed.set
+            handle,
+            channel,
+            clock,
+            tokens,
+            2 * settings.concurrency,
+            lambda: self._permits.out,
+            self._changed.set,
         )
         self._retries = RetryQueue(channel, self._chunks, clock, self._changed.set)
         self._next = NextStep(
