@@ -71,20 +71,8 @@ class Masker:
     @cached_property
     def _forms(self) -> frozenset[str]:
         """The secrets as they stand, percent-encoded, and escaped for JSON and HTML."""
-        # Loaded where a secret is about to be masked: it has a table of every named character.
-        import html
-
         return frozenset(
-            form.translate(_LOWER)
-            for secret in self._secrets
-            for form in (
-                secret,
-                quote(secret, safe=""),
-                quote(secret),
-                quote_plus(secret),
-                secret.replace("/", "\\/"),
-                html.escape(secret),
-            )
+            form.translate(_LOWER) for secret in self._secrets for form in _forms_of(secret)
         )
 
     @cached_property
@@ -166,6 +154,23 @@ def _around(text: str, at: int, secrets: str, where: int) -> tuple[int, int]:
     ):
         after += 1
     return at - before, at + after
+
+
+def _forms_of(secret: str) -> tuple[str, ...]:
+    """How a secret may be written."""
+    if secret.isascii() and secret.isalnum():
+        return (secret,)  # nothing of it is ever encoded or escaped
+    # Loaded where a secret is about to be masked: it has a table of every named character.
+    import html
+
+    return (
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        secret.replace("/", "\\/"),
+        html.escape(secret),
+    )
 
 
 def mask_start(text: str, limit: int, mask: Mask) -> str:

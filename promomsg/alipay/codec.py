@@ -14,7 +14,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from promomsg.alipay.codes import classify
-from promomsg.alipay.models import SendAnswer, SendRequest, TokenAnswer, TokenRequest, UserToken
+from promomsg.alipay.models import (
+    PlainSuccess,
+    SendAnswer,
+    SendRequest,
+    TokenAnswer,
+    TokenRequest,
+    UserToken,
+)
 from promomsg.alipay.signing import Signature
 from promomsg.control_characters import is_garbled, replace_halves
 from promomsg.errors import OutcomeUnknown, ProviderError
@@ -55,6 +62,9 @@ class ParsedResult(NamedTuple):
     status: str | None = None
 
 
+_PLAIN_SUCCESS: Final = ParsedResult(Answer(Verdict.SENT), "S")
+
+
 class _UnreadableError(Exception):
     """The body is no result; `args[0]` says why, without a piece of it."""
 
@@ -66,6 +76,7 @@ def _reveal(value: object) -> str:
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=_reveal)
+_plain_success: Final = msgspec.json.Decoder(PlainSuccess)
 
 
 def encode(request: SendRequest | TokenRequest, extra: bytes = b"") -> bytes:
@@ -151,6 +162,27 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[ParsedResult, dict
     return ParsedResult(read, result.result_status), fields
 
 
+def _read_plain(body: bytes, mask: Mask) -> ParsedResult | None:
+    """What `_read` reads in a plain success, in a quarter of the time; None for anything else."""
+    try:
+        found = _plain_success.decode(body)
+    except ValueError:  # msgspec's errors, and bytes that are no UTF-8
+        return None
+    # A key twice, with one value or two, takes more bytes than once. Nothing that this decoder
+    # takes is longer when it is written again (escapes and blanks are shorter), so it would show.
+    if len(_encoder.encode(found)) != len(body):
+        return None
+    msg_id, info = found.message_id, found.extend_info
+    if not msg_id and info is msgspec.UNSET:
+        return _PLAIN_SUCCESS
+    read = Answer(
+        Verdict.SENT,
+        msg_id=_message_id(msg_id, mask),
+        extra=None if info is msgspec.UNSET else _extend_info(info, mask),
+    )
+    return ParsedResult(read, "S")
+
+
 def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
     """What an answer of `/v2/miniprogram/message/send` means, its signature aside. Never raises.
 
@@ -158,6 +190,8 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
     twice with different values, a 5xx, or a success in an HTTP error. HTTP 429 without a readable
     result is THROTTLED: a gateway's limit, and the same requestId is asked again.
     """
+    if http_status < 300 and (plain := _read_plain(body, mask)) is not None:
+        return plain
     try:
         return _read(http_status, body, mask)[0]
     except _UnreadableError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,8 @@ __all__ = [
     "MAX_TEMPLATES",
     "SEND_PATH",
     "ContentTemplate",
+    "PlainResult",
+    "PlainSuccess",
     "ResultFields",
     "SendAnswer",
     "SendRequest",
@@ -91,6 +93,23 @@ class SendAnswer(msgspec.Struct, rename="camel"):
     result: ResultFields
     extend_info: Any = None
     message_id: Any = None
+
+
+class PlainResult(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The result of a `PlainSuccess`."""
+
+    result_code: Literal["SUCCESS"]
+    result_status: Literal["S"]
+    result_message: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class PlainSuccess(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A success with nothing in it but what docs/facts/alipay.md, "Response" names, as nearly every
+    answer of a send is; written again it has the fields that were there, and no others."""
+
+    result: PlainResult
+    extend_info: str | msgspec.UnsetType | None = msgspec.UNSET
+    message_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class TokenRequest(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):

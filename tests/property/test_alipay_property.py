@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promomsg.alipay import signing
-from promomsg.alipay.codec import derive_request_id, judge, read_send
+from promomsg.alipay.codec import derive_request_id, judge, masking, read_send
 from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
 from promomsg.alipay.models import ContentTemplate
 from promomsg.alipay.signing import Signature
@@ -145,3 +145,47 @@ def test_a_value_either_arrives_as_it_was_or_is_a_problem(value: str) -> None:
         assert body["redirectUrl"].isascii()
     else:
         assert not value.isprintable()
+
+
+PLAIN = b'{"result":{"resultCode":"SUCCESS","resultStatus":"S","resultMessage":"ok"},"extendInfo":"{\\"a\\":1}","messageId":"M1"}'
+pieces_of_answers = st.sampled_from(
+    [
+        *(b'"resultCode":"SUCCESS",', b'"resultCode":"PROCESS_FAIL",', b'"resultStatus":"F",'),
+        *(b'"resultStatus":"S",', b'"result\\u0053tatus":"U",', b'"messageId":"M2",', b'"x":1,'),
+        *(b'"result":{"resultStatus":"F"},', b'"extendInfo":null,', b',"messageId":7'),
+        *(b" ", b"\n", b"\\", b"\\/", b"\\u00e9", b"\\ud83d", b"\x01", b"\xff", b"\xe5\x90\x8d"),
+        *(b"\xef\xbb\xbf", b"}", b"{", b'"', b","),
+    ]
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(PLAIN)), pieces_of_answers), max_size=3),
+    st.sampled_from([200, 302, 404, 429, 500]),
+)
+def test_a_plain_success_is_read_as_every_other_answer_is(
+    added: list[tuple[int, bytes]], status: int
+) -> None:
+    """The short way to read one sees what the long way sees: a key that stands twice above all."""
+    body = PLAIN
+    for at, piece in added:
+        body = body[:at] + piece + body[at:]
+    mask = masking(Secret("token-0123456789"))
+    short = read_send(status, body, mask)
+    # A field that no table names, and which decides nothing, keeps an answer from the short way.
+    at = body.find(b"{") + 1
+    long = read_send(status, body[:at] + b'"unknown":0,' + body[at:], mask)
+    assert short.status == long.status
+    assert short.answer.verdict == long.answer.verdict
+    assert (short.answer.msg_id, short.answer.extra) == (long.answer.msg_id, long.answer.extra)
+
+
+@pytest.mark.parametrize("key", [b"resultCode", b"resultStatus"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_success_and_a_refusal_in_one_object_are_neither(key: bytes, last: bool) -> None:
+    good, bad = (b"SUCCESS", b"PROCESS_FAIL") if key == b"resultCode" else (b"S", b"F")
+    pair = b'"%b":"%b"' % (key, good)
+    both = [pair, b'"%b":"%b"' % (key, bad)]
+    body = PLAIN.replace(pair, b",".join(both if last else both[::-1]))
+    assert read_send(200, PLAIN).answer.verdict is Verdict.SENT
+    assert read_send(200, body).answer.verdict is Verdict.UNKNOWN
