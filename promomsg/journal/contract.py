@@ -161,6 +161,20 @@ class Handle(Protocol):
             IllegalMove: a row is not pending, or not of this chunk; nothing changed.
         """
 
+    async def make_slots(self, most: int) -> None:
+        """Prepares `mark_leaving` for `most` calls out at once (a call is out until its result is
+        durable): one for each permit, group calls too.
+
+        To be called in every run before its first intent: from then on whoever is intended and not
+        marked is taken for not called by a later process's `recover`. Without it, or where it
+        cannot be done, all who are intended are in doubt there. A second call does nothing."""
+
+    def mark_leaving(self, lease: Lease, seq: int | None = None) -> None:
+        """Says that the first byte of the call of this row (None: of the lease's group) is about to
+        be handed over: right before that, in every call. It is kept until the row's, or group's,
+        result is durable. A store into memory that never raises: what cannot be marked puts all
+        who are intended in doubt."""
+
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         """intended → the given states, durable. False, and nothing changed: the lease moved on.
 
@@ -240,6 +254,9 @@ class Handle(Protocol):
         """What an earlier process left intended becomes unknown (`INTERRUPTED`), or pending and
         maybe sent when the channel is idempotent; an intended group is lost. Every lease is taken
         back.
+
+        Whoever was surely not called (`make_slots`) is pending, and their group planned, as if never
+        intended.
 
         Args:
             day: the China-time day whose singles are counted (`Recovered.singles_today`).

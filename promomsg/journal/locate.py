@@ -6,6 +6,7 @@ import os
 
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Journal
+from promomsg.journal.sqlite.crash_safety.sender_slots import in_doubt
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
 from promomsg.journal.sqlite.journal import Durability, SqliteJournal, is_being_sent
 from promomsg.journal.sqlite.lock import holder
@@ -17,6 +18,7 @@ __all__ = [
     "JournalReader",
     "existing_journal",
     "half_plan",
+    "in_doubt",
     "is_being_sent",
     "journal_at",
     "journal_behind",

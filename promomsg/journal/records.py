@@ -265,6 +265,8 @@ class Recovered(msgspec.Struct, kw_only=True):
         unknown: singles that were intended and are now unknown.
         again: singles of an idempotent channel that will be asked again with the same key.
         lost_groups: group sends whose answer was never journalled; their members are unknown.
+        uncalled: singles that were intended and surely not called: pending again, uncounted.
+        uncalled_groups: group sends of which the same is known.
         recent: times (Unix seconds) of the latest intents, newest last: the pace begins with them.
         singles_today: singles intended on the given China-time day.
     """
@@ -272,6 +274,8 @@ class Recovered(msgspec.Struct, kw_only=True):
     unknown: int = 0
     again: int = 0
     lost_groups: int = 0
+    uncalled: int = 0
+    uncalled_groups: int = 0
     recent: tuple[float, ...] = ()
     singles_today: int = 0
 

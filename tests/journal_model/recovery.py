@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from journal_model.groups import INTERRUPTED, ModelGroups
 from promomsg.errors import JournalError
-from promomsg.journal.records import UNIQUE, Reason, Recovered, fingerprint
+from promomsg.journal.records import UNIQUE, Lease, Reason, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
 
@@ -15,6 +15,12 @@ __all__ = ["ModelRecovery"]
 
 class ModelRecovery(ModelGroups):
     """The part of a handle that a new process, or the user, asks for."""
+
+    async def make_slots(self, most: int) -> None:
+        """It ends with its process: nobody looks for the slots."""
+
+    def mark_leaving(self, lease: Lease, seq: int | None = None) -> None:
+        """Of a model that is `recover`ed by its own process, all who are intended are in doubt."""
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
         store = self._store_for_writing()

@@ -13,6 +13,8 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Counts
+from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots
+from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
 from promomsg.journal.sqlite.reader import DAMAGED, NOT_OURS, Reader
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.writer import Writer
@@ -51,6 +53,10 @@ class Access(Protocol):
     async def counts(self) -> Counts: ...
     async def missing(self) -> str | None:
         """See `Handle.missing`."""
+        ...
+
+    async def make_slots(self, slots: SenderSlots, run_id: str, most: int) -> SlotFile | None:
+        """The file of a sender's wire slots; None: it cannot be made."""
         ...
 
     async def close(self) -> None: ...
@@ -105,6 +111,11 @@ class WriteAccess:
             return None
         return await self.writer.submit(lambda _: missing(), reads=True)
 
+    async def make_slots(self, slots: SenderSlots, run_id: str, most: int) -> SlotFile | None:
+        writer = self.writer
+        await writer.submit(lambda _: slots.make(writer, run_id, most), reads=True)
+        return slots.file
+
     async def close(self) -> None:
         self._closed = True
         try:
@@ -143,6 +154,9 @@ class ReadAccess:
         return (await self.read(read.running_counts)).totals()
 
     async def missing(self) -> str | None:
+        return None
+
+    async def make_slots(self, slots: SenderSlots, run_id: str, most: int) -> SlotFile | None:
         return None
 
     async def close(self) -> None:

@@ -25,6 +25,9 @@ from promomsg.journal.records import (
     SendResult,
 )
 from promomsg.journal.sqlite.access import Access
+from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots
+from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
+from promomsg.journal.sqlite.crash_safety.wire_slots import group_word, single_word
 from promomsg.journal.sqlite.statements import (
     campaign_row,
     group_results,
@@ -57,16 +60,27 @@ class SqliteHandle:
         path: of the journal; None in memory.
         access: how it is written and read; closed with the handle.
         seal: of a plan in the making; None once there is a journal.
+        slots: of a sender; None where there are none (in memory, for a reader).
     """
 
     def __init__(
-        self, record: CampaignRecord, access: Access, *, path: str | None, seal: Seal | None = None
+        self,
+        record: CampaignRecord,
+        access: Access,
+        *,
+        path: str | None,
+        seal: Seal | None = None,
+        slots: SenderSlots | None = None,
     ) -> None:
         self._record = record
         self._access = access
         self._path = path
         self._seal = seal
         self._pepper: bytes | None = None
+        self._slots = slots
+        self._slot_file: SlotFile | None = None
+        self._is_named = slots is None
+        """Whether the journal says that this opening intends."""
         self._do = access.do
         self._read = access.read
 
@@ -178,16 +192,44 @@ class SqliteHandle:
         await self._do(leases.release, lease)
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._do(singles.intend, lease, seqs, at, day, skippable=True)
+        return await self._intend(singles.intend, lease, seqs, at, day)
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
-        return await self._do(singles.settle, lease, results)
+        kept = await self._do(singles.settle, lease, results)
+        if kept and self._slot_file is not None:
+            reached("results-durable")
+            self._slot_file.give_back([single_word(result[0]) for result in results])
+        return kept
+
+    async def _intend(self, call: Callable[..., bool], *args: Any) -> bool:
+        slots = self._slots
+        if slots is None or self._is_named:
+            return await self._do(call, *args, skippable=True)
+        slots.intends()
+
+        def first(tx: Transaction) -> bool:
+            recovery.name_opening(tx.db, slots.opening)
+            return call(tx, *args)
+
+        intended = await self._do(first, skippable=True)
+        self._is_named = self._is_named or intended
+        return intended
+
+    async def make_slots(self, most: int) -> None:
+        if self._slots is not None and self._seal is None:
+            self._slot_file = await self._access.make_slots(self._slots, self._record.run_id, most)
+
+    def mark_leaving(self, lease: Lease, seq: int | None = None) -> None:
+        slots = self._slot_file
+        if slots is not None:
+            who = single_word(seq) if seq is not None else group_word(lease.group_no or 0)
+            slots.mark(who, lease.epoch)
 
     async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
         return await self._do(groups.refuse_message, seq, reason, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
-        return await self._do(groups.intend, lease, at, skippable=True)
+        return await self._intend(groups.intend, lease, at)
 
     async def group_members(self, group_no: int) -> list[str]:
         return await self._read(groups.members, group_no)
@@ -195,18 +237,25 @@ class SqliteHandle:
     async def accept_group(
         self, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
     ) -> bool:
-        return await self._do(groups.accept, lease, msg_id, rid, at, next_poll_at)
+        return await self._end_call(groups.accept, lease, msg_id, rid, at, next_poll_at)
 
     async def return_group(self, lease: Lease, reason: Reason, called: bool = True) -> bool:
-        return await self._do(groups.return_, lease, reason, called)
+        return await self._end_call(groups.return_, lease, reason, called)
 
     async def refuse_group(
         self, lease: Lease, reason: Reason, at: float, *, everybody: bool = True
     ) -> bool:
-        return await self._do(groups.refuse, lease, reason, at, everybody)
+        return await self._end_call(groups.refuse, lease, reason, at, everybody)
 
     async def lose_group(self, lease: Lease, reason: Reason, at: float) -> bool:
-        return await self._do(groups.lose, lease, reason, at)
+        return await self._end_call(groups.lose, lease, reason, at)
+
+    async def _end_call(self, call: Callable[..., bool], lease: Lease, *args: Any) -> bool:
+        kept = await self._do(call, lease, *args)
+        if kept and self._slot_file is not None:
+            reached("group-result-durable")
+            self._slot_file.give_back([group_word(lease.group_no or 0)])
+        return kept
 
     # Following.
 
@@ -250,7 +299,12 @@ class SqliteHandle:
     # Recovery after a process has ended, and what the user asks for.
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
-        return await self._do(recovery.recover, idempotent, at, day, recent)
+        slots = self._slots
+        left = None if slots is None else slots.left
+        found = await self._do(recovery.recover, idempotent, at, day, recent, left)
+        if slots is not None:
+            slots.forget_earlier()
+        return found
 
     async def cancel_pending(self, at: float) -> int:
         return await self._do(recovery.cancel_pending, at)

@@ -29,11 +29,13 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import (
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.open_flag import check_whole, set_open_flag
+from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots, left_slots
 from promomsg.journal.sqlite.crash_safety.side_files import (
     LOCK,
     MARK,
     PLANNING,
     SIDE_FILES,
+    SLOTS,
     clear_side_files,
     refuse_foreign_log,
 )
@@ -51,7 +53,7 @@ __all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
 
 Durability = Literal["power", "process"]
 
-_SIDES: Final = ("", *SIDE_FILES, MARK)
+_SIDES: Final = ("", *SIDE_FILES, MARK, SLOTS)
 _CACHE_KIB: Final = 8_000
 """Page cache of the writer; a sort before it spills to disk takes as much again."""
 
@@ -65,6 +67,7 @@ class _Opened(NamedTuple):
     record: CampaignRecord
     counts: RunningCounts
     today: tuple[str, int]
+    slots: SenderSlots
 
     def close(self) -> None:
         """Gives it back: nothing was sent from it."""
@@ -147,7 +150,7 @@ class SqliteJournal:
         access = WriteAccess(
             self.path, writer, missing=FilesInPlace(self.path).missing, release=release
         )
-        return SqliteHandle(record, access, path=self.path, seal=seal)
+        return SqliteHandle(record, access, path=self.path, seal=seal, slots=made.slots)
 
     def _create(self, record: CampaignRecord) -> _Opened:
         open_standard_descriptors()
@@ -187,7 +190,8 @@ class SqliteJournal:
         except BaseException:
             lock.release()
             raise
-        return _Opened(lock, db, None, record, RunningCounts(), ("", 0))
+        slots = SenderSlots(self.path)
+        return _Opened(lock, db, None, record, RunningCounts(), ("", 0), slots)
 
     def _seal(
         self, db: sqlite3.Connection, record: CampaignRecord
@@ -252,7 +256,7 @@ class SqliteJournal:
             missing=in_place.missing,
             release=opened.lock.release,
         )
-        return SqliteHandle(opened.record, access, path=self.path)
+        return SqliteHandle(opened.record, access, path=self.path, slots=opened.slots)
 
     def _refuse_missing(self) -> None:
         if os.path.isfile(self.path):
@@ -270,6 +274,7 @@ class SqliteJournal:
             try:
                 finding, mark = check_whole(reader, after_lost_wal=after_lost_wal)
                 counts = reader.running_counts() if finding is Finding.WHOLE else None
+                slots = SenderSlots(self.path, *left_slots(reader, finding, mark))
                 reader.close()
                 db = self._connect()
                 try:
@@ -278,7 +283,11 @@ class SqliteJournal:
                     try:
                         if counts is None:
                             counts = read.running_counts(db)
-                        return _Opened(lock, db, new, read.record(db), counts, read.today(db))
+                        if slots.left is None:
+                            slots.forget_earlier()
+                        return _Opened(
+                            lock, db, new, read.record(db), counts, read.today(db), slots
+                        )
                     except BaseException:
                         new.close(remove=False)
                         raise

@@ -188,6 +188,7 @@ _SHAPES: Final = (
         [
             *_all(_WHOLE, "chunk_size", "needs_chunks", "sender_open"),
             "chunk_size BETWEEN 1 AND 1000000",
+            *_all(_NULL_OR_TEXT, "opening"),
         ],
     ),
 )

@@ -27,8 +27,10 @@ CREATE TABLE campaign (
     outage        TEXT,               -- JSON: since when the provider is not there; NULL: it is
     chunk_size    INTEGER NOT NULL DEFAULT 512,
     needs_chunks  INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
-    sender_open   INTEGER NOT NULL DEFAULT 0  -- the open flag: 1 from before the first call until a
+    sender_open   INTEGER NOT NULL DEFAULT 0, -- the open flag: 1 from before the first call until a
                                               -- clean close
+    opening       TEXT                -- the sender that intended last: the wire slots beside the
+                                      -- journal are of the same one; NULL: none is to be believed
 );
 
 -- What another process asks of the sender: 'run', 'pause' or 'cancel'.

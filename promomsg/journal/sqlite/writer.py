@@ -26,6 +26,7 @@ from promomsg.journal.sqlite import writer_threads
 from promomsg.journal.sqlite.connect import explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, close_clean
 from promomsg.journal.sqlite.crash_safety.side_files import WAL
+from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
 from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
 
 __all__ = ["Operation", "Writer"]
@@ -84,6 +85,8 @@ class Writer:
         self.path = path
         self.db = db
         self.mark = mark
+        self.slots: SlotFile | None = None
+        """Where commits are counted too; set and closed in the thread."""
         self.counts = RunningCounts()
         """Changed by the event loop's thread alone, with each commit's results."""
         self._today = today
@@ -160,6 +163,7 @@ class Writer:
         return not ended
 
     def _end(self) -> None:
+        clean = self.mark is not None and self._broken is None
         if self.mark is not None and self._broken is None:
             close_clean(self.db, self.mark)
         else:
@@ -169,6 +173,8 @@ class Writer:
                 self.db.close()
             if self.mark is not None:
                 self.mark.close(remove=False)
+        if self.slots is not None:
+            self.slots.close(remove=clean)
         self._tell(self._ended)
 
     def _do(self, batch: list[Operation]) -> None:
@@ -253,6 +259,8 @@ class Writer:
         if tx.number:
             edge = tx.chunk_over or bool(tx.singles) or bool(tx.groups)
             mark.write(tx.number, tx.singles, tx.groups, sync=edge)
+            if self.slots is not None:
+                self.slots.committed(tx.number)
 
     def _merge_in_time(self) -> None:
         """Merges the write-ahead log when it has grown, so that little of a journal stands in it.

@@ -141,6 +141,8 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
         reason,
     )
     db.execute(f"UPDATE chunk SET epoch = epoch + 1 WHERE {started}")
+    # Whom a sender called whose commits are lost, no slots say.
+    db.execute("UPDATE campaign SET opening = NULL")
     if replanned:
         people += db.execute(
             f"UPDATE recipient SET {_LOSE.sets}, code = :code, detail = :detail"

@@ -17,6 +17,7 @@ __all__ = [
     "MARK",
     "PLANNING",
     "SIDE_FILES",
+    "SLOTS",
     "WAL",
     "clear_side_files",
     "refuse_foreign_log",
@@ -28,11 +29,13 @@ SIDE_FILES: Final = (WAL, "-shm", "-journal")
 """SQLite's own: the write-ahead log, its index, and the log of a database that has none."""
 MARK: Final = "-mark"
 """The commit mark: how far a sender got."""
+SLOTS: Final = "-slots"
+"""The wire slots: whose call may have begun."""
 LOCK: Final = ".lock"
 """The sender's lock."""
 PLANNING: Final = ".planning"
 """A plan that is being made."""
-ALL_ENDINGS: Final = (*SIDE_FILES, MARK, LOCK, PLANNING)
+ALL_ENDINGS: Final = (*SIDE_FILES, MARK, SLOTS, LOCK, PLANNING)
 """Of the names of all files that stand beside a journal while it is in use."""
 
 

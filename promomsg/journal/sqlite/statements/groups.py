@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,11 +30,13 @@ __all__ = [
     "close_members",
     "get",
     "intend",
+    "intended",
     "lose",
     "lose_intended",
     "members",
     "move",
     "move_audience",
+    "put_back_uncalled",
     "refuse",
     "refuse_message",
     "return_",
@@ -215,11 +217,24 @@ def lose(tx: Transaction, lease: Lease, reason: Reason, at: float) -> bool:
     return True
 
 
+def intended(db: sqlite3.Connection) -> Iterator[GroupRow]:
+    """Groups whose call is out, or was when their sender ended."""
+    return select(db, _LOSE.where)
+
+
+def put_back_uncalled(tx: Transaction, called: Collection[int]) -> int:
+    """Groups that an earlier process left intended and did not call are planned again."""
+    back = [group for group in intended(tx.db) if group.group_no not in called]
+    for group in back:
+        move(tx, group, _RETURN, code="", detail="", attempts=group.attempts - 1)
+    return len(back)
+
+
 def lose_intended(tx: Transaction, reason: Reason, at: float) -> int:
     """Groups that an earlier process left intended; those that a loss of commits left so keep that
     reason."""
     lost = 0
-    for group in select(tx.db, _LOSE.where):
+    for group in intended(tx.db):
         _lose(tx, group, COMMITS_LOST if group.detail == COMMITS_LOST.detail else reason, at)
         lost += 1
     return lost

@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from promomsg.clock import china_day
 from promomsg.errors import JournalError
 from promomsg.journal.records import Recovered
+from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
 from promomsg.journal.sqlite.state_sql import group_move, in_group_state, recipient_move
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import (
@@ -25,8 +30,11 @@ from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
 
 __all__ = [
+    "InDoubt",
     "adopt",
     "cancel_pending",
+    "count_in_doubt",
+    "name_opening",
     "recover",
     "refuse_intended",
     "reopen",
@@ -36,6 +44,7 @@ __all__ = [
 _STARTED_SINGLES: Final = "done = 0 AND epoch > 0 AND group_no IS NULL"
 _ASK_AGAIN: Final = recipient_move(Event.NOT_SENT)
 _LOSE: Final = recipient_move(Event.UNKNOWN, State.INTENDED)
+_OUT: Final = recipient_move(Event.UNKNOWN, State.INTENDED, row="r")
 _ADOPT: Final = group_move(GroupEvent.ADOPT)
 _CANCEL: Final = group_move(GroupEvent.CANCEL)
 _COMMITS_LOST: Final = f"detail = '{COMMITS_LOST.detail}'"
@@ -56,10 +65,33 @@ WHERE {_IN_CHUNK} AND {_LOSE.where}
 """
 
 
-def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
-    """Looks only into chunks that were taken and are not done, however long the campaign is."""
+_PUT_BACK: Final = f"""
+UPDATE recipient
+SET {_ASK_AGAIN.sets}, attempts = attempts - 1, at = :at, code = iif({_HAS_REASON}, code, ''),
+    detail = iif({_HAS_REASON}, detail, ''), rid = iif({_HAS_REASON}, rid, NULL), extra = NULL
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND {_ASK_AGAIN.where}
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def recover(
+    tx: Transaction,
+    idempotent: bool,
+    at: float,
+    day: str,
+    recent: int,
+    left: Marked | None = None,
+) -> Recovered:
+    """Looks only into chunks that were taken and are not done, however long the campaign is.
+
+    `left`: who of those intended may have been called; None: all of them.
+    """
     db = tx.db
     found = Recovered()
+    if left is not None:
+        found.uncalled = _put_back(tx, left.singles, at)
+        found.uncalled_groups = groups.put_back_uncalled(tx, left.groups)
     chunks = db.execute(
         f"SELECT first_seq, last_seq FROM chunk WHERE {_STARTED_SINGLES} ORDER BY chunk_no"
     ).fetchall()
@@ -85,6 +117,7 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
     if needs_chunks:
         # A retry that did not get as far as `seal_retry`: its rows are pending in no chunk.
         cut_chunks(db, chunk_size)
+    tx.flush()
     found.recent = _recent(db, recent)
     row = db.execute(
         "SELECT intended_day_total FROM commit_log WHERE intended_day = ?"
@@ -93,6 +126,53 @@ def recover(tx: Transaction, idempotent: bool, at: float, day: str, recent: int)
     )
     found.singles_today = next(row, (0,))[0]
     return found
+
+
+def _put_back(tx: Transaction, called: Collection[int], at: float) -> int:
+    """Singles that are intended and were not called are pending again, as if never intended."""
+    rows = [row for row in _intended(tx.db) if row[0] not in called]
+    tx.db.execute(_PUT_BACK, {"at": at, "seqs": _encode([seq for seq, _ in rows]).decode()})
+    tx.returned(sum(china_day(intended_at) == tx.today[0] for _, intended_at in rows))
+    return len(rows)
+
+
+def _intended(db: sqlite3.Connection) -> list[tuple[int, float]]:
+    """(seq, when) of all singles that are intended."""
+    return db.execute(
+        "SELECT r.seq, r.at FROM (SELECT first_seq, last_seq FROM chunk"
+        f" WHERE {_STARTED_SINGLES}) AS c, recipient AS r"
+        f" WHERE r.seq BETWEEN c.first_seq AND c.last_seq AND {_OUT.where} AND r.group_no IS NULL"
+    ).fetchall()
+
+
+class InDoubt(NamedTuple):
+    """Who may have been sent to by a sender that died, and has no result.
+
+    Attributes:
+        singles: single sends.
+        groups: group sends.
+        members: people of those groups.
+    """
+
+    singles: int
+    groups: int
+    members: int
+
+
+def count_in_doubt(db: sqlite3.Connection, left: Marked | None) -> InDoubt:
+    """How many `recover` would take for maybe sent; `left` as there."""
+    singles = [seq for seq, _ in _intended(db) if left is None or seq in left.singles]
+    lost = [g for g in groups.intended(db) if left is None or g.group_no in left.groups]
+    return InDoubt(len(singles), len(lost), sum(group.planned for group in lost))
+
+
+def name_opening(db: sqlite3.Connection, opening: str) -> None:
+    """Says which sender intends from now on; that none is to be believed when somebody is intended
+    still whom another one left so."""
+    if db.execute("SELECT opening FROM campaign").fetchone() == (opening,):
+        return
+    alone = not _intended(db) and not any(groups.intended(db))
+    db.execute("UPDATE campaign SET opening = ?", (opening if alone else None,))
 
 
 def _recent(db: sqlite3.Connection, most: int) -> tuple[float, ...]:

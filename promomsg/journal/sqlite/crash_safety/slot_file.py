@@ -1,0 +1,220 @@
+"""The file of wire slots beside a journal (`promomsg.journal.sqlite.crash_safety.wire_slots`): made and
+written by a sender, read after a kill.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import stat
+import struct
+import sys
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from promomsg.journal.sqlite.crash_safety import wire_slots
+from promomsg.journal.sqlite.crash_safety.side_files import SLOTS
+from promomsg.journal.sqlite.crash_safety.wire_slots import (
+    DOUBT,
+    NUMBER,
+    SLOTS_AT,
+    Identity,
+    Marked,
+    check_word,
+)
+
+__all__ = ["SlotFile", "boot_id", "read_slot_file", "remove_slot_file"]
+
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+_EMPTY_PATH: Final = 0x1000
+_BIRTH: Final = 0x800
+"""Of statx(2): the descriptor itself; the time of birth, which Python's `stat` does not have."""
+
+_mapped: weakref.WeakSet[SlotFile] = weakref.WeakSet()
+
+
+class SlotFile:
+    """The slots of a sender; but for `committed` and `close` of the event loop's thread alone.
+
+    Args:
+        journal: the journal's path.
+        run_id, opening: see `Identity`.
+        most: how many calls may be out at the same time.
+
+    Raises:
+        OSError: it cannot be made, or this system does not say when it was started.
+    """
+
+    def __init__(self, journal: str, run_id: str, opening: str, most: int) -> None:
+        self.path = journal + SLOTS
+        boot = boot_id()
+        if boot is None:
+            raise OSError("this system has no boot id")
+        count = min(most, wire_slots.MOST)
+        # As the commit mark: complete before it has its name, and nothing planted is written into.
+        new = f"{self.path}.partial"
+        with suppress(FileNotFoundError):
+            os.unlink(new)
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+            # Its blocks are there before they are mapped: a full disk would end the process.
+            os.posix_fallocate(fd, 0, wire_slots.size(count))
+            whose = _identity(fd, journal, run_id, opening, boot)
+            os.pwrite(fd, wire_slots.header(whose, count), 0)
+            self._map = _map(fd, wire_slots.size(count))
+            os.rename(new, self.path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new)
+            raise
+        finally:
+            os.close(fd)
+        self._inode = whose.device, whose.inode
+        self._words = memoryview(self._map).cast("Q")
+        self._free = list(range(SLOTS_AT + 2 * count - 2, SLOTS_AT - 2, -2))
+        self._taken: dict[int, int] = {}
+        _mapped.add(self)
+
+    def mark(self, who: int, epoch: int) -> None:
+        """Takes a slot, unless they have one; with none left nothing of the file is believed."""
+        try:
+            if who in self._taken:
+                return
+            at = self._free.pop()
+            words = self._words
+            words[at] = who
+            words[at + 1] = check_word(who, epoch)
+            self._taken[who] = at
+        except (IndexError, TypeError, ValueError):
+            self.disbelieve()
+
+    def give_back(self, whose: Iterable[int]) -> None:
+        """Clears the slots of those who have one: their results are durable."""
+        words, taken = self._words, self._taken
+        for who in whose:
+            at = taken.pop(who, None)
+            if at is not None:
+                words[at + 1] = 0
+                words[at] = 0
+                self._free.append(at)
+
+    def disbelieve(self) -> None:
+        """From now on all who are intended are in doubt after a kill."""
+        with suppress(ValueError):
+            self._words[DOUBT] = 1
+
+    def committed(self, number: int) -> None:
+        """Says that commit `number` is done, before anybody hears of it."""
+        with suppress(ValueError):
+            self._words[NUMBER] = number
+
+    def close(self, *, remove: bool) -> None:
+        """Lets go of it; `remove`: the journal is closed cleanly and needs it no more."""
+        if remove:
+            remove_slot_file(self.path, self._inode)
+        self.forked()
+
+    def forked(self) -> None:
+        """In a child: what it does is no call of its parent's."""
+        with suppress(BufferError, ValueError):
+            self._words.release()
+            self._map.close()
+
+
+def _forked() -> None:
+    for slots in list(_mapped):
+        slots.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _map(fd: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        # A hundred campaigns of one process need their descriptors for other things.
+        return mmap.mmap(fd, size, trackfd=False)
+    return mmap.mmap(fd, size)
+
+
+def boot_id() -> str | None:
+    """What tells this start of the machine from every other; None: the system does not say."""
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            text = file.read(64).strip()
+    except (OSError, ValueError):
+        return None
+    return text if len(text) == 36 else None
+
+
+def _identity(fd: int, journal: str, run_id: str, opening: str, boot: str) -> Identity:
+    own, main = os.fstat(fd), os.stat(journal, follow_symlinks=False)
+    return Identity(
+        run_id=run_id,
+        opening=opening,
+        boot=boot,
+        device=own.st_dev,
+        inode=own.st_ino,
+        birth=_birth(fd),
+        journal_device=main.st_dev,
+        journal_inode=main.st_ino,
+    )
+
+
+def _birth(fd: int) -> int:
+    """When a file was made, in nanoseconds: a later file may be given its inode's number. 0 where
+    the system does not say."""
+    statx = getattr(ctypes.CDLL(None), "statx", None)
+    found = ctypes.create_string_buffer(256)
+    if statx is None or statx(fd, b"", _EMPTY_PATH, _BIRTH, found) != 0:
+        return 0
+    (mask,) = struct.unpack_from("=I", found)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    return int(seconds * 1_000_000_000 + nanoseconds) if mask & _BIRTH else 0
+
+
+def read_slot_file(
+    journal: str, run_id: str, opening: str | None, number: int
+) -> tuple[Marked | None, tuple[int, int] | None]:
+    """What the slots beside a journal that nobody sends say, and what tells that file from others
+    (None: there is none, or it is no file of slots). Nothing on disk is changed.
+
+    Args:
+        run_id, opening: what the journal says.
+        number: `commit_log.log_no` of its last commit.
+    """
+    try:
+        fd = os.open(journal + SLOTS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None, None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return None, None
+        begins = os.pread(fd, wire_slots.size(0), 0)
+        if not wire_slots.is_ours(begins):
+            return None, None
+        inode = found.st_dev, found.st_ino
+        boot = boot_id()
+        private = found.st_uid == os.geteuid() and found.st_nlink == 1
+        whole = found.st_size <= wire_slots.size(wire_slots.MOST)
+        if not opening or boot is None or not private or not whole or found.st_mode & 0o077:
+            return None, inode
+        content = os.pread(fd, found.st_size + 1, 0)
+        whose = _identity(fd, journal, run_id, opening, boot)
+        return wire_slots.read_slots(content, whose, number), inode
+    except (OSError, UnicodeError, struct.error):
+        return None, None
+    finally:
+        os.close(fd)
+
+
+def remove_slot_file(path: str, inode: tuple[int, int] | None) -> None:
+    """Removes the file of slots at that path if it is this one."""
+    with suppress(OSError):
+        status = os.stat(path, follow_symlinks=False)
+        if (status.st_dev, status.st_ino) == inode:
+            os.unlink(path)
