@@ -145,8 +145,11 @@ class AlipayMiniProgram(UserFacing):
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connections that are its own."""
-        await self._http.close()
+        """Closes the connections that are its own, and ends the threads that sign."""
+        try:
+            await self._http.close()
+        finally:
+            self._account.close()
 
     # The engine's interface.
 

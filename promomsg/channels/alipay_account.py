@@ -14,6 +14,7 @@ from promomsg.alipay import codec, signing
 from promomsg.alipay.keys import refuse_own_key
 from promomsg.alipay.models import APPLY_PATH, LIMITS, SEND_PATH, TokenRequest, UserToken
 from promomsg.alipay.signing import Signature, SignatureEncoding
+from promomsg.channels.alipay_signing import SigningThreads
 from promomsg.channels.single_call import not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
@@ -97,6 +98,7 @@ class AlipayAccount:
             raise
         self._http = http
         self._clock = clock
+        self._signing = SigningThreads(self._sign)
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
         self._proved = False
@@ -130,6 +132,10 @@ class AlipayAccount:
                 f"of {len(self._unproved)} recipients' answers none was signed with public_key: "
                 "it is not this wallet's, or the wallet does not sign; nothing more is sent",
             )
+
+    def close(self) -> None:
+        """Ends the threads that sign."""
+        self._signing.close()
 
     async def send(
         self, body: bytes, request_id: str, token: Secret, last_check: LastCheck | None = None
@@ -219,25 +225,27 @@ class AlipayAccount:
         Raises:
             NotSent, OutcomeUnknown: see `HttpSession.post`.
         """
-        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
-        signature = signing.sign(
-            self._key, endpoint.path, self.client_id, now, body, self._encoding
-        )
         answer = await self._http.post(
             endpoint.url,
             body,
-            {
-                "Content-Type": "application/json; charset=UTF-8",
-                "Client-Id": self.client_id,
-                "Request-Time": now,
-                "Signature": signing.signature_header(signature, self._key_version),
-            },
+            await self._signing.sign(endpoint.path, body),
             has_permit=True,
             last_check=last_check,
         )
         return answer, signing.check_answer(
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body
         )
+
+    def _sign(self, path: str, body: bytes) -> dict[str, str]:
+        """The headers of a request that is signed now. Any thread may call it."""
+        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
+        signature = signing.sign(self._key, path, self.client_id, now, body, self._encoding)
+        return {
+            "Content-Type": "application/json; charset=UTF-8",
+            "Client-Id": self.client_id,
+            "Request-Time": now,
+            "Signature": signing.signature_header(signature, self._key_version),
+        }
 
 
 def key_as_secret(key: Any) -> Any:

@@ -1,0 +1,201 @@
+"""The signatures of a wallet's requests, made in threads beside the event loop.
+
+An RSA-2048 signature is twice the work of everything else that a message takes, and cryptography
+lets go of the interpreter while it makes one: on two cores two threads sign twice as many a second,
+and the loop goes on meanwhile. (To verify one is a twelfth of that, less than to hand it over and
+back: the loop does that itself.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from promomsg.errors import UsageError
+from promomsg.traceback_locals import clear_traceback_locals
+
+__all__ = ["SigningThreads"]
+
+_BATCH: Final = 16
+"""Signatures that a thread makes before it hands them to the loop: 4 ms of its work. Waking the
+loop for each one costs a fifteenth of a signature more."""
+
+Headers = Mapping[str, str]
+Sign = Callable[[str, bytes], Headers]
+"""Signs a request, given its path and its body; returns the headers that it goes out with."""
+
+
+class _ToSign(NamedTuple):
+    signed: asyncio.Future[Headers]
+    path: str
+    body: bytes
+
+
+class _Signed(NamedTuple):
+    """A request's headers, or why there are none."""
+
+    signed: asyncio.Future[Headers]
+    headers: Headers | None
+    error: BaseException | None = None
+
+
+class SigningThreads:
+    """Signs the requests of one client: those of one turn of the loop together, in its threads.
+
+    A request that comes alone is signed by the loop itself, since to hand it over and back takes
+    longer than the loop is kept, which is never more than one signature at a time. The threads
+    start when requests first come together, and end with `close`, with the client, or with the
+    process, which they do not keep alive. It belongs to the event loop that it is first used in.
+
+    Args:
+        sign: called by any of the threads, several at a time. The body that it is given holds a
+            user's token, so its errors are raised without the frames that they came through.
+        threads: how many at the most; None: one for each CPU that this process may use.
+    """
+
+    def __init__(self, sign: Sign, threads: int | None = None) -> None:
+        self._sign = sign
+        self._most = threads or _usable_cpus()
+        self._waiting: deque[_ToSign] = deque()
+        self._finished: deque[_Signed] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._busy = 0
+        """Threads that were set on what waits, and that the loop has not yet heard to be done. Only
+        the loop counts them, so that none is done unheard while something waits."""
+        self._starting = False
+        self._closed = False
+
+    def sign(self, path: str, body: bytes) -> asyncio.Future[Headers]:
+        """The headers of a request, once it is signed.
+
+        Raises, when it is awaited:
+            UsageError: the client was closed meanwhile. Whatever `sign` raises.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        request = _ToSign(loop.create_future(), path, body)
+        if self._closed or loop is not self._loop:
+            # Nothing can be sent by it any more, as its connections will say.
+            _settle(self._signed(request))
+        else:
+            self._waiting.append(request)
+            self._start_soon()
+        return request.signed
+
+    def close(self) -> None:
+        """Ends the threads, waiting for the signatures that they are at and for no more.
+
+        In another event loop than its own it does nothing.
+        """
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and loop is not asyncio.get_running_loop():
+            return
+        self._closed = True
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
+        if loop is None or loop.is_closed():
+            self._waiting.clear()
+            return
+        self._hand_back()
+        while (request := self._take()) is not None:
+            error = UsageError("this client was closed before the request was signed")
+            _settle(_Signed(request.signed, None, error))
+
+    def _start_soon(self) -> None:
+        """Starts on what waits, behind everything that is ready to run in this turn of the loop."""
+        if not self._starting:
+            assert self._loop is not None
+            self._starting = True
+            self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starting = False
+        waiting = len(self._waiting)
+        if waiting > 1 or self._busy:
+            for _ in range(min(waiting, self._most - self._busy)):
+                if not self._start_thread():
+                    break
+            if self._busy:
+                return
+        # It is alone, or no thread can be had.
+        request = self._take()
+        if request is not None:
+            _settle(self._signed(request))
+        if self._waiting:
+            self._start_soon()
+
+    def _start_thread(self) -> bool:
+        """Sets one more thread on what waits; False: there is none to be had."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._most, thread_name_prefix="promomsg-signing")
+        try:
+            self._executor.submit(self._work)
+        except RuntimeError:  # the system has no more threads for us, or the process is ending
+            return False
+        self._busy += 1
+        return True
+
+    def _take(self) -> _ToSign | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def _work(self) -> None:
+        """Signs until nothing waits. In a thread."""
+        made = 0
+        while not self._closed and (request := self._take()) is not None:
+            if request.signed.done():
+                continue  # whoever waited for it was cancelled
+            self._finished.append(self._signed(request))
+            made += 1
+            if made % _BATCH == 0:
+                self._call_in_loop(self._hand_back)
+        self._call_in_loop(self._thread_done)
+
+    def _signed(self, request: _ToSign) -> _Signed:
+        try:
+            return _Signed(request.signed, self._sign(request.path, request.body))
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, or hangs
+            clear_traceback_locals(error)
+            return _Signed(request.signed, None, error.with_traceback(None))
+
+    def _call_in_loop(self, function: Callable[[], None]) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(function)
+
+    def _hand_back(self) -> None:
+        finished = self._finished
+        while finished:
+            _settle(finished.popleft())
+
+    def _thread_done(self) -> None:
+        self._busy = max(self._busy - 1, 0)
+        self._hand_back()
+        if self._waiting:
+            self._start_soon()  # they came when it had looked for the last time
+
+
+def _settle(result: _Signed) -> None:
+    signed, headers, error = result
+    if signed.done():
+        return  # cancelled meanwhile
+    if error is not None:
+        signed.set_exception(error)
+    elif headers is not None:
+        signed.set_result(headers)
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
