@@ -8,10 +8,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from journal_process import child, end, told
 from journal_rows import DAY, NOW, adds_up, beside, record, row, sealed, states, take
 
 from promomsg.errors import JournalError, UsageError
@@ -21,39 +21,6 @@ from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_bei
 pytestmark = pytest.mark.asyncio
 
 ROOT = Path(__file__).parents[2]
-
-
-def child(code: str, path: str, **environment: str) -> subprocess.Popen[str]:
-    """A process that runs `code` inside a coroutine, with `journal` the one at `path`."""
-    text = f"""
-import asyncio, sys
-from journal_rows import *
-from promomsg.journal.records import Control
-async def main():
-    journal = SqliteJournal(sys.argv[1])
-{textwrap.indent(textwrap.dedent(code), "    ")}
-asyncio.run(main())
-"""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    return subprocess.Popen(
-        [sys.executable, "-c", text, path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-    )
-
-
-def told(process: subprocess.Popen[str], word: str) -> None:
-    """Waits until the child has said `word`."""
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == word
-
-
-def end(process: subprocess.Popen[str], kill: bool = True) -> None:
-    if kill:
-        process.kill()
-    process.communicate()
 
 
 async def test_only_its_owner_can_read_it_whatever_the_umask(journal: SqliteJournal) -> None:

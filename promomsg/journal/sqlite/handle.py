@@ -221,9 +221,14 @@ class SqliteHandle:
 
     def mark_leaving(self, lease: Lease, seq: int | None = None) -> None:
         slots = self._slot_file
-        if slots is not None:
-            who = single_word(seq) if seq is not None else group_word(lease.group_no or 0)
-            slots.mark(who, lease.epoch)
+        if slots is None:
+            return
+        if seq is not None:
+            slots.mark(single_word(seq), lease.epoch)
+        elif lease.group_no is not None:
+            slots.mark(group_word(lease.group_no), lease.epoch)
+        else:
+            slots.disbelieve()
 
     async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
         return await self._do(groups.refuse_message, seq, reason, at)

@@ -85,7 +85,8 @@ def left_slots(
         finding, mark: what is known of its last commits.
     """
     flag, at = reader.position()
-    opening = reader.read(_opening) if finding is Finding.WHOLE and (mark or not flag) else None
+    kept = mark is not None or not flag
+    opening = reader.read(_opening) if finding is Finding.WHOLE and kept else None
     return read_slot_file(reader.path, at.run_id, opening, at.number)
 
 

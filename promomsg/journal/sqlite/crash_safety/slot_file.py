@@ -29,9 +29,10 @@ from promomsg.journal.sqlite.crash_safety.wire_slots import (
 __all__ = ["SlotFile", "boot_id", "read_slot_file", "remove_slot_file"]
 
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
-_EMPTY_PATH: Final = 0x1000
+_NO_LINK: Final = 0x100
+_AT_DESCRIPTOR: Final = 0x1000
 _BIRTH: Final = 0x800
-"""Of statx(2): the descriptor itself; the time of birth, which Python's `stat` does not have."""
+"""Of statx(2), which knows the time of birth; Python's `stat` does not have it."""
 
 _mapped: weakref.WeakSet[SlotFile] = weakref.WeakSet()
 
@@ -158,18 +159,20 @@ def _identity(fd: int, journal: str, run_id: str, opening: str, boot: str) -> Id
         boot=boot,
         device=own.st_dev,
         inode=own.st_ino,
-        birth=_birth(fd),
+        birth=_birth(fd, b"", _AT_DESCRIPTOR),
         journal_device=main.st_dev,
         journal_inode=main.st_ino,
+        # By its name: SQLite's locks would go with any descriptor of it that is closed.
+        journal_birth=_birth(0, os.fsencode(journal), _NO_LINK),
     )
 
 
-def _birth(fd: int) -> int:
+def _birth(fd: int, path: bytes, flags: int) -> int:
     """When a file was made, in nanoseconds: a later file may be given its inode's number. 0 where
     the system does not say."""
     statx = getattr(ctypes.CDLL(None), "statx", None)
     found = ctypes.create_string_buffer(256)
-    if statx is None or statx(fd, b"", _EMPTY_PATH, _BIRTH, found) != 0:
+    if statx is None or statx(fd, path, flags, _BIRTH, found) != 0:
         return 0
     (mask,) = struct.unpack_from("=I", found)
     seconds, nanoseconds = struct.unpack_from("=qI", found, 80)

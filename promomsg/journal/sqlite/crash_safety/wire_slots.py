@@ -48,7 +48,7 @@ MOST: Final = 1 << 20
 """Slots of a file at the most."""
 
 _MAGIC: Final = b"promomsg-slots 1"
-_HEADER: Final = struct.Struct("=16s 32s 32s 36s 4x 6Q")
+_HEADER: Final = struct.Struct("=16s 32s 32s 36s 4x 7Q")
 _EPOCH_AT: Final = 40
 _WHO: Final = (1 << _EPOCH_AT) - 1
 _CHANGED: Final = 0xA5_C3_96_5A_3C
@@ -63,7 +63,7 @@ class Identity(NamedTuple):
         boot: the system's boot id: the machine has not been started anew since.
         device, inode, birth: of the file itself (birth: when it was made, in nanoseconds; 0: not
             known), so that a copy of it is none.
-        journal_device, journal_inode: of the journal's file.
+        journal_device, journal_inode, journal_birth: of the journal's file.
     """
 
     run_id: str
@@ -74,6 +74,7 @@ class Identity(NamedTuple):
     birth: int
     journal_device: int
     journal_inode: int
+    journal_birth: int
 
 
 class Marked(NamedTuple):
