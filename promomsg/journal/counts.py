@@ -1,8 +1,8 @@
-"""How many are in each state: counted once, when a journal is opened, then changed with each move."""
+"""How many are in each state: changed with each move, and kept in the journal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from promomsg.journal.records import Counts
 from promomsg.model import State
@@ -63,6 +63,12 @@ class RunningCounts:
         """Adds (state number, code, count) rows."""
         for state, code, count in rows:
             self.add(STATES[state].value, code, count)
+
+    def by_state(self) -> Iterator[tuple[tuple[int, str], int]]:
+        """((state number, code), count) of all that are not zero."""
+        for (state, code), count in self._of.items():
+            if count:
+                yield (STATE_NUMBERS[state], code), count
 
     def totals(self) -> Counts:
         """The counts as the contract hands them out."""

@@ -151,7 +151,7 @@ class ReadAccess:
         )
 
     async def counts(self) -> Counts:
-        return (await self.read(read.running_counts)).totals()
+        return (await self.read(read.kept_counts)).totals()
 
     async def missing(self) -> str | None:
         return None

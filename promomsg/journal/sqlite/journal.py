@@ -273,16 +273,15 @@ class SqliteJournal:
             lock = SenderLock(self.path)
             try:
                 finding, mark = check_whole(reader, after_lost_wal=after_lost_wal)
-                counts = reader.running_counts() if finding is Finding.WHOLE else None
+                counted = reader.read(read.count_again) if finding is Finding.WHOLE else None
                 slots = SenderSlots(self.path, *left_slots(reader, finding, mark))
                 reader.close()
                 db = self._connect()
                 try:
                     durable = self.durability == "power"
-                    new = set_open_flag(db, self.path, finding, mark, durable=durable)
+                    new = set_open_flag(db, self.path, finding, mark, counted, durable=durable)
                     try:
-                        if counts is None:
-                            counts = read.running_counts(db)
+                        counts = read.kept_counts(db)
                         if slots.left is None:
                             slots.forget_earlier()
                         return _Opened(

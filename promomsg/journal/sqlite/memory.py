@@ -113,7 +113,7 @@ class MemoryJournal:
         try:
             record = read.record(db)
             writer = Writer(MEMORY, db, read.today(db))
-            writer.counts = read.running_counts(db)
+            writer.counts = read.kept_counts(db)
         except sqlite3.Error as error:
             db.close()
             raise explain(error, MEMORY) from None

@@ -106,7 +106,6 @@ class Reader:
     def __init__(self, name: str, db: sqlite3.Connection) -> None:
         self.name = name
         self._lock = threading.Lock()
-        self._counted: tuple[object, RunningCounts, float | None] | None = None
         self._db = db
 
     def read(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -143,18 +142,11 @@ class Reader:
         return self.read(requested_control)
 
     def running_counts(self) -> RunningCounts:
-        """The counts in the form that a sender goes on counting with: by one scan (a million rows: a
-        tenth of a second), unless nothing has changed since the last one."""
-        return self.read(lambda db: self._count(db)[0])
-
-    def _count(self, db: sqlite3.Connection) -> tuple[RunningCounts, float | None]:
-        version = db, db.execute("PRAGMA data_version").fetchone()
-        if self._counted is None or self._counted[0] != version:
-            self._counted = version, *read.counts_and_last(db)
-        return self._counted[1:]
+        """The counts in the form that a sender goes on counting with."""
+        return self.read(read.kept_counts)
 
     def counts(self) -> Counts:
-        """How many are in each state."""
+        """How many are in each state, as the journal keeps it: no recipient is looked at."""
         return self.running_counts().totals()
 
     def groups(self) -> list[GroupRow]:
@@ -185,7 +177,7 @@ class Reader:
 
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""
-        return self.read(lambda db: read.elapsed(db, self._count(db)[1]))
+        return self.read(read.elapsed)
 
     def __del__(self) -> None:
         if hasattr(self, "_db"):

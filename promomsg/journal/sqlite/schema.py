@@ -181,6 +181,11 @@ _SHAPES: Final = (
             *_all(_NULL_OR_TEXT, "intended_day"),
         ],
     ),
+    (
+        "recipient_count",
+        "state",
+        [in_state(*STATES), *_all(_TEXT, "code"), *_all(_WHOLE, "recipients"), "recipients >= 0"],
+    ),
     ("control", "only_row", ["requested IN (" + ", ".join(f"'{word}'" for word in Control) + ")"]),
     (
         "campaign",

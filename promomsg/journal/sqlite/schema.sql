@@ -63,6 +63,17 @@ CREATE TABLE recipient (
     extra          TEXT
 );
 
+-- How many recipients there are in each state: what `status` shows, without a look at the recipients. It
+-- changes with every commit that changes them. The people of an audience that was not expanded are in
+-- it; intended ones are in it as pending.
+CREATE TABLE recipient_count (
+    state      INTEGER NOT NULL,      -- as a recipient's
+    code       TEXT NOT NULL,         -- of those that are 3 to 6; else empty
+    recipients INTEGER NOT NULL,
+    last_at    REAL,                  -- when the last of them got there; NULL: by planning
+    PRIMARY KEY (state, code)
+) WITHOUT ROWID;
+
 -- One row per group send; `state` is the name of a promomsg.states.GroupState.
 -- An audience that was not expanded has no recipients here: its people are counted in the five
 -- audience_ columns (only those named as failed become rows).
@@ -102,6 +113,8 @@ CREATE TABLE chunk (
     done      INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX chunk_open ON chunk (chunk_no) WHERE done = 0;
+CREATE INDEX chunk_started ON chunk (chunk_no) WHERE done = 0 AND epoch > 0;
+CREATE INDEX chunk_taken ON chunk (group_no IS NULL, chunk_no) WHERE epoch > 0;
 
 -- One row (now and then some) per commit of the sender: how many singles it intended, and which rows
 -- it made final, in order. The commit mark beside the journal is the last log_no.

@@ -228,6 +228,7 @@ class Writer:
                     op.result = op.call(tx)
             if self.mark is None:
                 tx.flush()
+                tx.keep_counts()
                 self.db.execute("COMMIT")
             else:
                 tx.finish()

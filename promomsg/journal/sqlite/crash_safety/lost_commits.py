@@ -79,8 +79,8 @@ def position(db: sqlite3.Connection) -> tuple[bool, Position]:
     flag, run_id, number, singles, groups = db.execute(
         """
         SELECT sender_open, run_id, (SELECT coalesce(max(log_no), 0) FROM commit_log),
-               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND group_no IS NULL),
-               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND group_no IS NOT NULL)
+               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND (group_no IS NULL) = 1),
+               (SELECT coalesce(max(chunk_no), 0) FROM chunk WHERE epoch > 0 AND (group_no IS NULL) = 0)
         FROM campaign
         """
     ).fetchone()

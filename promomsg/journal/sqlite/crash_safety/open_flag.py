@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 
 from promomsg.errors import JournalError
+from promomsg.journal.counts import RunningCounts
 from promomsg.journal.sqlite.crash_safety import lost_commits
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
@@ -39,15 +40,23 @@ def check_whole(reader: JournalReader, *, after_lost_wal: bool) -> tuple[Finding
 
 
 def set_open_flag(
-    db: sqlite3.Connection, path: str, finding: Finding, mark: Position | None, *, durable: bool
+    db: sqlite3.Connection,
+    path: str,
+    finding: Finding,
+    mark: Position | None,
+    counted: tuple[RunningCounts, float | None] | None,
+    *,
+    durable: bool,
 ) -> CommitMark:
-    """Sets the open flag, marks who may have been sent to when commits are lost, and makes both durable.
+    """Sets the open flag, marks who may have been sent to when commits are lost, keeps the counts as
+    they are then, and makes all of it durable.
 
     Also tells now, not at the first intent, when the file cannot be written.
 
     Args:
         db: the sender's connection.
         finding, mark: what `check_whole` says.
+        counted: by `count_again`, since then; None: to be counted here.
         durable: of the new commit mark, which is returned.
 
     Raises:
@@ -64,6 +73,7 @@ def set_open_flag(
         people = lost_commits.mark_maybe_sent(db, mark)
         behind = None if mark is None else mark.number - at.number
         add_warnings(db, [lost_commits.warning(path, people, behind)])
+    read.keep_counts(db, *(counted or read.count_again(db)))
     db.execute("COMMIT")
     _, at = lost_commits.position(db)
     new = CommitMark(path, at, durable=durable)

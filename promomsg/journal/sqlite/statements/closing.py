@@ -89,6 +89,8 @@ def close_rows(
         args,
     ).rowcount
     tx.counts.move(State.PENDING, "", move.end, reason.code, changed)
+    if changed or unknown:
+        tx.happened(at)
     return changed + unknown
 
 

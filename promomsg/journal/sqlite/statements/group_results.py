@@ -123,6 +123,7 @@ def _fail_named(tx: Transaction, group: GroupRow, at: float) -> int:
     for code, maybe_sent, count in by_code:
         end = _UNKNOWN.end if maybe_sent else _FAILED.end
         tx.counts.move(State.PENDING, "", end, code, count)
+        tx.happened(at)
     return sum(count for _, _, count in by_code)
 
 
@@ -150,6 +151,7 @@ def _complete_audience(
         rows,
     )
     tx.final([row[0] for row in rows])
+    tx.happened(at)
     reached("merge")
     nameless, sent = failed - len(named), planned - failed
     reason = UNNAMED if nameless else Reason()

@@ -108,6 +108,7 @@ def recover(
             db.execute(_LOSE_IN_CHUNK, {**args, **reason})
             tx.counts.move(State.PENDING, "", _LOSE.end, INTERRUPTED.code, len(rows))
             tx.final([seq for (seq,) in rows])
+            tx.happened(at)
             found.unknown += len(rows)
     found.lost_groups = groups.lose_intended(tx, INTERRUPTED, at)
     db.execute("UPDATE chunk SET epoch = epoch + 1, deadline = NULL WHERE deadline IS NOT NULL")

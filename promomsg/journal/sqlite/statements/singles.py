@@ -163,6 +163,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool
             f"chunk {lease.chunk_no}: {len(results) - changed} of {len(results)} recipients cannot "
             "be settled: they are not intended, or not of this chunk"
         )
+    tx.happened(max(result.at for result in results))
     tx.counts.move(pending, "", plain, "", len(sent))
     for state, code in reasons:
         tx.counts.move(pending, "", state, code)

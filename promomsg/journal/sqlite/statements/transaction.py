@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.journal.counts import RunningCounts
+from promomsg.journal.counts import STATE_NUMBERS, RunningCounts
+from promomsg.model import State
 
 __all__ = ["Transaction", "Undone"]
 
@@ -15,6 +16,13 @@ _LOG: Final = """
 INSERT INTO commit_log
     (intended_at, intended_day, intended_singles, intended_day_total, final_seqs)
 VALUES (?, ?, ?, ?, ?)
+"""
+
+_KEEP_COUNT: Final = """
+INSERT INTO recipient_count (state, code, recipients, last_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (state, code) DO UPDATE SET
+    recipients = recipients + excluded.recipients,
+    last_at = coalesce(max(last_at, excluded.last_at), excluded.last_at, last_at)
 """
 
 _encode = msgspec.json.Encoder().encode
@@ -41,6 +49,7 @@ class Transaction:
         "_before",
         "_day",
         "_final",
+        "_last_at",
         "_returned",
         "_singles",
         "chunk_over",
@@ -64,6 +73,7 @@ class Transaction:
         self._returned = 0
         self._at = 0.0
         self._day = ""
+        self._last_at: float | None = None
 
     def intended(self, count: int, at: float, day: str) -> None:
         """Counts intents of this commit."""
@@ -80,6 +90,11 @@ class Transaction:
         """Notes rows that became final in this commit, in order."""
         self._final += seqs
 
+    def happened(self, at: float) -> None:
+        """Notes when something became of a recipient, whatever it was."""
+        if self._last_at is None or at > self._last_at:
+            self._last_at = at
+
     def leased(self, chunk: int, *, group: bool) -> None:
         """Notes that a chunk was handed out."""
         if group:
@@ -90,6 +105,16 @@ class Transaction:
     def finish(self) -> None:
         """Writes the last log row: each commit that changes anything has one; its number is `log_no`."""
         self.flush(always=self.db.total_changes != self._before)
+        self.keep_counts()
+
+    def keep_counts(self) -> None:
+        """Writes what `counts` has changed into the counts that the journal keeps."""
+        at = self._last_at
+        changed = [(*place, count, at) for place, count in self.counts.by_state()]
+        if not changed and at is not None:
+            changed = [(STATE_NUMBERS[State.PENDING.value], "", 0, at)]
+        if changed:
+            self.db.executemany(_KEEP_COUNT, changed)
 
     def flush(self, *, always: bool = False) -> None:
         """Writes a log row, when there is something to log."""
