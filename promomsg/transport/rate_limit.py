@@ -46,6 +46,9 @@ _FIRST_HOLD: Final = 1.0
 _LONGEST_HOLD: Final = 60.0
 _CALM: Final = 30.0
 """Seconds without a refusal after which the next one counts as the first again."""
+_BUNCH: Final = 0.25 * (1 + GUARD)
+"""Seconds whose calls go together, so that they share a commit and a wake-up: a quarter of the
+window of a per-second quota, guard included, so that four bunches fill it."""
 _LONG_WAIT: Final = 0.25
 """Seconds of a closed gate that are waited for before calls are intended, not after."""
 
@@ -63,14 +66,21 @@ class _Quota:
 class _LeakyBucket(AsyncLimiter):
     """aiolimiter's leaky bucket on the clock that was passed in instead of the event loop's.
 
-    The bucket holds one call and 50 ms' worth: enough to make up for a timer that fired late. Its
-    usual size, a whole period's worth, lets nearly twice the quota pass in the first window.
+    Calls go by bunches. The bucket holds one bunch and 50 ms' worth more: enough to make up for a
+    timer that fired late. Its usual size, a whole period's worth, lets nearly twice the quota pass in
+    the first window.
+
+    Args:
+        bunch: calls that go together, 1 or more.
     """
 
-    __slots__ = ("rate", "time")
+    __slots__ = ("_bunch", "_carry", "rate", "time")
 
-    def __init__(self, rate: float, clock: Clock) -> None:
-        burst = 1 + rate * 0.05
+    def __init__(self, rate: float, bunch: float, clock: Clock) -> None:
+        self._bunch = bunch
+        self._carry = 0.0
+        """By how much the bunches so far were too small, since calls are whole."""
+        burst = math.ceil(bunch) + rate * 0.05
         super().__init__(burst, burst / rate)
         self.rate = rate
         self.time = clock.monotonic
@@ -80,23 +90,32 @@ class _LeakyBucket(AsyncLimiter):
         return self
 
     def take(self, most: int) -> int:
-        """Fills the bucket by up to `most` calls; how many there was room for."""
+        """Fills the bucket by up to `most` calls, once there is room for a bunch or for all of them;
+        how many there was room for."""
         self._leak()
-        count = min(most, int(self.max_rate - self._level + 1e-9))
-        self._level += max(count, 0)
-        return max(count, 0)
+        needed, room = self._next(most), int(self.max_rate - self._level + 1e-9)
+        if room < needed:
+            return 0
+        if needed < most:
+            self._carry = (self._carry + self._bunch) % 1
+        count = min(most, room)
+        self._level += count
+        return count
 
-    def wait(self) -> float:
-        """Seconds until there is room for one."""
-        return max(_TICK, (self._level + 1 - self.max_rate) / self.rate)
+    def wait(self, most: int) -> float:
+        """Seconds until there is room for that."""
+        return max(_TICK, (self._level + self._next(most) - self.max_rate) / self.rate)
+
+    def _next(self, most: int) -> int:
+        return min(most, int(self._bunch + self._carry + 1e-9))
 
 
 class RateLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
-    A call passes twice: `reserve` spaces calls before their intents are committed, and the gate
-    (`try_gate`, or `gate` when that says no) checks once more right before the call, because the
-    commit in between bunches what was spaced.
+    A call passes twice: `reserve` gives out bunches of calls before their intents are committed (one
+    commit, one wake-up and often one settlement for what may go within a quarter of a second), and
+    the gate (`try_gate`, or `gate` when that says no) checks each once more right before its call.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK, *, guard: float = GUARD) -> None:
@@ -162,7 +181,7 @@ class RateLimiter:
             most: how many the caller has, 1 or more.
 
         Returns:
-            How many of them may go about now, 1 to `most`; all when nothing limits them.
+            How many of them may go about now: a bunch, or all of them if that is less.
         """
         if self._is_unlimited:
             return most
@@ -182,10 +201,13 @@ class RateLimiter:
                     continue
                 bucket = self._bucket
                 if bucket is None or abs(bucket.rate - rate) > rate * 0.05:
-                    bucket = self._bucket = _LeakyBucket(rate, self._clock)
+                    # After a throttle they go one by one: of a whole bunch the first refusal would
+                    # come too late for the others.
+                    bunch = 1.0 if self._lowered_share is not None else max(1.0, rate * _BUNCH)
+                    bucket = self._bucket = _LeakyBucket(rate, bunch, self._clock)
                 if count := bucket.take(most):
                     return count
-                await self._clock.sleep(bucket.wait())
+                await self._clock.sleep(bucket.wait(most))
 
     def try_gate(self) -> bool:
         """Admits and records one call if it may go at this very moment."""

@@ -63,6 +63,8 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger("promomsg.engine")
 
+_LINGER: Final = 0.004
+_PACED_LINGER: Final = 0.25
 _PENDING: Final = State.PENDING.value
 _UNCALLED: Final = Decision(State.PENDING, again=True)
 
@@ -141,7 +143,9 @@ class Dispatcher:
             quorum=quorum,
             batch=settings.concurrency,
         )
-        self._results = ResultWriter(handle, quorum, self._no_more_calls, self._committed)
+        self._results = ResultWriter(
+            handle, quorum, self._no_more_calls, self._linger, self._committed
+        )
         brakes.reachability.attach_singles(
             out=lambda: self._permits.out, to_go=self._to_go, changed=self._changed.set
         )
@@ -321,6 +325,12 @@ class Dispatcher:
     def _no_more_calls(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
         return self._closing or not self._calling
+
+    def _linger(self) -> float:
+        """Seconds that results wait for others: long while it is the pace that sends wait for, and
+        not a permit."""
+        plenty = self._permits.free >= self._concurrency
+        return _PACED_LINGER if plenty and self._limiter.rate is not None else _LINGER
 
     def _to_go(self) -> int | None:
         """How many are left to be called for the first time; None: the journal may have more."""

@@ -2,7 +2,8 @@
 
 Why batches: a commit with a full sync costs about as much for a thousand rows as for one (half a
 millisecond and up), and nobody waits for a single result but its permit. A batch is written when
-half of the calls have answered, or when no call is out that could join it, or after 4 ms. The
+half of the calls have answered, or when no call is out that could join it, or after 4 ms (a quarter
+of a second where a pace is what a send waits for, and permits are plenty). The
 journal writes a chunk's batch in two statements: plain successes have nothing but their number and
 the moment, so one statement takes them all by a list of numbers; whatever has a code, a text or
 another state goes by a second one, row by row.
@@ -27,9 +28,6 @@ from promomsg.model import Answer, SingleSend
 __all__ = ["FollowUp", "ResultBatch", "ResultWriter"]
 
 log = logging.getLogger("promomsg.engine")
-
-_LINGER: Final = 0.004
-"""Seconds that results wait for company before they are committed."""
 
 
 class FollowUp(NamedTuple):
@@ -66,6 +64,7 @@ class ResultWriter:
     Args:
         quorum: results that are committed without waiting for more.
         alone: whether no call is under way whose result could join.
+        linger: seconds that results wait for others before they are committed.
         committed: called with each batch once it is durable.
     """
 
@@ -74,11 +73,13 @@ class ResultWriter:
         handle: Handle,
         quorum: int,
         alone: Callable[[], bool],
+        linger: Callable[[], float],
         committed: Callable[[ResultBatch], Awaitable[None]],
     ) -> None:
         self._handle = handle
         self._quorum = quorum
         self._alone = alone
+        self._linger = linger
         self._committed = committed
         self._batch = ResultBatch()
         self._no_more = False
@@ -118,7 +119,7 @@ class ResultWriter:
                 await self._wakeup.wait()
                 continue
             if self._batch.count < self._quorum and not self._alone():
-                with anyio.move_on_after(_LINGER):
+                with anyio.move_on_after(self._linger()):
                     while self._batch.count < self._quorum and not self._alone():
                         await self._wakeup.wait()
             batch, self._batch = self._batch, ResultBatch()
