@@ -26,8 +26,13 @@ from .power_cut import PowerCut
 __all__ = ["CRASH_POINTS", "Counted", "Result", "Trial", "keys", "read_rows"]
 
 _PLANNING: Final = ("plan-batch", "plan-sealed")
-_SENDING: Final = ("after-intend-commit", "before-settle-commit", "after-settle-commit")
-_GROUPS: Final = ("group-intended", "group-accepted", "poll", "merge")
+_SENDING: Final = (
+    "after-intend-commit",
+    "before-settle-commit",
+    "results-durable",
+    "after-settle-commit",
+)
+_GROUPS: Final = ("group-intended", "group-result-durable", "group-accepted", "poll", "merge")
 CRASH_POINTS: Final = {
     "singles": (*_PLANNING, *_SENDING),
     "alipay": (*_PLANNING, *_SENDING),
@@ -41,6 +46,7 @@ _TIMES: Final = {
     "merge": 2,
     "poll": 4,
     "group-intended": 2,
+    "group-result-durable": 2,
     "group-accepted": 2,
 }
 _LOSING: Final = frozenset(

@@ -196,8 +196,8 @@ class SqliteHandle:
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         kept = await self._do(singles.settle, lease, results)
+        reached("results-durable")
         if kept and self._slot_file is not None:
-            reached("results-durable")
             self._slot_file.give_back([single_word(result[0]) for result in results])
         return kept
 
@@ -257,8 +257,8 @@ class SqliteHandle:
 
     async def _end_call(self, call: Callable[..., bool], lease: Lease, *args: Any) -> bool:
         kept = await self._do(call, lease, *args)
+        reached("group-result-durable")
         if kept and self._slot_file is not None:
-            reached("group-result-durable")
             self._slot_file.give_back([group_word(lease.group_no or 0)])
         return kept
 

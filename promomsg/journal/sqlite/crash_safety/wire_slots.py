@@ -14,7 +14,8 @@ Layout, in words of 8 bytes of this machine:
 
 The first word of a slot is who is called, the second one the epoch of their lease, and the first
 once more, changed, as a check. The first word is stored first and cleared last: a kill in between leaves
-a slot whose second word is 0, which is believed to be taken.
+a slot whose second word is 0, which is believed to be taken. See docs/design.md,
+"Wire slots".
 """
 
 from __future__ import annotations
