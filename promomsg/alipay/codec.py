@@ -313,7 +313,7 @@ def _message_id(value: object, mask: Mask) -> str | None:
 
 def _extend_info(value: object, mask: Mask) -> str | None:
     """`extendInfo` as it came, when it is text; else as JSON. Storable as UTF-8."""
-    if value is None:
-        return None
+    if value is None or value == "":
+        return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return mask_start(text, 2 * _MAX_EXTRA, mask).replace("\0", "\ufffd")[:_MAX_EXTRA]

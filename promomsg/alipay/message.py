@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from promomsg.alipay.codec import encode
-from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate, SendRequest
+from promomsg.alipay.message_body import MessageBody
+from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate
 from promomsg.control_characters import find_control
 from promomsg.errors import UsageError
 from promomsg.model import Code, Problem, Secret
@@ -109,20 +109,11 @@ class CompiledAlipayMessage:
         static_url = self._url.literal if self._url else None
         if static_url is not None:
             _stop(_too_long("redirectUrl", static_url))
-        self._static_templates = (
-            msgspec.Raw(msgspec.json.encode(self._templates))
-            if _is_static(self._templates)
-            else None
-        )
         self._static_info = None
         if self._info is not None and _is_static(self._info):
             self._static_info = _as_text(self._info)
             _stop(_too_long("extendInfo", self._static_info))
-        self._static_extra = (
-            (msgspec.json.encode(self._extra) if self._extra else b"")
-            if _is_static(self._extra)
-            else None
-        )
+        self._body = MessageBody(self._code, self._url, self._templates, self._info, self._extra)
 
     @property
     def names(self) -> frozenset[str]:
@@ -210,22 +201,7 @@ class CompiledAlipayMessage:
         self, values: Sequence[str], *, app_id: str, access_token: Secret, request_id: str
     ) -> bytes:
         """The request's bytes for this recipient: serialised once, to be signed and sent."""
-        info = self._static_info
-        if info is None and self._info is not None:
-            info = _as_text(_render(self._info, values))
-        extra = self._static_extra
-        if extra is None:
-            extra = msgspec.json.encode(_render(self._extra, values))
-        request = SendRequest(
-            app_id=app_id,
-            access_token=access_token,
-            request_id=request_id,
-            template_code=self._code,
-            redirect_url=self._url.render(values) if self._url else None,
-            templates=self._static_templates or _render(self._templates, values),
-            extend_info=info,
-        )
-        return encode(request, extra)
+        return self._body.fill(values, app_id, access_token, request_id)
 
 
 def _stop(problem: Problem | None) -> None:

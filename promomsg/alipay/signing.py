@@ -127,6 +127,15 @@ def verify(
     return True
 
 
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """A header's value, empty without one, whatever the case of its name."""
+    found = headers.get(name)  # at once where it is written so, or where `headers` know no case
+    if found is None:
+        name = name.lower()
+        found = next((value for key, value in headers.items() if key.lower() == name), "")
+    return found.strip()
+
+
 def check_answer(
     public_key: rsa.RSAPublicKey | None,
     path: str,
@@ -142,13 +151,7 @@ def check_answer(
     """
     if public_key is None:
         return Signature.UNCHECKED
-    header = time = ""
-    for name, value in headers.items():
-        name = name.lower()
-        if name == "signature":
-            header = value.strip()
-        elif name == "response-time":
-            time = value.strip()
+    header = _header(headers, "Signature")
     if not header:
         return Signature.MISSING
     signature = ""
@@ -156,6 +159,7 @@ def check_answer(
         name, _, value = part.partition("=")
         if name.strip().lower() == "signature":
             signature = value.strip()
+    time = _header(headers, "Response-Time")
     if not signature or not time:
         return Signature.BAD
     good = verify(public_key, path, client_id, time, body, signature)

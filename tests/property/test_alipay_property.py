@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promomsg.alipay import signing
-from promomsg.alipay.codec import derive_request_id, judge, masking, read_send
+from promomsg.alipay.codec import derive_request_id, encode, judge, masking, read_send
 from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
-from promomsg.alipay.models import ContentTemplate
+from promomsg.alipay.models import ContentTemplate, SendRequest
 from promomsg.alipay.signing import Signature
 from promomsg.model import Secret, Verdict
 from promomsg.placeholders import MissingParam
@@ -189,3 +191,81 @@ def test_a_success_and_a_refusal_in_one_object_are_neither(key: bytes, last: boo
     body = PLAIN.replace(pair, b",".join(both if last else both[::-1]))
     assert read_send(200, PLAIN).answer.verdict is Verdict.SENT
     assert read_send(200, body).answer.verdict is Verdict.UNKNOWN
+
+
+# A message's text: literal pieces, and placeholders by their names.
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=8)
+literals = words | st.sampled_from(["\\", '"', "\\u0080", "/", "\t\n", "{", "}", "a0", "%00"])
+pieces = st.lists(literals | st.sampled_from([("a",), ("b",)]), max_size=4)
+names = st.text('abc."\\é', min_size=1, max_size=4)
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | pieces.map(lambda p: ["text", p]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: ["list", items])
+        | st.dictionaries(names, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def built(node: Any, texts: Any) -> Any:
+    """A JSON value of `json_values`, each text made of its pieces by `texts`."""
+    if isinstance(node, dict):
+        return {name: built(item, texts) for name, item in node.items()}
+    if isinstance(node, list):
+        kind, items = node
+        return texts(items) if kind == "text" else [built(item, texts) for item in items]
+    return node
+
+
+def source(items: list[Any]) -> str:
+    """The text as a user writes it."""
+    return "".join(
+        f"{{{i[0]}}}" if isinstance(i, tuple) else i.replace("{", "{{").replace("}", "}}")
+        for i in items
+    )
+
+
+@given(
+    st.dictionaries(names, pieces, max_size=3),
+    st.none() | st.dictionaries(names, json_values, min_size=1, max_size=3),
+    st.dictionaries(names, json_values, max_size=3),
+    words.filter(str.strip),
+    words.filter(str.strip),
+)
+def test_a_body_is_what_its_rendered_message_encodes_to(
+    parameters: Any, info: Any, extra: Any, a: str, b: str
+) -> None:
+    """Byte for byte: a recipient's digest, and what is signed, do not hang on how it is put together."""
+    given_values = {"a": a, "b": b}
+
+    def rendered(items: list[Any]) -> str:
+        return "".join(given_values[i[0]] if isinstance(i, tuple) else i for i in items)
+
+    compiled = CompiledAlipayMessage(
+        AlipayMessage(
+            "T{P",
+            [ContentTemplate({n: source(p) for n, p in parameters.items()}, "en-US")],
+            redirect_url="/p%00?w={a}",
+            extend_info=None if info is None else built(info, source),
+            extra=built(extra, source),
+        )
+    )
+    request = SendRequest(
+        app_id="P",
+        access_token=Secret('to"k'),
+        request_id="r",
+        template_code="T{P",
+        redirect_url="/p%00?w=" + quote(a, safe=""),
+        templates=[
+            {
+                "templateParameters": {n: rendered(p) for n, p in parameters.items()},
+                "language": "en-US",
+            }
+        ],
+        extend_info=None if info is None else msgspec.json.encode(built(info, rendered)).decode(),
+    )
+    more = msgspec.json.encode(built(extra, rendered)) if extra else b""
+    values = compiled.values(given_values, "k")
+    body = compiled.body(values, app_id="P", access_token=Secret('to"k'), request_id="r")
+    assert body == encode(request, more)
