@@ -21,6 +21,7 @@ What it relies on inside aiohttp, to be looked at before a newer version is let 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -81,6 +82,42 @@ class FastPost:
         self._connector = session.connector
         self._timeout = timeout
         self._endpoints: dict[URL, _Endpoint] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def idle_connections(self, url: URL) -> int:
+        """Open connections to its host that no call uses now."""
+        endpoint = self._endpoints.get(url) or self._new_endpoint(url)
+        pool = getattr(self._connector, "_conns", {})
+        return len(pool.get(endpoint.request.connection_key, ()))
+
+    async def connect_ahead(self, url: URL, count: int, most: int) -> None:
+        """Begins to open connections to its host, until one of them is idle or has failed.
+
+        Args:
+            count: how many more are wanted.
+            most: how many may be idle or begun.
+        """
+        endpoint = self._endpoints.get(url) or self._new_endpoint(url)
+        room = most - len(self._connecting) - self.idle_connections(url)
+        begun = [asyncio.create_task(self._connect(endpoint)) for _ in range(min(count, room))]
+        for task in begun:
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        if self._connecting:
+            await asyncio.wait(self._connecting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _connect(self, endpoint: _Endpoint) -> None:
+        connector = self._connector
+        assert connector is not None
+        # A call finds out for itself what is wrong, and says it.
+        with contextlib.suppress(aiohttp.ClientError, OSError, ValueError, RuntimeError):
+            connection = await connector.connect(endpoint.request, [], self._timeout)
+            connection.release()
+
+    def close(self) -> None:
+        """Gives up the connections that are being opened."""
+        for task in self._connecting:
+            task.cancel()
 
     @staticmethod
     def is_supported() -> bool:

@@ -136,6 +136,36 @@ class HttpSession:
         self._check(asyncio.get_running_loop())
         self.connections.raise_to(concurrency)
 
+    def idle_connections(self) -> int | None:
+        """Open connections that no call uses now; None: it is not known (aiohttp makes the calls).
+
+        Raises:
+            UsageError: no call could be made: it was closed, or is another event loop's.
+        """
+        fast_post = self._opened_fast_post()
+        return None if fast_post is None else fast_post.idle_connections(self._base)
+
+    async def connect_ahead(self, count: int) -> None:
+        """Begins to open up to `count` more connections, so that calls find one in hand.
+
+        Returns as soon as one that is being opened can be used, or has failed: of the failure the
+        calls find out, and say it. Where aiohttp makes the calls, it does nothing.
+
+        Args:
+            count: at most so many; never more than `connections.most` in all.
+
+        Raises:
+            UsageError: no call could be made: it was closed, or is another event loop's.
+        """
+        fast_post = self._opened_fast_post()
+        if fast_post is not None:
+            await fast_post.connect_ahead(self._base, count, self.connections.most)
+
+    def _opened_fast_post(self) -> FastPost | None:
+        if self._session is None or asyncio.get_running_loop() is not self._loop:
+            self._open()
+        return self._fast_post if FastPost.is_allowed() else None
+
     @asynccontextmanager
     async def read_permit(self) -> AsyncIterator[None]:
         """Holds the permit of a call that is no send and does not go through this session.
@@ -252,6 +282,8 @@ class HttpSession:
         session, self._session = self._session, None
         if self._timer is not None:
             self._timer.close()
+        if self._fast_post is not None:
+            self._fast_post.close()
         if session is not None:
             # aiohttp waits to hear of the end of each connection: one that the loop never tells of
             # must not keep a process that is done.
