@@ -541,6 +541,18 @@ async def test_what_a_forked_child_does_is_no_call_of_its_parents(journal: Sqlit
     assert await left(journal) == "uuuupppp"
 
 
+async def test_slots_take_no_descriptor(journal: SqliteJournal) -> None:
+    handle, lease = await sending(journal, 3, marked=2)
+    open_files = {
+        os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+    }
+    assert journal.path in open_files
+    assert not any(SLOTS in name for name in open_files)
+    await kill(handle)
+    handle.mark_leaving(lease, 2)  # it does not raise, and touches nothing
+    assert await left(journal) == "uup"
+
+
 async def test_a_clean_end_and_discard_leave_no_slots(journal: SqliteJournal) -> None:
     handle, lease = await sending(journal, 2, marked=2)
     await handle.make_slots(4)  # a second call does nothing

@@ -4,12 +4,9 @@ written by a sender, read after a kill.
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import stat
 import struct
-import sys
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,12 +15,13 @@ from typing import Final
 from promomsg.journal.sqlite.crash_safety import wire_slots
 from promomsg.journal.sqlite.crash_safety.side_files import SLOTS
 from promomsg.journal.sqlite.crash_safety.wire_slots import (
+    CHANGED,
     DOUBT,
+    EPOCH_AT,
     NUMBER,
     SLOTS_AT,
     Identity,
     Marked,
-    check_word,
 )
 
 __all__ = ["SlotFile", "boot_id", "read_slot_file", "remove_slot_file"]
@@ -34,7 +32,7 @@ _AT_DESCRIPTOR: Final = 0x1000
 _BIRTH: Final = 0x800
 """Of statx(2), which knows the time of birth; Python's `stat` does not have it."""
 
-_mapped: weakref.WeakSet[SlotFile] = weakref.WeakSet()
+_made: weakref.WeakSet[SlotFile] = weakref.WeakSet()
 
 
 class SlotFile:
@@ -66,7 +64,7 @@ class SlotFile:
             os.posix_fallocate(fd, 0, wire_slots.size(count))
             whose = _identity(fd, journal, run_id, opening, boot)
             os.pwrite(fd, wire_slots.header(whose, count), 0)
-            self._map = _map(fd, wire_slots.size(count))
+            self._mapped = _MappedWords(fd, wire_slots.size(count))
             os.rename(new, self.path)
         except BaseException:
             with suppress(OSError):
@@ -75,10 +73,10 @@ class SlotFile:
         finally:
             os.close(fd)
         self._inode = whose.device, whose.inode
-        self._words = memoryview(self._map).cast("Q")
+        self._words = self._mapped.words
         self._free = list(range(SLOTS_AT + 2 * count - 2, SLOTS_AT - 2, -2))
         self._taken: dict[int, int] = {}
-        _mapped.add(self)
+        _made.add(self)
 
     def mark(self, who: int, epoch: int) -> None:
         """Takes a slot, unless they have one; with none left nothing of the file is believed."""
@@ -88,7 +86,7 @@ class SlotFile:
             at = self._free.pop()
             words = self._words
             words[at] = who
-            words[at + 1] = check_word(who, epoch)
+            words[at + 1] = epoch << EPOCH_AT | who ^ CHANGED  # `check_word`, without its call
             self._taken[who] = at
         except (IndexError, TypeError, ValueError):
             self.disbelieve()
@@ -121,24 +119,61 @@ class SlotFile:
 
     def forked(self) -> None:
         """In a child: what it does is no call of its parent's."""
-        with suppress(BufferError, ValueError):
-            self._words.release()
-            self._map.close()
+        self._mapped.close()
 
 
 def _forked() -> None:
-    for slots in list(_mapped):
+    for slots in list(_made):
         slots.forked()
 
 
 os.register_at_fork(after_in_child=_forked)
 
 
-def _map(fd: int, size: int) -> mmap.mmap:
-    if sys.version_info >= (3, 13):
-        # A hundred campaigns of one process need their descriptors for other things.
-        return mmap.mmap(fd, size, trackfd=False)
-    return mmap.mmap(fd, size)
+class _MappedWords:
+    """A file in memory, as words of 8 bytes. It keeps no descriptor, of which a process with hundreds of
+    campaigns has none to spare: `mmap.mmap` does (before Python 3.13 always).
+
+    Raises:
+        OSError: it cannot be mapped.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        # Here, since importing the package would take longer by them.
+        import ctypes
+        import mmap
+
+        system = ctypes.CDLL(None, use_errno=True)
+        system.mmap.restype = ctypes.c_void_p
+        system.mmap.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_long,
+        )
+        system.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+        self._unmap = system.munmap
+        self._size = size
+        self._at: int | None = system.mmap(
+            None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0
+        )
+        if self._at in (None, ctypes.c_void_p(-1).value):
+            self._at = None
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        memory = (ctypes.c_ubyte * size).from_address(self._at)
+        self.words = memoryview(memory).cast("B").cast("Q")
+
+    def close(self) -> None:
+        """Whoever stores into `words` from now on is told by a ValueError."""
+        at, self._at = self._at, None
+        if at is not None:
+            self.words.release()
+            self._unmap(at, self._size)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def boot_id() -> str | None:
@@ -170,6 +205,8 @@ def _identity(fd: int, journal: str, run_id: str, opening: str, boot: str) -> Id
 def _birth(fd: int, path: bytes, flags: int) -> int:
     """When a file was made, in nanoseconds: a later file may be given its inode's number. 0 where
     the system does not say."""
+    import ctypes
+
     statx = getattr(ctypes.CDLL(None), "statx", None)
     found = ctypes.create_string_buffer(256)
     if statx is None or statx(fd, path, flags, _BIRTH, found) != 0:

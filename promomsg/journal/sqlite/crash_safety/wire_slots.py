@@ -26,7 +26,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 __all__ = [
+    "CHANGED",
     "DOUBT",
+    "EPOCH_AT",
     "MOST",
     "NUMBER",
     "SLOTS_AT",
@@ -45,14 +47,16 @@ WORD: Final = 8
 DOUBT: Final = 24
 NUMBER: Final = 25
 SLOTS_AT: Final = 32
+EPOCH_AT: Final = 40
+"""The bit of a second word at which the epoch begins."""
+CHANGED: Final = 0xA5_C3_96_5A_3C
+"""What the first word is changed by in the second one."""
 MOST: Final = 1 << 20
 """Slots of a file at the most."""
 
 _MAGIC: Final = b"promomsg-slots 1"
 _HEADER: Final = struct.Struct("=16s 32s 32s 36s 4x 7Q")
-_EPOCH_AT: Final = 40
-_WHO: Final = (1 << _EPOCH_AT) - 1
-_CHANGED: Final = 0xA5_C3_96_5A_3C
+_WHO: Final = (1 << EPOCH_AT) - 1
 
 
 class Identity(NamedTuple):
@@ -98,7 +102,7 @@ def group_word(group_no: int) -> int:
 def check_word(who: int, epoch: int) -> int:
     """The second word. A number that is too large for a slot gives one that no slot can hold, or
     that does not fit the first word."""
-    return epoch << _EPOCH_AT | who ^ _CHANGED
+    return epoch << EPOCH_AT | who ^ CHANGED
 
 
 def size(count: int) -> int:
@@ -141,10 +145,10 @@ def read_slots(content: bytes, whose: Identity, number: int) -> Marked | None:
         who, check = words[at], words[at + 1]
         if not who and not check:
             continue
-        if not 0 < who <= _WHO or (check and (check & _WHO) != who ^ _CHANGED):
+        if not 0 < who <= _WHO or (check and (check & _WHO) != who ^ CHANGED):
             return None
         if who & 1:
-            groups[who >> 1] = check >> _EPOCH_AT
+            groups[who >> 1] = check >> EPOCH_AT
         else:
-            singles[(who >> 1) - 1] = check >> _EPOCH_AT
+            singles[(who >> 1) - 1] = check >> EPOCH_AT
     return Marked(singles, groups)

@@ -134,6 +134,8 @@ def _put_back(tx: Transaction, called: Collection[int], at: float) -> int:
     rows = [row for row in _intended(tx.db) if row[0] not in called]
     tx.db.execute(_PUT_BACK, {"at": at, "seqs": _encode([seq for seq, _ in rows]).decode()})
     tx.returned(sum(china_day(intended_at) == tx.today[0] for _, intended_at in rows))
+    if rows:
+        tx.happened(at)
     return len(rows)
 
 
