@@ -19,6 +19,7 @@ from promomsg.control_characters import excerpt, find_control, has_blank, is_inv
 from promomsg.model import Code, Problem, Secret
 
 __all__ = [
+    "are_digits",
     "folded",
     "has_address_shape",
     "is_clean_column",
@@ -114,6 +115,11 @@ def is_mangled(text: str) -> bool:
     return _MANGLED.fullmatch(text) is not None
 
 
+def are_digits(text: str) -> bool:
+    """Whether a text, however long, has ASCII digits alone, and at least one."""
+    return text.isascii() and text.encode().isdigit()  # of bytes: a fifth of the time
+
+
 def is_clean_column(name: str, joined: str, column: Sequence[str]) -> bool:
     """Whether a whole column of a batch needs no look at each value; may be False for a clean one.
 
@@ -127,7 +133,7 @@ def is_clean_column(name: str, joined: str, column: Sequence[str]) -> bool:
     if not joined.isascii():
         return False
     if name == "id":
-        return not joined or (joined.isdigit() and max(map(len, column)) <= _LONGEST)
+        return not joined or (are_digits(joined) and max(map(len, column)) <= _LONGEST)
     bare = joined.replace("_", "").replace("-", "")
     if bare and not bare.isalnum():
         return False

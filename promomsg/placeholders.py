@@ -82,6 +82,24 @@ class PlaceholderTable:
             values.append(value if isinstance(value, str) else str(value))
         return tuple(values)
 
+    def columns(
+        self, params: Mapping[str, Sequence[Any]], keys: Sequence[str]
+    ) -> list[Sequence[str]] | None:
+        """The values of many recipients, a column a placeholder; None unless each of them is text
+        that is not blank, without a control character or half of one."""
+        found = []
+        for name, _ in self.placeholders:
+            column = keys if name == "key" else params.get(name)
+            if (
+                column is None
+                or set(map(type, column)) != {str}
+                or not "".join(column).isprintable()
+                or not all(map(str.strip, column))
+            ):
+                return None
+            found.append(column)
+        return found
+
 
 def _is_nothing(value: Any) -> bool:
     """An empty or blank cell; in a data frame NaN, NaT, pandas' NA."""

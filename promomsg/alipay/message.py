@@ -164,6 +164,18 @@ class CompiledAlipayMessage:
         nobody = self.body(values, app_id="", access_token=Secret(""), request_id="")
         return blake2b(nobody, digest_size=16).digest()
 
+    def value_columns(
+        self, params: Mapping[str, Sequence[Any]], keys: Sequence[str]
+    ) -> Sequence[Sequence[str]] | None:
+        if self._url is not None and self._url.literal is None:
+            return None
+        if self._info is not None and self._static_info is None:
+            return None
+        return self._table.columns(params, keys)
+
+    def message_digests(self, values: Sequence[tuple[str, ...]]) -> list[bytes | None]:
+        return [self.message_digest(one) for one in values]
+
     def preview(self, values: Sequence[str]) -> dict[str, str]:
         shown = {"templateCode": self._code}
         for template in _render(self._templates, values):

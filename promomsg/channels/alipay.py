@@ -6,7 +6,7 @@ Source of its rules: docs/facts/alipay.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import aiohttp
@@ -221,6 +221,16 @@ class AlipayMiniProgram(UserFacing):
                     Code.BAD_ADDRESS, "request_id: empty, or a space or control character in it"
                 )
         return None
+
+    def are_addressed(
+        self,
+        ids: Sequence[str | None] | None,
+        openids: Sequence[str | None] | None,
+        unionids: Sequence[str | None] | None,
+        tokens: Sequence[str | None] | None,
+        request_ids: Sequence[str | None] | None,
+    ) -> bool:
+        return False
 
     async def prepare(self) -> None:
         self._account.check_signatures()

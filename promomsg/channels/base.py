@@ -73,6 +73,17 @@ class CompiledMessage(Protocol):
         """A 16-byte digest of the rendered message; None for a message without placeholders."""
         ...
 
+    def value_columns(
+        self, params: Mapping[str, Sequence[Any]], keys: Sequence[str]
+    ) -> Sequence[Sequence[str]] | None:
+        """The values of many recipients, a column a placeholder. None: some of them may have a
+        problem, or no value, and `values` and `problem` say which."""
+        ...
+
+    def message_digests(self, values: Sequence[tuple[str, ...]]) -> Sequence[bytes | None]:
+        """`message_digest` of each."""
+        ...
+
     def preview(self, values: Sequence[str]) -> dict[str, str]:
         """The rendered message, field name to text, for a person to read."""
         ...
@@ -182,6 +193,18 @@ class Channel(Protocol):
         request_id: str | None,
     ) -> Problem | None:
         """Whether a single send of this channel can go to a row with these addresses."""
+        ...
+
+    def are_addressed(
+        self,
+        ids: Sequence[str | None] | None,
+        openids: Sequence[str | None] | None,
+        unionids: Sequence[str | None] | None,
+        tokens: Sequence[str | None] | None,
+        request_ids: Sequence[str | None] | None,
+    ) -> bool:
+        """Whether `check_address` surely has no problem with any of these rows, given as columns
+        (None: no row has a value); may be False when it has none."""
         ...
 
     async def prepare(self) -> None:

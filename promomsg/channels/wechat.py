@@ -211,6 +211,20 @@ class WeChatPromoter(WeChatReads, UserFacing):
             return Problem(Code.BAD_ADDRESS, f"{address!r} is not Unicode text")
         return None
 
+    def are_addressed(
+        self,
+        ids: Sequence[str | None] | None,
+        openids: Sequence[str | None] | None,
+        unionids: Sequence[str | None] | None,
+        tokens: Sequence[str | None] | None,
+        request_ids: Sequence[str | None] | None,
+    ) -> bool:
+        columns = [column for column in (ids, openids, unionids) if column is not None]
+        try:
+            return bool(columns) and all("".join(column).isascii() for column in columns)  # type: ignore[arg-type]
+        except TypeError:  # a row without one of them
+            return False
+
     async def prepare(self) -> None:
         await self._account.prepare()
 

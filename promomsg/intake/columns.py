@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from promomsg.addresses import are_digits
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.headings import are_headings, column_of_heading, folded_heading, spellings
@@ -195,7 +196,7 @@ class Columns:
         ):
             return True
         column = columns[place]
-        if "".join(column).isdigit():
+        if are_digits("".join(column)):
             return False
         limit = max(map(len, [*self.headings, *KNOWN])) + _DECORATION
         if min(map(len, column)) > limit:
@@ -238,7 +239,7 @@ class Columns:
 
 def _has_blank(column: Sequence[str]) -> bool:
     joined = "".join(column)
-    if joined.isdigit():
+    if are_digits(joined):
         return "" in column
     return "" in map(str.strip, column) or (not joined.isascii() and not all(map(trimmed, column)))
 

@@ -6,25 +6,23 @@ a closer one, so that a million good rows cost little more than reading them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from itertools import repeat
 from operator import is_
 from typing import Any, Final, cast
 from uuid import UUID
 
 from promomsg.addresses import is_clean_column, parse_address
 from promomsg.control_characters import escaped, find_control
+from promomsg.intake.row_batch import RowBatch
 from promomsg.intake.row_values import parse_key, rounded_problem
-from promomsg.intake.sources import NO_PARAMS, Row
 from promomsg.intake.spreadsheet_guards import SpreadsheetGuards, may_hold_guards
 from promomsg.message_parameters import plain_parameter, plain_value, rounded
 from promomsg.model import Code, Problem
 
 __all__ = ["make_rows"]
 
-_new_row = tuple.__new__
 _is_none = partial(is_, None)
 _TOTALS: Final = frozenset(
     word + colon
@@ -55,8 +53,8 @@ def make_rows(
     *,
     trusted: bool = False,
     guards: SpreadsheetGuards | None = None,
-) -> list[Row]:
-    """A batch of columns, made rows.
+) -> RowBatch:
+    """A batch of columns as they were read, made rows.
 
     Args:
         known: the known columns that there are, each as long as `where`.
@@ -79,32 +77,8 @@ def make_rows(
         detail = "it is the row of sums below a table, and nobody; take it out"
         problems.setdefault(i, Problem(Code.BAD_ROW, detail))
     keys = _keys(known, parsed, count, first, problems)
-    values: Iterable[Mapping[str, Any]]
-    if not params:
-        values = repeat(NO_PARAMS, count)
-    elif len(params) == 1:
-        ((only, column),) = params.items()
-        values = [{only: v} for v in column]
-    else:
-        names = tuple(params)
-        values = [dict(zip(names, vs, strict=True)) for vs in zip(*params.values(), strict=True)]
-    nothing = repeat(None)
-    trouble: Iterable[Problem | None] = nothing
-    if problems:
-        trouble = [problems.get(i) for i in range(count)]
-    fields = zip(
-        keys,
-        parsed.get("id", nothing),
-        parsed.get("openid", nothing),
-        parsed.get("unionid", nothing),
-        parsed.get("access_token", nothing),
-        parsed.get("request_id", nothing),
-        values,
-        trouble,
-        where,
-        strict=False,  # `nothing` has no end
-    )
-    return cast("list[Row]", list(map(_new_row, repeat(Row), fields)))
+    filled = {name: column for name, column in parsed.items() if not all(map(_is_none, column))}
+    return RowBatch(keys, filled, params, where, problems)
 
 
 def _rows_of_totals(
@@ -189,10 +163,11 @@ def _keys(
     if not order:
         return [f"row {first + i}" for i in range(count)]
     if len(order) == 1 or None not in order[0]:
-        keys = list(order[0])
+        keys = order[0]
     else:
         keys = [next((v for v in vs if v is not None), None) for vs in zip(*order, strict=True)]
     if None in keys:
+        keys = list(keys)
         for i, key in enumerate(keys):
             if key is None:
                 keys[i] = (i in problems and _raw_key(known, i)) or f"row {first + i}"

@@ -6,10 +6,12 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from itertools import count, repeat
 from typing import Any, cast
 
 from promomsg.errors import UsageError
-from promomsg.intake.sources import Row, Source
+from promomsg.intake.row_batch import RowBatch
+from promomsg.intake.sources import Source
 
 __all__ = ["Paths", "SeveralSources", "one_or_several"]
 
@@ -84,7 +86,7 @@ class SeveralSources:
         known = all("sha256" in one for one in descriptions)
         return {"kind": "several", "files": descriptions} | ({"sha256": sha256} if known else {})
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every row of every file; see `Source.batches`."""
         before = 0
         for name, part in self._parts:
@@ -92,17 +94,21 @@ class SeveralSources:
             rows_of = cast("Any", part.batches(names, size))
             async with aclosing(rows_of) as batches:
                 async for batch in batches:
-                    yield [
-                        _with_file_name(row, name, number + i, before)
-                        for i, row in enumerate(batch, 1)
-                    ]
+                    yield _with_file_name(batch, name, number, before)
                     number += len(batch)
             before += number
 
 
-def _with_file_name(row: Row, name: str, number: int, before: int) -> Row:
-    """The row, with its file in its place; one that has its number for a key keeps it unlike others."""
-    where = f"{name}, {row.where}"
-    if before and row.key == f"row {number}" and not (row.id or row.openid or row.unionid):
-        return row._replace(where=where, key=f"row {before + number}")
-    return row._replace(where=where)
+def _with_file_name(batch: RowBatch, name: str, number: int, before: int) -> RowBatch:
+    """The rows, with their file in their places; those that have their number for a key keep it
+    unlike others."""
+    where = [f"{name}, {place}" for place in batch.where]
+    keys = batch.keys
+    if before:
+        nobody = repeat(None)
+        addresses = [batch.ids or nobody, batch.openids or nobody, batch.unionids or nobody]
+        keys = [
+            f"row {before + n}" if key == f"row {n}" and not any(known) else key
+            for n, key, *known in zip(count(number + 1), keys, *addresses, strict=False)
+        ]
+    return batch.moved(keys, where)

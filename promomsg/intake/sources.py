@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 
-from promomsg.model import Audience, Problem
+from promomsg.intake.row_batch import RowBatch
+from promomsg.model import Audience
 
-__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "NO_PARAMS", "Recipients", "Row", "Source"]
+__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "Recipients", "Source"]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
 """Columns with a meaning; any other column is a parameter (docs/design.md, "Addresses")."""
@@ -19,40 +19,6 @@ ADDRESSES: Final = ("id", "openid", "unionid", "access_token")
 
 NAMELESS_KEY: Final = re.compile(r"row \d+")
 """What stands for the key of a row that has neither key nor address."""
-
-NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-class Row(NamedTuple):
-    """One row read. Its repr leaves the token out.
-
-    Attributes:
-        key: yours, or the address, or `row N` when the row has neither.
-        id, openid, unionid: trimmed; None when absent or unusable.
-        token: the wallet user's access token, in the clear; never written down.
-        request_id: the row's own idempotency key.
-        params: the parameters asked for, as they were read.
-        problem: why the row cannot be sent, when reading already shows it.
-        where: `line 7`, `item 7`, `row 7`: where a person finds it.
-    """
-
-    key: str
-    id: str | None
-    openid: str | None
-    unionid: str | None
-    token: str | None
-    request_id: str | None
-    params: Mapping[str, Any]
-    problem: Problem | None
-    where: str
-
-    def __repr__(self) -> str:
-        token = None if self.token is None else "…"
-        return (
-            f"Row(key={self.key!r}, id={self.id!r}, openid={self.openid!r}, "
-            f"unionid={self.unionid!r}, token={token}, problem={self.problem!r}, "
-            f"where={self.where!r})"
-        )
 
 
 class Source(Protocol):
@@ -88,7 +54,7 @@ class Source(Protocol):
         """
         ...
 
-    def batches(self, names: frozenset[str], size: int) -> AsyncIterator[list[Row]]:
+    def batches(self, names: frozenset[str], size: int) -> AsyncIterator[RowBatch]:
         """Every row in order, about `size` at a time, with `names` as its parameters.
 
         An item that cannot be read is a `Row` with a `problem`, never an end of the others.

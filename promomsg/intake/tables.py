@@ -15,8 +15,9 @@ from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns
 from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import check_unchanged, identity_of
+from promomsg.intake.row_batch import RowBatch
 from promomsg.intake.rows import make_rows
-from promomsg.intake.sources import ADDRESSES, Row
+from promomsg.intake.sources import ADDRESSES
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Problem
 
@@ -126,7 +127,7 @@ class TableSource:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sha256
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every row; see `Source.batches`."""
         if self._started and not self.repeatable:
             raise UsageError(f"{self._where}: this was a stream and is used up; give a table")

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -60,6 +61,9 @@ class Handle(Protocol):
     # taken before `seal`; planning that did not reach it is thrown away when the handle is closed.
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         """Adds a batch of rows as they were read, in order of seq."""
+
+    async def add_columns(self, rows: PlannedColumns) -> None:
+        """Adds a batch of pending rows, in order of seq, given as columns."""
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         """Gives pending rows without an id the promoter id that was found for their openid or

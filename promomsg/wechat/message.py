@@ -231,6 +231,38 @@ class CompiledWeChatMessage:
             rendered = repr(tuple(values)).encode()
         return blake2b(rendered, digest_size=16).digest()
 
+    def value_columns(
+        self, params: Mapping[str, Sequence[Any]], keys: Sequence[str]
+    ) -> Sequence[Sequence[str]] | None:
+        """The values of many recipients, a column a placeholder; None: `values` and `problem` have
+        to say of each whether it has all of them, and no problem."""
+        columns = self._table.columns(params, keys)
+        if columns is None:
+            return None
+        for field in self._kinded:
+            if field.kind not in LENGTHS:
+                return None
+            length = field.fixed + sum(max(map(len, columns[p])) for p in field.placeholders)
+            if length > LENGTHS[field.kind]:
+                return None
+        return columns
+
+    def message_digests(self, values: Sequence[tuple[str, ...]]) -> list[bytes | None]:
+        """`message_digest` of each of many; what all of them begin with is digested once."""
+        if self._plain is not None:
+            return [None] * len(values)
+        start = blake2b(self._parts[0], digest_size=16)
+        parts = self._parts.copy()
+        parts[0] = b""
+        found: list[bytes | None] = []
+        for one in values:
+            for at, placeholder, url in self._fills:
+                parts[at] = _filled(one[placeholder], url)
+            digest = start.copy()
+            digest.update(b"".join(parts))
+            found.append(digest.digest())
+        return found
+
     def preview(self, values: Sequence[str]) -> dict[str, str]:
         """The rendered message, field name to text; a field called `path` is `content.path`."""
         *content, path = self._fields
@@ -246,11 +278,7 @@ class CompiledWeChatMessage:
             return self._plain
         parts = self._parts.copy()
         for at, placeholder, url in self._fills:
-            value = values[placeholder]
-            if url:
-                parts[at] = quote(value, safe="").encode()
-            else:
-                parts[at] = value.encode() if value.isalnum() else _escape_twice(value)
+            parts[at] = _filled(values[placeholder], url)
         return b"".join(parts)
 
     def single_body(
@@ -290,6 +318,13 @@ class CompiledWeChatMessage:
             return b"%b%b}" % (self._head(values), audience_fields(audience))
         except UnicodeEncodeError:
             raise UsageError("sendmsg: a lone surrogate in an address or a value") from None
+
+
+def _filled(value: str, url: bool) -> bytes:
+    """A value as it stands in the body."""
+    if url:
+        return quote(value, safe="").encode()
+    return value.encode() if value.isalnum() else _escape_twice(value)
 
 
 def _escape(text: str) -> bytes:

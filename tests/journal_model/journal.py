@@ -14,6 +14,7 @@ from journal_model.recovery import ModelRecovery
 from journal_model.store import Chunk, Row, Store
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
+from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -88,6 +89,12 @@ class ModelHandle(ModelRecovery):
             store.rows[row.seq] = Row(row)
         reached("plan-batch")
         await asyncio.sleep(0)
+
+    async def add_columns(self, rows: PlannedColumns) -> None:
+        nothing = (None,) * len(rows.seq)
+        columns = [nothing if column is None else column for column in rows]
+        pending = [PlannedRow(*fields, "pending", "", "") for fields in zip(*columns, strict=True)]
+        await self.add_rows(pending)
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         pending = self._planning().pending()

@@ -15,6 +15,7 @@ from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, stre
 
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.records import UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
@@ -119,7 +120,11 @@ async def plan(journals: Journals, data: st.DataObject) -> None:
     rows = data.draw(planned_rows())
     half = len(rows) // 2
     await journals.each("add_rows", rows[:half])
-    await journals.each("add_rows", rows[half:])
+    rest = rows[half:]
+    if rest and all(one.state == State.PENDING for one in rest):
+        await journals.each("add_columns", as_columns(rest))
+    else:
+        await journals.each("add_rows", rest)
     for step in data.draw(st.permutations(["assign", "suppress", "select", "duplicates"])):
         if step == "assign" and data.draw(st.booleans()):
             await journals.each("assign_ids", [("o1", "u1", "11"), ("o2", None, "12")])

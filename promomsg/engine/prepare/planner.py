@@ -19,20 +19,23 @@ All of this happens in a journal that has no name yet: it gets one when the plan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 import anyio.lowlevel
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.channels.rendered_columns import ColumnRenderer
 from promomsg.engine.prepare.plan import Sample
 from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
-from promomsg.intake.sources import Row
+from promomsg.intake.row_batch import RowBatch
 from promomsg.journal.contract import Handle
+from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import PlannedRow, fingerprint
 from promomsg.model import Code, Problem, State
 from promomsg.placeholders import MissingParam
@@ -82,6 +85,7 @@ class Planner:
         self._settings = settings
         self._tokens = tokens
         self._has_placeholders = compiled.has_placeholders
+        self._renderer = ColumnRenderer(compiled) if compiled.has_placeholders else None
         self._pepper = bytes.fromhex(handle.record.run_id)
         self._digest = hashlib.blake2b(digest_size=16)
         self._only = None if settings.only is None else frozenset(settings.only)
@@ -108,27 +112,31 @@ class Planner:
         _, key, values = self._longest
         return Sample(key, self._compiled.preview(values))
 
-    async def read(self, batches: AsyncIterator[list[Row]]) -> None:
+    async def read(self, batches: AsyncIterator[RowBatch]) -> None:
         """Reads a source to its end and writes its rows.
 
         Raises:
             UsageError: it has no row.
         """
         async for batch in batches:
-            self._places.add(self.rows, [row.where for row in batch])
-            planned, tokens = self._convert(batch)
-            self._digest.update(_digest_lines(planned))
+            self._places.add(self.rows, batch.where)
             if self._missing:
-                self._missing.difference_update(row.key for row in planned)
-            if self._tokens is not None and tokens:
-                self._tokens.put(tokens)
-            await self._handle.add_rows(planned)
+                self._missing.difference_update(batch.keys)
+            columns = self._columns(batch)
+            if columns is not None:
+                await self._handle.add_columns(columns)
+            else:
+                planned, tokens = self._convert(batch)
+                self._digest.update(_digest_lines(planned))
+                if self._tokens is not None and tokens:
+                    self._tokens.put(tokens)
+                await self._handle.add_rows(planned)
             await anyio.lowlevel.checkpoint()
         if self.rows == 0:
             raise UsageError("the recipient list is empty: there is nobody to send to")
 
     async def read_tokens(
-        self, batches: AsyncIterator[list[Row]], tokens: RecipientTokens | None
+        self, batches: AsyncIterator[RowBatch], tokens: RecipientTokens | None
     ) -> None:
         """Reads a list that is planned already once more, for its user tokens; writes no row.
 
@@ -139,13 +147,52 @@ class Planner:
             tokens: where the tokens are kept; None: only `digest` and `rows` are wanted.
         """
         async for batch in batches:
-            planned, found = self._convert(batch)
-            self._digest.update(_digest_lines(planned))
-            if tokens is not None:
-                tokens.put(found)
+            if self._columns(batch) is None:
+                planned, found = self._convert(batch)
+                self._digest.update(_digest_lines(planned))
+                if tokens is not None:
+                    tokens.put(found)
             await anyio.lowlevel.checkpoint()
 
-    def _convert(self, batch: list[Row]) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
+    def _columns(self, batch: RowBatch) -> PlannedColumns | None:
+        """A batch as columns of the journal, when a look at whole columns shows that each of its
+        rows can be sent; None: they have to be looked at one by one.
+
+        No column has a token: of a channel that needs them each row is looked at.
+        """
+        if batch.problems or self._channel.needs_tokens:
+            return None
+        addresses = (batch.ids, batch.openids, batch.unionids, batch.tokens, batch.request_ids)
+        if not self._channel.are_addressed(*addresses):
+            return None
+        values: Sequence[str] | None = None
+        digests: Sequence[bytes | None] | None = None
+        if self._renderer is not None:
+            rendered = self._renderer.render(batch.params, batch.keys)
+            if rendered is None:
+                return None
+            values, digests, (place, longest, size) = rendered
+            if self._longest is None or size > self._longest[0]:
+                self._longest = (size, batch.keys[place], longest)
+        ids, openids, unionids, _, request_ids = addresses
+        written = (ids, openids, unionids, request_ids, values)
+        lines = zip(batch.keys, *(column or repeat(None) for column in written), strict=False)
+        self._digest.update(_json.encode_lines(list(lines)))
+        first = self.rows
+        self.rows += len(batch)
+        return PlannedColumns(
+            range(first, self.rows),
+            batch.keys,
+            ids,
+            openids,
+            unionids,
+            None,
+            request_ids,
+            values,
+            digests,
+        )
+
+    def _convert(self, batch: RowBatch) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
         """Rows of the list made rows of the journal, and their user tokens by number.
 
         The two are different types on purpose: a `Row` has the token and the parameters in the

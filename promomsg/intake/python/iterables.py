@@ -16,8 +16,9 @@ from promomsg.errors import UsageError
 from promomsg.intake.columns import check_no_address_in_message
 from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.python.objects import as_mapping, is_frame
+from promomsg.intake.row_batch import NO_PARAMS, RowBatch
 from promomsg.intake.rows import make_rows
-from promomsg.intake.sources import KNOWN, NO_PARAMS, Row, Source
+from promomsg.intake.sources import KNOWN, Source
 from promomsg.message_parameters import plain_value
 from promomsg.model import Audience, Code, Problem, Recipient
 
@@ -118,7 +119,7 @@ class IterableSource:
             raise UsageError("these recipients come from an async iterable; use `async for`")
         return iter(self._items)
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every item as a row; see `Source.batches`."""
         if self._started and not self.repeatable:
             raise UsageError("these recipients were an iterator and are used up; give a list")
@@ -145,7 +146,7 @@ class IterableSource:
         elif first == 1:
             raise UsageError("the list of recipients is empty: nobody to send to")
 
-    def _rows(self, batch: list[Any], names: frozenset[str], first: int) -> list[Row]:
+    def _rows(self, batch: list[Any], names: frozenset[str], first: int) -> RowBatch:
         where = [f"item {first + i}" for i in range(len(batch))]
         if first == 1:
             self._empty_words = EmptyCellWords("recipients")
@@ -179,7 +180,7 @@ def rows_of_items(
     columns: Mapping[str, str] | None = None,
     problems: dict[int, Problem] | None = None,
     empty_words: EmptyCellWords | None = None,
-) -> list[Row]:
+) -> RowBatch:
     """A batch of recipients, mappings, numbers or strings, made rows.
 
     Args:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from io import StringIO
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
@@ -16,9 +12,11 @@ from promomsg.addresses import parse_address
 from promomsg.control_characters import excerpt, trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns, check_columns
+from promomsg.intake.row_batch import NumberedPlaces, RowBatch
 from promomsg.intake.rows import make_rows
 from promomsg.intake.several_files import Paths, one_or_several
-from promomsg.intake.sources import Row, Source
+from promomsg.intake.sources import Source
+from promomsg.intake.text.blocks_of_records import filled_width, headings_of, records_of
 from promomsg.intake.text.dialect import (
     COMMA,
     DELIMITERS,
@@ -27,12 +25,15 @@ from promomsg.intake.text.dialect import (
     find_dialect,
     is_sep_line,
 )
+from promomsg.intake.text.even_lines import EvenLines
 from promomsg.intake.text.multiline_records import row_inside_quotes
 from promomsg.intake.text.reading_notices import ReadingNotices
 from promomsg.intake.text.textfile import Record, TextFile, read_records
 from promomsg.model import Code, Problem
 
 __all__ = ["CsvSource", "read_csv"]
+
+_NO_ROWS: Final = RowBatch((), {}, {}, (), {})
 
 
 def read_csv(
@@ -107,7 +108,7 @@ class CsvSource:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
         self._optional = optional
         head, dialect = self._first_look()
-        self._use_headings(_headings(head, dialect, self._file.path), names)
+        self._use_headings(headings_of(head, dialect, self._file.path), names)
 
     def _first_look(self) -> tuple[str, Dialect]:
         """The first look at the file: how it begins, and what separates its cells."""
@@ -146,7 +147,7 @@ class CsvSource:
             "columns": self._columns.journal_headings if self._columns is not None else [],
         }
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every row; see `Source.batches`."""
         dialect = self._dialect if self._dialect is not None else self._first_look()[1]
         if self._file.encoding is None:
@@ -156,14 +157,23 @@ class CsvSource:
         columns: Columns | None = None
         first = 1
         with self._file.open() as file:
-            for block in read_records(file, size, dialect):
+            for block in read_records(file, size, dialect, even=True):
                 problems: dict[int, Problem] = {}
-                records, lines = _records_of(block, problems)
+                if isinstance(block, EvenLines):
+                    even = (
+                        None if columns is None else self._even_rows(columns, block, names, first)
+                    )
+                    if even is not None:
+                        first += len(even)
+                        yield even
+                        await checkpoint()
+                        continue
+                records, lines = records_of(block, problems)
                 if columns is None:
                     columns = self._take_headings(records, lines, problems, names)
                 if columns is None:
                     continue
-                if not isinstance(block, tuple):
+                if isinstance(block, list):
                     self._refuse_open_quotes(block, columns, dialect)
                 rows = self._rows(columns, records, lines, problems, names, first)
                 first += len(rows)
@@ -223,9 +233,9 @@ class CsvSource:
         problems: dict[int, Problem],
         names: frozenset[str],
         first: int,
-    ) -> list[Row]:
+    ) -> RowBatch:
         if not records:
-            return []
+            return _NO_ROWS
         width = columns.width
         if problems or set(map(len, records)) != {width}:
             records, lines = self._even_out(records, lines, problems, columns)
@@ -239,13 +249,39 @@ class CsvSource:
         if cells and self._mark_other_delimiters(cells, records, problems, columns):
             cells = list(zip(*records, strict=True))
         if not cells:
-            return []
+            return _NO_ROWS
+        return self._made(columns, cells, lines, problems, names, first)
+
+    def _even_rows(
+        self, columns: Columns, block: EvenLines, names: frozenset[str], first: int
+    ) -> RowBatch | None:
+        """The same of whole columns; None: a record has to be looked at by itself."""
+        cells = block.columns
+        if (
+            len(cells) != columns.width
+            or columns.may_be_blank(cells)
+            or columns.may_repeat_headings(cells)
+            or self._may_have_other_delimiters(cells, columns)
+        ):
+            return None
+        lines = range(block.line, block.line + len(cells[0]))
+        return self._made(columns, cells, lines, {}, names, first)
+
+    def _made(
+        self,
+        columns: Columns,
+        cells: Sequence[Sequence[str]],
+        lines: Sequence[int],
+        problems: dict[int, Problem],
+        names: frozenset[str],
+        first: int,
+    ) -> RowBatch:
         params = {name: cells[i] for name, i in columns.params.items() if name in names}
         self._reading.empty_words.count(params)
         return make_rows(
             {name: cells[i] for name, i in columns.known.items()},
             params,
-            [f"line {n}" for n in lines],
+            NumberedPlaces("line", lines),
             first,
             problems,
             trusted=True,
@@ -277,7 +313,7 @@ class CsvSource:
                 self._reading.blank += bool(record)
                 continue
             elif len(record) != width:
-                count = _filled_width(record)
+                count = filled_width(record)
                 if is_sep_line(record, self._delimiter):
                     continue
                 if columns.filled_width <= count <= width or (
@@ -340,6 +376,12 @@ class CsvSource:
         problems.update(moved)
         return [records[i] for i in kept], [lines[i] for i in kept]
 
+    def _may_have_other_delimiters(self, cells: Sequence[Sequence[str]], columns: Columns) -> bool:
+        places = [i for name, i in columns.known.items() if name != "access_token"]
+        others = [d for d in DELIMITERS if d != self._delimiter]
+        joined = ["".join(cells[place]) for place in places]
+        return any(other in text for text in joined for other in others)
+
     def _mark_other_delimiters(
         self,
         cells: Sequence[Sequence[str]],
@@ -376,32 +418,3 @@ class CsvSource:
                         records[i] = [""] * columns.width
                         marked = True
         return marked
-
-
-def _records_of(
-    block: list[Record] | tuple[int, list[list[str]]], problems: dict[int, Problem]
-) -> tuple[list[list[str]], list[int]]:
-    """A block of records as their cells and lines; adds to `problems` those that have none."""
-    if isinstance(block, tuple):
-        line, records = block
-        return records, list(range(line, line + len(records)))
-    for i, record in enumerate(block):
-        if record.fields is None:
-            detail = f"cannot be read ({record.trouble}): is a quote left open?"
-            problems[i] = Problem(Code.BAD_ROW, detail)
-    return [record.fields or [] for record in block], [record.line for record in block]
-
-
-def _filled_width(record: Sequence[str]) -> int:
-    """How many cells there are up to the last one that is not blank."""
-    return max((i for i, cell in enumerate(record, 1) if trimmed(cell)), default=0)
-
-
-def _headings(head: str, dialect: Dialect, path: Path) -> list[str]:
-    """The first record that is not blank."""
-    lines = islice(StringIO(head, newline=""), dialect.skip_lines, None)
-    try:
-        records = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
-        return next((r for r in records if r), [])
-    except csv.Error as error:
-        raise UsageError(f"{path}: the heading line cannot be read ({error})") from None

@@ -26,8 +26,9 @@ from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import FileIdentity, check_unchanged, identity_of
 from promomsg.intake.file_kinds import other_kind
 from promomsg.intake.python.iterables import column_name_of, rows_of_items
+from promomsg.intake.row_batch import RowBatch
 from promomsg.intake.several_files import Paths, one_or_several
-from promomsg.intake.sources import ADDRESSES, KNOWN, Row, Source
+from promomsg.intake.sources import ADDRESSES, KNOWN, Source
 from promomsg.intake.text.gzip_input import open_bytes
 from promomsg.intake.text.standard_input import StandardInput
 from promomsg.intake.text.textfile import check_file, wide_of
@@ -153,7 +154,7 @@ class JsonLinesSource:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return {"kind": "jsonl", "path": str(self._path.absolute()), "sha256": self._sha256}
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every object; see `Source.batches`."""
         check_file(self._path)
         if self._identity is None:
@@ -175,7 +176,7 @@ class JsonLinesSource:
         if first == 1:
             raise UsageError(f"{self._path} is empty: nobody to send to")
 
-    def _rows(self, block: list[_Numbered], names: frozenset[str], first: int) -> list[Row]:
+    def _rows(self, block: list[_Numbered], names: frozenset[str], first: int) -> RowBatch:
         problems: dict[int, Problem] = {}
         items: list[Any] = []
         for i, (_, text) in enumerate(block):

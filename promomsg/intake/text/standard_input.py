@@ -16,7 +16,8 @@ from typing import Any, Final, cast
 from anyio import to_thread
 
 from promomsg.errors import UsageError
-from promomsg.intake.sources import Row, Source
+from promomsg.intake.row_batch import RowBatch
+from promomsg.intake.sources import Source
 from promomsg.intake.tables import end_if_cancelled
 
 __all__ = ["StandardInput"]
@@ -69,7 +70,7 @@ class StandardInput:
             return {"kind": "stdin", "path": "-"}
         return {**self._with_source(lambda source: source.describe()), "path": "-"}
 
-    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[list[Row]]:
+    async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every row; see `Source.batches`."""
         source = await to_thread.run_sync(self._read_into_file)
         try:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, Literal, NamedTuple, TextIO, overload
 
 from promomsg.errors import UsageError
 from promomsg.intake.file_identity import FileIdentity, check_unchanged, identity_of
@@ -31,6 +31,7 @@ from promomsg.intake.text.encodings import (
     is_strange,
     wide_of,
 )
+from promomsg.intake.text.even_lines import EvenLines, columns_of_lines
 from promomsg.intake.text.gzip_input import open_bytes
 
 __all__ = ["Record", "TextFile", "check_file", "read_records", "wide_of"]
@@ -299,9 +300,17 @@ class Record(NamedTuple):
     inner: Sequence[str] = ()
 
 
+@overload
 def read_records(
     file: TextIO, size: int, dialect: Dialect = COMMA
-) -> Iterator[list[Record] | tuple[int, list[list[str]]]]:
+) -> Iterator[list[Record] | tuple[int, list[list[str]]]]: ...
+@overload
+def read_records(
+    file: TextIO, size: int, dialect: Dialect = COMMA, *, even: Literal[True]
+) -> Iterator[EvenLines | list[Record] | tuple[int, list[list[str]]]]: ...
+def read_records(
+    file: TextIO, size: int, dialect: Dialect = COMMA, *, even: bool = False
+) -> Iterator[EvenLines | list[Record] | tuple[int, list[list[str]]]]:
     """A CSV file's records, about `size` at a time.
 
     Yields either `(line, records)`, records of one line each from that line on, or a list of
@@ -311,6 +320,7 @@ def read_records(
         file: the text, its line ends as they are.
         size: about how many lines to read at a time.
         dialect: what separates the cells, and how many lines to leave out first.
+        even: `EvenLines` are welcome, where lines are such.
     """
     delimiter = dialect.delimiter
     held: list[str] = []
@@ -323,6 +333,10 @@ def read_records(
         held = []
         if not block:
             return
+        if even and (columns := columns_of_lines(block, delimiter)) is not None:
+            yield EvenLines(line, columns)
+            line += len(block)
+            continue
         try:
             records = list(csv.reader(block, delimiter=delimiter, strict=True))
         except csv.Error:

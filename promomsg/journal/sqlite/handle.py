@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
+from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -77,6 +78,7 @@ class SqliteHandle:
         self._path = path
         self._seal = seal
         self._pepper: bytes | None = None
+        self._added = AddedRows()
         self._slots = slots
         self._slot_file: SlotFile | None = None
         self._is_named = slots is None
@@ -97,16 +99,31 @@ class SqliteHandle:
             raise JournalError(f"{self._access.name}: its plan is complete; nothing is added to it")
         return await self._do(call, *args)
 
+    @property
+    def _known(self) -> AddedRows | None:
+        """What is known of the rows of a plan in the making; None of a journal that was opened."""
+        return None if self._seal is None else self._added
+
     async def missing(self) -> str | None:
         return None if self._seal is not None else await self._access.missing()
 
     # Planning.
 
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
-        await self._plan(planning.add_rows, rows)
+        pending = [row for row in rows if row.state == State.PENDING]
+        if pending:
+            await self.add_columns(as_columns(pending))
+        if len(pending) < len(rows):
+            final = [row for row in rows if row.state != State.PENDING]
+            await self._plan(planning.add_final, final)
         reached("plan-batch")
 
+    async def add_columns(self, rows: PlannedColumns) -> None:
+        await self._plan(planning.add_columns, rows)
+        self._added.add(rows)
+
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+        self._added.given_ids()
         return await self._plan(planning.assign_ids, found)
 
     async def list_suppressed(
@@ -127,7 +144,13 @@ class SqliteHandle:
         return await self._do(lambda tx: suppression.absent_key(tx.db, self._pepper))
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
-        return await self._plan(suppression.suppress_listed, columns, self._pepper)
+        return self._skipped(await self._plan(suppression.suppress_listed, columns, self._pepper))
+
+    def _skipped(self, count: int) -> int:
+        """Keeps that so many rows were skipped."""
+        if count:
+            self._added.changed = True
+        return count
 
     async def left_out(self) -> int:
         return await self._do(lambda tx: suppression.left_out(tx.db))
@@ -138,21 +161,27 @@ class SqliteHandle:
         while (some := list(islice(rest, _SOME))) or first:
             await self._do(suppression.choose_keys, some, first)
             first = False
+        self._added.changed = True
         return await self._plan(suppression.select_chosen)
 
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
     ) -> int:
-        return await self._plan(planning.mark_duplicates, columns, places)
+        return self._skipped(
+            await self._plan(planning.mark_duplicates, self._added, columns, places)
+        )
 
     async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        return await self._do(planning.shared_messages, at_least)
+        return await self._do(planning.shared_messages, at_least, self._known)
 
     async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        await self._do(planning.make_groups, message_digest, sizes)
+        await self._do(planning.make_groups, message_digest, sizes, self._known)
+        self._added.groups += len(sizes)
+        self._added.in_groups += sum(sizes)
 
     async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
         await self._plan(planning.add_audience_group, audience, planned)
+        self._added.groups += 1
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
         seal = self._seal
@@ -165,7 +194,7 @@ class SqliteHandle:
 
         def sealed(tx: Transaction) -> None:
             tx.db.execute("BEGIN")
-            planning.seal(tx.db, record, chunk_size)
+            planning.seal(tx.db, record, chunk_size, self._added)
             tx.db.execute("COMMIT")
             seal(tx.db, record)
 
@@ -178,6 +207,9 @@ class SqliteHandle:
         return await self._read(planning.sample, limit)
 
     async def plan_counts(self) -> tuple[int, int]:
+        known = self._known
+        if known is not None and not known.changed:
+            return known.count - known.in_groups, known.groups
         return await self._read(planning.plan_counts)
 
     # Sending.

@@ -10,12 +10,14 @@ steps sort on disk, so memory stays flat. Statements and their costs: docs/desig
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from promomsg.errors import JournalError
+from promomsg.journal.planned_columns import AddedRows, PlannedColumns
 from promomsg.journal.records import CampaignRecord, Place, PlannedRow
 from promomsg.journal.sqlite.schema import INDEXES
 from promomsg.journal.sqlite.state_sql import (
@@ -31,7 +33,8 @@ from promomsg.states import Event, GroupEvent
 
 __all__ = [
     "add_audience_group",
-    "add_rows",
+    "add_columns",
+    "add_final",
     "assign_ids",
     "cut_chunks",
     "make_groups",
@@ -50,12 +53,6 @@ _PENDING: Final = in_state(State.PENDING)
 _UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
 _PLANNED_GROUP: Final = group_move(GroupEvent.INTEND).where
 
-_INSERT: Final = """
-INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values,
-                       message_digest, state, code, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
 _UNIQUE: Final = (
     ("key", "key", Code.DUPLICATE_KEY),
     ("id", "id", Code.DUPLICATE_ADDRESS),
@@ -67,41 +64,54 @@ _UNIQUE: Final = (
 """Columns that only one pending row may have a value in: column, its name for people, code."""
 
 
-_OPTIONAL: Final = (
-    "id",
-    "openid",
-    "unionid",
-    "fingerprint",
-    "request_id",
-    "message_values",
-    "message_digest",
-)
-"""Columns of a planned row behind its seq and key."""
+_OPTIONAL: Final = {
+    "id": "id",
+    "openid": "openid",
+    "unionid": "unionid",
+    "fingerprint": "fingerprint",
+    "request_id": "request_id",
+    "values": "message_values",
+    "message_digest": "message_digest",
+}
+"""Fields of a planned row that may be None, and their columns."""
+_AT_ONCE: Final = 100
+"""Rows of one statement: half of what a statement each takes. SQLite may bind no more than 999."""
+
+_INSERT_FINAL: Final = """
+INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values,
+                       message_digest, state, code, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
-def add_rows(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
-    """Writes a batch of rows as they were read."""
-    pending = State.PENDING.value
-    plain = [row for row in rows if row[9] == pending]
-    if plain:
-        # sqlite3 asks its adapters about each None (0.3 µs): columns in which a batch has no value
-        # are left out of its statement.
-        columns = list(zip(*plain, strict=True))
-        used = [n for n in range(2, 9) if columns[n].count(None) < len(plain)]
-        names = ", ".join(("seq", "key", *(_OPTIONAL[n - 2] for n in used)))
-        tx.db.executemany(
-            f"INSERT INTO recipient (state, {names})"
-            f" VALUES ({number(State.PENDING)}{', ?' * (len(used) + 2)})",
-            zip(columns[0], columns[1], *(columns[n] for n in used), strict=True),
-        )
-        tx.counts.add(pending, "", len(plain))
-    if len(plain) < len(rows):
-        rest = [row for row in rows if row[9] != pending]
-        tx.db.executemany(
-            _INSERT, [(*row[:9], number(State(row[9])), row[10], row[11]) for row in rest]
-        )
-        for row in rest:
-            tx.counts.add(row[9], row[10], 1)
+def add_columns(tx: Transaction, rows: PlannedColumns) -> None:
+    """Writes pending rows, given as columns."""
+    # sqlite3 asks its adapters about each None (0.3 µs): columns without a value are left out.
+    used = [name for name in _OPTIONAL if getattr(rows, name) is not None]
+    columns = [rows.seq, rows.key, *(getattr(rows, name) for name in used)]
+    names = ", ".join(("seq", "key", *(_OPTIONAL[name] for name in used)))
+    insert = f"INSERT INTO recipient (state, {names}) VALUES "
+    place = f"({number(State.PENDING)}{', ?' * len(columns)})"
+    count, width = len(rows.seq), len(columns)
+    whole = count - count % _AT_ONCE
+    if whole:
+        some = insert + ", ".join([place] * _AT_ONCE)
+        values = list(chain.from_iterable(zip(*columns, strict=True)))
+        for at in range(0, whole * width, _AT_ONCE * width):
+            tx.db.execute(some, values[at : at + _AT_ONCE * width])
+    if whole < count:
+        rest = [column[whole:] for column in columns]
+        tx.db.executemany(insert + place, zip(*rest, strict=True))
+    tx.counts.add(State.PENDING, "", count)
+
+
+def add_final(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
+    """Writes rows that are not pending."""
+    tx.db.executemany(
+        _INSERT_FINAL, [(*row[:9], number(State(row[9])), row[10], row[11]) for row in rows]
+    )
+    for row in rows:
+        tx.counts.add(row[9], row[10], 1)
 
 
 def assign_ids(tx: Transaction, found: Sequence[tuple[str | None, str | None, str]]) -> int:
@@ -126,27 +136,26 @@ _PLACE: Final = """
 """
 
 
-def mark_duplicates(tx: Transaction, columns: Collection[str], places: Sequence[Place] = ()) -> int:
+def mark_duplicates(
+    tx: Transaction, added: AddedRows, columns: Collection[str], places: Sequence[Place] = ()
+) -> int:
     """Column by column; see `Handle.mark_duplicates`.
 
     Duplicates are found by sorting, not by a unique index or a set of what was seen. An index of a
     million random keys is written all over the file, a set takes memory with every recipient, and a
     sort spills to disk in order. Each column is sorted twice only when the first time (are there
-    any?) says so, and not at all when each of its values is the row's key.
+    any?) says so, and not at all when it rose from row to row as it was added, or when each of its
+    values is the row's key.
     """
     db = tx.db
     asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
-    apart = ", ".join(
-        f"max({column} IS NOT NULL AND {column} IS NOT key)" for column, _, _ in asked
-    )
-    needs = (1, *db.execute(f"SELECT {apart} FROM recipient WHERE {_PENDING}").fetchone()[1:])
+    asked = [entry for entry in asked if added.may_repeat(entry[0])]
     db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
     total = 0
-    for (column, name, code), needed in zip(asked, needs, strict=True):
+    for column, name, code in asked:
         # Nearly every list has none, and to find that out costs half of what finding them does.
         if (
-            not needed
-            or db.execute(
+            db.execute(
                 f"SELECT 1 FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL"
                 f" GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
             ).fetchone()
@@ -192,14 +201,22 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
 _SET: Final = f"{_PENDING} AND group_no IS NULL AND id IS NOT NULL"
 
 
-def shared_messages(tx: Transaction, at_least: int) -> list[tuple[bytes | None, int]]:
-    """Sets that could be a group, by digest (None first); a sort only when there are digests."""
+def shared_messages(
+    tx: Transaction, at_least: int, added: AddedRows | None
+) -> list[tuple[bytes | None, int]]:
+    """Sets that could be a group, by digest (None first); a sort only when there are digests.
+
+    Args:
+        added: the rows of a plan in the making; None for a journal that was opened.
+    """
     db = tx.db
+    if added is not None and not added.groups and (every := added.one_set) is not None:
+        return [(None, len(every))] if len(every) >= max(at_least, 1) else []
     (bare,) = db.execute(
         f"SELECT count(*) FROM recipient WHERE {_SET} AND message_digest IS NULL"
     ).fetchone()
     found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
-    if _index_digests(db):
+    if (added is None or added.digests) and _index_digests(db):
         # The plus keeps the index out: it would look every row up in random order.
         found += db.execute(
             f"SELECT message_digest, count(*) FROM recipient WHERE {_SET} AND +message_digest IS NOT NULL"
@@ -222,9 +239,19 @@ def _index_digests(db: sqlite3.Connection) -> bool:
     return True
 
 
-def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-    """Splits one set, in order of seq."""
+def make_groups(
+    tx: Transaction,
+    message_digest: bytes | None,
+    sizes: Sequence[int],
+    added: AddedRows | None,
+) -> None:
+    """Splits one set, in order of seq; `added` as `shared_messages` has it."""
     db = tx.db
+    if message_digest is None and added is not None and not added.groups:
+        every = added.one_set
+        if every is not None and sizes and min(sizes) > 0 and sum(sizes) <= len(every):
+            _make_groups_of_all(db, every, sizes)
+            return
     same, args = (
         ("message_digest IS NULL", ())
         if message_digest is None
@@ -258,6 +285,20 @@ def make_groups(tx: Transaction, message_digest: bytes | None, sizes: Sequence[i
         after = last[0]
 
 
+def _make_groups_of_all(db: sqlite3.Connection, every: range, sizes: Sequence[int]) -> None:
+    """Groups of rows that are all in one set: each is a range of seq, and no row is looked at."""
+    first = every.start
+    (group_no,) = db.execute("SELECT coalesce(max(group_no), 0) FROM group_send").fetchone()
+    for size in sizes:
+        group_no += 1
+        db.execute(
+            "UPDATE recipient SET group_no = ? WHERE seq BETWEEN ? AND ?",
+            (group_no, first, first + size - 1),
+        )
+        db.execute("INSERT INTO group_send (group_no, planned) VALUES (?, ?)", (group_no, size))
+        first += size
+
+
 def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:
     """A group whose people are not rows."""
     tx.db.execute(
@@ -289,8 +330,11 @@ def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
     return singles, groups
 
 
-def cut_chunks(db: sqlite3.Connection, chunk_size: int) -> None:
+def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = None) -> None:
     """Cuts every single that is not settled into new chunks, and gives each new group its own.
+
+    Args:
+        singles: the singles, by number, where that is known without a look at them.
 
     Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
     of them must never fit a new chunk.
@@ -305,6 +349,23 @@ def cut_chunks(db: sqlite3.Connection, chunk_size: int) -> None:
         f"INSERT INTO chunk (group_no) SELECT group_no FROM group_send WHERE {_PLANNED_GROUP}"
         " AND group_no NOT IN (SELECT group_no FROM chunk WHERE group_no IS NOT NULL) ORDER BY group_no"
     )
+    if singles is None:
+        _cut_by_looking(db, chunk_size)
+    else:
+        db.executemany(
+            "INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)",
+            ((some[0], some[-1]) for some in _parts(singles, chunk_size)),
+        )
+    if db.execute("SELECT 1 FROM group_send LIMIT 1").fetchone() is not None:
+        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_group_no {INDEXES['recipient_group_no']}")
+    db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
+
+
+def _parts(numbers: range, size: int) -> Iterator[range]:
+    return (numbers[at : at + size] for at in range(0, len(numbers), size))
+
+
+def _cut_by_looking(db: sqlite3.Connection, chunk_size: int) -> None:
     where = f"{_UNSETTLED} AND group_no IS NULL AND seq > ?"
     after = -1
     while True:
@@ -319,17 +380,19 @@ def cut_chunks(db: sqlite3.Connection, chunk_size: int) -> None:
         ).fetchone()
         db.execute("INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)", (first[0], end))
         after = end
-    if db.execute("SELECT 1 FROM group_send LIMIT 1").fetchone() is not None:
-        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_group_no {INDEXES['recipient_group_no']}")
-    db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
 
 
-def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int) -> None:
+def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int, added: AddedRows) -> None:
     """Completes the plan in the file; making it durable is the caller's."""
     db.execute("DROP INDEX IF EXISTS by_openid")
     db.execute("DROP INDEX IF EXISTS by_unionid")
-    _index_digests(db)
+    if added.digests:
+        _index_digests(db)
     db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
     save_record(db, record)
     db.execute("UPDATE campaign SET sender_open = 1")
-    cut_chunks(db, chunk_size)
+    singles = added.every
+    if singles is not None and added.groups:
+        # A group's people are no singles; of some groups and some singles, which is which is asked.
+        singles = range(0) if added.in_groups == added.count else None
+    cut_chunks(db, chunk_size, singles)
