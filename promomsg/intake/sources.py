@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, Final, Protocol, TypeAlias
 
-from promomsg.intake.row_batch import RowBatch
+from promomsg.intake.row_batch import Row, RowBatch
 from promomsg.model import Audience
 
-__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "Recipients", "Source"]
+__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "Recipients", "Row", "Source"]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
 """Columns with a meaning; any other column is a parameter (docs/design.md, "Addresses")."""
