@@ -134,6 +134,8 @@ class Run:
             self._notify()
 
     async def _drive(self) -> None:
+        settings = self._context.settings
+        await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
             watching.start_soon(self._keep_counts)

@@ -138,9 +138,8 @@ async def test_what_may_go_within_a_quarter_of_a_second_goes_together(
     limiter = Pacer(Pace(singles_per_second=pace), auto_clock).singles
     for _ in range(5):
         await limiter.reserve(most)
-    start, got = auto_clock.monotonic(), []
-    for _ in range(40):
-        got.append(await limiter.reserve(most))
+    start = auto_clock.monotonic()
+    got = [await limiter.reserve(most) for _ in range(40)]
     assert sorted(set(got)) == bunches
     assert sum(got) / (auto_clock.monotonic() - start) == pytest.approx(pace / 1.03, rel=0.02)
 

@@ -144,8 +144,9 @@ class GroupSender:
             self._control.apply(await self._handle.control())
             return attempt, None
         reached("group-intended")
-        check = FirstByteCheck(self._control, self._reachability.breaker, self._limiter)
-        check.start(lease)
+        breaker = self._reachability.breaker
+        check = FirstByteCheck(self._handle, self._control, breaker, self._limiter)
+        check.start(lease, lease)
         answer = await self._call(group, audience, check)
         if check.withheld:
             await self._handle.return_group(lease, Reason(), False)

@@ -281,7 +281,7 @@ class Dispatcher:
         ready = self._ready
         deliver, compiled = self._channel.deliver, self._compiled
         retries, refused = self._retries, self._refused.answers
-        check = FirstByteCheck(self._control, self._breaker, self._limiter)
+        check = FirstByteCheck(self._handle, self._control, self._breaker, self._limiter)
         calls = self._share.calls
         connections = calls.semaphore
         # A connection is kept from call to call while nobody waits for one.
@@ -308,7 +308,7 @@ class Dispatcher:
             if not connected:
                 calls.try_acquire() or await calls.acquire()
                 connected = True
-            check.start(single_send)
+            check.start(single_send, chunk.lease, single_send.seq)
             self._calling += 1
             try:
                 answer = await deliver(compiled, single_send, check)

@@ -2,14 +2,16 @@
 
 It is asked with the connection in hand (`transport.last_check`): whether the campaign may still
 send, whether the provider is known to be out of reach, and whether the sliding window has room. The
-order of a send is permit, pace, connection, intent, this check, first byte (docs/design.md, "The
-order of a send").
+order of a send is permit, pace, connection, intent, this check, wire slot, first byte
+(docs/design.md, "The order of a send").
 """
 
 from __future__ import annotations
 
 from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.run_control import RunControl
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import Lease
 from promomsg.transport.rate_limit import RateLimiter
 
 __all__ = ["FirstByteCheck"]
@@ -23,19 +25,38 @@ class FirstByteCheck:
         withheld: the call was not made; whoever was intended goes back to pending, uncalled.
     """
 
-    __slots__ = ("_breaker", "_call", "_control", "_limiter", "number", "withheld")
+    __slots__ = (
+        "_breaker",
+        "_call",
+        "_control",
+        "_handle",
+        "_lease",
+        "_limiter",
+        "_seq",
+        "number",
+        "withheld",
+    )
 
-    def __init__(self, control: RunControl, breaker: CircuitBreaker, limiter: RateLimiter) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        control: RunControl,
+        breaker: CircuitBreaker,
+        limiter: RateLimiter,
+    ) -> None:
+        self._handle = handle
         self._control = control
         self._breaker = breaker
         self._limiter = limiter
         self._call: object = None
+        self._lease: Lease | None = None
+        self._seq: int | None = None
         self.number = 0
         self.withheld = False
 
-    def start(self, call: object) -> None:
-        """The next call: a single send, or a group's lease."""
-        self._call = call
+    def start(self, call: object, lease: Lease, seq: int | None = None) -> None:
+        """The next call: a single send, or a group's lease (`seq` None)."""
+        self._call, self._lease, self._seq = call, lease, seq
         self.number = 0
         self.withheld = False
 
@@ -60,5 +81,7 @@ class FirstByteCheck:
         return True
 
     def _leave(self) -> None:
+        assert self._lease is not None
+        self._handle.mark_leaving(self._lease, self._seq)
         self._breaker.begun += 1
         self.number = self._breaker.begun
