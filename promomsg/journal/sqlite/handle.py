@@ -116,11 +116,12 @@ class SqliteHandle:
         if len(pending) < len(rows):
             final = [row for row in rows if row.state != State.PENDING]
             await self._plan(planning.add_final, final)
-        reached("plan-batch")
+            reached("plan-batch")
 
     async def add_columns(self, rows: PlannedColumns) -> None:
         await self._plan(planning.add_columns, rows)
         self._added.add(rows)
+        reached("plan-batch")
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         self._added.given_ids()
