@@ -224,13 +224,16 @@ class AlipayAccount:
 
         Raises:
             NotSent, OutcomeUnknown: see `HttpSession.post`.
+            UsageError: the client was closed, is another event loop's, or cannot sign; nothing left.
         """
+        try:
+            headers = await self._signing.sign(endpoint.path, body)
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001  # nothing left, whatever the key's library says
+            raise UsageError(f"the request cannot be signed: {type(error).__name__}") from None
         answer = await self._http.post(
-            endpoint.url,
-            body,
-            await self._signing.sign(endpoint.path, body),
-            has_permit=True,
-            last_check=last_check,
+            endpoint.url, body, headers, has_permit=True, last_check=last_check
         )
         return answer, signing.check_answer(
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -32,6 +34,10 @@ async def box() -> AsyncIterator[Sandbox]:
     async with Sandbox(settings=settings) as sandbox:
         yield sandbox
         assert list(sandbox.complaints) == []
+
+
+def signing_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("promomsg-signing")]
 
 
 async def test_it_is_a_channel_that_dedupes_and_never_groups(box: Sandbox) -> None:
@@ -186,6 +192,62 @@ async def test_a_single_send_without_token_or_request_id_goes_nowhere(box: Sandb
         for lacking in (single_send(token=None), single_send(request_id=None)):
             answer = await deliver(channel, lacking)
             assert (answer.verdict, answer.code) == (Verdict.FAILED, Code.NO_ADDRESS)
+    assert list(box.calls.requests) == []
+
+
+async def test_sends_that_go_together_are_each_signed_for_themselves(box: Sandbox) -> None:
+    """Beside the loop, in threads that end with the client."""
+    async with made(box) as channel:
+        sends = [single_send(f"u{n}", f"token-u{n}") for n in range(60)]
+        answers = await asyncio.gather(*[deliver(channel, to) for to in sends])
+        assert {answer.verdict for answer in answers} == {Verdict.SENT}
+        assert signing_threads() != []
+    assert signing_threads() == []
+    assert box.ledger.delivered == {f"token-u{n}": 1 for n in range(60)}
+    assert len({call.headers["Signature"] for call in box.calls.requests}) == 60
+
+
+async def test_a_send_that_is_cancelled_while_it_is_signed_leaves_nothing(box: Sandbox) -> None:
+    async with made(box) as channel:
+        tasks = [asyncio.create_task(deliver(channel, single_send(f"u{n}"))) for n in range(40)]
+        await asyncio.sleep(0)  # all of them wait for their signatures
+        for task in tasks[::2]:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in done[::2])
+    assert [getattr(one, "verdict", None) for one in done[1::2]] == [Verdict.SENT] * 20
+    assert len(box.calls.requests) == 20
+
+
+async def test_a_client_that_is_closed_while_it_signs_sends_nothing_more(box: Sandbox) -> None:
+    channel = made(box)
+    tasks = [asyncio.create_task(deliver(channel, single_send(f"u{n}"))) for n in range(40)]
+    await asyncio.sleep(0)
+    await channel.close()
+    assert {(a.verdict, a.code) for a in await asyncio.gather(*tasks)} == {
+        (Verdict.HALT, Code.CLIENT)
+    }
+    assert signing_threads() == []
+    assert list(box.calls.requests) == []
+
+
+@pytest.mark.parametrize("together", [1, 20])
+async def test_what_cannot_be_signed_is_not_in_doubt(
+    together: int, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise ValueError("Digest too large for key size. token-u1")
+
+    async with made(box) as channel:
+        monkeypatch.setattr("promomsg.alipay.signing.sign", broken)
+        answers = await asyncio.gather(
+            *[deliver(channel, single_send(f"u{n}")) for n in range(together)]
+        )
+        assert {(a.verdict, a.code, a.detail) for a in answers} == {
+            (Verdict.HALT, Code.CLIENT, "the request cannot be signed: ValueError")
+        }
+        with pytest.raises(UsageError, match="cannot be signed"):
+            await channel.apply_token(auth_code="code")
     assert list(box.calls.requests) == []
 
 
