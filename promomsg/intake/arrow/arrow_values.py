@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,9 +15,17 @@ from promomsg.intake.tables import TableBlock
 from promomsg.message_parameters import rounded
 from promomsg.model import Code, Problem
 
-__all__ = ["blocks_of", "first_line", "import_or_say", "numbered_rows", "without_rounded"]
+__all__ = [
+    "blocks_of",
+    "first_line",
+    "import_arrow",
+    "import_or_say",
+    "numbered_rows",
+    "without_rounded",
+]
 
 _EXTENSIONS: Final = ("arrow.uuid", "arrow.json", "arrow.bool8")
+_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
 
 
 def blocks_of(
@@ -82,6 +92,19 @@ def without_rounded(
 def numbered_rows(first: int, count: int) -> list[str]:
     """What a person calls these rows: `row 1`, `row 2` …"""
     return [f"row {n}" for n in range(first, first + count)]
+
+
+def import_arrow(caller: str) -> Any:
+    """pyarrow. Raises UsageError as `import_or_say` does."""
+    if "pyarrow" in sys.modules or _POOL in os.environ:
+        return import_or_say("pyarrow", caller)
+    # Arrow's own allocator keeps what a list's batches have freed, and planning would peak 30 MB
+    # higher. Whoever has loaded pyarrow before, or says which allocator, keeps theirs.
+    os.environ[_POOL] = "system"
+    try:
+        return import_or_say("pyarrow", caller)
+    finally:
+        del os.environ[_POOL]
 
 
 def import_or_say(module: str, caller: str) -> Any:

@@ -9,7 +9,7 @@ from promomsg.errors import UsageError
 from promomsg.intake.arrow.arrow_values import (
     blocks_of,
     first_line,
-    import_or_say,
+    import_arrow,
     numbered_rows,
     without_rounded,
 )
@@ -79,7 +79,7 @@ class _FrameOpener:
             if self._kept is None:  # a polars LazyFrame: the query runs once
                 self._kept = frame.collect()
             frame = self._kept
-        arrow = import_or_say("pyarrow", "from_frame")
+        arrow = import_arrow("from_frame")
         if hasattr(frame, "iloc") and any(kind.name == "object" for kind in frame.dtypes):
             # A pandas column of mixed kinds is Python's own values already. Arrow would make one
             # kind of them: bytes of text beside bytes, a date of a date and time beside dates.

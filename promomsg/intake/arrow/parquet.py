@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from promomsg.errors import UsageError
-from promomsg.intake.arrow.arrow_values import blocks_of, first_line, import_or_say
+from promomsg.intake.arrow.arrow_values import (
+    blocks_of,
+    first_line,
+    import_arrow,
+    import_or_say,
+)
 from promomsg.intake.columns import check_columns
 from promomsg.intake.file_kinds import other_kind
 from promomsg.intake.several_files import Paths, SeveralSources, one_or_several
@@ -20,6 +25,11 @@ from promomsg.intake.text.textfile import check_file
 __all__ = ["read_parquet"]
 
 _SAMPLE: Final = 4096
+_BUFFER: Final = 1 << 16
+"""Bytes of a column that are read ahead. pyarrow would otherwise hold a whole row group, which is
+all of a file that was written as one."""
+_AT_ONCE: Final = 50_000
+"""Rows of small row groups that are read in one go."""
 
 
 def read_parquet(path: Paths, *, columns: Mapping[str, str] | None = None) -> Source:
@@ -33,7 +43,7 @@ def read_parquet(path: Paths, *, columns: Mapping[str, str] | None = None) -> So
     Raises:
         UsageError: pyarrow is not installed, or `columns` is no such mapping.
     """
-    arrow = import_or_say("pyarrow", "read_parquet")
+    arrow = import_arrow("read_parquet")
     parquet = import_or_say("pyarrow.parquet", "read_parquet")
     ours = check_columns(columns)
 
@@ -73,9 +83,9 @@ def _parquet(arrow: Any, parquet: Any, where: Path, columns: Mapping[str, str]) 
 
         def blocks(wanted: Mapping[int, str], size: int) -> Iterator[TableBlock]:
             try:
-                with parquet.ParquetFile(where) as file:
+                with parquet.ParquetFile(where, pre_buffer=False, buffer_size=_BUFFER) as file:
                     at = 1
-                    for batch, places in _read_columns(file, list(wanted), size):
+                    for batch, places in _read_columns(arrow, file, list(wanted), size):
                         end_if_cancelled()
                         names = {places[i]: name for i, name in wanted.items()}
                         for block in blocks_of(arrow, batch, names, size, at):
@@ -90,12 +100,33 @@ def _parquet(arrow: Any, parquet: Any, where: Path, columns: Mapping[str, str]) 
     return TableSource("parquet", open_table, columns, path=where)
 
 
-def _read_columns(file: Any, wanted: list[int], size: int) -> Iterator[tuple[Any, dict[int, int]]]:
+def _read_columns(
+    arrow: Any, file: Any, wanted: list[int], size: int
+) -> Iterator[tuple[Any, dict[int, int]]]:
     """The record batches of some columns, and where each of them is in a batch."""
     names = file.schema_arrow.names
     headings = [names[i] for i in wanted]
-    batches = file.iter_batches(batch_size=size, columns=headings)
-    with closing(batches):
-        for batch in batches:
-            there = list(batch.schema.names)
-            yield batch, {i: there.index(h) for i, h in zip(wanted, headings, strict=True)}
+    for groups in _row_groups(file.metadata):
+        batches = file.iter_batches(
+            batch_size=size, row_groups=groups, columns=headings, use_threads=False
+        )
+        with closing(batches):
+            for batch in batches:
+                there = list(batch.schema.names)
+                yield batch, {i: there.index(h) for i, h in zip(wanted, headings, strict=True)}
+        # What the last row groups took is given back before the next ones take as much.
+        arrow.default_memory_pool().release_unused()
+
+
+def _row_groups(metadata: Any) -> Iterator[list[int]]:
+    """The row groups in order, so many at a time that there are `_AT_ONCE` rows or more."""
+    groups: list[int] = []
+    rows = 0
+    for i in range(metadata.num_row_groups):
+        groups.append(i)
+        rows += metadata.row_group(i).num_rows
+        if rows >= _AT_ONCE:
+            yield groups
+            groups, rows = [], 0
+    if groups:
+        yield groups

@@ -55,7 +55,10 @@ Durability = Literal["power", "process"]
 
 _SIDES: Final = ("", *SIDE_FILES, MARK, SLOTS)
 _CACHE_KIB: Final = 8_000
-"""Page cache of the writer; a sort before it spills to disk takes as much again."""
+"""Page cache of the writer."""
+_PLANNING_CACHE_KIB: Final = 4_000
+"""Page cache while a plan is written; a sort before it spills to disk takes as much again. More of
+it plans a million rows no quicker."""
 
 
 class _Opened(NamedTuple):
@@ -174,7 +177,7 @@ class SqliteJournal:
                     "journal_mode = OFF",
                     "synchronous = OFF",
                     "locking_mode = EXCLUSIVE",
-                    f"cache_size = -{_CACHE_KIB}",
+                    f"cache_size = -{_PLANNING_CACHE_KIB}",
                 ):
                     db.execute(f"PRAGMA {pragma}")
                 db.executescript(schema_text())
