@@ -13,6 +13,7 @@ from promomsg.errors import UsageError
 
 __all__ = [
     "GROUP_THRESHOLD",
+    "IDEMPOTENT_CHANNELS",
     "Answer",
     "Audience",
     "Code",
@@ -67,6 +68,10 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
+
+
+IDEMPOTENT_CHANNELS: Final = frozenset({"alipay"})
+"""Channels whose provider dedupes on our key, so that a lost answer may be asked for again."""
 
 
 class Code(StrEnum):

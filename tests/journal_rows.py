@@ -73,14 +73,19 @@ def result(seq: int, state: str = "sent", **changes: Any) -> SendResult:
 
 
 async def sealed(
-    journal: Journal, rows: Sequence[PlannedRow], *, chunk_size: int = 8, groups: Sequence[int] = ()
+    journal: Journal,
+    rows: Sequence[PlannedRow],
+    *,
+    chunk_size: int = 8,
+    groups: Sequence[int] = (),
+    channel: str = "wechat",
 ) -> Handle:
     """A complete plan of these rows; `groups` are the sizes of groups of the plain message."""
-    handle = await journal.create(record())
+    handle = await journal.create(record(channel=channel))
     await handle.add_rows(rows)
     if groups:
         await handle.make_groups(None, groups)
-    await handle.seal(record(planned_at=NOW), chunk_size=chunk_size)
+    await handle.seal(record(channel=channel, planned_at=NOW), chunk_size=chunk_size)
     return handle
 
 

@@ -65,7 +65,9 @@ def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> i
 def _go_on(
     journal: Path, opened: OpenedJournal, found: Report, overrides: Overrides, flags: ResumeFlags
 ) -> int:
-    if not found.pending:
+    from promomsg.engine.report import ENDED
+
+    if found.state in ENDED:
         return print_report(found, flags.as_json)
     if _end_pause(journal, opened):
         return 0
@@ -89,11 +91,12 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
     work needs no second one. Either way it prints where the campaign stands, and exits by that.
     """
     from promomsg.engine.opened_journal import open_journal
+    from promomsg.engine.report import ENDED
     from promomsg.journal.locate import is_being_sent
 
     with open_journal(journal) as opened:
         found = opened.report()
-        if found.pending:
+        if found.state not in ENDED:
             at_work = is_being_sent(journal)
             if found.state == "paused":
                 print_to_stderr(f"it was paused by request: `promomsg resume {journal}` goes on")

@@ -12,7 +12,7 @@ from promomsg.model import Outcome, State
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
 
-__all__ = ["CANNOT_BE_REACHED", "Outcomes", "Report", "SomeFailed", "campaign_state"]
+__all__ = ["CANNOT_BE_REACHED", "ENDED", "Outcomes", "Report", "SomeFailed", "campaign_state"]
 
 
 class SomeFailed(PromoError):
@@ -62,6 +62,10 @@ CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time i
 (docs/design.md, "A provider that cannot be reached")."""
 
 
+ENDED: Final = frozenset({"done", "cancelled"})
+"""The states of a campaign of which nothing is left to do."""
+
+
 def campaign_state(
     counts: Counts,
     groups: Iterable[GroupRow],
@@ -70,13 +74,17 @@ def campaign_state(
     halted: str | None,
     running: bool,
     waits_for_day: bool = False,
+    in_doubt: bool = False,
 ) -> tuple[str, str]:
     """One word for where a campaign stands, and why.
 
     `done`, `cancelled` · running: `sending`, `following`, `paused`, `waiting` (for the next
     China-time day) · not running and resumable: `halted`, `paused`, `following`, `stopped`.
+
+    Args:
+        in_doubt: its sender died and calls were out, which only a resume can end.
     """
-    if counts.pending == 0:
+    if counts.pending == 0 and not in_doubt:
         if counts.cancelled:
             return "cancelled", "it was cancelled before its end"
         return "done", ""

@@ -6,7 +6,7 @@ import os
 
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Journal
-from promomsg.journal.sqlite.crash_safety.sender_slots import in_doubt
+from promomsg.journal.sqlite.crash_safety.in_doubt import LeftIntended, left_intended, source_of
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
 from promomsg.journal.sqlite.journal import Durability, SqliteJournal, is_being_sent
 from promomsg.journal.sqlite.lock import holder
@@ -16,15 +16,17 @@ __all__ = [
     "ALL_ENDINGS",
     "Durability",
     "JournalReader",
+    "LeftIntended",
     "existing_journal",
     "half_plan",
-    "in_doubt",
     "is_being_sent",
     "journal_at",
     "journal_behind",
     "journal_of",
+    "left_intended",
     "open_reader",
     "sender_process",
+    "source_of",
     "temporary_journal",
 ]
 

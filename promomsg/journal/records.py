@@ -18,6 +18,7 @@ __all__ = [
     "Counts",
     "GroupCounts",
     "GroupRow",
+    "InDoubt",
     "Lease",
     "Outage",
     "Place",
@@ -256,6 +257,20 @@ class Counts(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     pending: int = 0
     by_code: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class InDoubt(NamedTuple):
+    """Who may have been sent to by a sender that died, and has no result.
+
+    Attributes:
+        singles: single sends.
+        groups: group sends.
+        members: people of those groups.
+    """
+
+    singles: int
+    groups: int
+    members: int
 
 
 class Recovered(msgspec.Struct, kw_only=True):

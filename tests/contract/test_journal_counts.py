@@ -6,9 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
-from journal_rows import DAY, NOW, adds_up, bad_row, result, row, sealed, take
+from journal_rows import DAY, NOW, adds_up, bad_row, everybody, result, row, sealed, take
 
+from promomsg.engine.opened_journal import open_journal
+from promomsg.errors import JournalError
 from promomsg.journal.records import Counts
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 from promomsg.journal.sqlite.statements.reading import count_again
@@ -80,7 +83,7 @@ async def test_a_sender_counts_the_recipients_and_puts_right_what_differs(
     await handle.close()
 
 
-def instructions_of_a_look(path: Path) -> int:
+def instructions_of_a_look(path: Path, *, in_doubt: int = 0) -> int:
     """Of SQLite's virtual machine: how much work it is, without a clock."""
     done = 0
 
@@ -88,13 +91,11 @@ def instructions_of_a_look(path: Path) -> int:
         nonlocal done
         done += 1
 
-    with JournalReader(path) as reader:
-        reader.read(lambda db: db.set_progress_handler(one, 1))
-        assert reader.counts().planned > 0
-        assert reader.record.name == "autumn"
-        assert reader.groups() == []
-        assert reader.elapsed() > 0
-        assert reader.warnings() == []
+    with open_journal(path) as opened:
+        opened._reader.read(lambda db: db.set_progress_handler(one, 1))
+        report = opened.report()
+        assert report.planned == report.unknown + report.sent + report.pending
+        assert report.unknown == in_doubt
     return done
 
 
@@ -110,3 +111,52 @@ async def test_a_look_is_as_much_work_for_many_recipients_as_for_a_few(tmp_path:
         await handle.close()
     few, many = work
     assert many == few
+
+
+async def test_a_look_at_a_sender_that_died_is_as_much_work_too(tmp_path: Path) -> None:
+    work = []
+    for count in (40, 4_000):
+        journal = SqliteJournal(tmp_path / f"{count}.db", durability="process")
+        handle = await sealed(journal, [row(seq) for seq in range(count)])
+        lease = await take(handle)
+        assert await handle.intend(lease, [0, 1, 2], NOW, DAY)
+        await handle.close()
+        work.append(instructions_of_a_look(Path(journal.path), in_doubt=3))
+    few, many = work
+    assert many == few
+
+
+@pytest.mark.parametrize("slots", [True, False])
+async def test_what_is_shown_of_a_wallet_is_what_a_resume_makes_of_it(
+    journal: SqliteJournal, slots: bool
+) -> None:
+    handle = await sealed(journal, [row(seq) for seq in range(8)], channel="alipay")
+    if slots:
+        await handle.make_slots(8)
+    lease = await take(handle)
+    assert await handle.intend(lease, range(6), NOW, DAY)
+    again = [result(seq, "pending", code="T", maybe_sent=True, rid="r") for seq in (0, 1)]
+    again += [result(seq, "pending", code="DNS", at=NOW) for seq in (2, 3)]
+    assert await handle.settle(lease, again)
+    assert await handle.intend(lease, range(4), NOW + 1, DAY)
+    for seq in (0, 2, 4):
+        handle.mark_leaving(lease, seq)
+    handle._access.writer._broken = JournalError("killed")  # type: ignore[attr-defined]
+    await handle.close()
+    with open_journal(journal.path) as opened:
+        report = opened.report()
+        shown = [msgspec.structs.replace(outcome, at=None) for outcome in opened.outcomes()]
+        unsent = [o.recipient.key for o in opened.outcomes([State.PENDING])]
+    calls = 3 if slots else 6
+    assert report.warnings == [
+        f"{calls} single sends were out when its sender ended: resume asks for them again with the "
+        "same idempotency keys"
+    ]
+    assert unsent == [f"k{seq}" for seq in range(8)]
+    handle = await journal.open(write=True)
+    found = await handle.recover(idempotent=True, at=NOW + 9, day=DAY, recent=0)
+    assert found.again == calls
+    assert (await handle.counts()).pending == report.pending == 8
+    made = [msgspec.structs.replace(outcome, at=None) for outcome in await everybody(handle)]
+    assert made == shown
+    await handle.close()

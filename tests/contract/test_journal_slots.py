@@ -29,9 +29,10 @@ from journal_rows import (
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
-from promomsg.journal.locate import in_doubt, open_reader
+from promomsg.journal.locate import open_reader
 from promomsg.journal.records import Lease, Recovered
 from promomsg.journal.sqlite.crash_safety import slot_file
+from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, SLOTS, WAL
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.states import GroupState
@@ -69,7 +70,7 @@ async def left(journal: SqliteJournal, **opening: Any) -> str:
     """How the rows stand after a resume that sends nothing."""
     if not opening:
         with open_reader(journal.path) as reader:
-            expected = in_doubt(reader)
+            expected = intended_in(reader).in_doubt
     handle, found = await resumed(journal, **opening)
     after = await states(handle)
     if not opening:
@@ -97,7 +98,7 @@ async def test_after_a_kill_only_those_are_unknown_whose_call_had_begun(
     assert f"autumn.db{SLOTS}" in beside(journal)
     assert os.stat(f"{journal.path}{SLOTS}").st_mode & 0o777 == 0o600
     with open_reader(journal.path) as reader:
-        assert in_doubt(reader) == (2, 0, 0)
+        assert intended_in(reader).in_doubt == (2, 0, 0)
     handle, found = await resumed(journal)
     assert (found.unknown, found.uncalled) == (2, 4)
     # As if they had never been intended: three calls were made on that day.
@@ -157,7 +158,7 @@ async def test_a_group_that_was_not_called_is_planned_again(
     """
     end(child(code, journal.path, DURABILITY=durability), kill=False)
     with open_reader(journal.path) as reader:
-        assert in_doubt(reader) == (0, 1, 3)
+        assert intended_in(reader).in_doubt == (0, 1, 3)
     handle, found = await resumed(journal)
     assert (found.lost_groups, found.uncalled_groups) == (1, 1)
     groups = await handle.groups()
@@ -362,7 +363,7 @@ async def test_nothing_but_the_last_senders_own_file_is_believed(
     end(child(code, journal.path), kill=False)
     CHANGES[change](journal)
     with open_reader(journal.path) as reader:
-        assert in_doubt(reader) == (4, 0, 0)
+        assert intended_in(reader).in_doubt == (4, 0, 0)
     handle, found = await resumed(journal)
     assert (await states(handle), found.uncalled) == ("uuuu", 0)
     await handle.close()
@@ -502,7 +503,7 @@ async def test_when_commits_are_lost_everybody_is_in_doubt_also_a_kill_later(
     size, _ = child(code, journal.path).communicate()
     os.truncate(f"{journal.path}{WAL}", int(size))
     with open_reader(journal.path) as reader:
-        assert in_doubt(reader) == (4, 0, 0)
+        assert intended_in(reader).in_doubt == (4, 0, 0)
     handle = await journal.open(write=True)
     await kill(handle)  # before it has recovered them
     assert await left(journal) == "uuuuuu"
@@ -514,7 +515,7 @@ async def test_readers_and_a_second_sender_leave_the_slots_as_they_are(
     handle, _ = await sending(journal)
     before = slots_of(journal).read_bytes(), slots_of(journal).stat().st_ino
     with open_reader(journal.path) as reader:
-        in_doubt(reader)
+        assert intended_in(reader).in_doubt.singles == 3
     with pytest.raises(JournalError, match="a sender has it open"):
         await journal.open(write=True)
     reading = await journal.open()
@@ -524,8 +525,8 @@ async def test_readers_and_a_second_sender_leave_the_slots_as_they_are(
     assert (slots_of(journal).read_bytes(), slots_of(journal).stat().st_ino) == before
     await kill(handle)
     with open_reader(journal.path) as reader:
-        assert in_doubt(reader) == (3, 0, 0)
-        assert in_doubt(reader) == (3, 0, 0)
+        assert intended_in(reader).in_doubt == (3, 0, 0)
+        assert intended_in(reader).in_doubt == (3, 0, 0)
     assert await left(journal) == "uuuppppp"
 
 

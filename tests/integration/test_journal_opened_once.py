@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import campaign, one_document, promomsg, running
+from cli_campaigns import campaign, one_document, promomsg, running, started
+from waiting import wait_for
 
 from promomsg.journal.sqlite import connect as connecting
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
@@ -49,9 +50,13 @@ class Opened:
                     continue
                 with suppress(sqlite3.OperationalError):  # of a table of the sender's own
                     plan = db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-                    if any(step in ("SCAN recipient", "SEARCH recipient") for *_, step in plan):
+                    if any(_reads_all(step) for *_, step in plan):
                         found.append(sql)
         return found
+
+
+def _reads_all(step: str) -> bool:
+    return step in ("SCAN recipient", "SEARCH recipient") or "AUTOMATIC" in step
 
 
 @pytest.fixture
@@ -110,3 +115,18 @@ def test_status_opens_it_once_and_looks_at_no_recipient(
     assert promomsg("status", halted, "--json") == 0
     assert opened.modes == ["ro"]
     assert opened.scans(halted) == []
+
+
+def test_neither_does_it_look_at_them_when_its_sender_was_killed(
+    box: Sandbox, tmp_path: Path, opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="hang", after=4)])
+    sender = started("send", campaign(tmp_path, box.url, title="{name}"), "--yes")
+    wait_for(lambda: box.calls["singlesendmsg"] == 10)
+    sender.kill()
+    sender.communicate()
+    journal = tmp_path / "autumn.db"
+    assert promomsg("status", journal, "--json") == 0
+    assert one_document(capsys)["unknown"] >= 6
+    assert opened.modes == ["ro"]
+    assert opened.scans(journal) == []

@@ -9,19 +9,44 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_rows import DAY, NOW, adds_up, result, row, sealed, states
+from journal_rows import DAY, NOW, adds_up, everybody, result, row, sealed, states
 
+from promomsg.engine.opened_journal import open_journal
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
-from promomsg.journal.locate import in_doubt, open_reader
-from promomsg.journal.records import Lease, Reason
+from promomsg.journal.locate import open_reader
+from promomsg.journal.records import Counts, GroupRow, Lease, Reason
+from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
 from promomsg.journal.sqlite.journal import SqliteJournal
+from promomsg.model import Outcome
 from promomsg.states import GroupState
 
 _GROUPS, _SINGLES = 3, 12
 _MEMBERS = 2 * _GROUPS
+
+
+def _row(outcome: Outcome) -> tuple[object, ...]:
+    """Without the time, which is that of the resume."""
+    return msgspec.structs.astuple(msgspec.structs.replace(outcome, at=None))
+
+
+def _group(group: GroupRow) -> tuple[object, ...]:
+    return group.group_no, group.state, group.attempts, group.code, group.detail
+
+
+def _shown(path: str) -> tuple[Counts, list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """What a look shows of a journal whose sender has died."""
+    with open_journal(path) as opened:
+        found = opened.report()
+        names = Counts.__struct_fields__
+        return (
+            Counts(**{name: getattr(found, name) for name in names}),
+            [_group(group) for group in found.groups],
+            [_row(outcome) for outcome in opened.outcomes()],
+        )
 
 
 class Sender:
@@ -128,11 +153,17 @@ class Sender:
             if state == "i" and (doubted or ("group", group_no) in self.out)
         }
         with open_reader(self.journal.path) as reader:
-            assert in_doubt(reader) == (len(singles), len(lost), 2 * len(lost))
+            assert intended_in(reader).in_doubt == (len(singles), len(lost), 2 * len(lost))
+        shown = _shown(self.journal.path)
         self.now += 100
         handle = await self.journal.open(write=True)
         found = await handle.recover(idempotent=False, at=self.now, day=DAY, recent=0)
         assert (found.unknown, found.lost_groups) == (len(singles), len(lost))
+        assert shown == (
+            await handle.counts(),
+            [_group(group) for group in await handle.groups()],
+            [_row(outcome) for outcome in await everybody(handle)],
+        )
         for seq in self.in_state("i"):
             self.state[seq] = "u" if seq in singles else "p"
         for group_no, state in self.groups.items():

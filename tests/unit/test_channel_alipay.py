@@ -22,7 +22,7 @@ from promomsg.errors import (
     ProviderError,
     UsageError,
 )
-from promomsg.model import Code, Recipient, Secret, State, Verdict
+from promomsg.model import IDEMPOTENT_CHANNELS, Code, Recipient, Secret, State, Verdict
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 
 pytestmark = pytest.mark.asyncio
@@ -42,6 +42,7 @@ def signing_threads() -> list[str]:
 
 async def test_it_is_a_channel_that_dedupes_and_never_groups(box: Sandbox) -> None:
     channel: Channel = made(box)
+    assert channel.name in IDEMPOTENT_CHANNELS
     assert (channel.name, channel.idempotent, channel.needs_tokens, channel.groups) == (
         "alipay",
         True,

@@ -21,7 +21,7 @@ from promomsg import (
     WeChatMessage,
     WeChatPromoter,
 )
-from promomsg.model import SingleSend, Verdict
+from promomsg.model import IDEMPOTENT_CHANNELS, SingleSend, Verdict
 
 MESSAGE = WeChatMessage(1, {"title": "今日优惠活动", "desc": "三件五折"}, "pages/index/index")
 HOST = "https://api.weixin.qq.com"
@@ -251,6 +251,7 @@ def test_a_secret_and_a_token_exclude_each_other() -> None:
 
 def test_a_constructor_does_no_io_and_needs_no_loop() -> None:
     channel = client()
+    assert channel.name not in IDEMPOTENT_CHANNELS
     assert (channel.account, channel.name, channel.idempotent) == ("wx0001", "wechat", False)
     assert channel.request_id("run", "key", 0) is None
     assert channel.notices == ()

@@ -29,12 +29,13 @@ def cancel(journal: Path) -> int:
 async def _ask(path: Path, request: str) -> int:
     from promomsg.cli.output.printing import command_line, print_to_stderr
     from promomsg.engine.opened_journal import open_journal
+    from promomsg.engine.report import ENDED
     from promomsg.journal.locate import is_being_sent, journal_at
     from promomsg.journal.records import Control
 
     with open_journal(path) as opened:
         report = opened.report()
-    if report.pending == 0:
+    if report.state in ENDED:
         print_to_stderr(f"{report.campaign} has ended already ({report.state})")
         return 0
     journal = journal_at(path)

@@ -27,6 +27,7 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import (
     close_clean,
 )
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
+from promomsg.journal.sqlite.crash_safety.in_doubt import source_of
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.open_flag import check_whole, set_open_flag
 from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots, left_slots
@@ -336,7 +337,7 @@ class SqliteJournal:
 
     def rows_later(self) -> ReportRows:
         """See `Journal.rows_later`."""
-        return ReportRows(self.path)
+        return ReportRows(self.path, source_of)
 
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""

@@ -25,6 +25,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import WAL, refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
+from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.sqlite.statements.suppression import reached_page
 from promomsg.model import Outcome, State
 
@@ -153,12 +154,14 @@ class Reader:
         """Every group send."""
         return self.read(read.groups)
 
-    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
-        """Every row (or those in `states`) in order of seq."""
+    def rows(
+        self, states: Iterable[State] | None = None, source: RowSource = RECIPIENTS
+    ) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq; `source`: what they are read from."""
         wanted = None if states is None else frozenset(states)
         after = -1
         while True:
-            found, last = self.read(partial(read.page, after=after, states=wanted))
+            found, last = self.read(partial(read.page, after=after, states=wanted, source=source))
             if not found:
                 return
             if last <= after:
@@ -353,10 +356,16 @@ class JournalReader(Reader):
 
 class ReportRows:
     """See `promomsg.journal.contract.Rows`: the file is opened for one iteration and closed after it,
-    since people keep reports."""
+    since people keep reports.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: of the journal.
+        source: what its rows are read from, as it stands then.
+    """
+
+    def __init__(self, path: str, source: Callable[[JournalReader], RowSource]) -> None:
         self._path = path
+        self._source = source
         self._kept: JournalReader | None = None
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
@@ -369,7 +378,7 @@ class ReportRows:
             yield from self._kept.rows(states)
             return
         with JournalReader(self._path) as reader:
-            yield from reader.rows(states)
+            yield from reader.rows(states, self._source(reader))
 
     def keep(self) -> None:
         """See `JournalReader.detach`."""

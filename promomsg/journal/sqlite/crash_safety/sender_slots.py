@@ -6,7 +6,7 @@ import logging
 import secrets
 import sqlite3
 
-from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
+from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.side_files import SLOTS
 from promomsg.journal.sqlite.crash_safety.slot_file import (
@@ -17,10 +17,9 @@ from promomsg.journal.sqlite.crash_safety.slot_file import (
 )
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
 from promomsg.journal.sqlite.reader import JournalReader
-from promomsg.journal.sqlite.statements.recovery import InDoubt, count_in_doubt
 from promomsg.journal.sqlite.writer import Writer
 
-__all__ = ["SenderSlots", "in_doubt", "left_slots"]
+__all__ = ["SenderSlots", "left_slots"]
 
 log = logging.getLogger("promomsg.journal")
 
@@ -93,15 +92,3 @@ def left_slots(
 def _opening(db: sqlite3.Connection) -> str | None:
     (opening,) = db.execute("SELECT opening FROM campaign").fetchone()
     return opening if isinstance(opening, str) else None
-
-
-def in_doubt(reader: JournalReader) -> InDoubt:
-    """Who of a journal whose sender has died may have been sent to, as the next resume will find
-    it; only looked at, by short reads. While a sender runs it says nothing of value.
-
-    Raises:
-        JournalError: it cannot be read.
-    """
-    _, at = reader.position()
-    left, _ = left_slots(reader, reader.finding(), read_mark(reader.path, at.run_id))
-    return reader.read(lambda db: count_in_doubt(db, left))

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from typing import Annotated, Any, Final
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,8 @@ from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
 
 __all__ = [
     "GROUP_COLUMNS",
+    "RECIPIENTS",
+    "RowSource",
     "count_again",
     "elapsed",
     "group_row",
@@ -198,8 +200,27 @@ def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
     return found
 
 
+class RowSource(NamedTuple):
+    """What rows are read from.
+
+    Attributes:
+        rows: as SQL: the table, or a statement with its columns.
+        args: what that binds by name.
+    """
+
+    rows: str
+    args: Mapping[str, Any]
+
+
+RECIPIENTS: Final = RowSource("recipient", {})
+
+
 def page(
-    db: sqlite3.Connection, after: int, states: Collection[State] | None, limit: int = _PAGE
+    db: sqlite3.Connection,
+    after: int,
+    states: Collection[State] | None,
+    limit: int = _PAGE,
+    source: RowSource = RECIPIENTS,
 ) -> tuple[list[Outcome], int]:
     """Rows behind `after`, in order of seq, and the last one's seq; none left: an empty list."""
     wanted = ""
@@ -207,8 +228,8 @@ def page(
         wanted = f" AND {in_state(*states)}"
     text, last = db.execute(
         f"SELECT {_AS_JSON}, max(seq) FROM"
-        f" (SELECT * FROM recipient WHERE seq > ?{wanted} ORDER BY seq LIMIT ?) AS r",
-        (after, limit),
+        f" (SELECT * FROM {source.rows} WHERE seq > :after{wanted} ORDER BY seq LIMIT :limit) AS r",
+        {**source.args, "after": after, "limit": limit},
     ).fetchone()
     return _decode(db, text), after if last is None else last
 

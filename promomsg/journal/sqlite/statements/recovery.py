@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -30,10 +30,9 @@ from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
 
 __all__ = [
-    "InDoubt",
     "adopt",
     "cancel_pending",
-    "count_in_doubt",
+    "intended",
     "name_opening",
     "recover",
     "refuse_intended",
@@ -131,7 +130,7 @@ def recover(
 
 def _put_back(tx: Transaction, called: Collection[int], at: float) -> int:
     """Singles that are intended and were not called are pending again, as if never intended."""
-    rows = [row for row in _intended(tx.db) if row[0] not in called]
+    rows = [row for row in intended(tx.db) if row[0] not in called]
     tx.db.execute(_PUT_BACK, {"at": at, "seqs": _encode([seq for seq, _ in rows]).decode()})
     tx.returned(sum(china_day(intended_at) == tx.today[0] for _, intended_at in rows))
     if rows:
@@ -139,34 +138,15 @@ def _put_back(tx: Transaction, called: Collection[int], at: float) -> int:
     return len(rows)
 
 
-def _intended(db: sqlite3.Connection) -> list[tuple[int, float]]:
+def intended(db: sqlite3.Connection) -> list[tuple[int, float]]:
     """(seq, when) of all singles that are intended."""
+    # CROSS JOIN keeps this order, and NOT INDEXED keeps SQLite from an index of its own: each would
+    # read every recipient.
     return db.execute(
         "SELECT r.seq, r.at FROM (SELECT first_seq, last_seq FROM chunk"
-        f" WHERE {_STARTED_SINGLES}) AS c, recipient AS r"
+        f" WHERE {_STARTED_SINGLES}) AS c CROSS JOIN recipient AS r NOT INDEXED"
         f" WHERE r.seq BETWEEN c.first_seq AND c.last_seq AND {_OUT.where} AND r.group_no IS NULL"
     ).fetchall()
-
-
-class InDoubt(NamedTuple):
-    """Who may have been sent to by a sender that died, and has no result.
-
-    Attributes:
-        singles: single sends.
-        groups: group sends.
-        members: people of those groups.
-    """
-
-    singles: int
-    groups: int
-    members: int
-
-
-def count_in_doubt(db: sqlite3.Connection, left: Marked | None) -> InDoubt:
-    """How many `recover` would take for maybe sent; `left` as there."""
-    singles = [seq for seq, _ in _intended(db) if left is None or seq in left.singles]
-    lost = [g for g in groups.intended(db) if left is None or g.group_no in left.groups]
-    return InDoubt(len(singles), len(lost), sum(group.planned for group in lost))
 
 
 def name_opening(db: sqlite3.Connection, opening: str) -> None:
@@ -174,7 +154,7 @@ def name_opening(db: sqlite3.Connection, opening: str) -> None:
     still whom another one left so."""
     if db.execute("SELECT opening FROM campaign").fetchone() == (opening,):
         return
-    alone = not _intended(db) and not any(groups.intended(db))
+    alone = not intended(db) and not any(groups.intended(db))
     db.execute("UPDATE campaign SET opening = ?", (opening if alone else None,))
 
 
