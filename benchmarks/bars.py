@@ -64,4 +64,34 @@ BARS: Final[dict[str, Bar]] = {
     "pace-used": Bar("quota used when there is work, lowest rate", ">=", 0.95),
     "import": Bar("importing the main classes ÷ importing the packages they need", "<=", 1.2),
     "grow": Bar("CPU per recipient at 1,000,000 ÷ at 10,000", "<=", 1.1),
+    "latency-tail": Bar("1% at 3 s: calls a second ÷ (concurrency ÷ mean latency)", ">=", 0.9),
+    "latency-level": Bar("no slow ones: the same", ">=", 0.9),
+    "latency-hang": Bar("1% at 30 s: the same", ">=", 0.9),
+    "paced-500": Bar("CPU a message, 500 a second ÷ unpaced", "<=", 3.0),
+    "paced-50": Bar("CPU a message, 50 a second ÷ unpaced", "<=", 6.0),
+    "paced-syncs": Bar("disk syncs a second, at 50 a second", "<=", 12.0),
+    "paced-over": Bar(
+        "windows over the quota with slow handshakes, counted at the server",
+        "<=",
+        0.0,
+        "windows",
+    ),
+    "wallet-cpu": Bar("CPU a wallet message ÷ one RSA signature's", "<=", 1.4),
+    "wallet-rate": Bar(
+        "wallet messages a second ÷ one core's signatures, a server on the other core", ">=", 0.75
+    ),
+    "wallet-cores": Bar("wallet on two cores ÷ openssl speed -multi 2 rsa2048", ">=", 0.5),
+    "wallet-rest": Bar(
+        "CPU, wallet without signing ÷ WeChat with tokens and a personal text", "<=", 2.0
+    ),
+    "campaigns-end": Bar("equal campaigns: the last end ÷ the median end", "<=", 1.1),
+    "campaigns-unbegun": Bar(
+        "equal campaigns that had sent nothing when half was sent", "<=", 0.0, "campaigns"
+    ),
+    "doubt": Bar(
+        "kill -9: in doubt − calls at the server that were not recorded, worst kill",
+        "<=",
+        1.0,
+        "a connection",
+    ),
 }

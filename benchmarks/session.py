@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from benchmarks.certificates import CERTIFICATE, write_certificate
 from benchmarks.child import Sample
 from benchmarks.job import Job
 from benchmarks.machine import cores
@@ -55,8 +57,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Responder:
     """The responder's process and its control endpoint."""
 
-    def __init__(self, core: int | None) -> None:
+    def __init__(self, core: int | None, certificates: Path | None = None) -> None:
         told = [] if core is None else ["--core", str(core)]
+        if certificates is not None:
+            told += ["--certificates", str(certificates)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.responder", *told],
             cwd=ROOT,
@@ -67,14 +71,16 @@ class Responder:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("the responder did not start; its error is above")
-        self._port = json.loads(line)["port"]
+        ports = json.loads(line)
+        self._port = ports["port"]
         self.url = f"http://127.0.0.1:{self._port}"
+        self.tls_url = f"https://127.0.0.1:{ports['tls_port']}"
 
-    def ask(self, name: str, **query: float) -> dict[str, Any]:
-        """`reset`, or `counts`."""
+    def ask(self, name: str, body: bytes = b"", **query: float) -> dict[str, Any]:
+        """`reset`, `counts`, or `wallet` (whose body is the answer to every wallet call)."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         told = "&".join(f"{key}={value}" for key, value in query.items())
-        connection.request("GET", f"/_bench/{name}?{told}")
+        connection.request("POST", f"/_bench/{name}?{told}", body)
         answer: dict[str, Any] = json.loads(connection.getresponse().read())
         connection.close()
         return answer
@@ -97,8 +103,9 @@ class Session:
 
     def __enter__(self) -> Self:
         self._core, other = cores()
-        self.responder = Responder(other)
         self.folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=self.options.folder or None))
+        write_certificate(self.folder)
+        self.responder = Responder(other, self.folder)
         return self
 
     def __exit__(
@@ -127,13 +134,15 @@ class Session:
         warm_up: int = 0,
         server: Mapping[str, float] | None = None,
         folder: Path | None = None,
+        under: Sequence[str] = (),
         **options: Any,
     ) -> Sample:
         """Runs a module of this package once, in a fresh process.
 
         Args:
             server: what the responder is told (`ResponderState.reset`).
-            options: for the module.
+            under: a command that the process is run by, like strace and its options.
+            options: for the module, and `job`'s.
 
         Raises:
             RuntimeError: it failed; its error is on stderr.
@@ -141,33 +150,71 @@ class Session:
         """
         self.responder.ask("reset", **(server or {}))
         own = folder or self.new_folder()
-        job = Job(
-            base_url=self.responder.url,
-            messages=messages,
-            concurrency=self.options.concurrency,
-            warm_up=min(warm_up, messages),
-            loop=loop or self.options.loops[0],
-            core=self._core,
-            folder=str(own),
-            options=options,
-        )
+        job = self.job(own, messages=messages, loop=loop, warm_up=warm_up, **options)
         try:
-            return self._run(f"benchmarks.{module}", job)
+            return self._run(f"benchmarks.{module}", job, under)
         finally:
             if folder is None:
                 shutil.rmtree(own, ignore_errors=True)
 
-    def _run(self, module: str, job: Job) -> Sample:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.child", module, msgspec.json.encode(job).decode()],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            check=False,
-            timeout=_LONGEST_RUN,
+    def job(
+        self,
+        folder: Path,
+        *,
+        messages: int = 0,
+        loop: str | None = None,
+        warm_up: int = 0,
+        concurrency: int | None = None,
+        tls: bool = False,
+        pinned: bool = True,
+        **options: Any,
+    ) -> Job:
+        """What a measured process is told.
+
+        Args:
+            concurrency: in flight; None: as the command line says.
+            tls: whether it calls the responder by https.
+            pinned: whether it stays on the client's core.
+        """
+        return Job(
+            base_url=self.responder.tls_url if tls else self.responder.url,
+            messages=messages,
+            concurrency=concurrency or self.options.concurrency,
+            warm_up=min(warm_up, messages),
+            loop=loop or self.options.loops[0],
+            core=self._core if pinned else None,
+            folder=str(folder),
+            options=options,
         )
-        if done.returncode:
-            raise RuntimeError(f"{module} ended with status {done.returncode}; see above")
-        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
+
+    def begin(self, module: str, job: Job, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Starts a measured process, whose output is its caller's to read and to close."""
+        told = [sys.executable, "-m", "benchmarks.child", module, msgspec.json.encode(job).decode()]
+        trusted = {"SSL_CERT_FILE": str(self.folder / CERTIFICATE)}
+        return subprocess.Popen(
+            [*under, *told], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, **trusted}
+        )
+
+    def _run(self, module: str, job: Job, under: Sequence[str]) -> Sample:
+        return self.sample_of(self.begin(module, job, under))
+
+    def sample_of(self, started: subprocess.Popen[bytes]) -> Sample:
+        """What a process that `begin` started has measured, when it has ended.
+
+        Raises:
+            RuntimeError, subprocess.TimeoutExpired: as `measure` does.
+        """
+        with started as process:
+            try:
+                output, _ = process.communicate(timeout=_LONGEST_RUN)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise RuntimeError(
+                f"{' '.join(map(str, process.args))}: status {process.returncode}; see above"  # type: ignore[arg-type]
+            )
+        return msgspec.json.decode(output.splitlines()[-1], type=Sample)
 
     def kept(self, name: str) -> list[Sample]:
         """Samples that two suites share, by name; an empty list until somebody fills it."""

@@ -12,22 +12,31 @@ from benchmarks.machine import read_clocks
 from promomsg.engine.campaign import Campaign
 from promomsg.model import Recipient
 
-__all__ = ["recipients", "run"]
+__all__ = ["named_recipients", "recipients", "run"]
 
 
 def recipients(count: int) -> Iterator[Recipient]:
+    """People with nothing but an openid."""
     for openid in openids(count):
         yield Recipient(openid=openid)
 
 
+def named_recipients(count: int) -> Iterator[Recipient]:
+    """The same with a user's token and a name, so that each text is another one."""
+    for number, openid in enumerate(openids(count)):
+        name = {"name": f"客官{number}"}
+        yield Recipient(openid=openid, access_token=f"{number:032d}", params=name)
+
+
 async def run(job: Job) -> Laps:
-    """Sends. `plan` is up to the durable plan, `sending` from there to the last result."""
+    """Sends, with `personal` to each by name. `plan` is up to the durable plan, `sending` from there to the last result."""
+    personal = job.options.get("personal", False)
     async with promoter(job.base_url) as wechat:
         begin = read_clocks()
         campaign = Campaign(
             wechat,
-            message(),
-            recipients(job.messages),
+            message(desc="{name},三件五折") if personal else message(),
+            (named_recipients if personal else recipients)(job.messages),
             concurrency=job.concurrency,
             **journal(job.options["journal"], job.folder),
         )

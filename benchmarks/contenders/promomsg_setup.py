@@ -13,11 +13,10 @@ from promomsg.wechat.message import WeChatMessage
 __all__ = ["journal", "message", "promoter"]
 
 
-def promoter(base_url: str, pace: Pace | None = None) -> WeChatPromoter:
+def promoter(base_url: str, pace: Pace | None = None, **options: Any) -> WeChatPromoter:
     """An account at the responder; without a pace, as fast as it goes."""
-    return WeChatPromoter(
-        "wx0123456789", "secret", base_url=base_url, pace=pace or Pace(unlimited=True)
-    )
+    pace = pace or Pace(unlimited=True)
+    return WeChatPromoter("wx0123456789", "secret", base_url=base_url, pace=pace, **options)
 
 
 def message(**content: str) -> WeChatMessage:

@@ -7,7 +7,20 @@ from typing import Final
 
 from benchmarks.result import Result
 from benchmarks.session import Session
-from benchmarks.suites import fanout, group, pace, plan, resume, sizes, startup
+from benchmarks.suites import (
+    campaigns,
+    doubt,
+    fanout,
+    group,
+    latency,
+    pace,
+    paced,
+    plan,
+    resume,
+    sizes,
+    startup,
+    wallet,
+)
 
 __all__ = ["SUITES"]
 
@@ -20,4 +33,9 @@ SUITES: Final[dict[str, Callable[[Session], Result]]] = {
     "memory": sizes.memory,
     "grow": sizes.grow,
     "startup": startup.run,
+    "latency": latency.run,
+    "paced": paced.run,
+    "wallet": wallet.run,
+    "campaigns": campaigns.run,
+    "doubt": doubt.run,
 }

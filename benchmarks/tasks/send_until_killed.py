@@ -1,0 +1,28 @@
+"""Several campaigns on one client, sent until somebody kills this process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.child import Laps
+from benchmarks.contenders.promomsg_setup import promoter
+from benchmarks.job import Job
+from benchmarks.tasks.campaigns_on_client import planned_campaigns
+from promomsg.engine.campaign import Campaign
+from promomsg.transport.pace import Pace
+
+
+async def run(job: Job) -> Laps:
+    """Prints `planned` when all are, and sends `rate` a second (0: as fast as it goes)."""
+    rate = job.options["rate"]
+    pace = Pace(singles_per_second=rate) if rate else None
+    async with promoter(job.base_url, pace) as wechat:
+        campaigns = await planned_campaigns(wechat, job.options["sizes"], job.folder)
+        print("planned", flush=True)
+        await asyncio.gather(*(_send(campaign) for campaign in campaigns))
+    raise RuntimeError("all were sent before this process was killed")
+
+
+async def _send(campaign: Campaign) -> None:
+    async with campaign as run:
+        await run.wait()

@@ -1,0 +1,23 @@
+"""RSA signatures one after the other, with nothing else: what a wallet message cannot do without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from benchmarks.child import Laps
+from benchmarks.job import Job
+
+_BODY = b"x" * 400
+
+
+def run(job: Job) -> Laps:
+    """Signs `messages` times."""
+    pem = (Path(job.options["keys"]) / "app.pem").read_bytes()
+    key = serialization.load_pem_private_key(pem, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    for _ in range(job.messages):
+        key.sign(_BODY, padding.PKCS1v15(), hashes.SHA256())
+    return {}
