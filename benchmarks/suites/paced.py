@@ -15,7 +15,7 @@ from benchmarks.session import Session
 from benchmarks.stats import ratios
 from benchmarks.suites.rounds import figures, rounds
 
-__all__ = ["run"]
+__all__ = ["run", "syncs_between"]
 
 RATES = (500, 50)
 SECONDS = 20
@@ -92,13 +92,13 @@ def _syncs(session: Session, result: Result) -> None:
             under=("strace", "-f", "-ttt", "-e", f"trace={_SYNCS}", "-o", str(trace)),
         )
         began, ended = sample.figures["began"], sample.figures["ended"]
-        counts.append(_between(trace, began, ended) / (ended - began))
+        counts.append(syncs_between(trace, began, ended) / (ended - began))
         trace.unlink()
     result.samples["disk syncs at 50 a second: a second"] = counts
     result.judge("paced-syncs", counts, full=seconds >= 10)
 
 
-def _between(trace: Path, begin: float, end: float) -> int:
+def syncs_between(trace: Path, begin: float, end: float) -> int:
     """Calls that strace saw begin in that time: `PID TIME call(…`."""
     begun = re.findall(r"^\d+ +(\d+\.\d+) \w+\(", trace.read_text(), re.MULTILINE)
     return sum(begin <= float(time) <= end for time in begun)

@@ -21,7 +21,7 @@ from benchmarks.responder import ResponderState, worst_window
 from benchmarks.result import Chart, Result, Table
 from benchmarks.session import Options, Session
 from benchmarks.stats import ratios, summary
-from benchmarks.suites import SUITES
+from benchmarks.suites import SUITES, doubt, latency, paced
 from benchmarks.table import render, render_result
 
 CHART = Chart(
@@ -212,3 +212,63 @@ def test_the_other_suites_run_at_a_small_size(suite: str) -> None:
     assert result.samples
     assert all(values[0] > 0 for values in result.samples.values())
     assert all(row.met is None for row in result.judged)  # not the size that the bars are about
+
+
+@pytest.mark.parametrize("suite", ["wallet", "campaigns", "doubt"])
+def test_the_suites_of_what_users_have_run_at_a_small_size(
+    suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.suites.doubt.LATER", 0.05)
+    monkeypatch.setattr("benchmarks.suites.doubt.KILLS", doubt.KILLS[:1])
+    with Session(Options(rounds=1, scale=0.005)) as session:
+        result = SUITES[suite](session)
+    assert result.samples
+    assert result.judged
+
+
+def test_slow_answers_are_measured_at_a_small_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    tail = latency.ANSWERS["tail"]._replace(slow_delay=0.1)
+    monkeypatch.setattr(latency, "ANSWERS", {"tail": tail})
+    monkeypatch.setattr(latency, "DELAY", 0.01)
+    monkeypatch.setattr(latency, "CONCURRENCY", 8)
+    with Session(Options(rounds=1, scale=0.001)) as session:
+        result = SUITES["latency"](session)
+    assert result.samples["1% at 3 s: calls: a second"][0] > 0
+    assert [row.met for row in result.judged] == [None]
+
+
+def test_a_pace_is_measured_at_a_small_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "HANDSHAKE", 0.01)
+    monkeypatch.setattr(paced, "HOLD", 0.05)
+    monkeypatch.setattr(paced, "RATES", (50,))
+    monkeypatch.setattr(paced, "QUOTAS", (500,))
+    monkeypatch.setattr(paced, "_traces", lambda: False)
+    with Session(Options(rounds=1, scale=0.01)) as session:
+        result = SUITES["paced"](session)
+    assert result.samples["50 a second: CPU a message: µs"][0] > 0
+    assert result.samples["a quota of 500: fullest second: calls"][0] > 0
+    assert "left out: disk syncs" in result.notes[0]
+
+
+def test_disk_syncs_are_counted_between_two_times(tmp_path: Path) -> None:
+    trace = tmp_path / "syncs.txt"
+    trace.write_text(
+        "41 10.5 fdatasync(3) = 0\n"
+        "42    11.5 fdatasync(3 <unfinished ...>\n"
+        "42 11.6 <... fdatasync resumed>) = 0\n"
+        "41 12.0 msync(0x7f, 4096, MS_SYNC) = 0\n"
+        "41 13.5 fsync(4) = 0\n"
+        "41 13.6 +++ exited with 0 +++\n"
+    )
+    assert paced.syncs_between(trace, 11.0, 13.0) == 2
+
+
+def test_the_same_calls_are_slow_every_time() -> None:
+    desk = ResponderState()
+
+    def slow() -> list[int]:
+        desk.reset(delay=0.03, slow_share=0.01, slow_delay=3.0)
+        return [at for at in range(10_000) if desk.take(f"call {at}".encode()) == 3.0]
+
+    assert slow() == slow()
+    assert 50 < len(slow()) < 150
