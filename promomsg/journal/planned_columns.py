@@ -44,7 +44,6 @@ class AddedRows:
 
     Attributes:
         count: pending rows that were added.
-        with_id: those of them that have an id.
         digests: whether one of them has a rendered message of its own.
         changed: whether a row was skipped, or given an id, since it was added.
         groups: groups that were made; in_groups: the people in them.
@@ -52,7 +51,6 @@ class AddedRows:
 
     def __init__(self) -> None:
         self.count = 0
-        self.with_id = 0
         self.digests = False
         self.changed = False
         self.groups = 0
@@ -60,6 +58,7 @@ class AddedRows:
         self._first = 0
         self._end = 0
         self._gap = False
+        self._values: dict[str, int] = {}
         self._last: dict[str, Any] = {}
         self._unordered: set[str] = set()
         self._not_the_key: set[str] = set()
@@ -78,13 +77,12 @@ class AddedRows:
             self._gap = True
         self._end = last + 1
         self.count += count
-        if rows.id is not None:
-            self.with_id += count - rows.id.count(None)
         self.digests = self.digests or rows.message_digest is not None
         for name in _COMPARED:
             column = getattr(rows, name)
             if column is None:
                 continue
+            self._values[name] = self._values.get(name, 0) + count - column.count(None)
             if name not in self._not_the_key and not _same(column, rows.key):
                 self._not_the_key.add(name)
             if name not in self._unordered and not self._goes_on(name, column):
@@ -111,12 +109,16 @@ class AddedRows:
         """Whether two pending rows that differ by their key may have one value in this column."""
         return column in self._unordered and (column == "key" or column in self._not_the_key)
 
+    def values_in(self, column: str) -> int | None:
+        """How many pending rows have a value in this column; None: not known."""
+        return None if self.changed else self._values.get(column, 0)
+
     @property
     def one_set(self) -> range | None:
         """The rows by number when all of them are pending, follow one another, have an id and
         get one message; else None."""
         every = self.every
-        return every if self.with_id == self.count and not self.digests else None
+        return every if self.values_in("id") == self.count and not self.digests else None
 
     @property
     def every(self) -> range | None:

@@ -20,6 +20,7 @@ from promomsg.journal.sqlite.statements.closing import (
     close_rows,
 )
 from promomsg.journal.sqlite.statements.leases import holds
+from promomsg.journal.sqlite.statements.planning import index_digests
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import State
@@ -176,6 +177,7 @@ def _refuse_same(tx: Transaction, digest: bytes | None, reason: Reason, at: floa
     same, args = "message_digest IS NULL", dict[str, Any]()
     if digest is not None:
         same, args = "message_digest = :digest", {"digest": digest}
+        index_digests(tx.db)
     count = close_rows(tx, Event.MESSAGE_REFUSED, f"group_no IS NULL AND {same}", args, reason, at)
     for group in select(tx.db, f"{_REFUSE_PLANNED.where} AND {same}", args):
         count += _refuse(tx, group, reason, at)

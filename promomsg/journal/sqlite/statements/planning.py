@@ -37,6 +37,7 @@ __all__ = [
     "add_final",
     "assign_ids",
     "cut_chunks",
+    "index_digests",
     "make_groups",
     "mark_duplicates",
     "plan_counts",
@@ -154,13 +155,7 @@ def mark_duplicates(
     total = 0
     for column, name, code in asked:
         # Nearly every list has none, and to find that out costs half of what finding them does.
-        if (
-            db.execute(
-                f"SELECT 1 FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL"
-                f" GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
-            ).fetchone()
-            is None
-        ):
+        if not _is_repeated(db, column, added.values_in(column)):
             continue
         _keep_places(db, places)
         db.execute("DELETE FROM temp.again")
@@ -187,6 +182,17 @@ def mark_duplicates(
             total += found
     db.execute("DELETE FROM temp.again")
     return total
+
+
+def _is_repeated(db: sqlite3.Connection, column: str, values: int | None) -> bool:
+    """Whether two pending rows have the same value; `values`: how many have one, None: not known."""
+    groups = f"FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL GROUP BY {column}"
+    if values is None:
+        found = db.execute(f"SELECT 1 {groups} HAVING count(*) > 1 LIMIT 1").fetchone()
+        return found is not None
+    # Groups that need not be counted each take a sixth of the time less.
+    (different,) = db.execute(f"SELECT count(*) FROM (SELECT 1 {groups})").fetchone()
+    return bool(different != values)
 
 
 def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
@@ -216,27 +222,24 @@ def shared_messages(
         f"SELECT count(*) FROM recipient WHERE {_SET} AND message_digest IS NULL"
     ).fetchone()
     found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
-    if (added is None or added.digests) and _index_digests(db):
-        # The plus keeps the index out: it would look every row up in random order.
-        found += db.execute(
-            f"SELECT message_digest, count(*) FROM recipient WHERE {_SET} AND +message_digest IS NOT NULL"
-            " GROUP BY +message_digest HAVING count(*) >= ? ORDER BY +message_digest",
+    if added is None or added.digests:
+        sets = db.execute(
+            f"SELECT message_digest, count(*) FROM recipient WHERE {_SET} AND message_digest IS NOT NULL"
+            " GROUP BY message_digest HAVING count(*) >= ? ORDER BY message_digest",
             (at_least,),
         ).fetchall()
+        if sets:
+            index_digests(db)  # `make_groups` looks each of them up
+        found += sets
     return found
 
 
-def _index_digests(db: sqlite3.Connection) -> bool:
-    """Whether there are rendered messages; they are indexed then, for the refusal of one of them."""
-    if (
-        db.execute("SELECT 1 FROM recipient WHERE message_digest IS NOT NULL LIMIT 1").fetchone()
-        is None
-    ):
-        return False
+def index_digests(db: sqlite3.Connection) -> None:
+    """Makes the index of rendered messages, unless it is there: for the search of those who get one
+    of them. Most campaigns need none, and of a million different texts it takes a second."""
     db.execute(
         f"CREATE INDEX IF NOT EXISTS recipient_message_digest {INDEXES['recipient_message_digest']}"
     )
-    return True
 
 
 def make_groups(
@@ -386,8 +389,6 @@ def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int, added:
     """Completes the plan in the file; making it durable is the caller's."""
     db.execute("DROP INDEX IF EXISTS by_openid")
     db.execute("DROP INDEX IF EXISTS by_unionid")
-    if added.digests:
-        _index_digests(db)
     db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
     save_record(db, record)
     db.execute("UPDATE campaign SET sender_open = 1")
