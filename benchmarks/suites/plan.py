@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, Final, NamedTuple
 
+from benchmarks.child import Sample
 from benchmarks.result import Result
 from benchmarks.session import Session
 from benchmarks.stats import ratios
@@ -13,40 +16,54 @@ from benchmarks.tasks.csv_file import write_csv
 __all__ = ["run"]
 
 
+class _List(NamedTuple):
+    """A list to plan: its title, how its file is written, the message, and the bar it has."""
+
+    title: str
+    written: dict[str, Any]
+    kind: str
+    bar: str | None
+
+
+_LISTS: Final = (
+    _List("one text, sorted", {}, "plain", None),
+    _List("one text, shuffled", {"shuffled": True}, "plain", "plan"),
+    _List("each another name", {"names": 10**9}, "named", "plan-named"),
+)
+_BASE: Final = "csv.reader + executemany into a bare table + a sort check"
+
+
 def run(session: Session) -> Result:
-    """Runs it."""
+    """Runs it: for each list the baseline, then promomsg, in turn."""
     count = session.options.scaled(1_000_000)
-    path = session.folder / "recipients.csv"
-    write_csv(path, count)
     result = Result("plan")
-    kinds = {
-        "one message for all": "plain",
-        "a message with the recipient's name": "named",
-    }
-    runs = {
-        "csv.reader + executemany": lambda: session.measure(
-            "tasks.plan_baseline", messages=count, csv=str(path)
-        )
-    }
-    for title, kind in kinds.items():
-        runs[f"promomsg, {title}"] = partial(
-            session.measure, "tasks.plan_promomsg", messages=count, csv=str(path), kind=kind
-        )
+    runs: dict[str, Callable[[], Sample]] = {}
+    paths = []
+    for number, one in enumerate(_LISTS):
+        path = session.folder / f"recipients-{number}.csv"
+        write_csv(path, count, **one.written)
+        paths.append(path)
+        measured = partial(session.measure, messages=count, csv=str(path))
+        runs[f"{_BASE}: {one.title}"] = partial(measured, "tasks.plan_baseline")
+        runs[f"promomsg: {one.title}"] = partial(measured, "tasks.plan_promomsg", kind=one.kind)
     taken = rounds(session, "plan", runs)
-    path.unlink()
+    for path in paths:
+        path.unlink()
     rows = {}
     for name, samples in taken.items():
-        part = "plan" if "plan" in samples[0].parts else "all"
-        rows[name, "s"] = [sample.parts[part].wall for sample in samples]
-        rows[f"{name}, CPU a row", "µs"] = [s.parts[part].cpu / count * 1e6 for s in samples]
+        rows[name, "s"] = [sample.parts["plan"].wall for sample in samples]
+        rows[f"{name}, CPU a row", "µs"] = [s.parts["plan"].cpu / count * 1e6 for s in samples]
         rows[f"{name}, peak memory", "MB"] = [sample.peak_mb for sample in samples]
     result.tables.append(figures(f"{count:,} rows, SQLite, full sync", rows))
     result.samples = {f"{what}: {unit}": values for (what, unit), values in rows.items()}
-    base = rows["csv.reader + executemany", "s"]
-    plain = rows["promomsg, one message for all", "s"]
-    result.judge("plan", ratios(plain, base), full=session.options.scale >= 1)
-    result.compare(
-        "the same with a name in the message, which makes each row a single send",
-        ratios(rows["promomsg, a message with the recipient's name", "s"], base),
-    )
+    for one in _LISTS:
+        ours, base = f"promomsg: {one.title}", f"{_BASE}: {one.title}"
+        cpu = ratios(rows[f"{ours}, CPU a row", "µs"], rows[f"{base}, CPU a row", "µs"])
+        if one.bar is None:
+            result.compare(f"the same, {one.title}", cpu)
+        else:
+            result.judge(one.bar, cpu, full=session.options.scale >= 1)
+        result.compare(
+            f"the same in seconds, {one.title}", ratios(rows[ours, "s"], rows[base, "s"])
+        )
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path
 
 __all__ = ["HEADINGS", "write_csv"]
@@ -10,12 +11,20 @@ __all__ = ["HEADINGS", "write_csv"]
 HEADINGS = ("key", "id", "name")
 
 
-def write_csv(path: Path, count: int) -> None:
-    """Writes so many rows, ordered by id."""
+def write_csv(path: Path, count: int, *, names: int = 977, shuffled: bool = False) -> None:
+    """Writes so many rows.
+
+    Args:
+        names: how many different ones there are.
+        shuffled: neither key nor id rises; else both do.
+    """
+    numbers = list(range(count))
+    if shuffled:
+        random.Random(5).shuffle(numbers)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADINGS)
         writer.writerows(
-            (f"C{number:08d}", 1_000_000_000 + number, f"客官{number % 977}")
-            for number in range(count)
+            (f"C{number:08d}", 1_000_000_000 + number, f"客官{number % names}")
+            for number in numbers
         )
