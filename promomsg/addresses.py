@@ -15,7 +15,14 @@ from decimal import Decimal
 from numbers import Integral
 from typing import Any, Final
 
-from promomsg.control_characters import excerpt, find_control, has_blank, is_invisible, trimmed
+from promomsg.control_characters import (
+    excerpt,
+    find_control,
+    has_blank,
+    is_invisible,
+    is_printable,
+    trimmed,
+)
 from promomsg.model import Code, Problem, Secret
 
 __all__ = [
@@ -129,7 +136,7 @@ def is_clean_column(name: str, joined: str, column: Sequence[str]) -> bool:
         column: its values.
     """
     if name == "key":
-        return joined.isprintable() and " " not in joined
+        return is_printable(joined) and " " not in joined
     if not joined.isascii():
         return False
     if name == "id":

@@ -28,6 +28,7 @@ __all__ = [
     "has_half_character",
     "is_garbled",
     "is_invisible",
+    "is_printable",
     "one_line",
     "replace_halves",
     "trimmed",
@@ -36,6 +37,7 @@ __all__ = [
 FILLERS: Final = "\u034f\u115f\u1160\u2800\u3164\uffa0"
 """Shown as nothing, though Unicode counts them among letters, marks and symbols."""
 
+_PRINTABLE_ASCII: Final = bytes(range(0x20, 0x7F))
 _HALF: Final = re.compile("[\ud800-\udfff]")
 # re compiles these when they are first looked for, and keeps them: each takes a third of a
 # millisecond, and most programs meet no such text.
@@ -72,6 +74,13 @@ def is_garbled(text: str) -> bool:
     if text.isascii() and text.isprintable():  # quick, and so is nearly every one
         return False
     return re.search(_GARBLED, text) is not None
+
+
+def is_printable(text: str) -> bool:
+    """`str.isprintable`, in a third of the time for a long text of ASCII."""
+    if text.isascii():
+        return not text.encode().translate(None, _PRINTABLE_ASCII)
+    return text.isprintable()
 
 
 def has_blank(text: str) -> bool:

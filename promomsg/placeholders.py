@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+from promomsg.control_characters import is_printable
 from promomsg.errors import UsageError
 
 __all__ = ["MessageText", "MissingParam", "Placeholder", "PlaceholderTable"]
@@ -93,7 +94,7 @@ class PlaceholderTable:
             if (
                 column is None
                 or set(map(type, column)) != {str}
-                or not "".join(column).isprintable()
+                or not is_printable("".join(column))
                 or not all(map(str.strip, column))
             ):
                 return None

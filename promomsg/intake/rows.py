@@ -162,16 +162,25 @@ def _keys(
     order = [parsed[n] for n in ("key", "openid", "unionid", "id") if n in parsed]
     if not order:
         return [f"row {first + i}" for i in range(count)]
-    if len(order) == 1 or None not in order[0]:
+    if len(order) == 1 or not _has_gaps(order[0]):
         keys = order[0]
     else:
         keys = [next((v for v in vs if v is not None), None) for vs in zip(*order, strict=True)]
-    if None in keys:
+    if _has_gaps(keys):
         keys = list(keys)
         for i, key in enumerate(keys):
             if key is None:
                 keys[i] = (i in problems and _raw_key(known, i)) or f"row {first + i}"
     return cast("list[str]", keys)
+
+
+def _has_gaps(column: Sequence[str | None]) -> bool:
+    """Whether a column of texts has None somewhere: to join it is the quickest way to see."""
+    try:
+        "".join(column)  # type: ignore[arg-type]
+    except TypeError:
+        return True
+    return False
 
 
 def _raw_key(known: Mapping[str, Sequence[Any]], i: int) -> str | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from promomsg.intake.row_batch import Row, RowBatch
 from promomsg.model import Audience
 
-__all__ = ["ADDRESSES", "KNOWN", "NAMELESS_KEY", "Recipients", "Row", "Source"]
+__all__ = [
+    "ADDRESSES",
+    "KNOWN",
+    "NAMELESS_KEY",
+    "ForeseesRows",
+    "Recipients",
+    "Row",
+    "Source",
+]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
 """Columns with a meaning; any other column is a parameter (docs/design.md, "Addresses")."""
@@ -66,6 +74,16 @@ class Source(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What the journal keeps of it: `kind`, and for a file its path, sha256 and columns."""
+        ...
+
+
+@runtime_checkable
+class ForeseesRows(Protocol):
+    """A source that can tell, once its first rows are read, how many there will be."""
+
+    @property
+    def expected_rows(self) -> int | None:
+        """How many rows it most likely has; None: not known."""
         ...
 
 

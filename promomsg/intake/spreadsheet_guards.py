@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from promomsg.control_characters import FILLERS, trimmed
+from promomsg.control_characters import FILLERS, is_printable, trimmed
 
 __all__ = [
     "SpreadsheetGuards",
@@ -108,7 +108,7 @@ def may_hold_guards(joined: str) -> bool:
 
     One look at the whole column, so that clean cells cost nothing each.
     """
-    return not joined.isprintable() or any(char in joined for char in _SUSPECTS)
+    return not is_printable(joined) or any(char in joined for char in _SUSPECTS)
 
 
 class SpreadsheetGuards:

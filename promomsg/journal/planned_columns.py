@@ -3,6 +3,7 @@ without a look at them again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from operator import eq, lt
@@ -15,7 +16,11 @@ __all__ = ["AddedRows", "PlannedColumns", "as_columns"]
 
 class PlannedColumns(NamedTuple):
     """Pending rows, in order of `seq`: the fields of `PlannedRow`, each a column. None: no row has a
-    value in it."""
+    value in it.
+
+    `group_no` is a guess: the group, from 1, that `make_groups` will most likely put each row into.
+    A right guess spares it a change of every row, a wrong one is taken back.
+    """
 
     seq: Sequence[int]
     key: Sequence[str]
@@ -26,6 +31,7 @@ class PlannedColumns(NamedTuple):
     request_id: Sequence[str | None] | None = None
     values: Sequence[str | None] | None = None
     message_digest: Sequence[bytes | None] | None = None
+    group_no: Sequence[int] | None = None
 
 
 def as_columns(rows: Sequence[PlannedRow]) -> PlannedColumns:
@@ -45,16 +51,20 @@ class AddedRows:
     Attributes:
         count: pending rows that were added.
         digests: whether one of them has a rendered message of its own.
+        id_is_number: whether ids are numbers, as far as the first of each batch says.
         changed: whether a row was skipped, or given an id, since it was added.
         groups: groups that were made; in_groups: the people in them.
+        guessed: how many rows were added with each guess of a group, while it is but a guess.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.digests = False
+        self.id_is_number = True
         self.changed = False
         self.groups = 0
         self.in_groups = 0
+        self.guessed: Counter[int] = Counter()
         self._first = 0
         self._end = 0
         self._gap = False
@@ -77,27 +87,41 @@ class AddedRows:
             self._gap = True
         self._end = last + 1
         self.count += count
+        if rows.group_no is not None:
+            self.guessed.update(rows.group_no)
+        if rows.id is not None and not (rows.id[0] or "").isdecimal():
+            self.id_is_number = False
         self.digests = self.digests or rows.message_digest is not None
         for name in _COMPARED:
             column = getattr(rows, name)
             if column is None:
                 continue
-            self._values[name] = self._values.get(name, 0) + count - column.count(None)
+            gaps = column.count(None) if _has_gaps(column) else 0
+            self._values[name] = self._values.get(name, 0) + count - gaps
             if name not in self._not_the_key and not _same(column, rows.key):
                 self._not_the_key.add(name)
-            if name not in self._unordered and not self._goes_on(name, column):
+            if name in self._unordered:
+                continue
+            if gaps:
+                column = [value for value in column if value is not None]
+            if column and not self._goes_on(name, column):
                 self._unordered.add(name)
 
     def _goes_on(self, name: str, column: Sequence[Any]) -> bool:
         """Whether each value of a column is above the one before it."""
-        if None in column:
-            column = [value for value in column if value is not None]
-            if not column:
-                return True
         before = (self._last[name],) if name in self._last else column[:0]
         rises = all(map(lt, chain(before, column), column[0 if before else 1 :]))
         self._last[name] = column[-1]
         return rises
+
+    def are_guessed(self, sizes: Sequence[int]) -> bool:
+        """Whether all rows stand in groups of these sizes already."""
+        every = self.one_set
+        return (
+            every is not None
+            and len(every) == sum(sizes)
+            and self.guessed == dict(enumerate(sizes, 1))
+        )
 
     def given_ids(self) -> None:
         """Some rows were given an id."""
@@ -128,10 +152,19 @@ class AddedRows:
         return range(self._first, self._end)
 
 
+def _has_gaps(column: Sequence[Any]) -> bool:
+    """Whether a column of texts, or of bytes, has None somewhere: to join it is quickest."""
+    try:
+        (b"" if isinstance(column[0], bytes) else "").join(column)
+    except TypeError:
+        return True
+    return False
+
+
 def _same(column: Sequence[Any], keys: Sequence[str]) -> bool:
     """Whether a column says what the key says wherever it says anything."""
     if column is keys or all(map(eq, column, keys)):
         return True
-    return None in column and all(
+    return _has_gaps(column) and all(
         value is None or value == key for value, key in zip(column, keys, strict=True)
     )

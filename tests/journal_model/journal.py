@@ -92,7 +92,7 @@ class ModelHandle(ModelRecovery):
 
     async def add_columns(self, rows: PlannedColumns) -> None:
         nothing = (None,) * len(rows.seq)
-        columns = [nothing if column is None else column for column in rows]
+        columns = [nothing if column is None else column for column in rows[:9]]
         pending = [PlannedRow(*fields, "pending", "", "") for fields in zip(*columns, strict=True)]
         await self.add_rows(pending)
 

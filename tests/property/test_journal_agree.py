@@ -122,7 +122,11 @@ async def plan(journals: Journals, data: st.DataObject) -> None:
     await journals.each("add_rows", rows[:half])
     rest = rows[half:]
     if rest and all(one.state == State.PENDING for one in rest):
-        await journals.each("add_columns", as_columns(rest))
+        guess = data.draw(
+            st.none() | st.lists(st.integers(1, 3), min_size=len(rest), max_size=len(rest))
+        )
+        columns = as_columns(rest)._replace(group_no=None if guess is None else sorted(guess))
+        await journals.each("add_columns", columns)
     else:
         await journals.each("add_rows", rest)
     for step in data.draw(st.permutations(["assign", "suppress", "select", "duplicates"])):

@@ -72,3 +72,18 @@ def test_rows_with_others_between_them_are_no_range() -> None:
     changed = _added(["a"])
     changed.changed = True
     assert changed.every is None
+
+
+def test_a_guess_of_groups_holds_only_for_all_rows_and_the_same_sizes() -> None:
+    def guessed(ids: list[str | None]) -> AddedRows:
+        added = AddedRows()
+        added.add(PlannedColumns([0, 1, 2], ["a", "b", "c"], ids, group_no=[1, 1, 2]))
+        return added
+
+    assert guessed(["1", "2", "3"]).are_guessed([2, 1])
+    assert not guessed(["1", "2", "3"]).are_guessed([1, 2])
+    assert not guessed(["1", "2", "3"]).are_guessed([3])
+    assert not guessed(["1", None, "3"]).are_guessed([2, 1])
+    skipped = guessed(["1", "2", "3"])
+    skipped.changed = True
+    assert not skipped.are_guessed([2, 1])

@@ -25,7 +25,7 @@ from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake.python.iterables import as_source
-from promomsg.intake.sources import Source
+from promomsg.intake.sources import ForeseesRows, Source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import journal_of
 from promomsg.journal.records import CampaignRecord
@@ -139,7 +139,8 @@ class NewCampaign(CampaignStart):
 
             suppressed = SuppressionList(self.request.suppress, channel)
             await suppressed.read(handle)
-        await planner.read(source.batches(compiled.names, READ_SIZE))
+        foresees = source if isinstance(source, ForeseesRows) and suppressed is None else None
+        await planner.read(source.batches(compiled.names, READ_SIZE), foresees)
         if suppressed is not None:
             await suppressed.check_keys(handle)
         notices = await resolve_ids(handle, channel) if settings.resolve else []

@@ -19,8 +19,8 @@ All of this happens in a journal that has no name yet: it gets one when the plan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from itertools import repeat
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -29,15 +29,17 @@ import msgspec
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.channels.rendered_columns import ColumnRenderer
 from promomsg.engine.prepare.plan import Sample
+from promomsg.engine.prepare.routing import group_sizes
 from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.intake.row_batch import RowBatch
+from promomsg.intake.sources import ForeseesRows
 from promomsg.journal.contract import Handle
 from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import PlannedRow, fingerprint
-from promomsg.model import Code, Problem, State
+from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
 from promomsg.suggest import quoted
 
@@ -92,6 +94,7 @@ class Planner:
         self._missing = set(self._only or ())
         self.rows = 0
         self._places = RowPlaces()
+        self._guesses: Iterator[int] = iter(())
         self._longest: tuple[int, str, tuple[str, ...]] | None = None
 
     @property
@@ -112,13 +115,21 @@ class Planner:
         _, key, values = self._longest
         return Sample(key, self._compiled.preview(values))
 
-    async def read(self, batches: AsyncIterator[RowBatch]) -> None:
+    async def read(
+        self, batches: AsyncIterator[RowBatch], foresees: ForeseesRows | None = None
+    ) -> None:
         """Reads a source to its end and writes its rows.
+
+        Args:
+            foresees: the source, when the rows' groups may be guessed by how many it most likely
+                has.
 
         Raises:
             UsageError: it has no row.
         """
         async for batch in batches:
+            if self.rows == 0 and foresees is not None:
+                self._guesses = self._guess_groups(foresees.expected_rows)
             self._places.add(self.rows, batch.where)
             if self._missing:
                 self._missing.difference_update(batch.keys)
@@ -126,6 +137,7 @@ class Planner:
             if columns is not None:
                 await self._handle.add_columns(columns)
             else:
+                self._guesses = iter(())
                 planned, tokens = self._convert(batch)
                 self._digest.update(_digest_lines(planned))
                 if self._tokens is not None and tokens:
@@ -154,6 +166,22 @@ class Planner:
                     tokens.put(found)
             await anyio.lowlevel.checkpoint()
 
+    def _guess_groups(self, rows: int | None) -> Iterator[int]:
+        """The group that each row will be in when there are so many, and all can be sent to."""
+        settings = self._settings
+        if (
+            rows is None
+            or rows < GROUP_THRESHOLD
+            or not self._channel.groups
+            or settings.route == "single"
+            or settings.resolve
+            or settings.only is not None
+            or self._compiled.has_placeholders
+        ):
+            return iter(())
+        sizes = group_sizes(rows, settings.max_group_size)
+        return chain.from_iterable(repeat(no, size) for no, size in enumerate(sizes, 1))
+
     def _columns(self, batch: RowBatch) -> PlannedColumns | None:
         """A batch as columns of the journal, when a look at whole columns shows that each of its
         rows can be sent; None: they have to be looked at one by one.
@@ -178,6 +206,7 @@ class Planner:
         written = (ids, openids, unionids, request_ids, values)
         lines = zip(batch.keys, *(column or repeat(None) for column in written), strict=False)
         self._digest.update(_json.encode_lines(list(lines)))
+        guesses = list(islice(self._guesses, len(batch)))
         first = self.rows
         self.rows += len(batch)
         return PlannedColumns(
@@ -190,6 +219,7 @@ class Planner:
             request_ids,
             values,
             digests,
+            guesses if len(guesses) == len(batch) and ids is not None else None,
         )
 
     def _convert(self, batch: RowBatch) -> tuple[list[PlannedRow], list[tuple[int, str]]]:

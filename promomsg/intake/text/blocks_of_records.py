@@ -10,12 +10,13 @@ from pathlib import Path
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.text.dialect import Dialect
+from promomsg.intake.columns import Columns
+from promomsg.intake.text.dialect import DELIMITERS, Dialect
 from promomsg.intake.text.even_lines import EvenLines
 from promomsg.intake.text.textfile import Record
 from promomsg.model import Code, Problem
 
-__all__ = ["filled_width", "headings_of", "records_of"]
+__all__ = ["filled_width", "headings_of", "may_have_other_delimiters", "records_of"]
 
 
 def records_of(
@@ -38,6 +39,16 @@ def records_of(
 def filled_width(record: Sequence[str]) -> int:
     """How many cells there are up to the last one that is not blank."""
     return max((i for i, cell in enumerate(record, 1) if trimmed(cell)), default=0)
+
+
+def may_have_other_delimiters(
+    cells: Sequence[Sequence[str]], columns: Columns, delimiter: str
+) -> bool:
+    """Whether one of the known columns has something in it that separates cells elsewhere."""
+    places = [i for name, i in columns.known.items() if name != "access_token"]
+    others = [other for other in DELIMITERS if other != delimiter]
+    joined = ["".join(cells[place]) for place in places]
+    return any(other in text for text in joined for other in others)
 
 
 def headings_of(head: str, dialect: Dialect, path: Path) -> list[str]:

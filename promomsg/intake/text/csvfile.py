@@ -16,7 +16,7 @@ from promomsg.intake.row_batch import NumberedPlaces, RowBatch
 from promomsg.intake.rows import make_rows
 from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import Source
-from promomsg.intake.text.blocks_of_records import filled_width, headings_of, records_of
+from promomsg.intake.text import blocks_of_records as blocks
 from promomsg.intake.text.dialect import (
     COMMA,
     DELIMITERS,
@@ -104,11 +104,17 @@ class CsvSource:
         """Its columns that are parameters; known after `check`."""
         return frozenset(self._columns.params) if self._columns is not None else frozenset()
 
+    @property
+    def expected_rows(self) -> int | None:
+        """See `ForeseesRows`: a line each, but for the headings."""
+        skipped = self._dialect.skip_lines if self._dialect is not None else 0
+        return self._file.line_ends - skipped - 1 if self._file.encoding is not None else None
+
     def check(self, names: frozenset[str], optional: frozenset[str] = frozenset()) -> None:
         """Looks at the headings. Raises UsageError as `Source.check` says."""
         self._optional = optional
         head, dialect = self._first_look()
-        self._use_headings(headings_of(head, dialect, self._file.path), names)
+        self._use_headings(blocks.headings_of(head, dialect, self._file.path), names)
 
     def _first_look(self) -> tuple[str, Dialect]:
         """The first look at the file: how it begins, and what separates its cells."""
@@ -168,7 +174,7 @@ class CsvSource:
                         yield even
                         await checkpoint()
                         continue
-                records, lines = records_of(block, problems)
+                records, lines = blocks.records_of(block, problems)
                 if columns is None:
                     columns = self._take_headings(records, lines, problems, names)
                 if columns is None:
@@ -261,7 +267,7 @@ class CsvSource:
             len(cells) != columns.width
             or columns.may_be_blank(cells)
             or columns.may_repeat_headings(cells)
-            or self._may_have_other_delimiters(cells, columns)
+            or blocks.may_have_other_delimiters(cells, columns, self._delimiter)
         ):
             return None
         lines = range(block.line, block.line + len(cells[0]))
@@ -313,7 +319,7 @@ class CsvSource:
                 self._reading.blank += bool(record)
                 continue
             elif len(record) != width:
-                count = filled_width(record)
+                count = blocks.filled_width(record)
                 if is_sep_line(record, self._delimiter):
                     continue
                 if columns.filled_width <= count <= width or (
@@ -375,12 +381,6 @@ class CsvSource:
         problems.clear()
         problems.update(moved)
         return [records[i] for i in kept], [lines[i] for i in kept]
-
-    def _may_have_other_delimiters(self, cells: Sequence[Sequence[str]], columns: Columns) -> bool:
-        places = [i for name, i in columns.known.items() if name != "access_token"]
-        others = [d for d in DELIMITERS if d != self._delimiter]
-        joined = ["".join(cells[place]) for place in places]
-        return any(other in text for text in joined for other in others)
 
     def _mark_other_delimiters(
         self,

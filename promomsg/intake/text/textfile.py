@@ -71,6 +71,8 @@ class TextFile:
         self.path = Path(path)
         self.sha256: str | None = None
         self.encoding: str | None = None
+        self.line_ends = 0
+        """Line feeds that the scan has counted."""
         self._identity: FileIdentity | None = None
         self._auto = encoding == "auto"
         self._candidates: tuple[str, ...] = ("utf-8-sig", "gb18030")
@@ -166,9 +168,11 @@ class TextFile:
             decoder = codecs.getincrementaldecoder(name)()
             digest = hashlib.sha256()
             try:
+                self.line_ends = 0
                 with open_bytes(self.path) as file:
                     while chunk := file.read(_CHUNK):
                         digest.update(chunk)
+                        self.line_ends += chunk.count(b"\n")
                         if self._is_another_encoding(name, decoder.decode(chunk)):
                             break
                         yield

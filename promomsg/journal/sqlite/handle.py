@@ -208,10 +208,7 @@ class SqliteHandle:
         return await self._read(planning.sample, limit)
 
     async def plan_counts(self) -> tuple[int, int]:
-        known = self._known
-        if known is not None and not known.changed:
-            return known.count - known.in_groups, known.groups
-        return await self._read(planning.plan_counts)
+        return await self._read(planning.plan_counts, self._known)
 
     # Sending.
 

@@ -10,7 +10,7 @@ steps sort on disk, so memory stays flat. Statements and their costs: docs/desig
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -73,10 +73,12 @@ _OPTIONAL: Final = {
     "request_id": "request_id",
     "values": "message_values",
     "message_digest": "message_digest",
+    "group_no": "group_no",
 }
-"""Fields of a planned row that may be None, and their columns."""
+"""Columns of planned rows that may be None, and what the table calls them."""
 _AT_ONCE: Final = 100
-"""Rows of one statement: half of what a statement each takes. SQLite may bind no more than 999."""
+"""Rows of one statement: half of what a statement each takes. Some SQLite binds no more than 999
+values, and no row has more than nine: with a group, it has no message of its own."""
 
 _INSERT_FINAL: Final = """
 INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values,
@@ -155,7 +157,9 @@ def mark_duplicates(
     total = 0
     for column, name, code in asked:
         # Nearly every list has none, and to find that out costs half of what finding them does.
-        if not _is_repeated(db, column, added.values_in(column)):
+        # Numbers are sorted faster; those that only look alike are told apart below.
+        by = "CAST(id AS INTEGER)" if column == "id" and added.id_is_number else column
+        if not _is_repeated(db, column, by, added.values_in(column)):
             continue
         _keep_places(db, places)
         db.execute("DELETE FROM temp.again")
@@ -181,15 +185,23 @@ def mark_duplicates(
             tx.counts.move(State.PENDING, "", _SKIP.end, code.value, found)
             total += found
     db.execute("DELETE FROM temp.again")
+    if total:
+        _forget_guesses(db, added)
     return total
 
 
-def _is_repeated(db: sqlite3.Connection, column: str, values: int | None) -> bool:
-    """Whether two pending rows have the same value; `values`: how many have one, None: not known."""
-    groups = f"FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL GROUP BY {column}"
+def _forget_guesses(db: sqlite3.Connection, added: AddedRows) -> None:
+    """Takes the rows out of the groups that they were only guessed to be in."""
+    if added.guessed:
+        db.execute("UPDATE recipient SET group_no = NULL WHERE group_no IS NOT NULL")
+        added.guessed.clear()
+
+
+def _is_repeated(db: sqlite3.Connection, column: str, by: str, values: int | None) -> bool:
+    """Whether pending rows may share a value, compared by `by`; `values`: how many have one, or None."""
+    groups = f"FROM recipient WHERE {_SKIP.where} AND {column} IS NOT NULL GROUP BY {by}"
     if values is None:
-        found = db.execute(f"SELECT 1 {groups} HAVING count(*) > 1 LIMIT 1").fetchone()
-        return found is not None
+        return bool(db.execute(f"SELECT 1 {groups} HAVING count(*) > 1 LIMIT 1").fetchall())
     # Groups that need not be counted each take a sixth of the time less.
     (different,) = db.execute(f"SELECT count(*) FROM (SELECT 1 {groups})").fetchone()
     return bool(different != values)
@@ -216,6 +228,8 @@ def shared_messages(
         added: the rows of a plan in the making; None for a journal that was opened.
     """
     db = tx.db
+    if added is not None and added.one_set is None:
+        _forget_guesses(db, added)
     if added is not None and not added.groups and (every := added.one_set) is not None:
         return [(None, len(every))] if len(every) >= max(at_least, 1) else []
     (bare,) = db.execute(
@@ -252,6 +266,13 @@ def make_groups(
     db = tx.db
     if message_digest is None and added is not None and not added.groups:
         every = added.one_set
+        if added.are_guessed(sizes):
+            added.guessed.clear()
+            db.executemany(
+                "INSERT INTO group_send (group_no, planned) VALUES (?, ?)", enumerate(sizes, 1)
+            )
+            return
+        _forget_guesses(db, added)
         if every is not None and sizes and min(sizes) > 0 and sum(sizes) <= len(every):
             _make_groups_of_all(db, every, sizes)
             return
@@ -324,11 +345,12 @@ def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str
     ]
 
 
-def plan_counts(db: sqlite3.Connection) -> tuple[int, int]:
-    """(singles, groups) still to be called."""
-    (singles,) = db.execute(
-        f"SELECT count(*) FROM recipient WHERE {_PENDING} AND group_no IS NULL"
-    ).fetchone()
+def plan_counts(db: sqlite3.Connection, added: AddedRows | None) -> tuple[int, int]:
+    """(singles, groups) still to be called; `added` as `shared_messages` has it."""
+    if added is not None and not added.changed:
+        return added.count - added.in_groups, added.groups
+    alone = "" if added is not None and added.guessed else "AND group_no IS NULL"
+    (singles,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_PENDING} {alone}").fetchone()
     (groups,) = db.execute(f"SELECT count(*) FROM group_send WHERE {_PLANNED_GROUP}").fetchone()
     return singles, groups
 
@@ -355,17 +377,14 @@ def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = 
     if singles is None:
         _cut_by_looking(db, chunk_size)
     else:
+        parts = (singles[at : at + chunk_size] for at in range(0, len(singles), chunk_size))
         db.executemany(
             "INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)",
-            ((some[0], some[-1]) for some in _parts(singles, chunk_size)),
+            ((some[0], some[-1]) for some in parts),
         )
     if db.execute("SELECT 1 FROM group_send LIMIT 1").fetchone() is not None:
         db.execute(f"CREATE INDEX IF NOT EXISTS recipient_group_no {INDEXES['recipient_group_no']}")
     db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
-
-
-def _parts(numbers: range, size: int) -> Iterator[range]:
-    return (numbers[at : at + size] for at in range(0, len(numbers), size))
 
 
 def _cut_by_looking(db: sqlite3.Connection, chunk_size: int) -> None:
@@ -387,6 +406,7 @@ def _cut_by_looking(db: sqlite3.Connection, chunk_size: int) -> None:
 
 def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int, added: AddedRows) -> None:
     """Completes the plan in the file; making it durable is the caller's."""
+    _forget_guesses(db, added)
     db.execute("DROP INDEX IF EXISTS by_openid")
     db.execute("DROP INDEX IF EXISTS by_unionid")
     db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
