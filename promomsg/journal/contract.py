@@ -63,8 +63,8 @@ class Handle(Protocol):
         """Adds a batch of rows as they were read, in order of seq."""
 
     async def add_columns(self, rows: PlannedColumns) -> None:
-        """Adds a batch of pending rows, in order of seq, given as columns; its guesses of groups
-        change nothing but how long `make_groups` takes."""
+        """Adds a batch of pending rows, in order of seq, given as columns. Its guesses of groups
+        are confirmed or taken back by `shared_messages` and `make_groups`."""
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         """Gives pending rows without an id the promoter id that was found for their openid or

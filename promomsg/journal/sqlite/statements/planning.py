@@ -146,9 +146,8 @@ def mark_duplicates(
 
     Duplicates are found by sorting, not by a unique index or a set of what was seen. An index of a
     million random keys is written all over the file, a set takes memory with every recipient, and a
-    sort spills to disk in order. Each column is sorted twice only when the first time (are there
-    any?) says so, and not at all when it rose from row to row as it was added, or when each of its
-    values is the row's key.
+    sort spills to disk in order. A column is sorted twice only when the first time (are there any?)
+    says so, and not at all when it rose as it was added, or each of its values is the row's key.
     """
     db = tx.db
     asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
@@ -228,10 +227,12 @@ def shared_messages(
         added: the rows of a plan in the making; None for a journal that was opened.
     """
     db = tx.db
-    if added is not None and added.one_set is None:
-        _forget_guesses(db, added)
-    if added is not None and not added.groups and (every := added.one_set) is not None:
-        return [(None, len(every))] if len(every) >= max(at_least, 1) else []
+    if added is not None:
+        every = added.one_set
+        if every is None or len(every) < max(at_least, 1):
+            _forget_guesses(db, added)
+        if every is not None and not added.groups:
+            return [(None, len(every))] if len(every) >= max(at_least, 1) else []
     (bare,) = db.execute(
         f"SELECT count(*) FROM recipient WHERE {_SET} AND message_digest IS NULL"
     ).fetchone()
