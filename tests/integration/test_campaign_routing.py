@@ -36,6 +36,38 @@ async def test_fifty_is_where_the_group_call_begins(
     honest(report, box)
 
 
+@pytest.mark.parametrize(
+    ("more", "groups", "singles"),
+    [
+        ("", [60], 0),
+        ("\n\n", [60], 0),
+        ("1,a\n", [60], 0),
+        ("1.5E+3,a\n", [60], 0),
+        ("1,a\n" * 60, [60], 0),
+        ('"61",a\n', [61], 0),
+    ],
+    ids=["even", "blank lines", "twice", "bad", "all twice", "quoted"],
+)
+async def test_lines_that_are_nobody_are_in_no_group_of_a_file(
+    box: Sandbox,
+    channel: WeChatPromoter,
+    journal: Journal,
+    tmp_path: Path,
+    more: str,
+    groups: list[int],
+    singles: int,
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("id,shop\n" + "".join(f"{n},a\n" for n in range(1, 61)) + more)
+    campaign = Campaign(channel, MESSAGE, promomsg.read_csv(path), journal=journal, **QUICK)
+    plan = await campaign.plan()
+    assert (list(plan.groups), plan.singles) == (groups, singles)
+    async with campaign as run:
+        report = await run.wait()
+    assert report.sent == sum(groups)
+    honest(report, box)
+
+
 async def test_49_people_in_60_rows_are_49_single_calls_and_11_skipped(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
