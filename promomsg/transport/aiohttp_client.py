@@ -1,6 +1,7 @@
 """aiohttp's own client: how its session is set up, and one request made by it.
 
-It makes what `fast_post` cannot: GETs, and everything where tracing tools or mocks watch aiohttp.
+It makes what `http_client` does not: calls over a session that was passed in, and everything where
+tracing tools or mocks watch aiohttp.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from promomsg.transport.aiohttp_internals import (
 from promomsg.transport.body import ENCODED, read_rest
 from promomsg.transport.timeouts import HttpCall
 
-__all__ = ["open_client_session", "request_by_aiohttp"]
+__all__ = ["HEADERS", "KEEPALIVE", "open_client_session", "request_by_aiohttp"]
 
-_KEEPALIVE: Final = 4.0
+KEEPALIVE: Final = 4.0
 """Seconds after which an idle connection is not used again. A server that closes it while a request
 is on its way costs an `unknown`, so it has to be under the shortest usual limit: 5 s in Node,
 Apache and uvicorn, 60 s and more in load balancers and nginx. A handshake more is cheap."""
-_HEADERS: Final = {
+HEADERS: Final = {
     # Answers are small: compressing them saves nothing, and a compressed one could be a bomb.
     "Accept-Encoding": "identity",
     "User-Agent": "promomsg",
@@ -46,12 +47,12 @@ def open_client_session(
     owned = connector is None
     if connector is None:
         # No limit of its own: whoever waited there would do so in no fair order.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE)
     return aiohttp.ClientSession(
         connector=connector,
         connector_owner=owned,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
+        headers=HEADERS,
         request_class=Request,
         response_class=Response,
         auto_decompress=False,

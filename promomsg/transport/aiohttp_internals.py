@@ -67,6 +67,8 @@ class Body(HttpCall, aiohttp.Payload):
         """Of the connection that aiohttp chose for it; None when a mock stands in for aiohttp."""
         self.last_check = last_check
         """Not asked yet; None: there is none, or it has said yes."""
+        self.reused = False
+        """Its connection had served another call before."""
 
     async def wait_to_leave(self) -> None:
         """Waits until the last check lets the first byte leave. Its time-out stands still meanwhile.

@@ -40,8 +40,8 @@ _QUOTED: Final = re.compile(r"""\s*:?\s*(?:\b[bB])?['"`\n].*""", re.DOTALL)
 class NotHttpError(aiohttp.ClientPayloadError):
     """An answer that is not HTTP; its text is what the parser complains of."""
 
-    def __init__(self, error: HttpProcessingError) -> None:
-        super().__init__(_complaint(error.message))
+    def __init__(self, complaint: str) -> None:
+        super().__init__(_complaint(complaint))
 
 
 def is_call_failure(failure: BaseException) -> bool:
@@ -49,11 +49,14 @@ def is_call_failure(failure: BaseException) -> bool:
     return isinstance(failure, (aiohttp.ClientError, OSError, ValueError, RuntimeError, PromoError))
 
 
-def is_dead_connection(failure: BaseException, call: HttpCall) -> bool:
-    """Whether a pooled connection turned out to be dead, and nothing of this POST went into it."""
+def is_dead_connection(failure: BaseException, call: HttpCall, *, read: bool = False) -> bool:
+    """Whether a pooled connection turned out to be dead, and nothing of this POST went into it.
+
+    A read may have gone into it, when it had served another call before.
+    """
     return (
         isinstance(call, Body)
-        and not call.started
+        and (not call.started or (read and call.reused))
         and isinstance(failure, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
         and not isinstance(failure, _CONNECTING)
     )

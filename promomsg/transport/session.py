@@ -23,7 +23,7 @@ from promomsg.transport.aiohttp_client import open_client_session, request_by_ai
 from promomsg.transport.aiohttp_internals import Body
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
-from promomsg.transport.fast_post import FastPost
+from promomsg.transport.http_client import HttpClient
 from promomsg.transport.http_errors import is_call_failure, is_dead_connection, to_promo_error
 from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.proxies import choose_proxy
@@ -117,7 +117,7 @@ class HttpSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._timer: DeadlineTimer | None = None
-        self._fast_post: FastPost | None = None
+        self._http: HttpClient | None = None
 
     def __repr__(self) -> str:
         return f"HttpSession({getattr(self, 'base_url', None)!r})"
@@ -142,8 +142,8 @@ class HttpSession:
         Raises:
             UsageError: no call could be made: it was closed, or is another event loop's.
         """
-        fast_post = self._opened_fast_post()
-        return None if fast_post is None else fast_post.idle_connections(self._base)
+        http = self._own_client()
+        return None if http is None else http.idle_connections()
 
     async def connect_ahead(self, count: int) -> None:
         """Begins to open up to `count` more connections, so that calls find one in hand.
@@ -157,14 +157,15 @@ class HttpSession:
         Raises:
             UsageError: no call could be made: it was closed, or is another event loop's.
         """
-        fast_post = self._opened_fast_post()
-        if fast_post is not None:
-            await fast_post.connect_ahead(self._base, count, self.connections.most)
+        http = self._own_client()
+        if http is not None:
+            await http.connect_ahead(count, self.connections.most)
 
-    def _opened_fast_post(self) -> FastPost | None:
+    def _own_client(self) -> HttpClient | None:
+        """What makes the calls; None: aiohttp does."""
         if self._session is None or asyncio.get_running_loop() is not self._loop:
             self._open()
-        return self._fast_post if FastPost.is_allowed() else None
+        return self._http if HttpClient.is_allowed() else None
 
     @asynccontextmanager
     async def read_permit(self) -> AsyncIterator[None]:
@@ -282,12 +283,12 @@ class HttpSession:
         session, self._session = self._session, None
         if self._timer is not None:
             self._timer.close()
-        if self._fast_post is not None:
-            self._fast_post.close()
-        if session is not None:
-            # aiohttp waits to hear of the end of each connection: one that the loop never tells of
-            # must not keep a process that is done.
-            with anyio.move_on_after(_CLOSING):
+        # One waits to hear of the end of each connection: one that the loop never tells of must not
+        # keep a process that is done.
+        with anyio.move_on_after(_CLOSING):
+            if self._http is not None:
+                await self._http.close()
+            if session is not None:
                 await session.close()
 
     async def __aenter__(self) -> Self:
@@ -322,15 +323,18 @@ class HttpSession:
                 session = self._session
                 if session is None or asyncio.get_running_loop() is not self._loop:
                     session = self._open()
-                fast_post, timer = self._fast_post, self._timer
+                http, timer = self._http, self._timer
                 assert timer is not None
-                call = HttpCall() if body is None else Body(body, last_check)
+                if not HttpClient.is_allowed():
+                    http = None
+                read = body is None
+                call = HttpCall() if read and http is None else Body(body or b"", last_check)
                 timer.start(call)
                 try:
-                    if fast_post is not None and isinstance(call, Body) and fast_post.is_allowed():
-                        answer = await fast_post.post(url, call, headers, limit)
+                    if http is not None and isinstance(call, Body):
+                        answer = await http.request(method, url, call, headers, limit)
                     else:
-                        if isinstance(call, Body) and not FastPost.is_allowed():
+                        if isinstance(call, Body) and not HttpClient.is_allowed():
                             await call.wait_to_leave()  # a mock would never ask
                         answer = await request_by_aiohttp(
                             session, method, url, call, headers, limit
@@ -349,7 +353,7 @@ class HttpSession:
                     if call.refused is not None:
                         return HttpAnswer(*call.refused, b"")
                     failure = error
-                tries = tries - 1 if self._left_nothing(failure, call) else 0
+                tries = tries - 1 if self._may_repeat(failure, call, read) else 0
         finally:
             if share is not None:
                 share.release()
@@ -362,11 +366,13 @@ class HttpSession:
         del url, body, headers, call, failure
         raise raised
 
-    def _left_nothing(self, failure: BaseException, call: HttpCall) -> bool:
-        """Whether the call may be made again at once: nothing of it was sent, for a reason that
-        another connection mends."""
+    def _may_repeat(self, failure: BaseException, call: HttpCall, read: bool) -> bool:
+        """Whether the call may be made again at once: nothing of it was sent, or it is a read, and
+        another connection mends it."""
         assert self._timer is not None
-        return is_dead_connection(failure, call) or self._timer.process_stood_still(call, failure)
+        if is_dead_connection(failure, call, read=read):
+            return True
+        return self._timer.process_stood_still(call, failure)
 
     def _refuse_proxy(self, url: URL) -> None:
         """A 407 that no far end can have answered: of the proxy that a plain call goes through.
@@ -409,8 +415,8 @@ class HttpSession:
             connect=self._connect_timeout, sock_connect=self._connect_timeout
         )
         self._session = open_client_session(connector, limits, self._proxy)
-        if FastPost.is_supported():
-            self._fast_post = FastPost(self._session, limits, self._proxy)
+        if self._given is None:
+            self._http = HttpClient(self._base, self._proxy, self._connect_timeout)
         return self._session
 
 

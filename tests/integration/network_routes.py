@@ -16,12 +16,13 @@ __all__ = ["ROUTES", "Route", "route"]
 
 ROUTES = [
     f"{way}{proxy}{tls}"
-    for way in ("short", "traced")
+    for way in ("short", "lent", "traced")
     for proxy in ("", ", proxy")
     for tls in ("", ", TLS")
 ]
-"""Straight or through a proxy, in the clear or with TLS; and each as when a tracing tool has wrapped
-`ClientSession._request`, which is aiohttp's own way."""
+"""Straight or through a proxy, in the clear or with TLS; each over connections of the client's own,
+over those of a session that was passed in, and as when a tracing tool has wrapped
+`ClientSession._request`. The last two are aiohttp's own way."""
 
 Script = Callable[[Reader, Writer, RawServer], Awaitable[None]]
 
@@ -66,11 +67,13 @@ async def route(
         run = tunnel if tls and proxied else script
         server = await stack.enter_async_context(serve(run, None if proxied else context))
         options: dict[str, Any] = {}
-        if path is not None:
-            trust = ssl.create_default_context(cafile=str(path))
-            connector = aiohttp.TCPConnector(ssl=trust)
+        if name.startswith("short"):
+            if path is not None:
+                patch.setenv("SSL_CERT_FILE", str(path))
+        elif name.startswith("lent") or path is not None:
+            trust = True if path is None else ssl.create_default_context(cafile=str(path))
             options["session"] = await stack.enter_async_context(
-                aiohttp.ClientSession(connector=connector)
+                aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust))
             )
         if proxied:
             options["proxy"] = f"http://user:pass-word@127.0.0.1:{server.port}"
