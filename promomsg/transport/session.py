@@ -7,10 +7,9 @@ before the first byte: everything else is the caller's decision, since it may be
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -23,11 +22,12 @@ from promomsg.transport.aiohttp_client import open_client_session, request_by_ai
 from promomsg.transport.aiohttp_internals import Body
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
+from promomsg.transport.http_answer import HttpAnswer
 from promomsg.transport.http_client import HttpClient
 from promomsg.transport.http_errors import is_call_failure, is_dead_connection, to_promo_error
 from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.proxies import choose_proxy
-from promomsg.transport.timeouts import DeadlineTimer, HttpCall
+from promomsg.transport.timeouts import DeadlineTimer, HttpCall, check_seconds
 from promomsg.transport.urls import check_base_url, is_loopback
 
 __all__ = ["HttpAnswer", "HttpSession"]
@@ -36,23 +36,6 @@ _DEAD_CONNECTION_TRIES: Final = 3
 """Times that a call is made again because its pooled connection turned out to be dead."""
 _CLOSING = 2.0
 """Seconds that a close waits for its connections to say that they are closed."""
-
-
-class HttpAnswer(NamedTuple):
-    """An answer, whatever it says.
-
-    Attributes:
-        status: the HTTP status; a redirect is an answer like any other.
-        headers: its headers; names in any case.
-        body: its body, not compressed.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:  # the body of a token answer is a token
-        return f"HttpAnswer(status={self.status}, body=<{len(self.body)} bytes>)"
 
 
 class HttpSession:
@@ -67,7 +50,7 @@ class HttpSession:
             HTTPS_PROXY and NO_PROXY say.
         session: an aiohttp session whose connections to use. Only its connector is used (pool, TLS
             settings, resolver), so its cookies, headers, redirects and time-outs stay out of it;
-            it is never closed from here.
+            it is never closed from here. aiohttp makes the calls then, at three times the CPU.
         max_connections: calls out at once, never over half of `ulimit -n`; clients on one
             `session` share one limit.
         secrets: gives the strings that must not appear in an error's text.
@@ -97,8 +80,10 @@ class HttpSession:
         self._base = check_base_url(base_url)
         self.base_url = str(self._base).rstrip("/")
         self.loopback = is_loopback(self._base.raw_host or "")
-        self._timeout = _seconds("timeout", timeout)
-        self._connect_timeout = min(_seconds("connect_timeout", connect_timeout), self._timeout)
+        self._timeout = check_seconds("timeout", timeout)
+        self._connect_timeout = min(
+            check_seconds("connect_timeout", connect_timeout), self._timeout
+        )
         self._proxy = choose_proxy(proxy, self._base)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError(
@@ -418,9 +403,3 @@ class HttpSession:
         if self._given is None:
             self._http = HttpClient(self._base, self._proxy, self._connect_timeout)
         return self._session
-
-
-def _seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise UsageError(f"{name}={value!r}: give seconds above 0")
-    return float(value)

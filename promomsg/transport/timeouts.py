@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Final
 
 import aiohttp
 
-__all__ = ["DeadlineTimer", "HttpCall"]
+from promomsg.errors import UsageError
+
+__all__ = ["DeadlineTimer", "HttpCall", "check_seconds"]
 
 _UNUSED_SHARE: Final = 0.01
 """The share of its time-out that a call may have spent before its first byte without a new one."""
@@ -147,3 +150,10 @@ class DeadlineTimer:
                 call.expired = True
                 if call.task is not None:
                     call.task.cancel()
+
+
+def check_seconds(name: str, value: float) -> float:
+    """The value, as seconds. Raises UsageError for what is not a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise UsageError(f"{name}={value!r}: give seconds above 0")
+    return float(value)
