@@ -83,6 +83,7 @@ class ResponderState:
     def __init__(self) -> None:
         self.port = 0
         self.wallet_answer = b""
+        self.late = 0
         self.reset()
 
     def reset(
@@ -194,6 +195,7 @@ class ResponderState:
             "failed": sum(len(self._failed(group)) for group in self.groups.values()),
             "calls": self.calls,
             "connections": self.connections,
+            "out": self.late,
             "first": times[0] if times else None,
             "last": times[-1] if times else None,
         }
@@ -240,10 +242,12 @@ class Conversation(asyncio.Protocol):
 
     def _answer_later(self, wait: float, answer: bytes) -> None:
         self._unanswered += 1
+        self._state.late += 1
         asyncio.get_running_loop().call_later(wait, self._answer, answer)
 
     def _answer(self, answer: bytes) -> None:
         self._unanswered -= 1
+        self._state.late -= 1
         self._heard = time.monotonic()
         if not self._transport.is_closing():
             self._transport.write(answer)
