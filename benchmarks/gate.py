@@ -57,6 +57,9 @@ COUNTS: Final = {
 class Instant(WeChatPromoter):
     """An account whose single sends are answered inside the process, one iteration of the event loop later."""
 
+    async def connect_ahead(self, calls: int) -> int:
+        return calls
+
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,

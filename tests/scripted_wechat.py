@@ -64,6 +64,9 @@ class ScriptedWeChat(WeChatPromoter):
         if self.prepared:
             raise self.prepared.popleft()
 
+    async def connect_ahead(self, calls: int) -> int:
+        return calls
+
     async def probe(self, turn: int, msg_id: str | None) -> Answer:
         self.probe_times.append(self.clock.monotonic())
         return self.probe_answers.popleft() if self.probe_answers else Answer(Verdict.SENT)

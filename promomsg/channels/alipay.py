@@ -180,6 +180,9 @@ class AlipayMiniProgram(UserFacing):
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
 
+    async def connect_ahead(self, calls: int) -> int:
+        return await self._http.connect_ahead(calls)
+
     def compile(self, message: Any) -> CompiledAlipayMessage:
         if not isinstance(message, AlipayMessage):
             raise UsageError(

@@ -176,6 +176,16 @@ class Channel(Protocol):
         """
         ...
 
+    async def connect_ahead(self, calls: int) -> int:
+        """Has connections open for so many calls before anybody is intended, so that no handshake
+        lies between the intent and the first byte.
+
+        Returns:
+            How many of these calls will find one: at least one when waiting longer is of no use (the
+            provider cannot be reached, or the client was closed: the call itself says so).
+        """
+        ...
+
     def compile(self, message: Any) -> CompiledMessage:
         """Checks the message and encodes what does not change. Raises UsageError."""
         ...

@@ -186,6 +186,9 @@ class WeChatPromoter(WeChatReads, UserFacing):
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
 
+    async def connect_ahead(self, calls: int) -> int:
+        return await self._http.connect_ahead(calls)
+
     def compile(self, message: Any) -> CompiledWeChatMessage:
         if not isinstance(message, WeChatMessage):
             raise UsageError(

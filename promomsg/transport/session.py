@@ -130,21 +130,21 @@ class HttpSession:
         http = self._own_client()
         return None if http is None else http.idle_connections()
 
-    async def connect_ahead(self, count: int) -> None:
-        """Begins to open up to `count` more connections, so that calls find one in hand.
+    async def connect_ahead(self, calls: int) -> int:
+        """Has connections open for so many calls; returns how many of these will find one.
 
-        Returns as soon as one that is being opened can be used, or has failed: of the failure the
-        calls find out, and say it. Where aiohttp makes the calls, it does nothing.
-
-        Args:
-            count: at most so many; never more than `connections.most` in all.
-
-        Raises:
-            UsageError: no call could be made: it was closed, or is another event loop's.
+        Waits until at least one of those that are being opened can be used, or has failed: of the
+        failure the call finds out, and says it. All of them where it is not known (aiohttp makes
+        the calls) or no call can be made (it was closed, or is another event loop's).
         """
-        http = self._own_client()
-        if http is not None:
-            await http.connect_ahead(count, self.connections.most)
+        try:
+            http, idle = self._own_client(), self.idle_connections()
+        except UsageError:
+            return calls
+        if http is None or idle is None or idle >= calls:
+            return calls
+        await http.connect_ahead(calls - idle, self.connections.most)
+        return calls if self._closed else max(1, min(calls, http.idle_connections()))
 
     def _own_client(self) -> HttpClient | None:
         """What makes the calls; None: aiohttp does."""

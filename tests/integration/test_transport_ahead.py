@@ -78,8 +78,9 @@ async def test_a_close_gives_up_what_is_being_opened() -> None:
         await server.seen.wait()
         await session.close()
         await ahead
+        assert await session.connect_ahead(2) == 2, "the calls say what is wrong"
         with pytest.raises(UsageError, match="closed"):
-            await session.connect_ahead(1)
+            session.idle_connections()
 
 
 async def test_where_aiohttp_makes_the_calls_nothing_is_known_and_nothing_opened(

@@ -121,6 +121,7 @@ class GroupSender:
         try:
             await self._share.calls.acquire()
             try:
+                await self._channel.connect_ahead(1)
                 if not self._control.may_send():
                     return attempt, None
                 if not self._reachability.may_go(lease):

@@ -6,7 +6,7 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
    one before it ends.
 2. The feeder chooses a batch of it (`NextStep.choose`): as many as there are permits.
 3. The batch waits for what every send needs: an access token, the day's quota, spacing, a share of
-   the client's connections (`_send_off`). A wait here leaves nobody in doubt.
+   the client's permits, open connections (`_send_off`). A wait here leaves nobody in doubt.
 4. Permits are taken and the intents of the whole batch written in one commit, since a commit costs
    about as much for one row as for a thousand; once they are durable, the batch is handed to the
    workers (`_intend`). After a kill from here on, they may have been sent.
@@ -36,6 +36,7 @@ from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.sending.before_intent import BeforeIntent
 from promomsg.engine.sending.brakes.brakes import Brakes, DayLimit
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.first_byte import FirstByteCheck
@@ -131,6 +132,16 @@ class Dispatcher:
             lambda: self._permits.out,
             self._changed.set,
         )
+        self._before = BeforeIntent(
+            channel,
+            control,
+            self._today,
+            self._permits,
+            share,
+            settings.concurrency,
+            lambda: self._calling,
+            self._changed,
+        )
         self._retries = RetryQueue(channel, self._chunks, clock, self._changed.set)
         self._next = NextStep(
             self._chunks,
@@ -216,12 +227,11 @@ class Dispatcher:
         while at < len(single_sends):
             if not self._control.may_send() or not await self._brakes.ready():
                 break
-            reserved = reserved or await self._reserve(len(single_sends) - at)
+            reserved = reserved or await self._before.reserve(len(single_sends) - at)
             if reserved == 0:
                 break
-            # Nobody is intended while others have the connections
-            # (docs/design.md, "Intent before the wire").
-            count = intents.try_acquire(reserved) or await intents.acquire(reserved)
+            # Nobody is intended while others have the connections.
+            count = await self._before.acquire(reserved)
             # An outage may have begun during these waits: then one call at a time.
             if not self._reachability.may_go(self._single_probe) or not self._control.may_send():
                 intents.release(count)
@@ -236,18 +246,6 @@ class Dispatcher:
             reserved -= count
             at += count
         self._chunks.return_items(chunk, single_sends[at:])
-
-    async def _reserve(self, most: int) -> int:
-        """How many may go now, by the day's limit and the spacing; 0 when the day is used up."""
-        most = self._today.left(most)
-        if most:
-            return await self._limiter.reserve(most)
-        if self._permits.out:
-            # What is intended has its place in today's limit: it goes out first.
-            await self._changed.wait()
-        else:
-            self._control.halt_or_wait(self._today.halt())
-        return 0
 
     async def _intend(self, chunk: LeasedChunk, batch: list[SingleSend]) -> bool:
         """Writes the intents, and once they are durable hands the batch to the workers."""
@@ -334,9 +332,7 @@ class Dispatcher:
 
     def _to_go(self) -> int | None:
         """How many are left to be called for the first time; None: the journal may have more."""
-        if not self._chunks.exhausted:
-            return None
-        return len(self._ready) + self._chunks.fresh_left
+        return len(self._ready) + self._chunks.fresh_left if self._chunks.exhausted else None
 
     def _put_back(self, chunk: LeasedChunk, single_send: SingleSend) -> None:
         """An intended one that must wait too long is pending again, uncalled."""
