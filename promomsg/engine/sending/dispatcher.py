@@ -120,25 +120,20 @@ class Dispatcher:
         self._single_probe = object()
         # Group calls that are out count too (docs/design.md, "Intent before the wire").
         groups = settings.groups_in_flight if channel.groups else 0
-        self._permits = Permits(max(1, 2 * settings.concurrency - groups))
-        quorum = max(1, settings.concurrency // 2)
+        most = settings.concurrency
+        permits = self._permits = Permits(max(1, 2 * most - groups))
+        quorum = max(1, most // 2)
         self._refused = RefusedMessages()
         self._chunks = LeasedChunks(
-            handle,
-            channel,
-            clock,
-            tokens,
-            2 * settings.concurrency,
-            lambda: self._permits.out,
-            self._changed.set,
+            handle, channel, clock, tokens, 2 * most, lambda: permits.out, self._changed.set
         )
         self._before = BeforeIntent(
             channel,
             control,
             self._today,
-            self._permits,
+            permits,
             share,
-            settings.concurrency,
+            most,
             lambda: self._calling,
             self._changed,
         )
@@ -147,12 +142,12 @@ class Dispatcher:
             self._chunks,
             self._retries,
             self._refused,
-            self._permits,
+            permits,
             brakes.reachability,
             single_probe=self._single_probe,
             attempts=settings.retry.attempts,
             quorum=quorum,
-            batch=settings.concurrency,
+            batch=most,
         )
         self._results = ResultWriter(
             handle, quorum, self._no_more_calls, self._linger, self._committed
