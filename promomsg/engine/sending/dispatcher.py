@@ -96,15 +96,12 @@ class Dispatcher:
         sent_today: int = 0,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
-        self._handle = handle
-        self._channel = channel
-        self._compiled = compiled
-        self._concurrency = settings.concurrency
-        self._control = control
+        self._handle, self._control, self._clock = handle, control, clock
+        self._channel, self._compiled = channel, compiled
+        self._concurrency = most = settings.concurrency
         self._brakes = brakes
         self._reachability = brakes.reachability
         self._breaker = brakes.reachability.breaker
-        self._clock = clock
         self._share = share
         self._notify = notify
         self._limiter = channel.pacer.singles
@@ -120,7 +117,6 @@ class Dispatcher:
         self._single_probe = object()
         # Group calls that are out count too (docs/design.md, "Intent before the wire").
         groups = settings.groups_in_flight if channel.groups else 0
-        most = settings.concurrency
         permits = self._permits = Permits(max(1, 2 * most - groups))
         quorum = max(1, most // 2)
         self._refused = RefusedMessages()
