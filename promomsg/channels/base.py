@@ -181,8 +181,8 @@ class Channel(Protocol):
         lies between the intent and the first byte.
 
         Returns:
-            How many of these calls will find one: at least one when waiting longer is of no use (the
-            provider cannot be reached, or the client was closed: the call itself says so).
+            How many of these calls will find one; all of them when waiting longer is of no use (the
+            provider cannot be reached, or the client was closed: the calls themselves say so).
         """
         ...
 

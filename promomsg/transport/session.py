@@ -133,9 +133,9 @@ class HttpSession:
     async def connect_ahead(self, calls: int) -> int:
         """Has connections open for so many calls; returns how many of these will find one.
 
-        Waits until at least one of those that are being opened can be used, or has failed: of the
-        failure the call finds out, and says it. All of them where it is not known (aiohttp makes
-        the calls) or no call can be made (it was closed, or is another event loop's).
+        Waits until at least one of those that are being opened can be used, or has failed. All of
+        them where it failed (the calls find out why, and say it), where it is not known (aiohttp
+        makes the calls), or no call can be made (it was closed, or is another event loop's).
         """
         try:
             http, idle = self._own_client(), self.idle_connections()
@@ -144,7 +144,7 @@ class HttpSession:
         if http is None or idle is None or idle >= calls:
             return calls
         await http.connect_ahead(calls - idle, self.connections.most)
-        return calls if self._closed else max(1, min(calls, http.idle_connections()))
+        return min(calls, http.idle_connections()) or calls
 
     def _own_client(self) -> HttpClient | None:
         """What makes the calls; None: aiohttp does."""
@@ -271,10 +271,12 @@ class HttpSession:
         # One waits to hear of the end of each connection: one that the loop never tells of must not
         # keep a process that is done.
         with anyio.move_on_after(_CLOSING):
-            if self._http is not None:
-                await self._http.close()
-            if session is not None:
-                await session.close()
+            try:
+                if self._http is not None:
+                    await self._http.close()
+            finally:  # also when the wait is cancelled
+                if session is not None:
+                    await session.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,11 +10,6 @@ import pytest
 from promomsg.journal.sqlite import writer_threads
 
 
-def ours() -> int:
-    """Threads that write journals."""
-    return sum(thread.name == "promomsg-journal" for thread in threading.enumerate())
-
-
 def asked(thread: writer_threads.WriterThread) -> int:
     """The thread's own number, which it says itself."""
     said: Future[int] = Future()
@@ -23,19 +18,18 @@ def asked(thread: writer_threads.WriterThread) -> int:
 
 
 def test_a_few_threads_are_shared_evenly_and_end_with_their_last_journal() -> None:
-    before = ours()
     joined = [writer_threads.join() for _ in range(40)]
     numbers = [asked(thread) for thread in joined]
     assert len(set(numbers[:8])) == 8
     assert sorted(numbers.count(number) for number in set(numbers)) == [5] * 8
+    threads = [thread for thread in threading.enumerate() if thread.ident in numbers]
     for thread in joined[:39]:
         thread.leave()
     assert asked(joined[39]) == numbers[39]
     joined[39].leave()
-    for thread in threading.enumerate():
-        if thread.ident in numbers:
-            thread.join(10)
-    assert ours() == before
+    for ended in threads:
+        ended.join(10)
+    assert [ended.is_alive() for ended in threads] == [False] * 8
 
 
 def test_what_goes_wrong_for_one_journal_leaves_the_others_alone(
