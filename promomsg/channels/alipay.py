@@ -59,7 +59,8 @@ class AlipayMiniProgram(UserFacing):
         key_version: of your key at the portal.
         signature_encoding: `"percent"` (default), `"base64"` or `"base64url"`.
         tokens: where refreshed user tokens are kept; a token in it goes before the recipient's own.
-        session: your own `aiohttp.ClientSession`; it is not closed here.
+        session: your own `aiohttp.ClientSession`, for its resolver, TLS settings and pool; it is not
+            closed here. Its calls are aiohttp's own, at nearly three times the processor time.
         pace: how fast to send; None: 50 singles a second.
         timeout: seconds for an answer, counted from the first byte of its request. A call that
             has to wait for a free connection waits as long at the most, and is not sent then.

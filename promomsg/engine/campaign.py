@@ -310,7 +310,7 @@ class Campaign:
 
     @property
     def in_flight(self) -> int:
-        """Calls whose answer is awaited."""
+        """Calls under way: their connection, the gate or their answer is awaited."""
         return self._opened().run.in_flight
 
     @property

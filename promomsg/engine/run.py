@@ -206,7 +206,7 @@ class Run:
 
     @property
     def in_flight(self) -> int:
-        """Calls whose answer is awaited."""
+        """Calls under way: their connection, the gate or their answer is awaited."""
         groups = 0 if self._groups is None else self._groups.in_flight
         return self._dispatcher.in_flight + groups
 

@@ -5,7 +5,7 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
 1. A chunk of a few hundred recipients is leased from the journal (`LeasedChunks.take`), the next
    one before it ends.
 2. The feeder chooses a batch of it (`NextStep.choose`): as many as there are permits.
-3. The batch waits for what every send needs: an access token, the day's quota, spacing, a share of
+3. The batch waits for what every send needs: an access token, the day's quota, the pace, a share of
    the client's permits, open connections (`_send_off`). A wait here leaves nobody in doubt.
 4. Permits are taken and the intents of the whole batch written in one commit, since a commit costs
    about as much for one row as for a thousand; once they are durable, the batch is handed to the
@@ -154,7 +154,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        """Calls whose answer is awaited."""
+        """Calls under way: their connection, the gate or their answer is awaited."""
         return self._calling
 
     async def run(self) -> None:
@@ -180,7 +180,7 @@ class Dispatcher:
             self._results.finish()
         await self._chunks.release_all()
 
-    # The feeder: permits, spacing, intents.
+    # The feeder: permits, the pace, intents.
 
     async def _feed(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
