@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,3 +53,14 @@ def clock() -> FakeClock:
 def auto_clock() -> FakeClock:
     """A clock that jumps to the next sleeper when every task is idle."""
     return FakeClock(auto=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL database of this test process's own: its URL."""
+    from postgres_server import new_database, shared_url
+
+    with new_database(
+        shared_url(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+    ) as url:
+        yield url
