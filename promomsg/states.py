@@ -7,7 +7,7 @@ beside them.
 
 Whatever changes a state takes the move from here: Python by `move` and `move_group`, SQL by
 `transition` and `group_transition`, which say what a statement has to ask of a row
-(`promomsg.journal.sqlite.state_sql`).
+(`promomsg.journal.state_sql`).
 """
 
 from __future__ import annotations

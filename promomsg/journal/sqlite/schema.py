@@ -13,7 +13,7 @@ from typing import Final
 from promomsg.errors import JournalError
 from promomsg.journal.counts import STATES
 from promomsg.journal.records import Control
-from promomsg.journal.sqlite.state_sql import UNSENT, in_group_state, in_state
+from promomsg.journal.state_sql import UNSENT, in_group_state, in_state
 from promomsg.states import FINAL, GroupState
 
 __all__ = [

@@ -10,16 +10,16 @@ from typing import Final
 import msgspec
 
 from promomsg.journal.counts import RunningCounts
+from promomsg.journal.reasons import COMMITS_LOST, INTERRUPTED
 from promomsg.journal.records import GroupRow, InDoubt
 from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
 from promomsg.journal.sqlite.crash_safety.sender_slots import left_slots
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.reader import JournalReader
-from promomsg.journal.sqlite.state_sql import group_move, number, recipient_move
 from promomsg.journal.sqlite.statements import groups, recovery
-from promomsg.journal.sqlite.statements.closing import COMMITS_LOST, INTERRUPTED
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
+from promomsg.journal.state_sql import group_move, number, recipient_move
 from promomsg.model import IDEMPOTENT_CHANNELS, State
 from promomsg.states import Event, GroupEvent
 

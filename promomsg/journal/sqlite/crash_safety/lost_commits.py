@@ -15,11 +15,11 @@ import sqlite3
 from enum import Enum
 from typing import Final
 
+from promomsg.journal.reasons import COMMITS_LOST
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
-from promomsg.journal.sqlite.state_sql import group_move, recipient_move
-from promomsg.journal.sqlite.statements.closing import COMMITS_LOST
 from promomsg.journal.sqlite.statements.planning import cut_chunks
+from promomsg.journal.state_sql import group_move, recipient_move
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 

@@ -8,30 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from promomsg.journal.records import Reason
-from promomsg.journal.sqlite.state_sql import recipient_move
 from promomsg.journal.sqlite.statements.transaction import Transaction
-from promomsg.model import Code, State
+from promomsg.journal.state_sql import recipient_move
+from promomsg.model import State
 from promomsg.states import Event
 
-__all__ = [
-    "CANCELLED",
-    "COMMITS_LOST",
-    "EXPIRED",
-    "INTERRUPTED",
-    "UNNAMED",
-    "close_rows",
-    "log_final",
-]
-
-CANCELLED: Final = Reason(Code.CANCELLED.value, "cancelled")
-COMMITS_LOST: Final = Reason(
-    Code.INTERRUPTED.value, "the last commits of the journal are lost: it may have been sent"
-)
-EXPIRED: Final = Reason(Code.EXPIRED.value, "the result can be had for 7 days only")
-INTERRUPTED: Final = Reason(
-    Code.INTERRUPTED.value, "the process ended between the intent and the result"
-)
-UNNAMED: Final = Reason(Code.UNNAMED.value, "the provider counted failures without naming them")
+__all__ = ["close_rows", "log_final"]
 
 _CLOSES: Final = {
     event: recipient_move(event, State.PENDING)

@@ -11,12 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.crashpoints import reached
+from promomsg.journal.reasons import EXPIRED, UNNAMED
 from promomsg.journal.records import GroupCounts, GroupRow, Reason
-from promomsg.journal.sqlite.state_sql import group_move, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import add_warnings
-from promomsg.journal.sqlite.statements.closing import EXPIRED, UNNAMED, log_final
+from promomsg.journal.sqlite.statements.closing import log_final
 from promomsg.journal.sqlite.statements.groups import close_members, get, move
 from promomsg.journal.sqlite.statements.transaction import Transaction
+from promomsg.journal.state_sql import group_move, number, recipient_move
 from promomsg.model import Failure, State
 from promomsg.states import Event, GroupEvent
 

@@ -12,17 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.errors import JournalError
+from promomsg.journal.reasons import COMMITS_LOST
 from promomsg.journal.records import Control, GroupRow, Lease, Reason
-from promomsg.journal.sqlite.state_sql import Move, group_move
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
-from promomsg.journal.sqlite.statements.closing import (
-    COMMITS_LOST,
-    close_rows,
-)
+from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.leases import holds
 from promomsg.journal.sqlite.statements.planning import index_digests
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.transaction import Transaction
+from promomsg.journal.state_sql import Move, group_move
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState, IllegalMove, transition
 

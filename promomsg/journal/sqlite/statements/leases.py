@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from promomsg.journal.records import Control, Lease
-from promomsg.journal.sqlite.state_sql import in_group_state, in_state, recipient_move
 from promomsg.journal.sqlite.statements.transaction import Transaction
+from promomsg.journal.state_sql import in_group_state, in_state, recipient_move
 from promomsg.model import SingleSend, State
 from promomsg.states import Event, GroupEvent, GroupState, group_transition
 

@@ -18,17 +18,18 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns
+from promomsg.journal.reasons import UNIQUE_VALUES
 from promomsg.journal.records import CampaignRecord, Place, PlannedRow
 from promomsg.journal.sqlite.schema import INDEXES
-from promomsg.journal.sqlite.state_sql import (
+from promomsg.journal.sqlite.statements.campaign_row import save_record
+from promomsg.journal.sqlite.statements.transaction import Transaction
+from promomsg.journal.state_sql import (
     group_move,
     in_state,
     number,
     recipient_move,
 )
-from promomsg.journal.sqlite.statements.campaign_row import save_record
-from promomsg.journal.sqlite.statements.transaction import Transaction
-from promomsg.model import Code, State
+from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 
 __all__ = [
@@ -53,17 +54,6 @@ _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
 _UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
 _PLANNED_GROUP: Final = group_move(GroupEvent.INTEND).where
-
-_UNIQUE: Final = (
-    ("key", "key", Code.DUPLICATE_KEY),
-    ("id", "id", Code.DUPLICATE_ADDRESS),
-    ("openid", "openid", Code.DUPLICATE_ADDRESS),
-    ("unionid", "unionid", Code.DUPLICATE_ADDRESS),
-    ("fingerprint", "access_token", Code.DUPLICATE_ADDRESS),
-    ("request_id", "request_id", Code.DUPLICATE_REQUEST_ID),
-)
-"""Columns that only one pending row may have a value in: column, its name for people, code."""
-
 
 _OPTIONAL: Final = {
     "id": "id",
@@ -150,7 +140,7 @@ def mark_duplicates(
     says so, and not at all when it rose as it was added, or each of its values is the row's key.
     """
     db = tx.db
-    asked = [entry for entry in _UNIQUE if entry[1] in ("key", *columns)]
+    asked = [entry for entry in UNIQUE_VALUES if entry[1] in ("key", *columns)]
     asked = [entry for entry in asked if added.may_repeat(entry[0])]
     db.execute("CREATE TEMP TABLE IF NOT EXISTS again (seq INTEGER PRIMARY KEY, first INTEGER)")
     total = 0

@@ -14,7 +14,7 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.counts import STATES, RunningCounts
 from promomsg.journal.records import CampaignRecord, GroupRow
-from promomsg.journal.sqlite.state_sql import UNSENT, in_group_state, in_state
+from promomsg.journal.state_sql import UNSENT, in_group_state, in_state
 from promomsg.model import Outcome, Recipient, State
 from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
 

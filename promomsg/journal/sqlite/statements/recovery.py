@@ -13,19 +13,14 @@ import msgspec
 
 from promomsg.clock import china_day
 from promomsg.errors import JournalError
+from promomsg.journal.reasons import CANCELLED, COMMITS_LOST, INTERRUPTED, UNNAMED
 from promomsg.journal.records import Recovered
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
-from promomsg.journal.sqlite.state_sql import group_move, in_group_state, recipient_move
 from promomsg.journal.sqlite.statements import groups
-from promomsg.journal.sqlite.statements.closing import (
-    CANCELLED,
-    COMMITS_LOST,
-    INTERRUPTED,
-    UNNAMED,
-    close_rows,
-)
+from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.transaction import Transaction
+from promomsg.journal.state_sql import group_move, in_group_state, recipient_move
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
 

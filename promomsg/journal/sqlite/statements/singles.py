@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.journal.records import Control, Lease, SendResult
-from promomsg.journal.sqlite.state_sql import in_state, number, recipient_move
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.leases import IS_RUNNING, holds
 from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
+from promomsg.journal.state_sql import in_state, number, recipient_move
 from promomsg.model import State
 from promomsg.states import Event, IllegalMove
 

@@ -12,19 +12,20 @@ from typing import Final
 import msgspec
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import Reached, Reason, fingerprint
-from promomsg.journal.sqlite.state_sql import (
-    group_move,
-    in_group_state,
-    in_state,
-    recipient_move,
-)
+from promomsg.journal.reasons import LINKED, LISTED, NOT_SELECTED
+from promomsg.journal.records import Reached, fingerprint
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.recovery import refuse_intended
 from promomsg.journal.sqlite.statements.transaction import Transaction
-from promomsg.model import Code, State
+from promomsg.journal.state_sql import (
+    group_move,
+    in_group_state,
+    in_state,
+    recipient_move,
+)
+from promomsg.model import State
 from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED, Event, GroupEvent
 
 __all__ = [
@@ -44,9 +45,6 @@ _LISTED: Final = ("key", "id", "openid", "unionid")
 """Columns that a suppression list may name somebody by."""
 _LINKS: Final = {**{name: name for name in _LISTED}, "access_token": "fingerprint"}
 """What two rows of one person may have in common, and its column."""
-
-_LISTED_REASON: Final = Reason(Code.SUPPRESSED.value, "on the suppression list")
-_LINKED: Final = "the same person as a row that is on the suppression list"
 
 _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
@@ -162,11 +160,11 @@ def choose_keys(tx: Transaction, keys: Sequence[str], first: bool) -> None:
 def select_chosen(tx: Transaction) -> int:
     """Skips pending rows whose key was not chosen; returns how many stay pending."""
     changed = tx.db.execute(
-        f"UPDATE recipient SET {_SKIP.sets}, code = ?, detail = 'not selected'"
+        f"UPDATE recipient SET {_SKIP.sets}, code = ?, detail = ?"
         f" WHERE {_SKIP.where} AND key NOT IN (SELECT key FROM temp.chosen)",
-        (Code.NOT_SELECTED.value,),
+        NOT_SELECTED[:2],
     ).rowcount
-    tx.counts.move(State.PENDING, "", _SKIP.end, Code.NOT_SELECTED.value, changed)
+    tx.counts.move(State.PENDING, "", _SKIP.end, NOT_SELECTED.code, changed)
     (left,) = tx.db.execute(f"SELECT count(*) FROM recipient WHERE {_PENDING}").fetchone()
     return int(left)
 
@@ -200,7 +198,7 @@ def _find_blocked(db: sqlite3.Connection, columns: Collection[str], pepper: byte
     listed = " OR ".join(asked_for)
     found = db.execute(
         f"INSERT INTO temp.blocked SELECT seq, ? FROM recipient WHERE {listed}",
-        (_LISTED_REASON.detail,),
+        (LISTED.detail,),
     ).rowcount
     if not found:
         return False
@@ -222,7 +220,7 @@ def _find_blocked(db: sqlite3.Connection, columns: Collection[str], pepper: byte
         found = db.execute(
             "INSERT OR IGNORE INTO temp.blocked SELECT seq, ? FROM recipient"
             f" WHERE {' OR '.join(links)}",
-            (_LINKED,),
+            (LINKED.detail,),
         ).rowcount
     return True
 
@@ -231,7 +229,7 @@ def suppress_listed(tx: Transaction, columns: Collection[str], pepper: bytes | N
     """Skips pending rows of everybody whose key or address is on the list."""
     if not _find_blocked(tx.db, columns, pepper):
         return 0
-    code = _LISTED_REASON.code
+    code = LISTED.code
     changed = tx.db.execute(
         f"UPDATE recipient SET {_SKIP.sets}, code = ?, detail = b.detail FROM temp.blocked AS b"
         f" WHERE b.seq = recipient.seq AND {_SKIP.where}",
@@ -246,7 +244,7 @@ def left_out(db: sqlite3.Connection) -> int:
     (found,) = db.execute(
         "SELECT count(*) FROM temp.blocked AS b JOIN recipient AS r ON r.seq = b.seq"
         " WHERE r.code = ?",
-        (_LISTED_REASON.code,),
+        (LISTED.code,),
     ).fetchone()
     return int(found)
 
@@ -307,10 +305,10 @@ def suppress_pending(
             db.execute("UPDATE group_send SET planned = ? WHERE group_no = ?", (left, group_no))
         else:
             db.execute(out_of_it, (group_no,))
-            code, detail, _ = _LISTED_REASON
+            code, detail, _ = LISTED
             groups.move(tx, group, _CANCEL_GROUP, planned=0, code=code, detail=detail)
             dissolved = True
-    changed = close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, _LISTED_REASON, at)
+    changed = close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, LISTED, at)
     if dissolved:
         (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
         cut_chunks(db, chunk_size)
