@@ -1,0 +1,63 @@
+"""A campaign's place in the database: its row, the table of its recipients, and their end."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from promomsg.journal.postgres.database import Connection
+from promomsg.journal.postgres.schema import SCHEMA
+from promomsg.journal.postgres.statements.campaign_row import add_campaign
+from promomsg.journal.postgres.statements.transaction import Transaction
+from promomsg.journal.records import CampaignRecord
+
+__all__ = ["add_tables", "find", "planning_key", "removal", "remove_now"]
+
+_TABLES: Final = (
+    "warning", "control", "tally", "intent_day", "group_send", "chunk", "commit_log",
+    "attempt_history", "campaign",
+)  # fmt: skip
+"""What has rows of a campaign, besides the table of its recipients."""
+
+_MAKER: Final = 0x50524F4D << 32
+"""Advisory locks of those who are making a plan: 'PROM', and the campaign's number."""
+
+# Filled first and attached when the plan is complete; the check spares a look at every row then.
+_RECIPIENTS: Final = """
+CREATE TABLE this.recipient (LIKE recipient INCLUDING DEFAULTS, CHECK (campaign = {campaign}))
+WITH (fillfactor = 45);
+ALTER TABLE this.recipient ALTER COLUMN campaign SET DEFAULT {campaign};
+INSERT INTO control (campaign) VALUES ({campaign});
+"""
+
+find: Final = b"SELECT campaign, planned_at FROM campaign WHERE journal = %s"
+"""(number, when its plan was complete) of the campaign of a journal."""
+
+
+def planning_key(campaign: int) -> int:
+    """The advisory lock that the maker of its plan holds."""
+    return _MAKER + campaign
+
+
+async def add_tables(db: Connection, journal: str, record: CampaignRecord) -> int | None:
+    """A new campaign, whose maker this connection is until it ends; None when the name is taken."""
+    async with db.transaction():
+        campaign = await add_campaign(Transaction(db, 0, ""), journal, record)
+        if campaign is not None:
+            await db.execute(f"SELECT pg_advisory_lock({planning_key(campaign)})".encode())
+            text = _RECIPIENTS.format(campaign=campaign)
+            await db.execute(text.replace("this.recipient", f"recipient_{campaign}").encode())
+    return campaign
+
+
+def removal(campaign: int) -> bytes:
+    """What removes all of a campaign, in one transaction."""
+    deletes = "".join(f"DELETE FROM {table} WHERE campaign = {campaign};" for table in _TABLES)  # noqa: S608
+    return f"DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign};{deletes}".encode()
+
+
+def remove_now(db: psycopg.Connection[Any], campaign: int) -> None:
+    """Removes a campaign by a plain call."""
+    with db.transaction():
+        db.execute(removal(campaign))

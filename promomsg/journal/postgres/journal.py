@@ -1,0 +1,210 @@
+"""The PostgreSQL journal: one campaign of a database, which its name finds.
+
+Its plan is written to a table of its own and becomes the campaign in one transaction, `seal`. Who
+makes it holds an advisory lock until then; a plan whose maker has died is thrown away by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+import psycopg
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.postgres import campaign_tables
+from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.database import (
+    Connection,
+    connect,
+    connect_now,
+    explain,
+    place,
+)
+from promomsg.journal.postgres.handle import PostgresHandle
+from promomsg.journal.postgres.planning.reached import reached_pages
+from promomsg.journal.postgres.reader import PostgresRows
+from promomsg.journal.postgres.schema import prepare_schema
+from promomsg.journal.postgres.statements.campaign_row import read_record
+from promomsg.journal.postgres.statements.transaction import CampaignReads
+from promomsg.journal.records import CampaignRecord, Control, Reached
+
+__all__ = ["PostgresJournal"]
+
+_LONGEST_NAME: Final = 200
+
+
+class PostgresJournal:
+    """A campaign in a PostgreSQL database, which many processes on many machines may send.
+
+    Args:
+        url: of the database, as libpq takes it (`"postgresql://host/fleet"`); parts that it leaves
+            out come from libpq's environment variables and password file.
+        name: the campaign's name there, up to 200 characters.
+        worker: who writes, in the leases and the tally; None: this machine and process.
+    """
+
+    def __init__(self, url: str, name: str, *, worker: str | None = None) -> None:
+        if not isinstance(url, str) or not isinstance(name, str) or not name.strip():
+            raise UsageError("a PostgresJournal takes the URL of a database and a campaign's name")
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise UsageError(
+                f"journal {name!r}: a name is up to {_LONGEST_NAME} printable characters"
+            )
+        try:
+            self._where = place(url)
+        except psycopg.Error as error:
+            raise UsageError(f"the database's URL cannot be read: {str(error).strip()}") from None
+        self.url = url
+        self.name = name
+        self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+
+    def __repr__(self) -> str:
+        return f"PostgresJournal({self._where}, {self.name!r})"
+
+    @property
+    def path(self) -> str | None:
+        """Its name as a user gives it: `fleet:autumn`."""
+        return f"fleet:{self.name}"
+
+    @classmethod
+    async def prepare(cls, url: str) -> None:
+        """Makes the tables in a database, in a schema `promomsg`, or brings them to this version's.
+
+        Raises:
+            JournalError: it cannot be reached, its schema `promomsg` is somebody else's, or its
+                tables are of a newer version.
+        """
+        db = await connect(url, check=False)
+        try:
+            await prepare_schema(db, place(url))
+        except psycopg.Error as error:
+            raise explain(error, place(url)) from None
+        finally:
+            await db.close()
+
+    async def create(self, record: CampaignRecord) -> PostgresHandle:
+        """A new campaign.
+
+        Raises:
+            JournalError: there is one of that name already, somebody is making one, or the database
+                cannot be used.
+        """
+        db = await connect(self.url)
+        try:
+            campaign = await self._create(db, record)
+        except psycopg.Error as error:
+            await db.close()
+            raise explain(error, self._where) from None
+        except BaseException:
+            await db.close()
+            raise
+        access = self._access(campaign, session=db, writes=True)
+        return PostgresHandle(record, access, planning=True)
+
+    async def _create(self, db: Connection, record: CampaignRecord) -> int:
+        while True:
+            campaign = await campaign_tables.add_tables(db, self.name, record)
+            if campaign is not None:
+                return campaign
+            found = await self._find(db)
+            if found is None:
+                continue
+            campaign, is_planned = found
+            if is_planned:
+                raise JournalError(
+                    f"{self.path}: there is a campaign already; resume it, or give another name"
+                )
+            key = campaign_tables.planning_key(campaign)
+            cursor = await db.execute(f"SELECT pg_try_advisory_lock({key})".encode())
+            if not (await cursor.fetchone() or (False,))[0]:
+                raise JournalError(
+                    f"{self.path}: somebody is planning it; wait for it to end, or give another name"
+                )
+            async with db.transaction():
+                await db.execute(campaign_tables.removal(campaign))
+            await db.execute(f"SELECT pg_advisory_unlock({key})".encode())
+
+    async def _find(self, db: Connection) -> tuple[int, bool] | None:
+        """(number, whether its plan is complete) of the campaign; None: there is none."""
+        row = await (await db.execute(campaign_tables.find, (self.name,))).fetchone()
+        return None if row is None else (int(row[0]), row[1] is not None)
+
+    def _access(
+        self, campaign: int, *, session: Connection | None = None, writes: bool
+    ) -> CampaignAccess:
+        return CampaignAccess(
+            self.url,
+            self.path or "",
+            campaign,
+            worker=self.worker,
+            session=session,
+            writes=writes,
+        )
+
+    async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> PostgresHandle:
+        """See `Journal.open`. Any number of processes may have it open with `write`."""
+        db = await connect(self.url)
+        try:
+            found = self._planned(await self._find(db))
+            record = await read_record(CampaignReads(db, found))
+            if record is None:
+                raise JournalError(f"{self.path}: there is no such campaign; check the name")
+        except psycopg.Error as error:
+            await db.close()
+            raise explain(error, self._where) from None
+        except BaseException:
+            await db.close()
+            raise
+        return PostgresHandle(record, self._access(found, session=db, writes=write))
+
+    def _planned(self, found: tuple[int, bool] | None) -> int:
+        if found is None:
+            raise JournalError(f"{self.path}: there is no such campaign; check the name")
+        campaign, is_planned = found
+        if not is_planned:
+            raise JournalError(
+                f"{self.path}: its plan was not completed and nothing was sent; send it anew"
+            )
+        return campaign
+
+    async def request(self, control: Control) -> None:
+        """Writes the control row; senders see it at their next intent."""
+        db = await connect(self.url)
+        try:
+            campaign = self._planned(await self._find(db))
+            await db.execute(
+                b"UPDATE control SET requested = %s WHERE campaign = %s", (control.value, campaign)
+            )
+        except psycopg.Error as error:
+            raise explain(error, self._where) from None
+        finally:
+            await db.close()
+
+    def _find_now(self, db: psycopg.Connection[tuple[Any, ...]]) -> tuple[int, bool] | None:
+        row = db.execute(campaign_tables.find, (self.name,)).fetchone()
+        return None if row is None else (int(row[0]), row[1] is not None)
+
+    def reached(self) -> Iterator[list[Reached]]:
+        """See `Journal.reached`: by short reads, while senders run and after."""
+        try:
+            with connect_now(self.url) as db:
+                yield from reached_pages(db, self._planned(self._find_now(db)), self.path or "")
+        except psycopg.Error as error:
+            raise explain(error, self._where) from None
+
+    def rows_later(self) -> PostgresRows:
+        """See `Journal.rows_later`."""
+        return PostgresRows(self.url, self.name)
+
+    def discard(self) -> None:
+        """Removes the campaign, also half a plan; nothing to do when there is none."""
+        try:
+            with connect_now(self.url) as db:
+                found = self._find_now(db)
+                if found is not None:
+                    campaign_tables.remove_now(db, found[0])
+        except psycopg.Error as error:
+            raise explain(error, self._where) from None

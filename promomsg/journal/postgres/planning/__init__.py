@@ -1,0 +1,1 @@
+"""The SQL of planning, and of what the user asks for between runs: retry, cancel, suppress."""

@@ -1,0 +1,111 @@
+"""The campaign's own rows: what it is, what was asked of it, and the warnings it has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
+from promomsg.journal.records import CampaignRecord, Control, Outage
+
+__all__ = [
+    "add_campaign",
+    "add_warnings",
+    "read_record",
+    "requested_control",
+    "save_outage",
+    "save_record",
+    "set_control",
+]
+
+_encode = msgspec.json.Encoder().encode
+_json = msgspec.json.Decoder().decode
+
+_COLUMNS: Final = (
+    "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
+    "campaign_file", "created_at", "planned_at", "halted",
+)  # fmt: skip
+_OF_JSON: Final = ("message", "settings", "source")
+
+# Nothing of this package but its own constants is put together into statements.
+_ADD: Final = (
+    f"INSERT INTO campaign (journal, {', '.join(_COLUMNS)})"  # noqa: S608
+    f" VALUES (%(journal)s, {', '.join(f'%({name})s' for name in _COLUMNS)})"
+    " ON CONFLICT (journal) DO NOTHING RETURNING campaign"
+)
+_SAVE: Final = (
+    f"UPDATE campaign SET {', '.join(f'{name} = %({name})s' for name in _COLUMNS)}"  # noqa: S608
+    " WHERE campaign = %(campaign)s"
+)
+_READ: Final = (
+    f"SELECT {', '.join(_COLUMNS)}, outage,"  # noqa: S608
+    " ARRAY(SELECT text FROM warning WHERE warning.campaign = campaign.campaign ORDER BY warning_no)"
+    " FROM campaign WHERE campaign = %(campaign)s"
+)
+_WARN: Final = (
+    "INSERT INTO warning (campaign, text) SELECT %(campaign)s, text"
+    " FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, place) ORDER BY place"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+def _values(record: CampaignRecord) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(record, name) for name in _COLUMNS}
+    for name in _OF_JSON:
+        values[name] = _encode(values[name]).decode()
+    return values
+
+
+async def add_campaign(tx: Transaction, journal: str, record: CampaignRecord) -> int | None:
+    """Writes the row of a new campaign; returns its number, or None when the name is taken."""
+    row = await tx.first(_ADD, {**_values(record), "journal": journal})
+    return None if row is None else int(row[0])
+
+
+async def read_record(reads: CampaignReads) -> CampaignRecord | None:
+    """The campaign's row; None: there is none (any more)."""
+    row = await reads.first(_READ)
+    if row is None:
+        return None
+    values = dict(zip((*_COLUMNS, "outage", "warnings"), row, strict=True))
+    for name in (*_OF_JSON, "outage"):
+        if values[name] is not None:
+            values[name] = _json(values[name])
+    return msgspec.convert(values, CampaignRecord)
+
+
+async def save_record(tx: Transaction, record: CampaignRecord) -> None:
+    """Writes the campaign's row; what `seal` keeps beside it stays, and so do the warnings of
+    others."""
+    await tx.change(_SAVE, _values(record))
+    await add_warnings(tx, record.warnings)
+
+
+async def save_outage(tx: Transaction, outage: Outage | None) -> None:
+    """Writes the outage that is going on; None: it is over."""
+    kept = None if outage is None else _encode(outage).decode()
+    await tx.change(
+        "UPDATE campaign SET outage = %(outage)s WHERE campaign = %(campaign)s", {"outage": kept}
+    )
+
+
+async def add_warnings(tx: Transaction, texts: Sequence[str]) -> None:
+    """Keeps warnings, each once."""
+    if texts:
+        await tx.change(_WARN, {"texts": list(texts)})
+
+
+async def requested_control(reads: CampaignReads) -> Control:
+    """What the control row asks for."""
+    row = await reads.row("SELECT requested FROM control WHERE campaign = %(campaign)s")
+    return Control(row[0])
+
+
+async def set_control(tx: Transaction, control: Control) -> None:
+    """Writes the control row."""
+    await tx.change(
+        "UPDATE control SET requested = %(requested)s WHERE campaign = %(campaign)s",
+        {"requested": control.value},
+    )
