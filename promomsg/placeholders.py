@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote
+
+import msgspec
 
 from promomsg.control_characters import is_printable
 from promomsg.errors import UsageError
@@ -22,7 +24,7 @@ _BRACED: Final = r"(?<!\{)\{\{\s*(\w+)\s*\}\}(?!\})"
 _BRACE: Final = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 
 
-class Placeholder(NamedTuple):
+class Placeholder(msgspec.Struct, frozen=True):
     """One placeholder: the parameter's name, and what stands in for a missing one."""
 
     name: str
@@ -74,7 +76,8 @@ class PlaceholderTable:
             MissingParam: a value is missing, empty or blank, and its placeholder has no fallback.
         """
         values = []
-        for name, fallback in self.placeholders:
+        for placeholder in self.placeholders:
+            name, fallback = placeholder.name, placeholder.fallback
             value = key if name == "key" else params.get(name)
             if _is_nothing(value):
                 if fallback is None:
@@ -89,7 +92,8 @@ class PlaceholderTable:
         """The values of many recipients, a column a placeholder; None unless each of them is text
         that is not blank, without a control character or half of one."""
         found = []
-        for name, _ in self.placeholders:
+        for placeholder in self.placeholders:
+            name = placeholder.name
             column = keys if name == "key" else params.get(name)
             if (
                 column is None

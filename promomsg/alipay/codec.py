@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -55,7 +55,7 @@ def masking(*secrets: Secret | None) -> Mask:
     return Masker(secret.reveal() for secret in secrets if secret is not None)
 
 
-class ParsedResult(NamedTuple):
+class ParsedResult(msgspec.Struct, frozen=True):
     """What an answer says, its signature aside, and the resultStatus that it gives."""
 
     answer: Answer

@@ -5,14 +5,16 @@ All of it is docs/facts/alipay.md, "Result".
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from promomsg.model import Verdict
 
 __all__ = ["CODES", "Meaning", "classify"]
 
 
-class Meaning(NamedTuple):
+class Meaning(msgspec.Struct, frozen=True):
     """What a resultCode means for a send.
 
     Attributes:

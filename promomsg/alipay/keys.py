@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from promomsg.alipay.base64_text import decode_base64
 from promomsg.errors import UsageError
@@ -41,21 +43,14 @@ _SEQUENCE: Final = b"\x30"
 _PKCS12: Final = rb"(?s)\x30(?:\x82..|\x81.|.)\x02\x01\x03"
 
 
-class _Block(NamedTuple):
+class _Block(msgspec.Struct, frozen=True):
     """A PEM block: its label, and what stands in it."""
 
     label: str
     text: str
 
 
-class _Found(NamedTuple):
-    """A key's bytes, and the label of its PEM, empty without one."""
-
-    label: str
-    der: bytes
-
-
-class KeyPair(NamedTuple):
+class KeyPair(msgspec.Struct, frozen=True):
     """A new key pair: keep the private half, give the portal the public one."""
 
     private_pem: Secret
@@ -63,8 +58,8 @@ class KeyPair(NamedTuple):
     public_base64: str
 
 
-def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> _Found:
-    """What a key's text holds.
+def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> tuple[str, bytes]:
+    """A key's label in PEM, empty without one, and its bytes.
 
     Args:
         wanted: words in the label of the block to take where there are several, a private key and
@@ -74,7 +69,7 @@ def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> _F
         key = key.reveal()
     if isinstance(key, bytes):
         if key.startswith(_SEQUENCE):
-            return _Found("", _no_store(key, name))
+            return "", _no_store(key, name)
         try:
             key = key.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -88,9 +83,10 @@ def _found(key: str | bytes | Secret, name: str, forms: str, *wanted: str) -> _F
         text = _bare(_unpacked("".join(text.split()), name, forms).decode("latin-1"))
     blocks = [_Block(*block.groups()) for block in re.finditer(_ARMOUR, text)]
     blocks.sort(key=lambda block: not any(word in block.label for word in wanted))
-    label, text = blocks[0] if blocks else ("", text)
+    label = blocks[0].label if blocks else ""
+    text = blocks[0].text if blocks else text
     _refuse_other_kinds(label, text, name, forms)
-    return _Found(label, _no_store(_unpacked("".join(text.split()), name, forms), name))
+    return label, _no_store(_unpacked("".join(text.split()), name, forms), name)
 
 
 def _no_store(der: bytes, name: str) -> bytes:

@@ -10,8 +10,10 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import unquote
+
+import msgspec
 
 from promomsg.alipay.base64_text import decode_base64
 from promomsg.alipay.keys import KeyPair, load_private_key, load_public_key, make_key_pair
@@ -39,7 +41,7 @@ SignatureEncoding = Literal["percent", "base64", "base64url"]
 ENCODINGS: Final[tuple[str, ...]] = get_args(SignatureEncoding)
 
 
-class _Rsa256(NamedTuple):
+class _Rsa256(msgspec.Struct, frozen=True):
     """What every signature is made and checked with, and what a wrong one raises."""
 
     padding: padding.PKCS1v15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import yarl
@@ -37,7 +37,7 @@ key."""
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class _SignedEndpoint(NamedTuple):
+class _SignedEndpoint(msgspec.Struct, frozen=True):
     url: yarl.URL
     path: str
     """As it is sent, the wallet's prefix included: it is part of what is signed."""

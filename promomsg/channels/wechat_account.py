@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
+import msgspec
 import yarl
 
 from promomsg.channels.read_retries import READ_TRIES, retry_read
@@ -308,7 +309,7 @@ class WeChatAccount:
         return self.mask(body.decode("utf-8", "replace")).encode("utf-8", "replace")
 
 
-class _RefusedTokenCall(NamedTuple):
+class _RefusedTokenCall(msgspec.Struct, frozen=True):
     """A token call that was refused for now, and the monotonic time until which it stays so."""
 
     until: float

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from promomsg.errors import UsageError
 
 __all__ = ["FileIdentity", "check_unchanged", "identity_of"]
 
 
-class FileIdentity(NamedTuple):
+class FileIdentity(msgspec.Struct, frozen=True):
     """Which file it is, how long, and when it was changed last: content and attributes, in ns."""
 
     device: int

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anyio import from_thread, to_thread
-from anyio.lowlevel import checkpoint
 
+from promomsg.clock import let_others_run
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns
 from promomsg.intake.empty_cell_words import EmptyCellWords
@@ -165,7 +165,7 @@ class TableSource:
                 first += len(rows)
                 if rows:
                     yield rows
-                await checkpoint()
+                await let_others_run()
         if self._path is not None and before is not None:
             check_unchanged(self._path, before)
         if blank:

@@ -10,10 +10,11 @@ one leaves nobody in doubt.
 from __future__ import annotations
 
 import logging
-from typing import Final, NamedTuple
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import aiohttp
+import msgspec
 
 from promomsg import open_file_limit
 from promomsg.errors import UsageError
@@ -33,7 +34,7 @@ def most_connections(wanted: int) -> int:
     return wanted if allowed is None else max(1, min(wanted, allowed // 2))
 
 
-class CampaignShare(NamedTuple):
+class CampaignShare(msgspec.Struct, frozen=True):
     """One campaign's part of a client's permits."""
 
     calls: SemaphoreShare

@@ -14,10 +14,11 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiohappyeyeballs
 import aiohttp
+import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -33,7 +34,7 @@ _NEXT_ADDRESS: Final = 0.25
 _TUNNEL_ANSWER: Final = 65_536
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, frozen=True):
     """Where a connection was to go, in the words of aiohttp's errors."""
 
     host: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from promomsg.masking import Mask, printable
 from promomsg.model import Verdict
@@ -37,7 +39,7 @@ is no request id, and could be anything; it stays in the text, masked as that is
 _IP: Final = r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])"
 
 
-class Meaning(NamedTuple):
+class Meaning(msgspec.Struct, frozen=True):
     """One errcode.
 
     Attributes:
@@ -151,7 +153,7 @@ def advice_for(code: str, errmsg: str) -> str:
     return meaning_of(code).advice
 
 
-class ParsedErrcode(NamedTuple):
+class ParsedErrcode(msgspec.Struct, frozen=True):
     """What an answer's errcode and errmsg say.
 
     Attributes:

@@ -45,7 +45,7 @@ class WeChatMessage(msgspec.Struct, frozen=True):
     templates: Mapping[str, str] | None = None
 
 
-class _Field(NamedTuple):
+class _Field(msgspec.Struct, frozen=True):
     """One text of the message: where it stands, and what is known of its length before sending."""
 
     name: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anyio import to_thread
-
 from promomsg.channels.base import Advice
 from promomsg.engine.arguments import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
@@ -107,6 +105,8 @@ class NewCampaign(CampaignStart):
 
     async def _source_to_read(self) -> tuple[Source | None, AudienceRoute | None]:
         """The list to read, looked at but not read yet; None: an audience that is one group call."""
+        from anyio import to_thread  # with the event loop, as the rest of anyio
+
         source, compiled = self._source, self._compiled
         if not isinstance(source, Audience):
             # In a thread: it may read much of a file, and other campaigns use this event loop.
@@ -130,6 +130,8 @@ class NewCampaign(CampaignStart):
         Returns:
             What the plan should say of the list, and what of the suppression list.
         """
+        from anyio import to_thread
+
         channel, settings, compiled = self._channel, self._settings, self._compiled
         suppressed = None
         if self.request.suppress is not None:

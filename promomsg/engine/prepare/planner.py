@@ -23,11 +23,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, Final
 
-import anyio.lowlevel
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.channels.rendered_columns import ColumnRenderer
+from promomsg.clock import let_others_run
 from promomsg.engine.prepare.plan import Sample
 from promomsg.engine.prepare.routing import group_sizes
 from promomsg.engine.prepare.row_places import RowPlaces
@@ -143,7 +143,7 @@ class Planner:
                 if self._tokens is not None and tokens:
                     self._tokens.put(tokens)
                 await self._handle.add_rows(planned)
-            await anyio.lowlevel.checkpoint()
+            await let_others_run()
         if self.rows == 0:
             raise UsageError("the recipient list is empty: there is nobody to send to")
 
@@ -164,7 +164,7 @@ class Planner:
                 self._digest.update(_digest_lines(planned))
                 if tokens is not None:
                     tokens.put(found)
-            await anyio.lowlevel.checkpoint()
+            await let_others_run()
 
     def _guess_groups(self, rows: int | None) -> Iterator[int]:
         """The group that each row will be in when there are so many, and all can be sent to."""

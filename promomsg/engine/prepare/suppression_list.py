@@ -12,12 +12,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
-import anyio.lowlevel
 from anyio import to_thread
 
 from promomsg.addresses import whole_number
 from promomsg.channels.base import Channel, CompiledMessage
-from promomsg.clock import Clock
+from promomsg.clock import Clock, let_others_run
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.settings import Settings
@@ -93,7 +92,7 @@ class SuppressionList:
             self.values += await handle.list_suppressed(
                 batch.values, batch.spellings, batch.doubtful, secret=self._secret
             )
-            await anyio.lowlevel.checkpoint()
+            await let_others_run()
 
     async def check_keys(self, handle: Handle) -> None:
         """Once the recipients are known: keys that a spreadsheet may have made must be theirs, and

@@ -9,9 +9,8 @@ from numbers import Integral
 from os import PathLike
 from typing import Any, Final, cast, get_args
 
-from anyio.lowlevel import checkpoint
-
 from promomsg.addresses import is_mangled, known_column
+from promomsg.clock import let_others_run
 from promomsg.errors import UsageError
 from promomsg.intake.columns import check_no_address_in_message
 from promomsg.intake.empty_cell_words import EmptyCellWords
@@ -140,7 +139,7 @@ class IterableSource:
                     yield self._rows(batch, names, first)
                     first += len(batch)
                     batch = []
-                    await checkpoint()
+                    await let_others_run()
         if batch:
             yield self._rows(batch, names, first)
         elif first == 1:

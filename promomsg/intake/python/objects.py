@@ -3,7 +3,6 @@ libraries is imported for it."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
@@ -49,8 +48,10 @@ def _view(kind: type[Any]) -> _View | None:
         names = fields
     elif isinstance(fields := getattr(kind, "__attrs_attrs__", None), tuple):
         names = [field.name for field in fields]
-    elif dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
+    elif hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields as fields_of  # loaded by whoever made the class
+
+        names = [field.name for field in fields_of(kind)]
     elif callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__"):
         return _by_keys  # sqlite3.Row, asyncpg.Record
     return None if names is None else _by_names(tuple(names))

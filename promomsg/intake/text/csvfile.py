@@ -6,9 +6,8 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from anyio.lowlevel import checkpoint
-
 from promomsg.addresses import parse_address
+from promomsg.clock import let_others_run
 from promomsg.control_characters import excerpt, trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns, check_columns
@@ -158,7 +157,7 @@ class CsvSource:
         dialect = self._dialect if self._dialect is not None else self._first_look()[1]
         if self._file.encoding is None:
             for _ in self._file.scan():
-                await checkpoint()
+                await let_others_run()
         self._reading = ReadingNotices(str(self._file.path))
         columns: Columns | None = None
         first = 1
@@ -172,7 +171,7 @@ class CsvSource:
                     if even is not None:
                         first += len(even)
                         yield even
-                        await checkpoint()
+                        await let_others_run()
                         continue
                 records, lines = blocks.records_of(block, problems)
                 if columns is None:
@@ -185,7 +184,7 @@ class CsvSource:
                 first += len(rows)
                 if rows:
                     yield rows
-                await checkpoint()
+                await let_others_run()
         if columns is None:
             self._use_headings([], names)
         if first == 1:

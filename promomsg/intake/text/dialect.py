@@ -8,7 +8,9 @@ import re
 from collections.abc import Collection, Sequence
 from io import StringIO
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
@@ -21,7 +23,7 @@ _SEP_LINE: Final = r'(?i)\ufeff?\s*"?sep=(\\t|[^"\r\n])?"?[,;\t| ]*"?[\r\n]*'
 _RECORDS: Final = 20
 
 
-class Dialect(NamedTuple):
+class Dialect(msgspec.Struct, frozen=True):
     """How a text file's records are read.
 
     Attributes:

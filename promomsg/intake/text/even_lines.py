@@ -6,12 +6,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from itertools import repeat
-from typing import NamedTuple
+
+import msgspec
 
 __all__ = ["EvenLines", "columns_of_lines"]
 
 
-class EvenLines(NamedTuple):
+class EvenLines(msgspec.Struct, frozen=True):
     """Records of one line each: the number of the first line, and their cells by column."""
 
     line: int

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
 
+from promomsg.clock import let_others_run
 from promomsg.errors import UsageError
 from promomsg.intake.columns import (
     check_column_names,
@@ -168,7 +168,7 @@ class JsonLinesSource:
             while block := await to_thread.run_sync(_take, numbered, size):
                 yield self._rows(block, names, first)
                 first += len(block)
-                await checkpoint()
+                await let_others_run()
         finally:
             numbered.close()
         await to_thread.run_sync(self.describe)

@@ -14,7 +14,9 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, Self
+
+import msgspec
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import RunningCounts
@@ -62,7 +64,7 @@ _PLANNING_CACHE_KIB: Final = 2_000
 of it, what is sorted at a time leaves the processor's own cache, and that takes a tenth longer."""
 
 
-class _Opened(NamedTuple):
+class _Opened(msgspec.Struct, frozen=True):
     """What a sender has of a journal that is there."""
 
     lock: SenderLock

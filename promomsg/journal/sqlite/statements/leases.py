@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -70,7 +70,7 @@ _single_rows = msgspec.json.Decoder(list[_SingleRow]).decode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class _Chunk(NamedTuple):
+class _Chunk(msgspec.Struct, frozen=True):
     chunk_no: int
     group_no: int | None
     first_seq: int | None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -200,7 +200,7 @@ def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
     return found
 
 
-class RowSource(NamedTuple):
+class RowSource(msgspec.Struct, frozen=True):
     """What rows are read from.
 
     Attributes:
