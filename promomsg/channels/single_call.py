@@ -26,7 +26,7 @@ from promomsg.placeholders import MissingParam
 from promomsg.states import state_after
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.last_check import GateCheck, LastCheck
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.quota.limiter import SINGLES_PER_DAY, RateLimiter
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpSession
 
@@ -45,6 +45,7 @@ __all__ = [
 
 TOKENS_TRIED: Final = 3
 """Tokens that one call tries: the current one and two newer ones."""
+_DAY_USED_UP: Final = "the pace's singles_per_day are used up for this China-time day"
 
 
 def recipient_type_error(to: object) -> UsageError | None:
@@ -204,13 +205,18 @@ async def _call_with_permit(
     """One call that holds a permit of the connections. The gate comes right before its first byte,
     since it counts the call from that moment."""
     while True:
-        await limiter.reserve(1)
-        await http.acquire_permit(share)
+        if not await limiter.reserve(1):
+            return Answer(Verdict.HALT, SINGLES_PER_DAY, _DAY_USED_UP)
         check = GateCheck(limiter)
         try:
-            answer = await call(check)
+            await http.acquire_permit(share)
+            try:
+                answer = await call(check)
+            finally:
+                share.release()
         finally:
-            share.release()
+            if not check.passed:
+                limiter.give_back(1)
         if not check.withheld:
             return answer
         await limiter.wait_while_held()

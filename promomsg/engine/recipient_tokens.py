@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
-from typing import Final, Self
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol, Self
 
 from promomsg.model import Secret
 
-__all__ = ["RecipientTokens"]
+__all__ = ["EncryptedTokens", "RecipientTokens"]
 
 _NONCE: Final = 12
 _TAG: Final = 16
@@ -25,8 +25,24 @@ one is kept in memory."""
 _RECORD: Final = 2 + _LONGEST + _NONCE + _TAG
 
 
-class RecipientTokens:
-    """Tokens by the recipient's number."""
+class RecipientTokens(Protocol):
+    """The user tokens of one campaign, by the recipient's number."""
+
+    async def put(self, tokens: Iterable[tuple[int, str]]) -> None:
+        """Keeps tokens; most recipients of a call have consecutive numbers."""
+        ...
+
+    async def get_many(self, numbers: Sequence[int]) -> list[Secret | None]:
+        """The token of each; None for who has none."""
+        ...
+
+    def close(self) -> None:
+        """Removes all tokens."""
+        ...
+
+
+class EncryptedTokens:
+    """The same in a temporary file of this process."""
 
     def __init__(self) -> None:
         # cryptography takes long to import, and only wallets need it.
@@ -38,7 +54,7 @@ class RecipientTokens:
         self._cipher = AESGCM(AESGCM.generate_key(bit_length=128))
         self._too_long: dict[int, Secret] = {}
 
-    def put(self, tokens: Iterable[tuple[int, str]]) -> None:
+    async def put(self, tokens: Iterable[tuple[int, str]]) -> None:
         """Keeps tokens; those of recipients with consecutive numbers take one write."""
         start: int | None = None
         run = bytearray()
@@ -64,8 +80,11 @@ class RecipientTokens:
     def _write(self, start: int, run: bytearray) -> None:
         os.pwrite(self._file.fileno(), run, start * _RECORD)
 
-    def get(self, seq: int) -> Secret | None:
-        """The token of one recipient; None when it has none."""
+    async def get_many(self, numbers: Sequence[int]) -> list[Secret | None]:
+        """As `RecipientTokens.get_many`."""
+        return [self._get(seq) for seq in numbers]
+
+    def _get(self, seq: int) -> Secret | None:
         if seq in self._too_long:
             return self._too_long[seq]
         record = os.pread(self._file.fileno(), _RECORD, seq * _RECORD)

@@ -66,7 +66,6 @@ class Run:
             clock=clock,
             share=self._share,
             tokens=context.tokens,
-            sent_today=context.sent_today,
             notify=self._notify,
         )
         self._poller: Poller | None = None

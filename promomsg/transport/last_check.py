@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from promomsg.errors import NotSent
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.quota.limiter import RateLimiter
 
 __all__ = ["GateCheck", "LastCheck", "Withheld"]
 
@@ -36,17 +36,20 @@ class GateCheck:
 
     Attributes:
         withheld: the call was not made, since the gate stays shut for longer than a second.
+        passed: it was let through.
     """
 
-    __slots__ = ("_limiter", "withheld")
+    __slots__ = ("_limiter", "passed", "withheld")
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
-        self.withheld = False
+        self.withheld = self.passed = False
 
     def passes(self) -> bool:
-        return self._limiter.try_gate()
+        self.passed = self._limiter.try_gate()
+        return self.passed
 
     async def wait(self) -> bool:
-        self.withheld = not await self._limiter.gate()
-        return not self.withheld
+        self.passed = await self._limiter.gate()
+        self.withheld = not self.passed
+        return self.passed

@@ -9,7 +9,8 @@ import msgspec
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import UsageError
-from promomsg.transport.rate_limit import GUARD, RateLimiter
+from promomsg.transport.quota.process_limiter import ProcessLimiter
+from promomsg.transport.rate_limit import GUARD
 
 __all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
 
@@ -69,7 +70,7 @@ class Pacer:
 
     Attributes:
         singles, groups: the rate limiter of each kind of call.
-        day_limit: single sends in a China-time day, for the engine to count; None for no limit.
+        day_limit: single sends in a China-time day; None for no limit.
         configured: whether the user or the provider set the pace of single sends.
         pace: what is in force.
     """
@@ -79,12 +80,15 @@ class Pacer:
     ) -> None:
         if pace is not None and not isinstance(pace, Pace):
             raise UsageError(f"pace={pace!r}: give a Pace, Pace(singles_per_second=50) say")
-        self.singles = RateLimiter(clock, guard=guard)
-        self.groups = RateLimiter(clock, guard=guard)
-        self.day_limit: int | None = None
+        self.singles = ProcessLimiter(clock, guard=guard)
+        self.groups = ProcessLimiter(clock, guard=guard)
         self.configured = False
         self._given = pace or Pace()
         self._apply(self._given)
+
+    @property
+    def day_limit(self) -> int | None:
+        return self.singles.day_limit
 
     def configure(self, pace: Pace) -> None:
         """Fills in what the user left open; what the user set stays."""
@@ -115,7 +119,8 @@ class Pacer:
         self.pace = msgspec.structs.replace(pace, singles_per_second=per_second)
         self.singles.set_quotas((per_second, 1.0), (pace.singles_per_minute, 60.0))
         self.groups.set_quotas((pace.groups_per_minute, 60.0))
-        self.day_limit = None if pace.singles_per_day is None else int(pace.singles_per_day)
+        day = pace.singles_per_day
+        self.singles.day_limit = None if day is None else int(day)
 
 
 def _limits_singles(pace: Pace) -> bool:

@@ -25,7 +25,7 @@ from aiolimiter import AsyncLimiter
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["GUARD", "RateLimiter"]
+__all__ = ["GUARD", "WindowLimiter"]
 
 GUARD: Final = 0.030
 """Seconds by which two calls may come closer together on their way to the server."""
@@ -110,7 +110,7 @@ class _LeakyBucket(AsyncLimiter):
         return min(most, int(self._bunch + self._carry + 1e-9))
 
 
-class RateLimiter:
+class WindowLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
     A call passes twice: `reserve` gives out bunches of calls before their intents are committed (one

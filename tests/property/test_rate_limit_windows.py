@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promomsg.transport.pace import Pace, Pacer
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.quota.limiter import RateLimiter
 
 _GUARD = 0.030
 

@@ -10,10 +10,11 @@ from promomsg.alipay.codes import CODES
 from promomsg.channels.alipay_tokens import TOKEN_STORE
 from promomsg.cli import main
 from promomsg.code_meanings import brief_meaning, explain
-from promomsg.engine.sending.run_control import JOURNAL_GONE, SINGLES_PER_DAY
+from promomsg.engine.sending.run_control import JOURNAL_GONE
 from promomsg.errors import UsageError
 from promomsg.model import Code
 from promomsg.transport.access_token import TOKEN_REFUSED
+from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 from promomsg.wechat.codes import ROWS
 
 HALTS = ("MAX_ERROR_RATE", SINGLES_PER_DAY, JOURNAL_GONE, TOKEN_REFUSED, TOKEN_STORE)

@@ -9,12 +9,11 @@ import anyio
 import pytest
 from clocks import FakeClock
 
-from promomsg import Pace, RetryPolicy
-from promomsg.engine.sending.brakes.brakes import DayLimit, ErrorRateLimit, RetryBudget
+from promomsg import RetryPolicy
+from promomsg.engine.sending.brakes.brakes import ErrorRateLimit, RetryBudget
 from promomsg.engine.sending.brakes.readiness import Readiness
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import NotSent
-from promomsg.transport.pace import Pacer
 
 
 def test_the_budget_is_a_share_of_the_calls_and_an_allowance() -> None:
@@ -90,25 +89,3 @@ async def test_senders_that_share_their_readiness_ask_one_at_a_time_and_fail_tog
     # As many tries, with as long pauses between them, as of one sender.
     assert len(channel.asked) == policy.attempts
     assert channel.asked[-1] - channel.asked[0] > 20.0
-
-
-def test_a_days_limit_counts_what_was_called_on_that_china_time_day() -> None:
-    clock = FakeClock()
-    pacer = Pacer(Pace(singles_per_day=10))
-    today = DayLimit(pacer, clock, 4)
-    assert today.left(100) == 6
-    assert today.left(5) == 5
-    today.add(6)
-    assert today.left(1) == 0
-    assert today.halt().code == "SINGLES_PER_DAY"
-    today.add(-1)  # one of them was not called after all
-    assert today.left(100) == 1
-    clock.jump(-86_400)  # a clock that was set back has no new day
-    assert today.left(100) == 1
-    clock.jump(2 * 86_400)
-    assert today.left(100) == 10
-
-
-def test_without_a_days_limit_as_many_go_as_may() -> None:
-    clock = FakeClock()
-    assert DayLimit(Pacer(Pace(unlimited=True)), clock, 1_000_000).left(64) == 64

@@ -10,7 +10,7 @@ from clocks import FakeClock
 
 from promomsg.errors import UsageError
 from promomsg.transport.pace import Pace, Pacer
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.rate_limit import WindowLimiter
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "50", True])
@@ -285,7 +285,7 @@ async def test_the_lowered_pace_is_kept_at_the_gate(auto_clock: FakeClock) -> No
 
 
 def test_a_throttle_before_anything_was_sent_still_leaves_a_pace(clock: FakeClock) -> None:
-    limiter = RateLimiter(clock)
+    limiter = WindowLimiter(clock)
     limiter.try_gate()
     limiter.throttled(1.0)
     assert limiter.rate == pytest.approx(0.75)

@@ -34,7 +34,6 @@ class RunContext(msgspec.Struct):
         journal: the journal itself; rows: its outcomes, read when they are asked for.
         kept_path: the journal's path when it stays; None in memory and for a temporary one.
         temporary: the journal is removed on a clean close.
-        sent_today: singles that the journal has for this China-time day.
         stream_from: the cursor from which outcomes are streamed.
         kept_warning: once closed: where a temporary journal is that was not removed.
     """
@@ -50,7 +49,6 @@ class RunContext(msgspec.Struct):
     rows: Rows
     kept_path: str | None
     temporary: bool = False
-    sent_today: int = 0
     stream_from: tuple[int, int] = (-1, 0)
     kept_warning: str = ""
 

@@ -18,7 +18,7 @@ from promomsg.engine.prepare.default_pace import (
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.recipient_tokens import EncryptedTokens
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
@@ -79,7 +79,7 @@ class NewCampaign(CampaignStart):
         notices += set_default_pace(channel, advice)
         self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
-            self._tokens = RecipientTokens()
+            self._tokens = EncryptedTokens()
         planner = Planner(handle, channel, compiled, settings, self._tokens)
         left_out: list[str] = []
         if source is None:

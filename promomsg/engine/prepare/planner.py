@@ -141,7 +141,7 @@ class Planner:
                 planned, tokens = self._convert(batch)
                 self._digest.update(_digest_lines(planned))
                 if self._tokens is not None and tokens:
-                    self._tokens.put(tokens)
+                    await self._tokens.put(tokens)
                 await self._handle.add_rows(planned)
             await let_others_run()
         if self.rows == 0:
@@ -163,7 +163,7 @@ class Planner:
                 planned, found = self._convert(batch)
                 self._digest.update(_digest_lines(planned))
                 if tokens is not None:
-                    tokens.put(found)
+                    await tokens.put(found)
             await let_others_run()
 
     def _guess_groups(self, rows: int | None) -> Iterator[int]:

@@ -22,7 +22,7 @@ from promomsg.engine.prepare.resume_checks import (
     same_file,
 )
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.recipient_tokens import EncryptedTokens
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
@@ -122,7 +122,6 @@ class ResumedCampaign(CampaignStart):
         recovered = await handle.recover(
             idempotent=channel.idempotent, at=now, day=china_day(now), recent=_RECENT
         )
-        self._sent_today = recovered.singles_today
         self._stream_from = await handle.outcomes_end()
         if recovered.unknown or recovered.lost_groups:
             await handle.warn(
@@ -130,6 +129,7 @@ class ResumedCampaign(CampaignStart):
                 "out when an earlier process ended: their recipients are unknown"
             )
         channel.pacer.singles.count_earlier(recovered.recent, now)
+        channel.pacer.singles.count_today(recovered.singles_today)
         calls = [g.sent_at for g in await handle.groups() if g.sent_at is not None]
         channel.pacer.groups.count_earlier(calls, now)
 
@@ -184,7 +184,7 @@ class ResumedCampaign(CampaignStart):
             return
         await to_thread.run_sync(source.check, self._compiled.names, self._compiled.optional)
         if self._channel.needs_tokens:
-            self._tokens = RecipientTokens()  # `discard` closes it, whatever happens here
+            self._tokens = EncryptedTokens()  # `discard` closes it, whatever happens here
         await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), self._tokens)
         if planner.digest != kept.get("digest"):
             raise UsageError(
@@ -202,7 +202,6 @@ class ResumedCampaign(CampaignStart):
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
         context = await self._hand_over()
-        context.sent_today = self._sent_today
         context.stream_from = self._stream_from
         return context
 

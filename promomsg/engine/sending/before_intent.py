@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from promomsg.channels.base import Channel
-from promomsg.engine.sending.brakes.brakes import DayLimit
+from promomsg.clock import Clock, china_day
+from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.next_step import Permits
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.transport.connections import CampaignShare
+from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
 __all__ = ["BeforeIntent"]
 
@@ -18,7 +20,6 @@ class BeforeIntent:
     """The pace, permits and connections of a campaign's single sends.
 
     Args:
-        today: the user's own limit for the day.
         permits, share: the campaign's permits, and its part of the client's.
         concurrency: calls at once.
         calling: how many calls are under way.
@@ -29,7 +30,7 @@ class BeforeIntent:
         self,
         channel: Channel,
         control: RunControl,
-        today: DayLimit,
+        clock: Clock,
         permits: Permits,
         share: CampaignShare,
         concurrency: int,
@@ -39,7 +40,7 @@ class BeforeIntent:
         self._channel = channel
         self._limiter = channel.pacer.singles
         self._control = control
-        self._today = today
+        self._clock = clock
         self._permits = permits
         self._intents = share.intents
         self._concurrency = concurrency
@@ -48,15 +49,21 @@ class BeforeIntent:
 
     async def reserve(self, most: int) -> int:
         """How many may go now, by the day's limit and the pace; 0 when the day is used up."""
-        most = self._today.left(most)
-        if most:
-            return await self._limiter.reserve(most)
+        count = await self._limiter.reserve(most)
+        if count:
+            return count
         if self._permits.out:
             # What is intended has its place in today's limit: it goes out first.
             await self._changed.wait()
         else:
-            self._control.halt_or_wait(self._today.halt())
+            limit, day = self._channel.pacer.day_limit, china_day(self._clock.time())
+            used_up = f"the pace's {limit} singles of {day} are used up"
+            self._control.halt_or_wait(Halt(SINGLES_PER_DAY, used_up))
         return 0
+
+    def give_back(self, count: int) -> None:
+        """So many of those that might go were not called: the day's limit has them again."""
+        self._limiter.give_back(count)
 
     async def acquire(self, most: int) -> int:
         """Permits of the client for up to so many, with connections open for all of them; the

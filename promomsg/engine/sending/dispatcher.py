@@ -37,7 +37,7 @@ from promomsg.clock import Clock, china_day
 from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.sending.before_intent import BeforeIntent
-from promomsg.engine.sending.brakes.brakes import Brakes, DayLimit
+from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.first_byte import FirstByteCheck
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
@@ -77,7 +77,6 @@ class Dispatcher:
         brakes: what slows or stops it, shared with the group sends.
         share: the campaign's part of the client's connections, shared with them too.
         tokens: the user tokens; None for channels without them.
-        sent_today: singles that were intended already on this China-time day.
         notify: called after each commit, for live progress.
     """
 
@@ -93,7 +92,6 @@ class Dispatcher:
         clock: Clock,
         share: CampaignShare,
         tokens: RecipientTokens | None,
-        sent_today: int = 0,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._handle, self._control, self._clock = handle, control, clock
@@ -105,7 +103,6 @@ class Dispatcher:
         self._share = share
         self._notify = notify
         self._limiter = channel.pacer.singles
-        self._today = DayLimit(channel.pacer, clock, sent_today)
 
         self._ready: deque[tuple[LeasedChunk, SingleSend]] = deque()
         """Intended, and not called yet."""
@@ -126,7 +123,7 @@ class Dispatcher:
         self._before = BeforeIntent(
             channel,
             control,
-            self._today,
+            clock,
             permits,
             share,
             most,
@@ -215,27 +212,31 @@ class Dispatcher:
         workers, until all have gone or something says stop: the rest is put back."""
         at = reserved = 0
         intents = self._share.intents
-        while at < len(single_sends):
-            if not self._control.may_send() or not await self._brakes.ready():
-                break
-            reserved = reserved or await self._before.reserve(len(single_sends) - at)
-            if reserved == 0:
-                break
-            # Nobody is intended while others have the connections.
-            count = await self._before.acquire(reserved)
-            # An outage may have begun during these waits: then one call at a time.
-            if not self._reachability.may_go(self._single_probe) or not self._control.may_send():
-                intents.release(count)
-                break
-            if not await self._intend(chunk, single_sends[at : at + count]):
-                intents.release(count)
-                self._control.apply(await self._handle.control())
-                if self._control.may_send() and self._chunks.abandon(chunk):
-                    # The lease moved on, or its rows did: what is pending is taken afresh.
-                    self._retries.drop_chunk(chunk)
-                break
-            reserved -= count
-            at += count
+        try:
+            while at < len(single_sends):
+                if not self._control.may_send() or not await self._brakes.ready():
+                    break
+                reserved = reserved or await self._before.reserve(len(single_sends) - at)
+                if reserved == 0:
+                    break
+                # Nobody is intended while others have the connections.
+                count = await self._before.acquire(reserved)
+                # An outage may have begun during these waits: then one call at a time.
+                may_go = self._reachability.may_go(self._single_probe)
+                if not may_go or not self._control.may_send():
+                    intents.release(count)
+                    break
+                if not await self._intend(chunk, single_sends[at : at + count]):
+                    intents.release(count)
+                    self._control.apply(await self._handle.control())
+                    if self._control.may_send() and self._chunks.abandon(chunk):
+                        # The lease moved on, or its rows did: what is pending is taken afresh.
+                        self._retries.drop_chunk(chunk)
+                    break
+                reserved -= count
+                at += count
+        finally:
+            self._before.give_back(reserved)
         self._chunks.return_items(chunk, single_sends[at:])
 
     async def _intend(self, chunk: LeasedChunk, batch: list[SingleSend]) -> bool:
@@ -250,7 +251,6 @@ class Dispatcher:
                 self._permits.free += len(batch)
                 return False
             reached("after-intend-commit")
-            self._today.add(len(batch))
             if self._breaker.is_open:
                 self._breaker.mark_probe(batch[0])
             self._ready.extend([(chunk, single_send) for single_send in batch])
@@ -396,7 +396,7 @@ class Dispatcher:
     async def _follow_up(self, follow_up: FollowUp) -> None:
         chunk, single_send, result, decision, refusal = follow_up
         if not result.called:
-            self._today.add(-1)
+            self._before.give_back(1)
         if decision.message_refused:
             await self._handle.refuse_message(
                 single_send.seq, Reason(result.code, result.detail, result.rid), result.at

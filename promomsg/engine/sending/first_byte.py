@@ -12,7 +12,7 @@ from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Lease
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.quota.limiter import RateLimiter
 
 __all__ = ["FirstByteCheck"]
 

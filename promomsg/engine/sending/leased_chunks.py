@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -189,7 +189,7 @@ class LeasedChunks:
                     self.exhausted = True
                 elif lease.single_sends:
                     self.exhausted = False
-                    self._add_tokens_and_ids(lease.single_sends)
+                    await self._add_tokens_and_ids(lease.single_sends)
                     chunk = LeasedChunk(lease)
                     self._held[chunk] = None
                     self._untried.append(chunk)
@@ -200,16 +200,18 @@ class LeasedChunks:
             self._taking = False
             self._changed()
 
-    def _add_tokens_and_ids(self, single_sends: Iterable[SingleSend]) -> None:
+    async def _add_tokens_and_ids(self, single_sends: Sequence[SingleSend]) -> None:
         """Adds what the journal does not keep: user tokens, and keys that are derived."""
         run_id = self._handle.record.run_id
+        if self._tokens is not None:
+            tokens = await self._tokens.get_many([one.seq for one in single_sends])
+            for single_send, token in zip(single_sends, tokens, strict=True):
+                single_send.token = token
         bare = self._tokens is None and not self._channel.idempotent
         for single_send in single_sends:
             single_send.earlier = single_send.attempts
             if bare:
                 continue
-            if self._tokens is not None:
-                single_send.token = self._tokens.get(single_send.seq)
             if single_send.request_id is None:
                 single_send.request_id = self._channel.request_id(
                     run_id, single_send.key, single_send.generation

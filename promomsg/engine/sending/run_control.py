@@ -23,11 +23,9 @@ from promomsg.engine.sending.decision import Halt
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control
+from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
-__all__ = ["JOURNAL_GONE", "SINGLES_PER_DAY", "ControlRequest", "RunControl", "Wakeup"]
-
-SINGLES_PER_DAY: Final = "SINGLES_PER_DAY"
-"""The code of a halt by the user's own limit for one China-time day."""
+__all__ = ["JOURNAL_GONE", "ControlRequest", "RunControl", "Wakeup"]
 
 JOURNAL_GONE: Final = "JOURNAL_GONE"
 """The code of a halt because the journal's file, or its lock, is not where it was."""

@@ -7,7 +7,6 @@
 | `RetryBudget` | retries over all recipients |
 | `Reachability` | one call at a time while the provider cannot be reached, then a halt |
 | `ErrorRateLimit` | a halt when too many of the last outcomes are bad |
-| `DayLimit` | the user's own limit of singles for one China-time day |
 
 The dispatcher and the group senders ask the same object before a call and tell it every answer,
 so that what one of them learns slows all of them.
@@ -21,21 +20,20 @@ from random import Random
 from typing import Final
 
 from promomsg.channels.base import Channel
-from promomsg.clock import Clock, china_day
+from promomsg.clock import Clock
 from promomsg.engine.report import CANNOT_BE_REACHED
 from promomsg.engine.sending.brakes.backoff import backoff
 from promomsg.engine.sending.brakes.reachability import Reachability
 from promomsg.engine.sending.brakes.readiness import Readiness
 from promomsg.engine.sending.decision import SENT, Decision, Halt, decide
-from promomsg.engine.sending.run_control import SINGLES_PER_DAY, RunControl
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import RetryPolicy, Settings
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import SendResult
 from promomsg.model import Answer, State, Verdict
-from promomsg.transport.pace import Pacer
-from promomsg.transport.rate_limit import RateLimiter
+from promomsg.transport.quota.limiter import RateLimiter
 
-__all__ = ["Brakes", "DayLimit", "ErrorRateLimit", "RetryBudget"]
+__all__ = ["Brakes", "ErrorRateLimit", "RetryBudget"]
 
 
 class RetryBudget:
@@ -105,39 +103,6 @@ class ErrorRateLimit:
             f"{self._bad} of the last {count} outcomes are failed or unknown, over "
             f"max_error_rate = {self._limit:g}; look at the report, then resume or cancel",
         )
-
-
-class DayLimit:
-    """The user's own limit of single sends for one China-time day (`singles_per_day`).
-
-    Args:
-        sent_today: singles that were intended already on this day.
-    """
-
-    def __init__(self, pacer: Pacer, clock: Clock, sent_today: int) -> None:
-        self._pacer = pacer
-        self._clock = clock
-        self._sent = sent_today
-        self._day = china_day(clock.time())
-
-    def left(self, most: int) -> int:
-        """Up to `most`: how many may still be intended today."""
-        limit = self._pacer.day_limit
-        if limit is None:
-            return most
-        day = china_day(self._clock.time())
-        if day > self._day:  # a clock that was set back has no new day
-            self._day, self._sent = day, 0
-        return max(0, min(most, limit - self._sent))
-
-    def add(self, count: int) -> None:
-        """So many were intended; negative: so many were not called after all."""
-        self._sent = max(self._sent + count, 0)
-
-    def halt(self) -> Halt:
-        """The halt when none is left."""
-        used_up = f"the pace's {self._pacer.day_limit} singles of {self._day} are used up"
-        return Halt(SINGLES_PER_DAY, used_up)
 
 
 class Brakes:
