@@ -1,0 +1,168 @@
+"""Groups in the making: which pending recipients could be one, and how a set is split."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+
+from promomsg.errors import JournalError
+from promomsg.journal.planned_columns import AddedRows
+from promomsg.journal.postgres.planning.planned_rows import forget_guesses
+from promomsg.journal.postgres.statements.chunks import make_index
+from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
+from promomsg.journal.state_sql import in_state
+from promomsg.model import State
+
+__all__ = ["add_audience_group", "last_group", "make_groups", "shared_messages"]
+
+_encode = msgspec.json.Encoder().encode
+
+_SET: Final = f"{in_state(State.PENDING)} AND group_no IS NULL AND id IS NOT NULL"
+
+_INSERT: Final = """
+INSERT INTO group_send (campaign, group_no, planned, message_values, message_digest)
+SELECT %(campaign)s, group_no, planned, message_values, %(digest)s::bytea
+FROM unnest(%(numbers)s::integer[], %(sizes)s::bigint[], %(values)s::text[])
+     AS g (group_no, planned, message_values)
+"""
+
+
+async def last_group(reads: CampaignReads) -> int:
+    """The highest number of a group; 0: there is none."""
+    (last,) = await reads.row(
+        "SELECT coalesce(max(group_no), 0) FROM group_send WHERE campaign = %(campaign)s"
+    )
+    return int(last)
+
+
+async def shared_messages(
+    tx: Transaction, at_least: int, added: AddedRows | None
+) -> list[tuple[bytes | None, int]]:
+    """Sets that could be a group, by digest (None first); a sort only when there are digests.
+
+    Args:
+        added: the rows of a plan in the making; None for a journal that was opened.
+    """
+    if added is not None:
+        every = added.one_set
+        if every is None or len(every) < max(at_least, 1):
+            await forget_guesses(tx, added)
+        if every is not None and not added.groups:
+            return [(None, len(every))] if len(every) >= max(at_least, 1) else []
+    (bare,) = await tx.row(
+        f"SELECT count(*) FROM this.recipient WHERE {_SET} AND message_digest IS NULL"
+    )
+    found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
+    if added is None or added.digests:
+        sets = await tx.rows(
+            f"SELECT message_digest, count(*) FROM this.recipient"
+            f" WHERE {_SET} AND message_digest IS NOT NULL"
+            " GROUP BY message_digest HAVING count(*) >= %(at_least)s ORDER BY message_digest",
+            {"at_least": at_least},
+        )
+        if sets:
+            await make_index(tx, "digest")  # `make_groups` looks each of them up
+        found += [(digest, count) for digest, count in sets]
+    return found
+
+
+async def make_groups(
+    tx: Transaction,
+    message_digest: bytes | None,
+    sizes: Sequence[int],
+    added: AddedRows | None,
+) -> None:
+    """Splits one set, in order of seq; `added` as `shared_messages` has it."""
+    last = await last_group(tx)
+    if message_digest is None and added is not None and not added.groups:
+        every = added.one_set
+        if added.are_guessed(sizes):
+            added.guessed.clear()
+            await _insert(tx, last, sizes)
+            return
+        await forget_guesses(tx, added)
+        if every is not None and sizes and min(sizes) > 0 and sum(sizes) <= len(every):
+            await _split_all(tx, last, every, sizes)
+            return
+    await _split_set(tx, last, message_digest, sizes)
+
+
+async def _insert(
+    tx: Transaction,
+    last: int,
+    sizes: Sequence[int],
+    digest: bytes | None = None,
+    values: Sequence[str | None] | None = None,
+) -> None:
+    await tx.change(
+        _INSERT,
+        {
+            "numbers": list(range(last + 1, last + 1 + len(sizes))),
+            "sizes": list(sizes),
+            "values": [None] * len(sizes) if values is None else list(values),
+            "digest": digest,
+        },
+    )
+
+
+async def _split_all(tx: Transaction, last: int, every: range, sizes: Sequence[int]) -> None:
+    """Groups of rows that are all in one set: each is a range of seq."""
+    starts = list(accumulate(sizes, initial=every.start))
+    await tx.change(
+        "UPDATE this.recipient SET group_no = %(last)s + width_bucket(seq, %(starts)s::bigint[])"
+        " WHERE seq BETWEEN %(first)s AND %(end)s",
+        {"last": last, "starts": starts[:-1], "first": every.start, "end": starts[-1] - 1},
+    )
+    await _insert(tx, last, sizes)
+
+
+async def _split_set(
+    tx: Transaction, last: int, digest: bytes | None, sizes: Sequence[int]
+) -> None:
+    same = "message_digest IS NULL" if digest is None else "message_digest = %(digest)s"
+    numbered = (
+        "SELECT seq, message_values, row_number() OVER (ORDER BY seq) AS place"
+        f" FROM this.recipient WHERE {_SET} AND {same}"
+    )
+    starts = list(accumulate(sizes, initial=1))
+    args: dict[str, Any] = {"last": last, "digest": digest, "starts": starts[:-1]}
+    firsts = dict(
+        await tx.rows(
+            f"SELECT place, message_values FROM ({numbered}) AS n"
+            " WHERE place = ANY(%(starts)s::bigint[])",
+            args,
+        )
+    )
+    args["most"] = starts[-1] - 1
+    put = 0
+    if sizes and min(sizes) > 0:
+        put = await tx.change(
+            "UPDATE this.recipient AS r"
+            " SET group_no = %(last)s + width_bucket(n.place, %(starts)s::bigint[])"
+            f" FROM ({numbered}) AS n WHERE r.seq = n.seq AND n.place <= %(most)s",
+            args,
+        )
+    for number, (start, size) in enumerate(zip(starts, sizes, strict=False), last + 1):
+        if size < 1 or start - 1 + size > put:
+            raise JournalError(f"group {number} of {size}: the set has fewer recipients than that")
+    await _insert(tx, last, sizes, digest, [firsts[start] for start in starts[:-1]])
+
+
+async def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:
+    """A group whose people are not rows."""
+    await tx.change(
+        "INSERT INTO group_send (campaign, group_no, planned, audience_pending, audience)"
+        " VALUES (%(campaign)s, %(group_no)s, %(planned)s, %(planned)s, %(audience)s)",
+        {
+            "group_no": await last_group(tx) + 1,
+            "planned": planned,
+            "audience": _encode(audience).decode(),
+        },
+    )
+    tx.counts.add(State.PENDING, "", planned)
