@@ -30,6 +30,8 @@ WITH (fillfactor = 45);
 ALTER TABLE this.recipient ALTER COLUMN campaign SET DEFAULT {campaign};
 INSERT INTO control (campaign) VALUES ({campaign});
 """
+_MEMORY: Final = b"SET work_mem = '64MB'"
+"""Of the maker's connection: what is sorted or compared with less spills to the server's disk."""
 
 find: Final = b"SELECT campaign, planned_at FROM campaign WHERE journal = %s"
 """(number, when its plan was complete) of the campaign of a journal."""
@@ -42,6 +44,7 @@ def planning_key(campaign: int) -> int:
 
 async def add_tables(db: Connection, journal: str, record: CampaignRecord) -> int | None:
     """A new campaign, whose maker this connection is until it ends; None when the name is taken."""
+    await db.execute(_MEMORY)
     async with db.transaction():
         campaign = await add_campaign(Transaction(db, 0, ""), journal, record)
         if campaign is not None:

@@ -29,6 +29,8 @@ class OpenCampaign:
         self._access = access
         self._planning = planning
         self._added = AddedRows()
+        self._looked_at = 0
+        """Rows that there were when the server looked at them all."""
         self._pepper: bytes | None = None
 
     @property

@@ -35,6 +35,17 @@ class PlanningCalls(OpenCampaign):
         self._refuse_complete()
         return await self._access.session(call, *args)
 
+    async def _over_all(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """A statement over all rows: the server has to know first how many there are by now."""
+        if self._planning and self._looked_at != self._added.count:
+            await self._access.session(planned_rows.look_at_all)
+            self._looked_at = self._added.count
+        return await self._access.session(call, *args)
+
+    async def _plan_over_all(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
+        self._refuse_complete()
+        return await self._over_all(call, *args)
+
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         """See `Handle.add_rows`."""
         pending = [row for row in rows if row.state == State.PENDING]
@@ -54,7 +65,7 @@ class PlanningCalls(OpenCampaign):
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         """See `Handle.assign_ids`."""
         self._added.given_ids()
-        return await self._plan(planned_rows.assign_ids, found)
+        return await self._plan_over_all(planned_rows.assign_ids, found)
 
     async def list_suppressed(
         self,
@@ -73,11 +84,13 @@ class PlanningCalls(OpenCampaign):
 
     async def absent_key(self) -> str | None:
         """See `Handle.absent_key`."""
-        return await self._access.session(suppress.absent_key, self._pepper)
+        return await self._over_all(suppress.absent_key, self._pepper)
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
         """See `Handle.suppress`."""
-        return self._skipped(await self._plan(suppress.suppress_listed, columns, self._pepper))
+        return self._skipped(
+            await self._plan_over_all(suppress.suppress_listed, columns, self._pepper)
+        )
 
     def _skipped(self, count: int) -> int:
         """Keeps that so many rows were skipped."""
@@ -97,19 +110,19 @@ class PlanningCalls(OpenCampaign):
             await self._access.session(suppress.choose_keys, some, first)
             first = False
         self._added.changed = True
-        return await self._plan(suppress.select_chosen)
+        return await self._plan_over_all(suppress.select_chosen)
 
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
     ) -> int:
         """See `Handle.mark_duplicates`."""
         return self._skipped(
-            await self._plan(planned_rows.mark_duplicates, self._added, columns, places)
+            await self._plan_over_all(planned_rows.mark_duplicates, self._added, columns, places)
         )
 
     async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
         """See `Handle.shared_messages`."""
-        return await self._access.session(planned_groups.shared_messages, at_least, self._known)
+        return await self._over_all(planned_groups.shared_messages, at_least, self._known)
 
     async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
         """See `Handle.make_groups`."""

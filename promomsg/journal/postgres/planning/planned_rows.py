@@ -29,6 +29,7 @@ __all__ = [
     "add_final",
     "assign_ids",
     "forget_guesses",
+    "look_at_all",
     "mark_duplicates",
     "plan_counts",
     "sample",
@@ -81,6 +82,11 @@ async def _copy(tx: Transaction, names: Sequence[str], columns: Sequence[Sequenc
     text = statement(f"COPY this.recipient ({', '.join(names)}) FROM STDIN", tx.campaign)
     async with tx.db.cursor() as cursor, cursor.copy(text) as copy:
         await copy.write(copy_text(columns))
+
+
+async def look_at_all(tx: Transaction) -> None:
+    """Has the server look at what was added: it chooses its ways of searching by that."""
+    await tx.change("ANALYZE this.recipient")
 
 
 async def assign_ids(tx: Transaction, found: Sequence[tuple[str | None, str | None, str]]) -> int:
