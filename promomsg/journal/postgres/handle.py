@@ -10,3 +10,10 @@ __all__ = ["PostgresHandle"]
 
 class PostgresHandle(PlanningCalls, SendingCalls):
     """See `promomsg.journal.contract.Handle`."""
+
+    async def close(self) -> None:
+        """Lets go of the campaign; half a plan is thrown away."""
+        try:
+            await self._discard_half_plan()
+        finally:
+            await super().close()

@@ -43,6 +43,10 @@ class OpenCampaign:
         """The journal, as a user names it: `fleet:` and its name."""
         return self._access.name
 
+    async def close(self) -> None:
+        """Lets go of the connections."""
+        await self._access.close()
+
     def _warned(self, texts: Sequence[str]) -> None:
         kept = self._record.warnings
         kept += [text for text in dict.fromkeys(texts) if text not in kept]

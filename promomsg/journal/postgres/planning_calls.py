@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -10,7 +11,13 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
 from promomsg.journal.postgres.open_campaign import OpenCampaign
-from promomsg.journal.postgres.planning import anew, planned_groups, planned_rows, sealing, suppress
+from promomsg.journal.postgres.planning import (
+    anew,
+    planned_groups,
+    planned_rows,
+    sealing,
+    suppression,
+)
 from promomsg.journal.postgres.statements import campaign_row
 from promomsg.journal.records import UNIQUE, CampaignRecord, Outage, Place, PlannedRow
 from promomsg.model import State
@@ -79,17 +86,17 @@ class PlanningCalls(OpenCampaign):
         """See `Handle.list_suppressed`."""
         self._pepper = bytes.fromhex(self._record.run_id) if secret else None
         return await self._access.session(
-            suppress.list_values, values, spellings, doubtful, first, self._pepper
+            suppression.list_values, values, spellings, doubtful, first, self._pepper
         )
 
     async def absent_key(self) -> str | None:
         """See `Handle.absent_key`."""
-        return await self._over_all(suppress.absent_key, self._pepper)
+        return await self._over_all(suppression.absent_key, self._pepper)
 
     async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
         """See `Handle.suppress`."""
         return self._skipped(
-            await self._plan_over_all(suppress.suppress_listed, columns, self._pepper)
+            await self._plan_over_all(suppression.suppress_listed, columns, self._pepper)
         )
 
     def _skipped(self, count: int) -> int:
@@ -100,17 +107,17 @@ class PlanningCalls(OpenCampaign):
 
     async def left_out(self) -> int:
         """See `Handle.left_out`."""
-        return await self._access.session(suppress.left_out)
+        return await self._access.session(suppression.left_out)
 
     async def select(self, keys: Iterable[str]) -> int:
         """See `Handle.select`."""
         rest = iter(keys)
         first = True
         while (some := list(islice(rest, _SOME))) or first:
-            await self._access.session(suppress.choose_keys, some, first)
+            await self._access.session(suppression.choose_keys, some, first)
             first = False
         self._added.changed = True
-        return await self._plan_over_all(suppress.select_chosen)
+        return await self._plan_over_all(suppression.select_chosen)
 
     async def mark_duplicates(
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
@@ -148,6 +155,14 @@ class PlanningCalls(OpenCampaign):
         self._record = record
         reached("plan-sealed")
         await self._access.session(sealing.end_planning)
+
+    async def _discard_half_plan(self) -> None:
+        if not self._planning:
+            return
+        self._planning = False
+        # Where the server is away, whoever plans a campaign of this name next throws it away.
+        with suppress(JournalError):
+            await self._access.session(sealing.discard_half_plan)
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
         """See `Handle.sample`."""

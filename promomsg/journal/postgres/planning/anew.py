@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.planning.planned_groups import last_group
-from promomsg.journal.postgres.planning.suppress import find_blocked
+from promomsg.journal.postgres.planning.suppression import find_blocked
 from promomsg.journal.postgres.statements.chunks import cut_chunks, refuse_intended
 from promomsg.journal.postgres.statements.closing import close_rows
 from promomsg.journal.postgres.statements.group_rows import (

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from promomsg.journal.planned_columns import AddedRows
-from promomsg.journal.postgres.campaign_tables import planning_key
+from promomsg.journal.postgres.campaign_tables import planning_key, removal
 from promomsg.journal.postgres.planning.planned_rows import forget_guesses
 from promomsg.journal.postgres.statements.campaign_row import save_record
 from promomsg.journal.postgres.statements.chunks import cut_chunks
 from promomsg.journal.postgres.statements.transaction import Transaction
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["end_planning", "seal_plan"]
+__all__ = ["discard_half_plan", "end_planning", "seal_plan"]
 
 
 async def seal_plan(
@@ -29,6 +29,11 @@ async def seal_plan(
         f"ALTER TABLE recipient ATTACH PARTITION this.recipient FOR VALUES IN ({tx.campaign})"
     )
     await save_record(tx, record)
+
+
+async def discard_half_plan(tx: Transaction) -> None:
+    """Removes a plan that was not completed."""
+    await tx.db.execute(removal(tx.campaign))
 
 
 async def end_planning(tx: Transaction) -> None:
