@@ -66,6 +66,8 @@ def _measure(session: Session, entry: _Entry) -> Sample:
         loop=entry.loop,
         warm_up=WARM_UP,
         journal=entry.contender.journal,
+        personal=entry.contender.personal,
+        tls=entry.contender.tls,
     )
     arrived = session.responder.ask("counts")["singles"]
     planned = entry.messages + min(WARM_UP, entry.messages)
@@ -146,13 +148,13 @@ def _judge(result: Result, taken: dict[_Entry, list[Sample]], first: str) -> Non
     ):
         if peer in by_name:
             result.judge(key, ratios(_cpu(*by_name[peer]), mine))
-    if "raw" in by_name:
-        result.judge("floor", ratios(sending, _cpu(*by_name["raw"])))
-    if "protocol" in by_name:
-        result.compare(
-            "the same ÷ a hand-written protocol, which has no coroutine a message",
-            ratios(sending, _cpu(*by_name["protocol"])),
-        )
+    if "sock-calls" in by_name:
+        result.judge("sock-calls", ratios(sending, _cpu(*by_name["sock-calls"])))
+    for name in ("futures", "callbacks"):
+        if name in by_name:
+            result.compare(
+                f"the same ÷ {CONTENDERS[name].title}", ratios(sending, _cpu(*by_name[name]))
+            )
     for name, (_, samples) in by_name.items():
         if name in ("client", "memory", "process") and "aiohttp-tuned" in by_name:
             entry, tuned = by_name["aiohttp-tuned"]
@@ -160,4 +162,18 @@ def _judge(result: Result, taken: dict[_Entry, list[Sample]], first: str) -> Non
                 f"{CONTENDERS[name].title} ÷ aiohttp tuned, messages per CPU second",
                 ratios(_cpu(entry, tuned), _cpu(by_name[name][0], samples)),
             )
-    result.notes.append(f"ratios are of the {first} loop")
+    for one, other in (
+        ("power-tls", "aiohttp-tls"),
+        ("client-tls", "aiohttp-tls"),
+        ("power", "personal"),
+    ):
+        if one in by_name and other in by_name:
+            result.compare(
+                f"{CONTENDERS[one].title} ÷ {CONTENDERS[other].title}, messages per CPU second",
+                ratios(_cpu(*by_name[other]), _cpu(*by_name[one])),
+            )
+    result.notes += [
+        f"ratios are of the {first} loop",
+        "outside the clock: imports, 500 messages to warm up, and the responder, another process; "
+        "inside: opening the connections, TLS handshakes, and the engine's planning and report",
+    ]

@@ -24,7 +24,7 @@ def run(job: Job) -> Laps:
     base.execute(
         "CREATE TABLE rows (seq INTEGER PRIMARY KEY, key TEXT NOT NULL, id TEXT, name TEXT)"
     )
-    with Path(job.options["csv"]).open(encoding="utf-8", newline="") as file, base:
+    with Path(job.options["file"]).open(encoding="utf-8", newline="") as file, base:
         rows = csv.reader(file)
         next(rows)
         base.executemany("INSERT INTO rows (key, id, name) VALUES (?, ?, ?)", rows)

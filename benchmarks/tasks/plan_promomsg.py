@@ -8,14 +8,18 @@ from benchmarks.child import Laps
 from benchmarks.contenders.promomsg_setup import journal, message, promoter
 from benchmarks.contenders.sent_message import check
 from benchmarks.job import Job
-from benchmarks.machine import read_clocks
+from benchmarks.machine import peak_mb, read_clocks
 from promomsg.engine.campaign import Campaign
+from promomsg.intake.arrow.parquet import read_parquet
 from promomsg.intake.text.csvfile import read_csv
 from promomsg.transport.pace import Pace
 
 
 async def run(job: Job) -> Laps:
-    """Plans: `plan` is up to the durable plan."""
+    """Plans `file`: `plan` is up to the durable plan, `imports_mb` the peak memory before it."""
+    file = Path(job.options["file"])
+    people = read_parquet(file) if file.suffix == ".parquet" else read_csv(file)
+    imports = peak_mb()
     named = job.options["kind"] == "named"
     slow = Pace(singles_per_minute=1, groups_per_minute=1)
     async with promoter(job.base_url, slow) as wechat:
@@ -23,11 +27,11 @@ async def run(job: Job) -> Laps:
         campaign = Campaign(
             wechat,
             message(desc="{name},三件五折") if named else message(),
-            read_csv(Path(job.options["csv"])),
+            people,
             route="single" if named else None,
             **journal("power", job.folder),
         )
         async with campaign:
             planned = read_clocks()
     check(campaign.report.to_dict()["planned"], job.messages)
-    return {"plan": planned.since(begin)}
+    return {"plan": planned.since(begin), "imports_mb": imports}

@@ -55,7 +55,7 @@ def test_a_table_is_aligned_with_wide_characters_too() -> None:
 def test_each_bar_is_judged_by_the_median_and_only_at_its_own_size() -> None:
     result = Result("fanout", tables=[Table("t", ["a"], [["b"]])], notes=["left out: httpx"])
     result.judge("tuned-all", [0.7, 0.76, 0.9])
-    result.judge("floor", [6.5])
+    result.judge("sock-calls", [6.5])
     result.judge("resume", [0.1], full=False)
     result.compare("ours ÷ theirs", [1.0])
     assert [row.met for row in result.judged] == [True, False, None, None]
@@ -95,7 +95,7 @@ def test_a_png_without_matplotlib_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     ("arguments", "said"),
     [
         (["fanuot"], "no suite 'fanuot'; there are all, fanout"),
-        (["--only", "curl"], "no contender curl; there are protocol, raw"),
+        (["--only", "curl"], "no contender curl; there are callbacks, futures, sock-calls"),
         (["--only", ","], "no contender named"),
         (["--rounds", "0"], "1 or more"),
         (["--scale", "0"], "over 0"),
@@ -173,12 +173,13 @@ def test_clocks_go_forward_and_the_disk_is_named() -> None:
 
 
 def test_a_small_run_for_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ["--messages", "200", "--rounds", "1", "--only", "raw,aiohttp-tuned,client,power"]
+    names = ("sock-calls", "futures", "aiohttp-tuned", "client", "power", "power-tls", "personal")
+    told = ["--messages", "200", "--rounds", "1", "--only", ",".join(names)]
     written, picture, page = tmp_path / "b.json", tmp_path / "b.svg", tmp_path / "b.md"
     files = ["--json", str(written), "--plot", str(picture), "--markdown", str(page)]
     assert main([*told, *files]) == 0
     out = capsys.readouterr().out
-    for name in ("raw", "aiohttp-tuned", "client", "power"):
+    for name in names:
         assert CONTENDERS[name].title in out
     assert "look, not a claim" in out
     document = json.loads(written.read_text())
@@ -194,10 +195,10 @@ def test_peers_that_are_not_installed_are_left_out_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("benchmarks.contenders.installed", lambda name: name != "httpx")
-    with Session(Options(rounds=1, messages=50, only=("httpx", "raw"))) as session:
+    with Session(Options(rounds=1, messages=50, only=("httpx", "futures"))) as session:
         result = SUITES["fanout"](session)
     assert result.notes[0] == "left out: httpx (httpx not installed)"
-    assert [row[0] for row in result.tables[0].rows] == [CONTENDERS["raw"].title]
+    assert [row[0] for row in result.tables[0].rows] == [CONTENDERS["futures"].title]
 
 
 def test_a_contender_that_fails_ends_the_run() -> None:

@@ -1,4 +1,8 @@
-"""The floor: 64 coroutines, each with a socket of its own and HTTP written by hand."""
+"""64 coroutines with a socket each: `loop.sock_sendall`, `loop.sock_recv`, and HTTP written by hand.
+
+It is no floor: a message takes six `epoll_ctl` on uvloop, and about two on asyncio, since each of
+these calls has the kernel watch the socket anew. A transport does so once a connection.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The cheapest way: HTTP written by hand in an asyncio protocol, with no coroutine a message."""
+"""The cheapest way: HTTP written by hand in an `asyncio.Protocol` whose callbacks send the next message.
+
+No coroutine or future a message, so it is no shape that code around it could have.
+"""
 
 from __future__ import annotations
 
