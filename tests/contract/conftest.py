@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,3 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 def journal(tmp_path: Path) -> SqliteJournal:
     """A journal in a file."""
     return SqliteJournal(tmp_path / "autumn.db", durability="process")
-
-
-@pytest.fixture(scope="session")
-def fleet(postgres: str) -> str:
-    """A PostgreSQL database with the tables of journals in it: its URL."""
-    from promomsg.journal.postgres.journal import PostgresJournal
-
-    asyncio.run(PostgresJournal.prepare(postgres))
-    return postgres

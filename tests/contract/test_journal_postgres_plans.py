@@ -27,6 +27,13 @@ def ask(url: str, text: str, *args: Any) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
+def fleet(postgres: str) -> str:
+    """A database with the tables of journals in it: its URL."""
+    asyncio.run(PostgresJournal.prepare(postgres))
+    return postgres
+
+
+@pytest.fixture(scope="module")
 def another(postgres: str) -> Iterator[str]:
     """A database beside the one of this test process: its URL."""
     name = f"{psycopg.conninfo.conninfo_to_dict(postgres)['dbname']}_another"
