@@ -14,11 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 from markdown_blocks import ROOT, blocks, section
 from run_blocks import run_page
 
 import promomsg
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import Sandbox
 
 RUNNER = Path(__file__).with_name("run_blocks.py")
@@ -139,3 +141,28 @@ def test_journal_blocks_run(
     out = capsys.readouterr().out
     assert "sent       2" in out
     assert "skipped    1" in out
+
+
+def test_fleet_blocks_run(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROMOMSG_FLEET", postgres)
+    run_page("docs/fleet.md", "0")
+    assert capsys.readouterr().out == "(2, 0)\n"
+    with psycopg.connect(postgres) as db:
+        answers = [
+            db.execute(block.text.encode()).fetchall() for block in blocks("docs/fleet.md", "sql")
+        ]
+    assert answers == [[("pending", "", 2)], [(0, "", 2)]]
+    PostgresJournal(postgres, "autumn").discard()
+
+
+def test_every_table_of_the_fleet_is_on_its_page(postgres: str) -> None:
+    asyncio.run(PostgresJournal.prepare(postgres))
+    with psycopg.connect(postgres) as db:
+        tables = db.execute(
+            b"SELECT relname FROM pg_class WHERE relnamespace = 'promomsg'::regnamespace"
+            b" AND relkind IN ('r', 'p', 'v') AND NOT relispartition"
+        ).fetchall()
+    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+    assert [name for (name,) in tables if f"`{name}`" not in page] == []
