@@ -163,20 +163,23 @@ class Run:
             await self._handle.save(record)
 
     async def _count(self) -> None:
-        groups = await self._handle.groups()
+        # A plan without groups gets none later.
+        groups = await self._handle.groups() if self._group_rows else self._group_rows
         # The two change together, or a campaign would look done before its groups do.
         self._counts, self._group_rows = await self._handle.counts(), groups
 
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
+        clock = self._clock
         while True:
             changed = self._changed
-            began = self._clock.monotonic()
+            began = clock.monotonic()
             await self._count()
             # With thousands of groups a count takes long: most of the time is for sending.
-            took = self._clock.monotonic() - began
-            await self._clock.sleep(max(_COUNT_EVERY, 4 * took))
+            next_at = began + max(_COUNT_EVERY, 5 * (clock.monotonic() - began))
             await changed.wait()
+            if (early := next_at - clock.monotonic()) > 0:
+                await clock.sleep(early)
 
     def stop(self) -> None:
         """Nothing more goes out; calls in flight finish."""

@@ -26,7 +26,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     come more than 30 ms (the guard) closer together on their way; the guard costs 3% of a
     per-second quota. Several quotas hold together. A fraction is a quota of a longer or shorter
     window: 0.5 a second is one in 2 s, 2.5 a second is 2 in 0.8 s. Single sends go in bunches, what
-    may go within a quarter of a second together: 50 a second is 12 or 13 at once, four times a second.
+    may go within about a quarter of a second together: 50 a second is 12 to 19 at once, three or four
+    times a second.
 
     Attributes:
         singles_per_second: single sends in any second.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -49,8 +50,15 @@ _CALM: Final = 30.0
 _BUNCH: Final = 0.25 * (1 + GUARD)
 """Seconds whose calls go together, so that they share a commit and a wake-up: a quarter of the
 window of a per-second quota, guard included, so that four bunches fill it."""
-_LONG_WAIT: Final = 0.25
-"""Seconds of a closed gate that are waited for before calls are intended, not after."""
+_MOST_LEAD: Final = 0.1
+_LATE: Final = 0.001
+"""Calls are intended so long before the gate opens that they come to it this late, in seconds: it
+is open to all of them then, in one wake-up."""
+_TOGETHER: Final = 0.1
+"""Seconds within which the calls may go that go together, as soon as the last of them may: one
+wake-up for all. Since they stand together in the window from then on, none waits for it again."""
+_ENOUGH: Final = 16
+"""Calls at the gate that are enough for one wake-up."""
 
 
 class _Quota:
@@ -66,21 +74,24 @@ class _Quota:
 class _LeakyBucket(AsyncLimiter):
     """aiolimiter's leaky bucket on the clock that was passed in instead of the event loop's.
 
-    Calls go by bunches. The bucket holds one bunch and 50 ms' worth more: enough to make up for a
-    timer that fired late. Its usual size, a whole period's worth, lets nearly twice the quota pass in
-    the first window.
+    Calls go by bunches; of up to one and a half, all that are to go go together, since half a bunch
+    would cost as many wake-ups as a whole one. The bucket holds these and 50 ms' worth more, to make
+    up for a timer that fired late. Its usual size, a whole period's worth, lets nearly twice the
+    quota pass in the first window.
 
     Args:
         bunch: calls that go together, 1 or more.
     """
 
-    __slots__ = ("_bunch", "_carry", "rate", "time")
+    __slots__ = ("_bunch", "_carry", "_largest", "_late", "rate", "time")
 
     def __init__(self, rate: float, bunch: float, clock: Clock) -> None:
         self._bunch = bunch
         self._carry = 0.0
         """By how much the bunches so far were too small, since calls are whole."""
-        burst = math.ceil(bunch) + rate * 0.05
+        self._largest = math.ceil(bunch * 1.5) if bunch > 1 else 1
+        self._late = rate * 0.05
+        burst = self._largest + self._late
         super().__init__(burst, burst / rate)
         self.rate = rate
         self.time = clock.monotonic
@@ -98,7 +109,7 @@ class _LeakyBucket(AsyncLimiter):
             return 0
         if needed < most:
             self._carry = (self._carry + self._bunch) % 1
-        count = min(most, room)
+        count = min(most, room, needed + int(self._late))
         self._level += count
         return count
 
@@ -107,7 +118,7 @@ class _LeakyBucket(AsyncLimiter):
         return max(_TICK, (self._level + self._next(most) - self.max_rate) / self.rate)
 
     def _next(self, most: int) -> int:
-        return min(most, int(self._bunch + self._carry + 1e-9))
+        return most if most <= self._largest else int(self._bunch + self._carry + 1e-9)
 
 
 class WindowLimiter:
@@ -127,9 +138,12 @@ class WindowLimiter:
         """No quota and no throttle: nothing has to be counted."""
         self._bucket: _LeakyBucket | None = None
         self._reserving = asyncio.Lock()
-        self._gating = asyncio.Lock()
-        self._at_gate = 0
-        """Calls that wait at the gate."""
+        self._at_gate: deque[asyncio.Future[None]] = deque()
+        """What wakes each of the calls that wait at the gate. The first of them sleeps for all."""
+        self._lead = _MOST_LEAD
+        """Seconds before the gate opens that calls are intended: what their commits took lately."""
+        self._reserved_at: float | None = None
+        """When a bunch was given out that has not come to the gate yet."""
         self._admitted_at: deque[float] = deque(maxlen=_RECENT)
         """When the last calls passed the gate; as many as the largest quota needs."""
         self._admitted = 0
@@ -186,18 +200,19 @@ class WindowLimiter:
         if self._is_unlimited:
             return most
         async with self._reserving:
+            # Those who were intended just now come to the gate first.
+            await asyncio.sleep(0)
             while True:
                 await self.wait_while_held()
                 now = self._now()
                 rate = self.rate
                 if rate is None:
                     return most
-                # A gate that is shut for long (just resumed, just throttled) is waited for here,
-                # where nobody is intended yet. A short wait is left to it: waiting here as well
-                # would cost the quota one commit each time.
-                shut = self._wait(now, 0)
-                if shut > _LONG_WAIT:
-                    await self._clock.sleep(shut - 0.1)
+                # A gate that is shut for long is waited for here, where nobody is intended yet; the
+                # rest of the wait is left to it: here, it would cost the quota a commit each time.
+                together, shut = self._together(now, len(self._at_gate), most)
+                if shut > self._lead + _LATE:
+                    await self._clock.sleep(shut - self._lead)
                     continue
                 bucket = self._bucket
                 if bucket is None or abs(bucket.rate - rate) > rate * 0.05:
@@ -205,15 +220,20 @@ class WindowLimiter:
                     # come too late for the others.
                     bunch = 1.0 if self._lowered_share is not None else max(1.0, rate * _BUNCH)
                     bucket = self._bucket = _LeakyBucket(rate, bunch, self._clock)
-                if count := bucket.take(most):
+                if count := bucket.take(together):
+                    self._reserved_at = self._now()
                     return count
-                await self._clock.sleep(bucket.wait(most))
+                await self._clock.sleep(bucket.wait(together))
 
     def try_gate(self) -> bool:
         """Admits and records one call if it may go at this very moment."""
         now = self._now()
-        if not self._is_unlimited and (self._at_gate or self._wait(now, 0)):
-            return False
+        if not self._is_unlimited:
+            if self._reserved_at is not None:
+                took, self._reserved_at = now - self._reserved_at, None
+                self._lead = min((self._lead + max(0.0, took - _LATE)) / 2, _MOST_LEAD)
+            if self._at_gate or self._wait(now, 0):
+                return False
         self._admitted_at.append(now)
         self._admitted += 1
         return True
@@ -231,25 +251,54 @@ class WindowLimiter:
         if self.try_gate():
             return True
         started = self._now()
-        if self._wait(started, self._at_gate) > patience:
+        queue = self._at_gate
+        if self._wait(started, len(queue)) > patience:
             return False
-        self._at_gate += 1
+        turn = _new_future()
+        queue.append(turn)
         try:
-            # Whoever holds the lock sleeps for all: the rest neither polls nor holds a timer, and
-            # as many as the window allows follow it without a sleep of their own.
-            async with self._gating:
-                while True:
+            while True:
+                if queue[0] is not turn and not turn.done():
+                    await turn
+                now = self._now()
+                wait = self._wait(now, 0)
+                if not wait:
+                    self._admitted_at.append(now)
+                    self._admitted += 1
+                    return True
+                if now + wait > started + patience:
+                    return False
+                if queue[0] is turn:
+                    await asyncio.sleep(0)  # those who came with it stand behind it then
                     now = self._now()
-                    wait = self._wait(now, 0)
-                    if not wait:
-                        self._admitted_at.append(now)
-                        self._admitted += 1
-                        return True
-                    if now + wait > started + patience:
-                        return False
-                    await self._clock.sleep(wait)
+                    _, wait = self._together(now, 0, min(len(queue), _ENOUGH))
+                    await self._clock.sleep(min(wait, started + patience - now))
+                    self._wake_at_gate()
+                else:
+                    # Something shut the gate between its waking and now.
+                    again = _new_future()
+                    queue[queue.index(turn)] = turn = again
         finally:
-            self._at_gate -= 1
+            queue.remove(turn)
+            if queue and not queue[0].done():
+                queue[0].set_result(None)
+
+    def _together(self, now: float, ahead: int, most: int) -> tuple[int, float]:
+        """How many of up to `most` calls, with `ahead` others before them, go together, and in how
+        many seconds: those that may go soon after the first, as soon as all of them may."""
+        limit = self._wait(now, ahead) + _TOGETHER
+        rest = range(ahead + 1, ahead + most)
+        count = bisect_right(rest, limit, key=lambda place: self._wait(now, place))
+        return 1 + count, self._wait(now, ahead + count)
+
+    def _wake_at_gate(self) -> None:
+        """Wakes those behind the first who may go with it."""
+        now = self._now()
+        for ahead, turn in enumerate(self._at_gate):
+            if self._wait(now, ahead):
+                break
+            if not turn.done():
+                turn.set_result(None)
 
     def throttled(self, retry_after: float | None = None) -> None:
         """The provider refused a call for its pace: holds everybody, and lowers the pace.
@@ -340,6 +389,10 @@ class WindowLimiter:
             earliest = max(earliest, _opens_at(log, size, calls, calls / rate, ahead, now))
         wait = earliest - now
         return wait if wait > _TICK else 0.0
+
+
+def _new_future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
 
 
 def _opens_at(

@@ -302,3 +302,73 @@ async def test_a_bunch_of_any_pace_comes(auto_clock: FakeClock, pace: float) -> 
     rate = limiter.rate
     assert rate is not None
     assert sum(counts[1:]) / took == pytest.approx(rate, rel=0.12)
+
+
+@pytest.mark.asyncio
+async def test_calls_that_were_spread_go_together_a_window_later(auto_clock: FakeClock) -> None:
+    """Twelve timers and wake-ups become one, and stay one in each later window."""
+    limiter = Pacer(Pace(singles_per_second=50), auto_clock).singles
+    for _ in range(12):
+        assert limiter.try_gate()
+        auto_clock._now += 0.004
+    last = auto_clock.monotonic() - 0.004
+    assert all(limiter.try_gate() for _ in range(38))
+    auto_clock.slept.clear()
+    passed = []
+
+    async def call() -> None:
+        assert await limiter.gate(2.0)
+        passed.append(auto_clock.monotonic())
+
+    await asyncio.gather(*(call() for _ in range(12)))
+    assert passed == pytest.approx([last + 1.03] * 12, abs=1e-6)
+    assert len(auto_clock.slept) == 1
+
+
+@pytest.mark.asyncio
+async def test_calls_far_apart_do_not_wait_for_each_other(auto_clock: FakeClock) -> None:
+    limiter = Pacer(Pace(singles_per_second=2), auto_clock).singles
+    start = auto_clock.monotonic()
+    for _ in range(2):
+        assert limiter.try_gate()
+        auto_clock._now += 0.25
+    passed = []
+
+    async def call() -> None:
+        assert await limiter.gate(2.0)
+        passed.append(auto_clock.monotonic() - start)
+
+    await asyncio.gather(call(), call())
+    assert passed == pytest.approx([1.03, 1.28])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("commit", [0.0005, 0.005, 0.03])
+@pytest.mark.parametrize(("one_by_one", "bunches"), [(0, 4), (20, 6)])
+async def test_a_bunch_waits_before_its_intents_and_then_goes_at_once(
+    auto_clock: FakeClock, commit: float, one_by_one: int, bunches: int
+) -> None:
+    """So few times a second, also behind a start in which connections were opened one by one."""
+    limiter = Pacer(Pace(singles_per_second=50), auto_clock).singles
+    begin = auto_clock.monotonic()
+    passed: list[float] = []
+    waited: list[float] = []
+
+    async def call(intended: float) -> None:
+        assert limiter.try_gate() or await limiter.gate()
+        passed.append(auto_clock.monotonic())
+        waited.append(passed[-1] - intended)
+
+    at_hand = 64
+    async with asyncio.TaskGroup() as calls:
+        while auto_clock.monotonic() < begin + 20:
+            count = await limiter.reserve(1 if len(passed) < one_by_one else at_hand)
+            at_hand = 64 if at_hand < 2 * count else at_hand - count
+            intended = auto_clock.monotonic()
+            await auto_clock.sleep(commit)
+            for _ in range(count):
+                calls.create_task(call(intended))
+    assert len(passed) >= 0.95 * 20 * 50 / 1.03
+    late = {round(at, 2) for at in passed if at > begin + 5}
+    assert len(late) <= bunches * 15
+    assert max(waited[100:]) <= commit + 0.005

@@ -235,6 +235,8 @@ class Dispatcher:
                     break
                 reserved -= count
                 at += count
+                if not reserved and len(single_sends) - at < count:
+                    break  # less than the next bunch, which is chosen afresh
         finally:
             self._before.give_back(reserved)
         self._chunks.return_items(chunk, single_sends[at:])
