@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import psycopg
@@ -12,10 +13,12 @@ import pytest
 from journal_rows import NOW, bad_row, record, row, sealed, suppress
 
 from promomsg.errors import JournalError, UsageError
+from promomsg.journal.counts import STATES
 from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.schema import VERSION
 from promomsg.journal.records import Place
+from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,6 +68,23 @@ async def test_people_can_query_it(fleet: str) -> None:
         ("k1", "pending", "", "1"),
         ("k2", "pending", "", None),
     ]
+
+
+async def test_the_view_has_the_words_of_the_state_table(fleet: str) -> None:
+    journal = PostgresJournal(fleet, "words")
+    await (await sealed(journal, [row(seq) for seq in range(len(STATES))], groups=[1])).close()
+    number = "(SELECT campaign FROM promomsg.campaign WHERE journal = 'words')"
+    with psycopg.connect(fleet, autocommit=True) as db:
+        db.execute(f"UPDATE promomsg.recipient SET state = seq WHERE campaign = {number}".encode())
+    shown = ask(
+        fleet, f"SELECT state FROM promomsg.outcomes WHERE campaign = {number} ORDER BY seq"
+    )
+    assert [state for (state,) in shown] == [state.value for state in STATES]
+    [(first,)] = ask(fleet, f"SELECT state FROM promomsg.group_send WHERE campaign = {number}")
+    assert first == GroupState.PLANNED
+    legend = ", ".join(f"{number} {state}" for number, state in enumerate(STATES))
+    tables = resources.files("promomsg.journal.postgres.migrations") / "0001_first.sql"
+    assert f"--   {legend}." in tables.read_text("utf-8")
 
 
 async def test_every_cell_comes_back_as_it_was_read(fleet: str) -> None:

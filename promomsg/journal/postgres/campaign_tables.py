@@ -12,7 +12,7 @@ from promomsg.journal.postgres.statements.campaign_row import add_campaign
 from promomsg.journal.postgres.statements.transaction import Transaction
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["add_tables", "find", "planning_key", "removal", "remove_now"]
+__all__ = ["add_tables", "find", "planning_key", "removal", "remove_half_plan", "remove_now"]
 
 _TABLES: Final = (
     "warning", "control", "tally", "intent_day", "group_send", "chunk", "commit_log",
@@ -36,6 +36,8 @@ _MEMORY: Final = b"SET work_mem = '64MB'"
 find: Final = b"SELECT campaign, planned_at FROM campaign WHERE journal = %s"
 """(number, when its plan was complete) of the campaign of a journal."""
 
+_IS_HALF: Final = b"SELECT 1 FROM campaign WHERE campaign = %s AND planned_at IS NULL FOR UPDATE"
+
 
 def planning_key(campaign: int) -> int:
     """The advisory lock that the maker of its plan holds."""
@@ -55,9 +57,20 @@ async def add_tables(db: Connection, journal: str, record: CampaignRecord) -> in
 
 
 def removal(campaign: int) -> bytes:
-    """What removes all of a campaign, in one transaction."""
+    """What removes all of a campaign, in one transaction. It does not wait long for those who read it:
+    readers of other campaigns would wait behind it."""
     deletes = "".join(f"DELETE FROM {table} WHERE campaign = {campaign};" for table in _TABLES)  # noqa: S608
-    return f"DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign};{deletes}".encode()
+    return f"SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign};{deletes}".encode()
+
+
+async def remove_half_plan(db: Connection, campaign: int) -> None:
+    """Removes a plan whose maker has died, unless it was completed meanwhile."""
+    key = planning_key(campaign)
+    async with db.transaction():
+        row = await (await db.execute(_IS_HALF, (campaign,))).fetchone()
+        if row is not None:
+            await db.execute(removal(campaign))
+    await db.execute(f"SELECT pg_advisory_unlock({key})".encode())
 
 
 def remove_now(db: psycopg.Connection[Any], campaign: int) -> None:

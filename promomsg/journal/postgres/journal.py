@@ -123,9 +123,7 @@ class PostgresJournal:
                 raise JournalError(
                     f"{self.path}: somebody is planning it; wait for it to end, or give another name"
                 )
-            async with db.transaction():
-                await db.execute(campaign_tables.removal(campaign))
-            await db.execute(f"SELECT pg_advisory_unlock({key})".encode())
+            await campaign_tables.remove_half_plan(db, campaign)
 
     async def _find(self, db: Connection) -> tuple[int, bool] | None:
         """(number, whether its plan is complete) of the campaign; None: there is none."""
