@@ -64,6 +64,10 @@ class Event(StrEnum):
     """By request of the user: `retry --unknown`."""
     ADOPT = "adopt"
     """By request of the user: `reconcile --adopt` found the lost group send."""
+    SENT_AFTER_ALL = "sent_after_all"
+    """The result of an attempt that had been taken for lost has come: it was sent."""
+    FAILED_AFTER_ALL = "failed_after_all"
+    """The same: it failed."""
     COMMITS_LOST = "commits_lost"
     """The journal's last commits are lost: it may have been sent since the last one that is left."""
 
@@ -88,6 +92,9 @@ MOVES: Final[dict[tuple[State, Event], State]] = {
     (State.FAILED, Event.RETRY_FAILED): State.PENDING,
     (State.UNKNOWN, Event.RETRY_UNKNOWN): State.PENDING,
     (State.UNKNOWN, Event.ADOPT): State.PENDING,
+    # Its sender was given up for dead, and was only slow.
+    (State.UNKNOWN, Event.SENT_AFTER_ALL): State.SENT,
+    (State.UNKNOWN, Event.FAILED_AFTER_ALL): State.FAILED,
     # What an earlier process may have intended is intended: `recover` settles it.
     (_P, Event.COMMITS_LOST): State.INTENDED,
     (_I, Event.COMMITS_LOST): State.INTENDED,
@@ -96,7 +103,8 @@ MOVES: Final[dict[tuple[State, Event], State]] = {
 }
 
 FINAL: Final = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.SKIPPED, State.CANCELLED})
-"""States that are left only by a request of the user (`retry`, `adopt`) or a loss of commits."""
+"""States that are left only by a request of the user (`retry`, `adopt`), a result that comes after
+all, or a loss of commits."""
 
 MAYBE_REACHED: Final = frozenset({State.INTENDED, State.SENT, State.UNKNOWN})
 """States of whom a message has reached, or may have."""

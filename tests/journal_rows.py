@@ -21,6 +21,26 @@ NOW = 1_700_000_000.0
 DAY = "2023-11-15"
 
 
+class LeaseClock:
+    """The journals' own clock, by which leases live; it moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("a journal does not wait")
+
+
+CLOCK = LeaseClock()
+"""Of every journal that is made here; a test begins at NOW."""
+
+
 def record(**changes: Any) -> CampaignRecord:
     fields: dict[str, Any] = {
         "name": "autumn",
@@ -89,10 +109,20 @@ async def sealed(
     return handle
 
 
-async def take(handle: Handle, *, groups: bool = False, at: float = NOW) -> Lease:
-    lease = await handle.take(groups=groups, singles=not groups, now=at, ttl=60.0)
+async def take(
+    handle: Handle, *, groups: bool = False, at: float = NOW, idempotent: bool = False
+) -> Lease:
+    """The next lease at that moment, or now when that is past."""
+    CLOCK.now = max(CLOCK.now, at)
+    lease = await handle.take(groups=groups, singles=not groups, idempotent=idempotent)
     assert lease is not None
     return lease
+
+
+async def nothing_to_take(handle: Handle, at: float = NOW) -> bool:
+    """Whether there is neither a group nor a chunk to take at that moment, or now."""
+    CLOCK.now = max(CLOCK.now, at)
+    return await handle.take(groups=True, singles=True, idempotent=False) is None
 
 
 async def suppress(
@@ -173,10 +203,10 @@ def maker(kind: str, folder: Path) -> Make:
         nonlocal count
         count += 1
         if kind == "model":
-            return ModelJournal()
+            return ModelJournal(CLOCK)
         if kind == "memory":
-            return MemoryJournal()
-        return SqliteJournal(folder / f"{count}.db", durability="process")
+            return MemoryJournal(clock=CLOCK)
+        return SqliteJournal(folder / f"{count}.db", durability="process", clock=CLOCK)
 
     return make
 

@@ -142,6 +142,12 @@ class SharedJournal(ModelJournal):
         self.handle = await super().create(record)
         return self.handle
 
-    async def take(self, now: float, *, groups: bool = False, ttl: float = 60.0) -> Lease | None:
-        """What another machine gets when it asks for work at that moment."""
-        return await self.handle.take(groups=groups, singles=not groups, now=now, ttl=ttl)
+    async def take(self, *, groups: bool = False) -> Lease | None:
+        """What another machine gets when it asks for work now."""
+        return await self.handle.take(groups=groups, singles=not groups, idempotent=False)
+
+    def forget_leases(self) -> None:
+        """As if every lease had run out: its holder was away for longer than it lives."""
+        for chunk in self.handle._store.chunks.values():
+            if chunk.deadline is not None:
+                chunk.deadline = 0.0

@@ -92,12 +92,12 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
     """
     from promomsg.engine.opened_journal import open_journal
     from promomsg.engine.report import ENDED
-    from promomsg.journal.locate import is_being_sent
+    from promomsg.journal.locate import journal_at
 
     with open_journal(journal) as opened:
         found = opened.report()
         if found.state not in ENDED:
-            at_work = is_being_sent(journal)
+            at_work = journal_at(journal).is_being_sent()
             if found.state == "paused":
                 print_to_stderr(f"it was paused by request: `promomsg resume {journal}` goes on")
                 return print_report(found, flags.as_json)
@@ -113,10 +113,10 @@ def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
     Raises:
         JournalError: another process is sending, and is not paused.
     """
-    from promomsg.journal.locate import is_being_sent, journal_at
+    from promomsg.journal.locate import journal_at
     from promomsg.journal.records import Control
 
-    if not is_being_sent(journal):
+    if not journal_at(journal).is_being_sent():
         return False
     state = opened.report().state
     if state != "paused":
@@ -168,9 +168,9 @@ async def _resume(
 
 def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
     """Half a plan: nothing was sent, so it is planned again from its campaign file, and sent."""
-    from promomsg.journal.locate import half_plan, is_being_sent, open_reader
+    from promomsg.journal.locate import half_plan, journal_at, open_reader
 
-    if is_being_sent(journal):
+    if journal_at(journal).is_being_sent():
         raise JournalError(f"{journal}: another process is planning it; wait for it to end")
     record: CampaignRecord | None = None
     with suppress(JournalError), open_reader(half_plan(journal)) as reader:

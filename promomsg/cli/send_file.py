@@ -110,7 +110,7 @@ def _refuse_used(journal: Path) -> None:
         return
     if journal.is_dir():
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
-    from promomsg.journal.locate import is_being_sent
+    from promomsg.journal.locate import journal_at
 
     try:
         state = report_of(journal).state
@@ -118,7 +118,7 @@ def _refuse_used(journal: Path) -> None:
         raise JournalError(
             f"{journal} is there already and is not a journal; give another --journal"
         ) from None
-    if is_being_sent(journal):
+    if journal_at(journal).is_being_sent():
         raise JournalError(
             f"{journal} already holds this campaign, and {being_sent_by(journal, state)}; watch it with "
             f"`{command_line('status', str(journal), '--watch')}`, or give another --journal"

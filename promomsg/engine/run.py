@@ -17,6 +17,7 @@ from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Report, campaign_state
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
+from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
@@ -55,6 +56,7 @@ class Run:
         )
         self._brakes = Brakes(handle, channel, settings, self.control, clock=clock, rng=rng)
         self._limiter = channel.pacer.singles
+        self._leases = HeldLeases(handle, clock)
         self._share = channel.connections.campaign()
         self._dispatcher = Dispatcher(
             handle,
@@ -64,6 +66,7 @@ class Run:
             self.control,
             self._brakes,
             clock=clock,
+            leases=self._leases,
             share=self._share,
             tokens=context.tokens,
             notify=self._notify,
@@ -93,6 +96,7 @@ class Run:
                 self.control,
                 self._brakes,
                 clock=clock,
+                leases=self._leases,
                 share=self._share,
                 accepted=self._poller.accepted,
             )
@@ -138,6 +142,7 @@ class Run:
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
             watching.start_soon(self._keep_counts)
+            watching.start_soon(self._leases.run)
             async with anyio.create_task_group() as following:
                 if self._poller is not None:
                     following.start_soon(self._poller.run)
@@ -158,9 +163,7 @@ class Run:
         await self._count()
         halt = self.control.halt
         if halt is not None:
-            record = self._handle.record
-            record.halted = f"{halt.code}: {halt.detail}"
-            await self._handle.save(record)
+            await self._handle.halt(halt.code, halt.detail)
 
     async def _count(self) -> None:
         # A plan without groups gets none later.

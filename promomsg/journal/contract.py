@@ -1,9 +1,14 @@
 """What every journal keeps and promises: one contract, made for many machines from the start.
 
-- A **lease** is the right to send one chunk of singles, or one whole group. It carries an *epoch*:
-  `take` raises it, and whoever holds an older one is refused (the method returns False and changes
-  nothing). In one process nobody else takes a lease; in a fleet this is what stops a sender that
-  was given up for dead (docs/design.md, "Leases").
+- A **lease** is the right to send one chunk of singles, or one whole group, for `lease_life`
+  seconds by the journal's own clock. It carries an *epoch*: `take` raises it, and whoever holds an
+  older one is refused (the method returns False and changes nothing). Where one process sends,
+  nobody else takes a lease; where several do, this is what stops a sender that was given up for
+  dead (docs/design.md, "Leases").
+- **A journal that is away**: one on a server may not be reachable for a while. Its handle repeats what
+  it was asked for until it is, for `lease_life` seconds at the most (`journal.unreachable`), and then
+  raises `JournalUnreachable`. So that a repetition does nothing twice, `intend` and `settle` take a
+  row that is as they would leave it, under the same epoch and with the same `at`, for done.
 - A **state** changes only along `promomsg.states`; any other change raises `IllegalMove` and leaves
   everything as it was.
 - **Maybe sent**: an earlier attempt of a recipient who is pending again may have been delivered.
@@ -11,39 +16,39 @@
   of that attempt.
 - **Attempts**: `intend` counts a single's. A group's are the group's until it is over; then they are
   added to those of each member.
-- **Times** are Unix seconds, passed in by the caller: nothing here reads a clock. `seq` is a row's
-  number in the list, `group_no` a group's, from 1.
+- **Times** are Unix seconds, passed in by the caller; only how long a lease lives is the journal's
+  own clock's to say. `seq` is a row's number in the list, `group_no` a group's, from 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from typing import Protocol
 
-from promomsg.journal.planned_columns import PlannedColumns
+from promomsg.journal.plan_contract import PlanWriter
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    ControlRow,
     Counts,
     GroupCounts,
     GroupRow,
     Lease,
     Outage,
-    Place,
-    PlannedRow,
     Reached,
     Reason,
     Recovered,
     SendResult,
+    Standing,
 )
 from promomsg.model import Failure, Outcome, State
 
-__all__ = ["Handle", "Journal", "Rows"]
+__all__ = ["CampaignView", "Handle", "Journal", "Rows"]
 
 
-class Handle(Protocol):
-    """One open campaign. Every method raises `JournalError` when the journal cannot do it.
+class Handle(PlanWriter, Protocol):
+    """One open campaign, its planning (`plan_contract`) included. Every method raises `JournalError` when the journal cannot do it.
 
     Writes of one moment are committed together (group commit); a method that writes returns when
     its write is durable, as the journal's durability setting says.
@@ -57,110 +62,41 @@ class Handle(Protocol):
     def path(self) -> str | None:
         """Where the journal is; None in memory."""
 
-    # Planning: rows are added in batches, then the set-based steps, then `seal`. Nothing can be
-    # taken before `seal`; planning that did not reach it is thrown away when the handle is closed.
-    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
-        """Adds a batch of rows as they were read, in order of seq."""
-
-    async def add_columns(self, rows: PlannedColumns) -> None:
-        """Adds a batch of pending rows, in order of seq, given as columns. Its guesses of groups
-        are confirmed or taken back by `shared_messages` and `make_groups`."""
-
-    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
-        """Gives pending rows without an id the promoter id that was found for their openid or
-        unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
-
-    async def list_suppressed(
-        self,
-        values: Sequence[str],
-        spellings: Sequence[str] = (),
-        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
-        *,
-        first: bool = False,
-        secret: bool = False,
-    ) -> int:
-        """Adds a batch to the suppression list of this run; returns how many values are new.
-
-        Args:
-            values: keys and addresses.
-            spellings: other ways in which the same are written; not counted.
-            doubtful: value, what to say, what is inside of it, whether from a key column. Nothing
-                inside: refused unless the campaign has just that key. Else: refused if what is
-                inside is a key (or an address, unless from a key column) of the campaign and the
-                value itself is none.
-            first: the list begins anew.
-            secret: any of the values may be a user token: they are kept and compared by their
-                fingerprints, with those of the tokens too. The same for every batch.
-        """
-
-    async def absent_key(self) -> str | None:
-        """What to say of the first of the `doubtful` values that is to be refused; None: none is."""
-
-    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
-        """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is on the list.
-
-        It holds for the person: a row that shares its key, or one of these columns, with one that
-        is named, whatever the state of that one, is skipped too."""
-
-    async def left_out(self) -> int:
-        """How many rows the list that was looked at last has left out (`SUPPRESSED`)."""
-
-    async def select(self, keys: Iterable[str]) -> int:
-        """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
-
-    async def mark_duplicates(
-        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
-    ) -> int:
-        """Skips pending rows whose key, then whose value of one of these columns, an earlier
-        pending row has; returns how many.
-
-        Their code is `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`; the detail
-        names the earlier row's key and, by `places` (in order of seq), where it stands. Access
-        tokens are compared by their fingerprints."""
-
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        """(digest, how many) of each rendered message that at least so many pending singles with an
-        id share. The digest is None for a message without placeholders, which comes first."""
-
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        """Puts those who share that message, in order of seq, into new groups of these sizes.
-
-        Raises:
-            JournalError: there are fewer of them, or a size is below 1.
-        """
-
-    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
-        """A group of `planned` people who are not rows; see `GroupRow.audience`."""
-
-    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
-        """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""
-
-    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
-        """The first pending rows: (key, address, values)."""
-
-    async def plan_counts(self) -> tuple[int, int]:
-        """(singles, groups) that are pending: calls to make."""
+    @property
+    def lease_life(self) -> float:
+        """Seconds for which a lease is good, unless it is renewed."""
 
     # Sending.
-    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
-        """The next chunk with work that no lease holds at `now`; None when there is none.
+    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+        """The next chunk with work that no lease holds; None when there is none.
 
-        The lease is good for `ttl` seconds: to `now + ttl`, when another may take it. `groups` and `singles` say which kinds are wanted
-        (groups first). A chunk that was released while some of it is intended is not handed out
-        before those are settled: the new epoch would refuse their results."""
+        It is held for `lease_life` seconds, counted by the journal: then another may take it. In the
+        same step whatever its last holder left intended is ended: singles are unknown
+        (`INTERRUPTED`), or pending and maybe sent when the channel is idempotent; a group is lost.
+        The `at` of a single stays that of its intent.
 
-    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
-        """The same lease for another `ttl` seconds; None: it has moved on."""
+        Args:
+            groups, singles: which kinds are wanted (groups first).
+            idempotent: whether the channel's provider deduplicates on our key.
+        """
+
+    async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
+        """Each lease for another `lease_life` seconds from now, all in one step; the numbers of the
+        chunks that are still held. The others have moved on. One that has run out, and that nobody
+        took meanwhile, is held again."""
 
     async def release(self, lease: Lease) -> None:
-        """Gives it back; the chunk is done when nothing of it is pending or intended. A lease that
-        has moved on gives nothing back."""
+        """Gives it back; the chunk is done when nothing of it is pending. A lease that has moved on
+        gives nothing back; nor does one of which something is intended: it is held on, to be given
+        back once that is settled."""
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        """pending → intended, durable. False, and nothing changed: lease lost, paused, cancelled,
-        or a row's message was refused meanwhile (`refuse_message`).
+        """pending → intended, durable. False, and nothing changed: the lease has moved on or run
+        out, the campaign is paused or cancelled, or a row's message was refused meanwhile
+        (`refuse_message`).
 
-        `day` is the China-time day (`2026-11-24`) whose single count is raised.
+        `day` is the China-time day (`2026-11-24`) whose single count is raised. Rows that are
+        intended already at this very `at`, under this epoch, count once, and need nothing more.
 
         Raises:
             IllegalMove: a row is not pending, or not of this chunk; nothing changed.
@@ -181,7 +117,12 @@ class Handle(Protocol):
         who are intended in doubt."""
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
-        """intended → the given states, durable. False, and nothing changed: the lease moved on.
+        """intended → the given states, durable. Rows that have the given state already at this
+        very `at`, under this epoch, are left as they are.
+
+        False: the lease moved on, and nothing changed but this: who is unknown (`INTERRUPTED`)
+        since the chunk was taken over, for the same attempt (`SendResult.intended_at`), becomes sent
+        or failed, as it really came to. Whom the user has asked for again since (`reopen`) stays.
 
         Raises:
             IllegalMove: a row is not intended, or the state is not one of the four; nothing changed.
@@ -223,8 +164,26 @@ class Handle(Protocol):
     async def group(self, group_no: int) -> GroupRow:
         """One group. Raises JournalError: there is none of that number."""
 
-    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
-        """What a poll said that did not end it. Changes nothing unless the group is accepted."""
+    async def poll_group(
+        self,
+        group_no: int,
+        counts: GroupCounts,
+        next_poll_at: float,
+        *,
+        polls: int | None = None,
+        at_100: bool = False,
+        given_up: bool = False,
+        warned_of_age: bool = False,
+    ) -> bool:
+        """What a poll said that did not end it. False, and nothing changed: the group is not
+        accepted any more, or somebody else has polled it meanwhile.
+
+        Args:
+            polls: `GroupRow.polls` as the caller knows it; None: whatever it is by now.
+            at_100: this poll found it at 100 (`GroupRow.polls_at_100`).
+            given_up: no more polls for now (`GroupRow.given_up`).
+            warned_of_age: it was said that its result can be had for another day only.
+        """
 
     async def complete_group(
         self,
@@ -235,8 +194,9 @@ class Handle(Protocol):
         unnamed: int,
         at: float,
         warnings: Sequence[str] = (),
-    ) -> list[str]:
-        """accepted → done, and all its members with it, in one commit.
+    ) -> list[str] | None:
+        """accepted → done, and all its members with it, in one commit. None, and nothing changed: it
+        is over already, by somebody else who polled it.
 
         Members named in `failures` fail with their code; the others are sent when `unnamed` (how
         many failures have no name) is 0, else unknown (`UNNAMED`). Who is named and no member, or
@@ -245,10 +205,14 @@ class Handle(Protocol):
 
         Returns:
             Warnings of its own (strangers named, a corrected count), kept beside `warnings`.
+
+        Raises:
+            IllegalMove: it was never accepted; nothing changed.
         """
 
-    async def expire_group(self, group_no: int, at: float) -> None:
-        """Its result cannot be had any more: members still pending are unknown (`EXPIRED`)."""
+    async def expire_group(self, group_no: int, at: float) -> bool:
+        """Its result cannot be had any more: members still pending are unknown (`EXPIRED`). False,
+        and IllegalMove: as `complete_group`."""
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         """At the user's request: an unknown group was found to be `msg_id`; its unknown members are
@@ -305,10 +269,22 @@ class Handle(Protocol):
         """
 
     async def set_control(self, control: Control) -> None:
-        """Writes what is asked of the sender; see `Journal.request`."""
+        """Writes what is asked of the senders; see `Journal.request`."""
 
-    async def control(self) -> Control:
-        """What is asked of the sender now."""
+    async def control(self) -> ControlRow:
+        """What is asked of the senders now, and whether one of them has stopped or parked the
+        campaign, in one look."""
+
+    async def halt(self, code: str, detail: str) -> None:
+        """Stops the campaign for every sender, each at its next look at `control`. The first halt
+        stays (`CampaignRecord.halted`) until `resume`."""
+
+    async def park(self, until: float) -> None:
+        """Nobody sends before that moment (Unix seconds): the day's quota is used up."""
+
+    async def resume(self, at: float) -> None:
+        """At the user's request, before a campaign goes on: it is neither halted nor parked any more,
+        and groups that were given up are followed again, from `at` on."""
 
     async def missing(self) -> str | None:
         """Why nothing more may be sent from it, in one line: its file or its lock is not where it
@@ -366,8 +342,43 @@ class Rows(Protocol):
         """Gives back what `keep` holds; a second call does nothing."""
 
 
+class CampaignView(Protocol):
+    """A campaign to look at, by plain calls without an event loop, while it is sent and after. It
+    changes nothing, and no sender is in its way."""
+
+    @property
+    def record(self) -> CampaignRecord:
+        """The campaign."""
+
+    def control(self) -> Control:
+        """What was asked of its senders."""
+
+    def standing(self) -> Standing:
+        """Where it stands at this moment."""
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq. Whom a sender that died left intended is
+        as a resume will take them."""
+
+    def elapsed(self) -> float:
+        """Seconds from the complete plan to the last thing that happened."""
+
+    def close(self) -> None:
+        """Lets go of the journal; a second call does nothing."""
+
+
 class Journal(Protocol):
     """A place that keeps one campaign."""
+
+    def reader(self) -> CampaignView:
+        """The campaign to look at.
+
+        Raises:
+            JournalError: there is none, it is another version's, or it cannot be read.
+        """
+
+    def is_being_sent(self) -> bool:
+        """Whether a sender is at work on it now, in whatever process."""
 
     def reached(self) -> Iterator[list[Reached]]:
         """Everybody that this campaign sent to or may have, in pages: who is, or before a retry was,
@@ -380,7 +391,7 @@ class Journal(Protocol):
 
     @property
     def path(self) -> str | None:
-        """Where it is; None in memory."""
+        """Where it is; None in memory, and where it is no file."""
 
     def rows_later(self) -> Rows:
         """What a report reads single outcomes from, from now on."""

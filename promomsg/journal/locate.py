@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from promomsg.errors import UsageError
-from promomsg.journal.contract import Journal
-from promomsg.journal.sqlite.crash_safety.in_doubt import LeftIntended, left_intended, source_of
+from promomsg.journal.contract import CampaignView, Journal
+from promomsg.journal.sqlite.crash_safety.file_view import FileView
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
-from promomsg.journal.sqlite.journal import Durability, SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.journal import Durability, SqliteJournal
 from promomsg.journal.sqlite.lock import holder
 from promomsg.journal.sqlite.reader import JournalReader
 
@@ -16,17 +16,13 @@ __all__ = [
     "ALL_ENDINGS",
     "Durability",
     "JournalReader",
-    "LeftIntended",
     "existing_journal",
     "half_plan",
-    "is_being_sent",
     "journal_at",
     "journal_behind",
     "journal_of",
-    "left_intended",
     "open_reader",
     "sender_process",
-    "source_of",
     "temporary_journal",
 ]
 
@@ -40,9 +36,14 @@ def journal_at(path: str | os.PathLike[str], *, durability: Durability = "power"
     return SqliteJournal(path, durability=durability)
 
 
-def journal_behind(reader: JournalReader, *, durability: Durability = "power") -> Journal:
-    """The journal that is open for reading: its next `open` takes the reader over and closes it."""
-    return SqliteJournal.behind(reader, durability=durability)
+def journal_behind(
+    journal: Journal, view: CampaignView, *, durability: Durability = "power"
+) -> Journal:
+    """The journal that a view is of: its next `open` takes the view over and closes it."""
+    if isinstance(view, FileView):
+        return SqliteJournal.behind(view, durability=durability)
+    view.close()
+    return journal
 
 
 def temporary_journal(*, durability: Durability = "power") -> Journal:

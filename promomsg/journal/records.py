@@ -15,6 +15,7 @@ __all__ = [
     "UNIQUE",
     "CampaignRecord",
     "Control",
+    "ControlRow",
     "Counts",
     "GroupCounts",
     "GroupRow",
@@ -27,6 +28,7 @@ __all__ = [
     "Reason",
     "Recovered",
     "SendResult",
+    "Standing",
     "fingerprint",
 ]
 
@@ -37,6 +39,20 @@ class Control(StrEnum):
     RUN = "run"
     PAUSE = "pause"
     CANCEL = "cancel"
+
+
+class ControlRow(msgspec.Struct, frozen=True):
+    """What every sender of a campaign heeds, as one look finds it.
+
+    Attributes:
+        requested: what the user asks for.
+        halted: why a sender stopped it (`"45009: …"`); None: none did.
+        parked_until: Unix seconds before which nobody sends; None: nobody waits.
+    """
+
+    requested: Control
+    halted: str | None = None
+    parked_until: float | None = None
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,14 +175,12 @@ class Lease(msgspec.Struct, frozen=True):
     Attributes:
         chunk_no: the chunk's number.
         epoch: raised by every `take`; the fence.
-        deadline: Unix seconds after which another machine may take it over.
         group_no: the group's number when the chunk is a group; None for singles.
         single_sends: the chunk's pending singles, in order of `seq`; empty for a group.
     """
 
     chunk_no: int
     epoch: int
-    deadline: float
     group_no: int | None = None
     single_sends: tuple[SingleSend, ...] = ()
 
@@ -176,7 +190,8 @@ class SendResult(NamedTuple):
 
     `maybe_sent` (with pending) keeps that an earlier attempt may have been delivered, so that a cancel
     makes it unknown, never cancelled. `called` False: no call was made after all, so the attempt
-    that `intend` counted is taken back.
+    that `intend` counted is taken back. `intended_at`: the `at` of its intent, by which a result that
+    comes after the chunk was taken over finds its attempt; None: it finds none.
     """
 
     seq: int
@@ -188,6 +203,7 @@ class SendResult(NamedTuple):
     maybe_sent: bool
     extra: str | None
     called: bool = True
+    intended_at: float | None = None
 
 
 class GroupCounts(NamedTuple):
@@ -220,6 +236,11 @@ class GroupRow(msgspec.Struct, kw_only=True):
         sent_at: Unix seconds of the last call.
         next_poll_at: Unix seconds; None when there is nothing to poll.
         polls: polls made.
+        polls_at_100: those that found it at 100.
+        given_up: it is not polled any more until the campaign is resumed.
+        warned_of_age: whether it was said that its result can be had for another day only.
+        followed_since: Unix seconds since when it is polled: when it was accepted, or the campaign
+            resumed.
         code, detail, rid: of the answer or the reason for its state.
     """
 
@@ -236,6 +257,10 @@ class GroupRow(msgspec.Struct, kw_only=True):
     sent_at: float | None = None
     next_poll_at: float | None = None
     polls: int = 0
+    polls_at_100: int = 0
+    given_up: bool = False
+    warned_of_age: bool = False
+    followed_since: float | None = None
     code: str = ""
     detail: str = ""
     rid: str | None = None
@@ -271,6 +296,26 @@ class InDoubt(NamedTuple):
     singles: int
     groups: int
     members: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a campaign stands when it is looked at.
+
+    Attributes:
+        counts, groups: its own; whom a sender that died left intended is counted as a resume will
+            take them.
+        running: whether a sender is at work.
+        in_doubt: who may have been sent to by a sender that died; None: nobody has to be taken over.
+        asks_again: whether a resume asks for those singles again, with the same keys.
+        warnings: what there is to say of how true the journal is.
+    """
+
+    counts: Counts
+    groups: list[GroupRow]
+    running: bool
+    in_doubt: InDoubt | None = None
+    asks_again: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Recovered(msgspec.Struct, kw_only=True):

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from journal_rows import Make, maker
+from journal_rows import CLOCK, NOW, Make, maker
 
 from promomsg.journal.sqlite.journal import SqliteJournal
+
+
+@pytest.fixture(autouse=True)
+def _lease_clock() -> None:
+    """Every test begins at NOW."""
+    CLOCK.now = NOW
 
 
 @pytest.fixture(params=["sqlite", "memory", "model"])
@@ -19,4 +25,4 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 @pytest.fixture
 def journal(tmp_path: Path) -> SqliteJournal:
     """A journal in a file."""
-    return SqliteJournal(tmp_path / "autumn.db", durability="process")
+    return SqliteJournal(tmp_path / "autumn.db", durability="process", clock=CLOCK)

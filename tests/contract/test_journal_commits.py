@@ -10,7 +10,7 @@ from journal_rows import DAY, NOW, adds_up, record, result, row, sealed, states,
 from waiting import real_time, until
 
 from promomsg.journal.records import GroupCounts
-from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 
 pytestmark = pytest.mark.asyncio
 
@@ -83,10 +83,10 @@ async def test_a_cancelled_close_keeps_the_lock_until_all_is_written(
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
-    assert is_being_sent(journal.path)
+    assert journal.is_being_sent()
     await warning
     await handle.close()
-    assert not is_being_sent(journal.path)
+    assert not journal.is_being_sent()
     with JournalReader(journal.path) as reader:
         assert reader.record.warnings == ["the last word"]
 
@@ -99,6 +99,6 @@ async def test_a_cancelled_opening_gives_the_lock_back(journal: SqliteJournal) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until(lambda: not is_being_sent(journal.path))
+        await until(lambda: not journal.is_being_sent())
         if verb == "create":
             await (await sealed(journal, [row(0)])).close()

@@ -92,7 +92,7 @@ def instructions_of_a_look(path: Path, *, in_doubt: int = 0) -> int:
         done += 1
 
     with open_journal(path) as opened:
-        opened._reader.read(lambda db: db.set_progress_handler(one, 1))
+        opened._view.reader.read(lambda db: db.set_progress_handler(one, 1))
         report = opened.report()
         assert report.planned == report.unknown + report.sent + report.pending
         assert report.unknown == in_doubt

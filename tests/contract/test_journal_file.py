@@ -16,7 +16,7 @@ from journal_rows import DAY, NOW, adds_up, beside, record, row, sealed, states,
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import Control
-from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal, is_being_sent
+from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 
 pytestmark = pytest.mark.asyncio
 
@@ -71,7 +71,7 @@ async def test_a_second_sender_is_refused_and_a_reader_is_not(
         told(process, "open")
     else:
         handle = await journal.open(write=True)
-    assert is_being_sent(journal.path)
+    assert journal.is_being_sent()
     with pytest.raises(JournalError, match="a sender has it open"):
         await journal.open(write=True)
     reader = await journal.open()
@@ -82,9 +82,9 @@ async def test_a_second_sender_is_refused_and_a_reader_is_not(
         end(process)
     else:
         await handle.close()
-    assert not is_being_sent(journal.path)
+    assert not journal.is_being_sent()
     handle = await journal.open(write=True)
-    assert await handle.control() is Control.PAUSE
+    assert (await handle.control()).requested is Control.PAUSE
     await handle.close()
 
 
@@ -234,12 +234,12 @@ async def test_other_files_and_versions_are_refused_and_left_alone(
     stranger.close()
     await (await sealed(journal, [row(0)])).close()
     db = sqlite3.connect(journal.path)
-    db.execute("PRAGMA user_version = 2")
+    db.execute("PRAGMA user_version = 3")
     db.close()
     for path, words in (
         (text, "it is not a journal"),
         (other, "not a promomsg journal"),
-        (Path(journal.path), "version 2, and this promomsg reads version 1"),
+        (Path(journal.path), "version 3, and this promomsg reads version 2"),
     ):
         before = path.read_bytes()
         strange = SqliteJournal(path)

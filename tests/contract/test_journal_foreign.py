@@ -77,7 +77,7 @@ async def read_all(path: Path) -> list[JournalError]:
     else:
         try:
             await handle.recover(idempotent=False, at=NOW, day=DAY, recent=10)
-            while (await handle.take(groups=True, singles=True, now=NOW, ttl=1e6)) is not None:
+            while (await handle.take(groups=True, singles=True, idempotent=False)) is not None:
                 pass
             await handle.outcomes()
         except JournalError as error:

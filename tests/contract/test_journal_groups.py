@@ -11,6 +11,7 @@ from journal_rows import (
     Make,
     adds_up,
     everybody,
+    nothing_to_take,
     record,
     row,
     sealed,
@@ -60,7 +61,7 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     handle = await sealed(make(), [row(seq) for seq in range(4)], groups=[4])
     await accepted(handle)
     assert await states(handle) == "pppp"
-    assert await handle.take(groups=True, singles=True, now=NOW + 999, ttl=1) is None
+    assert await nothing_to_take(handle, at=NOW + 999)
     [due] = await handle.groups()
     assert due.next_poll_at == NOW + 62
     assert (due.state, due.msg_id, due.attempts, due.sent_at) == (
@@ -91,9 +92,8 @@ async def test_a_group_is_sent_polled_and_merged(make: Make) -> None:
     assert handle.record.warnings == ["a note", warning]
     assert len(await stream(handle)) == 4
     assert adds_up(await handle.counts())
-    with pytest.raises(IllegalMove):
-        await complete(handle)
-    await handle.poll_group(1, GroupCounts(1, 1, 1), next_poll_at=NOW)
+    assert await complete(handle) is None
+    assert not await handle.poll_group(1, GroupCounts(1, 1, 1), next_poll_at=NOW)
     assert (await handle.groups())[0].percent == 100
     await handle.close()
 
@@ -122,7 +122,7 @@ async def test_a_group_that_was_not_sent_is_planned_again(make: Make) -> None:
     lease = await take(handle, groups=True)
     assert await handle.intend_group(lease, NOW)
     with pytest.raises(IllegalMove):
-        await handle.intend_group(lease, NOW)
+        await handle.intend_group(lease, NOW + 1)
     assert await handle.return_group(lease, Reason("-1", "system busy"))
     assert await handle.intend_group(lease, NOW)
     assert await handle.return_group(lease, Reason(), False)
@@ -157,7 +157,7 @@ async def test_a_refused_group_takes_everybody_with_that_message_along(make: Mak
     assert [o.attempts for o in await everybody(handle)] == [1, 1, 1, 0, 0, 0]
     assert (await handle.counts()).by_code == {"47003": 6}
     await handle.release(lease)
-    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    assert await nothing_to_take(handle)
     await handle.close()
 
 

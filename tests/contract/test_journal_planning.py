@@ -9,6 +9,7 @@ from journal_rows import (
     adds_up,
     bad_row,
     everybody,
+    nothing_to_take,
     record,
     row,
     sealed,
@@ -191,7 +192,7 @@ async def test_who_is_suppressed_later_leaves_their_group_and_small_groups_end(m
     assert await handle.plan_counts() == (2, 1)
     assert [single_send.seq for single_send in (await take(handle)).single_sends] == [10, 11]
     assert (await take(handle, groups=True)).group_no == 2
-    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    assert await nothing_to_take(handle)
     assert [o.recipient.key for o in await stream(handle)] == ["k4", "k8", "k9", "k12"]
     assert {o.at for o in await stream(handle)} == {NOW + 5}
     assert (await handle.counts()).by_code == {"SUPPRESSED": 4}
@@ -242,7 +243,7 @@ async def test_a_sealed_plan_hands_out_groups_and_singles(make: Make) -> None:
     await handle.add_audience_group({"roles": [1]}, 70)
     assert await handle.plan_counts() == (1, 3)
     assert await handle.sample(2) == [("k0", "1000", ("red",)), ("k1", "1001", ("red",))]
-    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    assert await nothing_to_take(handle)
     with pytest.raises(JournalError):
         await handle.seal(record(), chunk_size=8)
     await handle.seal(record(planned_at=NOW), chunk_size=8)
@@ -290,5 +291,5 @@ async def test_an_empty_journal_says_so(make: Make) -> None:
     handle = await sealed(make(), [])
     assert await everybody(handle) == []
     assert (await handle.counts()).planned == 0
-    assert await handle.take(groups=True, singles=True, now=NOW, ttl=1) is None
+    assert await nothing_to_take(handle)
     await handle.close()

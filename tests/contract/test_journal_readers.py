@@ -10,6 +10,7 @@ from journal_rows import DAY, NOW, beside, result, row, sealed, take
 
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
+from promomsg.journal.sqlite.crash_safety.file_view import FileView
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 from promomsg.model import State
 
@@ -123,7 +124,7 @@ async def test_a_sender_takes_over_the_reader_that_looked_before_it(
     await (await sealed(journal, [row(0), row(1)])).close()
     reader = JournalReader(journal.path)
     assert reader.counts().pending == 2
-    taken = SqliteJournal.behind(reader, durability="process")
+    taken = SqliteJournal.behind(FileView(reader), durability="process")
     handle = await taken.open(write=True)
     assert (await handle.counts()).pending == 2
     with pytest.raises(JournalError, match="the journal is closed"):
@@ -142,12 +143,12 @@ async def test_what_another_sender_did_since_the_look_is_counted(journal: Sqlite
     assert reader.counts().pending == 2
     other = await journal.open(write=True)
     with pytest.raises(JournalError, match="open already"):
-        await SqliteJournal.behind(JournalReader(journal.path)).open(write=True)
+        await SqliteJournal.behind(FileView(JournalReader(journal.path))).open(write=True)
     lease = await take(other)
     assert await other.intend(lease, [0], NOW, DAY)
     assert await other.settle(lease, [result(0)])
     await other.close()
-    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
+    handle = await SqliteJournal.behind(FileView(reader), durability="process").open(write=True)
     assert ((await handle.counts()).sent, (await handle.counts()).pending) == (1, 1)
     await handle.close()
 
@@ -161,6 +162,6 @@ async def test_a_file_that_has_taken_its_place_since_the_look_is_looked_at_itsel
     reader = JournalReader(journal.path)
     assert reader.counts().pending == 1
     os.replace(other.path, journal.path)
-    handle = await SqliteJournal.behind(reader, durability="process").open(write=True)
+    handle = await SqliteJournal.behind(FileView(reader), durability="process").open(write=True)
     assert (await handle.counts()).pending == 3
     await handle.close()

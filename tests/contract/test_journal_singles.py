@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from journal_rows import (
+    CLOCK,
     DAY,
     NOW,
     Make,
     adds_up,
     bad_row,
     everybody,
+    nothing_to_take,
     record,
     result,
     row,
@@ -46,7 +48,7 @@ async def test_a_chunk_is_leased_intended_and_settled(make: Make) -> None:
     handle = await sealed(make(), [row(seq, word="red") for seq in range(5)], chunk_size=3)
     lease = await take(handle)
     assert [single_send.seq for single_send in lease.single_sends] == [0, 1, 2]
-    assert (lease.epoch, lease.group_no, lease.deadline) == (1, None, NOW + 60)
+    assert (lease.epoch, lease.group_no) == (1, None)
     assert lease.single_sends[0].values == ("red",)
     assert lease.single_sends[0].id == "1000"
     assert await handle.intend(lease, [0, 2], NOW + 1, DAY)
@@ -88,7 +90,7 @@ async def test_a_journal_knows_whether_anybody_was_ever_reached(make: Make, end:
 async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -> None:
     handle = await sealed(make(), [row(0), row(1)])
     old = await take(handle)
-    assert await handle.take(groups=True, singles=True, now=NOW, ttl=60) is None
+    assert await nothing_to_take(handle)
     assert await handle.intend(old, [0, 1], NOW, DAY)
     back = result(0, "pending", code=Code.NOT_SENT)
     assert await handle.settle(old, [back, result(1, "pending", called=False)])
@@ -98,16 +100,16 @@ async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -
     assert new.epoch == 2
     assert [single_send.attempts for single_send in new.single_sends] == [1, 0]
     assert not await handle.intend(old, [0], NOW, DAY)
-    assert await handle.renew(old, now=NOW, ttl=60) is None
+    assert await handle.renew([old]) == frozenset()
     await handle.release(old)
     assert await handle.intend(new, [0], NOW, DAY)
     assert not await handle.settle(old, [result(0)])
     assert await states(handle) == "ip"
-    renewed = await handle.renew(new, now=NOW + 50, ttl=60)
-    assert renewed is not None
-    assert renewed.deadline == NOW + 110
-    assert await handle.take(groups=True, singles=True, now=NOW + 100, ttl=60) is None
-    late = await take(handle, at=NOW + 200)
+    life = handle.lease_life
+    CLOCK.now = NOW + 0.8 * life
+    assert await handle.renew([new]) == {new.chunk_no}
+    assert await nothing_to_take(handle, at=NOW + 1.7 * life)
+    late = await take(handle, at=NOW + 1.9 * life)
     assert [single_send.seq for single_send in late.single_sends] == [1]
     await handle.close()
 
@@ -117,8 +119,9 @@ async def test_a_released_chunk_waits_for_what_is_still_out(make: Make) -> None:
     lease = await take(handle)
     assert await handle.intend(lease, [0], NOW, DAY)
     await handle.release(lease)
-    assert await handle.take(groups=True, singles=True, now=NOW + 500, ttl=60) is None
+    assert await nothing_to_take(handle)
     assert await handle.settle(lease, [result(0)])
+    await handle.release(lease)
     assert [single_send.seq for single_send in (await take(handle)).single_sends] == [1]
     await handle.close()
 
@@ -129,7 +132,7 @@ async def test_an_illegal_move_raises_and_changes_nothing(make: Make) -> None:
     assert await handle.intend(lease, [0], NOW, DAY)
     for seqs in ([0, 1], [1, 1], [1, 4], [1, 99]):
         with pytest.raises(IllegalMove):
-            await handle.intend(lease, seqs, NOW, DAY)
+            await handle.intend(lease, seqs, NOW + 1, DAY)
     for results in (
         [result(0), result(1)],
         [result(0), result(0)],
@@ -154,7 +157,7 @@ async def test_a_pause_or_cancel_from_outside_stops_the_next_intent(make: Make) 
     assert await handle.intend(lease, [0], NOW, DAY)
     await journal.request(Control.PAUSE)
     assert not await handle.intend(lease, [1, 2], NOW, DAY)
-    assert await handle.control() is Control.PAUSE
+    assert (await handle.control()).requested is Control.PAUSE
     assert await handle.settle(lease, [result(0)])
     await handle.set_control(Control.RUN)
     assert await handle.intend(lease, [1], NOW, DAY)
@@ -319,7 +322,7 @@ async def test_one_sender_at_a_time_and_readers_always(make: Make) -> None:
     assert (await reader.counts()).sent == 1
     assert reader.record.name == "autumn"
     with pytest.raises(JournalError, match="reading only"):
-        await reader.take(groups=True, singles=True, now=NOW, ttl=1)
+        await reader.take(groups=True, singles=True, idempotent=False)
     rows = journal.rows_later()
     await handle.close()
     with pytest.raises(JournalError, match="closed"):

@@ -20,6 +20,7 @@ from journal_rows import (
     adds_up,
     beside,
     everybody,
+    nothing_to_take,
     result,
     row,
     sealed,
@@ -46,9 +47,11 @@ async def kill(handle: Handle) -> None:
     await handle.close()
 
 
-async def sending(journal: SqliteJournal, count: int = 8, marked: int = 3) -> tuple[Handle, Lease]:
-    """A run with `count` intended, the first of whom were called."""
-    handle = await sealed(journal, [row(seq) for seq in range(count)], chunk_size=count)
+async def sending(
+    journal: SqliteJournal, count: int = 8, marked: int = 3, more: int = 0
+) -> tuple[Handle, Lease]:
+    """A run with `count` intended, the first of whom were called, and `more` who are not."""
+    handle = await sealed(journal, [row(seq) for seq in range(count + more)], chunk_size=count)
     await handle.make_slots(2 * count)
     lease = await take(handle)
     assert await handle.intend(lease, range(count), NOW, DAY)
@@ -260,9 +263,8 @@ async def test_a_call_that_sent_nothing_and_waits_for_its_next_one_was_not_made(
 
 async def test_a_result_that_is_not_kept_leaves_its_slot(journal: SqliteJournal) -> None:
     handle, lease = await sending(journal, 3, marked=1)
-    newer = await handle.take(groups=False, singles=True, now=NOW + 900, ttl=60.0)
-    assert newer is None  # nobody is pending
-    stale = Lease(lease.chunk_no, lease.epoch - 1, lease.deadline)
+    assert await nothing_to_take(handle)
+    stale = Lease(lease.chunk_no, lease.epoch - 1)
     assert not await handle.settle(stale, [result(0)])
     await kill(handle)
     assert await left(journal) == "upp"
@@ -441,12 +443,11 @@ async def test_of_a_sender_without_slots_those_of_an_earlier_one_say_nothing(
 async def test_of_a_sender_that_left_others_intended_its_slots_say_nothing(
     journal: SqliteJournal,
 ) -> None:
-    handle, lease = await sending(journal, 4, marked=1)
-    assert await handle.settle(lease, [result(seq, "pending", called=False) for seq in (2, 3)])
+    handle, _ = await sending(journal, 2, marked=1, more=2)
     await kill(handle)
     later = await journal.open(write=True)
     await later.make_slots(8)
-    assert await later.intend(await take(later, at=NOW + 900), [2, 3], NOW + 900, DAY)
+    assert await later.intend(await take(later), [2, 3], NOW + 9, DAY)
     await kill(later)
     assert await left(journal) == "uuuu"
 
@@ -560,7 +561,7 @@ async def test_readers_and_a_second_sender_leave_the_slots_as_they_are(
         await journal.open(write=True)
     reading = await journal.open()
     await reading.make_slots(8)
-    reading.mark_leaving(Lease(1, 1, 0.0), 5)
+    reading.mark_leaving(Lease(1, 1), 5)
     await reading.close()
     assert (slots_of(journal).read_bytes(), slots_of(journal).stat().st_ino) == before
     await kill(handle)

@@ -346,8 +346,8 @@ async def test_who_was_intended_when_the_process_died_is_unknown(
     await campaign.plan()
     started = await campaign._start.start()
     handle = started.handle
-    singles = await handle.take(groups=False, singles=True, now=1.0, ttl=60)
-    group = await handle.take(groups=True, singles=False, now=1.0, ttl=60)
+    singles = await handle.take(groups=False, singles=True, idempotent=False)
+    group = await handle.take(groups=True, singles=False, idempotent=False)
     assert singles is not None
     assert group is not None
     assert await handle.intend(

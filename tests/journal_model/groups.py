@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from journal_model.store import Chunk, Group, Row, Store
+from promomsg.clock import Clock
 from promomsg.errors import JournalError
 from promomsg.journal.records import (
     CampaignRecord,
     Control,
+    ControlRow,
     GroupCounts,
     GroupRow,
     Lease,
@@ -34,6 +36,8 @@ _EVENT = {
     State.SKIPPED: Event.SKIP,
 }
 
+_OVER = (GroupState.DONE, GroupState.EXPIRED)
+
 _UNSENT = (State.FAILED, State.SKIPPED, State.CANCELLED)
 
 
@@ -45,11 +49,14 @@ class ModelGroups:
     """The part of a handle that is about groups and whole campaigns."""
 
     path: str | None = None
+    lease_life: float = 120.0
 
-    def __init__(self, journal: _Owner, store: Store, *, write: bool) -> None:
+    def __init__(self, journal: _Owner, store: Store, clock: Clock, *, write: bool) -> None:
         self._journal = journal
         self._store = store
         self._write = write
+        self._monotonic = clock.monotonic
+        self._zero = clock.time() - clock.monotonic()
         self._closed = False
 
     @property
@@ -69,9 +76,15 @@ class ModelGroups:
             raise JournalError("its plan is complete; nothing is added to it")
         return store
 
+    def _now(self) -> float:
+        return self._zero + self._monotonic()
+
     def _held(self, lease: Lease) -> Chunk | None:
         chunk = self._store_for_writing().chunks.get(lease.chunk_no)
         return chunk if chunk is not None and chunk.epoch == lease.epoch else None
+
+    def _may_intend(self, chunk: Chunk) -> bool:
+        return chunk.is_held(self._now()) and self._store.control is Control.RUN
 
     def _group_of(self, lease: Lease) -> Group | None:
         chunk = self._held(lease)
@@ -136,8 +149,13 @@ class ModelGroups:
         return self._refuse_same(row.message_digest, reason, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
-        group = self._group_of(lease)
-        if group is None or self._store.control is not Control.RUN:
+        chunk = self._held(lease)
+        group = None if chunk is None else chunk.group
+        if chunk is None or group is None:
+            return False
+        if group.row.state is GroupState.INTENDED and group.row.sent_at == at:
+            return True
+        if not self._may_intend(chunk):
             return False
         if group.row.state in (GroupState.REFUSED, GroupState.CANCELLED):
             return False
@@ -155,8 +173,11 @@ class ModelGroups:
         group = self._group_of(lease)
         if group is None:
             return False
-        self._move(group, GroupEvent.ACCEPTED)
         row = group.row
+        if row.state is GroupState.ACCEPTED and row.msg_id == msg_id:
+            return True
+        self._move(group, GroupEvent.ACCEPTED)
+        row.followed_since = at
         row.msg_id, row.rid, row.sent_at, row.next_poll_at = msg_id, rid, at, next_poll_at
         row.code = row.detail = ""
         return True
@@ -165,6 +186,8 @@ class ModelGroups:
         group = self._group_of(lease)
         if group is None:
             return False
+        if group.row.state is GroupState.PLANNED:
+            return True
         self._move(group, GroupEvent.NOT_SENT)
         group.row.code, group.row.detail, _ = reason
         group.row.attempts -= not called
@@ -176,6 +199,8 @@ class ModelGroups:
         group = self._group_of(lease)
         if group is None:
             return False
+        if group.row.state is GroupState.REFUSED and group.row.code == reason.code:
+            return True
         self._refuse_one(group, reason, at)
         if everybody:
             self._refuse_same(group.message_digest, reason, at)
@@ -190,7 +215,8 @@ class ModelGroups:
         group = self._group_of(lease)
         if group is None:
             return False
-        self._lose(group, reason, at)
+        if group.row.state is not GroupState.UNKNOWN:
+            self._lose(group, reason, at)
         return True
 
     # Following.
@@ -201,13 +227,28 @@ class ModelGroups:
     async def group(self, group_no: int) -> GroupRow:
         return self._get(group_no).copy()
 
-    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
+    async def poll_group(
+        self,
+        group_no: int,
+        counts: GroupCounts,
+        next_poll_at: float,
+        *,
+        polls: int | None = None,
+        at_100: bool = False,
+        given_up: bool = False,
+        warned_of_age: bool = False,
+    ) -> bool:
         self._store_for_writing()
         row = self._get(group_no).row
-        if row.state is GroupState.ACCEPTED:
-            row.percent, row.send_cnt, row.fail_cnt = counts
-            row.next_poll_at = next_poll_at
-            row.polls += 1
+        if row.state is not GroupState.ACCEPTED or polls not in (None, row.polls):
+            return False
+        row.percent, row.send_cnt, row.fail_cnt = counts
+        row.next_poll_at = next_poll_at
+        row.polls += 1
+        row.polls_at_100 += at_100
+        row.given_up = row.given_up or given_up
+        row.warned_of_age = row.warned_of_age or warned_of_age
+        return True
 
     async def complete_group(
         self,
@@ -218,9 +259,11 @@ class ModelGroups:
         unnamed: int,
         at: float,
         warnings: Sequence[str] = (),
-    ) -> list[str]:
+    ) -> list[str] | None:
         self._store_for_writing()
         group = self._get(group_no)
+        if group.row.state in _OVER:
+            return None
         self._move(group, GroupEvent.COMPLETE)
         row = group.row
         row.percent, row.send_cnt, row.fail_cnt = counts
@@ -286,36 +329,55 @@ class ModelGroups:
             "its count is taken"
         ]
 
-    async def expire_group(self, group_no: int, at: float) -> None:
+    async def expire_group(self, group_no: int, at: float) -> bool:
         self._store_for_writing()
         group = self._get(group_no)
+        if group.row.state in _OVER:
+            return False
         self._move(group, GroupEvent.EXPIRE)
         group.row.next_poll_at = None
         group.row.code, group.row.detail = Code.EXPIRED.value, _EXPIRED
         self._close_group(group, State.UNKNOWN, Reason(Code.EXPIRED.value, _EXPIRED), at)
+        return True
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         self._store_for_writing()
         group = self._get(group_no)
         self._move(group, GroupEvent.ADOPT)
-        for row in self._store.members(group):
-            if row.state is State.UNKNOWN:
-                move(row.state, Event.ADOPT)
-                self._store.take_back(row)
-                row.attempts -= group.row.attempts
+        for member in self._store.members(group):
+            if member.state is State.UNKNOWN:
+                move(member.state, Event.ADOPT)
+                self._store.take_back(member)
+                member.attempts -= group.row.attempts
         people = group.people.pop(State.UNKNOWN, 0)
         if people:
             group.people[State.PENDING] += people
-        group.row.msg_id, group.row.next_poll_at = msg_id, next_poll_at
-        group.row.code = group.row.detail = ""
+        row = group.row
+        row.msg_id, row.next_poll_at, row.followed_since = msg_id, next_poll_at, at
+        row.polls_at_100, row.given_up, row.warned_of_age = 0, False, False
+        row.code = row.detail = ""
 
     # The record.
 
     async def set_control(self, control: Control) -> None:
         self._store_for_writing().control = control
 
-    async def control(self) -> Control:
-        return self._store.control
+    async def control(self) -> ControlRow:
+        return self._store.control_row()
+
+    async def halt(self, code: str, detail: str) -> None:
+        record = self._store_for_writing().record
+        record.halted = record.halted or f"{code}: {detail}"
+
+    async def park(self, until: float) -> None:
+        self._store_for_writing().parked_until = until
+
+    async def resume(self, at: float) -> None:
+        store = self._store_for_writing()
+        store.record.halted = store.parked_until = None
+        for group in store.groups:
+            if group.row.state is GroupState.ACCEPTED:
+                group.row.given_up, group.row.followed_since = False, at
 
     async def missing(self) -> str | None:
         return None

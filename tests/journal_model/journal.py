@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any
 
-import msgspec
-
-from journal_model.groups import ModelGroups
+from journal_model.groups import INTERRUPTED, ModelGroups
 from journal_model.recovery import ModelRecovery
 from journal_model.store import Chunk, Row, Store
+from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import PlannedColumns
@@ -25,7 +32,9 @@ from promomsg.journal.records import (
     Place,
     PlannedRow,
     Reached,
+    Reason,
     SendResult,
+    Standing,
 )
 from promomsg.model import Code, Outcome, SingleSend, State
 from promomsg.states import Event, GroupState, IllegalMove, move
@@ -43,8 +52,12 @@ _SETTLING = {
 class ModelReader:
     """What `JournalReader` is to a file."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, is_being_sent: Callable[[], bool] = lambda: False) -> None:
         self._store = store
+        self._is_being_sent = is_being_sent
+
+    def standing(self) -> Standing:
+        return Standing(self.counts(), self.groups(), self._is_being_sent())
 
     @property
     def record(self) -> CampaignRecord:
@@ -203,57 +216,75 @@ class ModelHandle(ModelRecovery):
 
     # Sending.
 
-    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
         store = self._store_for_writing()
+        now = self._now()
         await asyncio.sleep(0)
         for wants_groups in (True, False):
             if not (groups if wants_groups else singles):
                 continue
             for chunk in store.chunks.values():
                 if chunk.is_group == wants_groups and not chunk.is_held(now):
-                    lease = self._try(chunk, now + ttl)
+                    lease = self._try(chunk, now, idempotent)
                     if lease is not None:
                         return lease
         return None
 
-    def _try(self, chunk: Chunk, deadline: float) -> Lease | None:
+    def _try(self, chunk: Chunk, now: float, idempotent: bool) -> Lease | None:
         single_sends: tuple[SingleSend, ...] = ()
+        group_no = None
         if chunk.group is None:
             rows = [r for r in self._store.in_range(chunk) if r.group is None]
             if chunk.deadline is None and any(r.state is State.INTENDED for r in rows):
                 return None
+            self._end_leftovers(rows, idempotent=idempotent)
             single_sends = tuple(row.single_send() for row in rows if row.state is State.PENDING)
             if not single_sends:
+                chunk.gone()
                 return None
-        elif chunk.group.row.state is not GroupState.PLANNED:
-            return None
+        else:
+            row = chunk.group.row
+            group_no = row.group_no
+            if row.state is GroupState.INTENDED:
+                if chunk.deadline is None:
+                    return None
+                self._lose(chunk.group, Reason(Code.INTERRUPTED.value, INTERRUPTED), now)
+            if row.state is not GroupState.PLANNED:
+                chunk.gone()
+                return None
         chunk.epoch += 1
-        chunk.deadline = deadline
-        return Lease(
-            chunk_no=chunk.number,
-            epoch=chunk.epoch,
-            deadline=deadline,
-            group_no=None if chunk.group is None else chunk.group.row.group_no,
-            single_sends=single_sends,
-        )
+        chunk.deadline = now + self.lease_life
+        return Lease(chunk.number, chunk.epoch, group_no, single_sends)
 
-    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
-        chunk = self._held(lease)
-        if chunk is None:
-            return None
-        chunk.deadline = now + ttl
-        return msgspec.structs.replace(lease, deadline=now + ttl)
+    async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
+        self._store_for_writing()
+        deadline = self._now() + self.lease_life
+        chunks = [chunk for lease in leases if (chunk := self._held(lease)) is not None]
+        for chunk in chunks:
+            chunk.deadline = deadline
+        return frozenset(chunk.number for chunk in chunks)
 
     async def release(self, lease: Lease) -> None:
         chunk = self._held(lease)
-        if chunk is not None:
-            chunk.deadline = None
+        if chunk is None:
+            return
+        rows = self._store.in_range(chunk)
+        if chunk.group is None and any(row.state is State.INTENDED for row in rows):
+            return
+        if chunk.group is not None and chunk.group.row.state is GroupState.INTENDED:
+            return
+        chunk.deadline = None
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
         store = self._store_for_writing()
         await asyncio.sleep(0)
         chunk = self._held(lease)
-        if chunk is None or store.control is not Control.RUN:
+        if chunk is None:
+            return False
+        known = [store.rows.get(seq) for seq in seqs]
+        if known and all(r and r.state is State.INTENDED and r.at == at for r in known):
+            return True
+        if not self._may_intend(chunk):
             return False
         rows = self._singles_of(chunk, seqs)
         for row in rows:
@@ -286,8 +317,15 @@ class ModelHandle(ModelRecovery):
                 raise IllegalMove(f"a recipient that is intended cannot become {result.state}")
         chunk = self._held(lease)
         if chunk is None:
+            for result in results:
+                self._settle_late(lease, result)
             return False
         rows = self._singles_of(chunk, [result.seq for result in results])
+        if results and all(
+            (row.state.value, row.at) == (result.state, result.at)
+            for row, result in zip(rows, results, strict=True)
+        ):
+            return True
         if any(row.state is not State.INTENDED for row in rows):
             raise IllegalMove("only what is intended can be settled")
         for row, result in zip(rows, results, strict=True):
@@ -305,6 +343,24 @@ class ModelHandle(ModelRecovery):
             if row.state is not State.PENDING:
                 store.log(row)
         return True
+
+    def _settle_late(self, lease: Lease, result: SendResult) -> None:
+        """A result of an attempt that was taken for lost when its chunk was taken over."""
+        chunk, row = self._store.chunks.get(lease.chunk_no), self._store.rows.get(result.seq)
+        event = {
+            State.SENT: Event.SENT_AFTER_ALL,
+            State.FAILED: Event.FAILED_AFTER_ALL,
+        }.get(State(result.state))
+        if chunk is None or row is None or row.seq not in chunk or row.group is not None:
+            return
+        if event is None or chunk.epoch < lease.epoch or result.intended_at is None:
+            return
+        lost = (State.UNKNOWN, Code.INTERRUPTED.value, result.intended_at)
+        if (row.state, row.code, row.at) == lost:
+            row.state = move(row.state, event)
+            row.code, row.detail, row.rid = result.code, result.detail, result.rid
+            row.at, row.extra, row.maybe_sent = result.at, result.extra, False
+            self._store.log_again(row)
 
     # Reading.
 
@@ -360,7 +416,8 @@ class ModelJournal:
 
     path: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._store: Store | None = None
         self._sender: ModelHandle | None = None
 
@@ -374,7 +431,7 @@ class ModelJournal:
         if self._store is not None:
             raise JournalError("there is a journal already; resume it, or take another one")
         self._store = Store(record)
-        self._sender = ModelHandle(self, self._store, write=True)
+        self._sender = ModelHandle(self, self._store, self._clock, write=True)
         return self._sender
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> ModelHandle:
@@ -382,9 +439,9 @@ class ModelJournal:
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
         if not write:
-            return ModelHandle(self, self._store, write=False)
+            return ModelHandle(self, self._store, self._clock, write=False)
         self._free()
-        self._sender = ModelHandle(self, self._store, write=True)
+        self._sender = ModelHandle(self, self._store, self._clock, write=True)
         return self._sender
 
     def closed(self, handle: ModelGroups) -> None:
@@ -399,6 +456,16 @@ class ModelJournal:
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
         yield self._store.reached()
+
+    def reader(self) -> ModelReader:
+        """See `Journal.reader`."""
+        if self._store is None or not self._store.sealed:
+            raise JournalError("there is no journal")
+        return ModelReader(self._store, self.is_being_sent)
+
+    def is_being_sent(self) -> bool:
+        """See `Journal.is_being_sent`."""
+        return self._sender is not None
 
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from journal_model.groups import INTERRUPTED, ModelGroups
+from journal_model.store import Row
 from promomsg.errors import JournalError
 from promomsg.journal.records import UNIQUE, Lease, Reason, Recovered, fingerprint
 from promomsg.model import Code, State
@@ -25,34 +26,39 @@ class ModelRecovery(ModelGroups):
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
         store = self._store_for_writing()
         found = Recovered()
-        for row in store.in_order():
-            if row.state is not State.INTENDED:
-                continue
-            if idempotent:
-                row.state = move(row.state, Event.NOT_SENT)
-                if not (row.maybe_sent and row.code):
-                    row.code, row.detail, row.rid = Code.INTERRUPTED.value, INTERRUPTED, None
-                row.maybe_sent = True
-                found.again += 1
-            else:
-                row.state = move(row.state, Event.UNKNOWN)
-                row.code, row.detail = Code.INTERRUPTED.value, INTERRUPTED
+        ended = self._end_leftovers(store.in_order(), idempotent=idempotent)
+        if idempotent:
+            found.again = len(ended)
+        else:
+            found.unknown = len(ended)
+            for row in ended:
                 row.at = at
-                store.log(row)
-                found.unknown += 1
         for group in store.groups:
             if group.row.state is GroupState.INTENDED:
                 self._lose(group, Reason(Code.INTERRUPTED.value, INTERRUPTED), at)
                 found.lost_groups += 1
         for chunk in store.chunks.values():
-            if chunk.deadline is not None:
-                chunk.deadline = None
-                chunk.epoch += 1
+            chunk.gone()
         if store.cutting:
             store.cut()
         found.recent = tuple(store.intents[-recent:]) if recent > 0 else ()
         found.singles_today = store.days[day]
         return found
+
+    def _end_leftovers(self, rows: Sequence[Row], *, idempotent: bool) -> list[Row]:
+        """What is intended, and has nobody any more who could settle it."""
+        ended = [row for row in rows if row.state is State.INTENDED]
+        for row in ended:
+            if idempotent:
+                row.state = move(row.state, Event.NOT_SENT)
+                if not (row.maybe_sent and row.code):
+                    row.code, row.detail, row.rid = Code.INTERRUPTED.value, INTERRUPTED, None
+                row.maybe_sent = True
+            else:
+                row.state = move(row.state, Event.UNKNOWN)
+                row.code, row.detail = Code.INTERRUPTED.value, INTERRUPTED
+                self._store.log(row)
+        return ended
 
     async def cancel_pending(self, at: float) -> int:
         store = self._store_for_writing()

@@ -11,6 +11,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.records import (
     CampaignRecord,
     Control,
+    ControlRow,
     Counts,
     GroupRow,
     PlannedRow,
@@ -113,6 +114,12 @@ class Chunk:
     def is_held(self, now: float) -> bool:
         return self.deadline is not None and self.deadline > now
 
+    def gone(self) -> None:
+        """Nobody holds it any more; what a late holder brings is late."""
+        if self.deadline is not None:
+            self.deadline = None
+            self.epoch += 1
+
     def __contains__(self, seq: int) -> bool:
         return self.group is None and self.first <= seq <= self.last
 
@@ -126,6 +133,7 @@ class Store:
         self.cutting = False
         self.chunk_size = 0
         self.control = Control.RUN
+        self.parked_until: float | None = None
         self.rows: dict[int, Row] = {}
         self.groups: list[Group] = []
         self.chunks: dict[int, Chunk] = {}
@@ -248,6 +256,14 @@ class Store:
 
     def log(self, row: Row) -> None:
         self.finals.append(row)
+
+    def log_again(self, row: Row) -> None:
+        """It was final, and is final in another way: it comes once more, and no longer where it was."""
+        self.finals = [None if other is row else other for other in self.finals]
+        self.log(row)
+
+    def control_row(self) -> ControlRow:
+        return ControlRow(self.control, self.record.halted, self.parked_until)
 
     def take_back(self, row: Row, *, doubted: bool = False) -> None:
         """Final → pending; what is left is kept in the row's history.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_model import ModelJournal
-from journal_rows import DAY, NOW, adds_up, everybody, record, result, row, stream
+from journal_rows import CLOCK, DAY, NOW, adds_up, everybody, record, result, row, stream
 
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal
@@ -52,13 +52,20 @@ class Journals:
 
     def __init__(self, path: Path) -> None:
         self.kinds: list[Journal] = [
-            ModelJournal(),
-            SqliteJournal(path, durability="process"),
-            MemoryJournal(),
+            ModelJournal(CLOCK),
+            SqliteJournal(path, durability="process", clock=CLOCK),
+            MemoryJournal(clock=CLOCK),
         ]
         self.handles: list[Handle] = []
         self.leases: list[Lease] = []
-        self.time = NOW
+        self.intended: dict[int, float] = {}
+        """When each single was intended last."""
+        CLOCK.now = NOW
+
+    def pass_time(self, seconds: float) -> float:
+        """The time that it is then, by the caller's clock and the journals' own."""
+        CLOCK.now += seconds
+        return CLOCK.now
 
     async def create(self) -> None:
         self.handles = [await journal.create(record()) for journal in self.kinds]
@@ -89,6 +96,7 @@ class Journals:
         counts = await self.each("counts")
         assert adds_up(counts)
         await self.each("groups")
+        await self.each("control")
         await self.each("plan_counts")
         rows = [await everybody(handle) for handle in self.handles]
         assert rows[1:] == rows[:1] * 2
@@ -97,8 +105,8 @@ class Journals:
         for handle in self.handles:
             await handle.close()
         self.handles = [await journal.open(write=True) for journal in self.kinds]
-        self.time += 1
-        await self.each("recover", idempotent=idempotent, at=self.time, day=DAY, recent=3)
+        now = self.pass_time(1)
+        await self.each("recover", idempotent=idempotent, at=now, day=DAY, recent=3)
 
     def reached(self, number: int) -> object:
         try:
@@ -159,7 +167,8 @@ async def group(journals: Journals, data: st.DataObject) -> None:
 
 
 async def act(journals: Journals, data: st.DataObject) -> None:
-    journals.time = now = journals.time + 1
+    # Now and then for longer than a lease lives.
+    now = journals.pass_time(data.draw(st.sampled_from([1, 1, 1, 1, 1, 1, 1, 200])))
     what = data.draw(
         st.sampled_from(
             [
@@ -182,6 +191,7 @@ async def act(journals: Journals, data: st.DataObject) -> None:
                 "follow",
                 "follow",
                 "control",
+                "stop",
                 "refuse_message",
                 "cancel",
                 "suppress",
@@ -193,8 +203,8 @@ async def act(journals: Journals, data: st.DataObject) -> None:
     lease = data.draw(st.sampled_from(journals.leases)) if journals.leases else None
     if what == "take":
         groups, singles = data.draw(st.sampled_from([(True, False), (False, True), (True, True)]))
-        ttl = data.draw(st.sampled_from([2.0, 1000.0]))
-        taken = await journals.each("take", groups=groups, singles=singles, now=now, ttl=ttl)
+        idempotent = data.draw(st.integers(0, 3)) == 0
+        taken = await journals.each("take", groups=groups, singles=singles, idempotent=idempotent)
         if taken is not None:
             journals.leases.append(taken)
     elif what == "cancel":
@@ -205,6 +215,9 @@ async def act(journals: Journals, data: st.DataObject) -> None:
         smallest = data.draw(st.integers(1, 4))
         await journals.each("suppress_pending", smallest_group=smallest, at=now)
         await journals.each("left_out")
+    elif what == "stop":
+        stop = data.draw(st.sampled_from(["halt", "park", "resume"]))
+        await journals.each(stop, *(("45009", "used up") if stop == "halt" else (now,)))
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))
         for journal in journals.kinds:
@@ -240,9 +253,13 @@ async def single_call(
     if what == "release":
         await journals.each("release", lease)
     elif what == "renew":
-        await journals.each("renew", lease, now=now, ttl=50.0)
+        some_leases = data.draw(st.lists(st.sampled_from(journals.leases), max_size=3))
+        await journals.each("renew", [lease, *some_leases])
     elif what == "intend":
-        await journals.each("intend", lease, some, now, DAY)
+        if await journals.each("intend", lease, some, now, DAY) is True:
+            journals.intended.update(dict.fromkeys(some, now))
+        if data.draw(_few) == 0:  # its answer was lost
+            await journals.each("intend", lease, some, now, DAY)
     else:
         results = []
         for seq in some:
@@ -255,8 +272,11 @@ async def single_call(
                 changes["maybe_sent"], changes["called"] = data.draw(
                     st.tuples(st.booleans(), st.booleans())
                 )
+            changes["intended_at"] = journals.intended.get(seq)
             results.append(result(seq, state, code=code, **changes))
         await journals.each("settle", lease, results)
+        if data.draw(_few) == 0:  # its answer was lost
+            await journals.each("settle", lease, results)
 
 
 async def group_call(journals: Journals, data: st.DataObject, lease: Lease, now: float) -> None:
@@ -286,7 +306,11 @@ async def follow(journals: Journals, data: st.DataObject, now: float) -> None:
     elif data.draw(_few) == 0:
         await journals.each("adopt_group", group_no, f"found{group_no}", now, now + 1)
     elif data.draw(_few) == 0:
-        await journals.each("poll_group", group_no, GroupCounts(50, 3), next_poll_at=now + 1)
+        polls = data.draw(st.sampled_from([None, 0, 1]))
+        seen = dict.fromkeys(("at_100", "given_up", "warned_of_age"), data.draw(st.booleans()))
+        await journals.each(
+            "poll_group", group_no, GroupCounts(50, 3), now + 1, polls=polls, **seen
+        )
     else:
         ids = data.draw(st.lists(st.sampled_from(["1", "2", "3", "11", "stranger"]), max_size=4))
         failures = [Failure(id, data.draw(st.sampled_from(["7", "8"]))) for id in ids]

@@ -68,9 +68,9 @@ class Sender:
         self.leases: list[Lease] = []
         self.group_leases: dict[int, Lease] = {}
         await handle.make_slots(self.slots)
-        while lease := await handle.take(groups=False, singles=True, now=self.now, ttl=60.0):
+        while lease := await handle.take(groups=False, singles=True, idempotent=False):
             self.leases.append(lease)
-        while lease := await handle.take(groups=True, singles=False, now=self.now, ttl=60.0):
+        while lease := await handle.take(groups=True, singles=False, idempotent=False):
             assert lease.group_no is not None
             self.group_leases[lease.group_no] = lease
 

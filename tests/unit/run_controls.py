@@ -8,28 +8,36 @@ from typing import Any, cast
 from clocks import FakeClock
 
 from promomsg.engine.sending.run_control import RunControl
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, ControlRow
 
-__all__ = ["ControlRow", "run_control"]
+__all__ = ["run_control"]
 
 
-class ControlRow:
-    """A journal's control row."""
+class ControlJournal:
+    """A journal with nothing but its control row."""
 
     def __init__(self) -> None:
         self.requested = Control.RUN
+        self.halted: str | None = None
+        self.parked_until: float | None = None
 
     async def missing(self) -> str | None:
         return None
 
-    async def control(self) -> Control:
-        return self.requested
+    async def control(self) -> ControlRow:
+        return ControlRow(self.requested, self.halted, self.parked_until)
+
+    async def halt(self, code: str, detail: str) -> None:
+        self.halted = self.halted or f"{code}: {detail}"
+
+    async def park(self, until: float) -> None:
+        self.parked_until = until
 
 
 def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
     """A control with nothing behind it."""
     return RunControl(
-        cast(Any, ControlRow()),
+        cast(Any, ControlJournal()),
         clock,
         daily_codes=frozenset({"45009"}),
         wait_for_day=wait,

@@ -12,11 +12,12 @@ from journal_model import ModelHandle
 from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
-from promomsg.engine.sending.leased_chunks import LEASE_LIFE
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio
+
+LEASE_LIFE = ModelHandle.lease_life
 
 MESSAGE = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")
 
@@ -30,7 +31,7 @@ async def test_a_chunk_given_back_while_the_next_is_looked_for_is_sent_all_the_s
 ) -> None:
     """The journal is slow to say that it has nothing more; before it does, another machine took
     the only chunk over and gave it back. What it said is out of date when it arrives."""
-    journal = SharedJournal()
+    journal = SharedJournal(auto_clock)
     channel = ScriptedWeChat(auto_clock)
     asked, abandoned = asyncio.Event(), asyncio.Event()
     takes = 0
@@ -49,8 +50,8 @@ async def test_a_chunk_given_back_while_the_next_is_looked_for_is_sent_all_the_s
     async def intend(self: ModelHandle, lease: Lease, seqs: Sequence[int], *rest: Any) -> bool:
         if not abandoned.is_set():
             await asked.wait()
-            words = {"now": auto_clock.time() + 2 * LEASE_LIFE, "ttl": LEASE_LIFE}
-            other = await real_take(self, groups=False, singles=True, **words)
+            auto_clock._now += 2 * LEASE_LIFE  # no sleeper wakes before the whole of it has passed
+            other = await real_take(self, groups=False, singles=True, idempotent=False)
             assert other is not None
             await self.release(other)
             asyncio.get_running_loop().call_soon(_later, 20, abandoned)
@@ -78,7 +79,7 @@ def _later(turns: int, event: asyncio.Event) -> None:
 async def test_a_group_that_waits_for_its_pace_stays_ours(auto_clock: FakeClock) -> None:
     """The second group waits for longer than a lease lives, then is throttled: another machine
     that asks for work in the pause gets nothing, since its sender is alive."""
-    journal = SharedJournal()
+    journal = SharedJournal(auto_clock)
     channel = ScriptedWeChat(auto_clock, Pace(groups_per_minute=0.3))
     channel.group_answers.extend(
         [
@@ -94,7 +95,7 @@ async def test_a_group_that_waits_for_its_pace_stays_ours(auto_clock: FakeClock)
 
     async def steal() -> None:
         await auto_clock.sleep(20.0)
-        found.append(await journal.take(auto_clock.time(), groups=True))
+        found.append(await journal.take(groups=True))
 
     asking: list[asyncio.Future[None]] = []
     channel.before_group = ask
@@ -110,13 +111,14 @@ async def test_a_group_that_waits_for_its_pace_stays_ours(auto_clock: FakeClock)
 
 
 async def test_a_group_that_another_machine_took_over_is_left_to_it(auto_clock: FakeClock) -> None:
-    journal = SharedJournal()
+    journal = SharedJournal(auto_clock)
     channel = ScriptedWeChat(auto_clock, Pace(groups_per_minute=0.3))
     taken: list[Lease | None] = []
 
     async def steal() -> None:
         await auto_clock.sleep(LEASE_LIFE + 5.0)
-        taken.append(await journal.take(auto_clock.time(), groups=True, ttl=3_600.0))
+        journal.forget_leases()
+        taken.append(await journal.take(groups=True))
 
     async with Campaign(
         channel, MESSAGE, ids(200), journal=journal, clock=auto_clock, max_group_size=100
@@ -152,7 +154,7 @@ async def test_one_slow_answer_in_a_hundred_does_not_hold_up_the_others(
         out -= 1
 
     channel.before_single = answer
-    journal = SharedJournal()
+    journal = SharedJournal(auto_clock)
     began = auto_clock.monotonic()
     async with Campaign(
         channel,

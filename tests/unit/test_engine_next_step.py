@@ -11,6 +11,7 @@ from clocks import FakeClock
 
 from promomsg import RetryPolicy
 from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
     AcquireProbe,
@@ -37,13 +38,16 @@ class Situation:
         handle = cast(Any, SimpleNamespace(record=SimpleNamespace(run_id="0" * 32)))
         channel = cast(Any, SimpleNamespace(idempotent=False))
         self.leases: list[Lease] = []
+        self.numbers = 0
 
         async def take(**words: Any) -> Lease | None:
             return self.leases.pop(0) if self.leases else None
 
         handle.take = take
+        handle.lease_life = 120.0
+        leases = HeldLeases(handle, self.clock)
         self.chunks = LeasedChunks(
-            handle, channel, self.clock, None, 16, lambda: self.permits.out, lambda: None
+            handle, channel, leases, None, 16, lambda: self.permits.out, lambda: None
         )
         self.retries = RetryQueue(channel, self.chunks, self.clock, lambda: None)
         self.refused = RefusedMessages()
@@ -73,7 +77,8 @@ class Situation:
         )
 
     async def lease(self, *single_sends: SingleSend) -> LeasedChunk:
-        self.leases.append(Lease(1, 1, 1e12, single_sends=single_sends))
+        self.leases.append(Lease(len(self.leases) + self.numbers, 1, single_sends=single_sends))
+        self.numbers += 1
         await self.chunks.take()
         return list(self.chunks._held)[-1]
 

@@ -12,7 +12,7 @@ from run_controls import run_control
 from promomsg.clock import next_china_midnight
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import Wakeup
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, ControlRow
 
 
 @pytest.mark.asyncio
@@ -116,11 +116,11 @@ async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) ->
     gate = anyio.Event()
     slow = False
 
-    async def read_row() -> Control:
+    async def read_row() -> ControlRow:
         requested: Control = row.requested
         if slow:
             await gate.wait()
-        return requested
+        return ControlRow(requested)
 
     row.control = read_row
     async with anyio.create_task_group() as tasks:

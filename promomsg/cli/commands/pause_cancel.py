@@ -30,7 +30,7 @@ async def _ask(path: Path, request: str) -> int:
     from promomsg.cli.output.printing import command_line, print_to_stderr
     from promomsg.engine.opened_journal import open_journal
     from promomsg.engine.report import ENDED
-    from promomsg.journal.locate import is_being_sent, journal_at
+    from promomsg.journal.locate import journal_at
     from promomsg.journal.records import Control
 
     with open_journal(path) as opened:
@@ -41,7 +41,7 @@ async def _ask(path: Path, request: str) -> int:
     journal = journal_at(path)
     await journal.request(Control(request))
     resume = command_line("resume", str(path))
-    if is_being_sent(str(path)):
+    if journal.is_being_sent():
         then = f"; go on with: {resume}" if request == "pause" else ""
         print_to_stderr(f"asked the sender of {report.campaign} to {request}{then}")
     elif request == "pause":

@@ -45,12 +45,12 @@ async def _watch(journal: Path, interrupts: Interrupts) -> int:
 
     from promomsg.cli.exit_status import INTERRUPTED
     from promomsg.cli.output.progress import make_view
-    from promomsg.journal.locate import is_being_sent
+    from promomsg.journal.locate import journal_at
 
     view = make_view()
     try:
         with open_journal(journal) as opened:
-            while is_being_sent(journal) and not interrupts.asked:
+            while journal_at(journal).is_being_sent() and not interrupts.asked:
                 view.show(opened.report().to_dict(), 0)
                 with anyio.move_on_after(_EVERY):
                     await interrupts.wait()

@@ -14,7 +14,7 @@ from promomsg.engine.prepare.audience import audience_from
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.first_byte import FirstByteCheck
-from promomsg.engine.sending.leased_chunks import LEASE_LIFE
+from promomsg.engine.sending.held_leases import HeldLease, HeldLeases
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
@@ -33,6 +33,7 @@ class GroupSender:
 
     Args:
         brakes: what slows or stops it, shared with the single sends.
+        leases: those of the run, shared with them too.
         share: the campaign's part of the client's connections, shared with them too.
         accepted: called with the number of each accepted group, so that it is followed.
     """
@@ -47,6 +48,7 @@ class GroupSender:
         brakes: Brakes,
         *,
         clock: Clock,
+        leases: HeldLeases,
         share: CampaignShare,
         accepted: Callable[[int], None],
     ) -> None:
@@ -58,6 +60,7 @@ class GroupSender:
         self._brakes = brakes
         self._reachability = brakes.reachability
         self._clock = clock
+        self._leases = leases
         self._share = share
         self._accepted = accepted
         self._limiter = channel.pacer.groups
@@ -82,19 +85,22 @@ class GroupSender:
             if self._control.stopping:
                 return
             with anyio.CancelScope(shield=True):
-                lease = await self._handle.take(
-                    groups=True, singles=False, now=self._clock.time(), ttl=LEASE_LIFE
+                taken = await self._leases.take(
+                    groups=True, singles=False, idempotent=self._channel.idempotent
                 )
-            if lease is None:
+            if taken is None:
                 return
+            held = HeldLease(*taken)
+            self._leases.add(held)
             try:
-                await self._send(lease)
+                await self._send(held)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._handle.release(lease)
+                    await self._leases.release(held)
 
-    async def _send(self, lease: Lease) -> None:
+    async def _send(self, held: HeldLease) -> None:
         """One group, until it is out, refused, lost, or not to be sent now."""
+        lease = held.lease
         assert lease.group_no is not None
         group = await self._handle.group(lease.group_no)
         audience = await self._audience(group)
@@ -105,7 +111,7 @@ class GroupSender:
             if not await self._reachability.admit_group(lease):
                 continue
             try:
-                attempt, pause = await self._send_at_pace(lease, group, audience, attempt)
+                attempt, pause = await self._send_at_pace(held, group, audience, attempt)
             finally:
                 self._reachability.release_group(lease)
             if pause is None:
@@ -113,7 +119,7 @@ class GroupSender:
             await self._clock.sleep(pause)
 
     async def _send_at_pace(
-        self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
+        self, held: HeldLease, group: GroupRow, audience: Audience, attempt: int
     ) -> tuple[int, float | None]:
         """Waits for the pace and for a place among the client's connections, then sends."""
         await self._limiter.reserve(1)
@@ -124,10 +130,10 @@ class GroupSender:
                 await self._channel.connect_ahead(1)
                 if not self._control.may_send():
                     return attempt, None
-                if not self._reachability.may_go(lease):
+                if not self._reachability.may_go(held.lease):
                     return attempt, 0.0
                 with anyio.CancelScope(shield=True):
-                    attempt, pause = await self._send_once(lease, group, audience, attempt)
+                    attempt, pause = await self._send_once(held, group, audience, attempt)
                 return attempt, pause
             finally:
                 self._share.calls.release()
@@ -135,19 +141,20 @@ class GroupSender:
             self._share.intents.release()
 
     async def _send_once(
-        self, lease: Lease, group: GroupRow, audience: Audience, attempt: int
+        self, held: HeldLease, group: GroupRow, audience: Audience, attempt: int
     ) -> tuple[int, float | None]:
         """Intends, calls and settles; the calls made so far, and seconds until the next try."""
-        # The pace, or others on this client, may have kept it for longer than a lease lives.
-        now = self._clock.time()
-        renewed = await self._handle.renew(lease, now=now, ttl=LEASE_LIFE)
-        if renewed is None or not await self._handle.intend_group(renewed, now):
-            self._control.apply(await self._handle.control())
+        lease = held.lease
+        if not (
+            await self._leases.ensure(held)
+            and await self._handle.intend_group(lease, self._clock.time())
+        ):
+            self._control.heed(await self._handle.control())
             return attempt, None
         reached("group-intended")
         breaker = self._reachability.breaker
-        check = FirstByteCheck(self._handle, self._control, breaker, self._limiter)
-        check.start(lease, lease)
+        check = FirstByteCheck(self._handle, self._control, breaker, self._limiter, self._clock)
+        check.start(lease, held)
         answer = await self._call(group, audience, check)
         if check.withheld:
             await self._handle.return_group(lease, Reason(), False)

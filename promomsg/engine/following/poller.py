@@ -301,7 +301,7 @@ class Poller:
             at=self._clock.time(),
             warnings=(*merged.warnings, *warnings),
         )
-        for text in found:
+        for text in found or ():
             log.warning("%s", text)
         self._notify()
         return True

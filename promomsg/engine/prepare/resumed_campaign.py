@@ -105,7 +105,8 @@ class ResumedCampaign(CampaignStart):
         record.halted = None
         record.account = channel.account
         await handle.save(record)
-        if await handle.control() is Control.PAUSE:
+        await handle.resume(now)
+        if (await handle.control()).requested is Control.PAUSE:
             await handle.set_control(Control.RUN)
         return await describe_plan(
             handle,

@@ -36,7 +36,7 @@ from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.intake.suppression.suppression_file import SuppressionFile
 from promomsg.journal.contract import Handle
-from promomsg.journal.locate import is_being_sent, journal_at, temporary_journal
+from promomsg.journal.locate import journal_at, temporary_journal
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Outcome, Recipient, Secret
 
@@ -172,7 +172,7 @@ class SuppressionList:
                     )
                 batch.values += [key, *there]
             yield batch
-        if path is not None and is_being_sent(path):
+        if path is not None and journal_at(path).is_being_sent():
             self._notices.append(
                 f"{path} is being sent just now: whom it reaches from here on is not on the list"
             )

@@ -40,6 +40,7 @@ from promomsg.engine.sending.before_intent import BeforeIntent
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
 from promomsg.engine.sending.first_byte import FirstByteCheck
+from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
     AcquireProbe,
@@ -75,6 +76,7 @@ class Dispatcher:
 
     Args:
         brakes: what slows or stops it, shared with the group sends.
+        leases: those of the run, shared with them too.
         share: the campaign's part of the client's connections, shared with them too.
         tokens: the user tokens; None for channels without them.
         notify: called after each commit, for live progress.
@@ -90,6 +92,7 @@ class Dispatcher:
         brakes: Brakes,
         *,
         clock: Clock,
+        leases: HeldLeases,
         share: CampaignShare,
         tokens: RecipientTokens | None,
         notify: Callable[[], None] = lambda: None,
@@ -97,15 +100,14 @@ class Dispatcher:
         self._handle, self._control, self._clock = handle, control, clock
         self._channel, self._compiled = channel, compiled
         self._concurrency = most = settings.concurrency
-        self._brakes = brakes
-        self._reachability = brakes.reachability
-        self._breaker = brakes.reachability.breaker
+        self._brakes, self._leases = brakes, leases
+        self._reachability, self._breaker = brakes.reachability, brakes.reachability.breaker
         self._share = share
         self._notify = notify
         self._limiter = channel.pacer.singles
 
-        self._ready: deque[tuple[LeasedChunk, SingleSend]] = deque()
-        """Intended, and not called yet."""
+        self._ready: deque[tuple[LeasedChunk, SingleSend, float]] = deque()
+        """Intended, when, and not called yet."""
         self._idle: list[asyncio.Future[None]] = []
         self._calling = 0
         self._closing = False
@@ -118,7 +120,7 @@ class Dispatcher:
         quorum = max(1, most // 2)
         self._refused = RefusedMessages()
         self._chunks = LeasedChunks(
-            handle, channel, clock, tokens, 2 * most, lambda: permits.out, self._changed.set
+            handle, channel, leases, tokens, 2 * most, lambda: permits.out, self._changed.set
         )
         self._before = BeforeIntent(
             channel,
@@ -228,7 +230,7 @@ class Dispatcher:
                     break
                 if not await self._intend(chunk, single_sends[at : at + count]):
                     intents.release(count)
-                    self._control.apply(await self._handle.control())
+                    self._control.heed(await self._handle.control())
                     if self._control.may_send() and self._chunks.abandon(chunk):
                         # The lease moved on, or its rows did: what is pending is taken afresh.
                         self._retries.drop_chunk(chunk)
@@ -245,17 +247,18 @@ class Dispatcher:
         """Writes the intents, and once they are durable hands the batch to the workers."""
         now = self._clock.time()
         with anyio.CancelScope(shield=True):
-            if not await self._chunks.renew(chunk, now):
+            if not await self._leases.ensure(chunk):
                 return False
             self._permits.free -= len(batch)
             ok = await self._handle.intend(chunk.lease, [s.seq for s in batch], now, china_day(now))
             if not ok:
                 self._permits.free += len(batch)
                 return False
+            chunk.out += len(batch)
             reached("after-intend-commit")
             if self._breaker.is_open:
                 self._breaker.mark_probe(batch[0])
-            self._ready.extend([(chunk, single_send) for single_send in batch])
+            self._ready.extend([(chunk, single_send, now) for single_send in batch])
             self._wake(len(batch))
         return True
 
@@ -272,7 +275,9 @@ class Dispatcher:
         ready = self._ready
         deliver, compiled = self._channel.deliver, self._compiled
         retries, refused = self._retries, self._refused.answers
-        check = FirstByteCheck(self._handle, self._control, self._breaker, self._limiter)
+        check = FirstByteCheck(
+            self._handle, self._control, self._breaker, self._limiter, self._clock
+        )
         calls = self._share.calls
         connections = calls.semaphore
         # A connection is kept from call to call while nobody waits for one.
@@ -290,16 +295,16 @@ class Dispatcher:
                 self._idle.append(woken)
                 await woken
                 continue
-            chunk, single_send = ready.popleft()
+            chunk, single_send, intended_at = ready.popleft()
             without_call = refused.get(single_send.values) if refused else None
             without_call = without_call or retries.settled_without_call(single_send)
             if without_call is not None:
-                self._answered(chunk, single_send, without_call, called=False)
+                self._answered(chunk, single_send, intended_at, without_call, called=False)
                 continue
             if not connected:
                 calls.try_acquire() or await calls.acquire()
                 connected = True
-            check.start(single_send, chunk.lease, single_send.seq)
+            check.start(single_send, chunk, single_send.seq)
             self._calling += 1
             try:
                 answer = await deliver(compiled, single_send, check)
@@ -311,7 +316,7 @@ class Dispatcher:
                 self._put_back(chunk, single_send)
                 continue
             single_send.attempts += 1
-            self._answered(chunk, single_send, answer, check.number)
+            self._answered(chunk, single_send, intended_at, answer, check.number)
 
     def _no_more_calls(self) -> bool:
         """Whether no call is under way whose result could join a commit."""
@@ -340,6 +345,7 @@ class Dispatcher:
         self,
         chunk: LeasedChunk,
         single_send: SingleSend,
+        intended_at: float,
         answer: Answer,
         number: int = 0,
         *,
@@ -366,6 +372,7 @@ class Dispatcher:
             decision.maybe_sent,
             answer.extra,
             called,
+            intended_at,
         )
         if called and state != _PENDING and not decision.message_refused:
             self._results.push(chunk, result)
@@ -390,6 +397,7 @@ class Dispatcher:
             await self._follow_up(follow_up)
             finished[follow_up.chunk] -= follow_up.decision.again
         for chunk, results in batch.by_chunk.items():
+            chunk.out -= len(results)
             self._brakes.count_outcomes(results)
             self._chunks.finish(chunk, finished[chunk])
         self._notify()

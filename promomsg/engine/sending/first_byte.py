@@ -1,17 +1,18 @@
 """The last check of a campaign's send, right before its first byte leaves.
 
 It is asked with the connection in hand (`transport.last_check`): whether the campaign may still
-send, whether the provider is known to be out of reach, and whether the sliding window has room. The
+send, whether its lease is surely ours, whether the provider is known to be out of reach, and whether the sliding window has room. The
 order of a send is permit, pace, connection, intent, this check, wire slot, first byte
 (docs/design.md, "The order of a send").
 """
 
 from __future__ import annotations
 
+from promomsg.clock import Clock
 from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
+from promomsg.engine.sending.held_leases import HeldLease
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Lease
 from promomsg.transport.quota.limiter import RateLimiter
 
 __all__ = ["FirstByteCheck"]
@@ -30,8 +31,9 @@ class FirstByteCheck:
         "_call",
         "_control",
         "_handle",
-        "_lease",
+        "_held",
         "_limiter",
+        "_now",
         "_seq",
         "number",
         "withheld",
@@ -43,25 +45,29 @@ class FirstByteCheck:
         control: RunControl,
         breaker: CircuitBreaker,
         limiter: RateLimiter,
+        clock: Clock,
     ) -> None:
         self._handle = handle
         self._control = control
         self._breaker = breaker
         self._limiter = limiter
         self._call: object = None
-        self._lease: Lease | None = None
+        self._held: HeldLease | None = None
+        self._now = clock.monotonic
         self._seq: int | None = None
         self.number = 0
         self.withheld = False
 
-    def start(self, call: object, lease: Lease, seq: int | None = None) -> None:
+    def start(self, call: object, held: HeldLease, seq: int | None = None) -> None:
         """The next call: a single send, or a group's lease (`seq` None)."""
-        self._call, self._lease, self._seq = call, lease, seq
+        self._call, self._held, self._seq = call, held, seq
         self.number = 0
         self.withheld = False
 
     def _may_go(self) -> bool:
-        breaker = self._breaker
+        breaker, held = self._breaker, self._held
+        if held is None or self._now() >= held.deadline:
+            return False  # somebody else may have it by now, and call the same people
         return self._control.may_send() and (not breaker.is_open or breaker.is_probe(self._call))
 
     def passes(self) -> bool:
@@ -81,7 +87,7 @@ class FirstByteCheck:
         return True
 
     def _leave(self) -> None:
-        assert self._lease is not None
-        self._handle.mark_leaving(self._lease, self._seq)
+        assert self._held is not None
+        self._handle.mark_leaving(self._held.lease, self._seq)
         self._breaker.begun += 1
         self.number = self._breaker.begun

@@ -10,16 +10,14 @@ import anyio
 import msgspec
 
 from promomsg.channels.base import Channel
-from promomsg.clock import Clock
 from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.sending.held_leases import HeldLease, HeldLeases
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Lease
 from promomsg.model import SingleSend
 
-__all__ = ["LEASE_LIFE", "LeasedChunk", "LeasedChunks"]
+__all__ = ["LeasedChunk", "LeasedChunks"]
 
-LEASE_LIFE: Final = 120.0
-"""Seconds after which another machine may take a chunk over, unless it is renewed."""
 _FEW: Final = 100
 """How many are at hand at the least before the next chunk is asked for."""
 _MOST_WAITING: Final = 2_048
@@ -29,20 +27,21 @@ counted: one recipient whose answer is slow keeps a chunk open, and one in a hun
 nearly all of them open."""
 
 
-class LeasedChunk:
+class LeasedChunk(HeldLease):
     """A leased chunk, and what of it is still on its way.
 
     Attributes:
-        lease: as the journal knows it, without its recipients; renewed while it is held.
         fresh: those of it that were not intended yet, in order.
         open: how many of its recipients this run has not finished.
+        out: how many are intended, and have no durable result yet.
     """
 
-    __slots__ = ("fresh", "lease", "open")
+    __slots__ = ("fresh", "open", "out")
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, deadline: float) -> None:
         # Those who are final are not kept in memory for the one who is not.
-        self.lease = msgspec.structs.replace(lease, single_sends=())
+        super().__init__(msgspec.structs.replace(lease, single_sends=()), deadline)
+        self.out = 0
         self.fresh: deque[SingleSend] = deque(lease.single_sends)
         self.open = len(lease.single_sends)
 
@@ -51,6 +50,7 @@ class LeasedChunks:
     """Leases on chunks of singles.
 
     Args:
+        leases: what takes, renews and gives back leases for the whole run.
         tokens: the user tokens; None for channels without them.
         enough: recipients at hand below which the next chunk is taken.
         on_their_way: how many are intended and not settled.
@@ -64,7 +64,7 @@ class LeasedChunks:
         self,
         handle: Handle,
         channel: Channel,
-        clock: Clock,
+        leases: HeldLeases,
         tokens: RecipientTokens | None,
         enough: int,
         on_their_way: Callable[[], int],
@@ -72,7 +72,7 @@ class LeasedChunks:
     ) -> None:
         self._handle = handle
         self._channel = channel
-        self._clock = clock
+        self._leases = leases
         self._tokens = tokens
         self._enough = max(enough, _FEW)
         self._on_their_way = on_their_way
@@ -152,9 +152,14 @@ class LeasedChunks:
         return True
 
     async def release_finished(self) -> None:
-        """Has the journal know which chunks are no longer held."""
-        while self._finished:
-            await self._handle.release(self._finished.pop().lease)
+        """Has the journal know which chunks are no longer held: each once nothing of it is out."""
+        if not self._finished:
+            return
+        finished = self._finished
+        self._finished = [chunk for chunk in finished if chunk.out]
+        for chunk in finished:
+            if not chunk.out:
+                await self._leases.release(chunk)
 
     async def release_all(self) -> None:
         """Gives everything back."""
@@ -177,28 +182,24 @@ class LeasedChunks:
         self._taking = True
         try:
             with anyio.CancelScope(shield=True):
-                now = self._clock.time()
-                # After a freeze, or a clock set forward, our own would look abandoned: one would
-                # be taken once more, and the results of its calls under way be shut out.
-                async with anyio.create_task_group() as together:
-                    for chunk in self._held:
-                        if _is_to_be_renewed(chunk.lease, now):
-                            together.start_soon(self.renew, chunk, now)
-                lease = await self._handle.take(groups=False, singles=True, now=now, ttl=LEASE_LIFE)
-                if lease is None:
+                taken = await self._leases.take(
+                    groups=False, singles=True, idempotent=self._channel.idempotent
+                )
+                if taken is None:
                     self.exhausted = True
-                elif lease.single_sends:
-                    self.exhausted = False
-                    await self._add_tokens_and_ids(lease.single_sends)
-                    chunk = LeasedChunk(lease)
-                    self._held[chunk] = None
-                    self._untried.append(chunk)
-                    self._open += chunk.open
                 else:
-                    await self._handle.release(lease)
+                    self.exhausted = False
+                    await self._add(LeasedChunk(*taken), taken[0].single_sends)
         finally:
             self._taking = False
             self._changed()
+
+    async def _add(self, chunk: LeasedChunk, single_sends: Sequence[SingleSend]) -> None:
+        self._leases.add(chunk)
+        await self._add_tokens_and_ids(single_sends)
+        self._held[chunk] = None
+        self._untried.append(chunk)
+        self._open += chunk.open
 
     async def _add_tokens_and_ids(self, single_sends: Sequence[SingleSend]) -> None:
         """Adds what the journal does not keep: user tokens, and keys that are derived."""
@@ -216,17 +217,3 @@ class LeasedChunks:
                 single_send.request_id = self._channel.request_id(
                     run_id, single_send.key, single_send.generation
                 )
-
-    async def renew(self, chunk: LeasedChunk, now: float) -> bool:
-        """Keeps a lease alive; False when it has moved on."""
-        if not _is_to_be_renewed(chunk.lease, now):
-            return True
-        renewed = await self._handle.renew(chunk.lease, now=now, ttl=LEASE_LIFE)
-        if renewed is None:
-            return False
-        chunk.lease = renewed
-        return True
-
-
-def _is_to_be_renewed(lease: Lease, now: float) -> bool:
-    return lease.deadline - now < LEASE_LIFE / 2

@@ -22,7 +22,7 @@ from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.sending.decision import Halt
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
-from promomsg.journal.records import Control
+from promomsg.journal.records import Control, ControlRow
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
 __all__ = ["JOURNAL_GONE", "ControlRequest", "RunControl", "Wakeup"]
@@ -188,6 +188,10 @@ class RunControl:
             self.paused = False
             self._notify()
 
+    def heed(self, row: ControlRow) -> None:
+        """Takes over what the control row says, and what another sender has stopped."""
+        self.apply(row.requested)
+
     def request(self, control: Control) -> None:
         """The user's own request: in effect at once, and in the row once `written` is called."""
         self._requests += 1
@@ -208,10 +212,10 @@ class RunControl:
                 self.stop(Halt(JOURNAL_GONE, gone))
                 return
             requests = self._requests
-            control = await self._handle.control()
+            row = await self._handle.control()
             # A row that was read before the user's latest request was written is out of date.
             if requests == self._requests and not self._unwritten:
-                self.apply(control)
+                self.heed(row)
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
     async def until_sending(self) -> None:

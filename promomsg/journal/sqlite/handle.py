@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
+from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.crashpoints import reached
-from promomsg.errors import JournalError
-from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
     Control,
+    ControlRow,
     Counts,
     GroupCounts,
     GroupRow,
     Lease,
     Outage,
-    Place,
-    PlannedRow,
     Reason,
     Recovered,
     SendResult,
@@ -29,12 +25,12 @@ from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots
 from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
 from promomsg.journal.sqlite.crash_safety.wire_slots import group_word, single_word
+from promomsg.journal.sqlite.plan_handle import PlanHandle, Seal
 from promomsg.journal.sqlite.statements import (
     campaign_row,
     group_results,
     groups,
     leases,
-    planning,
     reading,
     recovery,
     singles,
@@ -43,18 +39,15 @@ from promomsg.journal.sqlite.statements import (
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, Outcome, State
 
-__all__ = ["Seal", "SqliteHandle"]
+__all__ = ["LEASE_LIFE", "SqliteHandle"]
 
 T = TypeVar("T")
 
-Seal = Callable[[sqlite3.Connection, CampaignRecord], None]
-"""Makes the plan that this connection has written the journal; called in the writer thread."""
-
-_SOME: Final = 5_000
-"""Keys of `select` handed over at a time."""
+LEASE_LIFE: Final = 120.0
+"""Seconds. Nobody else can send this file's campaign, so that a lease has to outlive only a freeze."""
 
 
-class SqliteHandle:
+class SqliteHandle(PlanHandle):
     """See `promomsg.journal.contract.Handle`.
 
     Args:
@@ -62,7 +55,10 @@ class SqliteHandle:
         access: how it is written and read; closed with the handle.
         seal: of a plan in the making; None once there is a journal.
         slots: of a sender; None where there are none (in memory, for a reader).
+        clock: by which leases are held: how much time passes, and not what a wall clock is set to.
     """
+
+    lease_life: float = LEASE_LIFE
 
     def __init__(
         self,
@@ -72,19 +68,16 @@ class SqliteHandle:
         path: str | None,
         seal: Seal | None = None,
         slots: SenderSlots | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._record = record
-        self._access = access
+        super().__init__(record, access, seal)
         self._path = path
-        self._seal = seal
-        self._pepper: bytes | None = None
-        self._added = AddedRows()
         self._slots = slots
         self._slot_file: SlotFile | None = None
         self._is_named = slots is None
         """Whether the journal says that this opening intends."""
-        self._do = access.do
-        self._read = access.read
+        self._monotonic = clock.monotonic
+        self._zero = clock.time() - clock.monotonic()
 
     @property
     def record(self) -> CampaignRecord:
@@ -94,135 +87,27 @@ class SqliteHandle:
     def path(self) -> str | None:
         return self._path
 
-    async def _plan(self, call: Callable[..., T], *args: Any) -> T:
-        if self._seal is None:
-            raise JournalError(f"{self._access.name}: its plan is complete; nothing is added to it")
-        return await self._do(call, *args)
-
-    @property
-    def _known(self) -> AddedRows | None:
-        """What is known of the rows of a plan in the making; None of a journal that was opened."""
-        return None if self._seal is None else self._added
+    def _now(self) -> float:
+        """Unix seconds by a clock that was right when the journal was opened, and never jumps."""
+        return self._zero + self._monotonic()
 
     async def missing(self) -> str | None:
         return None if self._seal is not None else await self._access.missing()
 
-    # Planning.
-
-    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
-        pending = [row for row in rows if row.state == State.PENDING]
-        if pending:
-            await self.add_columns(as_columns(pending))
-        if len(pending) < len(rows):
-            final = [row for row in rows if row.state != State.PENDING]
-            await self._plan(planning.add_final, final)
-            reached("plan-batch")
-
-    async def add_columns(self, rows: PlannedColumns) -> None:
-        await self._plan(planning.add_columns, rows)
-        self._added.add(rows)
-        reached("plan-batch")
-
-    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
-        self._added.given_ids()
-        return await self._plan(planning.assign_ids, found)
-
-    async def list_suppressed(
-        self,
-        values: Sequence[str],
-        spellings: Sequence[str] = (),
-        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
-        *,
-        first: bool = False,
-        secret: bool = False,
-    ) -> int:
-        self._pepper = bytes.fromhex(self._record.run_id) if secret else None
-        return await self._do(
-            suppression.list_values, values, spellings, doubtful, first, self._pepper
-        )
-
-    async def absent_key(self) -> str | None:
-        return await self._do(lambda tx: suppression.absent_key(tx.db, self._pepper))
-
-    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
-        return self._skipped(await self._plan(suppression.suppress_listed, columns, self._pepper))
-
-    def _skipped(self, count: int) -> int:
-        """Keeps that so many rows were skipped."""
-        if count:
-            self._added.changed = True
-        return count
-
-    async def left_out(self) -> int:
-        return await self._do(lambda tx: suppression.left_out(tx.db))
-
-    async def select(self, keys: Iterable[str]) -> int:
-        rest = iter(keys)
-        first = True
-        while (some := list(islice(rest, _SOME))) or first:
-            await self._do(suppression.choose_keys, some, first)
-            first = False
-        self._added.changed = True
-        return await self._plan(suppression.select_chosen)
-
-    async def mark_duplicates(
-        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
-    ) -> int:
-        return self._skipped(
-            await self._plan(planning.mark_duplicates, self._added, columns, places)
-        )
-
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        return await self._do(planning.shared_messages, at_least, self._known)
-
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        await self._do(planning.make_groups, message_digest, sizes, self._known)
-        self._added.groups += len(sizes)
-        self._added.in_groups += sum(sizes)
-
-    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
-        await self._plan(planning.add_audience_group, audience, planned)
-        self._added.groups += 1
-
-    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
-        seal = self._seal
-        if seal is None:
-            raise JournalError(f"{self._access.name}: its plan is complete already")
-        if record.planned_at is None:
-            raise JournalError(
-                f"{self._access.name}: a complete plan has the time it was completed"
-            )
-
-        def sealed(tx: Transaction) -> None:
-            tx.db.execute("BEGIN")
-            planning.seal(tx.db, record, chunk_size, self._added)
-            tx.db.execute("COMMIT")
-            seal(tx.db, record)
-
-        await self._access.alone(sealed)
-        self._seal = None
-        self._record = record
-        reached("plan-sealed")
-
-    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
-        return await self._read(planning.sample, limit)
-
-    async def plan_counts(self) -> tuple[int, int]:
-        return await self._read(planning.plan_counts, self._known)
-
     # Sending.
 
-    async def take(self, *, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
-        return await self._do(leases.take, groups, singles, now, ttl, skippable=True)
+    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+        now, life = self._now(), self.lease_life
+        return await self._do(leases.take, groups, singles, idempotent, now, life, skippable=True)
 
-    async def renew(self, lease: Lease, *, now: float, ttl: float) -> Lease | None:
-        return await self._do(leases.renew, lease, now + ttl)
+    async def renew(self, leases_held: Sequence[Lease]) -> frozenset[int]:
+        return await self._do(leases.renew, leases_held, self._now() + self.lease_life)
 
     async def release(self, lease: Lease) -> None:
         await self._do(leases.release, lease)
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._intend(singles.intend, lease, seqs, at, day)
+        return await self._intend(singles.intend, lease, seqs, at, day, self._now())
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         kept = await self._do(singles.settle, lease, results)
@@ -264,7 +149,7 @@ class SqliteHandle:
         return await self._do(groups.refuse_message, seq, reason, at)
 
     async def intend_group(self, lease: Lease, at: float) -> bool:
-        return await self._intend(groups.intend, lease, at)
+        return await self._intend(groups.intend, lease, at, self._now())
 
     async def group_members(self, group_no: int) -> list[str]:
         return await self._read(groups.members, group_no)
@@ -300,8 +185,27 @@ class SqliteHandle:
     async def group(self, group_no: int) -> GroupRow:
         return await self._read(groups.get, group_no)
 
-    async def poll_group(self, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
-        await self._do(group_results.poll, group_no, counts, next_poll_at)
+    async def poll_group(
+        self,
+        group_no: int,
+        counts: GroupCounts,
+        next_poll_at: float,
+        *,
+        polls: int | None = None,
+        at_100: bool = False,
+        given_up: bool = False,
+        warned_of_age: bool = False,
+    ) -> bool:
+        return await self._do(
+            group_results.poll,
+            group_no,
+            counts,
+            next_poll_at,
+            polls,
+            at_100,
+            given_up,
+            warned_of_age,
+        )
 
     async def complete_group(
         self,
@@ -312,7 +216,7 @@ class SqliteHandle:
         unnamed: int,
         at: float,
         warnings: Sequence[str] = (),
-    ) -> list[str]:
+    ) -> list[str] | None:
         own = await self._do(
             group_results.complete,
             group_no,
@@ -322,11 +226,12 @@ class SqliteHandle:
             at,
             warnings,
         )
-        self._warned([*warnings, *own])
+        if own is not None:
+            self._warned([*warnings, *own])
         return own
 
-    async def expire_group(self, group_no: int, at: float) -> None:
-        await self._do(group_results.expire, group_no, at)
+    async def expire_group(self, group_no: int, at: float) -> bool:
+        return await self._do(group_results.expire, group_no, at)
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         await self._do(recovery.adopt, group_no, msg_id, at, next_poll_at)
@@ -362,8 +267,20 @@ class SqliteHandle:
     async def set_control(self, control: Control) -> None:
         await self._do(lambda tx: campaign_row.set_control(tx.db, control))
 
-    async def control(self) -> Control:
-        return await self._read(campaign_row.requested_control)
+    async def control(self) -> ControlRow:
+        return await self._read(campaign_row.control_row)
+
+    async def halt(self, code: str, detail: str) -> None:
+        text = f"{code}: {detail}"
+        await self._do(lambda tx: campaign_row.halt(tx.db, text))
+        self._record.halted = self._record.halted or text
+
+    async def park(self, until: float) -> None:
+        await self._do(lambda tx: campaign_row.park(tx.db, until))
+
+    async def resume(self, at: float) -> None:
+        await self._do(lambda tx: campaign_row.resume(tx.db, at))
+        self._record.halted = None
 
     async def save(self, record: CampaignRecord) -> None:
         await self._do(lambda tx: campaign_row.save_record(tx.db, record))

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
+from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import RunningCounts
 from promomsg.journal.records import CampaignRecord, Control, Reached
@@ -28,6 +29,7 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import (
     Position,
     close_clean,
 )
+from promomsg.journal.sqlite.crash_safety.file_view import FileView
 from promomsg.journal.sqlite.crash_safety.files_in_place import FilesInPlace
 from promomsg.journal.sqlite.crash_safety.in_doubt import source_of
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
@@ -52,7 +54,7 @@ from promomsg.journal.sqlite.writer import Writer
 from promomsg.private_files import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
 
-__all__ = ["Durability", "JournalReader", "SqliteJournal", "is_being_sent"]
+__all__ = ["Durability", "JournalReader", "SqliteJournal"]
 
 Durability = Literal["power", "process"]
 
@@ -92,9 +94,16 @@ class SqliteJournal:
         durability: `"power"` (default) syncs every commit: what was intended is known even after a
             power cut. `"process"` leaves that to the system: it survives `kill -9`, but a power cut
             may take the last commits, and a resume would then send to those recipients again.
+        clock: by which its leases are held.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "power") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "power",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         if durability not in ("power", "process"):
             raise UsageError(f'durability = {durability!r}: say "power" or "process"')
         if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path):
@@ -103,6 +112,7 @@ class SqliteJournal:
             raise UsageError("journal: the path is empty; give a file's name, or leave it out")
         self.path = os.path.realpath(path)
         self.durability: Durability = durability
+        self._clock = clock
         self._reader: JournalReader | None = None
 
     @classmethod
@@ -112,11 +122,11 @@ class SqliteJournal:
         return cls(os.path.join(tempfile.gettempdir(), name), durability=durability)
 
     @classmethod
-    def behind(cls, reader: JournalReader, *, durability: Durability = "power") -> Self:
-        """The journal that somebody has open for reading: its next `open` takes the reader over, so
-        that the file is not opened and looked at once more."""
-        journal = cls(reader.path, durability=durability)
-        journal._reader = reader
+    def behind(cls, view: FileView, *, durability: Durability = "power") -> Self:
+        """The journal that somebody looks at: its next `open` takes the view's reader over, so that
+        the file is not opened and looked at once more."""
+        journal = cls(view.reader.path, durability=durability)
+        journal._reader = view.reader
         return journal
 
     def _take_reader(self) -> JournalReader:
@@ -156,7 +166,9 @@ class SqliteJournal:
         access = WriteAccess(
             self.path, writer, missing=FilesInPlace(self.path).missing, release=release
         )
-        return SqliteHandle(record, access, path=self.path, seal=seal, slots=made.slots)
+        return SqliteHandle(
+            record, access, path=self.path, seal=seal, slots=made.slots, clock=self._clock
+        )
 
     def _create(self, record: CampaignRecord) -> _Opened:
         open_standard_descriptors()
@@ -262,7 +274,9 @@ class SqliteJournal:
             missing=in_place.missing,
             release=opened.lock.release,
         )
-        return SqliteHandle(opened.record, access, path=self.path, slots=opened.slots)
+        return SqliteHandle(
+            opened.record, access, path=self.path, slots=opened.slots, clock=self._clock
+        )
 
     def _refuse_missing(self) -> None:
         if os.path.isfile(self.path):
@@ -306,6 +320,14 @@ class SqliteJournal:
                 lock.release()
                 raise
 
+    def reader(self) -> FileView:
+        """See `Journal.reader`."""
+        return FileView(self._take_reader())
+
+    def is_being_sent(self) -> bool:
+        """See `Journal.is_being_sent`."""
+        return is_locked(self.path)
+
     async def request(self, control: Control) -> None:
         """Writes the control row through a connection of its own; the sender sees it at its next
         intent."""
@@ -330,7 +352,7 @@ class SqliteJournal:
     def reached(self) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while a sender runs and after."""
         with JournalReader(self.path) as reader:
-            if reader.warnings() and not is_being_sent(self.path):
+            if reader.warnings() and not self.is_being_sent():
                 raise JournalError(
                     f"{self.path}: its last commits are lost, so that it does not say who was sent "
                     "to; resume it first (--after-lost-wal), then they are unknown in it"
@@ -346,11 +368,6 @@ class SqliteJournal:
         _remove(self.path)
         _remove(self._planning)
         _remove(self.path + LOCK)
-
-
-def is_being_sent(path: str | os.PathLike[str]) -> bool:
-    """Whether a sender has this journal open now, in whatever process."""
-    return is_locked(os.path.realpath(path))
 
 
 async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None = None) -> _Opened:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
+from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.records import CampaignRecord, Control, Reached, Standing
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
@@ -23,7 +24,7 @@ from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control
 from promomsg.journal.sqlite.writer import Writer
 
-__all__ = ["MemoryJournal", "MemoryRows"]
+__all__ = ["MemoryJournal", "MemoryRows", "MemoryView"]
 
 _NEEDED: Final = (3, 36, 0)
 
@@ -35,16 +36,32 @@ class MemoryRows(Reader):
         """Nothing is to be done: it has all of it."""
 
 
+class MemoryView(Reader):
+    """See `promomsg.journal.contract.CampaignView`."""
+
+    def __init__(self, db: sqlite3.Connection, is_being_sent: Callable[[], bool]) -> None:
+        super().__init__(MEMORY, db)
+        self._is_being_sent = is_being_sent
+
+    def standing(self) -> Standing:
+        """Where it stands at this moment."""
+        return Standing(self.counts(), self.groups(), self._is_being_sent())
+
+
 class MemoryJournal:
     """A journal that ends with its process. It keeps one campaign, like a file, of 1 GB at the most.
 
     Raises:
         UsageError: this Python's SQLite is older than 3.36.
+
+    Args:
+        clock: by which its leases are held.
     """
 
     path: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         if sqlite3.sqlite_version_info < _NEEDED:
             raise UsageError(
                 "a journal in memory needs SQLite 3.36 or later, and this Python has "
@@ -87,7 +104,11 @@ class MemoryJournal:
             self.discard()
             raise explain(error, MEMORY) from None
         return SqliteHandle(
-            record, self._write_access(Writer(MEMORY, db)), path=None, seal=self._seal
+            record,
+            self._write_access(Writer(MEMORY, db)),
+            path=None,
+            seal=self._seal,
+            clock=self._clock,
         )
 
     def _seal(self, db: sqlite3.Connection, record: CampaignRecord) -> None:
@@ -117,7 +138,15 @@ class MemoryJournal:
         except sqlite3.Error as error:
             db.close()
             raise explain(error, MEMORY) from None
-        return SqliteHandle(record, self._write_access(writer), path=None)
+        return SqliteHandle(record, self._write_access(writer), path=None, clock=self._clock)
+
+    def reader(self) -> MemoryView:
+        """See `Journal.reader`."""
+        return MemoryView(self._connect(), self.is_being_sent)
+
+    def is_being_sent(self) -> bool:
+        """See `Journal.is_being_sent`."""
+        return self._has_sender
 
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""

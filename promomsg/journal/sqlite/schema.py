@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 1347571533
-VERSION: Final = 1
+VERSION: Final = 2
 
 INDEXES: Final = {
     "by_openid": "ON recipient (openid) WHERE openid IS NOT NULL",

@@ -1,4 +1,4 @@
--- The journal of one campaign, version 1. The tables and the view are stable: query them freely
+-- The journal of one campaign, version 2. The tables and the view are stable: query them freely
 -- (sqlite3, DuckDB, pandas), while a sender runs too; write nothing.
 --
 -- Times are Unix seconds. Codes of a recipient's state:
@@ -6,7 +6,7 @@
 -- The view `outcomes` shows their names.
 
 PRAGMA application_id = 1347571533; -- 'PROM'
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- The campaign: one row. message, settings, source and warnings are JSON.
 CREATE TABLE campaign (
@@ -29,8 +29,9 @@ CREATE TABLE campaign (
     needs_chunks  INTEGER NOT NULL DEFAULT 1, -- 1: rows may be pending outside of any chunk
     sender_open   INTEGER NOT NULL DEFAULT 0, -- the open flag: 1 from before the first call until a
                                               -- clean close
-    opening       TEXT                -- the sender that intended last: the wire slots beside the
+    opening       TEXT,               -- the sender that intended last: the wire slots beside the
                                       -- journal are of the same one; NULL: none is to be believed
+    parked_until  REAL                -- nobody sends before: the day's quota is used up; NULL: one may
 );
 
 -- What another process asks of the sender: 'run', 'pause' or 'cancel'.
@@ -99,7 +100,12 @@ CREATE TABLE group_send (
     audience_sent      INTEGER NOT NULL DEFAULT 0,
     audience_failed    INTEGER NOT NULL DEFAULT 0,
     audience_unknown   INTEGER NOT NULL DEFAULT 0,
-    audience_cancelled INTEGER NOT NULL DEFAULT 0
+    audience_cancelled INTEGER NOT NULL DEFAULT 0,
+    polls_at_100       INTEGER NOT NULL DEFAULT 0, -- polls that found it at 100
+    given_up           INTEGER NOT NULL DEFAULT 0, -- 1: not polled any more until a resume
+    warned_of_age      INTEGER NOT NULL DEFAULT 0, -- 1: it was said that its result can be had for a
+                                                   -- day only
+    followed_since     REAL           -- since when it is polled: accepted, or resumed; NULL: it is not
 );
 
 -- What is leased: the pending singles with `first_seq <= seq <= last_seq`, or one group.

@@ -1,5 +1,8 @@
 """The campaign's own rows: what it is, what was asked of it, and the warnings it has kept."""
 
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import sqlite3
@@ -7,9 +10,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from promomsg.journal.records import CampaignRecord, Control, Outage
+from promomsg.journal.records import CampaignRecord, Control, ControlRow, Outage
+from promomsg.journal.state_sql import in_group_state
+from promomsg.states import GroupState
 
-__all__ = ["add_warnings", "requested_control", "save_outage", "save_record", "set_control"]
+__all__ = [
+    "add_warnings",
+    "control_row",
+    "halt",
+    "park",
+    "requested_control",
+    "resume",
+    "save_outage",
+    "save_record",
+    "set_control",
+]
 
 _encode = msgspec.json.Encoder().encode
 _texts = msgspec.json.Decoder(list[str]).decode
@@ -72,3 +87,34 @@ def requested_control(db: sqlite3.Connection) -> Control:
 def set_control(db: sqlite3.Connection, control: Control) -> None:
     """Writes the control row."""
     db.execute("UPDATE control SET requested = ?", (control.value,))
+
+
+def control_row(db: sqlite3.Connection) -> ControlRow:
+    """What every sender heeds."""
+    requested, halted, parked_until = db.execute(
+        "SELECT requested, halted, parked_until FROM control, campaign"
+    ).fetchone()
+    return ControlRow(Control(requested), halted, parked_until)
+
+
+def halt(db: sqlite3.Connection, text: str) -> None:
+    """Stops the campaign, unless it is stopped already."""
+    db.execute("UPDATE campaign SET halted = ? WHERE halted IS NULL", (text,))
+
+
+def park(db: sqlite3.Connection, until: float) -> None:
+    """Has nobody send before that moment."""
+    db.execute("UPDATE campaign SET parked_until = ?", (until,))
+
+
+def resume(db: sqlite3.Connection, at: float) -> None:
+    """Neither halted nor parked any more, and what was given up is followed again."""
+    db.execute(
+        "UPDATE campaign SET halted = NULL, parked_until = NULL"
+        " WHERE halted IS NOT NULL OR parked_until IS NOT NULL"
+    )
+    db.execute(
+        "UPDATE group_send SET given_up = 0, followed_since = ?"
+        f" WHERE {in_group_state(GroupState.ACCEPTED)}",
+        (at,),
+    )

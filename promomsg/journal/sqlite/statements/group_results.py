@@ -27,17 +27,39 @@ _encode = msgspec.json.Encoder().encode
 
 _COMPLETE: Final = group_move(GroupEvent.COMPLETE)
 _EXPIRE: Final = group_move(GroupEvent.EXPIRE)
+_OVER: Final = (_COMPLETE.end, _EXPIRE.end)
+"""What a group that was followed can have become by another's poll."""
 
 
-def poll(tx: Transaction, group_no: int, counts: GroupCounts, next_poll_at: float) -> None:
+def poll(
+    tx: Transaction,
+    group_no: int,
+    counts: GroupCounts,
+    next_poll_at: float,
+    polls: int | None,
+    at_100: bool,
+    given_up: bool,
+    warned_of_age: bool,
+) -> bool:
     """What a poll said that did not end the group."""
     changed = tx.db.execute(
-        "UPDATE group_send SET percent = ?, send_cnt = ?, fail_cnt = ?, next_poll_at = ?,"
-        f" polls = polls + 1 WHERE group_no = ? AND {_COMPLETE.where}",
-        (*counts, next_poll_at, group_no),
+        "UPDATE group_send SET percent = :percent, send_cnt = :send_cnt, fail_cnt = :fail_cnt,"
+        " next_poll_at = :next_poll_at, polls = polls + 1, polls_at_100 = polls_at_100 + :at_100,"
+        " given_up = given_up OR :given_up, warned_of_age = warned_of_age OR :warned_of_age"
+        f" WHERE group_no = :group_no AND {_COMPLETE.where} AND polls = coalesce(:polls, polls)",
+        {
+            **counts._asdict(),
+            "group_no": group_no,
+            "next_poll_at": next_poll_at,
+            "polls": polls,
+            "at_100": at_100,
+            "given_up": given_up,
+            "warned_of_age": warned_of_age,
+        },
     ).rowcount
     if not changed:
         get(tx.db, group_no)
+    return bool(changed)
 
 
 def complete(
@@ -48,10 +70,12 @@ def complete(
     unnamed: int,
     at: float,
     warnings: Sequence[str],
-) -> list[str]:
+) -> list[str] | None:
     """accepted → done; see `Handle.complete_group`."""
     db = tx.db
     group = get(db, group_no)
+    if group.state in _OVER:
+        return None
     move(
         tx,
         group,
@@ -174,9 +198,11 @@ def _complete_audience(
     ]
 
 
-def expire(tx: Transaction, group_no: int, at: float) -> None:
+def expire(tx: Transaction, group_no: int, at: float) -> bool:
     """accepted → expired; what is pending becomes unknown."""
     group = get(tx.db, group_no)
+    if group.state in _OVER:
+        return False
     move(
         tx,
         group,
@@ -186,3 +212,4 @@ def expire(tx: Transaction, group_no: int, at: float) -> None:
         detail=EXPIRED.detail,
     )
     close_members(tx, group, Event.GROUP_LOST, EXPIRED, at)
+    return True

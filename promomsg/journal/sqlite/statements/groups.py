@@ -16,7 +16,6 @@ from promomsg.journal.reasons import COMMITS_LOST
 from promomsg.journal.records import Control, GroupRow, Lease, Reason
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.closing import close_rows
-from promomsg.journal.sqlite.statements.leases import holds
 from promomsg.journal.sqlite.statements.planning import index_digests
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.transaction import Transaction
@@ -32,6 +31,7 @@ __all__ = [
     "intended",
     "lose",
     "lose_intended",
+    "lose_one",
     "members",
     "move",
     "move_audience",
@@ -124,11 +124,15 @@ def members(db: sqlite3.Connection, group_no: int) -> list[str]:
     return _texts(text)
 
 
-def intend(tx: Transaction, lease: Lease, at: float) -> bool:
+def intend(tx: Transaction, lease: Lease, at: float, now: float) -> bool:
     """planned → intended."""
-    if not holds(tx, lease) or requested_control(tx.db) is not Control.RUN:
+    if not tx.holds(lease):
         return False
     group = get(tx.db, lease.group_no)
+    if group.state is GroupState.INTENDED and group.sent_at == at:
+        return True  # by this very call, whose answer was lost
+    if not tx.holds(lease, now) or requested_control(tx.db) is not Control.RUN:
+        return False
     if group.state in _GONE:
         return False  # its message was refused for everybody, or it was cancelled, since `take`
     move(tx, group, _INTEND, attempts=group.attempts + 1, sent_at=at)
@@ -139,16 +143,20 @@ def accept(
     tx: Transaction, lease: Lease, msg_id: str, rid: str | None, at: float, next_poll_at: float
 ) -> bool:
     """intended → accepted."""
-    if not holds(tx, lease):
+    if not tx.holds(lease):
         return False
+    group = get(tx.db, lease.group_no)
+    if group.state is _ACCEPT.end and group.msg_id == msg_id:
+        return True
     move(
         tx,
-        get(tx.db, lease.group_no),
+        group,
         _ACCEPT,
         msg_id=msg_id,
         rid=rid,
         sent_at=at,
         next_poll_at=next_poll_at,
+        followed_since=at,
         code="",
         detail="",
     )
@@ -157,9 +165,11 @@ def accept(
 
 def return_(tx: Transaction, lease: Lease, reason: Reason, called: bool) -> bool:
     """intended → planned."""
-    if not holds(tx, lease):
+    if not tx.holds(lease):
         return False
     group = get(tx.db, lease.group_no)
+    if group.state is _RETURN.end:
+        return True
     attempts = group.attempts if called else group.attempts - 1
     move(tx, group, _RETURN, code=reason.code, detail=reason.detail, attempts=attempts)
     return True
@@ -192,9 +202,11 @@ def refuse_message(tx: Transaction, seq: int, reason: Reason, at: float) -> int:
 
 def refuse(tx: Transaction, lease: Lease, reason: Reason, at: float, everybody: bool) -> bool:
     """intended → refused; `everybody` with the same message too."""
-    if not holds(tx, lease):
+    if not tx.holds(lease):
         return False
     group = get(tx.db, lease.group_no)
+    if group.state is _REFUSE.end and group.code == reason.code:
+        return True
     _refuse(tx, group, reason, at)
     if everybody:
         (digest,) = tx.db.execute(
@@ -204,16 +216,19 @@ def refuse(tx: Transaction, lease: Lease, reason: Reason, at: float, everybody: 
     return True
 
 
-def _lose(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> None:
+def lose_one(tx: Transaction, group: GroupRow, reason: Reason, at: float) -> None:
+    """intended → unknown, with all members."""
     move(tx, group, _LOSE, code=reason.code, detail=reason.detail)
     close_members(tx, group, Event.GROUP_LOST, reason, at)
 
 
 def lose(tx: Transaction, lease: Lease, reason: Reason, at: float) -> bool:
     """intended → unknown, with all members."""
-    if not holds(tx, lease):
+    if not tx.holds(lease):
         return False
-    _lose(tx, get(tx.db, lease.group_no), reason, at)
+    group = get(tx.db, lease.group_no)
+    if group.state is not _LOSE.end:
+        lose_one(tx, group, reason, at)
     return True
 
 
@@ -235,6 +250,6 @@ def lose_intended(tx: Transaction, reason: Reason, at: float) -> int:
     reason."""
     lost = 0
     for group in intended(tx.db):
-        _lose(tx, group, COMMITS_LOST if group.detail == COMMITS_LOST.detail else reason, at)
+        lose_one(tx, group, COMMITS_LOST if group.detail == COMMITS_LOST.detail else reason, at)
         lost += 1
     return lost

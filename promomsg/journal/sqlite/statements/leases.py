@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import Control, Lease
+from promomsg.journal.sqlite.statements import groups
+from promomsg.journal.sqlite.statements.recovery import end_leftovers
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import in_group_state, in_state, recipient_move
 from promomsg.model import SingleSend, State
 from promomsg.states import Event, GroupEvent, GroupState, group_transition
 
-__all__ = [
-    "IS_RUNNING",
-    "holds",
-    "release",
-    "renew",
-    "take",
-]
+__all__ = ["IS_RUNNING", "release", "renew", "take"]
 
 _INTEND: Final = recipient_move(Event.INTEND)
 _UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
@@ -37,7 +35,10 @@ ORDER BY chunk_no LIMIT 1
 _NEXT_GROUP: Final = _NEXT_CHUNK.format(kind="NOT NULL")
 _NEXT_SINGLES: Final = _NEXT_CHUNK.format(kind="NULL")
 _TAKE: Final = "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk_no = ?"
-_DONE: Final = "UPDATE chunk SET done = 1 WHERE chunk_no = ?"
+_DONE: Final = (
+    "UPDATE chunk SET done = 1, epoch = epoch + (deadline IS NOT NULL), deadline = NULL"
+    " WHERE chunk_no = ?"
+)
 
 # As one JSON text, so that the GIL changes hands once and not for every row.
 _SINGLES: Final = f"""
@@ -49,23 +50,32 @@ FROM (SELECT * FROM recipient
       WHERE seq BETWEEN ? AND ? AND {_UNSETTLED} AND group_no IS NULL ORDER BY seq)
 """
 
-_LEFT_OF_SINGLES: Final = (
+_OF_SINGLES: Final = (
     "SELECT 1 FROM recipient WHERE seq BETWEEN chunk.first_seq AND chunk.last_seq"
-    f" AND {_UNSETTLED} AND group_no IS NULL"
+    " AND {state} AND group_no IS NULL"
 )
-_LEFT_OF_GROUP: Final = (
-    "SELECT 1 FROM group_send WHERE group_no = chunk.group_no"
-    f" AND {in_group_state(*_CALLABLE_GROUPS, GroupState.INTENDED)}"
-)
+_OF_GROUP: Final = "SELECT 1 FROM group_send WHERE group_no = chunk.group_no AND {state}"
 _RELEASE: Final = (
-    "UPDATE chunk SET deadline = NULL, done = NOT EXISTS ({left}) WHERE chunk_no = ? AND epoch = ?"
+    "UPDATE chunk SET deadline = NULL, done = NOT EXISTS ({left})"
+    " WHERE chunk_no = ? AND epoch = ? AND NOT EXISTS ({out})"
 )
-_RELEASE_SINGLES: Final = _RELEASE.format(left=_LEFT_OF_SINGLES)
-_RELEASE_GROUP: Final = _RELEASE.format(left=_LEFT_OF_GROUP)
+_RELEASE_SINGLES: Final = _RELEASE.format(
+    left=_OF_SINGLES.format(state=_INTEND.where),
+    out=_OF_SINGLES.format(state=in_state(State.INTENDED)),
+)
+_RELEASE_GROUP: Final = _RELEASE.format(
+    left=_OF_GROUP.format(state=in_group_state(*_CALLABLE_GROUPS)),
+    out=_OF_GROUP.format(state=in_group_state(GroupState.INTENDED)),
+)
+_OF_LEASES: Final = (
+    "EXISTS (SELECT 1 FROM json_each(:leases) AS j WHERE json_extract(j.value, '$[0]') = chunk_no"
+    " AND json_extract(j.value, '$[1]') = epoch)"
+)
 
 _SingleRow = tuple[
     int, str, str | None, str | None, str | None, str | None, str | None, int, int, int
 ]
+_encode = msgspec.json.Encoder().encode
 _single_rows = msgspec.json.Decoder(list[_SingleRow]).decode
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -79,13 +89,9 @@ class _Chunk(msgspec.Struct, frozen=True):
     deadline: float | None
 
 
-def holds(tx: Transaction, lease: Lease) -> bool:
-    """Whether the lease is still the chunk's."""
-    row = tx.db.execute("SELECT epoch FROM chunk WHERE chunk_no = ?", (lease.chunk_no,)).fetchone()
-    return row is not None and row[0] == lease.epoch
-
-
-def take(tx: Transaction, groups: bool, singles: bool, now: float, ttl: float) -> Lease | None:
+def take(
+    tx: Transaction, groups: bool, singles: bool, idempotent: bool, now: float, life: float
+) -> Lease | None:
     """The next chunk with work: groups first, then singles in order of seq."""
     for wanted, next_chunk in ((groups, _NEXT_GROUP), (singles, _NEXT_SINGLES)):
         after = 0
@@ -95,40 +101,53 @@ def take(tx: Transaction, groups: bool, singles: bool, now: float, ttl: float) -
                 break
             chunk = _Chunk(*row)
             after = chunk.chunk_no
-            lease = _try_chunk(tx, chunk, now + ttl)
-            if lease is not None:
-                return lease
+            if chunk.group_no is None:
+                single_sends = _pending_singles(tx, chunk, idempotent, now)
+                has_work = bool(single_sends)
+            else:
+                single_sends = ()
+                has_work = _is_callable(tx, chunk, now)
+            if has_work:
+                tx.db.execute(_TAKE, (now + life, chunk.chunk_no))
+                tx.leased(chunk.chunk_no, group=chunk.group_no is not None)
+                return Lease(chunk.chunk_no, chunk.epoch + 1, chunk.group_no, single_sends)
     return None
 
 
-def _try_chunk(tx: Transaction, chunk: _Chunk, deadline: float) -> Lease | None:
-    single_sends: tuple[SingleSend, ...] = ()
-    if chunk.group_no is None:
-        text, out = tx.db.execute(_SINGLES, (chunk.first_seq, chunk.last_seq)).fetchone()
-        if out and chunk.deadline is None:
-            return None
-        single_sends = _single_sends(text)
-        if not single_sends:
-            if not out:
-                tx.db.execute(_DONE, (chunk.chunk_no,))
-            return None
-    else:
-        (state,) = tx.db.execute(
-            "SELECT state FROM group_send WHERE group_no = ?", (chunk.group_no,)
-        ).fetchone()
-        if state not in _CALLABLE_GROUPS:
-            if state != GroupState.INTENDED:
-                tx.db.execute(_DONE, (chunk.chunk_no,))
-            return None
-    tx.db.execute(_TAKE, (deadline, chunk.chunk_no))
-    tx.leased(chunk.chunk_no, group=chunk.group_no is not None)
-    return Lease(
-        chunk_no=chunk.chunk_no,
-        epoch=chunk.epoch + 1,
-        deadline=deadline,
-        group_no=chunk.group_no,
-        single_sends=single_sends,
-    )
+def _pending_singles(
+    tx: Transaction, chunk: _Chunk, idempotent: bool, now: float
+) -> tuple[SingleSend, ...]:
+    """Those of a chunk that nobody holds, once what its last holder left intended is ended."""
+    span = (chunk.first_seq, chunk.last_seq)
+    text, out = tx.db.execute(_SINGLES, span).fetchone()
+    if out and chunk.deadline is None:
+        return ()  # commits are lost: `recover` ends them
+    if out:
+        end_leftovers(tx, *span, idempotent=idempotent, now=now)
+        text, _ = tx.db.execute(_SINGLES, span).fetchone()
+    single_sends = _single_sends(text)
+    if not single_sends:
+        _finish(tx, chunk)
+    return single_sends
+
+
+def _is_callable(tx: Transaction, chunk: _Chunk, now: float) -> bool:
+    """Whether a group that nobody holds can be called; one that its last holder left intended is
+    lost."""
+    group = groups.get(tx.db, chunk.group_no)
+    if group.state is GroupState.INTENDED:
+        if chunk.deadline is None:
+            return False  # commits are lost
+        groups.lose_one(tx, group, INTERRUPTED, now)
+    elif group.state in _CALLABLE_GROUPS:
+        return True
+    _finish(tx, chunk)
+    return False
+
+
+def _finish(tx: Transaction, chunk: _Chunk) -> None:
+    """Nothing of it is to be sent any more, and its last holder's results are late from here on."""
+    tx.db.execute(_DONE, (chunk.chunk_no,))
 
 
 def _single_sends(text: str) -> tuple[SingleSend, ...]:
@@ -152,17 +171,20 @@ def _single_sends(text: str) -> tuple[SingleSend, ...]:
     )
 
 
-def renew(tx: Transaction, lease: Lease, deadline: float) -> Lease | None:
-    """The same lease with a later deadline; None when it moved on."""
-    changed = tx.db.execute(
-        "UPDATE chunk SET deadline = ? WHERE chunk_no = ? AND epoch = ?",
-        (deadline, lease.chunk_no, lease.epoch),
-    ).rowcount
-    return msgspec.structs.replace(lease, deadline=deadline) if changed else None
+def renew(tx: Transaction, leases: Sequence[Lease], deadline: float) -> frozenset[int]:
+    """Gives those a later deadline that have not moved on; the numbers of their chunks."""
+    if not leases:
+        return frozenset()
+    args = {"leases": _encode([(lease.chunk_no, lease.epoch) for lease in leases]).decode()}
+    tx.db.execute(
+        f"UPDATE chunk SET deadline = :deadline WHERE {_OF_LEASES}", {**args, "deadline": deadline}
+    )
+    held = tx.db.execute(f"SELECT chunk_no FROM chunk WHERE {_OF_LEASES}", args)
+    return frozenset(chunk_no for (chunk_no,) in held)
 
 
 def release(tx: Transaction, lease: Lease) -> None:
-    """Gives it back; `take` finds out whether anything is left."""
+    """Gives it back, unless something of it is out; `take` finds out whether anything is left."""
     statement = _RELEASE_SINGLES if lease.group_no is None else _RELEASE_GROUP
     tx.db.execute(statement, (lease.chunk_no, lease.epoch))
     tx.chunk_over = True

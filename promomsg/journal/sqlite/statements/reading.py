@@ -139,7 +139,7 @@ _AUDIENCE_STATES: Final = (
 
 GROUP_COLUMNS: Final = (
     "group_no, state, planned, message_values, audience, msg_id, percent, send_cnt, fail_cnt, attempts, sent_at,"
-    " next_poll_at, polls, code, detail, rid"
+    " next_poll_at, polls, polls_at_100, given_up, warned_of_age, followed_since, code, detail, rid"
 )
 _GROUP_NAMES: Final = tuple(
     {"message_values": "values"}.get(name, name) for name in GROUP_COLUMNS.split(", ")
@@ -151,6 +151,8 @@ def group_row(row: tuple[Any, ...]) -> GroupRow:
     values = dict(zip(_GROUP_NAMES, row, strict=True))
     values["values"] = _json(values["values"]) if values["values"] else ()
     values["audience"] = _json(values["audience"]) if values["audience"] else None
+    for name in ("given_up", "warned_of_age"):
+        values[name] = bool(values[name])
     return msgspec.convert(values, GroupRow)
 
 

@@ -27,6 +27,7 @@ from promomsg.states import Event, GroupEvent, GroupState
 __all__ = [
     "adopt",
     "cancel_pending",
+    "end_leftovers",
     "intended",
     "name_opening",
     "recover",
@@ -54,7 +55,8 @@ WHERE {_IN_CHUNK} AND {_ASK_AGAIN.where}
 """
 _LOSE_IN_CHUNK: Final = f"""
 UPDATE recipient
-SET {_LOSE.sets}, code = :code, detail = iif({_COMMITS_LOST}, detail, :detail), at = :at
+SET {_LOSE.sets}, code = :code, detail = iif({_COMMITS_LOST}, detail, :detail),
+    at = coalesce(:at, at)
 WHERE {_IN_CHUNK} AND {_LOSE.where}
 """
 
@@ -90,20 +92,11 @@ def recover(
         f"SELECT first_seq, last_seq FROM chunk WHERE {_STARTED_SINGLES} ORDER BY chunk_no"
     ).fetchall()
     for first, last in chunks:
-        args = {"first": first, "last": last}
-        reason = {"code": INTERRUPTED.code, "detail": INTERRUPTED.detail, "at": at}
+        ended = end_leftovers(tx, first, last, idempotent=idempotent, now=at, at=at)
         if idempotent:
-            found.again += db.execute(_ASK_AGAIN_IN_CHUNK, {**args, **reason}).rowcount
-            continue
-        rows = db.execute(
-            f"SELECT seq FROM recipient WHERE {_IN_CHUNK} AND {_LOSE.where}", args
-        ).fetchall()
-        if rows:
-            db.execute(_LOSE_IN_CHUNK, {**args, **reason})
-            tx.counts.move(State.PENDING, "", _LOSE.end, INTERRUPTED.code, len(rows))
-            tx.final([seq for (seq,) in rows])
-            tx.happened(at)
-            found.unknown += len(rows)
+            found.again += ended
+        else:
+            found.unknown += ended
     found.lost_groups = groups.lose_intended(tx, INTERRUPTED, at)
     db.execute("UPDATE chunk SET epoch = epoch + 1, deadline = NULL WHERE deadline IS NOT NULL")
     needs_chunks, chunk_size = db.execute(
@@ -121,6 +114,37 @@ def recover(
     )
     found.singles_today = next(row, (0,))[0]
     return found
+
+
+def end_leftovers(
+    tx: Transaction,
+    first: int | None,
+    last: int | None,
+    *,
+    idempotent: bool,
+    now: float,
+    at: float | None = None,
+) -> int:
+    """Intended singles of a range of seq, whose sender has no say in them any more: unknown, or with
+    an idempotent channel pending and maybe sent. Returns how many.
+
+    Args:
+        at: what those who are unknown have as their moment; None: it stays that of their intent.
+    """
+    db = tx.db
+    args = {"first": first, "last": last}
+    reason = {"code": INTERRUPTED.code, "detail": INTERRUPTED.detail}
+    if idempotent:
+        return db.execute(_ASK_AGAIN_IN_CHUNK, {**args, **reason}).rowcount
+    rows = db.execute(
+        f"SELECT seq FROM recipient WHERE {_IN_CHUNK} AND {_LOSE.where}", args
+    ).fetchall()
+    if rows:
+        db.execute(_LOSE_IN_CHUNK, {**args, **reason, "at": at})
+        tx.counts.move(State.PENDING, "", _LOSE.end, INTERRUPTED.code, len(rows))
+        tx.final([seq for (seq,) in rows])
+        tx.happened(now)
+    return len(rows)
 
 
 def _put_back(tx: Transaction, called: Collection[int], at: float) -> int:
@@ -215,7 +239,19 @@ def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: 
         {"group_no": group_no},
     )
     groups.move_audience(tx, group, Event.ADOPT, State.UNKNOWN, group.code, "")
-    groups.move(tx, group, _ADOPT, msg_id=msg_id, next_poll_at=next_poll_at, code="", detail="")
+    groups.move(
+        tx,
+        group,
+        _ADOPT,
+        msg_id=msg_id,
+        next_poll_at=next_poll_at,
+        polls_at_100=0,
+        given_up=0,
+        warned_of_age=0,
+        followed_since=at,
+        code="",
+        detail="",
+    )
 
 
 def cancel_pending(tx: Transaction, at: float) -> int:

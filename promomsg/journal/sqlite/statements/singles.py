@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import Control, Lease, SendResult
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
-from promomsg.journal.sqlite.statements.leases import IS_RUNNING, holds
+from promomsg.journal.sqlite.statements.leases import IS_RUNNING
 from promomsg.journal.sqlite.statements.transaction import Transaction, Undone
 from promomsg.journal.state_sql import in_state, number, recipient_move
 from promomsg.model import State
@@ -36,19 +37,22 @@ _LEASED: Final = (
     "EXISTS (SELECT 1 FROM chunk"
     " WHERE chunk_no = :chunk_no AND epoch = :epoch AND first_seq <= :low AND last_seq >= :high)"
 )
+_ALIVE: Final = _LEASED[:-1] + " AND deadline > :now)"
 _LISTED: Final = "seq IN (SELECT value FROM json_each(:seqs))"
 _INTEND_ROWS: Final = (
     f"UPDATE recipient SET {_INTEND.sets}, attempts = attempts + 1, at = :at"
-    f" WHERE {{rows}} AND {_INTEND.where} AND group_no IS NULL AND {IS_RUNNING} AND {_LEASED}"
+    f" WHERE {{rows}} AND {_INTEND.where} AND group_no IS NULL AND {IS_RUNNING} AND {_ALIVE}"
 )
 _INTEND_RANGE: Final = _INTEND_ROWS.format(rows="seq BETWEEN :low AND :high")
 _INTEND_LISTED: Final = _INTEND_ROWS.format(rows=_LISTED)
 
 
-def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
+def intend(
+    tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: str, now: float
+) -> bool:
     """pending → intended, checked and done by one statement."""
     if not seqs:
-        return holds(tx, lease) and requested_control(tx.db) is Control.RUN
+        return tx.holds(lease, now) and requested_control(tx.db) is Control.RUN
     low, high = min(seqs), max(seqs)
     count = len(seqs)
     args: dict[str, Any] = {
@@ -57,6 +61,7 @@ def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: s
         "epoch": lease.epoch,
         "low": low,
         "high": high,
+        "now": now,
     }
     if high - low + 1 == count:
         changed = tx.db.execute(_INTEND_RANGE, args).rowcount
@@ -66,10 +71,22 @@ def intend(tx: Transaction, lease: Lease, seqs: Sequence[int], at: float, day: s
     if changed == count:
         tx.intended(count, at, day)
         return True
-    if not holds(tx, lease) or requested_control(tx.db) is not Control.RUN:
+    if not changed and _are_intended(tx, args, seqs):
+        return True
+    if not tx.holds(lease, now) or requested_control(tx.db) is not Control.RUN:
         return False
     _why_not(tx, lease, seqs, changed)
     raise Undone(False)
+
+
+def _are_intended(tx: Transaction, args: dict[str, Any], seqs: Sequence[int]) -> bool:
+    """Whether this very call has intended them all before: its answer was lost."""
+    (count,) = tx.db.execute(
+        f"SELECT count(*) FROM recipient WHERE {_LISTED} AND {in_state(State.INTENDED)}"
+        f" AND at = :at AND group_no IS NULL AND {_LEASED}",
+        {**args, "seqs": _encode(seqs).decode()},
+    ).fetchone()
+    return bool(count == len(seqs))
 
 
 def _why_not(tx: Transaction, lease: Lease, seqs: Sequence[int], changed: int) -> None:
@@ -132,7 +149,7 @@ FROM json_each(:rows) AS j WHERE seq = json_extract(j.value, '$[0]') AND {_SETTL
 def settle(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool:
     """intended → what came of it: one statement for plain successes, one for the rest."""
     if not results:
-        return holds(tx, lease)
+        return tx.holds(lease)
     sent: dict[int, float] = {}
     others: list[tuple[Any, ...]] = []
     final: list[int] = []
@@ -140,7 +157,7 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool
     uncalled = 0
     plain = _SENT.end.value
     pending = State.PENDING.value
-    for seq, state, code, detail, rid, at, maybe_sent, extra, called in results:
+    for seq, state, code, detail, rid, at, maybe_sent, extra, called, _ in results:
         if state == plain and not code and not detail and rid is None and extra is None:
             sent[seq] = at
         elif state in _NUMBERS:
@@ -157,8 +174,11 @@ def settle(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool
         final.append(seq)
     changed = _write(tx, lease, results, sent, others)
     if changed != len(results):
-        if not changed and not holds(tx, lease):
+        if not changed and not tx.holds(lease):
+            _correct(tx, lease, results)
             return False
+        if not changed and _are_settled(tx, lease, results):
+            return True
         raise IllegalMove(
             f"chunk {lease.chunk_no}: {len(results) - changed} of {len(results)} recipients cannot "
             "be settled: they are not intended, or not of this chunk"
@@ -179,12 +199,7 @@ def _write(
     sent: dict[int, float],
     others: list[tuple[Any, ...]],
 ) -> int:
-    args: dict[str, Any] = {
-        "chunk_no": lease.chunk_no,
-        "epoch": lease.epoch,
-        "low": min(results)[0],
-        "high": max(results)[0],
-    }
+    args = _span(lease, results)
     changed = 0
     if sent:
         times = set(sent.values())
@@ -199,3 +214,79 @@ def _write(
         args["rows"] = _encode(others).decode()
         changed += tx.db.execute(_SETTLE_OTHERS, args).rowcount
     return changed
+
+
+_IS_SETTLED: Final = f"""
+SELECT count(*) FROM recipient, json_each(:rows) AS j
+WHERE seq = json_extract(j.value, '$[0]') AND state = json_extract(j.value, '$[1]')
+  AND at = json_extract(j.value, '$[2]') AND group_no IS NULL AND {_LEASED}
+"""
+
+
+def _are_settled(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> bool:
+    """Whether this very call has settled them all before: its answer was lost."""
+    rows = [(result.seq, _NUMBERS[result.state], result.at) for result in results]
+    args = {**_span(lease, results), "rows": _encode(rows).decode()}
+    (count,) = tx.db.execute(_IS_SETTLED, args).fetchone()
+    return bool(count == len({result.seq for result in results}) == len(results))
+
+
+_LATE: Final = {
+    move.end.value: move
+    for move in (recipient_move(Event.SENT_AFTER_ALL), recipient_move(Event.FAILED_AFTER_ALL))
+}
+_TAKEN_OVER: Final = (
+    f"{_LATE[State.SENT].where} AND code = '{INTERRUPTED.code}' AND group_no IS NULL"
+    " AND EXISTS (SELECT 1 FROM chunk WHERE chunk_no = :chunk_no AND epoch > :epoch"
+    " AND seq BETWEEN first_seq AND last_seq)"
+)
+_FIND_LATE: Final = f"""
+SELECT seq FROM recipient, json_each(:rows) AS j
+WHERE seq = json_extract(j.value, '$[0]') AND at = json_extract(j.value, '$[1]') AND {_TAKEN_OVER}
+"""
+_SETTLE_LATE: Final = f"""
+UPDATE recipient SET state = :state, code = :code, detail = :detail, rid = :rid, at = :at,
+    extra = :extra, maybe_sent = 0 WHERE seq = :seq AND {_LATE[State.SENT].where}
+"""
+# They were final, and come once more: what the log said of them before names nobody (-1).
+_UNLOG: Final = """
+UPDATE commit_log SET final_seqs = (
+    SELECT json_group_array(iif(value IN (SELECT value FROM json_each(:seqs)), -1, value))
+    FROM json_each(commit_log.final_seqs))
+WHERE EXISTS (SELECT 1 FROM json_each(commit_log.final_seqs)
+              WHERE value IN (SELECT value FROM json_each(:seqs)))
+"""
+
+
+def _correct(tx: Transaction, lease: Lease, results: Sequence[SendResult]) -> None:
+    """Whoever was taken for lost when the chunk was taken over, and has a result after all."""
+    late = {
+        result.seq: result
+        for result in results
+        if result.state in _LATE and result.intended_at is not None
+    }
+    rows = _encode([(seq, result.intended_at) for seq, result in late.items()]).decode()
+    args = {"chunk_no": lease.chunk_no, "epoch": lease.epoch, "rows": rows}
+    found = [seq for (seq,) in tx.db.execute(_FIND_LATE, args).fetchall()]
+    if not found:
+        return
+    tx.flush()
+    tx.db.execute(_UNLOG, {"seqs": _encode(found).decode()})
+    for seq in found:
+        result = late[seq]
+        row = result._asdict()
+        row["state"] = _NUMBERS[result.state]
+        tx.db.execute(_SETTLE_LATE, row)
+        tx.counts.move(State.UNKNOWN, INTERRUPTED.code, result.state, result.code)
+        tx.happened(result.at)
+    tx.final(found)
+
+
+def _span(lease: Lease, results: Sequence[SendResult]) -> dict[str, Any]:
+    """The lease, and the first and the last of its rows that are settled."""
+    return {
+        "chunk_no": lease.chunk_no,
+        "epoch": lease.epoch,
+        "low": min(results)[0],
+        "high": max(results)[0],
+    }

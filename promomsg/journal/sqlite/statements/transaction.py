@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.journal.counts import STATE_NUMBERS, RunningCounts
+from promomsg.journal.records import Lease
 from promomsg.model import State
 
 __all__ = ["Transaction", "Undone"]
@@ -74,6 +75,15 @@ class Transaction:
         self._at = 0.0
         self._day = ""
         self._last_at: float | None = None
+
+    def holds(self, lease: Lease, now: float | None = None) -> bool:
+        """Whether the lease is still the chunk's; at `now` (None: whether it has run out or not)."""
+        row = self.db.execute(
+            "SELECT epoch, deadline FROM chunk WHERE chunk_no = ?", (lease.chunk_no,)
+        ).fetchone()
+        if row is None or row[0] != lease.epoch:
+            return False
+        return now is None or (row[1] is not None and row[1] > now)
 
     def intended(self, count: int, at: float, day: str) -> None:
         """Counts intents of this commit."""

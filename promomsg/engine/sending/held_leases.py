@@ -1,0 +1,103 @@
+"""The leases of one run: renewed by one task, all in one step, and believed no longer than they are
+surely ours (docs/design.md, "Leases")."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from promomsg.clock import Clock
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import Lease
+
+__all__ = ["HeldLease", "HeldLeases"]
+
+
+_RENEWALS: Final = 3
+"""In each life of a lease: two may fail before one is lost."""
+
+
+class HeldLease:
+    """A lease that this run has taken, on a chunk of singles or on a group.
+
+    Attributes:
+        lease: as the journal gave it, without its recipients.
+        deadline: monotonic seconds until which nobody else can have it: counted from before the call
+            that took or renewed it, so that no time on the way is counted as ours.
+    """
+
+    __slots__ = ("deadline", "lease")
+
+    def __init__(self, lease: Lease, deadline: float) -> None:
+        self.lease = lease
+        self.deadline = deadline
+
+    def alive(self, now: float) -> bool:
+        """Whether it is surely ours at this moment (monotonic seconds)."""
+        return now < self.deadline
+
+
+class HeldLeases:
+    """Takes leases, keeps them alive, and gives them back."""
+
+    def __init__(self, handle: Handle, clock: Clock) -> None:
+        self._handle = handle
+        self._now = clock.monotonic
+        self._sleep = clock.sleep
+        self._life = handle.lease_life
+        self._held: dict[int, HeldLease] = {}
+        """By the number of the chunk."""
+
+    async def take(
+        self, *, groups: bool, singles: bool, idempotent: bool
+    ) -> tuple[Lease, float] | None:
+        """See `Handle.take`; the lease, and its deadline as `HeldLease` has it."""
+        now = self._now()
+        if not all(held.alive(now) for held in self._held.values()):
+            # After a freeze our own would look abandoned: one would be taken once more, and the
+            # results of its calls under way be shut out.
+            await self.renew()
+            now = self._now()
+        lease = await self._handle.take(groups=groups, singles=singles, idempotent=idempotent)
+        return None if lease is None else (lease, now + self._life)
+
+    def add(self, held: HeldLease) -> None:
+        """Has it renewed from now on."""
+        before = self._held.get(held.lease.chunk_no)
+        if before is not None:
+            before.deadline = -inf
+        self._held[held.lease.chunk_no] = held
+
+    async def release(self, held: HeldLease) -> None:
+        """Gives it back to the journal; see `Handle.release`."""
+        if self._held.get(held.lease.chunk_no) is held:
+            del self._held[held.lease.chunk_no]
+        await self._handle.release(held.lease)
+
+    async def ensure(self, held: HeldLease) -> bool:
+        """Whether it is ours: one that may have run out is asked for once more."""
+        if not held.alive(self._now()) and self._held.get(held.lease.chunk_no) is held:
+            await self.renew()
+        return held.alive(self._now())
+
+    async def renew(self) -> None:
+        """Renews all that are held; those that have moved on are given up."""
+        now = self._now()
+        asked = list(self._held.values())
+        kept = await self._handle.renew([held.lease for held in asked])
+        for held in asked:
+            chunk_no = held.lease.chunk_no
+            if self._held.get(chunk_no) is not held:
+                continue  # given back meanwhile
+            if chunk_no in kept:
+                held.deadline = max(held.deadline, now + self._life)
+            else:
+                held.deadline = -inf
+                del self._held[chunk_no]
+
+    async def run(self) -> None:
+        """Renews them again and again, until it is cancelled."""
+        while True:
+            await self._sleep(self._life / _RENEWALS)
+            if self._held:
+                await self.renew()

@@ -1,0 +1,101 @@
+"""What every journal promises while a plan is made in it: the first part of a campaign's handle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from promomsg.journal.planned_columns import PlannedColumns
+from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
+
+__all__ = ["PlanWriter"]
+
+
+class PlanWriter(Protocol):
+    """A plan in the making.
+
+    Rows are added in batches, then come the set-based steps, then `seal`. Nothing can be taken
+    before `seal`; planning that did not reach it is thrown away when the handle is closed.
+    """
+
+    async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
+        """Adds a batch of rows as they were read, in order of seq."""
+
+    async def add_columns(self, rows: PlannedColumns) -> None:
+        """Adds a batch of pending rows, in order of seq, given as columns. Its guesses of groups
+        are confirmed or taken back by `shared_messages` and `make_groups`."""
+
+    async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
+        """Gives pending rows without an id the promoter id that was found for their openid or
+        unionid: (openid, unionid, id) each; returns how many rows got one. Before `seal` only."""
+
+    async def list_suppressed(
+        self,
+        values: Sequence[str],
+        spellings: Sequence[str] = (),
+        doubtful: Sequence[tuple[str, str, str | None, bool]] = (),
+        *,
+        first: bool = False,
+        secret: bool = False,
+    ) -> int:
+        """Adds a batch to the suppression list of this run; returns how many values are new.
+
+        Args:
+            values: keys and addresses.
+            spellings: other ways in which the same are written; not counted.
+            doubtful: value, what to say, what is inside of it, whether from a key column. Nothing
+                inside: refused unless the campaign has just that key. Else: refused if what is
+                inside is a key (or an address, unless from a key column) of the campaign and the
+                value itself is none.
+            first: the list begins anew.
+            secret: any of the values may be a user token: they are kept and compared by their
+                fingerprints, with those of the tokens too. The same for every batch.
+        """
+
+    async def absent_key(self) -> str | None:
+        """What to say of the first of the `doubtful` values that is to be refused; None: none is."""
+
+    async def suppress(self, columns: Collection[str] = UNIQUE) -> int:
+        """Skips (`SUPPRESSED`) pending rows of everybody whose key or address is on the list.
+
+        It holds for the person: a row that shares its key, or one of these columns, with one that
+        is named, whatever the state of that one, is skipped too."""
+
+    async def left_out(self) -> int:
+        """How many rows the list that was looked at last has left out (`SUPPRESSED`)."""
+
+    async def select(self, keys: Iterable[str]) -> int:
+        """Skips (`NOT_SELECTED`) pending rows whose key is not in `keys`; returns how many stay."""
+
+    async def mark_duplicates(
+        self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
+    ) -> int:
+        """Skips pending rows whose key, then whose value of one of these columns, an earlier
+        pending row has; returns how many.
+
+        Their code is `DUPLICATE_KEY`, `DUPLICATE_ADDRESS` or `DUPLICATE_REQUEST_ID`; the detail
+        names the earlier row's key and, by `places` (in order of seq), where it stands. Access
+        tokens are compared by their fingerprints."""
+
+    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
+        """(digest, how many) of each rendered message that at least so many pending singles with an
+        id share. The digest is None for a message without placeholders, which comes first."""
+
+    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
+        """Puts those who share that message, in order of seq, into new groups of these sizes.
+
+        Raises:
+            JournalError: there are fewer of them, or a size is below 1.
+        """
+
+    async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
+        """A group of `planned` people who are not rows; see `GroupRow.audience`."""
+
+    async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
+        """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""
+
+    async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
+        """The first pending rows: (key, address, values)."""
+
+    async def plan_counts(self) -> tuple[int, int]:
+        """(singles, groups) that are pending: calls to make."""

@@ -1,0 +1,68 @@
+"""A campaign's file to look at, while it is sent, after, and after its sender died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from promomsg.journal.records import CampaignRecord, Control, Standing
+from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_of
+from promomsg.journal.sqlite.lock import is_locked
+from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.model import Outcome, State
+
+__all__ = ["FileView"]
+
+
+class FileView:
+    """See `promomsg.journal.contract.CampaignView`.
+
+    Args:
+        reader: closed with it.
+    """
+
+    def __init__(self, reader: JournalReader) -> None:
+        self.reader = reader
+
+    @property
+    def record(self) -> CampaignRecord:
+        return self.reader.record
+
+    def control(self) -> Control:
+        return self.reader.control()
+
+    def standing(self) -> Standing:
+        """See `CampaignView.standing`."""
+        reader = self.reader
+        while True:
+            running = is_locked(reader.path)
+            _, seen = reader.position()
+            left = None if running else left_intended(reader)
+            kept, groups = reader.running_counts(), reader.groups()
+            if left is None:
+                return Standing(kept.totals(), groups, running, warnings=self._doubts(running))
+            if not is_locked(reader.path) and reader.position()[1] == seen:
+                return Standing(
+                    left.counts(kept).totals(),
+                    left.groups(groups),
+                    running,
+                    left.in_doubt,
+                    left.idempotent,
+                    self._doubts(running),
+                )
+            # A sender began between the looks.
+
+    def _doubts(self, running: bool) -> tuple[str, ...]:
+        doubts = [] if running else self.reader.warnings()
+        if doubts and is_locked(self.reader.path):
+            return ()  # a sender began between the looks
+        return tuple(doubts)
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """See `CampaignView.rows`."""
+        return self.reader.rows(states, source_of(self.reader))
+
+    def elapsed(self) -> float:
+        return self.reader.elapsed()
+
+    def close(self) -> None:
+        self.reader.close()
