@@ -70,9 +70,9 @@ CREATE TABLE recipient (
     extra          text
 ) PARTITION BY LIST (campaign);
 
--- How many recipients there are in each state: the sum over those who have changed it. Each worker
--- writes rows of its own, and so waits for nobody; planning's is named ''. The people of an audience
--- that was not expanded are in it; intended ones are in it as pending.
+-- How many recipients there are in each state: the sum over those who have changed it, who planned it
+-- among them. Each writes rows of its own, and so waits for nobody. The people of an audience that was
+-- not expanded are in it; intended ones are in it as pending.
 CREATE TABLE tally (
     campaign   bigint NOT NULL,
     recipients bigint NOT NULL,       -- more, or below zero fewer, by this worker

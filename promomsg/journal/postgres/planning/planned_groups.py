@@ -25,6 +25,8 @@ _encode = msgspec.json.Encoder().encode
 
 _SET: Final = f"{in_state(State.PENDING)} AND group_no IS NULL AND id IS NOT NULL"
 
+_FREE: Final = f"{in_state(State.PENDING, row='r')} AND r.group_no IS NULL"
+
 _INSERT: Final = """
 INSERT INTO group_send (campaign, group_no, planned, message_values, message_digest)
 SELECT %(campaign)s, group_no, planned, message_values, %(digest)s::bytea
@@ -145,7 +147,8 @@ async def _split_set(
         put = await tx.change(
             "UPDATE this.recipient AS r"
             " SET group_no = %(last)s + width_bucket(n.place, %(starts)s::bigint[])"
-            f" FROM ({numbered}) AS n WHERE r.seq = n.seq AND n.place <= %(most)s",
+            # Of a campaign that is under way a row may have been intended since it was numbered.
+            f" FROM ({numbered}) AS n WHERE r.seq = n.seq AND n.place <= %(most)s AND {_FREE}",
             args,
         )
     for number, (start, size) in enumerate(zip(starts, sizes, strict=False), last + 1):
