@@ -12,13 +12,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from promomsg.transport.aiohttp_internals import (
-    HEADER_LIMITS,
-    Body,
-    Request,
-    Response,
-    mark_answered,
-)
+from promomsg.transport.aiohttp_internals import HEADER_LIMITS, Body, Request, Response
 from promomsg.transport.body import ENCODED, read_rest
 from promomsg.transport.timeouts import HttpCall
 
@@ -93,6 +87,4 @@ async def request_by_aiohttp(
     except BaseException:
         response.close()
         raise
-    if body is not None and body.protocol is not None:
-        mark_answered(body.protocol)
     return response.status, response.headers, part

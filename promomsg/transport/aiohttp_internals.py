@@ -10,7 +10,6 @@ import asyncio
 import inspect
 import select
 from typing import Any, Final
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -27,7 +26,6 @@ __all__ = [
     "Request",
     "Response",
     "is_unusable",
-    "mark_answered",
     "set_idle",
 ]
 
@@ -44,8 +42,7 @@ their number)."""
 
 _JSON: Final = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
 
-_CLOSED_BY_SERVER: Final = getattr(select, "POLLRDHUP", 0)
-_HAS_DATA: Final = _CLOSED_BY_SERVER | getattr(select, "POLLIN", 0)
+_HAS_DATA: Final = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLIN", 0)
 
 
 class Body(HttpCall, aiohttp.Payload):
@@ -108,7 +105,7 @@ class Body(HttpCall, aiohttp.Payload):
     ) -> None:
         # Again: aiohttp may have let the loop turn since `Request.send` checked.
         protocol = getattr(writer, "protocol", None)
-        if protocol is None or _is_unusable(protocol):
+        if not await _is_usable(protocol):
             raise aiohttp.ClientConnectionResetError("the server had closed the connection")
         self.begin()
         await writer.write(self._value)
@@ -129,11 +126,11 @@ class Request(aiohttp.ClientRequest):
         body = getattr(self, "_body", None)
         if isinstance(body, Body):
             body.protocol = protocol
-        if protocol is None or _is_unusable(protocol):
+        if not await _is_usable(protocol):
             raise aiohttp.ServerDisconnectedError("the server had closed the connection")
         if isinstance(body, Body) and body.last_check is not None and not body.last_check.passes():
             await body.wait_to_leave()
-            if _is_unusable(protocol):
+            if not await _is_usable(protocol):
                 raise aiohttp.ServerDisconnectedError("the server had closed the connection")
         return await super().send(conn)
 
@@ -149,17 +146,29 @@ class Response(aiohttp.ClientResponse):
         super()._response_eof()
 
 
-def is_unusable(transport: asyncio.Transport | None, protocol: Any, *, quiet: bool) -> bool:
+_TURNS: Final = 3
+"""Turns of the loop in which what waits in a socket is read and deciphered."""
+
+
+async def _is_usable(protocol: Any) -> bool:
+    """Whether a request may go into a connection, once the loop has read what waits in its socket:
+    the session tickets of a TLS server do no harm, and an answer that nobody asked for does."""
+    if protocol is None:
+        return False
+    for _ in range(_TURNS):
+        if not is_unusable(protocol.transport, protocol):
+            return True
+        await asyncio.sleep(0)
+    return not is_unusable(protocol.transport, protocol)
+
+
+def is_unusable(transport: asyncio.Transport | None, protocol: Any) -> bool:
     """Whether a connection will not do for a request: closed by the server, or not silent.
 
     After a loop that was busy, or an answer followed at once by a close, the end of the connection
     waits unread in the socket, and a request written into it would be an `unknown`. An answer that
     nobody asked for would be taken for the next call's, whether it is read yet or not. (Measured:
     the question costs 2.5 µs a call.)
-
-    Args:
-        quiet: nothing unread may wait in the socket. Not for a new TLS connection, where the
-            server's session tickets come unasked.
     """
     if transport is None or transport.is_closing():
         return True
@@ -169,25 +178,8 @@ def is_unusable(transport: asyncio.Transport | None, protocol: Any, *, quiet: bo
     if sock is None or not hasattr(select, "poll"):
         return False
     poll = select.poll()
-    poll.register(sock.fileno(), _HAS_DATA if quiet else _CLOSED_BY_SERVER)
+    poll.register(sock.fileno(), _HAS_DATA)
     return bool(poll.poll(0))
-
-
-_HAVE_ANSWERED: Final[WeakSet[Any]] = WeakSet()
-
-
-def mark_answered(protocol: Any) -> None:
-    """This connection has given an answer: nothing more may come on it until the next request.
-
-    A new TLS connection is not marked yet: its server's session tickets come unasked.
-    """
-    _HAVE_ANSWERED.add(protocol)
-
-
-def _is_unusable(protocol: Any) -> bool:
-    transport = protocol.transport
-    plain = transport is not None and transport.get_extra_info("ssl_object") is None
-    return is_unusable(transport, protocol, quiet=plain or protocol in _HAVE_ANSWERED)
 
 
 class _RefusingParser:

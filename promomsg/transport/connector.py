@@ -94,50 +94,61 @@ class Connector:
         with _told(place, aiohttp.ClientConnectorDNSError):
             addresses = await self._addresses(place.host, place.port)
         tls: dict[str, Any] = self._tls(place.host) if place.is_ssl else {}
+        failure: aiohttp.ClientConnectorError | None = None
         while True:
-            with _told(place, error_class):
-                sock = await aiohappyeyeballs.start_connection(
-                    addresses, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1
-                )
             try:
                 with _told(place, error_class):
-                    there = sock.getpeername()
+                    sock = await aiohappyeyeballs.start_connection(
+                        addresses, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1
+                    )
+            except aiohttp.ClientConnectorError as error:
+                # What came of a handshake says more than that the other addresses are dead.
+                raise failure or error from None
+            there = None
+            try:
+                with _told(place, error_class):
+                    there = sock.getpeername()  # fails where it was reset meanwhile
                     await loop.create_connection(lambda: connection, sock=sock, **tls)
                 return
-            except aiohttp.ClientConnectorError:
+            except aiohttp.ClientConnectorError as error:
                 sock.close()
-                addresses = [each for each in addresses if each[4] != there]
-                if not addresses:
-                    raise
+                failure = failure or error
+            addresses = [each for each in addresses if each[4] != there]
+            if there is None or not addresses:
+                raise failure
 
     async def _through_tunnel(self, outer: HttpConnection) -> HttpConnection:
-        """The provider's connection through the proxy that `outer` leads to."""
+        """The provider's connection through the proxy that `outer` leads to, and that it takes over."""
         loop = asyncio.get_running_loop()
         place = _place(self._base)
         host = f"[{place.host}]" if ":" in place.host else place.host
         to = f"{host}:{place.port}"
         lines = [f"CONNECT {to} HTTP/1.1", f"Host: {to}", "User-Agent: promomsg"]
         request = "\r\n".join([*lines, *self.proxy_headers()]) + "\r\n\r\n"
+        status, _, _ = await outer.ask(request.encode(), _TUNNEL_ANSWER)
+        if not 200 <= status < 300:
+            nothing = CIMultiDictProxy(CIMultiDict[str]())
+            about = aiohttp.RequestInfo(self._base, "CONNECT", nothing, self._base)
+            raise aiohttp.ClientHttpProxyError(about, (), status=status)
+        transport = outer.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
+        # asyncio tells only the new protocol of the connection's end from here on.
+        outer.transport = None
+        outer.abort()
+        inner = self._new()
         try:
-            status, _, _ = await outer.ask(request.encode(), _TUNNEL_ANSWER)
-            if not 200 <= status < 300:
-                nothing = CIMultiDictProxy(CIMultiDict[str]())
-                about = aiohttp.RequestInfo(self._base, "CONNECT", nothing, self._base)
-                raise aiohttp.ClientHttpProxyError(about, (), status=status)
-            transport = outer.transport
-            if transport is None or transport.is_closing():
-                raise aiohttp.ServerDisconnectedError
-            inner = self._new()
             with _told(place, aiohttp.ClientConnectorError):
                 tls = self._tls(place.host)
                 secured = await loop.start_tls(transport, inner, tls.pop("ssl"), **tls)
             if secured is None:
                 raise aiohttp.ServerDisconnectedError
-            inner.connection_made(secured)
-            outer.transport = None  # the inner one's now
-            return inner
-        finally:
-            outer.abort()
+        except BaseException:
+            transport.abort()
+            inner.abort()
+            raise
+        inner.connection_made(secured)
+        return inner
 
     def _tls(self, host: str) -> dict[str, Any]:
         """What asyncio is to be told of a TLS connection."""

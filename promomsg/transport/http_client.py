@@ -80,11 +80,13 @@ class HttpClient:
         if connection is None:
             connection = await self._connect()
         try:
+            usable = connection.has_answered or await connection.settle()
             check = call.last_check
-            if check is not None and not check.passes():
+            if usable and check is not None and not check.passes():
                 await call.wait_to_leave()
-                if not connection.is_usable():
-                    raise aiohttp.ServerDisconnectedError
+                usable = await connection.settle()
+            if not usable:
+                raise aiohttp.ServerDisconnectedError
             call.reused = connection.has_answered
             call.begin()
             answer = await connection.ask(request, limit, call)
@@ -121,6 +123,8 @@ class HttpClient:
     async def close(self) -> None:
         """Closes every connection, also under a call."""
         self._closed = True
+        if self._loop.is_closed():
+            return
         if self._dropper is not None:
             self._dropper.cancel()
         for task in self._ahead:
@@ -131,6 +135,8 @@ class HttpClient:
             connection.transport.abort()
         if self._closing:
             await self._all_closed.wait()
+        if self._ahead:
+            await asyncio.wait(self._ahead)
 
     def _new_connection(self) -> HttpConnection:
         connection = HttpConnection(self._loop, self._forget)
@@ -181,9 +187,6 @@ class HttpClient:
         if self._closed:
             connection.abort()
             raise aiohttp.ClientConnectionError("closed")
-        if not connection.is_usable():
-            connection.abort()
-            raise aiohttp.ServerDisconnectedError
         return connection
 
     async def _connect_one(self) -> None:

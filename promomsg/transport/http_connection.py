@@ -28,8 +28,12 @@ RawAnswer = tuple[int, Mapping[str, str], bytes]
 
 _LINE: Final = 65_536
 """Bytes of one header line of an answer: policies and cookies of gateways are long."""
-_HEAD: Final = 2**20
-"""Bytes of all that comes before the body, interim answers with it."""
+_OVERHEAD: Final = 2**20
+"""Bytes of an answer that are not its body: interim answers, headers, trailers."""
+_CHUNK_OVERHEAD: Final = 8
+"""More such bytes for each one of the body: a chunk of one byte has five around it."""
+_TURNS: Final = 3
+"""Turns of the loop in which what waits in a socket is read and deciphered."""
 _LENGTH: Final = istr("Content-Length")
 _CODING: Final = istr("Transfer-Encoding")
 _CLOSED_BY_SERVER: Final = getattr(select, "POLLRDHUP", 0)
@@ -50,7 +54,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_body_began",
         "_call",
-        "_head_size",
+        "_descriptor",
         "_headers",
         "_interim",
         "_limit",
@@ -60,8 +64,8 @@ class HttpConnection(asyncio.Protocol):
         "_parser",
         "_parts",
         "_poll",
+        "_received",
         "_size",
-        "_socket",
         "_status",
         "_waiter",
         "has_answered",
@@ -89,12 +93,25 @@ class HttpConnection(asyncio.Protocol):
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
-        self._socket = transport.get_extra_info("socket")
-        if self._socket is not None and hasattr(select, "poll"):
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):
+            self._descriptor = sock.fileno()
             self._poll = select.poll()
-            # A TLS server's session tickets come unasked, before the first answer.
-            quiet = transport.get_extra_info("ssl_object") is None
-            self._poll.register(self._socket.fileno(), _HAS_DATA if quiet else _CLOSED_BY_SERVER)
+            self._poll.register(self._descriptor, _CLOSED_BY_SERVER)
+
+    async def settle(self) -> bool:
+        """`is_usable`, once the loop has read what waits in the socket.
+
+        A TLS server's session tickets come unasked, before the first answer, and do no harm. An
+        answer among that closes the connection: read behind a request, it would be taken for its.
+        """
+        for _ in range(_TURNS):
+            if self._poll is not None:
+                self._poll.modify(self._descriptor, _HAS_DATA)
+            if self.is_usable():
+                return True
+            await asyncio.sleep(0)
+        return self.is_usable()
 
     def is_usable(self) -> bool:
         """Whether a request may go into it: the server has not closed it, and it is silent.
@@ -122,7 +139,7 @@ class HttpConnection(asyncio.Protocol):
         self._waiter = waiter = self._loop.create_future()
         self._pairs: list[tuple[str, str]] = []
         self._parts: list[bytes] = []
-        self._size = self._head_size = 0
+        self._size = self._received = 0
         self._body_began = self._interim = False
         transport = self.transport
         assert transport is not None
@@ -148,10 +165,11 @@ class HttpConnection(asyncio.Protocol):
             self._finish(reusable=False)
         except HttpParserError as error:
             self._fail(NotHttpError(str(error)))
-        if self._waiter is not None and not self._body_began:
-            self._head_size += len(data)
-            if self._head_size > _HEAD:
-                self._fail(NotHttpError(f"a head over {_HEAD} bytes"))
+        self._received += len(data)
+        if self._waiter is not None and (
+            self._received - self._size > _OVERHEAD + _CHUNK_OVERHEAD * self._size
+        ):
+            self._fail(NotHttpError(f"over {_OVERHEAD} bytes around the body"))
 
     def eof_received(self) -> None:
         self._end(None)  # and asyncio closes the transport
@@ -190,7 +208,8 @@ class HttpConnection(asyncio.Protocol):
         if status == 429:
             self._call.refused = status, headers
         length = headers.get(_LENGTH, "")
-        if length.isdecimal() and int(length) > self._limit:
+        # A float: any number of digits may be in it.
+        if length.isdecimal() and float(length) > self._limit:
             self._fail(_too_long(self._limit))
 
     def on_body(self, body: bytes) -> None:
@@ -221,10 +240,8 @@ class HttpConnection(asyncio.Protocol):
             waiter.set_result((self._status, self._headers, body))
         if not reusable or transport.get_write_buffer_size():
             transport.abort()
-        elif not self.has_answered:
+        else:
             self.has_answered = True
-            if self._poll is not None:
-                self._poll.modify(self._socket.fileno(), _HAS_DATA)
 
     def _fail(self, error: Exception) -> None:
         waiter = self._waiter
@@ -237,11 +254,9 @@ class HttpConnection(asyncio.Protocol):
         if self._waiter is None:
             return
         if self._body_began:
-            until_the_end = _LENGTH not in self._headers and not self._headers.get(
-                _CODING, ""
-            ).lower().endswith("chunked")
-            if exc is None and until_the_end:
-                self._finish(reusable=False)
+            coding = ",".join(self._headers.getall(_CODING, ())).rpartition(",")[2]
+            if _LENGTH not in self._headers and coding.strip().lower() != "chunked":
+                self._finish(reusable=False)  # its end is the connection's, however that ended
                 return
             failure: Exception = aiohttp.ClientPayloadError()
             failure.__cause__ = HttpProcessingError(message="the connection ended within the body")

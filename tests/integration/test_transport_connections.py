@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 
 import aiohttp
@@ -196,3 +197,40 @@ async def test_a_close_in_the_middle_of_a_call_ends_it() -> None:
         await session.close()
         with pytest.raises(OutcomeUnknown):
             await call
+
+
+async def test_a_close_waits_for_what_is_being_opened() -> None:
+    """A task that is still there when the loop closes makes asyncio complain."""
+
+    async def never(reader: Reader, writer: Writer, server: RawServer) -> None:
+        server.seen.set()
+        await reader.read(1)
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    async with serve(never) as server:
+        session = HttpSession(f"https://127.0.0.1:{server.port}")
+        ahead = asyncio.create_task(session.connect_ahead(3))
+        await server.seen.wait()
+        await session.close()
+        await ahead
+        assert session._http is not None
+        assert not session._http._ahead
+        assert asyncio.all_tasks() - before == server.tasks
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_a_client_can_be_closed_after_its_event_loop() -> None:
+    """As by a `finally` around `asyncio.run`: nothing is left to wait for."""
+
+    async def call(url: str) -> HttpSession:
+        session = HttpSession(url)
+        assert (await session.post(session.url("/"), b"{}")).status == 200
+        assert session.idle_connections() == 1
+        return session
+
+    async with serve(well) as server:
+        session = await asyncio.to_thread(lambda: asyncio.run(call(server.url)))
+        await session.close()
+    del session
+    gc.collect()

@@ -105,6 +105,70 @@ async def test_a_head_without_end_is_given_up() -> None:
             await session.post(session.url("/"), b"{}")
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (CHUNKED + b"1\r\na\r\n0\r\nX-Trailer: ", b"y"),
+        (CHUNKED + b"1\r\na\r\n0\r\n", b"X-Trailer: y\r\n"),
+        (CHUNKED + b"1;", b"x"),
+        (CHUNKED, b"0"),
+        (b"HTTP/1.1 200 ", b"OK"),
+    ],
+)
+async def test_what_goes_on_without_end_around_a_body_is_given_up(
+    begins: bytes, goes_on: bytes
+) -> None:
+    """Long before the time-out: the parser would hold a header of as much as came in that time."""
+    written = 0
+
+    async def script(reader: Reader, writer: Writer, server: RawServer) -> None:
+        nonlocal written
+        await read_request(reader, server)
+        writer.write(begins)
+        while True:
+            writer.write(goes_on * 60_000)
+            written += len(goes_on) * 60_000
+            await writer.drain()
+
+    async with serve(script) as server, HttpSession(server.url, timeout=5.0) as session:
+        with pytest.raises(OutcomeUnknown, match="not HTTP: over 1048576 bytes around the body"):
+            await session.post(session.url("/"), b"{}")
+    assert written < 50_000_000
+
+
+async def test_a_body_in_chunks_of_one_byte_is_a_body() -> None:
+    got, _ = await answers(CHUNKED + b"1\r\na\r\n" * 900_000 + b"0\r\n\r\n")
+    assert got[0].body == b"a" * 900_000
+
+
+@pytest.mark.parametrize(
+    ("codings", "body", "whole"),
+    [
+        (["gzip", "chunked"], b"1\r\na\r\n", None),
+        (["gzip, Chunked"], b"1\r\na\r\n", None),
+        (["chunked", "gzip"], b"abc", b"abc"),
+        (["not-chunked"], b"abc", b"abc"),
+    ],
+)
+async def test_the_last_coding_says_whether_a_body_ends_with_its_connection(
+    codings: list[str], body: bytes, whole: bytes | None
+) -> None:
+    lines = "".join(f"Transfer-Encoding: {coding}\r\n" for coding in codings)
+    (got,), _ = await answers(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode() + body + b"<EOF>")
+    if whole is None:
+        assert isinstance(got, OutcomeUnknown)
+    else:
+        assert got.body == whole
+
+
+async def test_a_length_may_have_any_number_of_digits() -> None:
+    got, _ = await answers(b"HTTP/1.1 200 OK\r\nContent-Length: %s1\r\n\r\na" % (b"0" * 5_000))
+    assert got[0].body == b"a"
+
+
 async def test_an_answer_before_the_whole_request_is_here_is_its_answer() -> None:
     """The rest of a large request is still to be written: nothing may follow it."""
 

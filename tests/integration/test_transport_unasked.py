@@ -205,7 +205,7 @@ async def test_without_poll_a_machine_still_sends(
 
 
 async def test_a_connection_that_is_gone_has_hung_up() -> None:
-    assert is_unusable(None, None, quiet=True)
+    assert is_unusable(None, None)
 
 
 async def test_a_body_tells_debuggers_nothing() -> None:
