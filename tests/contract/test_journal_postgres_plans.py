@@ -4,6 +4,8 @@ refused."""
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 from journal_rows import NOW, bad_row, record, row, sealed, suppress
 
+import promomsg.journal.postgres
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import STATES
 from promomsg.journal.planned_columns import as_columns
@@ -258,3 +261,9 @@ async def test_a_database_that_is_not_there_is_named_without_its_password() -> N
 async def test_a_name_that_nobody_could_type_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         PostgresJournal("postgresql:///fleet", name)
+
+
+async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ImportError, match=r"pip install 'promomsg\[fleet\]'"):
+        importlib.reload(promomsg.journal.postgres)
