@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import select
 import socket
 import ssl
@@ -203,12 +204,12 @@ class SpeaksFirst:
         self.context = context
         self.first = first
         self.connections = 0
-        self.open: list[ssl.SSLSocket] = []
+        self.open: queue.Queue[ssl.SSLSocket] = queue.Queue()
 
     def __call__(self, sock: socket.socket) -> None:
         self.connections += 1
         tls = self.context.wrap_socket(sock, server_side=True)
-        self.open.append(tls)
+        self.open.put(tls)
         if self.connections == 1 and self.first:
             tls.sendall(self.first)
         with contextlib.suppress(OSError):
@@ -280,7 +281,7 @@ async def test_nor_what_came_on_one_that_was_opened_ahead(
             await session.connect_ahead(1)
             assert session._http is not None
             (connection,) = session._http._idle
-            server.open[0].sendall(reply(b"stray"))
+            server.open.get(timeout=10).sendall(reply(b"stray"))
             wait_for(connection.transport.get_extra_info("socket"), select.POLLIN)
             assert (await session.post(session.url("/"), b"{}")).body == b"its own"
     assert server.connections == 2
