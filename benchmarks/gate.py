@@ -49,6 +49,8 @@ COUNTS: Final = {
     "planning calls": "function calls a row, planning into SQLite",
     "statements": "SQL statements a thousand recipients, sending",
     "planning statements": "SQL statements a thousand recipients, planning (without row inserts)",
+    "paced wake-ups": "wake-ups a message, at 50 a second with answers of 30 ms",
+    "paced commits": "commits a message, at 50 a second with answers of 30 ms",
     "held bytes": "bytes of Python memory held a recipient at the peak of a campaign, SQLite",
 }
 """What is counted, by the names of gate.json."""
@@ -56,6 +58,8 @@ COUNTS: Final = {
 
 class Instant(WeChatPromoter):
     """An account whose single sends are answered inside the process, one iteration of the event loop later."""
+
+    pace = Pace(unlimited=True)
 
     async def connect_ahead(self, calls: int) -> int:
         return calls
@@ -86,11 +90,28 @@ class Spread(Instant):
         return await super().deliver(compiled, single_send, last_check)
 
 
+class Paced(Instant):
+    """The same at the default pace, answered after 30 ms."""
+
+    pace = Pace(singles_per_second=50)
+
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
+        if last_check is not None and not last_check.passes() and not await last_check.wait():
+            raise RuntimeError("nobody waits for a second at the gate")
+        await asyncio.sleep(0.03)
+        return await super().deliver(compiled, single_send)
+
+
 def _account(kind: type[Instant]) -> Instant:
     async def token(stale: str | None) -> str:
         return "t"
 
-    return kind("wx0123456789", token=token, pace=Pace(unlimited=True))
+    return kind("wx0123456789", token=token, pace=kind.pace)
 
 
 async def _campaign(
@@ -110,9 +131,10 @@ def _run(
     kind: str,
     planned: Callable[[], None] = lambda: None,
     account: type[Instant] = Instant,
-) -> None:
+) -> int:
+    """Sends a whole campaign; returns how often its event loop slept."""
     with tempfile.TemporaryDirectory() as folder:
-        lockstep.run(_campaign(count, kind, folder, planned, account))
+        return lockstep.run(_campaign(count, kind, folder, planned, account))
 
 
 class _Calls:
@@ -174,26 +196,34 @@ def client_calls(count: int) -> float:
         responder.close()
 
 
-def _statements(count: int) -> tuple[int, int]:
-    """SQL statements of a campaign: (sending, planning without the inserts of rows)."""
-    seen = {"sending": 0, "planning": 0}
-    phase = "planning"
+@contextmanager
+def _noting(note: Callable[[str], None]) -> Iterator[None]:
+    """In here, each SQL statement is told to `note`."""
     connect = sqlite3.connect
-
-    def note(text: str) -> None:
-        if not text.lstrip().startswith("INSERT INTO recipient"):
-            seen[phase] += 1
 
     def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
         base: sqlite3.Connection = connect(*args, **kwargs)
         base.set_trace_callback(note)
         return base
 
+    with mock.patch("sqlite3.connect", traced):
+        yield
+
+
+def _statements(count: int) -> tuple[int, int]:
+    """SQL statements of a campaign: (sending, planning without the inserts of rows)."""
+    seen = {"sending": 0, "planning": 0}
+    phase = "planning"
+
+    def note(text: str) -> None:
+        if not text.lstrip().startswith("INSERT INTO recipient"):
+            seen[phase] += 1
+
     def planned() -> None:
         nonlocal phase
         phase = "sending"
 
-    with mock.patch("sqlite3.connect", traced):
+    with _noting(note):
         _run(count, "power", planned, Spread)
     return seen["sending"], seen["planning"]
 
@@ -206,6 +236,28 @@ def statements(small: int, large: int) -> tuple[float, float]:
         (most - least) / (large - small) for least, most in zip(low, high, strict=True)
     )
     return sending * 1e3, planning * 1e3
+
+
+def _at_a_pace(count: int) -> tuple[int, int]:
+    """How often a campaign at a pace slept, and its commits."""
+    commits = 0
+
+    def note(text: str) -> None:
+        nonlocal commits
+        commits += text == "COMMIT"
+
+    with _noting(note):
+        sleeps = _run(count, "power", account=Paced)
+    return sleeps, commits
+
+
+def at_a_pace(small: int, large: int) -> tuple[float, float]:
+    """Wake-ups and commits a message at 50 a second: the slope between two sizes."""
+    low, high = _at_a_pace(small), _at_a_pace(large)
+    wake_ups, commits = (
+        (most - least) / (large - small) for least, most in zip(low, high, strict=True)
+    )
+    return wake_ups, commits
 
 
 def held_bytes(small: int, large: int) -> float:
@@ -232,6 +284,7 @@ def count_all() -> dict[str, float]:
     memory, _ = engine_calls("memory", 1_024, 5_120)
     sqlite, planning = engine_calls("process", 1_024, 5_120)
     sending, made = statements(1_024, 6_144)
+    wake_ups, commits = at_a_pace(500, 2_000)
     return {
         "client calls": client_calls(500),
         "memory calls": memory,
@@ -239,6 +292,8 @@ def count_all() -> dict[str, float]:
         "planning calls": planning,
         "statements": sending,
         "planning statements": made,
+        "paced wake-ups": wake_ups,
+        "paced commits": commits,
         "held bytes": held_bytes(8_000, 24_000),
     }
 

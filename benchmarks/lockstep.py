@@ -30,8 +30,11 @@ class _SelectorWithoutWaiting(selectors.DefaultSelector):
     """Never waits for a timer."""
 
     slept = 0.0
+    sleeps = 0
+    """How often a loop with real time would have slept, and had to be woken."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.sleeps += timeout is None or timeout > 0
         if timeout is not None:
             found = super().select(0)
             self.slept += 0 if found else timeout
@@ -51,6 +54,11 @@ class _LoopWithOwnTime(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._waitless_selector.slept
+
+    @property
+    def sleeps(self) -> int:
+        """How often it slept, for its timers, sockets or threads."""
+        return self._waitless_selector.sleeps
 
     def run_in_executor(  # type: ignore[override]  # narrower than any executor
         self, executor: Any, func: Callable[..., Any], *args: Any
@@ -86,8 +94,9 @@ class _WriterOnTheLoop(Writer):
             self._loop.call_later(_COMMIT, self._now)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Like `asyncio.run`, the same way every time."""
+def run(main: Coroutine[Any, Any, None]) -> int:
+    """Like `asyncio.run`, the same way every time; returns how often the loop slept, where each
+    turn of the journal's thread counts as one."""
 
     def monotonic(clock: SystemClock) -> float:
         return runner.get_loop().time()
@@ -100,3 +109,6 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         mock.patch.object(SystemClock, "monotonic", monotonic),
     ):
         runner.run(main)
+        loop = runner.get_loop()
+        assert isinstance(loop, _LoopWithOwnTime)
+        return loop.sleeps

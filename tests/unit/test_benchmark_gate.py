@@ -28,6 +28,10 @@ def test_statements_are_counted_the_same_every_time() -> None:
     assert len({gate.statements(256, 768) for _ in range(3)}) == 1
 
 
+def test_wake_ups_and_commits_at_a_pace_are_counted_the_same_every_time() -> None:
+    assert len({gate.at_a_pace(200, 400) for _ in range(3)}) == 1
+
+
 def test_a_count_may_exceed_by_the_tolerance_and_its_slack() -> None:
     def verdicts(a: float, b: float) -> list[str]:
         return [finding.verdict for finding in gate.compare({"a": a, "b": b}, STATED)]
