@@ -86,3 +86,19 @@ def test_importing_the_package_imports_no_terminal() -> None:
     code = "import promomsg, sys; print(sorted({'click', 'rich', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_main_classes_load_their_packages_and_nothing_that_only_some_campaigns_need() -> None:
+    import subprocess
+    import sys
+
+    from benchmarks.suites.startup import MAIN, PACKAGES
+
+    code = (
+        f"import sys; {PACKAGES}; before = set(sys.modules); {MAIN}\n"
+        "print(*sorted({name for name in set(sys.modules) - before if not name.startswith('promomsg')}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    added = set(done.stdout.split())
+    later = ("anyio", "cryptography", "psycopg", "pyarrow", "numpy", "openpyxl", "click", "rich")
+    assert not [name for name in added if name.partition(".")[0] in later]
