@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -57,10 +58,13 @@ def auto_clock() -> FakeClock:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL database of this test process's own: its URL."""
+    """A PostgreSQL database of this test process's own, with the journal's tables: its URL."""
     from postgres_server import new_database, shared_url
+
+    from promomsg.journal.postgres.journal import PostgresJournal
 
     with new_database(
         shared_url(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
     ) as url:
+        asyncio.run(PostgresJournal.prepare(url))
         yield url

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from journal_model import ModelJournal
 
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.records import UNIQUE, CampaignRecord, Counts, Lease, PlannedRow, SendResult
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
@@ -25,7 +28,28 @@ class LeaseClock:
     """The journals' own clock, by which leases live; it moves only when a test says so."""
 
     def __init__(self) -> None:
-        self.now = NOW
+        self.begin()
+
+    def begin(self) -> None:
+        """A test begins: it is NOW."""
+        self._now = NOW
+        self._databases: set[str] = set()
+
+    def followed_by(self, database: str) -> None:
+        """Has the leases of a PostgreSQL database, which has a clock of its own, follow this one: they
+        run out earlier by as much as it moves."""
+        self._databases.add(database)
+
+    @property
+    def now(self) -> float:
+        return self._now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        moved, self._now = now - self._now, now
+        for database in self._databases if moved else ():
+            with psycopg.connect(database, autocommit=True) as db:
+                db.execute("UPDATE promomsg.chunk SET deadline = deadline - %s", (moved,))
 
     def time(self) -> float:
         return self.now
@@ -195,8 +219,8 @@ Make = Callable[[], Journal]
 """Makes a new, empty journal with each call."""
 
 
-def maker(kind: str, folder: Path) -> Make:
-    """Journals of one kind; each call is a new, empty one."""
+def maker(kind: str, folder: Path, database: str = "") -> Make:
+    """Journals of one kind; each call is a new, empty one. `database`: the URL of PostgreSQL's."""
     count = 0
 
     def make() -> Journal:
@@ -206,6 +230,9 @@ def maker(kind: str, folder: Path) -> Make:
             return ModelJournal(CLOCK)
         if kind == "memory":
             return MemoryJournal(clock=CLOCK)
+        if kind == "postgres":
+            CLOCK.followed_by(database)
+            return PostgresJournal(database, secrets.token_hex(8))
         return SqliteJournal(folder / f"{count}.db", durability="process", clock=CLOCK)
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from journal_rows import CLOCK, NOW, Make, maker
+from journal_rows import CLOCK, Make, maker
 
 from promomsg.journal.sqlite.journal import SqliteJournal
 
@@ -13,13 +13,14 @@ from promomsg.journal.sqlite.journal import SqliteJournal
 @pytest.fixture(autouse=True)
 def _lease_clock() -> None:
     """Every test begins at NOW."""
-    CLOCK.now = NOW
+    CLOCK.begin()
 
 
-@pytest.fixture(params=["sqlite", "memory", "model"])
+@pytest.fixture(params=["sqlite", "memory", "model", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """New journals of each kind in turn: a new kind is added here, and nowhere else."""
-    return maker(request.param, tmp_path)
+    database = request.getfixturevalue("postgres") if request.param == "postgres" else ""
+    return maker(request.param, tmp_path, database)
 
 
 @pytest.fixture

@@ -1,20 +1,26 @@
-"""How an open campaign is written and read: in transactions on connections of its own."""
+"""How an open campaign is written and read: in transactions, on a few connections of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
 
 import psycopg
 
+from promomsg.clock import SYSTEM_CLOCK
 from promomsg.errors import JournalError
-from promomsg.journal.postgres.database import Connection, connect, explain
+from promomsg.journal.postgres.database import Connection, connect, explain, is_away
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, Undone
+from promomsg.journal.unreachable import until_reached
 
 __all__ = ["CampaignAccess"]
 
 T = TypeVar("T")
+
+_MOST: Final = 3
+"""Connections at the most, besides the session's and the one of intents and results."""
 
 
 class CampaignAccess:
@@ -26,8 +32,15 @@ class CampaignAccess:
         campaign: its number in the database.
         worker: who writes, in the tally and the leases; '' is planning's.
         session: a connection that is held already (a plan in the making); closed with this.
+        idle: one that is open already and nobody's.
         writes: whether anything may be written.
+
+    Attributes:
+        lease_life: seconds for which a lease is good, and for which a server that is away is asked
+            again.
     """
+
+    lease_life: float = 15.0
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class CampaignAccess:
         *,
         worker: str = "",
         session: Connection | None = None,
+        idle: Connection | None = None,
         writes: bool = True,
     ) -> None:
         self.url = url
@@ -46,48 +60,90 @@ class CampaignAccess:
         self.writes = writes
         self._session = session
         self._turn = asyncio.Lock()
+        self._idle = [] if idle is None else [idle]
+        self._permits = asyncio.Semaphore(_MOST)
         self._closed = False
 
     async def session(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
         """`call(transaction, *args)` as one transaction, on the one connection that keeps the
         temporary tables of this handle; one after the other."""
-        return await self._on_session(call, args)
+        self._refuse_reader()
+        async with self._turn:
+            if self._session is None or self._session.closed:
+                self._session = await self.connected()
+            try:
+                return await self._transaction(self._session, call, args)
+            except psycopg.Error as error:
+                raise self.explained(error) from None
 
     async def do(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """`call(transaction, *args)` as one transaction; returns when it is committed."""
-        return await self._on_session(call, args)
+        """`call(transaction, *args)` as one transaction; returns when it is committed. While the
+        server is away it is asked again, for as long as a lease lives."""
+        self._refuse_reader()
+
+        async def once() -> T:
+            async with self._connection() as db:
+                return await self._transaction(db, call, args)
+
+        return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
 
     async def read(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """What `call(reads, *args)` reads of what is committed."""
-        async with self._turn:
-            db = await self._connected()
-            try:
+        """What `call(reads, *args)` reads of what is committed; asked again in the same way."""
+
+        async def once() -> T:
+            async with self._connection() as db:
                 return await call(CampaignReads(db, self.campaign), *args)
-            except psycopg.Error as error:
-                raise explain(error, self.name) from None
 
-    async def _on_session(self, call: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
-        if not self.writes:
-            raise JournalError(f"{self.name}: it is open for reading only")
-        async with self._turn:
-            db = await self._connected()
-            try:
-                async with db.transaction():
-                    tx = Transaction(db, self.campaign, self.worker)
-                    value = await call(tx, *args)
-                    await tx.finish()
-                    return value
-            except Undone as undone:
-                return undone.value  # type: ignore[no-any-return]
-            except psycopg.Error as error:
-                raise explain(error, self.name) from None
+        return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
 
-    async def _connected(self) -> Connection:
+    async def connected(self, *, answers_in: float = 0.0) -> Connection:
+        """A new connection, which the caller closes; `answers_in`: as `database.connect`."""
         if self._closed:
             raise JournalError(f"{self.name}: the journal is closed")
-        if self._session is None:
-            self._session = await connect(self.url)
-        return self._session
+        return await connect(self.url, answers_in=answers_in)
+
+    def _refuse_reader(self) -> None:
+        if not self.writes:
+            raise JournalError(f"{self.name}: it was opened for reading only")
+
+    async def _transaction(
+        self, db: Connection, call: Callable[..., Awaitable[T]], args: tuple[Any, ...]
+    ) -> T:
+        try:
+            async with db.transaction():
+                tx = Transaction(db, self.campaign, self.worker)
+                value = await call(tx, *args)
+                await tx.finish()
+                return value
+        except Undone as undone:
+            return undone.value  # type: ignore[no-any-return]
+
+    def explained(self, error: psycopg.Error) -> JournalError:
+        """An error of the server as the journal's."""
+        return explain(error, self.name)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """One of the connections, for one call."""
+        async with self._permits:
+            db = self._idle.pop() if self._idle else await self.connected()
+            try:
+                yield db
+            except psycopg.Error as error:
+                if is_away(error):
+                    await self._drop_idle()  # those who wait are no better
+                raise self.explained(error) from None
+            finally:
+                # Also whoever was cancelled in between leaves a connection that can be used, or none.
+                if db.closed or self._closed or db.info.transaction_status:
+                    await db.close()
+                else:
+                    self._idle.append(db)
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for db in idle:
+            await db.close()
 
     async def close(self) -> None:
         """Lets go of the connections; a second call does nothing."""
@@ -95,3 +151,4 @@ class CampaignAccess:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        await self._drop_idle()

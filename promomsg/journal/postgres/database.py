@@ -1,64 +1,281 @@
-"""Connections to the database: how they are opened, and which databases are refused."""
+"""Connections to the database: how they are opened, which databases are refused, and what their errors
+mean to people. No message has a password in it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, errors
 
-from promomsg.errors import JournalError
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.postgres.schema import SCHEMA, check_schema, schema_version
+from promomsg.journal.unreachable import JournalUnreachable
 
-__all__ = ["Connection", "connect", "connect_now", "explain", "place"]
+__all__ = [
+    "OLDEST_SERVER",
+    "Connection",
+    "connect",
+    "connect_now",
+    "explain",
+    "is_away",
+    "place",
+    "standby_warning",
+]
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-_SETTINGS: Final = f"SET search_path = {SCHEMA}, pg_temp"
+OLDEST_SERVER: Final = 15
+"""The oldest version of PostgreSQL that is not refused."""
+
+_ANSWERS_IN: Final = 10
+"""Seconds: for a connection to be made, a statement of a send, a silent peer to be given up."""
+_IDLE_IN_TRANSACTION: Final = 60
+"""Seconds after which a process that stands still inside a transaction loses its locks."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "connect_timeout": _ANSWERS_IN,
+    "keepalives": 1,
+    "keepalives_idle": _ANSWERS_IN // 2,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _ANSWERS_IN * 1000,
+    "application_name": "promomsg",
+}
+
+# Only a constant of this package is put into it.
+_LOOK: Final = f"""
+SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
+       current_setting('synchronous_commit'), pg_is_in_recovery(), pg_backend_pid(),
+       coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace
+                 WHERE nspname = '{SCHEMA}'), true),
+       set_config('search_path', '{SCHEMA}, pg_temp', false),
+       set_config('statement_timeout', %s, false),
+       set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION}s', false)
+"""  # noqa: S608
+_BACKEND: Final = "SELECT pg_backend_pid()"
+_STANDBYS: Final = """
+SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_stat_replication
+"""
+
+_MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
+    (errors.InsufficientPrivilege, f'grant that user the rights on "{SCHEMA}" and its tables, or give another'),
+    (errors.ReadOnlySqlTransaction, "it is a standby or read-only: give the address of the primary"),
+    (errors.DiskFull, "free some space on the server, then resume"),
+    (errors.OutOfMemory, "the server has no memory left: free some, then resume"),
+    (errors.UndefinedTable, "its tables are not there, or not those of this version"),
+)  # fmt: skip
+
+
+# A connection that is refused has no code of the error, only the server's words.
+_COMES_BACK: Final = ("starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved")  # fmt: skip
+_REFUSALS: Final = (
+    ("password", "check the user and the password of the URL"),
+    ("pg_hba.conf", "have the server's pg_hba.conf let this user in from here"),
+    ("role", "check the user of the URL"),
+    ("database", "create the database, or give another URL"),
+    ("", "check the URL"),
+)
+
+
+def _refusal(error: BaseException) -> str | None:
+    """What to do about a server that has answered and does not let us in; None: it is none of these."""
+    text = str(error)
+    if not isinstance(error, psycopg.OperationalError) or "FATAL" not in text:
+        return None
+    if error.sqlstate is not None or any(words in text for words in _COMES_BACK):
+        return None
+    return next(mend for words, mend in _REFUSALS if words in text.partition("FATAL")[2])
+
+
+class _Found(NamedTuple):
+    version: int
+    encoding: str
+    synchronous_commit: str
+    in_recovery: bool
+    backend: int
+    has_rights: bool
 
 
 def place(url: str) -> str:
-    """A database for messages: its name and host, without a password."""
-    parts = conninfo.conninfo_to_dict(url)
-    return f"PostgreSQL database {parts.get('dbname', '')!r} at {parts.get('host', 'localhost')}"
+    """A database for messages: its name and host, without user and password.
+
+    Raises:
+        UsageError: the URL is none.
+    """
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        # What libpq says of it may have the password in it.
+        raise UsageError(
+            "the URL of the database cannot be read; write postgresql://user:password@host/database, "
+            "with %-escapes for what is special"
+        ) from None
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    port = parts.get("port")
+    return f"PostgreSQL {host}{f':{port}' if port else ''}/{parts.get('dbname') or ''}"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the server cannot do it at this moment, as while it starts anew: it may be asked again."""
+    if _refusal(error) is not None:
+        return False
+    return isinstance(
+        error,
+        (
+            errors.AdminShutdown,
+            errors.CrashShutdown,
+            errors.CannotConnectNow,
+            errors.TooManyConnections,
+            errors.IdleInTransactionSessionTimeout,
+            errors.ConnectionException,
+            errors.DeadlockDetected,
+            errors.SerializationFailure,
+            errors.QueryCanceled,
+        ),
+    ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
 def explain(error: Exception, where: str) -> JournalError:
-    """An error of psycopg as the journal's, in one line."""
+    """An error of psycopg as the journal's, in one line: what, where, how to mend it."""
     text = " ".join(str(error).split())
+    refusal = _refusal(error)
+    if refusal is not None:
+        return JournalError(f"{where}: {text.partition('FATAL: ')[2] or text}; {refusal}")
+    for kind, mend in _MENDS:
+        if isinstance(error, kind):
+            return JournalError(f"{where}: {text}; {mend}")
+    if is_away(error):
+        return JournalUnreachable(
+            f"{where}: it cannot be reached now ({text[:200] or 'the connection is lost'}); see that it runs "
+            "and answers, then resume"
+        )
     return JournalError(f"{where}: {text}")
 
 
-async def connect(url: str, *, check: bool = True) -> Connection:
+async def connect(url: str, *, check: bool = True, answers_in: float = 0.0) -> Connection:
     """A new connection in autocommit mode.
 
     Args:
         url: as libpq takes it.
         check: whether the tables have to be there, of our version.
+        answers_in: seconds that a statement may take; 0: any time.
+
+    Raises:
+        JournalError: it refuses us, it is none that is safe to send from, or its tables are not ours.
+        JournalUnreachable: it cannot be reached.
+    """
+    where = place(url)
+    try:
+        db: Connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, **_missing(url)
+        )
+        try:
+            found = await _look(db, answers_in)
+            _refuse_unsafe(found, where)
+            if found.backend != db.info.backend_pid:
+                await _refuse_pooler(url, db, where)
+            if check:
+                check_schema(await schema_version(db), where)
+        except BaseException:
+            await db.close()
+            raise
+    except psycopg.Error as error:
+        raise explain(error, where) from None
+    return db
+
+
+def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """The same for plain calls without an event loop, which only read.
 
     Raises:
         JournalError: the server cannot be reached, or its tables are not ours.
     """
     where = place(url)
     try:
-        db = await psycopg.AsyncConnection.connect(url, autocommit=True)
+        db = psycopg.connect(url, autocommit=True, **_missing(url))
+        try:
+            db.execute(f"SET search_path = {SCHEMA}, pg_temp".encode())
+        except BaseException:
+            db.close()
+            raise
     except psycopg.Error as error:
         raise explain(error, where) from None
-    try:
-        if check:
-            check_schema(await schema_version(db), where)
-        await db.execute(_SETTINGS.encode())
-    except BaseException:
-        await db.close()
-        raise
     return db
 
 
-def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """The same for plain calls without an event loop."""
+def _missing(url: str) -> dict[str, Any]:
+    given = conninfo.conninfo_to_dict(url)
+    return {name: value for name, value in _DEFAULTS.items() if name not in given}
+
+
+async def _look(db: Connection, answers_in: float) -> _Found:
+    timeout = f"{round(answers_in * 1000)}ms"
+    row = await (await db.execute(_LOOK.encode(), (timeout,))).fetchone()
+    assert row is not None
+    return _Found(*row[:6])
+
+
+def _refuse_unsafe(found: _Found, where: str) -> None:
+    version = found.version // 10_000
+    if version < OLDEST_SERVER:
+        raise JournalError(
+            f"{where}: it is PostgreSQL {version}; give a server of version {OLDEST_SERVER} or later"
+        )
+    if found.in_recovery:
+        raise JournalError(f"{where}: it is a standby; give the address of the primary")
+    if found.encoding != "UTF8":
+        raise JournalError(
+            f"{where}: its encoding is {found.encoding}; give a database with ENCODING 'UTF8'"
+        )
+    if not found.has_rights:
+        raise JournalError(
+            f'{where}: the user has no rights on its schema "{SCHEMA}"; grant that user the rights of '
+            "its owner, or give another"
+        )
+    if found.synchronous_commit == "off":
+        raise JournalError(
+            f"{where}: synchronous_commit is off, and a crash of the server would have messages sent "
+            "twice; set it to on for this user, database or server"
+        )
+
+
+async def _refuse_pooler(url: str, db: Connection, where: str) -> None:
+    """Refuses a pooler that gives each transaction whatever connection is free: settings and
+    temporary tables of one client get to another there.
+
+    What stands between us and the server shows in the process number that it gives at the start,
+    which is not the server's. One that gives a client a server's connection for as long as it
+    stays is none of these: its process is always the same, and never another client's.
+    """
+    other = await psycopg.AsyncConnection.connect(url, autocommit=True, **_missing(url))
     try:
-        db = psycopg.connect(url, autocommit=True)
-        db.execute(_SETTINGS.encode())
-    except psycopg.Error as error:
-        raise explain(error, place(url)) from None
-    return db
+        ours: set[int] = set()
+        others: set[int] = set()
+        for of, client in (*((ours, db), (others, other)) * 2, (ours, db), (ours, db)):
+            row = await (await client.execute(_BACKEND.encode())).fetchone()
+            assert row is not None
+            of.add(row[0])
+    finally:
+        await other.close()
+    if len(ours) > 1 or len(others) > 1 or ours & others:
+        raise JournalError(
+            f"{where}: a pooler in transaction mode (PgBouncer) stands before it, which loses what a "
+            "connection has set; give the address of the server itself, or of a pool in session mode"
+        )
+
+
+async def standby_warning(db: Connection) -> str | None:
+    """What to say of standbys that may lack the last commits when one of them is promoted; None:
+    there are none, or one is synchronous."""
+    try:
+        row = await (await db.execute(_STANDBYS.encode())).fetchone()
+    except psycopg.Error:
+        return None
+    if row is None or row[0] == 0 or row[1] > 0:
+        return None
+    return (
+        "the database has standbys, and none of them is known to be synchronous: after one is promoted "
+        "the last sends may be made twice; set synchronous_standby_names, or resume only from the old "
+        "primary"
+    )

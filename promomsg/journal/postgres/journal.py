@@ -25,7 +25,7 @@ from promomsg.journal.postgres.database import (
 )
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.planning.reached import reached_pages
-from promomsg.journal.postgres.reader import PostgresRows
+from promomsg.journal.postgres.reader import PostgresRows, PostgresView
 from promomsg.journal.postgres.schema import prepare_schema
 from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
@@ -53,10 +53,7 @@ class PostgresJournal:
             raise UsageError(
                 f"journal {name!r}: a name is up to {_LONGEST_NAME} printable characters"
             )
-        try:
-            self._where = place(url)
-        except psycopg.Error as error:
-            raise UsageError(f"the database's URL cannot be read: {str(error).strip()}") from None
+        self._where = place(url)
         self.url = url
         self.name = name
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
@@ -131,7 +128,12 @@ class PostgresJournal:
         return None if row is None else (int(row[0]), row[1] is not None)
 
     def _access(
-        self, campaign: int, *, session: Connection | None = None, writes: bool
+        self,
+        campaign: int,
+        *,
+        session: Connection | None = None,
+        idle: Connection | None = None,
+        writes: bool,
     ) -> CampaignAccess:
         return CampaignAccess(
             self.url,
@@ -139,6 +141,7 @@ class PostgresJournal:
             campaign,
             worker=self.worker,
             session=session,
+            idle=idle,
             writes=writes,
         )
 
@@ -156,7 +159,7 @@ class PostgresJournal:
         except BaseException:
             await db.close()
             raise
-        return PostgresHandle(record, self._access(found, session=db, writes=write))
+        return PostgresHandle(record, self._access(found, idle=db, writes=write))
 
     def _planned(self, found: tuple[int, bool] | None) -> int:
         if found is None:
@@ -195,7 +198,31 @@ class PostgresJournal:
 
     def rows_later(self) -> PostgresRows:
         """See `Journal.rows_later`."""
-        return PostgresRows(self.url, self.name)
+        return PostgresRows(self.reader)
+
+    def reader(self) -> PostgresView:
+        """See `Journal.reader`."""
+        db = connect_now(self.url)
+        try:
+            return PostgresView(db, self._planned(self._find_now(db)), self.path or "")
+        except psycopg.Error as error:
+            db.close()
+            raise explain(error, self._where) from None
+        except BaseException:
+            db.close()
+            raise
+
+    def is_being_sent(self) -> bool:
+        """See `Journal.is_being_sent`: whether a sender holds a lease. One that has just died is at
+        work for as long as its leases live."""
+        try:
+            view = self.reader()
+        except JournalError:
+            return False
+        try:
+            return view.standing().running
+        finally:
+            view.close()
 
     def discard(self) -> None:
         """Removes the campaign, also half a plan; nothing to do when there is none."""

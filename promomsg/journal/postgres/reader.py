@@ -1,33 +1,202 @@
-"""Reading a campaign by plain calls, without an event loop."""
+"""Reading a campaign by plain calls, without an event loop, while it is sent and after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, Final
 
-from promomsg.model import Outcome, State
+import msgspec
+import psycopg
 
-__all__ = ["PostgresRows"]
+from promomsg.errors import JournalError
+from promomsg.journal.postgres.database import explain
+from promomsg.journal.postgres.statements import campaign_row, group_rows, reading
+from promomsg.journal.postgres.statements.transaction import statement
+from promomsg.journal.reasons import INTERRUPTED
+from promomsg.journal.records import (
+    CampaignRecord,
+    Control,
+    Counts,
+    GroupRow,
+    InDoubt,
+    Standing,
+)
+from promomsg.journal.state_sql import group_move
+from promomsg.model import IDEMPOTENT_CHANNELS, Outcome, State
+from promomsg.states import GroupEvent
+
+__all__ = ["PostgresRows", "PostgresView"]
+
+_LOSE_GROUP: Final = group_move(GroupEvent.LOST)
+
+
+class PostgresView:
+    """See `promomsg.journal.contract.CampaignView`.
+
+    Args:
+        db: a connection of its own, in autocommit mode; closed with it.
+        campaign: its number in the database.
+        name: the journal's, for messages.
+    """
+
+    def __init__(self, db: psycopg.Connection[tuple[Any, ...]], campaign: int, name: str) -> None:
+        self._db = db
+        self._campaign = campaign
+        self._name = name
+
+    def _rows(self, text: str, args: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        try:
+            cursor = self._db.execute(
+                statement(text, self._campaign), {"campaign": self._campaign, **(args or {})}
+            )
+            return cursor.fetchall()
+        except psycopg.Error as error:
+            raise explain(error, self._name) from None
+
+    @property
+    def record(self) -> CampaignRecord:
+        """The campaign."""
+        rows = self._rows(campaign_row.RECORD)
+        if not rows:
+            raise JournalError(f"{self._name}: there is no such campaign any more")
+        return campaign_row.record_of(rows[0])
+
+    def control(self) -> Control:
+        """What was asked of its senders."""
+        return Control(self._rows(campaign_row.CONTROL)[0][0])
+
+    def standing(self) -> Standing:
+        """See `CampaignView.standing`: all of one moment."""
+        try:
+            self._db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with self._db.transaction():
+                return self._standing()
+        finally:
+            self._db.isolation_level = None
+
+    def _standing(self) -> Standing:
+        counts = reading.counts_of(self._rows(reading.COUNTS))
+        groups = [group_rows.group_row(row) for row in self._rows(group_rows.GROUPS)]
+        running, singles = self._rows(reading.STANDING)[0]
+        lost = [group for group in groups if group.state in _LOSE_GROUP.starts]
+        if running or not (singles or lost):
+            return Standing(counts, groups, running)
+        in_doubt = InDoubt(singles, len(lost), sum(group.planned for group in lost))
+        again = self.record.channel in IDEMPOTENT_CHANNELS
+        _lose(counts, in_doubt.members + (0 if again else singles))
+        return Standing(counts, [_as_lost(group) for group in groups], False, in_doubt, again)
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """See `CampaignView.rows`."""
+        return map(reading.outcome, self.raw_rows(states))
+
+    def raw_rows(self, states: Iterable[State] | None = None) -> Iterator[tuple[Any, ...]]:
+        """The same, as `statements.reading.outcome` takes them."""
+        standing = self.standing()
+        source = reading.AS_THEY_ARE
+        if standing.in_doubt is not None:
+            source = reading.AS_ASKED_AGAIN if standing.asks_again else reading.AS_LOST
+        text = reading.page_text(None if states is None else frozenset(states), source)
+        after = -1
+        while page := self._rows(text, {"after": after}):
+            after = page[-1][0]
+            yield from page
+
+    def elapsed(self) -> float:
+        """Seconds from the complete plan to the last result, or the last call of a group."""
+        began = self.record.planned_at
+        (last,) = self._rows(reading.LAST_AT)[0]
+        return max(last - began, 0.0) if last is not None and began is not None else 0.0
+
+    def close(self) -> None:
+        """Lets go of the connection; a second call does nothing."""
+        self._db.close()
+
+
+def _lose(counts: Counts, people: int) -> None:
+    counts.pending -= people
+    counts.unknown += people
+    if people:
+        counts.by_code[INTERRUPTED.code] = counts.by_code.get(INTERRUPTED.code, 0) + people
+
+
+def _as_lost(group: GroupRow) -> GroupRow:
+    if group.state not in _LOSE_GROUP.starts:
+        return group
+    return msgspec.structs.replace(
+        group, state=_LOSE_GROUP.end, code=INTERRUPTED.code, detail=INTERRUPTED.detail
+    )
 
 
 class PostgresRows:
-    """See `promomsg.journal.contract.Rows`.
+    """See `promomsg.journal.contract.Rows`: a connection is open for one iteration, since people keep
+    reports.
 
     Args:
-        url: of the database.
-        journal: the journal's name there.
+        view: opens the campaign to look at.
     """
 
-    def __init__(self, url: str, journal: str) -> None:
-        self._url = url
-        self._journal = journal
+    def __init__(self, view: Callable[[], PostgresView]) -> None:
+        self._view = view
+        self._kept: IO[bytes] | None = None
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
-        """Every row (or those in `states`) in order of seq."""
-        raise NotImplementedError
+        """Every row (or those in `states`) in order of seq.
+
+        Raises:
+            JournalError: the campaign is gone, or cannot be read.
+        """
+        if self._kept is not None:
+            yield from _unpacked(self._kept, states)
+            return
+        view = self._view()
+        try:
+            yield from view.rows(states)
+        finally:
+            view.close()
 
     def keep(self) -> None:
-        """See `Rows.keep`."""
-        raise NotImplementedError
+        """They are copied to a temporary file, which is nobody else's."""
+        if self._kept is not None:
+            return
+        view = self._view()
+        kept = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+        try:
+            for row in view.raw_rows():
+                line = _encode(row)
+                kept.write(len(line).to_bytes(4, "big") + line)
+        except BaseException:
+            kept.close()
+            raise
+        finally:
+            view.close()
+        self._kept = kept
+
+    def __del__(self) -> None:
+        if hasattr(self, "_kept"):
+            self.close()
 
     def close(self) -> None:
         """Gives back what `keep` holds."""
+        if self._kept is not None:
+            self._kept.close()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def _unpacked(kept: IO[bytes], states: Iterable[State] | None) -> Iterator[Outcome]:
+    wanted = None if states is None else frozenset(states)
+    at = 0
+    while True:
+        kept.seek(at)
+        size = kept.read(4)
+        if not size:
+            return
+        line = kept.read(int.from_bytes(size, "big"))
+        at += 4 + len(line)
+        outcome = reading.outcome(_decode(line))
+        if wanted is None or outcome.state in wanted:
+            yield outcome

@@ -40,7 +40,8 @@ def _migrations() -> dict[int, str]:
 VERSION: Final = 1
 """The version of the tables that this package works with."""
 
-_ASK: Final = f"SELECT to_regnamespace('{SCHEMA}') IS NOT NULL"
+# Of the catalog itself: what a session has found missing once it would go on missing from its cache.
+_ASK: Final = f"SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{SCHEMA}')"
 _ASK_VERSION: Final = (
     "SELECT EXISTS (SELECT FROM information_schema.columns"
     f" WHERE table_schema = '{SCHEMA}' AND table_name = 'schema_version' AND column_name = 'version')"

@@ -20,7 +20,7 @@ CREATE TABLE campaign (
     campaign_file text,
     created_at    double precision NOT NULL,
     planned_at    double precision,     -- NULL while the plan is not complete
-    halted        text,                 -- why the last run stopped before the end
+    halted        text,                 -- why a sender stopped it for all before the end
     outage        text,                 -- since when the provider is not there; NULL: it is
     chunk_size    integer NOT NULL DEFAULT 512,
     needs_chunks  boolean NOT NULL DEFAULT true -- rows may be pending outside of any chunk
@@ -34,12 +34,10 @@ CREATE TABLE warning (
 );
 CREATE UNIQUE INDEX warning_once ON warning (campaign, md5(text));
 
--- What is asked of everybody who sends it, and what one of them found out for all.
+-- What is asked of everybody who sends it.
 CREATE TABLE control (
     campaign     bigint PRIMARY KEY,
     requested    text NOT NULL DEFAULT 'run', -- 'run', 'pause' or 'cancel'
-    halt_code    text,                -- the provider refuses every send: nobody sends any more
-    halt_detail  text,
     parked_until double precision     -- nobody sends before that
 );
 
@@ -101,6 +99,7 @@ CREATE TABLE group_send (
     planned            bigint NOT NULL,
     sent_at            double precision,
     next_poll_at       double precision,
+    followed_since     double precision, -- accepted, or the campaign resumed, at that time
     percent            integer,
     send_cnt           bigint,
     fail_cnt           bigint,

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
-from promomsg.journal.records import CampaignRecord, Control, Outage
+from promomsg.journal.records import CampaignRecord, Control, ControlRow, Outage
+from promomsg.journal.state_sql import in_group_state
+from promomsg.states import GroupState
 
 __all__ = [
+    "CONTROL",
+    "RECORD",
     "add_campaign",
     "add_warnings",
+    "control_row",
+    "halt",
+    "park",
     "read_record",
+    "record_of",
     "requested_control",
+    "resume",
     "save_outage",
     "save_record",
     "set_control",
@@ -39,11 +48,12 @@ _SAVE: Final = (
     f"UPDATE campaign SET {', '.join(f'{name} = %({name})s' for name in _COLUMNS)}"  # noqa: S608
     " WHERE campaign = %(campaign)s"
 )
-_READ: Final = (
+RECORD: Final = (
     f"SELECT {', '.join(_COLUMNS)}, outage,"  # noqa: S608
     " ARRAY(SELECT text FROM warning WHERE warning.campaign = campaign.campaign ORDER BY warning_no)"
     " FROM campaign WHERE campaign = %(campaign)s"
 )
+CONTROL: Final = "SELECT requested FROM control WHERE campaign = %(campaign)s"
 _WARN: Final = (
     "INSERT INTO warning (campaign, text) SELECT %(campaign)s, text"
     " FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, place) ORDER BY place"
@@ -66,9 +76,12 @@ async def add_campaign(tx: Transaction, journal: str, record: CampaignRecord) ->
 
 async def read_record(reads: CampaignReads) -> CampaignRecord | None:
     """The campaign's row; None: there is none (any more)."""
-    row = await reads.first(_READ)
-    if row is None:
-        return None
+    row = await reads.first(RECORD)
+    return None if row is None else record_of(row)
+
+
+def record_of(row: Sequence[Any]) -> CampaignRecord:
+    """A row of `RECORD`."""
     values = dict(zip((*_COLUMNS, "outage", "warnings"), row, strict=True))
     for name in (*_OF_JSON, "outage"):
         if values[name] is not None:
@@ -99,8 +112,7 @@ async def add_warnings(tx: Transaction, texts: Sequence[str]) -> None:
 
 async def requested_control(reads: CampaignReads) -> Control:
     """What the control row asks for."""
-    row = await reads.row("SELECT requested FROM control WHERE campaign = %(campaign)s")
-    return Control(row[0])
+    return Control((await reads.row(CONTROL))[0])
 
 
 async def set_control(tx: Transaction, control: Control) -> None:
@@ -108,4 +120,40 @@ async def set_control(tx: Transaction, control: Control) -> None:
     await tx.change(
         "UPDATE control SET requested = %(requested)s WHERE campaign = %(campaign)s",
         {"requested": control.value},
+    )
+
+
+async def control_row(reads: CampaignReads) -> ControlRow:
+    """What every sender heeds."""
+    requested, halted, parked_until = await reads.row(
+        "SELECT requested, halted, parked_until FROM control JOIN campaign USING (campaign)"
+        " WHERE campaign = %(campaign)s"
+    )
+    return ControlRow(Control(requested), halted, parked_until)
+
+
+async def halt(tx: Transaction, text: str) -> None:
+    """Stops the campaign, unless it is stopped already."""
+    await tx.change(
+        "UPDATE campaign SET halted = %(text)s WHERE campaign = %(campaign)s AND halted IS NULL",
+        {"text": text},
+    )
+
+
+async def park(tx: Transaction, until: float) -> None:
+    """Has nobody send before that moment."""
+    await tx.change(
+        "UPDATE control SET parked_until = %(until)s WHERE campaign = %(campaign)s",
+        {"until": until},
+    )
+
+
+async def resume(tx: Transaction, at: float) -> None:
+    """Neither halted nor parked any more, and what was given up is followed again."""
+    await tx.change("UPDATE campaign SET halted = NULL WHERE campaign = %(campaign)s")
+    await tx.change("UPDATE control SET parked_until = NULL WHERE campaign = %(campaign)s")
+    await tx.change(
+        "UPDATE group_send SET given_up = false, followed_since = %(at)s"  # noqa: S608
+        f" WHERE campaign = %(campaign)s AND {in_group_state(GroupState.ACCEPTED)}",
+        {"at": at},
     )

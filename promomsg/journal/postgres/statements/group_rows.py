@@ -19,8 +19,10 @@ from promomsg.model import State
 from promomsg.states import Event, GroupState, IllegalMove, transition
 
 __all__ = [
+    "GROUPS",
     "close_members",
     "get_group",
+    "group_row",
     "group_rows",
     "move_audience",
     "move_group_row",
@@ -30,12 +32,17 @@ _json = msgspec.json.Decoder().decode
 
 _COLUMNS: Final = (
     "group_no, state, planned, message_values, audience, msg_id, percent, send_cnt, fail_cnt,"
-    " attempts, sent_at, next_poll_at, polls, code, detail, rid"
+    " attempts, sent_at, next_poll_at, polls, polls_at_100, given_up, warned_of_age, followed_since,"
+    " code, detail, rid"
 )
 _NAMES: Final = tuple({"message_values": "values"}.get(name, name) for name in _COLUMNS.split(", "))
 
 
-def _group_row(row: tuple[Any, ...]) -> GroupRow:
+GROUPS: Final = f"SELECT {_COLUMNS} FROM group_send WHERE campaign = %(campaign)s ORDER BY group_no"
+
+
+def group_row(row: tuple[Any, ...]) -> GroupRow:
+    """A row of `GROUPS`."""
     values = dict(zip(_NAMES, row, strict=True))
     values["values"] = _json(values["values"]) if values["values"] else ()
     values["audience"] = _json(values["audience"]) if values["audience"] else None
@@ -53,7 +60,7 @@ async def group_rows(
         f" ORDER BY group_no {lock}",
         args,
     )
-    return [_group_row(row) for row in rows]
+    return [group_row(row) for row in rows]
 
 
 async def get_group(reads: CampaignReads, group_no: int | None) -> GroupRow:

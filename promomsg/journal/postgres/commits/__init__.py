@@ -1,0 +1,1 @@
+"""How intents and results are committed: together, as one statement."""

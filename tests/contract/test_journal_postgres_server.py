@@ -1,0 +1,150 @@
+"""Which PostgreSQL servers a journal refuses, and what it does while one is away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from journal_rows import DAY, NOW, everybody, result, row, sealed, take
+from postgres_pooler import pooled
+from postgres_server import PostgresServer
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.database import connect, standby_warning
+from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.unreachable import JournalUnreachable
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server of these tests' own, which they stop and start."""
+    server = PostgresServer()
+    try:
+        server.start()
+        asyncio.run(PostgresJournal.prepare(server.url()))
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket's."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(JournalError) as refused:
+        await PostgresJournal(url, "autumn").open()
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+async def test_a_server_that_forgets_commits_is_refused(server: PostgresServer) -> None:
+    url = f"{server.url()}&options=-c synchronous_commit%3Doff".replace(" ", "%20")
+    told = await refusal(url)
+    assert "synchronous_commit is off" in told
+    assert "set it to on" in told
+
+
+async def test_a_password_is_in_no_message(server: PostgresServer) -> None:
+    told = await refusal(f"postgresql://nobody:s3cret@/postgres?host={server.folder}")
+    assert "s3cret" not in told
+    assert "nobody" in told
+    with pytest.raises(UsageError) as refused:
+        PostgresJournal("postgresql://nobody:s3 cret%zz@/x", "autumn")
+    assert "s3" not in str(refused.value)
+    assert "s3cret" not in repr(PostgresJournal("postgresql://me:s3cret@db/x", "autumn"))
+
+
+async def test_what_is_missing_is_said_with_what_to_do(server: PostgresServer) -> None:
+    assert "create the database" in await refusal(server.url("nowhere"))
+    with psycopg.connect(server.url(), autocommit=True) as db:
+        db.execute("CREATE DATABASE empty")
+        db.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+        db.execute("CREATE ROLE poor LOGIN")
+    assert "prepare" in await refusal(server.url("empty"))
+    assert "ENCODING 'UTF8'" in await refusal(server.url("latin"))
+    told = await refusal(f"postgresql://poor@/postgres?host={server.folder}")
+    assert "grant that user the rights" in told
+
+
+async def test_a_pooler_in_transaction_mode_is_refused(
+    server: PostgresServer, folder: Path
+) -> None:
+    async with pooled(server.folder, folder, by_transaction=True) as url:
+        told = await refusal(url)
+    assert "pooler in transaction mode" in told
+    assert "address of the server itself" in told
+
+
+async def test_a_pooler_in_session_mode_is_none_of_these(
+    server: PostgresServer, folder: Path
+) -> None:
+    async with pooled(server.folder, folder, by_transaction=False) as url:
+        assert "there is no such campaign" in await refusal(url)
+
+
+async def test_a_standby_that_may_lack_commits_is_warned_of(server: PostgresServer) -> None:
+    db = await connect(server.url())
+    assert await standby_warning(db) is None
+    await db.execute(b"CREATE TEMPORARY TABLE pg_stat_replication AS SELECT 'async' AS sync_state")
+    await db.execute(b"SET search_path = pg_temp, pg_catalog")
+    told = await standby_warning(db)
+    assert told is not None
+    assert "synchronous_standby_names" in told
+    await db.close()
+
+
+async def test_a_server_that_is_nowhere_is_said_so_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(JournalUnreachable, match="cannot be reached now"):
+        await PostgresJournal(f"postgresql://127.0.0.1:{port}/x", "autumn").open()
+
+
+async def test_a_restart_of_the_server_costs_time_and_nothing_else(server: PostgresServer) -> None:
+    journal = PostgresJournal(server.url(), "restart")
+    handle = await sealed(journal, [row(seq) for seq in range(40)], chunk_size=40)
+    lease = await take(handle)
+    assert await handle.intend(lease, range(10), NOW, DAY)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, server.stop, "immediate")
+    waiting = asyncio.gather(
+        handle.settle(lease, [result(seq) for seq in range(10)]),
+        handle.intend(lease, range(10, 20), NOW + 1, DAY),
+        handle.renew([lease]),
+        handle.counts(),
+    )
+    await loop.run_in_executor(None, server.start)
+    settled, intended, renewed, counts = await waiting
+    assert (settled, intended, renewed) == (True, True, {lease.chunk_no})
+    assert counts.planned == 40
+    assert (await handle.counts()).sent == 10
+    assert [outcome.attempts for outcome in await everybody(handle)] == [1] * 20 + [0] * 20
+    await handle.close()
+
+
+async def test_a_server_that_stays_away_is_given_up(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CampaignAccess, "lease_life", 0.3)
+    journal = PostgresJournal(server.url(), "away")
+    handle = await sealed(journal, [row(0)])
+    await asyncio.to_thread(server.stop, "immediate")
+    try:
+        with pytest.raises(JournalUnreachable, match="cannot be reached now"):
+            await handle.take(groups=False, singles=True, idempotent=False)
+    finally:
+        await asyncio.to_thread(server.start)
+    assert len((await take(handle)).single_sends) == 1
+    await handle.close()
