@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import promomsg.journal.postgres as postgres_package
 import promomsg.journal.sqlite as sqlite_package
 from promomsg import states
 from promomsg.journal import state_sql
@@ -19,13 +20,35 @@ from promomsg.model import State
 from promomsg.states import FINAL, GROUP_MOVES, MOVES, Event, GroupEvent, GroupState, IllegalMove
 
 SQLITE = Path(sqlite_package.__path__[0])
-WRITING = sorted(
-    path
-    for path in [*(SQLITE / "statements").glob("*.py"), SQLITE / "crash_safety" / "lost_commits.py"]
-    if path.name != "__init__.py"
-)
+POSTGRES = Path(postgres_package.__path__[0])
+WRITING = {
+    "sqlite": [*(SQLITE / "statements").glob("*.py"), SQLITE / "crash_safety" / "lost_commits.py"],
+    "postgres": [
+        path
+        for folder in ("commits", "planning", "statements")
+        for path in (POSTGRES / folder).glob("*.py")
+    ],
+}
+"""The modules of each kind whose statements change states."""
+KINDS = sorted(WRITING)
 OF_A_VERDICT = (State.INTENDED, Event.MESSAGE_REFUSED)
 """In SQL it is a failure like another; `state_after` makes it one."""
+OF_A_FILE = (Event.COMMITS_LOST, GroupEvent.COMMITS_LOST)
+"""Only a file can lose commits that were made."""
+
+
+def moves(table: dict[Any, Any]) -> list[tuple[str, Any]]:
+    """Each kind with each move that its statements make."""
+    return [
+        (kind, row)
+        for kind in KINDS
+        for row in table
+        if row != OF_A_VERDICT and (kind == "sqlite" or row[1] not in OF_A_FILE)
+    ]
+
+
+def modules(kind: str) -> list[Path]:
+    return sorted(path for path in WRITING[kind] if path.name != "__init__.py")
 
 
 def built(name: str) -> dict[str, Any]:
@@ -33,10 +56,10 @@ def built(name: str) -> dict[str, Any]:
     return runpy.run_path(str(SQLITE / "statements" / f"{name}.py"))
 
 
-def refused() -> set[str]:
+def refused(kind: str) -> set[str]:
     """The modules that cannot be put together from the table as it is now."""
     found = set()
-    for path in WRITING:
+    for path in modules(kind):
         try:
             runpy.run_path(str(path))
         except IllegalMove:
@@ -44,28 +67,29 @@ def refused() -> set[str]:
     return found
 
 
-def test_every_statement_can_be_put_together() -> None:
-    assert refused() == set()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_statement_can_be_put_together(kind: str) -> None:
+    assert refused(kind) == set()
 
 
-@pytest.mark.parametrize("row", [row for row in MOVES if row != OF_A_VERDICT])
+@pytest.mark.parametrize(("kind", "row"), moves(MOVES))
 def test_without_a_row_of_the_table_a_statement_is_refused(
-    row: tuple[State, Event], monkeypatch: pytest.MonkeyPatch
+    kind: str, row: tuple[State, Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = len([event for _, event in MOVES if event is row[1]]) > 1
-    before = {path.stem: texts(path) for path in WRITING}
+    before = {path.stem: texts(path) for path in modules(kind)}
     monkeypatch.delitem(states.MOVES, row)
-    gone = refused()
-    assert gone or (shared and any(texts(path) != before[path.stem] for path in WRITING))
+    gone = refused(kind)
+    assert gone or (shared and any(texts(path) != before[path.stem] for path in modules(kind)))
 
 
-@pytest.mark.parametrize("row", GROUP_MOVES)
+@pytest.mark.parametrize(("kind", "row"), moves(GROUP_MOVES))
 def test_without_a_row_of_the_groups_table_a_statement_is_refused_or_asks_less(
-    row: tuple[GroupState, GroupEvent], monkeypatch: pytest.MonkeyPatch
+    kind: str, row: tuple[GroupState, GroupEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path.stem: texts(path) for path in WRITING}
+    before = {path.stem: texts(path) for path in modules(kind)}
     monkeypatch.delitem(states.GROUP_MOVES, row)
-    assert refused() or any(texts(path) != before[path.stem] for path in WRITING)
+    assert refused(kind) or any(texts(path) != before[path.stem] for path in modules(kind))
 
 
 def texts(path: Path) -> dict[str, Any]:
@@ -105,7 +129,7 @@ def test_no_statement_writes_a_state_by_its_number_or_its_word() -> None:
         assert _LITERAL.search(text)
     found = [
         f"{path.name}: {line.strip()}"
-        for path in SQLITE.rglob("*.py")
+        for path in (*SQLITE.rglob("*.py"), *POSTGRES.rglob("*.py"))
         for line in path.read_text("utf-8").splitlines()
         if _LITERAL.search(line)
     ]
