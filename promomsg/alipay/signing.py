@@ -6,7 +6,7 @@ wallet's prefix included. What is signed is what is sent: bytes come in, nothing
 
 from __future__ import annotations
 
-from base64 import b64encode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -91,13 +91,13 @@ def sign(
     rsa256 = _rsa256()
     content = content_to_sign(path, client_id, time, body)
     raw = private_key.sign(content, rsa256.padding, rsa256.hash)
-    if encoding == "base64url":
-        return urlsafe_b64encode(raw).decode("ascii")
-    plain = b64encode(raw).decode("ascii")
-    if encoding == "base64":
-        return plain
-    # The three reserved characters that base64 has. `quote` looks at each character: 14 µs.
-    return plain.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    packed = b2a_base64(raw, newline=False)
+    if encoding == "percent":
+        # The three reserved characters that base64 has. `quote` looks at each character: 14 µs.
+        packed = packed.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
+    elif encoding == "base64url":
+        packed = packed.replace(b"+", b"-").replace(b"/", b"_")
+    return packed.decode("ascii")
 
 
 def signature_header(signature: str, key_version: int | str = 1) -> str:
@@ -112,10 +112,10 @@ def verify(
 
     `unquote`, never `unquote_plus`: a plain base64 has `+` in it, which is no space.
     """
-    signature = signature.strip()
-    plain = signature.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
-    if "%" in plain:  # in small letters, or more than had to be encoded
-        plain = unquote(signature)
+    plain = signature.strip()
+    if "%" in plain:
+        few = plain.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+        plain = unquote(plain) if "%" in few else few  # in small letters, or more was encoded
     plain = plain.rstrip("=")
     raw = decode_base64(plain + "=" * (-len(plain) % 4))
     if raw is None:

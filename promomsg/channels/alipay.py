@@ -6,7 +6,7 @@ Source of its rules: docs/facts/alipay.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import aiohttp
@@ -280,18 +280,18 @@ class AlipayMiniProgram(UserFacing):
             self._users.mark_final(single_send.key)
         return refusal
 
-    async def _send(
+    def _send(
         self,
         compiled: CompiledAlipayMessage,
         single_send: SingleSend,
         token: Secret | None,
         last_check: LastCheck | None,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
+        # Not a coroutine that awaits another: it would be resumed twice for each message.
         if not token or not single_send.request_id:
-            what = "requestId" if token else "access token"
-            return Answer(Verdict.FAILED, Code.NO_ADDRESS, f"there is no {what} for this recipient")
+            return _not_addressed("requestId" if token else "access token")
         # The body, which holds the token in the clear, is in no variable of this frame.
-        return await self._account.send(
+        return self._account.send(
             compiled.body(
                 single_send.values,
                 app_id=self._account.app_id,
@@ -401,3 +401,7 @@ class AlipayMiniProgram(UserFacing):
 
     async def _refresh(self, refresh_token: Secret) -> UserToken:
         return await self.apply_token(refresh_token=refresh_token)
+
+
+async def _not_addressed(what: str) -> Answer:
+    return Answer(Verdict.FAILED, Code.NO_ADDRESS, f"there is no {what} for this recipient")

@@ -20,6 +20,7 @@ from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.transport.header_lines import HeaderLines
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
@@ -99,6 +100,11 @@ class AlipayAccount:
         self._http = http
         self._clock = clock
         self._signing = SigningThreads(self._sign)
+        self._lines = (
+            "Content-Type: application/json; charset=UTF-8\r\n"
+            f"Client-Id: {self.client_id}\r\nRequest-Time: "
+        )
+        self._second = (0, "1970-01-01T00:00:00")
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
         self._proved = False
@@ -147,8 +153,13 @@ class AlipayAccount:
         Args:
             request_id, token: those in the body.
         """
+        to = self._send_to
         try:
-            answer, signature = await self._post(self._send_to, body, last_check)
+            # Not by `_post`: another coroutine would be resumed twice for each message.
+            headers = await self._signing.sign(to.path, body)
+            answer = await self._http.post(
+                to.url, body, headers, has_permit=True, last_check=last_check
+            )
         except NotSent as error:
             return not_sent(error)
         except OutcomeUnknown as error:
@@ -160,7 +171,10 @@ class AlipayAccount:
             clear_traceback_locals(error)
             del body
             raise
-        parsed = codec.read_send(answer.status, answer.body, codec.masking(token))
+        signature = self._check(to, answer)
+        parsed = codec.read_send(
+            answer.status, answer.body, lambda text: codec.masking(token)(text)
+        )
         judged = codec.judge(parsed, signature)
         if judged.msg_id is not None:
             judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
@@ -216,9 +230,7 @@ class AlipayAccount:
         url = self._http.url(path)
         return _SignedEndpoint(url, url.raw_path)
 
-    async def _post(
-        self, endpoint: _SignedEndpoint, body: bytes, last_check: LastCheck | None = None
-    ) -> tuple[HttpAnswer, Signature]:
+    async def _post(self, endpoint: _SignedEndpoint, body: bytes) -> tuple[HttpAnswer, Signature]:
         """One attempt: signed afresh, with its own Request-Time. The caller holds a permit of the
         connections already, since a wait for one would age that time.
 
@@ -226,29 +238,40 @@ class AlipayAccount:
             NotSent, OutcomeUnknown: see `HttpSession.post`.
             UsageError: the client was closed, is another event loop's, or cannot sign; nothing left.
         """
-        try:
-            headers = await self._signing.sign(endpoint.path, body)
-        except UsageError:
-            raise
-        except Exception as error:  # noqa: BLE001  # nothing left, whatever the key's library says
-            raise UsageError(f"the request cannot be signed: {type(error).__name__}") from None
-        answer = await self._http.post(
-            endpoint.url, body, headers, has_permit=True, last_check=last_check
-        )
-        return answer, signing.check_answer(
+        headers = await self._signing.sign(endpoint.path, body)
+        answer = await self._http.post(endpoint.url, body, headers, has_permit=True)
+        return answer, self._check(endpoint, answer)
+
+    def _check(self, endpoint: _SignedEndpoint, answer: HttpAnswer) -> Signature:
+        return signing.check_answer(
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body
         )
 
-    def _sign(self, path: str, body: bytes) -> dict[str, str]:
-        """The headers of a request that is signed now. Any thread may call it."""
-        now = datetime.fromtimestamp(self._clock.time(), UTC).isoformat(timespec="milliseconds")
-        signature = signing.sign(self._key, path, self.client_id, now, body, self._encoding)
-        return {
-            "Content-Type": "application/json; charset=UTF-8",
-            "Client-Id": self.client_id,
-            "Request-Time": now,
-            "Signature": signing.signature_header(signature, self._key_version),
-        }
+    def _sign(self, path: str, body: bytes) -> HeaderLines:
+        """The headers of a request that is signed now. Any thread may call it.
+
+        Raises:
+            UsageError: it cannot be signed. (Only the kind of the failure: its text is anybody's.)
+        """
+        now = self._request_time()
+        try:
+            signature = signing.sign(self._key, path, self.client_id, now, body, self._encoding)
+        except Exception as error:  # noqa: BLE001  # nothing left, whatever the key's library says
+            failure = type(error).__name__
+        else:
+            value = signing.signature_header(signature, self._key_version)
+            return HeaderLines(f"{self._lines}{now}\r\nSignature: {value}\r\n")
+        raise UsageError(f"the request cannot be signed: {failure}")
+
+    def _request_time(self) -> str:
+        """Now, to the millisecond, as ISO 8601 in UTC."""
+        now = self._clock.time()
+        whole = int(now)
+        second, text = self._second
+        if whole != second:  # written once a second: it takes longer than the rest of the headers
+            text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = whole, text
+        return f"{text}.{int((now - whole) * 1000):03d}+00:00"
 
 
 def key_as_secret(key: Any) -> Any:

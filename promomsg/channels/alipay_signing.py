@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from promomsg.errors import UsageError
 from promomsg.traceback_locals import clear_traceback_locals
@@ -30,18 +30,10 @@ Sign = Callable[[str, bytes], Headers]
 """Signs a request, given its path and its body; returns the headers that it goes out with."""
 
 
-class _ToSign(NamedTuple):
-    signed: asyncio.Future[Headers]
-    path: str
-    body: bytes
-
-
-class _Signed(NamedTuple):
-    """A request's headers, or why there are none."""
-
-    signed: asyncio.Future[Headers]
-    headers: Headers | None
-    error: BaseException | None = None
+_ToSign = tuple[asyncio.Future[Headers], str, bytes]
+"""Whoever waits, the path and the body."""
+_Signed = tuple[asyncio.Future[Headers], Headers | BaseException]
+"""Whoever waits, and the request's headers, or why there are none."""
 
 
 class SigningThreads:
@@ -80,14 +72,16 @@ class SigningThreads:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-        request = _ToSign(loop.create_future(), path, body)
+        signed: asyncio.Future[Headers] = loop.create_future()
+        request = signed, path, body
         if self._closed or loop is not self._loop:
             # Nothing can be sent by it any more, as its connections will say.
             _settle(self._signed(request))
         else:
             self._waiting.append(request)
-            self._start_soon()
-        return request.signed
+            if self._busy < self._most:
+                self._start_soon()
+        return signed
 
     def close(self) -> None:
         """Ends the threads, waiting for the signatures that they are at and for no more.
@@ -107,7 +101,7 @@ class SigningThreads:
         self._hand_back()
         while (request := self._take()) is not None:
             error = UsageError("this client was closed before the request was signed")
-            _settle(_Signed(request.signed, None, error))
+            _settle((request[0], error))
 
     def _start_soon(self) -> None:
         """Starts on what waits, behind everything that is ready to run in this turn of the loop."""
@@ -153,7 +147,7 @@ class SigningThreads:
         """Signs until nothing waits. In a thread."""
         made = 0
         while not self._closed and (request := self._take()) is not None:
-            if request.signed.done():
+            if request[0].done():
                 continue  # whoever waited for it was cancelled
             self._finished.append(self._signed(request))
             made += 1
@@ -162,11 +156,12 @@ class SigningThreads:
         self._call_in_loop(self._thread_done)
 
     def _signed(self, request: _ToSign) -> _Signed:
+        signed, path, body = request
         try:
-            return _Signed(request.signed, self._sign(request.path, request.body))
+            return signed, self._sign(path, body)
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, or hangs
             clear_traceback_locals(error)
-            return _Signed(request.signed, None, error.with_traceback(None))
+            return signed, error.with_traceback(None)
 
     def _call_in_loop(self, function: Callable[[], None]) -> None:
         assert self._loop is not None
@@ -186,13 +181,13 @@ class SigningThreads:
 
 
 def _settle(result: _Signed) -> None:
-    signed, headers, error = result
+    signed, outcome = result
     if signed.done():
         return  # cancelled meanwhile
-    if error is not None:
-        signed.set_exception(error)
-    elif headers is not None:
-        signed.set_result(headers)
+    if isinstance(outcome, BaseException):
+        signed.set_exception(outcome)
+    else:
+        signed.set_result(outcome)
 
 
 def _usable_cpus() -> int:

@@ -21,6 +21,7 @@ from promomsg.transport.aiohttp_client import HEADERS, KEEPALIVE
 from promomsg.transport.aiohttp_internals import Body
 from promomsg.transport.body import ENCODED, encoding_of, inflate
 from promomsg.transport.connector import Connector
+from promomsg.transport.header_lines import HeaderLines
 from promomsg.transport.http_connection import HttpConnection, RawAnswer
 
 __all__ = ["HttpClient"]
@@ -222,6 +223,8 @@ def _lines(headers: Mapping[str, str]) -> str:
     Raises:
         ValueError: a name or a value that would end its line.
     """
+    if isinstance(headers, HeaderLines):
+        return headers.text
     text = "" if "Content-Type" in headers else _TYPE
     for name, value in headers.items():
         line = f"{name}: {value}"
