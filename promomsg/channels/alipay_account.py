@@ -104,7 +104,9 @@ class AlipayAccount:
             "Content-Type: application/json; charset=UTF-8\r\n"
             f"Client-Id: {self.client_id}\r\nRequest-Time: "
         )
+        """Of every request the same, up to the time."""
         self._second = (0, "1970-01-01T00:00:00")
+        """The last whole second that was written, and how."""
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
         self._proved = False
@@ -265,13 +267,12 @@ class AlipayAccount:
 
     def _request_time(self) -> str:
         """Now, to the millisecond, as ISO 8601 in UTC."""
-        now = self._clock.time()
-        whole = int(now)
+        now, micro = divmod(round(self._clock.time() * 1_000_000), 1_000_000)
         second, text = self._second
-        if whole != second:  # written once a second: it takes longer than the rest of the headers
-            text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = whole, text
-        return f"{text}.{int((now - whole) * 1000):03d}+00:00"
+        if now != second:  # once a second: it takes longer than all the other headers
+            text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = now, text
+        return f"{text}.{micro // 1000:03d}+00:00"
 
 
 def key_as_secret(key: Any) -> Any:

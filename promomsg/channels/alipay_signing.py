@@ -2,8 +2,8 @@
 
 An RSA-2048 signature is twice the work of everything else that a message takes, and cryptography
 lets go of the interpreter while it makes one: on two cores two threads sign twice as many a second,
-and the loop goes on meanwhile. (To verify one is a twelfth of that, less than to hand it over and
-back: the loop does that itself.)
+and the loop goes on meanwhile. (To verify one is a twelfth of that, 20 µs. Answers that were verified
+in these threads, a batch at a time, cost 10 µs more each: the loop does that itself.)
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from promomsg.traceback_locals import clear_traceback_locals
 
 __all__ = ["SigningThreads"]
 
-_BATCH: Final = 64
+_BATCH: Final = 16
 """Signatures that a thread makes before it hands them to the loop: 4 ms of its work. Waking the
 loop for each one costs a fifteenth of a signature more."""
+_BATCH_OF_ONE: Final = 64
+"""The same where there is one CPU: the loop that wakes takes it from the thread. In turn with the
+loop, and not among its work, signatures cost a tenth less."""
 
 Headers = Mapping[str, str]
 Sign = Callable[[str, bytes], Headers]
@@ -53,6 +56,7 @@ class SigningThreads:
     def __init__(self, sign: Sign, threads: int | None = None) -> None:
         self._sign = sign
         self._most = threads or _usable_cpus()
+        self._batch = _BATCH if self._most > 1 else _BATCH_OF_ONE
         self._waiting: deque[_ToSign] = deque()
         self._finished: deque[_Signed] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -151,7 +155,7 @@ class SigningThreads:
                 continue  # whoever waited for it was cancelled
             self._finished.append(self._signed(request))
             made += 1
-            if made % _BATCH == 0:
+            if made % self._batch == 0:
                 self._call_in_loop(self._hand_back)
         self._call_in_loop(self._thread_done)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol, Self
 
 from promomsg.model import Secret
@@ -81,13 +81,18 @@ class EncryptedTokens:
         os.pwrite(self._file.fileno(), run, start * _RECORD)
 
     async def get_many(self, numbers: Sequence[int]) -> list[Secret | None]:
-        """As `RecipientTokens.get_many`."""
-        return [self._get(seq) for seq in numbers]
+        """As `RecipientTokens.get_many`; those of consecutive numbers take one read."""
+        found: list[Secret | None] = []
+        for run in _runs(numbers):
+            size = len(run) * _RECORD
+            records = os.pread(self._file.fileno(), size, run.start * _RECORD)
+            for seq, at in zip(run, range(0, size, _RECORD), strict=True):
+                found.append(self._open(seq, records[at : at + _RECORD]))
+        return found
 
-    def _get(self, seq: int) -> Secret | None:
+    def _open(self, seq: int, record: bytes) -> Secret | None:
         if seq in self._too_long:
             return self._too_long[seq]
-        record = os.pread(self._file.fileno(), _RECORD, seq * _RECORD)
         if len(record) < _RECORD or not any(record):
             return None
         padded = self._cipher.decrypt(record[:_NONCE], record[_NONCE:], None)
@@ -104,3 +109,15 @@ class EncryptedTokens:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[range]:
+    """The numbers as ranges, in the order given."""
+    run = range(0)
+    for number in numbers:
+        if run and number != run.stop:
+            yield run
+            run = range(0)
+        run = range(run.start if run else number, number + 1)
+    if run:
+        yield run

@@ -95,6 +95,21 @@ def test_those_that_come_together_are_signed_beside_the_loop_and_one_alone_by_it
     asyncio.run(main())
 
 
+def test_on_one_cpu_those_that_come_together_go_back_together() -> None:
+    """The loop that is woken takes the CPU from the thread, and both work more slowly for it."""
+
+    async def main() -> None:
+        signing = SigningThreads(Signer(), 1)
+        for count, together in ((2, 2), (60, 60), (100, 64)):
+            futures = [signing.sign("/", body(n)) for n in range(count)]
+            await futures[0]
+            assert sum(future.done() for future in futures) >= together
+            await asyncio.gather(*futures)
+        signing.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("cpus", [1, 3])
 def test_there_is_a_thread_for_each_cpu_that_may_be_used(
     cpus: int, monkeypatch: pytest.MonkeyPatch

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
+from clocks import FakeClock
 from wallet_channel import MESSAGE, Memory, deliver, keys, made, single_send
 
 from promomsg.channels.alipay import AlipayMiniProgram
@@ -206,6 +208,39 @@ async def test_sends_that_go_together_are_each_signed_for_themselves(box: Sandbo
     assert signing_threads() == []
     assert box.ledger.delivered == {f"token-u{n}": 1 for n in range(60)}
     assert len({call.headers["Signature"] for call in box.calls.requests}) == 60
+
+
+async def test_one_answer_that_is_badly_signed_among_many_is_the_only_unknown(box: Sandbox) -> None:
+    box.faults = FaultPlan(
+        [
+            Fault(endpoint="alipay.send", kind="bad_signature", calls=[7]),
+            Fault(endpoint="alipay.send", kind="unsigned", calls=[20]),
+        ]
+    )
+    async with made(box) as channel:
+        answers = await asyncio.gather(*[deliver(channel, single_send(f"u{n}")) for n in range(60)])
+        await channel.prepare()  # the key is the right one, as the others prove
+    codes = [(answer.verdict, answer.code) for answer in answers]
+    assert codes.count((Verdict.UNKNOWN, Code.UNSIGNED)) == 2
+    assert codes.count((Verdict.SENT, "")) == 58
+
+
+async def test_a_request_has_the_same_headers_whoever_makes_the_call(box: Sandbox) -> None:
+    clock = FakeClock(start=1_763_985_600.1239)
+    async with made(box, clock=clock) as ours:
+        await deliver(ours, single_send("u1"))
+        clock.jump(1)
+        await deliver(ours, single_send("u1"))
+    async with (
+        aiohttp.ClientSession() as session,
+        made(box, clock=clock, session=session) as theirs,
+    ):
+        await deliver(theirs, single_send("u1"))
+    first, second, by_aiohttp = (dict(call.headers) for call in box.calls.requests)
+    assert second == by_aiohttp
+    assert first["Request-Time"] == "2025-11-24T12:00:00.123+00:00"
+    assert second["Request-Time"] == "2025-11-24T12:00:01.123+00:00"
+    assert first["Signature"] != second["Signature"]
 
 
 async def test_a_send_that_is_cancelled_while_it_is_signed_leaves_nothing(box: Sandbox) -> None:

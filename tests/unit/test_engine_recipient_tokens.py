@@ -25,6 +25,19 @@ async def test_each_recipient_has_their_own() -> None:
             Secret("x" * 128),
         ]
         assert await tokens.get_many([3, 4, 7, 1000]) == [None] * 4
+        # Whatever the order: a list is sent in it, but who is tried again is not.
+        assert await tokens.get_many([6, 7, 0, 1, 2, 3, 1, 0, 0]) == [
+            Secret("x" * 128),
+            None,
+            Secret("a"),
+            Secret("b"),
+            Secret("c" * 500),
+            None,
+            Secret("b"),
+            Secret("a"),
+            Secret("a"),
+        ]
+        assert await tokens.get_many([]) == []
 
 
 async def test_the_file_has_neither_a_name_nor_the_token_in_it() -> None:
