@@ -49,4 +49,5 @@ def run(session: Session) -> Result:
     unbegun = [[s.figures["unbegun"] for s in taken[name]] for name in (instant, slow)]
     result.judge("campaigns-unbegun", [max(now) for now in zip(*unbegun, strict=True)], full=full)
     result.notes.append("all are planned before the first one sends; then they start together")
+    result.notes.append("outside the clock: imports and planning")
     return result

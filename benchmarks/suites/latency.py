@@ -88,4 +88,7 @@ def run(session: Session) -> Result:
         used = [sample.figures["used"] for sample in samples]
         result.judge(f"latency-{key}", used, full=session.options.scale >= 1)
     result.notes.append("the mean latency is of the delays that the responder really gave")
+    result.notes.append(
+        "outside the window: imports, planning, the first calls until the first slow answers have come"
+    )
     return result

@@ -48,4 +48,7 @@ def run(session: Session) -> Result:
         "pace-used",
         [min(run_figures["used"] for run_figures in now) for now in zip(*each, strict=True)],
     )
+    result.notes.append(
+        "counted at the server, from its first call to its last; nothing of the client is timed"
+    )
     return result

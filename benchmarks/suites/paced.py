@@ -37,6 +37,9 @@ def run(session: Session) -> Result:
     _costs(session, result)
     _syncs(session, result)
     _windows(session, result)
+    result.notes.append(
+        "outside the clock of a message: imports and planning, paced and unpaced alike"
+    )
     return result
 
 

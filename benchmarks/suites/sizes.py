@@ -41,6 +41,9 @@ def memory(session: Session) -> Result:
     growth = [big - middle for big, middle in zip(peaks[2], peaks[1], strict=True)]
     result.judge("memory-growth", growth, full=full)
     result.judge("memory-all", peaks[2], full=full)
+    result.notes.append(
+        "the peak is of the whole process, its imports and a warm-up of 500 included"
+    )
     return result
 
 
@@ -58,4 +61,5 @@ def grow(session: Session) -> Result:
     result.samples = {f"{what}: {unit}": values for (what, unit), values in rows.items()}
     costs = [rows[f"{size:,} recipients, in all", "µs CPU"] for size in taken]
     result.judge("grow", ratios(costs[2], costs[0]), full=session.options.scale >= 1)
+    result.notes.append("outside the clock: imports, and 500 messages to warm up")
     return result
