@@ -133,11 +133,16 @@ async def sealed(
     return handle
 
 
+async def pass_time(handle: Handle, seconds: float) -> None:
+    """The journal's clock goes on by so much; no lease is renewed meanwhile."""
+    CLOCK.now += seconds
+
+
 async def take(
     handle: Handle, *, groups: bool = False, at: float = NOW, idempotent: bool = False
 ) -> Lease:
     """The next lease at that moment, or now when that is past."""
-    CLOCK.now = max(CLOCK.now, at)
+    await pass_time(handle, max(at - CLOCK.now, 0.0))
     lease = await handle.take(groups=groups, singles=not groups, idempotent=idempotent)
     assert lease is not None
     return lease
@@ -145,7 +150,7 @@ async def take(
 
 async def nothing_to_take(handle: Handle, at: float = NOW) -> bool:
     """Whether there is neither a group nor a chunk to take at that moment, or now."""
-    CLOCK.now = max(CLOCK.now, at)
+    await pass_time(handle, max(at - CLOCK.now, 0.0))
     return await handle.take(groups=True, singles=True, idempotent=False) is None
 
 

@@ -161,9 +161,7 @@ class Run:
                     self._poller.wake()
             watching.cancel_scope.cancel()
         await self._count()
-        halt = self.control.halt
-        if halt is not None:
-            await self._handle.halt(halt.code, halt.detail)
+        await self.control.write_halt()
 
     async def _count(self) -> None:
         # A plan without groups gets none later.

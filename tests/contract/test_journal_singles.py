@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from journal_rows import (
-    CLOCK,
     DAY,
     NOW,
     Make,
@@ -15,6 +14,7 @@ from journal_rows import (
     everybody,
     maker,
     nothing_to_take,
+    pass_time,
     record,
     result,
     row,
@@ -109,7 +109,7 @@ async def test_what_returned_is_taken_again_and_a_lease_is_a_fence(make: Make) -
     assert not await handle.settle(old, [result(0)])
     assert await states(handle) == "ip"
     life = handle.lease_life
-    CLOCK.now = NOW + 0.8 * life
+    await pass_time(handle, 0.8 * life)
     assert await handle.renew([new]) == {new.chunk_no}
     assert await nothing_to_take(handle, at=NOW + 1.7 * life)
     late = await take(handle, at=NOW + 1.9 * life)

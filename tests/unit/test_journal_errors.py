@@ -154,7 +154,7 @@ async def test_a_journal_that_cannot_be_written_is_not_opened_for_sending(
         await journal.request(Control.PAUSE)
     monkeypatch.undo()
     handle = await journal.open(write=True)
-    assert await handle.control() is Control.RUN
+    assert (await handle.control()).requested is Control.RUN
     await handle.close()
 
 

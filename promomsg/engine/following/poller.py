@@ -48,7 +48,7 @@ class FollowedGroup:
     """A group that is polled.
 
     The wall clock is asked once, when it is first seen: from then on, waits and ages are measured on
-    the clock that never jumps.
+    the clock that never jumps. What a later process, or another sender, has to know of it is in `row`.
 
     Args:
         longest_wait: seconds until its first poll at the most.
@@ -56,17 +56,17 @@ class FollowedGroup:
     Attributes:
         row: as the journal had it after the last poll.
         due: monotonic seconds of the next poll.
-        polls_at_100: polls that found it complete.
         warned_of_age: whether it was said that its result can be had for a day only.
     """
 
     __slots__ = (
         "_age_when_seen",
         "_clock",
+        "_followed_when_seen",
+        "_longest_wait",
         "_polled_at",
         "_seen_at",
         "due",
-        "polls_at_100",
         "row",
         "warned_of_age",
     )
@@ -77,21 +77,32 @@ class FollowedGroup:
         now = clock.time()
         self._seen_at = clock.monotonic()
         self._age_when_seen = max(now - (row.sent_at or now), 0.0)
+        self._followed_when_seen = max(now - (row.followed_since or now), 0.0)
         self._polled_at: float | None = None
-        wait = (row.next_poll_at or now) - now
-        self.due = self._seen_at + min(max(wait, 0.0), longest_wait)
-        self.polls_at_100 = 0
-        self.warned_of_age = False
+        self._longest_wait = longest_wait
+        self.warned_of_age = row.warned_of_age
+        self.plan_poll()
+
+    def plan_poll(self) -> None:
+        """The next poll is due when the journal says so."""
+        now = self._clock.time()
+        wait = (self.row.next_poll_at or now) - now
+        self.due = self._clock.monotonic() + min(max(wait, 0.0), self._longest_wait)
+
+    @property
+    def _seen_for(self) -> float:
+        return self._clock.monotonic() - self._seen_at
 
     @property
     def followed_for(self) -> float:
-        """Seconds since it was first seen."""
-        return self._clock.monotonic() - self._seen_at
+        """Seconds since it is polled, by whichever sender: since it was accepted, or the campaign
+        resumed."""
+        return self._followed_when_seen + self._seen_for
 
     @property
     def age(self) -> float:
         """Seconds since it was sent."""
-        return self._age_when_seen + self.followed_for
+        return self._age_when_seen + self._seen_for
 
     def begin_poll(self) -> float:
         """Seconds since the poll before this one, or since it was sent."""
@@ -143,7 +154,6 @@ class Poller:
         self._followed: dict[int, FollowedGroup] = {}
         self._schedule: list[tuple[float, int]] = []
         """When the next poll of each is due; those that are being polled are not here."""
-        self._given_up: set[int] = set()
         self.sending = True
         """Whether more groups may still be accepted."""
 
@@ -192,7 +202,7 @@ class Poller:
     def _follow(self, row: GroupRow) -> None:
         """Plans the next poll of a group, or lets go of it."""
         group_no = row.group_no
-        if row.state is not GroupState.ACCEPTED or group_no in self._given_up:
+        if row.state is not GroupState.ACCEPTED or row.given_up:
             self._followed.pop(group_no, None)
             return
         group = self._followed.get(group_no)
@@ -204,22 +214,28 @@ class Poller:
 
     async def _poll(self, group: FollowedGroup) -> None:
         async with self._at_once:
-            await self._poll_once(group)
-        self._follow(await self._handle.group(group.row.group_no))
+            alone = await self._poll_once(group)
+        row = await self._handle.group(group.row.group_no)
+        if not alone:
+            group.row = row
+            group.plan_poll()
+        self._follow(row)
         self._changed.set()
 
-    async def _poll_once(self, group: FollowedGroup) -> None:
+    async def _poll_once(self, group: FollowedGroup) -> bool:
+        """One poll, and what comes of it; False: another sender has polled it meanwhile."""
         row, age = group.row, group.age
         waited = group.begin_poll()
         msg_id = row.msg_id or ""
         if age > RESULT_LIFE:
-            await self._handle.expire_group(row.group_no, self._clock.time())
+            if not await self._handle.expire_group(row.group_no, self._clock.time()):
+                return False
             await self._handle.warn(
                 f"group {row.group_no} ({msg_id}): its result was to be had for 7 days only; "
                 "its members are unknown"
             )
             self._notify()
-            return
+            return True
         if age > RESULT_LIFE - _LAST_DAY and not group.warned_of_age:
             group.warned_of_age = True
             await self._handle.warn(
@@ -233,29 +249,29 @@ class Poller:
             # No token, and none to come: asking on would only pass the time. Resume follows on.
             # A day's quota that the campaign waits for comes back, and the poll with it.
             self._control.halt_or_wait(Halt(error.code, error.detail))
-            if self._control.halt is None:
-                await self._poll_later(group, None, self._policy.every)
-            return
+            if self._control.halt is not None:
+                return True
+            return await self._poll_later(group, None, self._policy.every)
         except PromoError as error:
             self._answered(error)
             await self._handle.warn(f"group {row.group_no} ({msg_id}) could not be polled: {error}")
             asked = getattr(error, "retry_after", None) or 0.0
-            await self._poll_later(group, None, max(self._policy.every, asked))
-            return
+            return await self._poll_later(group, None, max(self._policy.every, asked))
         self._answered(None)
-        if is_complete(delivery, row.planned) and await self._finish(group, delivery):
-            return
+        at_100 = is_complete(delivery, row.planned)
+        if at_100 and (finished := await self._finish(group, delivery)) is not None:
+            return finished
         wait = next_poll_in(
             self._policy, waited=waited, percent=delivery.percent, before=row.percent
         )
-        await self._poll_later(group, delivery, wait)
+        return await self._poll_later(group, delivery, wait, at_100=at_100)
 
     async def _poll_later(
-        self, group: FollowedGroup, delivery: Delivery | None, wait: float
-    ) -> None:
+        self, group: FollowedGroup, delivery: Delivery | None, wait: float, *, at_100: bool = False
+    ) -> bool:
         row, following = group.row, group.followed_for
-        if following + wait > self._policy.give_up_after:
-            self._given_up.add(row.group_no)
+        given_up = following + wait > self._policy.give_up_after
+        if given_up:
             await self._handle.warn(
                 f"group {row.group_no} ({row.msg_id}) is at "
                 f"{row.percent if delivery is None else delivery.percent} percent after "
@@ -263,17 +279,22 @@ class Poller:
             )
         group.due = self._clock.monotonic() + wait
         seen = row if delivery is None else delivery
-        await self._handle.poll_group(
+        alone = await self._handle.poll_group(
             row.group_no,
             GroupCounts(seen.percent, seen.send_cnt, seen.fail_cnt),
-            next_poll_at=self._clock.time() + wait,
+            self._clock.time() + wait,
+            polls=row.polls,
+            at_100=at_100,
+            given_up=given_up,
+            warned_of_age=group.warned_of_age,
         )
         self._notify()
+        return alone
 
-    async def _finish(self, group: FollowedGroup, delivery: Delivery) -> bool:
-        """Merges a finished group; False when it is to be polled again first."""
+    async def _finish(self, group: FollowedGroup, delivery: Delivery) -> bool | None:
+        """Merges a finished group; None: it is to be polled again first; False: another sender has
+        merged it meanwhile."""
         row = group.row
-        group.polls_at_100 += 1
         file: FailureFile | None = None
         warnings: list[str] = []
         if needs_failure_file(delivery):
@@ -290,8 +311,8 @@ class Poller:
             members = frozenset(await self._handle.group_members(row.group_no))
         from_file: Sequence[Failure] = file.failures if file is not None else ()
         merged = merge_failures(delivery, from_file, row.planned, members)
-        if not adds_up(merged, group.polls_at_100):
-            return False
+        if not adds_up(merged, row.polls_at_100 + 1):
+            return None
         reached("merge")
         found = await self._handle.complete_group(
             row.group_no,
@@ -304,7 +325,7 @@ class Poller:
         for text in found or ():
             log.warning("%s", text)
         self._notify()
-        return True
+        return found is not None
 
     async def _fetch(self, row: GroupRow, url: str) -> FailureFile:
         file = await retry_read(

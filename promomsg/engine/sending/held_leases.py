@@ -32,6 +32,10 @@ class HeldLease:
         self.lease = lease
         self.deadline = deadline
 
+    def lose(self) -> None:
+        """It has moved on: nobody is called for it any more."""
+        self.deadline = -inf
+
     def alive(self, now: float) -> bool:
         """Whether it is surely ours at this moment (monotonic seconds)."""
         return now < self.deadline
@@ -65,7 +69,7 @@ class HeldLeases:
         """Has it renewed from now on."""
         before = self._held.get(held.lease.chunk_no)
         if before is not None:
-            before.deadline = -inf
+            before.lose()
         self._held[held.lease.chunk_no] = held
 
     async def release(self, held: HeldLease) -> None:
@@ -92,7 +96,7 @@ class HeldLeases:
             if chunk_no in kept:
                 held.deadline = max(held.deadline, now + self._life)
             else:
-                held.deadline = -inf
+                held.lose()
                 del self._held[chunk_no]
 
     async def run(self) -> None:

@@ -139,8 +139,9 @@ class ResultWriter:
 
     async def _write(self, chunk: LeasedChunk, results: list[SendResult]) -> None:
         if not await self._handle.settle(chunk.lease, results):
+            chunk.lose()
             log.error(
-                "chunk %d is somebody else's now: %d results were not kept",
+                "chunk %d was taken over by another sender: %d results came late",
                 chunk.lease.chunk_no,
                 len(results),
             )

@@ -105,6 +105,9 @@ class RunControl:
         self.waits_until: float | None = None
         """Unix seconds until which the daily quota keeps the campaign waiting."""
         self._waits_at_most = 0.0
+        self._parked: float | None = None
+        """What the journal says of how long nobody sends, as far as it is known here."""
+        self._wrote_halt = False
         self.changed = anyio.Event()
         self._sending_scopes: list[anyio.CancelScope] = []
         self._following_scopes: list[anyio.CancelScope] = []
@@ -161,10 +164,13 @@ class RunControl:
         if not self.waits_for_day:
             now = self._clock.time()
             # Some seconds into the day, apart from everybody else who waits for midnight.
-            self.waits_until = next_china_midnight(now) + 5 + 25 * self._rng.random()
-            # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
-            self._waits_at_most = self._clock.monotonic() + self.waits_until - now
-            self._notify()
+            self._wait_until(next_china_midnight(now) + 5 + 25 * self._rng.random())
+
+    def _wait_until(self, until: float) -> None:
+        self.waits_until = until
+        # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
+        self._waits_at_most = self._clock.monotonic() + until - self._clock.time()
+        self._notify()
 
     @property
     def waits_for_day(self) -> bool:
@@ -189,8 +195,30 @@ class RunControl:
             self._notify()
 
     def heed(self, row: ControlRow) -> None:
-        """Takes over what the control row says, and what another sender has stopped."""
+        """Takes over what the control row says, and what another sender has halted or parked."""
         self.apply(row.requested)
+        if row.halted is not None and self.halt is None:
+            code, _, detail = row.halted.partition(": ")
+            self.stop(Halt(code, detail))
+        if row.parked_until is not None and row.parked_until != self._parked:
+            self._parked = row.parked_until
+            if not self.waits_for_day:
+                self._wait_until(row.parked_until)
+
+    async def write_halt(self) -> None:
+        """Has the journal know, once, why this run stopped: the other senders stop too."""
+        if self.halt is not None and not self._wrote_halt:
+            await self._handle.halt(self.halt.code, self.halt.detail)
+            self._wrote_halt = True
+
+    async def _write_park(self, row: ControlRow) -> None:
+        """The same of how long nobody sends, and waits no longer once the user has resumed it."""
+        if row.parked_until is None and self._parked is not None:
+            self._parked = self.waits_until = None
+            self._notify()
+        elif self.waits_until is not None and self.waits_until > (self._parked or 0.0):
+            self._parked = self.waits_until
+            await self._handle.park(self._parked)
 
     def request(self, control: Control) -> None:
         """The user's own request: in effect at once, and in the row once `written` is called."""
@@ -216,6 +244,8 @@ class RunControl:
             # A row that was read before the user's latest request was written is out of date.
             if requests == self._requests and not self._unwritten:
                 self.heed(row)
+            await self.write_halt()
+            await self._write_park(row)
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
     async def until_sending(self) -> None:

@@ -47,7 +47,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import (
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.reader import JournalReader, ReportRows
-from promomsg.journal.sqlite.schema import schema_text
+from promomsg.journal.sqlite.schema import bring_up, schema_text
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control
 from promomsg.journal.sqlite.writer import Writer
@@ -298,6 +298,7 @@ class SqliteJournal:
                 reader.close()
                 db = self._connect()
                 try:
+                    bring_up(db)
                     durable = self.durability == "power"
                     new = set_open_flag(db, self.path, finding, mark, counted, durable=durable)
                     try:

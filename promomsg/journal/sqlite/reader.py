@@ -229,11 +229,12 @@ class JournalReader(Reader):
             self._opened = _files(self.path)
             self._rest = _at_rest(self.path)
             db = connect(self.path, mode="ro", immutable=self._rest is not None)
-            db.execute("PRAGMA query_only = ON")
             self._steps.most = _FEW_STEPS + 4 * os.path.getsize(self.path) // _STEP
             db.set_progress_handler(self._steps.too_many, _STEP)
             sqlite_schema.check_version(db, self.path)
             sqlite_schema.check_schema(db, self.path)
+            sqlite_schema.show_as_current(db)
+            db.execute("PRAGMA query_only = ON")
             db.execute("SELECT name FROM campaign").fetchone()
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
             if db is not None:
@@ -286,6 +287,7 @@ class JournalReader(Reader):
                     )
                     try:
                         self._db.backup(copy)
+                        sqlite_schema.show_as_current(copy)
                     except BaseException:
                         copy.close()
                         raise

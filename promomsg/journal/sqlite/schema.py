@@ -20,14 +20,25 @@ __all__ = [
     "APPLICATION_ID",
     "INDEXES",
     "VERSION",
+    "bring_up",
     "check_schema",
     "check_version",
     "check_whole",
     "schema_text",
+    "show_as_current",
 ]
 
 APPLICATION_ID: Final = 1347571533
 VERSION: Final = 2
+_OLDEST: Final = 1
+_ADDED: Final = (
+    ("campaign", "parked_until REAL", "NULL"),
+    ("group_send", "polls_at_100 INTEGER NOT NULL DEFAULT 0", "0"),
+    ("group_send", "given_up INTEGER NOT NULL DEFAULT 0", "0"),
+    ("group_send", "warned_of_age INTEGER NOT NULL DEFAULT 0", "0"),
+    ("group_send", "followed_since REAL", "NULL"),
+)
+"""Columns that version 1 has not: table, column, and what it stands for in a file without it."""
 
 INDEXES: Final = {
     "by_openid": "ON recipient (openid) WHERE openid IS NOT NULL",
@@ -43,6 +54,7 @@ _STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat4"})
 
 _COMMENT: Final = re.compile(r"--[^\n]*")
 _SPACE: Final = re.compile(r"\s+")
+_SIGN: Final = re.compile(r" ?([,()]) ?")
 
 
 def schema_text() -> str:
@@ -51,7 +63,7 @@ def schema_text() -> str:
 
 
 def _plain(sql: str) -> str:
-    return _SPACE.sub(" ", _COMMENT.sub("", sql)).strip()
+    return _SIGN.sub(r"\1", _SPACE.sub(" ", _COMMENT.sub("", sql))).strip()
 
 
 def _things(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
@@ -61,8 +73,8 @@ def _things(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
 
 
 @cache
-def _ours() -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
-    """What every journal has, and what one may have besides."""
+def _ours(version: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
+    """What every journal of a version has, and what one may have besides."""
     db = sqlite3.connect(":memory:")
     try:
         db.executescript(schema_text())
@@ -72,16 +84,26 @@ def _ours() -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
         allowed = _things(db)
     finally:
         db.close()
+    if version < VERSION:
+        for table, column, _ in _ADDED:
+            kind, text = needed[table]
+            needed[table] = allowed[table] = (kind, text.replace(f",{column}", "", 1))
     return needed, allowed
 
 
-def check_version(db: sqlite3.Connection, path: str) -> None:
-    """Raises JournalError unless the file says that it is a journal of this version."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
+def _version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def check_version(db: sqlite3.Connection, path: str) -> None:
+    """Raises JournalError unless the file says that it is a journal of this version, or of one that
+    a sender brings to it (`bring_up`)."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    version = _version(db)
     if application != APPLICATION_ID:
         raise JournalError(f"{path}: it is not a promomsg journal; give another path")
-    if version != VERSION:
+    if not _OLDEST <= version <= VERSION:
         raise JournalError(
             f"{path}: it is a journal of version {version}, and this promomsg reads version "
             f"{VERSION}; open it with the promomsg that made it"
@@ -90,7 +112,7 @@ def check_version(db: sqlite3.Connection, path: str) -> None:
 
 def check_schema(db: sqlite3.Connection, path: str) -> None:
     """Raises JournalError unless the file has our tables and view, and nothing that we did not make."""
-    needed, allowed = _ours()
+    needed, allowed = _ours(_version(db))
     found = _things(db)
     odd = sorted(
         name
@@ -108,6 +130,30 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
             f"{path}: it is not a journal as promomsg makes them (the {kind} {name[:40]!r} {what}); "
             "put the journal itself back, or give another path"
         )
+
+
+def bring_up(db: sqlite3.Connection) -> None:
+    """Adds what an older file has not, for its sender, at once: the file is of this version then, and
+    the promomsg that made it opens it no more."""
+    if _version(db) == VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    for table, column, _ in _ADDED:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute("COMMIT")
+
+
+def show_as_current(db: sqlite3.Connection) -> None:
+    """Has a connection that only reads see an older file as one of this version, by views of its own
+    in place of the tables; the file is left as it is."""
+    if _version(db) == VERSION:
+        return
+    for name in dict.fromkeys(table for table, _, _ in _ADDED):
+        added = ", ".join(
+            f"{value} AS {column.split()[0]}" for table, column, value in _ADDED if table == name
+        )
+        db.execute(f"CREATE TEMP VIEW {name} AS SELECT *, {added} FROM main.{name}")  # noqa: S608 - constants of this file
 
 
 _NULL_OR_TEXT: Final = "({0} IS NULL OR typeof({0}) = 'text')"
@@ -146,7 +192,8 @@ _SHAPES: Final = (
         "group_no",
         [
             *_all(_TEXT, "state", "code", "detail"),
-            *_all(_WHOLE, "planned", "attempts", "polls"),
+            *_all(_WHOLE, "planned", "attempts", "polls", "polls_at_100"),
+            *_all(_WHOLE, "given_up", "warned_of_age"),
             *_all(
                 _WHOLE,
                 "audience_pending",
@@ -157,7 +204,7 @@ _SHAPES: Final = (
             ),
             *_all(_NULL_OR_TEXT, "msg_id", "rid"),
             *_all(_NULL_OR_WHOLE, "percent", "send_cnt", "fail_cnt"),
-            *_all(_NULL_OR_NUMBER, "sent_at", "next_poll_at"),
+            *_all(_NULL_OR_NUMBER, "sent_at", "next_poll_at", "followed_since"),
             *_all(_JSON, "message_values", "audience"),
             in_group_state(*GroupState),
         ],
@@ -194,6 +241,7 @@ _SHAPES: Final = (
             *_all(_WHOLE, "chunk_size", "needs_chunks", "sender_open"),
             "chunk_size BETWEEN 1 AND 1000000",
             *_all(_NULL_OR_TEXT, "opening"),
+            *_all(_NULL_OR_NUMBER, "parked_until"),
         ],
     ),
 )
