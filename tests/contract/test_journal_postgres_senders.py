@@ -25,7 +25,10 @@ from journal_rows import (
 )
 
 from promomsg.journal.contract import Handle
+from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.postgres.statements.transaction import Transaction
 from promomsg.journal.records import GroupCounts, Lease, Reason
 from promomsg.model import Code, State
 from promomsg.states import GroupState, IllegalMove
@@ -330,3 +333,26 @@ async def test_a_look_at_it_says_what_a_resume_will_make_of_a_sender_that_died(
     counts = await handle.counts()
     assert counts == standing.counts
     await handle.close()
+
+
+async def test_a_sender_frozen_in_the_middle_of_a_transaction_holds_nobody_up(
+    pair: tuple[Handle, Handle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CampaignAccess, "lease_life", 0.3)
+    first, second = pair
+    locked = asyncio.Event()
+
+    async def freeze(tx: Transaction) -> None:
+        await tx.rows("SELECT FROM chunk WHERE campaign = %(campaign)s FOR NO KEY UPDATE")
+        locked.set()
+        await asyncio.sleep(60)
+
+    assert isinstance(first, PostgresHandle)
+    access = first._access
+    await access._drop_idle()
+    frozen = asyncio.create_task(access.do(freeze))
+    await locked.wait()
+    assert len((await take(second)).single_sends) == 8
+    frozen.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await frozen

@@ -70,7 +70,8 @@ class CampaignAccess:
         self._refuse_reader()
         async with self._turn:
             if self._session is None or self._session.closed:
-                self._session = await self.connected()
+                self._refuse_closed()
+                self._session = await connect(self.url)
             try:
                 return await self._transaction(self._session, call, args)
             except psycopg.Error as error:
@@ -97,10 +98,16 @@ class CampaignAccess:
         return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
 
     async def connected(self, *, answers_in: float = 0.0) -> Connection:
-        """A new connection, which the caller closes; `answers_in`: as `database.connect`."""
+        """A new connection to send with, which the caller closes; `answers_in`: as
+        `database.connect`. A process that is frozen loses what it has locked before its leases are
+        over."""
+        self._refuse_closed()
+        idle = self.lease_life / 3
+        return await connect(self.url, answers_in=answers_in, idle_in_transaction=idle)
+
+    def _refuse_closed(self) -> None:
         if self._closed:
             raise JournalError(f"{self.name}: the journal is closed")
-        return await connect(self.url, answers_in=answers_in)
 
     def _refuse_reader(self) -> None:
         if not self.writes:

@@ -31,7 +31,7 @@ OLDEST_SERVER: Final = 15
 
 _ANSWERS_IN: Final = 10
 """Seconds: for a connection to be made, a statement of a send, a silent peer to be given up."""
-_IDLE_IN_TRANSACTION: Final = 60
+_IDLE_IN_TRANSACTION: Final = 60.0
 """Seconds after which a process that stands still inside a transaction loses its locks."""
 _DEFAULTS: Final[dict[str, Any]] = {
     "connect_timeout": _ANSWERS_IN,
@@ -51,7 +51,7 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
                  WHERE nspname = '{SCHEMA}'), true),
        set_config('search_path', '{SCHEMA}, pg_temp', false),
        set_config('statement_timeout', %s, false),
-       set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION}s', false)
+       set_config('idle_in_transaction_session_timeout', %s, false)
 """  # noqa: S608
 _BACKEND: Final = "SELECT pg_backend_pid()"
 _STANDBYS: Final = """
@@ -153,13 +153,21 @@ def explain(error: Exception, where: str) -> JournalError:
     return JournalError(f"{where}: {text}")
 
 
-async def connect(url: str, *, check: bool = True, answers_in: float = 0.0) -> Connection:
+async def connect(
+    url: str,
+    *,
+    check: bool = True,
+    answers_in: float = 0.0,
+    idle_in_transaction: float = _IDLE_IN_TRANSACTION,
+) -> Connection:
     """A new connection in autocommit mode.
 
     Args:
         url: as libpq takes it.
         check: whether the tables have to be there, of our version.
         answers_in: seconds that a statement may take; 0: any time.
+        idle_in_transaction: seconds after which a process that stands still inside a transaction
+            loses its locks, and the connection.
 
     Raises:
         JournalError: it refuses us, it is none that is safe to send from, or its tables are not ours.
@@ -171,7 +179,7 @@ async def connect(url: str, *, check: bool = True, answers_in: float = 0.0) -> C
             url, autocommit=True, **_missing(url)
         )
         try:
-            found = await _look(db, answers_in)
+            found = await _look(db, answers_in, idle_in_transaction)
             _refuse_unsafe(found, where)
             if found.backend != db.info.backend_pid:
                 await _refuse_pooler(url, db, where)
@@ -209,9 +217,9 @@ def _missing(url: str) -> dict[str, Any]:
     return {name: value for name, value in _DEFAULTS.items() if name not in given}
 
 
-async def _look(db: Connection, answers_in: float) -> _Found:
-    timeout = f"{round(answers_in * 1000)}ms"
-    row = await (await db.execute(_LOOK.encode(), (timeout,))).fetchone()
+async def _look(db: Connection, *limits: float) -> _Found:
+    timeouts = [f"{round(seconds * 1000)}ms" for seconds in limits]
+    row = await (await db.execute(_LOOK.encode(), timeouts)).fetchone()
     assert row is not None
     return _Found(*row[:6])
 

@@ -147,7 +147,7 @@ class PostgresJournal:
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> PostgresHandle:
         """See `Journal.open`. Any number of processes may have it open with `write`."""
-        db = await connect(self.url)
+        db = await connect(self.url, idle_in_transaction=CampaignAccess.lease_life / 3)
         try:
             found = self._planned(await self._find(db))
             record = await read_record(CampaignReads(db, found))
