@@ -345,7 +345,7 @@ async def test_a_sender_frozen_in_the_middle_of_a_transaction_holds_nobody_up(
     async def freeze(tx: Transaction) -> None:
         await tx.rows("SELECT FROM chunk WHERE campaign = %(campaign)s FOR NO KEY UPDATE")
         locked.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     assert isinstance(first, PostgresHandle)
     access = first._access
