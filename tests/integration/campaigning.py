@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from waiting import until
 
 from promomsg import (
@@ -21,6 +23,7 @@ from promomsg import (
     WeChatPromoter,
 )
 from promomsg.journal.contract import Journal
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -33,6 +36,16 @@ MESSAGE = WeChatMessage(
 )
 PERSONAL = WeChatMessage(1, {"title": "{name|客官}", "desc": "三件五折"}, "pages/index/index")
 JOURNALS = ("sqlite", "memory")
+"""Kinds of journal that every campaign test with a `journal` runs with."""
+ON_POSTGRES = frozenset(
+    f"test_{suite}"
+    for suite in (
+        "campaign_audience", "campaign_groups", "campaign_reconcile", "campaign_report",
+        "campaign_resume", "campaign_retry", "campaign_stream", "campaign_verdicts",
+        "suppression_given",
+    )
+)  # fmt: skip
+"""Suites that run with one in a PostgreSQL database too."""
 KEYS = {
     "campaign",
     "state",
@@ -63,11 +76,26 @@ def ids(count: int, start: int = 500_001) -> list[str]:
     return [str(start + n) for n in range(count)]
 
 
-def journal_at(kind: str, folder: Path) -> Journal:
-    """A new journal of that kind."""
+def journal_at(kind: str, folder: Path, database: str = "") -> Journal:
+    """A new journal of that kind. `database`: the URL of PostgreSQL's."""
+    if kind == "postgres":
+        return PostgresJournal(database, secrets.token_hex(8))
     if kind == "memory":
         return MemoryJournal()
     return SqliteJournal(folder / "campaign.db", durability="process")
+
+
+def kept_in(journal: Journal) -> bytes:
+    """All that a journal has kept, wherever that is."""
+    if isinstance(journal, PostgresJournal):
+        with psycopg.connect(journal.url) as db:
+            tables = db.execute(
+                b"SELECT relname FROM pg_class"
+                b" WHERE relnamespace = 'promomsg'::regnamespace AND relkind = 'r'"
+            ).fetchall()
+            rows = (db.execute(f"SELECT t::text FROM promomsg.{t} t".encode()) for (t,) in tables)
+            return "".join(text for cursor in rows for (text,) in cursor).encode()
+    return b"" if journal.path is None else Path(journal.path).read_bytes()
 
 
 async def run_to_end(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from campaigning import JOURNALS, journal_at, wechat
+from campaigning import JOURNALS, ON_POSTGRES, journal_at, wechat
 from cli_campaigns import running
 
 from promomsg import WeChatPromoter
@@ -36,10 +36,19 @@ async def channel(box: Sandbox) -> AsyncIterator[WeChatPromoter]:
         yield client
 
 
-@pytest.fixture(params=JOURNALS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test's `journal` is of each kind in turn."""
+    if "journal" in metafunc.fixturenames and not hasattr(metafunc.module, "journal"):
+        on_postgres = metafunc.module.__name__.rpartition(".")[2] in ON_POSTGRES
+        kinds = (*JOURNALS, "postgres") if on_postgres else JOURNALS
+        metafunc.parametrize("journal", kinds, indirect=True)
+
+
+@pytest.fixture
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
-    """A new journal, of each kind in turn."""
-    return journal_at(request.param, tmp_path)
+    """A new journal of the kind that is asked for."""
+    database = request.getfixturevalue("postgres") if request.param == "postgres" else ""
+    return journal_at(request.param, tmp_path, database)
 
 
 @pytest.fixture
