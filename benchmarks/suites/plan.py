@@ -81,7 +81,7 @@ def run(session: Session) -> Result:
         ours, base = f"promomsg: {one.title}", f"{_BASE}: {one.title}"
         cpu = ratios(rows[f"{ours}, CPU a row", "µs"], rows[f"{base}, CPU a row", "µs"])
         if one.bar is None:
-            result.compare(f"the same, {one.title}", cpu)
+            result.compare(f"planning a CSV file, {one.title} ÷ {_BASE}, CPU", cpu)
         else:
             result.judge(one.bar, cpu, full=session.options.scale >= 1)
         result.compare(
