@@ -1,8 +1,10 @@
-"""From a path to a journal: the only place outside of the kinds themselves that names one."""
+"""From a path, or from `fleet:NAME`, to a journal: the only place outside of the kinds themselves that
+names one."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from promomsg.errors import UsageError
 from promomsg.journal.contract import CampaignView, Journal
@@ -26,14 +28,39 @@ __all__ = [
     "temporary_journal",
 ]
 
+_FLEET: Final = "fleet:"
+_FLEET_URL: Final = "PROMOMSG_FLEET"
+"""The environment variable with the database's URL."""
+
 
 def journal_at(path: str | os.PathLike[str], *, durability: Durability = "power") -> Journal:
-    """The journal at a path, whether it is there already or not; nothing is opened.
+    """The journal at a path, or of a name in the fleet's database (`"fleet:autumn"`), whether it is
+    there already or not; nothing is opened. (A file of such a name is `"./fleet:autumn"`.)
 
     Raises:
-        UsageError: it is no path, or `durability` is neither `"power"` nor `"process"`.
+        UsageError: it is no path, `durability` is neither `"power"` nor `"process"`, or of a fleet
+            the extra or the database's URL is missing.
     """
+    if isinstance(path, str) and path.startswith(_FLEET):
+        return _fleet_journal(path)
     return SqliteJournal(path, durability=durability)
+
+
+def _fleet_journal(path: str) -> Journal:
+    try:
+        # Loaded for a journal that is there: it needs psycopg.
+        from promomsg.journal.postgres.journal import PostgresJournal
+    except ImportError:
+        raise UsageError(
+            f"journal {path!r}: a fleet's journal is on PostgreSQL: pip install 'promomsg[fleet]'"
+        ) from None
+    url = os.environ.get(_FLEET_URL)
+    if not url:
+        raise UsageError(
+            f"journal {path!r}: which database? set {_FLEET_URL} to its URL "
+            "(postgresql://host/database)"
+        )
+    return PostgresJournal(url, path.removeprefix(_FLEET))
 
 
 def journal_behind(
