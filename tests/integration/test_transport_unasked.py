@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -212,3 +213,34 @@ async def test_a_body_tells_debuggers_nothing() -> None:
     body = Body(b'{"access_token":"secret"}')
     assert "secret" not in body.decode()
     assert "secret" not in repr(body)
+
+
+WRAPPED = """
+import functools
+import aiohttp
+
+real = aiohttp.ClientSession._request
+
+@functools.wraps(real)
+async def request(*args, **words):
+    return await real(*args, **words)
+
+aiohttp.ClientSession._request = request
+"""
+MOCKED = """
+import aiohttp
+from unittest.mock import patch
+
+patch("aiohttp.ClientSession._request", autospec=True).start()
+"""
+
+
+@pytest.mark.parametrize(("before", "allowed"), [(WRAPPED, False), (MOCKED, False), ("", True)])
+async def test_who_watches_before_the_import_sees_the_calls_too(before: str, allowed: bool) -> None:
+    """As `ddtrace-run` does, or a test that imports within its mocks: it must not send in earnest."""
+    program = before + (
+        "from promomsg.transport.http_client import HttpClient\n"
+        f"assert HttpClient.is_allowed() is {allowed}\n"
+    )
+    run = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await run.wait() == 0
