@@ -95,8 +95,8 @@ def test_those_that_come_together_are_signed_beside_the_loop_and_one_alone_by_it
     asyncio.run(main())
 
 
-def test_on_one_cpu_those_that_come_together_go_back_together() -> None:
-    """The loop that is woken takes the CPU from the thread, and both work more slowly for it."""
+def test_those_that_one_thread_signs_go_back_together() -> None:
+    """The loop that is woken takes the interpreter from the thread, and both are slower for it."""
 
     async def main() -> None:
         signing = SigningThreads(Signer(), 1)
