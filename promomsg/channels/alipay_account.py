@@ -28,9 +28,10 @@ from promomsg.transport.session import HttpAnswer, HttpSession
 __all__ = ["AlipayAccount", "key_as_secret"]
 
 _MOST_UNPROVED: Final = 20
-"""Recipients with answers that no signature proves, with none ever proved, from which on sending
-stops: the public key is not this wallet's, and each further send would end unknown as well. They
-are kept as they are; with the right key their outcomes are asked for by the same requestId."""
+"""Recipients with answers that no signature proves, with none proved since, from which on sending
+stops: the public key is not this wallet's, or no longer, and each further send would end unknown as
+well. They are kept as they are; with the right key their outcomes are asked for by the same
+requestId."""
 _MOST_BADLY_SIGNED: Final = 3
 """Answers signed with another key than public_key, with none ever proved, from which on sending
 stops: no waiting mends that, and by the same requestIds the outcomes are asked for with the right
@@ -110,10 +111,12 @@ class AlipayAccount:
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
         self._proved = False
-        """An answer was signed with public_key: it is the right one."""
+        """An answer was signed with public_key: it is, or was, the right one."""
         self._badly_signed = 0
+        """Answers signed with another key."""
         self._unproved: set[str] = set()
-        """requestIds of unproved answers; a few recipients may be asked for again and again."""
+        """requestIds of unproved answers since then; a few recipients may be asked for again and
+        again."""
 
     @property
     def verifies(self) -> bool:
@@ -126,20 +129,27 @@ class AlipayAccount:
         Raises:
             Halted: it is not this wallet's key, or the wallet does not sign.
         """
-        if self._proved:
-            return
-        if self._badly_signed >= _MOST_BADLY_SIGNED:
+        badly_signed, unproved = self._badly_signed, len(self._unproved)
+        if not self._proved and badly_signed >= _MOST_BADLY_SIGNED:
             raise Halted(
                 Code.UNSIGNED,
-                f"{self._badly_signed} answers are signed with another key than public_key, and "
+                f"{badly_signed} answers are signed with another key than public_key, and "
                 "none with it: give this wallet's key, then resume (nobody is sent to twice)",
             )
-        if len(self._unproved) >= _MOST_UNPROVED:
+        if unproved < _MOST_UNPROVED:
+            return
+        if self._proved:
             raise Halted(
                 Code.UNSIGNED,
-                f"of {len(self._unproved)} recipients' answers none was signed with public_key: "
-                "it is not this wallet's, or the wallet does not sign; nothing more is sent",
+                f"of the last {unproved} recipients' answers none was signed with public_key, as "
+                "earlier ones were: the wallet has a new key, or does not sign any more; give the "
+                "new one, then resume (nobody is sent to twice)",
             )
+        raise Halted(
+            Code.UNSIGNED,
+            f"of {unproved} recipients' answers none was signed with public_key: "
+            "it is not this wallet's, or the wallet does not sign; nothing more is sent",
+        )
 
     def close(self) -> None:
         """Ends the threads that sign."""
@@ -189,10 +199,10 @@ class AlipayAccount:
         if signature is Signature.GOOD:
             self._proved = True
             self._unproved.clear()
-        elif signature is Signature.BAD:
+            return
+        if signature is Signature.BAD:
             self._badly_signed += 1
-        unproved = judged.code == Code.UNSIGNED and not self._proved
-        if unproved and len(self._unproved) < _MOST_UNPROVED:
+        if judged.code == Code.UNSIGNED and len(self._unproved) < _MOST_UNPROVED:
             self._unproved.add(request_id)
 
     async def apply_token(

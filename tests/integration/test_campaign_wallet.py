@@ -119,3 +119,29 @@ async def test_a_few_whose_outcome_never_comes_end_unknown_when_their_attempts_a
             report = await run.wait()
         assert (report.state, report.unknown) == ("done", 10)
         assert {(o.code, o.attempts) for o in report.unknowns()} == {("UNKNOWN_EXCEPTION", 8)}
+
+
+@pytest.mark.parametrize("answers", ["bad_signature", "unsigned"])
+async def test_a_wallet_that_changes_its_key_on_the_way_costs_nobody_their_outcome(
+    tmp_path: Path, answers: str
+) -> None:
+    """Or stops to sign. What was sent meanwhile is asked for again, once the new key is given."""
+    path, people = tmp_path / "w.db", wallet_users(400)
+    async with Sandbox() as box:
+        box.faults = FaultPlan([Fault(endpoint="alipay.send", kind=answers, after=100)])
+        async with (
+            client(box, "alipay") as channel,
+            Campaign(
+                channel, message("alipay"), people, journal=path, **{**QUICK, "concurrency": 8}
+            ) as run,
+        ):
+            report = await run.wait()
+        assert (report.state, report.sent, report.unknown) == ("halted", 100, 0)
+        assert report.pending == 300
+        assert "public_key" in report.reason
+        assert box.calls["alipay.send"] < 200
+        box.faults = FaultPlan()
+        report = await resumed(box, "alipay", people, path)
+        assert check(box, report, path)[State.SENT] == 400
+        assert box.ledger.total == 400
+        assert box.ledger.twice() == []
