@@ -56,6 +56,7 @@ class PostgresJournal:
         self._where = place(url)
         self.url = url
         self.name = name
+        self._shown = f"fleet:{name}"
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
 
     def __repr__(self) -> str:
@@ -63,8 +64,8 @@ class PostgresJournal:
 
     @property
     def path(self) -> str | None:
-        """Its name as a user gives it: `fleet:autumn`."""
-        return f"fleet:{self.name}"
+        """None: it is no file."""
+        return None
 
     @classmethod
     async def prepare(cls, url: str) -> None:
@@ -112,13 +113,13 @@ class PostgresJournal:
             campaign, is_planned = found
             if is_planned:
                 raise JournalError(
-                    f"{self.path}: there is a campaign already; resume it, or give another name"
+                    f"{self._shown}: there is a campaign already; resume it, or give another name"
                 )
             key = campaign_tables.planning_key(campaign)
             cursor = await db.execute(f"SELECT pg_try_advisory_lock({key})".encode())
             if not (await cursor.fetchone() or (False,))[0]:
                 raise JournalError(
-                    f"{self.path}: somebody is planning it; wait for it to end, or give another name"
+                    f"{self._shown}: somebody is planning it; wait for it to end, or give another name"
                 )
             await campaign_tables.remove_half_plan(db, campaign)
 
@@ -137,7 +138,7 @@ class PostgresJournal:
     ) -> CampaignAccess:
         return CampaignAccess(
             self.url,
-            self.path or "",
+            self._shown,
             campaign,
             worker=self.worker,
             session=session,
@@ -152,7 +153,7 @@ class PostgresJournal:
             found = self._planned(await self._find(db))
             record = await read_record(CampaignReads(db, found))
             if record is None:
-                raise JournalError(f"{self.path}: there is no such campaign; check the name")
+                raise JournalError(f"{self._shown}: there is no such campaign; check the name")
         except psycopg.Error as error:
             await db.close()
             raise explain(error, self._where) from None
@@ -163,11 +164,11 @@ class PostgresJournal:
 
     def _planned(self, found: tuple[int, bool] | None) -> int:
         if found is None:
-            raise JournalError(f"{self.path}: there is no such campaign; check the name")
+            raise JournalError(f"{self._shown}: there is no such campaign; check the name")
         campaign, is_planned = found
         if not is_planned:
             raise JournalError(
-                f"{self.path}: its plan was not completed and nothing was sent; send it anew"
+                f"{self._shown}: its plan was not completed and nothing was sent; send it anew"
             )
         return campaign
 
@@ -192,7 +193,7 @@ class PostgresJournal:
         """See `Journal.reached`: by short reads, while senders run and after."""
         try:
             with connect_now(self.url) as db:
-                yield from reached_pages(db, self._planned(self._find_now(db)), self.path or "")
+                yield from reached_pages(db, self._planned(self._find_now(db)), self._shown)
         except psycopg.Error as error:
             raise explain(error, self._where) from None
 
@@ -204,7 +205,7 @@ class PostgresJournal:
         """See `Journal.reader`."""
         db = connect_now(self.url)
         try:
-            return PostgresView(db, self._planned(self._find_now(db)), self.path or "")
+            return PostgresView(db, self._planned(self._find_now(db)), self._shown)
         except psycopg.Error as error:
             db.close()
             raise explain(error, self._where) from None

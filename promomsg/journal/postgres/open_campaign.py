@@ -40,8 +40,8 @@ class OpenCampaign:
 
     @property
     def path(self) -> str | None:
-        """The journal, as a user names it: `fleet:` and its name."""
-        return self._access.name
+        """None: it is no file, and nothing is kept beside it."""
+        return None
 
     async def close(self) -> None:
         """Lets go of the connections."""
