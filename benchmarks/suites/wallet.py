@@ -74,16 +74,23 @@ def _show(
         rates[name] = [number / sample.parts[part].wall for sample in samples]
         rows[f"{name}: CPU", "µs"] = costs[name]
         rows[f"{name}: in a second", "a second"] = rates[name]
+    one = "one RSA signature"
+    verified = [sample.parts["verifying"].cpu / signatures * 1e6 for sample in taken[one]]
+    rows["one verification: CPU", "µs"] = verified
     rows["signatures of two processes", "a second"] = speed
     result.tables.append(figures(f"{count:,} messages, plan to last result, SQLite power", rows))
     result.samples = {f"{what}: {unit}": values for (what, unit), values in rows.items()}
     full = session.options.scale >= 1
-    one = "one RSA signature"
     result.judge("wallet-cpu", ratios(costs["wallet"], costs[one]), full=full)
     result.judge("wallet-rate", ratios(rates["wallet"], rates[one]), full=full)
     result.judge("wallet-cores", ratios(rates["wallet on all cores"], speed), full=full)
     rest, wechat = costs["wallet without signing"], costs["WeChat, tokens and a personal text"]
     result.judge("wallet-rest", ratios(rest, wechat), full=full)
+    least = [sum(parts) for parts in zip(costs[one], verified, wechat, strict=True)]
+    result.compare(
+        "the least for the first: a signature, a verification and a WeChat message ÷ one signature",
+        ratios(least, costs[one]),
+    )
     if shutil.which("openssl") is None:
         result.notes.append("openssl is not installed: two processes sign with cryptography")
     result.notes.append("outside the clock: imports, planning, and 200 messages to warm up")
