@@ -151,14 +151,20 @@ _TURNS: Final = 3
 
 
 async def _is_usable(protocol: Any) -> bool:
-    """Whether a request may go into a connection, once the loop has read what waits in its socket:
-    the session tickets of a TLS server do no harm, and an answer that nobody asked for does."""
+    """Whether a request may go into a connection, once the loop has read what waits in its socket.
+
+    The session tickets of a TLS server do no harm. An answer closes the connection, or the part of
+    one: in the parser of the answer to come nobody would see it.
+    """
     if protocol is None:
         return False
+    if not is_unusable(protocol.transport, protocol):
+        return True
+    parser, protocol._parser = protocol._parser, _REFUSING_PARSER
     for _ in range(_TURNS):
-        if not is_unusable(protocol.transport, protocol):
-            return True
         await asyncio.sleep(0)
+    if protocol._parser is _REFUSING_PARSER:
+        protocol._parser = parser
     return not is_unusable(protocol.transport, protocol)
 
 

@@ -222,6 +222,4 @@ def _told(place: _Place, error_class: type[aiohttp.ClientConnectorError]) -> Any
     except ssl.SSLError as error:
         raise aiohttp.ClientConnectorSSLError(key, error) from error
     except OSError as error:
-        if isinstance(error, TimeoutError) and error.errno is None:
-            raise
         raise error_class(key, error) from error

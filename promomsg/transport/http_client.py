@@ -60,7 +60,7 @@ class HttpClient:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._connector = Connector(base, proxy, connect_timeout, self._new_connection)
-        self._opened: dict[HttpConnection, None] = {}
+        self._opened: set[HttpConnection] = set()
         """Every connection that is open, or being opened."""
         self._idle: dict[HttpConnection, None] = {}
         """In the order of their last use."""
@@ -155,11 +155,11 @@ class HttpClient:
 
     def _new_connection(self) -> HttpConnection:
         connection = HttpConnection(self._loop, self._forget)
-        self._opened[connection] = None
+        self._opened.add(connection)
         return connection
 
     def _forget(self, connection: HttpConnection) -> None:
-        self._opened.pop(connection, None)
+        self._opened.discard(connection)
         self._idle.pop(connection, None)
         self._closing.discard(connection)
         if self._closed and not self._closing:

@@ -234,10 +234,8 @@ class HttpConnection(asyncio.Protocol):
         transport = self.transport
         if waiter is None or transport is None:
             return
-        parts = self._parts
         if not waiter.done():
-            body = parts[0] if len(parts) == 1 else b"".join(parts)
-            waiter.set_result((self._status, self._headers, body))
+            waiter.set_result((self._status, self._headers, b"".join(self._parts)))
         if not reusable or transport.get_write_buffer_size():
             transport.abort()
         else:

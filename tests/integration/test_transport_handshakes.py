@@ -220,7 +220,8 @@ class SpeaksFirst:
 
 @pytest.mark.parametrize("way", ["short", "lent"])
 @pytest.mark.parametrize(
-    ("first", "tickets", "connections"), [(reply(b"stray"), 0, 2), (b"", 2, 1)]
+    ("first", "tickets", "connections"),
+    [(reply(b"stray"), 0, 2), (reply(b"stray")[:20], 0, 2), (b"", 2, 1)],
 )
 async def test_what_a_new_tls_connection_brings_is_nobodys_answer(
     way: str,
