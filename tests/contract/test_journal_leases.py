@@ -355,9 +355,9 @@ async def test_a_journal_says_whether_it_is_being_sent_and_where_it_stands(make:
     assert not journal.is_being_sent()
     handle = await sealed(journal, [row(seq) for seq in range(3)])
     view = journal.reader()
+    lease = await take(handle)
     assert journal.is_being_sent()
     assert view.standing().running
-    lease = await take(handle)
     assert await handle.intend(lease, [0, 1], NOW + 1, DAY)
     assert await handle.settle(lease, [result(0)])
     standing = view.standing()
@@ -366,6 +366,7 @@ async def test_a_journal_says_whether_it_is_being_sent_and_where_it_stands(make:
     assert (view.record.name, view.control()) == ("autumn", Control.RUN)
     assert view.elapsed() == 2.0
     assert await handle.settle(lease, [result(1, "pending", called=False)])
+    await handle.release(lease)
     await handle.close()
     assert not journal.is_being_sent()
     assert not view.standing().running

@@ -130,7 +130,7 @@ CREATE TABLE commit_log (
     intended_day       TEXT,          -- the China-time day of that
     intended_singles   INTEGER,       -- how many
     intended_day_total INTEGER,       -- on that day so far, less those given back uncalled
-    final_seqs         TEXT           -- JSON array of recipient.seq
+    final_seqs         TEXT           -- JSON array of recipient.seq; -1: it stands further on again
 );
 
 -- Attempts that were taken back at the user's request (retry, reconcile).
