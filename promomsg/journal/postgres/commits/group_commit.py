@@ -119,8 +119,10 @@ class GroupCommit:
                 if one not in refused:
                     _tell(one.done, True)
             for one in refused:
-                if isinstance(one.batch, Settlement):
-                    await self._asked_again(self._in_transaction, correct_late, one.batch)
+                if isinstance(one.batch, Intent):
+                    await self._alone(one)  # it may have been intended before, by this very call
+                    continue
+                await self._asked_again(self._in_transaction, correct_late, one.batch)
                 _tell(one.done, False)
         except BaseException as error:
             for one in waiting:

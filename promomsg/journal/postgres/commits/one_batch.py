@@ -74,9 +74,14 @@ async def _commit(tx: Transaction, intents: list[Intent], settlements: list[Sett
 async def intend_one(tx: Transaction, intent: Intent) -> bool:
     """See `Handle.intend`."""
     lease, seqs = intent.lease, intent.seqs
-    if not all(await _lock(tx, lease)):
+    held, alive, running = await _lock(tx, lease)
+    if not held:
         return False
     found = await _look(tx, lease, seqs)
+    if seqs and all(found.get(seq) == (_INTENDED, intent.at) for seq in seqs):
+        return True  # by this very call, whose answer was lost
+    if not (alive and running):
+        return False
     left, gone = [], 0
     for seq in seqs:
         state, at = found.get(seq, (-1, None))
@@ -141,6 +146,7 @@ FROM json_to_recordset(%(late)s::json) AS w (
     intended_at float8
 ), chunk AS c
 WHERE r.campaign = %(campaign)s AND r.seq = w.seq AND r.{_IS_LOST} AND r.intended_at = w.intended_at
+  AND r.at = w.intended_at
   AND NOT EXISTS (SELECT FROM attempt_history AS h WHERE h.campaign = %(campaign)s
                   AND h.seq = r.seq AND h.at >= w.intended_at)
   AND r.code = '{INTERRUPTED.code}' AND r.group_no IS NULL
