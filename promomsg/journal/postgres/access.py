@@ -12,6 +12,7 @@ import psycopg
 from promomsg.clock import SYSTEM_CLOCK
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.database import Connection, connect, explain, is_away
+from promomsg.journal.postgres.schema import SENDERS
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, Undone
 from promomsg.journal.unreachable import until_reached
 
@@ -103,7 +104,23 @@ class CampaignAccess:
         over."""
         self._refuse_closed()
         idle = self.lease_life / 3
-        return await connect(self.url, answers_in=answers_in, idle_in_transaction=idle)
+        # The first connection has found the tables to be of our version.
+        db = await connect(self.url, check=False, answers_in=answers_in, idle_in_transaction=idle)
+        try:
+            await self.announce(db)
+        except psycopg.Error as error:
+            await db.close()
+            raise self.explained(error) from None
+        except BaseException:
+            await db.close()
+            raise
+        return db
+
+    async def announce(self, db: Connection) -> None:
+        """Says on a connection that a sender of the campaign is at work, until it is closed."""
+        if self.writes:
+            text = f"SELECT pg_advisory_lock_shared({SENDERS}, {self.campaign})"
+            await db.execute(text.encode())
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -22,6 +22,7 @@ from promomsg.journal.postgres.database import (
     connect_now,
     explain,
     place,
+    standby_warning,
 )
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.planning.reached import reached_pages
@@ -100,7 +101,9 @@ class PostgresJournal:
             await db.close()
             raise
         access = self._access(campaign, session=db, writes=True)
-        return PostgresHandle(record, access, planning=True)
+        handle = PostgresHandle(record, access, planning=True)
+        await self._begin(handle, access, db)
+        return handle
 
     async def _create(self, db: Connection, record: CampaignRecord) -> int:
         while True:
@@ -160,7 +163,22 @@ class PostgresJournal:
         except BaseException:
             await db.close()
             raise
-        return PostgresHandle(record, self._access(found, idle=db, writes=write))
+        access = self._access(found, idle=db, writes=write)
+        handle = PostgresHandle(record, access)
+        if write:
+            await self._begin(handle, access, db)
+        return handle
+
+    async def _begin(self, handle: PostgresHandle, access: CampaignAccess, db: Connection) -> None:
+        """Says that a sender is at work; what there is to say of the server is a warning."""
+        try:
+            await access.announce(db)
+        except psycopg.Error as error:
+            await handle.close()
+            raise explain(error, self._where) from None
+        warning = await standby_warning(db)
+        if warning is not None:
+            await handle.warn(warning)
 
     def _planned(self, found: tuple[int, bool] | None) -> int:
         if found is None:
@@ -214,8 +232,8 @@ class PostgresJournal:
             raise
 
     def is_being_sent(self) -> bool:
-        """See `Journal.is_being_sent`: whether a sender holds a lease. One that has just died is at
-        work for as long as its leases live."""
+        """See `Journal.is_being_sent`. One that has just died is at work for as long as its leases
+        live: nobody takes them over before."""
         try:
             view = self.reader()
         except JournalError:

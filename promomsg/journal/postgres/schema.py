@@ -12,7 +12,7 @@ import psycopg
 
 from promomsg.errors import JournalError
 
-__all__ = ["INDEXES", "SCHEMA", "VERSION", "check_schema", "prepare_schema"]
+__all__ = ["INDEXES", "SCHEMA", "SENDERS", "VERSION", "check_schema", "prepare_schema"]
 
 SCHEMA: Final = "promomsg"
 """The schema that all tables are in."""
@@ -28,6 +28,9 @@ its plan is complete."""
 
 _LOCK: Final = 0x50524F4D
 """Advisory lock of whoever changes the tables: 'PROM'."""
+SENDERS: Final = _LOCK
+"""With a campaign's number, the advisory lock that everybody who sends it shares, on each of their
+connections: that it is held says that they are at work."""
 
 
 def _migrations() -> dict[int, str]:
@@ -43,8 +46,9 @@ VERSION: Final = 1
 # Of the catalog itself: what a session has found missing once it would go on missing from its cache.
 _ASK: Final = f"SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{SCHEMA}')"
 _ASK_VERSION: Final = (
-    "SELECT EXISTS (SELECT FROM information_schema.columns"
-    f" WHERE table_schema = '{SCHEMA}' AND table_name = 'schema_version' AND column_name = 'version')"
+    "SELECT EXISTS (SELECT FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"
+    " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    f" WHERE n.nspname = '{SCHEMA}' AND c.relname = 'schema_version' AND a.attname = 'version')"
 )
 _VERSION: Final = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}.schema_version"
 _PREPARE: Final = "PostgresJournal.prepare(url)"

@@ -119,11 +119,7 @@ class GroupCommit:
                 if one not in refused:
                     _tell(one.done, True)
             for one in refused:
-                if isinstance(one.batch, Intent):
-                    await self._alone(one)  # it may have been intended before, by this very call
-                    continue
-                await self._asked_again(self._in_transaction, correct_late, one.batch)
-                _tell(one.done, False)
+                await self._alone(one)
         except BaseException as error:
             for one in waiting:
                 _fail(one.done, error)
@@ -155,7 +151,8 @@ class GroupCommit:
         return [one for one in waiting if id(one) not in let_in]
 
     async def _alone(self, one: _Waiting) -> None:
-        """One batch, looked at row by row: why it cannot be done, or that it is done already."""
+        """One batch, looked at row by row: why it cannot be done, that it is done already, or what of
+        it comes late."""
         try:
             if isinstance(one.batch, Intent):
                 _tell(

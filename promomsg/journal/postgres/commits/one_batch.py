@@ -78,23 +78,18 @@ async def intend_one(tx: Transaction, intent: Intent) -> bool:
     if not held:
         return False
     found = await _look(tx, lease, seqs)
-    if seqs and all(found.get(seq) == (_INTENDED, intent.at) for seq in seqs):
-        return True  # by this very call, whose answer was lost
+    left = [seq for seq in seqs if found.get(seq) != (_INTENDED, intent.at)]
+    if seqs and not left:
+        return True
     if not (alive and running):
         return False
-    left, gone = [], 0
-    for seq in seqs:
-        state, at = found.get(seq, (-1, None))
-        if state == _PENDING:
-            left.append(seq)
-        elif state in _GONE:
-            gone += 1
-        elif (state, at) != (_INTENDED, intent.at):
-            raise IllegalMove(
-                f"chunk {lease.chunk_no}: recipient {seq} cannot take intend: it is no pending "
-                "single of this chunk"
-            )
-    if gone:
+    states = [found.get(seq, (-1, None))[0] for seq in left]
+    if any(state not in _GONE and state != _PENDING for state in states):
+        raise IllegalMove(
+            f"chunk {lease.chunk_no}: not all of {len(seqs)} recipients can take intend: they are no "
+            "pending singles of this chunk"
+        )
+    if any(state in _GONE for state in states):
         return False
     if len(set(seqs)) != len(seqs):
         raise IllegalMove(f"chunk {lease.chunk_no}: a recipient is named twice")
@@ -145,10 +140,7 @@ FROM json_to_recordset(%(late)s::json) AS w (
     seq bigint, state smallint, code text, detail text, rid text, at float8, extra text,
     intended_at float8
 ), chunk AS c
-WHERE r.campaign = %(campaign)s AND r.seq = w.seq AND r.{_IS_LOST} AND r.intended_at = w.intended_at
-  AND r.at = w.intended_at
-  AND NOT EXISTS (SELECT FROM attempt_history AS h WHERE h.campaign = %(campaign)s
-                  AND h.seq = r.seq AND h.at >= w.intended_at)
+WHERE r.campaign = %(campaign)s AND r.seq = w.seq AND r.{_IS_LOST} AND r.at = w.intended_at
   AND r.code = '{INTERRUPTED.code}' AND r.group_no IS NULL
   AND c.campaign = %(campaign)s AND c.chunk_no = %(chunk_no)s AND c.epoch > %(epoch)s
   AND r.seq BETWEEN c.first_seq AND c.last_seq

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from promomsg.journal.counts import STATES, RunningCounts
+from promomsg.journal.postgres.schema import SENDERS
 from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import Counts
@@ -102,14 +103,18 @@ AS_ASKED_AGAIN: Final = _TAKEN_OVER.format(
 AS_THEY_ARE: Final = "(SELECT * FROM this.recipient WHERE campaign = %(campaign)s)"
 
 STANDING: Final = f"""
-SELECT EXISTS (SELECT FROM chunk WHERE campaign = %(campaign)s AND NOT done
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {SENDERS}
+               AND objid = %(campaign)s::oid AND objsubid = 2 AND database =
+                   (SELECT oid FROM pg_database WHERE datname = current_database()))
+    OR EXISTS (SELECT FROM chunk WHERE campaign = %(campaign)s AND NOT done
                AND deadline > extract(epoch FROM clock_timestamp())),
        (SELECT count(*) FROM chunk AS c JOIN this.recipient AS r
             ON r.campaign = %(campaign)s AND r.seq BETWEEN c.first_seq AND c.last_seq
         WHERE c.campaign = %(campaign)s AND NOT c.done AND c.epoch > 0 AND r.group_no IS NULL
           AND {in_state(State.INTENDED, row="r")})
 """
-"""Whether somebody holds a lease, and how many singles are intended."""
+"""Whether a sender is at work or one that is gone holds a lease still, and how many singles are
+intended."""
 
 
 def page_text(states: Collection[State] | None, rows: str = AS_THEY_ARE) -> str:
@@ -179,6 +184,7 @@ _LOG: Final = """
 SELECT xid::text::bigint, log_no, final_seqs, xid < pg_snapshot_xmin(pg_current_snapshot())
 FROM commit_log WHERE campaign = %(campaign)s AND final_seqs IS NOT NULL
   AND (xid, log_no) >= (%(xid)s::text::xid8, %(log_no)s)
+  AND (log_no <> %(log_no)s OR cardinality(final_seqs) > %(index)s)
 ORDER BY xid, log_no LIMIT %(limit)s
 """
 _LAST: Final = """
@@ -242,7 +248,7 @@ async def outcomes(
         xid, place = 0, 0
     while True:
         log_no, index = place >> _INDEX_BITS, place & ((1 << _INDEX_BITS) - 1)
-        args = {"xid": str(xid), "log_no": log_no, "limit": limit + 1}
+        args = {"xid": str(xid), "log_no": log_no, "index": index, "limit": limit + 1}
         start = (xid, place)
         wanted: list[tuple[int, int]] = []
         for entry_xid, entry_no, seqs, _ in await _settled_log(reads, _LOG, args):
