@@ -18,7 +18,7 @@ __all__ = ["JournalUnreachable", "until_reached"]
 T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 0.5
 """Seconds between two tries: twice as many after each, up to this."""
 
 

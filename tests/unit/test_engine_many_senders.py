@@ -238,7 +238,7 @@ async def test_answers_that_come_after_the_chunk_was_taken_over_are_kept(clock: 
     assert journal._store.counts().by_code == {"40003": 1, "INTERRUPTED": 3}
 
 
-async def test_all_leases_are_renewed_by_one_call_each_third_of_their_life(
+async def test_all_leases_are_renewed_by_one_call_five_times_in_their_life(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[float, int]] = []
@@ -258,7 +258,9 @@ async def test_all_leases_are_renewed_by_one_call_each_third_of_their_life(
         tasks.start_soon(sender.work)
         await clock.advance_until(lambda: len(sender.run._leases._held) >= 9, 0.001)
         await clock.advance(2 * LIFE)
-        assert [at - began for at, _ in asked] == pytest.approx([LIFE / 3 * n for n in range(1, 7)])
+        assert [at - began for at, _ in asked] == pytest.approx(
+            [LIFE / 5 * n for n in range(1, 11)]
+        )
         assert {count for _, count in asked} == {9}
         hold.set()
         await clock.advance_until(sender.run.ended.is_set, 0.01)
@@ -399,3 +401,31 @@ async def test_two_who_poll_one_group_end_it_once(clock: FakeClock) -> None:
     assert (group.row.polls, group.row.polls_at_100) == (4, 2)
     assert len(journal._store.finals) == 100
     assert states(journal) == "u" * 100
+
+
+async def test_a_group_that_is_accepted_after_it_was_taken_for_lost_is_said(
+    clock: FakeClock,
+) -> None:
+    journal = await planned(100, clock, group=True)
+    still = FakeClock(start=clock.time())
+    slow = ScriptedWeChat(still)
+    answered = anyio.Event()
+    slow.before_group = answered.wait
+    frozen = Sender(journal, still, channel=slow, journal_clock=clock)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(frozen.work)
+        await clock.settle()
+        await clock.advance(LIFE + 1)
+        other = Sender(journal, clock)
+        tasks.start_soon(other.work)
+        await clock.advance_until(other.run.ended.is_set, 0.1)
+        still._now += LIFE + 1
+        answered.set()
+        await still.advance_until(frozen.run.ended.is_set, 0.1)
+    assert (len(slow.group_times), other.channel.group_times) == (1, [])
+    assert states(journal) == "u" * 100
+    assert journal._store is not None
+    assert journal._store.record.warnings == [
+        "group 1 was taken for lost, and has been accepted after all as m1: "
+        "`promomsg reconcile --adopt` follows it on"
+    ]

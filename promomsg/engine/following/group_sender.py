@@ -193,9 +193,16 @@ class GroupSender:
         if decision.accepted:
             assert lease.group_no is not None
             next_poll_at = now + self._settings.poll.first_wait
-            await handle.accept_group(lease, answer.msg_id or "", answer.rid, now, next_poll_at)
+            msg_id = answer.msg_id or ""
+            kept = await handle.accept_group(lease, msg_id, answer.rid, now, next_poll_at)
             reached("group-accepted")
-            self._accepted(lease.group_no)
+            if kept:
+                self._accepted(lease.group_no)
+            else:
+                await handle.warn(
+                    f"group {lease.group_no} was taken for lost, and has been accepted after all as "
+                    f"{msg_id}: `promomsg reconcile --adopt` follows it on"
+                )
         elif decision.state is State.UNKNOWN:
             await handle.lose_group(
                 lease, Reason(str(answer.code or Code.NO_ANSWER), answer.detail), now

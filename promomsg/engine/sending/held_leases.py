@@ -13,8 +13,9 @@ from promomsg.journal.records import Lease
 __all__ = ["HeldLease", "HeldLeases"]
 
 
-_RENEWALS: Final = 3
-"""In each life of a lease: two may fail before one is lost."""
+_RENEWALS: Final = 5
+"""In each life of a lease: a journal that is away for less than two thirds of one outlasts none, whenever
+that begins and however late it is found out that it is back."""
 
 
 class HeldLease:
