@@ -148,12 +148,12 @@ def test_fleet_blocks_run(
 ) -> None:
     monkeypatch.setenv("PROMOMSG_FLEET", postgres)
     run_page("docs/fleet.md", "0")
-    assert capsys.readouterr().out == "(2, 0)\n"
+    assert capsys.readouterr().out == "2\n"
     with psycopg.connect(postgres) as db:
         answers = [
             db.execute(block.text.encode()).fetchall() for block in blocks("docs/fleet.md", "sql")
         ]
-    assert answers == [[("pending", "", 2)], [(0, "", 2)]]
+    assert answers == [[("sent", "", 2)], [(2, "", 2)]]
     PostgresJournal(postgres, "autumn").discard()
 
 
