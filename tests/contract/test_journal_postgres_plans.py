@@ -12,7 +12,19 @@ from typing import Any
 
 import psycopg
 import pytest
-from journal_rows import NOW, bad_row, record, row, sealed, suppress
+from journal_rows import (
+    DAY,
+    NOW,
+    bad_row,
+    record,
+    result,
+    row,
+    sealed,
+    states,
+    suppress,
+    suppress_pending,
+    take,
+)
 
 import promomsg.journal.postgres
 from promomsg.errors import JournalError, UsageError
@@ -21,6 +33,7 @@ from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.schema import VERSION
 from promomsg.journal.records import Place
+from promomsg.model import State
 from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
@@ -190,6 +203,31 @@ async def test_duplicates_say_where_the_first_one_stands(fleet: str) -> None:
     places = [Place(0, "line", 2), Place(20, "line", 30)]
     assert await handle.mark_duplicates(places=places) == 50
     await handle.close()
+
+
+async def test_nothing_is_planned_anew_while_another_sender_has_calls_out(fleet: str) -> None:
+    journal = PostgresJournal(fleet, "anew")
+    planner = await sealed(journal, [row(seq) for seq in range(4)], chunk_size=2)
+    sender = await journal.open(write=True)
+    lease, idle = await take(sender), await take(sender)
+    assert await sender.intend(lease, [0, 1], NOW, DAY)
+    assert await sender.settle(lease, [result(0, "failed", code="9")])
+    for call in (
+        planner.reopen(State.FAILED, include_unnamed=False, at=NOW),
+        suppress_pending(planner, ["k3"], smallest_group=1, at=NOW),
+    ):
+        with pytest.raises(JournalError, match="single sends are out"):
+            await call
+    assert await sender.settle(lease, [result(1)])
+    assert await planner.reopen(State.FAILED, include_unnamed=False, at=NOW) == 1
+    await planner.seal_retry(chunk_size=8)
+    # The chunks are cut anew: whoever held one of before sends nobody of it.
+    assert not await sender.intend(idle, [2], NOW, DAY)
+    assert [one.seq for one in (await take(sender)).single_sends] == [0, 2, 3]
+    await planner.cancel_pending(NOW + 1)
+    assert await states(sender) == "CsCC"
+    await planner.close()
+    await sender.close()
 
 
 async def test_what_may_be_a_token_is_never_given_to_the_server(
