@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from journal_rows import CLOCK, DAY, NOW, adds_up, everybody, record, result, ro
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.planned_columns import as_columns
+from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.records import UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
+from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.model import Code, Failure, State
@@ -50,17 +54,20 @@ def planned_rows(draw: st.DrawFn) -> list[PlannedRow]:
 class Journals:
     """The model and the journals, and the leases taken so far; every call goes to each of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: str = "") -> None:
+        CLOCK.begin()
         self.kinds: list[Journal] = [
             ModelJournal(CLOCK),
             SqliteJournal(path, durability="process", clock=CLOCK),
             MemoryJournal(clock=CLOCK),
         ]
+        if database:
+            CLOCK.followed_by(database)
+            self.kinds.append(PostgresJournal(database, path.stem))
         self.handles: list[Handle] = []
         self.leases: list[Lease] = []
         self.intended: dict[int, float] = {}
         """When each single was intended last."""
-        CLOCK.now = NOW
 
     def pass_time(self, seconds: float) -> float:
         """The time that it is then, by the caller's clock and the journals' own."""
@@ -77,7 +84,7 @@ class Journals:
                 answers.append(await getattr(handle, name)(*args, **named))
             except PromoError as error:
                 answers.append(type(error))
-        assert answers[1:] == answers[:1] * 2, name
+        assert answers[1:] == answers[:1] * (len(answers) - 1), name
         return answers[0]
 
     async def list_suppressed(self, data: st.DataObject) -> None:
@@ -99,7 +106,7 @@ class Journals:
         await self.each("control")
         await self.each("plan_counts")
         rows = [await everybody(handle) for handle in self.handles]
-        assert rows[1:] == rows[:1] * 2
+        assert rows[1:] == rows[:1] * (len(rows) - 1)
 
     async def reopen(self, idempotent: bool) -> None:
         for handle in self.handles:
@@ -116,8 +123,9 @@ class Journals:
 
     async def end(self) -> None:
         streams = [await stream(handle) for handle in self.handles]
-        assert streams[1:] == streams[:1] * 2
-        assert self.reached(0) == self.reached(1) == self.reached(2)
+        assert streams[1:] == streams[:1] * (len(streams) - 1)
+        reached = [self.reached(number) for number in range(len(self.kinds))]
+        assert reached[1:] == reached[:1] * (len(reached) - 1)
         final = [o for o in await everybody(self.handles[0]) if o.state in FINAL]
         assert sorted(map(repr, streams[0])) == sorted(map(repr, final))
         for handle in self.handles:
@@ -333,22 +341,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("agree")
 
 
+async def story(journals: Journals, data: st.DataObject) -> None:
+    await journals.create()
+    try:
+        await plan(journals, data)
+        for _ in range(data.draw(st.integers(0, 30))):
+            await act(journals, data)
+            await journals.compare()
+        await journals.end()
+    finally:
+        for handle in journals.handles:
+            await handle.close()
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_every_journal_agrees_with_the_model_whatever_is_done(
     folder: Path, data: st.DataObject
 ) -> None:
-    async def story() -> None:
-        journals = Journals(folder / f"{next(_paths)}.db")
-        await journals.create()
-        try:
-            await plan(journals, data)
-            for _ in range(data.draw(st.integers(0, 30))):
-                await act(journals, data)
-                await journals.compare()
-            await journals.end()
-        finally:
-            for handle in journals.handles:
-                await handle.close()
+    asyncio.run(story(Journals(folder / f"{next(_paths)}.db"), data))
 
-    asyncio.run(story())
+
+@pytest.fixture(scope="module")
+def leases_as_long_as_a_files() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CampaignAccess, "lease_life", SqliteHandle.lease_life)
+        yield
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_a_journal_on_postgresql_agrees_too(
+    folder: Path, postgres: str, leases_as_long_as_a_files: None, data: st.DataObject
+) -> None:
+    asyncio.run(story(Journals(folder / f"{next(_paths)}.db", postgres), data))
