@@ -27,7 +27,10 @@ __all__ = [
     "read_clocks",
 ]
 
-_PACKAGES = ("aiohttp", "anyio", "aiolimiter", "httpx", "msgspec", "requests", "uvloop", "wechatpy")
+_PACKAGES = (
+    "aiohttp", "anyio", "aiolimiter", "httptools", "httpx", "msgspec", "numpy", "pyarrow", "requests",
+    "uvloop", "wechatpy",
+)  # fmt: skip
 
 
 class Reading(NamedTuple):
