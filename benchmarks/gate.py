@@ -33,7 +33,7 @@ from benchmarks.table import render
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.engine.campaign import Campaign
 from promomsg.model import Answer, SingleSend, Verdict
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
 from promomsg.wechat.message import CompiledWeChatMessage
 
@@ -64,6 +64,7 @@ class Instant(WeChatPromoter):
     async def connect_ahead(self, calls: int) -> int:
         return calls
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,
@@ -80,6 +81,7 @@ class Instant(WeChatPromoter):
 class Spread(Instant):
     """The same, answered after 5 to 12 ms of the loop's time, as a provider would: one by one."""
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,
@@ -95,6 +97,7 @@ class Paced(Instant):
 
     pace = Pace(singles_per_second=50)
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,

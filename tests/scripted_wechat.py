@@ -13,7 +13,7 @@ from promomsg import Pace, WeChatPromoter
 from promomsg.channels.base import Advice
 from promomsg.journal.records import Lease
 from promomsg.model import Answer, Audience, Code, Delivery, Promoters, SingleSend, Verdict
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.wechat.message import CompiledWeChatMessage
 
 __all__ = ["WITHHELD", "ScriptedWeChat", "SharedJournal", "let_through"]
@@ -74,6 +74,7 @@ class ScriptedWeChat(WeChatPromoter):
     async def advise(self) -> Advice | None:
         return None
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,
@@ -92,6 +93,7 @@ class ScriptedWeChat(WeChatPromoter):
             self.reached.append(single_send.id or "")
         return answer
 
+    @asks_last_check
     async def deliver_group(
         self,
         compiled: CompiledWeChatMessage,

@@ -35,7 +35,7 @@ from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 
@@ -242,6 +242,7 @@ class AlipayMiniProgram(UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return codec.derive_request_id(run_id, key, generation)
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledMessage,

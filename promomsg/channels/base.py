@@ -242,7 +242,8 @@ class Channel(Protocol):
 
         Args:
             last_check: asked right before the first byte; when it says no, nothing is sent, and
-                the answer (a RETRY) says nothing of the recipient.
+                the answer (a RETRY) says nothing of the recipient. A method that does ask it is
+                marked with `asks_last_check`; for any other one the engine asks before the call.
         """
         ...
 

@@ -40,7 +40,7 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.transport.connections import MAX_CONNECTIONS, Connections
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 from promomsg.untrusted_json import NotJsonError, parse
@@ -235,6 +235,7 @@ class WeChatPromoter(WeChatReads, UserFacing):
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
         return None
 
+    @asks_last_check
     async def deliver(
         self,
         compiled: CompiledWeChatMessage,
@@ -254,6 +255,7 @@ class WeChatPromoter(WeChatReads, UserFacing):
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         return None
 
+    @asks_last_check
     async def deliver_group(
         self,
         compiled: CompiledWeChatMessage,

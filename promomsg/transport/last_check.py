@@ -7,12 +7,17 @@ this recipient) is true.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakSet
 
 from promomsg.errors import NotSent
 from promomsg.transport.quota.limiter import RateLimiter
 
-__all__ = ["GateCheck", "LastCheck", "Withheld"]
+__all__ = ["GateCheck", "LastCheck", "Withheld", "asks_last_check", "does_ask"]
+
+_Call = TypeVar("_Call", bound=Callable[..., Any])
+_asking: Final[WeakSet[Callable[..., Any]]] = WeakSet()
 
 
 class Withheld(NotSent):
@@ -53,3 +58,15 @@ class GateCheck:
         self.passed = await self._limiter.gate()
         self.withheld = not self.passed
         return self.passed
+
+
+def asks_last_check(call: _Call) -> _Call:
+    """Marks a channel's `deliver` or `deliver_group`: it asks the last check right before the first
+    byte of each call. One that overrides or wraps it is not marked by that."""
+    _asking.add(call)
+    return call
+
+
+def does_ask(call: Callable[..., Any]) -> bool:
+    """Whether it is marked so."""
+    return getattr(call, "__func__", call) in _asking

@@ -23,7 +23,7 @@ from scripted_wechat import WITHHELD, ScriptedWeChat, let_through
 from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.clock import china_day
 from promomsg.model import Answer, SingleSend, Verdict
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.rate_limit import GUARD
 
 USED_UP = Answer(Verdict.HALT, "45009", "used up")
@@ -66,6 +66,7 @@ class Provider(ScriptedWeChat):
             self.idle = calls
         return min(calls, self.idle)
 
+    @asks_last_check
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
     ) -> Answer:

@@ -26,7 +26,7 @@ from promomsg import Campaign, Pace, PollPolicy, RetryPolicy, WeChatMessage
 from promomsg.engine.sending.next_step import NextStep, Step
 from promomsg.errors import NotSent
 from promomsg.model import Answer, Audience, Promoters, SingleSend, Verdict
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 
 LONG = 40_000.0
 """Seconds after which nobody can still be waiting for something."""
@@ -95,6 +95,7 @@ class Provider(ScriptedWeChat):
             if phase.kind in ("sent", "lost, delivered"):
                 self.delivered[one] = 1 if self.idempotent else self.delivered[one] + 1
 
+    @asks_last_check
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
     ) -> Answer:
@@ -109,6 +110,7 @@ class Provider(ScriptedWeChat):
             raise RuntimeError("a bug of the channel's")
         return ANSWERS[phase.kind]
 
+    @asks_last_check
     async def deliver_group(
         self,
         compiled: Any,

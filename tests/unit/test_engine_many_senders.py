@@ -23,7 +23,7 @@ from promomsg.journal.records import Lease, SendResult
 from promomsg.journal.unreachable import JournalUnreachable, until_reached
 from promomsg.model import Answer, Delivery, Verdict
 from promomsg.states import GroupState
-from promomsg.transport.last_check import LastCheck
+from promomsg.transport.last_check import LastCheck, asks_last_check
 
 pytestmark = pytest.mark.asyncio
 
@@ -143,6 +143,7 @@ class AtTheGate(ScriptedWeChat):
         self.waiting = 0
         self.go_on = anyio.Event()
 
+    @asks_last_check
     async def deliver(
         self, compiled: Any, single_send: Any, last_check: LastCheck | None = None
     ) -> Answer:

@@ -13,7 +13,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.prepare.audience import audience_from
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
-from promomsg.engine.sending.first_byte import FirstByteCheck
+from promomsg.engine.sending.first_byte import FirstByteCheck, behind_last_check
 from promomsg.engine.sending.held_leases import HeldLease, HeldLeases
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
@@ -64,6 +64,7 @@ class GroupSender:
         self._share = share
         self._accepted = accepted
         self._limiter = channel.pacer.groups
+        self._deliver = behind_last_check(channel.deliver_group)
 
     @property
     def in_flight(self) -> int:
@@ -171,9 +172,7 @@ class GroupSender:
     async def _call(self, group: GroupRow, audience: Audience, check: FirstByteCheck) -> Answer:
         try:
             with self._reachability.group_call():
-                return await self._channel.deliver_group(
-                    self._compiled, group.values, audience, check
-                )
+                return await self._deliver(self._compiled, group.values, audience, check)
         except Exception as error:  # noqa: BLE001 - a bug must cost one group, not the campaign
             answer = lost_answer(error)
             log.error("%s: its outcome is unknown", answer.detail)

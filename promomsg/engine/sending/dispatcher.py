@@ -39,7 +39,7 @@ from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.sending.before_intent import BeforeIntent
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.decision import Decision, lost_answer
-from promomsg.engine.sending.first_byte import FirstByteCheck
+from promomsg.engine.sending.first_byte import FirstByteCheck, behind_last_check
 from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.engine.sending.next_step import (
@@ -273,7 +273,7 @@ class Dispatcher:
 
     async def _work(self) -> None:
         ready = self._ready
-        deliver, compiled = self._channel.deliver, self._compiled
+        deliver, compiled = behind_last_check(self._channel.deliver), self._compiled
         retries, refused = self._retries, self._refused.answers
         check = FirstByteCheck(
             self._handle, self._control, self._breaker, self._limiter, self._clock

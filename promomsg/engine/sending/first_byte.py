@@ -8,14 +8,21 @@ order of a send is permit, pace, connection, intent, this check, wire slot, firs
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
 from promomsg.clock import Clock
 from promomsg.engine.sending.brakes.circuit_breaker import CircuitBreaker
 from promomsg.engine.sending.held_leases import HeldLease
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.contract import Handle
+from promomsg.model import Answer, Code, Verdict
+from promomsg.transport.last_check import does_ask
 from promomsg.transport.quota.limiter import RateLimiter
 
-__all__ = ["FirstByteCheck"]
+__all__ = ["FirstByteCheck", "behind_last_check"]
+
+_WITHHELD: Final = Answer(Verdict.RETRY, Code.NOT_SENT, "it was held back: nothing was sent")
 
 
 class FirstByteCheck:
@@ -91,3 +98,36 @@ class FirstByteCheck:
         self._handle.mark_leaving(self._held.lease, self._seq)
         self._breaker.begun += 1
         self.number = self._breaker.begun
+
+
+class _Passed:
+    """A last check that was asked before."""
+
+    def passes(self) -> bool:
+        return True
+
+    async def wait(self) -> bool:
+        return True
+
+
+_PASSED: Final = _Passed()
+
+
+def behind_last_check(
+    deliver: Callable[..., Awaitable[Answer]],
+) -> Callable[..., Awaitable[Answer]]:
+    """A channel's `deliver` or `deliver_group`, to be called with a `FirstByteCheck` as its last argument.
+
+    One that is not known to ask it (`asks_last_check`) is called once it has said yes: a call that
+    nobody was asked about would have no wire slot, and be made again after a kill.
+    """
+    if does_ask(deliver):
+        return deliver
+
+    async def ask_and_deliver(*args: Any) -> Answer:
+        *call, check = args
+        if not (check.passes() or await check.wait()):
+            return _WITHHELD
+        return await deliver(*call, _PASSED)
+
+    return ask_and_deliver
