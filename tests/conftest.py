@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aioresponses import aioresponses
 from clocks import FakeClock
+
+# For children whose environment is taken from this one's when their module is imported.
+_STATE = os.environ["PROMOMSG_STATE"] = tempfile.mkdtemp(prefix="promomsg-state-")
+atexit.register(shutil.rmtree, _STATE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What outlasts a campaign is kept in a folder of each test's own, not in the developer's."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("PROMOMSG_STATE", str(folder))
+    return folder
 
 
 class MockedResponse(aiohttp.ClientResponse):

@@ -128,7 +128,7 @@ class AlipayMiniProgram(UserFacing):
         self._single_calls = self._http.connections.calls.share()
         self._extra = dict(extra or {})
         self._clock = clock
-        self._pacer = Pacer(pace, clock)
+        self._pacer = Pacer(pace, clock, account=(self.name, self._http.base_url, self.account))
         self._random_id = random_id
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
 

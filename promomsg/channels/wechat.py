@@ -112,7 +112,7 @@ class WeChatPromoter(WeChatReads, UserFacing):
         self._clock = clock
         self._account = WeChatAccount(appid, secret, token, http, legacy=legacy_token, clock=clock)
         self._single_calls = http.connections.calls.share()
-        self._pacer = Pacer(pace, clock)
+        self._pacer = Pacer(pace, clock, account=(self.name, http.base_url, appid))
 
     def with_account(
         self,
@@ -133,7 +133,8 @@ class WeChatPromoter(WeChatReads, UserFacing):
             appid, secret, token, self._http, legacy=legacy_token, clock=self._clock
         )
         other._single_calls = self._http.connections.calls.share()
-        other._pacer = Pacer(pace, self._clock)
+        account = (self.name, self._http.base_url, appid)
+        other._pacer = Pacer(pace, self._clock, account=account)
         return other
 
     def _secrets(self) -> Iterable[str]:

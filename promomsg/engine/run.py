@@ -138,6 +138,9 @@ class Run:
 
     async def _drive(self) -> None:
         settings = self._context.settings
+        pacer = self._context.channel.pacer
+        await pacer.open()
+        await self._warn(pacer.trouble)
         await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
@@ -150,6 +153,8 @@ class Run:
                     sending.start_soon(self._dispatcher.run)
                     if self._groups is not None:
                         sending.start_soon(self._groups.run)
+                await pacer.leave()
+                await self._warn(pacer.trouble)
                 await self._brakes.reachability.save()
                 if self.control.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
@@ -162,6 +167,10 @@ class Run:
             watching.cancel_scope.cancel()
         await self._count()
         await self.control.write_halt()
+
+    async def _warn(self, text: str) -> None:
+        if text and text not in self._handle.record.warnings:
+            await self._handle.warn(text)
 
     async def _count(self) -> None:
         # A plan without groups gets none later.

@@ -10,13 +10,24 @@ import msgspec
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import UsageError
 from promomsg.transport.quota.process_limiter import ProcessLimiter
+from promomsg.transport.quota.quota_file import QuotaFile, quota_file_name
+from promomsg.transport.quota.shared_limiter import SharedLimiter
 from promomsg.transport.rate_limit import GUARD
+from promomsg.url_origins import origin
 
 __all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
 
 DEFAULT_SINGLES_PER_SECOND: Final = 50.0
 """The pace of single sends when nobody says one: the providers publish none, and this is a pace
 that the promoter API's daily quotas bear (docs/design.md, "Pace")."""
+
+
+_QUOTAS: Final = (
+    "singles_per_second",
+    "singles_per_minute",
+    "singles_per_day",
+    "groups_per_minute",
+)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +43,12 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         singles_per_second: single sends in any second.
         singles_per_minute: single sends in any minute.
-        singles_per_day: single sends in a China-time calendar day, counted by the journal.
+        singles_per_day: single sends in a China-time calendar day.
         groups_per_minute: group sends in any minute.
         unlimited: no quota at all, until the provider throttles; excludes the others.
+        shared_quota: everybody on this machine who sends for the account shares its windows and its
+            day, in a file of your state folder (docs/design.md, "One account"); False: each client
+            for itself.
 
     Raises:
         UsageError: a number that is not above zero, or `unlimited` together with a quota.
@@ -45,9 +59,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     singles_per_day: int | None = None
     groups_per_minute: float | None = None
     unlimited: bool = False
+    shared_quota: bool = True
 
     def __post_init__(self) -> None:
-        given = [name for name in self.__struct_fields__[:-1] if getattr(self, name) is not None]
+        given = [name for name in _QUOTAS if getattr(self, name) is not None]
         for name in given:
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -55,8 +70,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"Pace({name}={value!r}): give a number above 0")
             if name == "singles_per_day" and value != int(value):
                 raise UsageError(f"Pace({name}={value!r}): give a whole number")
-        if not isinstance(self.unlimited, bool):
-            raise UsageError(f"Pace(unlimited={self.unlimited!r}): give True or False")
+        for name in ("unlimited", "shared_quota"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise UsageError(f"Pace({name}={value!r}): give True or False")
         if self.unlimited and given:
             raise UsageError(f"Pace(unlimited=True, {given[0]}=…): give one or the other, not both")
 
@@ -68,6 +84,8 @@ class Pacer:
         pace: the user's; None for what `configure` will say, and 50 singles a second until then.
         clock: where the time comes from.
         guard: seconds by which two calls may come closer together on their way to the server.
+        account: channel, base URL and account, whose quota is shared on this machine; None: it is
+            this client's own.
 
     Attributes:
         singles, groups: the rate limiter of each kind of call.
@@ -77,19 +95,57 @@ class Pacer:
     """
 
     def __init__(
-        self, pace: Pace | None = None, clock: Clock = SYSTEM_CLOCK, *, guard: float = GUARD
+        self,
+        pace: Pace | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        guard: float = GUARD,
+        account: tuple[str, str, str] | None = None,
     ) -> None:
         if pace is not None and not isinstance(pace, Pace):
             raise UsageError(f"pace={pace!r}: give a Pace, Pace(singles_per_second=50) say")
-        self.singles = ProcessLimiter(clock, guard=guard)
-        self.groups = ProcessLimiter(clock, guard=guard)
+        self._given = given = pace or Pace()
+        # A clock of the caller's own says nothing to other processes.
+        shares = given.shared_quota and not given.unlimited and clock is SYSTEM_CLOCK
+        self._shared: tuple[SharedLimiter, ...] = ()
+        self.singles: ProcessLimiter
+        self.groups: ProcessLimiter
+        if account is not None and shares:
+            channel, base_url, name = account
+            store = QuotaFile(quota_file_name(channel, origin(base_url), name))
+            self.singles = singles = SharedLimiter(store, "singles", clock, guard=guard)
+            self.groups = groups = SharedLimiter(store, "groups", clock, guard=guard)
+            self._shared = (singles, groups)
+        else:
+            self.singles = ProcessLimiter(clock, guard=guard)
+            self.groups = ProcessLimiter(clock, guard=guard)
         self.configured = False
-        self._given = pace or Pace()
         self._apply(self._given)
 
     @property
     def day_limit(self) -> int | None:
         return self.singles.day_limit
+
+    @property
+    def shares(self) -> bool:
+        """Whether the quota is the account's on this machine, and not this client's alone."""
+        return bool(self._shared) and not self.pace.unlimited
+
+    async def open(self) -> None:
+        """Looks whether the account's quota can be shared; `trouble` says what came of it."""
+        for limiter in self._shared:
+            await limiter.open()
+
+    async def leave(self) -> None:
+        """Nothing more is to be sent for now: what was taken of the shared quota goes back."""
+        for limiter in self._shared:
+            await limiter.leave()
+
+    @property
+    def trouble(self) -> str:
+        """Why the account's quota is not shared though it should be; empty when it is."""
+        found = next((one.trouble for one in self._shared if one.trouble), "")
+        return found and f"the quota is not shared with other processes: {found}"
 
     def configure(self, pace: Pace) -> None:
         """Fills in what the user left open; what the user set stays."""
@@ -103,6 +159,7 @@ class Pacer:
                 singles_per_minute=given.singles_per_minute,
                 unlimited=False,
             )
+        pace = msgspec.structs.replace(pace, shared_quota=given.shared_quota)
         quotas = {
             name: getattr(given, name)
             for name in ("singles_per_day", "groups_per_minute")

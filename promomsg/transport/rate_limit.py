@@ -26,7 +26,7 @@ from aiolimiter import AsyncLimiter
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["GUARD", "WindowLimiter"]
+__all__ = ["GUARD", "RECOVERY", "WindowLimiter"]
 
 GUARD: Final = 0.030
 """Seconds by which two calls may come closer together on their way to the server."""
@@ -41,7 +41,7 @@ _SAME_OVERLOAD: Final = 4
 the pace is cut deeper and the hold doubled."""
 _FLOOR: Final = 1 / 64
 """The smallest share of the full pace."""
-_RECOVERY: Final = 0.03
+RECOVERY: Final = 0.03
 """Of the full pace, won back each second after a hold."""
 _FIRST_HOLD: Final = 1.0
 _LONGEST_HOLD: Final = 60.0
@@ -359,7 +359,7 @@ class WindowLimiter:
         """The share of the full pace in force; None when it is not lowered."""
         if self._lowered_share is None:
             return None
-        share = self._lowered_share + max(0.0, now - self._recovers_from) * _RECOVERY
+        share = self._lowered_share + max(0.0, now - self._recovers_from) * RECOVERY
         # Without a quota the pace seen last may have been far under what the provider bears, so
         # it is let go only after it has been doubled.
         if share < (1.0 if self._quotas else 2.0):

@@ -397,7 +397,7 @@ async def test_after_a_new_start_of_the_machine_everybody_is_in_doubt(
 async def test_where_the_system_has_no_boot_id_there_are_no_slots(
     journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slot_file, "_BOOT_ID", f"{journal.path}.none")
+    monkeypatch.setattr("promomsg.boot_id._FILE", f"{journal.path}.none")
     handle, _ = await sending(journal, 3, marked=1)
     assert not slots_of(journal).exists()
     await kill(handle)

@@ -143,7 +143,7 @@ def started(*words: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENV,
+        env={**ENV, "PROMOMSG_STATE": os.environ["PROMOMSG_STATE"]},
     )
 
 

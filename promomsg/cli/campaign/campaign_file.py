@@ -305,7 +305,7 @@ class _Reader:
         section = self.section(
             "pace",
             "singles_per_second", "singles_per_minute", "singles_per_day", "groups_per_minute",
-            "unlimited", "concurrency", "groups_in_flight",
+            "unlimited", "shared_quota", "concurrency", "groups_in_flight",
         )  # fmt: skip
         quotas: dict[str, Any] = {
             "singles_per_second": section.number("singles_per_second"),
@@ -313,6 +313,7 @@ class _Reader:
             "singles_per_day": section.whole("singles_per_day", 1),
             "groups_per_minute": section.number("groups_per_minute"),
             "unlimited": section.flag("unlimited", False) or None,
+            "shared_quota": None if section.flag("shared_quota", True) else False,
         }
         given = {name: value for name, value in quotas.items() if value is not None}
         return (

@@ -96,6 +96,7 @@ async def examine(
         async with open_channel(file) as channel:
             for notice in channel.notices:
                 yield CheckResult("warn", "account", notice)
+            yield await _shared_quota(channel)
             compiled = channel.compile(file.message)
             yield CheckResult("ok", "message", "its placeholders and lengths are right")
             if unchecked := _unchecked(file):
@@ -222,6 +223,18 @@ def _journal(file: CampaignFile) -> list[CheckResult]:
             )
         )
     return found or [CheckResult("ok", "journal", str(file.journal))]
+
+
+async def _shared_quota(channel: Any) -> CheckResult:
+    """Whether other processes that send for the account can be told what this one sends."""
+    pacer = channel.pacer
+    if not pacer.shares:
+        return CheckResult("ok", "shared quota", "off: each process has the quota for itself")
+    await pacer.open()
+    if trouble := pacer.trouble:
+        return CheckResult("warn", "shared quota", trouble)
+    await pacer.leave()
+    return CheckResult("ok", "shared quota", "with every process of yours on this machine")
 
 
 async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[CheckResult]:

@@ -56,7 +56,7 @@ class BeforeIntent:
             # What is intended has its place in today's limit: it goes out first.
             await self._changed.wait()
         else:
-            limit, day = self._channel.pacer.day_limit, china_day(self._clock.time())
+            limit, day = self._limiter.limit_today, china_day(self._clock.time())
             used_up = f"the pace's {limit} singles of {day} are used up"
             self._control.halt_or_wait(Halt(SINGLES_PER_DAY, used_up))
         return 0

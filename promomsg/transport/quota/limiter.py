@@ -28,6 +28,11 @@ class RateLimiter(Protocol):
         """The monotonic time until which nobody may call; None when there is no hold."""
         ...
 
+    @property
+    def limit_today(self) -> int | None:
+        """Calls that a China-time day may have; None for no limit."""
+        ...
+
     async def wait_while_held(self) -> None:
         """Returns when there is no hold."""
         ...

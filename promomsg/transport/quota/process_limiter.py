@@ -51,6 +51,11 @@ class ProcessLimiter(WindowLimiter):
         self._days = DayCounts()
         self._latest = ""
 
+    @property
+    def limit_today(self) -> int | None:
+        """As `RateLimiter.limit_today`."""
+        return self.day_limit
+
     def _today(self) -> str:
         """The China-time day; a clock that is set back has no new one."""
         self._latest = max(self._latest, china_day(self._clock.time()))

@@ -6,12 +6,12 @@ import logging
 import secrets
 import sqlite3
 
+from promomsg.boot_id import boot_id
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
 from promomsg.journal.sqlite.crash_safety.side_files import SLOTS
 from promomsg.journal.sqlite.crash_safety.slot_file import (
     SlotFile,
-    boot_id,
     read_slot_file,
     remove_slot_file,
 )

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from promomsg.boot_id import boot_id
 from promomsg.journal.sqlite.crash_safety import wire_slots
 from promomsg.journal.sqlite.crash_safety.side_files import SLOTS
 from promomsg.journal.sqlite.crash_safety.wire_slots import (
@@ -24,9 +25,8 @@ from promomsg.journal.sqlite.crash_safety.wire_slots import (
     Marked,
 )
 
-__all__ = ["SlotFile", "boot_id", "read_slot_file", "remove_slot_file"]
+__all__ = ["SlotFile", "read_slot_file", "remove_slot_file"]
 
-_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _NO_LINK: Final = 0x100
 _AT_DESCRIPTOR: Final = 0x1000
 _BIRTH: Final = 0x800
@@ -174,16 +174,6 @@ class _MappedWords:
 
     def __del__(self) -> None:
         self.close()
-
-
-def boot_id() -> str | None:
-    """What tells this start of the machine from every other; None: the system does not say."""
-    try:
-        with open(_BOOT_ID, encoding="ascii") as file:
-            text = file.read(64).strip()
-    except (OSError, ValueError):
-        return None
-    return text if len(text) == 36 else None
 
 
 def _identity(fd: int, journal: str, run_id: str, opening: str, boot: str) -> Identity:

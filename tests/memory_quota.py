@@ -1,0 +1,72 @@
+"""An account's quota in memory, for senders on one clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from clocks import FakeClock
+
+from promomsg.transport.quota.bunches import QuotaState
+from promomsg.transport.quota.shared_limiter import SharedLimiter
+from promomsg.transport.quota.store import QuotaStoreError
+
+__all__ = ["MemoryQuota", "sharing"]
+
+T = TypeVar("T")
+
+
+class MemoryQuota:
+    """A `QuotaStore` for several limiters at once.
+
+    Attributes:
+        error: what every transaction fails with; empty: none does.
+        changes: how many there were.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._rows: dict[str, bytes] = {}
+        self.error = ""
+        self.changes = 0
+
+    def submit(self, kind: str, step: Callable[[QuotaState, float], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if self.error:
+            loop.call_soon(future.set_exception, QuotaStoreError(self.error))
+            return future
+        self.changes += 1
+        state = self.row(kind)
+        result = step(state, self._clock.monotonic())
+        self._rows[kind] = msgspec.json.encode(state)
+        loop.call_soon(future.set_result, result)
+        return future
+
+    def row(self, kind: str = "singles") -> QuotaState:
+        """A row as it is now."""
+        raw = self._rows.get(kind)
+        return QuotaState() if raw is None else msgspec.json.decode(raw, type=QuotaState)
+
+    def to_local(self, at: float) -> float:
+        return at
+
+    def to_stored(self, at: float) -> float:
+        return at
+
+
+def sharing(
+    store: MemoryQuota,
+    clock: FakeClock,
+    a_second: float = 20,
+    *,
+    day: int | None = None,
+    kind: str = "singles",
+) -> SharedLimiter:
+    """A sender of the account."""
+    limiter = SharedLimiter(store, kind, clock)
+    limiter.set_quotas((a_second, 1.0))
+    limiter.day_limit = day
+    return limiter
