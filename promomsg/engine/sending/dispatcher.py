@@ -247,7 +247,8 @@ class Dispatcher:
         """Writes the intents, and once they are durable hands the batch to the workers."""
         now = self._clock.time()
         with anyio.CancelScope(shield=True):
-            if not await self._leases.ensure(chunk):
+            is_old = self._clock.monotonic() >= chunk.deadline
+            if is_old and not await self._leases.ensure(chunk):
                 return False
             self._permits.free -= len(batch)
             ok = await self._handle.intend(chunk.lease, [s.seq for s in batch], now, china_day(now))

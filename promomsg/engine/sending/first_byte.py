@@ -79,9 +79,17 @@ class FirstByteCheck:
 
     def passes(self) -> bool:
         """Whether it may leave at this very moment; then it does."""
-        if not (self._may_go() and self._limiter.try_gate()):
+        # `_may_go` and `_leave` in one piece: every message asks.
+        breaker, held = self._breaker, self._held
+        if held is None or self._now() >= held.deadline or not self._control.may_send():
             return False
-        self._leave()
+        if breaker.is_open and not breaker.is_probe(self._call):
+            return False
+        if not self._limiter.try_gate():
+            return False
+        self._handle.mark_leaving(held.lease, self._seq)
+        breaker.begun += 1
+        self.number = breaker.begun
         return True
 
     async def wait(self) -> bool:

@@ -107,7 +107,9 @@ class SqliteHandle(PlanHandle):
         await self._do(leases.release, lease)
 
     async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._intend(singles.intend, lease, seqs, at, day, self._now())
+        return await self._intend(
+            singles.intend, lease, seqs, at, day, self._zero + self._monotonic()
+        )
 
     async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
         kept = await self._do(singles.settle, lease, results)
