@@ -247,8 +247,7 @@ class Dispatcher:
         """Writes the intents, and once they are durable hands the batch to the workers."""
         now = self._clock.time()
         with anyio.CancelScope(shield=True):
-            is_old = self._clock.monotonic() >= chunk.deadline
-            if is_old and not await self._leases.ensure(chunk):
+            if self._clock.monotonic() >= chunk.deadline and not await self._leases.ensure(chunk):
                 return False
             self._permits.free -= len(batch)
             ok = await self._handle.intend(chunk.lease, [s.seq for s in batch], now, china_day(now))
