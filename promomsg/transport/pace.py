@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import UsageError
 from promomsg.transport.quota.process_limiter import ProcessLimiter
-from promomsg.transport.quota.quota_file import QuotaFile, quota_file_name
-from promomsg.transport.quota.shared_limiter import SharedLimiter
 from promomsg.transport.rate_limit import GUARD
 from promomsg.url_origins import origin
+
+if TYPE_CHECKING:
+    from promomsg.transport.quota.shared_limiter import SharedLimiter
 
 __all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
 
@@ -111,6 +112,10 @@ class Pacer:
         self.singles: ProcessLimiter
         self.groups: ProcessLimiter
         if account is not None and shares:
+            # Loaded for a pace that is shared.
+            from promomsg.transport.quota.quota_file import QuotaFile, quota_file_name
+            from promomsg.transport.quota.shared_limiter import SharedLimiter
+
             channel, base_url, name = account
             store = QuotaFile(quota_file_name(channel, origin(base_url), name))
             self.singles = singles = SharedLimiter(store, "singles", clock, guard=guard)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -85,7 +85,7 @@ class SharedLimiter(ProcessLimiter):
         super().__init__(clock, guard=guard)
         self._store = store
         self._kind = kind
-        self._sender = secrets.token_hex(6)
+        self._sender = os.urandom(6).hex()
         self._sharing = False
         """Whether calls are taken from the row: there is a quota, and the store can be used."""
         self.trouble = ""
