@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import psycopg
 import pytest
+import uvloop
 from journal_rows import DAY, NOW, everybody, result, row, sealed, take
 from postgres_pooler import pooled
 from postgres_server import PostgresServer
@@ -17,7 +19,9 @@ from postgres_server import PostgresServer
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.database import connect, standby_warning
+from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.unreachable import JournalUnreachable
 
 pytestmark = pytest.mark.asyncio
@@ -148,3 +152,38 @@ async def test_a_server_that_stays_away_is_given_up(
         await asyncio.to_thread(server.start)
     assert len((await take(handle)).single_sends) == 1
     await handle.close()
+
+
+async def test_a_cancelled_caller_leaves_a_connection_that_can_be_used(
+    server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = await sealed(PostgresJournal(server.url(), "cancelled"), [row(0)])
+
+    async def wait(reads: CampaignReads) -> None:
+        await reads.rows("SELECT pg_sleep(60)")
+
+    assert isinstance(handle, PostgresHandle)
+    for _ in range(4):
+        with anyio.move_on_after(0.05) as scope:
+            await handle._access.read(wait)
+        assert scope.cancelled_caught
+    assert (await handle.counts()).pending == 1
+    await handle.close()
+    assert caplog.records == []
+
+
+async def test_it_works_on_uvloop_too(server: PostgresServer) -> None:
+    async def campaign() -> int:
+        handle = await sealed(PostgresJournal(server.url(), "uvloop"), [row(0), row(1)])
+        lease = await take(handle)
+        assert await handle.intend(lease, [0, 1], NOW, DAY)
+        assert await handle.settle(lease, [result(0), result(1)])
+        sent = (await handle.counts()).sent
+        await handle.close()
+        return sent
+
+    def run() -> int:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(campaign())
+
+    assert await asyncio.to_thread(run) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -63,12 +63,17 @@ class CampaignAccess:
         self._turn = asyncio.Lock()
         self._idle = [] if idle is None else [idle]
         self._permits = asyncio.Semaphore(_MOST)
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def session(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
         """`call(transaction, *args)` as one transaction, on the one connection that keeps the
-        temporary tables of this handle; one after the other."""
+        temporary tables of this handle; one after the other. It is undone when the caller is
+        cancelled."""
         self._refuse_reader()
+        return await self._apart(self._on_session(call, args), stop=True)
+
+    async def _on_session(self, call: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         async with self._turn:
             if self._session is None or self._session.closed:
                 self._refuse_closed()
@@ -80,14 +85,15 @@ class CampaignAccess:
 
     async def do(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
         """`call(transaction, *args)` as one transaction; returns when it is committed. While the
-        server is away it is asked again, for as long as a lease lives."""
+        server is away it is asked again, for as long as a lease lives. It goes on to its end when
+        the caller is cancelled."""
         self._refuse_reader()
 
         async def once() -> T:
             async with self._connection() as db:
                 return await self._transaction(db, call, args)
 
-        return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
+        return await self._apart(self._asked_again(once))
 
     async def read(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
         """What `call(reads, *args)` reads of what is committed; asked again in the same way."""
@@ -96,7 +102,32 @@ class CampaignAccess:
             async with self._connection() as db:
                 return await call(CampaignReads(db, self.campaign), *args)
 
+        return await self._apart(self._asked_again(once), stop=True)
+
+    async def _asked_again(self, once: Callable[[], Awaitable[T]]) -> T:
         return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
+
+    async def _apart(self, work: Coroutine[Any, Any, T], *, stop: bool = False) -> T:
+        """Does `work` in a task of its own, which `close` waits for. A cancellation of the caller
+        reaches it once and not at each of its awaits, so that the connection can be used again.
+
+        Args:
+            stop: the cancellation reaches it at all.
+        """
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if stop:
+                task.cancel()
+            raise
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has it, or nobody does any more
 
     async def connected(self, *, answers_in: float = 0.0) -> Connection:
         """A new connection to send with, which the caller closes; `answers_in`: as
@@ -170,7 +201,9 @@ class CampaignAccess:
             await db.close()
 
     async def close(self) -> None:
-        """Lets go of the connections; a second call does nothing."""
+        """Waits for what is under way, and lets go of the connections; a second call does nothing."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
