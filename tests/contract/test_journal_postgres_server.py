@@ -143,11 +143,14 @@ async def test_a_server_that_stays_away_is_given_up(
 ) -> None:
     monkeypatch.setattr(CampaignAccess, "lease_life", 0.3)
     journal = PostgresJournal(server.url(), "away")
-    handle = await sealed(journal, [row(0)])
+    handle = await sealed(journal, [row(0), row(1)], chunk_size=1)
+    other = await journal.open(write=True)
+    await take(other)
     await asyncio.to_thread(server.stop, "immediate")
     try:
         with pytest.raises(JournalUnreachable, match="cannot be reached now"):
             await handle.take(groups=False, singles=True, idempotent=False)
+        await other.close()  # what it held runs out by itself
     finally:
         await asyncio.to_thread(server.start)
     assert len((await take(handle)).single_sends) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from promomsg.crashpoints import reached
@@ -28,6 +29,7 @@ from promomsg.journal.records import (
     Recovered,
     SendResult,
 )
+from promomsg.journal.unreachable import JournalUnreachable
 from promomsg.model import Failure, Outcome, State
 
 __all__ = ["SendingCalls"]
@@ -255,6 +257,8 @@ class SendingCalls(OpenCampaign):
             await self._commits.close()
             if self._held:
                 held, self._held = list(self._held.values()), {}
-                await self._access.do(lease_calls.end_now, held)
+                # While the server is away they run out by themselves.
+                with suppress(JournalUnreachable):
+                    await self._access.do(lease_calls.end_now, held)
         finally:
             await self._access.close()
