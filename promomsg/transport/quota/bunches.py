@@ -350,11 +350,13 @@ def _give(
         if state.bunches and not alone:
             earliest = max(earliest, state.bunches[-1].at)
         at = max(earliest, _has_room(state, quotas, count, alone))
-        if at > earliest and count > 1:
-            # When half of it has room earlier, that half goes then.
-            half = _room_at(state, quotas, earliest, alone)
-            if count <= 2 * half:
-                count, at = half, earliest
+        # When a quarter of it has room earlier, what has goes then.
+        quarter = -(-count // 4)
+        sooner = max(earliest, _has_room(state, quotas, quarter, alone))
+        if sooner < at - LATE:
+            # At least that, also where the sum of two times was rounded.
+            room = max(quarter, _room_at(state, quotas, sooner, alone))
+            count, at = min(count, room), sooner
         if given and at > now + AHEAD:
             break
         if count == whole:
