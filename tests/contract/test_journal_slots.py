@@ -35,6 +35,7 @@ from promomsg.journal.records import Lease, Recovered
 from promomsg.journal.sqlite.crash_safety import sender_slots, slot_file
 from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, SLOTS, WAL
+from promomsg.journal.sqlite.crash_safety.wire_slots import SLOTS_AT
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.states import GroupState
 
@@ -329,6 +330,13 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
+def emptied(path: Path) -> None:
+    """The slots alone, as of a file that was cut and made as long as it was."""
+    size = path.stat().st_size
+    os.truncate(path, SLOTS_AT * 8)
+    os.truncate(path, size)
+
+
 def linked(path: Path) -> None:
     other = path.with_name("other")
     path.rename(other)
@@ -342,6 +350,7 @@ CHANGES: dict[str, Callable[[SqliteJournal], Any]] = {
     "empty": lambda journal: slots_of(journal).write_bytes(b""),
     "damaged": lambda journal: damaged(slots_of(journal)),
     "zeros": lambda journal: slots_of(journal).write_bytes(bytes(slots_of(journal).stat().st_size)),
+    "slots of zeros": lambda journal: emptied(slots_of(journal)),
     "a link": lambda journal: linked(slots_of(journal)),
     "a second name": lambda journal: os.link(slots_of(journal), f"{journal.path}.other"),
     "others can write it": lambda journal: slots_of(journal).chmod(0o666),

@@ -15,6 +15,7 @@ from promomsg.journal.sqlite.crash_safety.wire_slots import (
     SLOTS_AT,
     Identity,
     check_word,
+    free,
     group_word,
     header,
     read_slots,
@@ -33,6 +34,7 @@ def file_of(*slots: tuple[int, int], doubt: int = 0, number: int = 7) -> bytearr
     content[: len(begins)] = begins
     words = memoryview(content).cast("Q")
     words[DOUBT], words[NUMBER] = doubt, number
+    content[SLOTS_AT * 8 :] = free(COUNT)
     for at, (who, epoch) in enumerate(slots):
         words[SLOTS_AT + 2 * at] = who
         words[SLOTS_AT + 2 * at + 1] = check_word(who, epoch)
@@ -77,6 +79,17 @@ def test_no_flipped_bit_takes_anybody_out_of_doubt() -> None:
             if found is not None:
                 assert {0, 2**32} <= found.singles.keys(), (at, bit)
                 assert {1} <= found.groups.keys(), (at, bit)
+
+
+def test_no_block_of_zeros_takes_anybody_out_of_doubt() -> None:
+    """What is found where a part of a file was lost, with its length and all else as it was."""
+    slot = 16
+    assert len(WHOLE) == SLOTS_AT * 8 + COUNT * slot
+    for begin in range(SLOTS_AT * 8, len(WHOLE), slot):
+        for end in range(begin + slot, len(WHOLE) + 1, slot):
+            damaged = WHOLE.copy()
+            damaged[begin:end] = bytes(end - begin)
+            assert read_slots(bytes(damaged), OURS, number=7) is None
 
 
 def test_a_slot_without_its_second_word_is_taken_and_the_other_way_round_is_damage() -> None:

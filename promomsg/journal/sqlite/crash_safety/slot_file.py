@@ -19,6 +19,7 @@ from promomsg.journal.sqlite.crash_safety.wire_slots import (
     CHANGED,
     DOUBT,
     EPOCH_AT,
+    FREE,
     NUMBER,
     SLOTS_AT,
     Identity,
@@ -64,6 +65,7 @@ class SlotFile:
             os.posix_fallocate(fd, 0, wire_slots.size(count))
             whose = _identity(fd, journal, run_id, opening, boot)
             os.pwrite(fd, wire_slots.header(whose, count), 0)
+            os.pwrite(fd, wire_slots.free(count), wire_slots.size(0))
             self._mapped = _MappedWords(fd, wire_slots.size(count))
             os.rename(new, self.path)
         except BaseException:
@@ -97,7 +99,7 @@ class SlotFile:
         for who in whose:
             at = taken.pop(who, None)
             if at is not None:
-                words[at + 1] = 0
+                words[at + 1] = FREE
                 words[at] = 0
                 self._free.append(at)
 

@@ -10,12 +10,12 @@ Layout, in words of 8 bytes of this machine:
     0 to 23     whose file it is: a header with a check sum, written before the file has its name
     24          not 0: not to be believed
     25          `commit_log.log_no` of the sender's last commit
-    32 onwards  the slots: two words each, both 0 while it is free
+    32 onwards  the slots: two words each; 0 and `FREE` while it is free
 
 The first word of a slot is who is called, the second one the epoch of their lease, and the first
 once more, changed, as a check. The first word is stored first and cleared last: a kill in between leaves
-a slot whose second word is 0, which is believed to be taken. See docs/design.md,
-"Wire slots".
+a slot whose second word is `FREE`, which is believed to be taken. Two words of 0 are what is found
+where a part of the file was lost. See docs/design.md, "Wire slots".
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ __all__ = [
     "CHANGED",
     "DOUBT",
     "EPOCH_AT",
+    "FREE",
     "MOST",
     "NUMBER",
     "SLOTS_AT",
     "Identity",
     "Marked",
     "check_word",
+    "free",
     "group_word",
     "header",
     "is_ours",
@@ -51,6 +53,8 @@ EPOCH_AT: Final = 40
 """The bit of a second word at which the epoch begins."""
 CHANGED: Final = 0xA5_C3_96_5A_3C
 """What the first word is changed by in the second one."""
+FREE: Final = (1 << 64) - 1
+"""The second word of a slot that is free, or about to be taken or given back."""
 MOST: Final = 1 << 20
 """Slots of a file at the most."""
 
@@ -118,6 +122,11 @@ def header(whose: Identity, count: int) -> bytes:
     return content + struct.pack("=Q", zlib.crc32(content))
 
 
+def free(count: int) -> bytes:
+    """So many slots that nobody has."""
+    return struct.pack("=QQ", 0, FREE) * count
+
+
 def is_ours(content: bytes) -> bool:
     """Whether a file begins as one of slots does, whosever."""
     return content.startswith(_MAGIC)
@@ -143,12 +152,14 @@ def read_slots(content: bytes, whose: Identity, number: int) -> Marked | None:
     groups: dict[int, int] = {}
     for at in range(SLOTS_AT, len(words), 2):
         who, check = words[at], words[at + 1]
-        if not who and not check:
+        if not who and check == FREE:
             continue
-        if not 0 < who <= _WHO or (check and (check & _WHO) != who ^ CHANGED):
+        half = check == FREE  # a kill came between its two stores
+        if not 0 < who <= _WHO or not (half or (check & _WHO) == who ^ CHANGED):
             return None
+        epoch = 0 if half else check >> EPOCH_AT
         if who & 1:
-            groups[who >> 1] = check >> EPOCH_AT
+            groups[who >> 1] = epoch
         else:
-            singles[(who >> 1) - 1] = check >> EPOCH_AT
+            singles[(who >> 1) - 1] = epoch
     return Marked(singles, groups)
