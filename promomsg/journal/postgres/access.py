@@ -14,7 +14,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.postgres.database import Connection, connect, explain, is_away
 from promomsg.journal.postgres.schema import SENDERS
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, Undone
-from promomsg.journal.unreachable import until_reached
+from promomsg.journal.unreachable import JournalUnreachable, until_reached
 
 __all__ = ["CampaignAccess"]
 
@@ -93,7 +93,7 @@ class CampaignAccess:
             async with self._connection() as db:
                 return await self._transaction(db, call, args)
 
-        return await self._apart(self._asked_again(once))
+        return await self._apart(self.asked_again(once))
 
     async def read(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
         """What `call(reads, *args)` reads of what is committed; asked again in the same way."""
@@ -102,10 +102,18 @@ class CampaignAccess:
             async with self._connection() as db:
                 return await call(CampaignReads(db, self.campaign), *args)
 
-        return await self._apart(self._asked_again(once), stop=True)
+        return await self._apart(self.asked_again(once), stop=True)
 
-    async def _asked_again(self, once: Callable[[], Awaitable[T]]) -> T:
-        return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
+    async def asked_again(self, once: Callable[[], Awaitable[T]]) -> T:
+        """What `once` returns, as soon as the server can be reached; for as long as a lease lives.
+
+        That is counted from the first failure: a process that stood still finds its connections
+        ended and its time over, and the server there.
+        """
+        try:
+            return await once()
+        except JournalUnreachable:
+            return await until_reached(once, life=self.lease_life, clock=SYSTEM_CLOCK)
 
     async def _apart(self, work: Coroutine[Any, Any, T], *, stop: bool = False) -> T:
         """Does `work` in a task of its own, which `close` waits for. A cancellation of the caller

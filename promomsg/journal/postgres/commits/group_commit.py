@@ -16,7 +16,6 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import errors
 
-from promomsg.clock import SYSTEM_CLOCK
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.commits.batches import Intent, Settlement
@@ -28,7 +27,6 @@ from promomsg.journal.postgres.statements.transaction import (
     statement,
 )
 from promomsg.journal.records import Lease, SendResult
-from promomsg.journal.unreachable import until_reached
 
 __all__ = ["GroupCommit"]
 
@@ -178,8 +176,7 @@ class GroupCommit:
                 await self._drop()
                 raise self._access.explained(error) from None
 
-        life = self._access.lease_life
-        return await until_reached(once, life=life, clock=SYSTEM_CLOCK)
+        return await self._access.asked_again(once)
 
     async def _execute(self, db: Connection, text: str, args: dict[str, Any]) -> tuple[Any, Any]:
         campaign = self._access.campaign
