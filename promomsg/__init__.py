@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from promomsg.errors import ProviderError as ProviderError
     from promomsg.errors import TransportError as TransportError
     from promomsg.errors import UsageError as UsageError
+    from promomsg.fleet.fleet import Fleet as Fleet
+    from promomsg.fleet.fleet import FleetCampaign as FleetCampaign
     from promomsg.intake.arrow.frames import from_frame as from_frame
     from promomsg.intake.arrow.parquet import read_parquet as read_parquet
     from promomsg.intake.excel.excelfile import read_excel as read_excel
@@ -93,6 +95,7 @@ else:
         "promomsg.engine.report": "Report SomeFailed",
         "promomsg.engine.settings": "Options RetryPolicy Settings",
         "promomsg.errors": "Halted JournalError NotFinished NotSent OutcomeUnknown PromoError ProviderError TransportError UsageError",
+        "promomsg.fleet.fleet": "Fleet FleetCampaign",
         "promomsg.intake.arrow.frames": "from_frame",
         "promomsg.intake.arrow.parquet": "read_parquet",
         "promomsg.intake.excel.excelfile": "read_excel",

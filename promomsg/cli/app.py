@@ -85,6 +85,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg doctor autumn.toml",
     ),
     "keys": Entry("keys", "Make a key pair for a wallet's portal.", "promomsg keys --output keys"),
+    "fleet": Entry(
+        "fleet",
+        "Prepare a database for many machines, and list its campaigns.",
+        "promomsg fleet status",
+    ),
     "sandbox": Entry(
         "sandbox",
         "Serve a stand-in for both providers on this machine.",

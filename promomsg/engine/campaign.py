@@ -53,8 +53,9 @@ class Campaign:
         recipients: an iterable or async iterable of `Recipient`, mappings or strings of digits;
             an audience; or `read_csv(…)` and its kin.
         name: the campaign's name; default `"campaign"`.
-        journal: a path, a `Journal`, or None: a private temporary file, removed on a clean close
-            and kept, and named in the warnings, when the campaign did not come to its end.
+        journal: a path, `"fleet:NAME"` (see `Fleet`), a `Journal`, or None: a private temporary
+            file, removed on a clean close and kept, and named in the warnings, when the campaign
+            did not come to its end.
         suppress: whom not to send to: a file, an iterable of keys and addresses (a list, a Series,
             a generator), `read_csv(…)` and its kin, a journal or its path (whom it sent to or may
             have), or a list of these. What in it cannot be understood in full is a UsageError.
@@ -315,8 +316,8 @@ class Campaign:
 
     @property
     def journal(self) -> str | None:
-        """The journal's path; None in memory."""
-        return self._start.path
+        """The journal's path, or `fleet:NAME`; None in memory."""
+        return self._start.address
 
     @property
     def report(self) -> Report:

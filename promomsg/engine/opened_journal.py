@@ -9,7 +9,7 @@ from typing import Self
 
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
-from promomsg.journal.contract import Journal
+from promomsg.journal.contract import CampaignView, Journal
 from promomsg.journal.locate import (
     Durability,
     journal_at,
@@ -18,48 +18,28 @@ from promomsg.journal.locate import (
 from promomsg.journal.records import CampaignRecord, InDoubt
 from promomsg.model import Outcome, State
 
-__all__ = ["OpenedJournal", "open_journal"]
+__all__ = ["OpenedJournal", "open_journal", "report_of_view"]
 
 
 class OpenedJournal:
     """One journal, read only: a sender is never in its way, and it never in a sender's."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise UsageError(f"{path!r} is not a journal's path; give a str or a Path")
-        self.path = os.fspath(path)
-        self._journal = journal_at(path)
-        self._view = self._journal.reader()
+    def __init__(self, journal: str | os.PathLike[str] | Journal) -> None:
+        self.journal: Journal
+        self.address: str | None
+        if isinstance(journal, (str, os.PathLike)):
+            self.journal, self.address = journal_at(journal), os.fspath(journal)
+        elif isinstance(journal, type) or not hasattr(journal, "rows_later"):
+            raise UsageError(
+                f"{journal!r} is not a journal's path; give a str or a Path, or a journal"
+            )
+        else:
+            self.journal, self.address = journal, journal.address
+        self._view = self.journal.reader()
 
     def report(self) -> Report:
         """Where the campaign stands now; its outcomes are read when they are asked for."""
-        view = self._view
-        record = view.record
-        standing = view.standing()
-        state, reason = campaign_state(
-            standing.counts,
-            standing.groups,
-            control=view.control(),
-            halted=record.halted,
-            running=standing.running,
-            in_doubt=standing.in_doubt is not None,
-        )
-        if state == "sending" and record.outage is not None:
-            reason = CANNOT_BE_REACHED
-        doubts = list(standing.warnings)
-        if standing.in_doubt is not None:
-            doubts += _were_out(standing.in_doubt, standing.asks_again)
-        return Report(
-            record,
-            standing.counts,
-            standing.groups,
-            state=state,
-            reason=reason,
-            rows=self._journal.rows_later(),
-            elapsed_s=view.elapsed(),
-            journal=self.path,
-            warnings=doubts,
-        )
+        return report_of_view(self._view, self.journal, self.address)
 
     @property
     def record(self) -> CampaignRecord:
@@ -73,7 +53,7 @@ class OpenedJournal:
     def to_go_on(self, durability: Durability = "power") -> Journal:
         """The journal for a campaign that goes on with it: whoever opens that takes this opening over,
         and closes it."""
-        return journal_behind(self._journal, self._view, durability=durability)
+        return journal_behind(self.journal, self._view, durability=durability)
 
     def close(self) -> None:
         """Closes the file."""
@@ -89,6 +69,41 @@ class OpenedJournal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def report_of_view(view: CampaignView, journal: Journal, address: str | None) -> Report:
+    """Where a campaign that is looked at stands.
+
+    Args:
+        journal: its outcomes are read from it when they are asked for.
+        address: `Report.journal`.
+    """
+    record = view.record
+    standing = view.standing()
+    state, reason = campaign_state(
+        standing.counts,
+        standing.groups,
+        control=view.control(),
+        halted=record.halted,
+        running=standing.running,
+        in_doubt=standing.in_doubt is not None,
+    )
+    if state == "sending" and record.outage is not None:
+        reason = CANNOT_BE_REACHED
+    doubts = list(standing.warnings)
+    if standing.in_doubt is not None:
+        doubts += _were_out(standing.in_doubt, standing.asks_again)
+    return Report(
+        record,
+        standing.counts,
+        standing.groups,
+        state=state,
+        reason=reason,
+        rows=journal.rows_later(),
+        elapsed_s=view.elapsed(),
+        journal=address,
+        warnings=doubts,
+    )
 
 
 def _were_out(in_doubt: InDoubt, asks_again: bool) -> list[str]:
@@ -108,11 +123,11 @@ def _were_out(in_doubt: InDoubt, asks_again: bool) -> list[str]:
     return [f"{' and '.join(out)} {were} out when its sender ended: {then}"]
 
 
-def open_journal(path: str | os.PathLike[str]) -> OpenedJournal:
-    """Opens a journal for reading: `promomsg.open_journal("autumn.db").report()`.
+def open_journal(journal: str | os.PathLike[str] | Journal) -> OpenedJournal:
+    """Opens a journal, or the one at a path, for reading: `promomsg.open_journal("autumn.db").report()`.
 
     Raises:
-        UsageError: it is no path.
+        UsageError: it is neither.
         JournalError: there is none, or it is not one of this version.
     """
-    return OpenedJournal(path)
+    return OpenedJournal(journal)

@@ -121,7 +121,7 @@ class Report:
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
         host: where it was sent, `https://api.weixin.qq.com`.
-        journal: the journal's path; None when it was kept in memory or was a temporary one that
+        journal: the journal's path, or `fleet:NAME`; None when it was kept in memory or was a temporary one that
             is gone.
     """
 

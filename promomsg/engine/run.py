@@ -257,7 +257,7 @@ class Run:
             reason=reason,
             rows=self._context.rows,
             elapsed_s=self._seconds(),
-            journal=self._context.kept_path,
+            journal=self._context.address,
         )
 
     @property

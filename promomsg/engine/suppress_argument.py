@@ -20,8 +20,8 @@ Suppress: TypeAlias = (
 )
 """What `suppress=` takes."""
 
-_FILE: Final = r"(?is).*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)"
-"""A str in a list that means a file: no one is called that."""
+_FILE: Final = r"(?is)fleet:.*|.*\.(csv|tsv|txt|db|sqlite3?|xlsx?|xlsm|parquet|jsonl?|ndjson|gz)"
+"""A str in a list that means a file, or a campaign in a fleet's database: no one is called that."""
 _GIVE: Final = "give a file's path, a list of keys and addresses, or a journal"
 
 

@@ -23,9 +23,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from promomsg.journal.plan_contract import PlanWriter
+from promomsg.journal.read_contract import CampaignView, Rows
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -40,11 +41,13 @@ from promomsg.journal.records import (
     Reason,
     Recovered,
     SendResult,
-    Standing,
 )
 from promomsg.model import Failure, Outcome, State
 
-__all__ = ["CampaignView", "Handle", "Journal", "Rows"]
+__all__ = ["FLEET", "CampaignView", "Handle", "Journal", "Rows"]
+
+FLEET: Final = "fleet:"
+"""How an address begins that is a campaign's name in a database (`Journal.address`)."""
 
 
 class Handle(PlanWriter, Protocol):
@@ -79,6 +82,10 @@ class Handle(PlanWriter, Protocol):
             groups, singles: which kinds are wanted (groups first).
             idempotent: whether the channel's provider deduplicates on our key.
         """
+
+    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+        """Whether chunks of these kinds are not done, whoever holds them: who has nothing to take and
+        holds none waits meanwhile, since they may come back. Never where only one may send."""
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         """Each lease for another `lease_life` seconds from now, all in one step; the numbers of the
@@ -325,48 +332,6 @@ class Handle(PlanWriter, Protocol):
         """Writes what is queued and lets go of the journal; half a plan is thrown away."""
 
 
-class Rows(Protocol):
-    """Single outcomes to read, by plain calls without an event loop, from any thread.
-
-    They are read as they stand when asked for, while a sender runs and after. Nothing is held open
-    in between, until `keep`.
-    """
-
-    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
-        """Every row (or those in `states`) in order of seq."""
-
-    def keep(self) -> None:
-        """Of a campaign that is closed: they stay readable after `Journal.discard`."""
-
-    def close(self) -> None:
-        """Gives back what `keep` holds; a second call does nothing."""
-
-
-class CampaignView(Protocol):
-    """A campaign to look at, by plain calls without an event loop, while it is sent and after. It
-    changes nothing, and no sender is in its way."""
-
-    @property
-    def record(self) -> CampaignRecord:
-        """The campaign."""
-
-    def control(self) -> Control:
-        """What was asked of its senders."""
-
-    def standing(self) -> Standing:
-        """Where it stands at this moment."""
-
-    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
-        """Every row (or those in `states`) in order of seq. Whom a sender that died left intended is
-        as a resume will take them."""
-
-    def elapsed(self) -> float:
-        """Seconds from the complete plan to the last thing that happened."""
-
-    def close(self) -> None:
-        """Lets go of the journal; a second call does nothing."""
-
-
 class Journal(Protocol):
     """A place that keeps one campaign."""
 
@@ -392,6 +357,14 @@ class Journal(Protocol):
     @property
     def path(self) -> str | None:
         """Where it is; None in memory, and where it is no file."""
+
+    @property
+    def address(self) -> str | None:
+        """What finds it as `journal=` (`promomsg.journal.locate`): a file's path, or `fleet:NAME`; None in
+        memory."""
+
+    def exists(self) -> bool:
+        """Whether there is a campaign, or in a file's place anything else; half a plan is none."""
 
     def rows_later(self) -> Rows:
         """What a report reads single outcomes from, from now on."""

@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from promomsg.errors import UsageError
-from promomsg.journal.contract import CampaignView, Journal
+from promomsg.journal.contract import FLEET, CampaignView, Journal
 from promomsg.journal.sqlite.crash_safety.file_view import FileView
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
 from promomsg.journal.sqlite.journal import Durability, SqliteJournal
@@ -19,7 +19,10 @@ __all__ = [
     "Durability",
     "JournalReader",
     "existing_journal",
+    "fleet_journal",
+    "fleet_url",
     "half_plan",
+    "is_in_fleet",
     "journal_at",
     "journal_behind",
     "journal_of",
@@ -28,39 +31,74 @@ __all__ = [
     "temporary_journal",
 ]
 
-_FLEET: Final = "fleet:"
 _FLEET_URL: Final = "PROMOMSG_FLEET"
 """The environment variable with the database's URL."""
 
 
-def journal_at(path: str | os.PathLike[str], *, durability: Durability = "power") -> Journal:
+def journal_at(
+    path: str | os.PathLike[str] | Journal, *, durability: Durability = "power"
+) -> Journal:
     """The journal at a path, or of a name in the fleet's database (`"fleet:autumn"`), whether it is
-    there already or not; nothing is opened. (A file of such a name is `"./fleet:autumn"`.)
+    there already or not; nothing is opened. (A file of such a name is `"./fleet:autumn"`.) A journal is
+    itself.
 
     Raises:
         UsageError: it is no path, `durability` is neither `"power"` nor `"process"`, or of a fleet
             the extra or the database's URL is missing.
     """
-    if isinstance(path, str) and path.startswith(_FLEET):
-        return _fleet_journal(path)
-    return SqliteJournal(path, durability=durability)
+    if isinstance(path, str) and is_in_fleet(path):
+        return fleet_journal(path.removeprefix(FLEET))
+    if isinstance(path, (str, os.PathLike)) or not _is_journal(path):
+        return SqliteJournal(path, durability=durability)  # type: ignore[arg-type]
+    return path
 
 
-def _fleet_journal(path: str) -> Journal:
+def is_in_fleet(address: str) -> bool:
+    """Whether it names a campaign in the fleet's database: `"fleet:autumn"`."""
+    return address.startswith(FLEET)
+
+
+def fleet_url(url: str | None, what: str) -> str:
+    """The URL of the fleet's database; None: that of the environment.
+
+    Args:
+        what: what it is needed for, for the message.
+
+    Raises:
+        UsageError: none is given, or the extra is missing.
+    """
     try:
         # Loaded for a journal that is there: it needs psycopg.
-        from promomsg.journal.postgres.journal import PostgresJournal
+        import promomsg.journal.postgres.journal  # noqa: F401
     except ImportError:
         raise UsageError(
-            f"journal {path!r}: a fleet's journal is on PostgreSQL: pip install 'promomsg[fleet]'"
+            f"{what}: a fleet's journal is on PostgreSQL: pip install 'promomsg[fleet]'"
         ) from None
-    url = os.environ.get(_FLEET_URL)
+    url = url or os.environ.get(_FLEET_URL)
     if not url:
         raise UsageError(
-            f"journal {path!r}: which database? set {_FLEET_URL} to its URL "
-            "(postgresql://host/database)"
+            f"{what}: which database? set {_FLEET_URL} to its URL (postgresql://host/database)"
         )
-    return PostgresJournal(url, path.removeprefix(_FLEET))
+    return url
+
+
+def fleet_journal(name: str, url: str | None = None) -> Journal:
+    """A campaign of the fleet's database, by its name there; nothing is opened.
+
+    Args:
+        url: of the database; None: `$PROMOMSG_FLEET`.
+
+    Raises:
+        UsageError: as `journal_at`.
+    """
+    url = fleet_url(url, f"journal {FLEET + name!r}")
+    from promomsg.journal.postgres.journal import PostgresJournal
+
+    return PostgresJournal(url, name)
+
+
+def _is_journal(value: object) -> bool:
+    return not isinstance(value, type) and hasattr(value, "rows_later")
 
 
 def journal_behind(
@@ -88,7 +126,7 @@ def journal_of(journal: str | os.PathLike[str] | Journal | None, durability: Dur
         return temporary_journal(durability=durability)
     if isinstance(journal, os.PathLike) or (journal and isinstance(journal, str)):
         return journal_at(journal, durability=durability)
-    if isinstance(journal, (str, type)) or not hasattr(journal, "rows_later"):
+    if isinstance(journal, str) or not _is_journal(journal):
         raise UsageError(
             f"journal={journal!r}: give a file's path or a promomsg.SqliteJournal(path); without "
             "a journal a new campaign has a temporary one"

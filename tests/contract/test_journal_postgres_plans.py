@@ -255,10 +255,10 @@ async def test_what_may_be_a_token_is_never_given_to_the_server(
 @pytest.mark.parametrize(
     ("table", "version", "refusal"),
     [
-        (None, None, "no tables of ours yet; make them with PostgresJournal.prepare"),
+        (None, None, "no tables of ours yet; make them with `promomsg fleet init`"),
         ("somebodys", None, 'a schema "promomsg" that is not ours; give another database'),
         ("schema_version", VERSION + 1, f"version {VERSION + 1}, and this promomsg knows"),
-        ("schema_version", 0, "no tables of ours yet; make them with PostgresJournal.prepare"),
+        ("schema_version", 0, "no tables of ours yet; make them with `promomsg fleet init`"),
     ],
 )
 async def test_a_database_that_is_not_prepared_is_refused_in_one_line(

@@ -230,6 +230,20 @@ class ModelHandle(ModelRecovery):
                         return lease
         return None
 
+    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+        now = self._now()
+        return any(
+            chunk.is_held(now) or self._has_work(chunk)
+            for chunk in self._store.chunks.values()
+            if (groups if chunk.is_group else singles)
+        )
+
+    def _has_work(self, chunk: Chunk) -> bool:
+        if chunk.group is not None:
+            return chunk.group.row.state is GroupState.PLANNED
+        rows = self._store.in_range(chunk)
+        return any(row.group is None and row.state is State.PENDING for row in rows)
+
     def _try(self, chunk: Chunk, now: float, idempotent: bool) -> Lease | None:
         single_sends: tuple[SingleSend, ...] = ()
         group_no = None
@@ -415,6 +429,7 @@ class ModelJournal:
     """A journal that ends with its process. It keeps one campaign, like a file."""
 
     path: str | None = None
+    address: str | None = None
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
@@ -462,6 +477,10 @@ class ModelJournal:
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
         return ModelReader(self._store, self.is_being_sent)
+
+    def exists(self) -> bool:
+        """See `Journal.exists`."""
+        return self._store is not None and self._store.sealed
 
     def is_being_sent(self) -> bool:
         """See `Journal.is_being_sent`."""

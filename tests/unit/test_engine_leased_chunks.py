@@ -12,7 +12,7 @@ from journal_model import ModelHandle
 from scripted_wechat import ScriptedWeChat, SharedJournal
 
 from promomsg import Campaign, Pace, WeChatMessage
-from promomsg.journal.records import Lease
+from promomsg.journal.records import Lease, Reason
 from promomsg.model import Answer, Verdict
 
 pytestmark = pytest.mark.asyncio
@@ -111,6 +111,7 @@ async def test_a_group_that_waits_for_its_pace_stays_ours(auto_clock: FakeClock)
 
 
 async def test_a_group_that_another_machine_took_over_is_left_to_it(auto_clock: FakeClock) -> None:
+    """It is not sent here as well, and the campaign ends when that one has."""
     journal = SharedJournal(auto_clock)
     channel = ScriptedWeChat(auto_clock, Pace(groups_per_minute=0.3))
     taken: list[Lease | None] = []
@@ -118,7 +119,14 @@ async def test_a_group_that_another_machine_took_over_is_left_to_it(auto_clock: 
     async def steal() -> None:
         await auto_clock.sleep(LEASE_LIFE + 5.0)
         journal.forget_leases()
-        taken.append(await journal.take(groups=True))
+        lease = await journal.take(groups=True)
+        taken.append(lease)
+        assert lease is not None
+        assert await journal.handle.intend_group(lease, auto_clock.time())
+        await auto_clock.sleep(LEASE_LIFE / 2)
+        reason = Reason("45028", "no quota")
+        await journal.handle.refuse_group(lease, reason, auto_clock.time(), everybody=False)
+        await journal.handle.release(lease)
 
     async with Campaign(
         channel, MESSAGE, ids(200), journal=journal, clock=auto_clock, max_group_size=100
@@ -130,7 +138,7 @@ async def test_a_group_that_another_machine_took_over_is_left_to_it(auto_clock: 
     assert lease is not None
     assert len(channel.group_times) == 1
     assert len(channel.reached) == 100
-    assert (report.sent, report.pending) == (100, 100)
+    assert (report.state, report.sent, report.by_code) == ("done", 100, {"45028": 100})
 
 
 async def test_one_slow_answer_in_a_hundred_does_not_hold_up_the_others(

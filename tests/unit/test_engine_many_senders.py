@@ -19,7 +19,7 @@ from promomsg import PollPolicy, WeChatMessage
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.run import Run
 from promomsg.engine.settings import Settings, settings_of
-from promomsg.journal.records import Lease, SendResult
+from promomsg.journal.records import Control, Lease, SendResult
 from promomsg.journal.unreachable import JournalUnreachable, until_reached
 from promomsg.model import Answer, Delivery, Verdict
 from promomsg.states import GroupState
@@ -166,6 +166,63 @@ async def test_two_senders_share_a_campaign_and_nobody_is_sent_to_twice(
     assert all(reached)
     assert sorted(reached[0] + reached[1]) == sorted(str(n) for n in range(400))
     assert set(states(journal)) == {"s"}
+
+
+async def test_a_sender_that_has_nothing_to_take_ends_when_the_campaign_does(
+    clock: FakeClock,
+) -> None:
+    """The other has all there is, and is slow."""
+    journal = await planned(8, clock)
+    slow, idle = Sender(journal, clock), Sender(journal, clock)
+    slow.channel.before_single = lambda: clock.sleep(3 * LIFE)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow.work)
+        await clock.settle()
+        tasks.start_soon(idle.work)
+        await clock.advance(2 * LIFE)
+        assert not idle.run.ended.is_set()
+        await clock.advance_until(slow.run.ended.is_set, 0.5)
+        await clock.advance(1.5)
+        assert idle.run.ended.is_set()
+    assert idle.channel.reached == []
+    assert idle.run.report_now().sent == 8
+    assert states(journal) == "s" * 8
+
+
+async def test_a_sender_that_has_nothing_to_take_takes_over_from_one_that_died(
+    clock: FakeClock,
+) -> None:
+    journal = await planned(12, clock)
+    store = journal._store
+    assert store is not None
+    dead = ServerHandle(journal, store, clock, write=True)
+    dead.clock = clock
+    lease = await dead.take(groups=False, singles=True, idempotent=False)
+    assert lease is not None
+    assert await dead.intend(lease, [0, 1, 2], clock.time(), "2026-11-24")
+    other = Sender(journal, clock)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other.work)
+        await clock.advance(LIFE - 1)
+        assert states(journal) == "iii" + "p" * 9
+        await clock.advance_until(other.run.ended.is_set, 0.5)
+    assert states(journal) == "uuu" + "s" * 9
+    assert other.run.report_now().state == "done"
+
+
+async def test_a_cancellation_reaches_a_sender_that_waits_for_others(clock: FakeClock) -> None:
+    journal = await planned(8, clock)
+    slow, idle = Sender(journal, clock), Sender(journal, clock)
+    slow.channel.before_single = lambda: clock.sleep(5.0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow.work)
+        await clock.settle()
+        tasks.start_soon(idle.work)
+        await clock.advance(1.0)
+        await journal.request(Control.CANCEL)
+        await clock.advance_until(idle.run.ended.is_set, 0.5)
+        await clock.advance_until(slow.run.ended.is_set, 0.5)
+    assert set(states(journal)) <= {"s", "c"}
 
 
 async def test_a_process_that_stood_still_past_its_lease_calls_nobody_it_had_intended(

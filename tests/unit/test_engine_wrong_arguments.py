@@ -81,8 +81,8 @@ def test_a_retry_is_not_begun_by_the_word_no(words: dict[str, Any]) -> None:
         Campaign.retry("campaign.db", WECHAT, **words)
 
 
-def test_what_is_opened_is_a_path() -> None:
-    for other in (5, None, SqliteJournal("campaign.db")):
+def test_what_is_opened_is_a_path_or_a_journal() -> None:
+    for other in (5, None, SqliteJournal):
         with pytest.raises(UsageError, match="is not a journal's path; give a str or a Path"):
             promomsg.open_journal(other)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="journal: 5 is not a path"):

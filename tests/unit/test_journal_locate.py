@@ -25,7 +25,7 @@ def test_a_path_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_name_of_the_fleet_is_a_campaign_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMOMSG_FLEET", URL)
     journal = journal_at("fleet:autumn")
-    assert journal.path == "fleet:autumn"
+    assert (journal.path, journal.address) == (None, "fleet:autumn")
     assert "nobody" not in repr(journal) or "@" not in repr(journal)
     with pytest.raises(UsageError, match="name"):
         journal_at("fleet:")

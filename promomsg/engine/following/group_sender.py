@@ -72,7 +72,8 @@ class GroupSender:
         return self._reachability.group_calls
 
     async def run(self) -> None:
-        """Returns when no group is left to send, or the control says stop."""
+        """Returns when no group is left to send, by other senders neither, or the control says
+        stop."""
         with anyio.CancelScope() as scope:
             if not self._control.attach_sending(scope):
                 return
@@ -90,6 +91,8 @@ class GroupSender:
                     groups=True, singles=False, idempotent=self._channel.idempotent
                 )
             if taken is None:
+                if await self._leases.left_to_others(groups=True):
+                    continue
                 return
             held = HeldLease(*taken)
             self._leases.add(held)

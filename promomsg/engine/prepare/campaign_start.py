@@ -32,7 +32,9 @@ class RunContext(msgspec.Struct):
         tokens: the user tokens; None for channels without them.
         counts, groups: those at the start.
         journal: the journal itself; rows: its outcomes, read when they are asked for.
-        kept_path: the journal's path when it stays; None in memory and for a temporary one.
+        kept_path: the journal's path when it stays; None in memory and for a temporary one, and where
+            it is no file.
+        address: the same as `Journal.address` has it, for the report.
         temporary: the journal is removed on a clean close.
         stream_from: the cursor from which outcomes are streamed.
         kept_warning: once closed: where a temporary journal is that was not removed.
@@ -48,6 +50,7 @@ class RunContext(msgspec.Struct):
     journal: Journal
     rows: Rows
     kept_path: str | None
+    address: str | None = None
     temporary: bool = False
     stream_from: tuple[int, int] = (-1, 0)
     kept_warning: str = ""
@@ -97,9 +100,9 @@ class CampaignStart(ABC):
         self._plan: Plan | None = None
 
     @property
-    def path(self) -> str | None:
-        """Where the journal is; None in memory."""
-        return self._journal.path
+    def address(self) -> str | None:
+        """Where the journal is, as `Journal.address` says it."""
+        return self._journal.address
 
     async def plan(self, *, shown: bool) -> Plan:
         """What would be sent. The first call makes the plan, later ones return it.
@@ -133,6 +136,7 @@ class CampaignStart(ABC):
             journal=self._journal,
             rows=self._journal.rows_later(),
             kept_path=handle.path,
+            address=self._journal.address,
         )
         self._handle = self._tokens = None
         return context

@@ -178,7 +178,7 @@ class NewCampaign(CampaignStart):
         context = await self._hand_over()
         if self._temporary:
             context.temporary = True
-            context.kept_path = None
+            context.kept_path = context.address = None
         return context
 
     async def not_sent(self) -> AsyncIterator[Outcome]:

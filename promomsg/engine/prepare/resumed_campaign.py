@@ -87,10 +87,10 @@ class ResumedCampaign(CampaignStart):
             # Only a resume with such a list loads what reads one.
             from promomsg.engine.prepare.suppression_list import SuppressionList
 
-            suppression = SuppressionList(self.request.suppress, channel, self.path)
+            suppression = SuppressionList(self.request.suppress, channel, self.address)
             await suppression.read(handle)
             await suppression.check_keys(handle)
-        self._compiled, kept = read_back(record, channel, self.path)
+        self._compiled, kept = read_back(record, channel, self.address)
         self._settings = settings = msgspec.structs.replace(kept, **self.request.options)
         advice = None if channel.pacer.configured else await ask_quota(channel)
         notices = [*channel.notices, *set_default_pace(channel, advice)]
@@ -189,7 +189,7 @@ class ResumedCampaign(CampaignStart):
         await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), self._tokens)
         if planner.digest != kept.get("digest"):
             raise UsageError(
-                f"the recipients are not the list that {self.path or 'the journal'} was planned "
+                f"the recipients are not the list that {self.address or 'the journal'} was planned "
                 f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
                 "parameters differ): put that list back, or start a new campaign with a journal "
                 "of its own"

@@ -36,7 +36,7 @@ from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.intake.suppression.suppression_file import SuppressionFile
 from promomsg.journal.contract import Handle
-from promomsg.journal.locate import journal_at, temporary_journal
+from promomsg.journal.locate import is_in_fleet, journal_at, temporary_journal
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Outcome, Recipient, Secret
 
@@ -65,7 +65,7 @@ class SuppressionList:
     Args:
         given: see `Suppress`.
         channel: where people are reached by user tokens, any value may be one.
-        own: the campaign's own journal, which is no list for it.
+        own: the address of the campaign's own journal, which is no list for it.
 
     Attributes:
         values: how many different keys and addresses there are, once it has been read.
@@ -75,7 +75,7 @@ class SuppressionList:
         check_suppress(given)
         self._given = given
         self._secret = channel.needs_tokens
-        self._own = None if own is None else os.path.realpath(own)
+        self._own = own
         self._notices: list[str] = []
         self._items = 0
         self.values = 0
@@ -136,7 +136,8 @@ class SuppressionList:
                 yield batch
 
     async def _file(self, path: str | os.PathLike[str]) -> AsyncIterator[ListedValues]:
-        kind = await to_thread.run_sync(kind_of_list, path)
+        in_fleet = isinstance(path, str) and is_in_fleet(path)
+        kind = "journal" if in_fleet else await to_thread.run_sync(kind_of_list, path)
         if kind == "journal":
             async for batch in _from_thread(self._journal(journal_at(path))):
                 yield batch
@@ -153,14 +154,14 @@ class SuppressionList:
     def _journal(self, journal: Any) -> Iterator[ListedValues]:
         """Everybody that a campaign sent to or may have."""
         if isinstance(journal, OpenedJournal):
-            journal = journal_at(journal.path)
-        path = journal.path
-        if path is not None and os.path.realpath(path) == self._own:
+            journal = journal.journal
+        where = journal.address
+        if where is not None and where == self._own:
             raise UsageError(
-                f"suppress: {path} is this campaign's own journal, which sends to nobody twice by "
+                f"suppress: {where} is this campaign's own journal, which sends to nobody twice by "
                 "itself; leave it out"
             )
-        where = path or "the journal"
+        where = where or "the journal"
         for page in journal.reached():
             batch = ListedValues(secret=self._secret)
             for key, *addresses in page:
@@ -172,9 +173,9 @@ class SuppressionList:
                     )
                 batch.values += [key, *there]
             yield batch
-        if path is not None and journal_at(path).is_being_sent():
+        if journal.address is not None and journal.is_being_sent():
             self._notices.append(
-                f"{path} is being sent just now: whom it reaches from here on is not on the list"
+                f"{where} is being sent just now: whom it reaches from here on is not on the list"
             )
 
     async def _source(self, source: Source) -> AsyncIterator[ListedValues]:

@@ -16,7 +16,7 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
 6. The answer is judged (`Brakes.judge`), and its result joins the next commit (`_answered`).
 7. Results are committed in batches (`ResultWriter`); only then are permits given back and those
    who are pending again queued for their retry (`_committed`).
-8. A chunk of which all are final is given back; when the journal has no other, all is done.
+8. A chunk of which all are final is given back; when nobody has another, all is done.
 
 Tasks are a pool of workers, one feeder and one result writer: there is never a task, nor a Python
 object that stays, per recipient.
@@ -102,8 +102,7 @@ class Dispatcher:
         self._concurrency = most = settings.concurrency
         self._brakes, self._leases = brakes, leases
         self._reachability, self._breaker = brakes.reachability, brakes.reachability.breaker
-        self._share = share
-        self._notify = notify
+        self._share, self._notify = share, notify
         self._limiter = channel.pacer.singles
 
         self._ready: deque[tuple[LeasedChunk, SingleSend, float]] = deque()
@@ -203,8 +202,9 @@ class Dispatcher:
                 await self._changed.wait_for(step.seconds, self._clock)
             elif isinstance(step, AskJournal):
                 await self._chunks.take()
-                if step.last and self._chunks.exhausted and self._chunks.idle:
+                if step.last and await self._chunks.none_left():
                     return
+                self._notify()
             elif isinstance(step, AwaitResults):
                 await self._changed.wait()
                 self._chunks.exhausted = False

@@ -13,6 +13,8 @@ from promomsg.journal.records import Lease
 __all__ = ["HeldLease", "HeldLeases"]
 
 
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between looks at what other senders hold."""
 _RENEWALS: Final = 5
 """In each life of a lease: a journal that is away for less than two thirds of one outlasts none, whenever
 that begins and however late it is found out that it is back."""
@@ -65,6 +67,15 @@ class HeldLeases:
             now = self._now()
         lease = await self._handle.take(groups=groups, singles=singles, idempotent=idempotent)
         return None if lease is None else (lease, now + self._life)
+
+    async def left_to_others(self, *, groups: bool = False, singles: bool = False) -> bool:
+        """For who has nothing to take and holds none: whether other senders still have work of these
+        kinds. Then some time has passed, and it is to be asked for again: a lease may have run out or
+        been given back."""
+        if not await self._handle.is_work_left(groups=groups, singles=singles):
+            return False
+        await self._sleep(_LOOK_AGAIN)
+        return True
 
     def add(self, held: HeldLease) -> None:
         """Has it renewed from now on."""

@@ -194,6 +194,13 @@ class LeasedChunks:
             self._taking = False
             self._changed()
 
+    async def none_left(self) -> bool:
+        """Whether nothing is left to be taken, here or once other senders give it back; returns after
+        a while when they may."""
+        if not (self.exhausted and self.idle):
+            return False
+        return not await self._leases.left_to_others(singles=True)
+
     async def _add(self, chunk: LeasedChunk, single_sends: Sequence[SingleSend]) -> None:
         self._leases.add(chunk)
         await self._add_tokens_and_ids(single_sends)

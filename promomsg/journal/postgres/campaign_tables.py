@@ -12,7 +12,15 @@ from promomsg.journal.postgres.statements.campaign_row import add_campaign
 from promomsg.journal.postgres.statements.transaction import Transaction
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["add_tables", "find", "planning_key", "removal", "remove_half_plan", "remove_now"]
+__all__ = [
+    "add_tables",
+    "find",
+    "names",
+    "planning_key",
+    "removal",
+    "remove_half_plan",
+    "remove_now",
+]
 
 _TABLES: Final = (
     "warning", "control", "tally", "intent_day", "group_send", "chunk", "commit_log",
@@ -35,6 +43,9 @@ _MEMORY: Final = b"SET work_mem = '64MB'"
 
 find: Final = b"SELECT campaign, planned_at FROM campaign WHERE journal = %s"
 """(number, when its plan was complete) of the campaign of a journal."""
+
+names: Final = b"SELECT journal FROM campaign ORDER BY campaign DESC LIMIT 1000"
+"""Of the campaigns that were begun last."""
 
 _IS_HALF: Final = b"SELECT 1 FROM campaign WHERE campaign = %s AND planned_at IS NULL FOR UPDATE"
 

@@ -10,7 +10,12 @@ import psycopg
 from psycopg import conninfo, errors
 
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.postgres.schema import SCHEMA, check_schema, schema_version
+from promomsg.journal.postgres.schema import (
+    SCHEMA,
+    check_schema,
+    schema_version,
+    schema_version_now,
+)
 from promomsg.journal.unreachable import JournalUnreachable
 
 __all__ = [
@@ -63,7 +68,7 @@ _MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
     (errors.ReadOnlySqlTransaction, "it is a standby or read-only: give the address of the primary"),
     (errors.DiskFull, "free some space on the server, then resume"),
     (errors.OutOfMemory, "the server has no memory left: free some, then resume"),
-    (errors.UndefinedTable, "its tables are not there, or not those of this version"),
+    (errors.UndefinedTable, "its tables are not there, or not those of this version: `promomsg fleet init` makes them"),
 )  # fmt: skip
 
 
@@ -204,6 +209,7 @@ def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         db = psycopg.connect(url, autocommit=True, **_missing(url))
         try:
             db.execute(f"SET search_path = {SCHEMA}, pg_temp".encode())
+            check_schema(schema_version_now(db), where)
         except BaseException:
             db.close()
             raise

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
 
 from promomsg.errors import JournalError, UsageError
+from promomsg.journal.contract import FLEET
 from promomsg.journal.postgres import campaign_tables
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.database import (
@@ -31,6 +32,7 @@ from promomsg.journal.postgres.schema import prepare_schema
 from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.suggest import did_you_mean
 
 __all__ = ["PostgresJournal"]
 
@@ -57,7 +59,7 @@ class PostgresJournal:
         self._where = place(url)
         self.url = url
         self.name = name
-        self._shown = f"fleet:{name}"
+        self._shown = f"{FLEET}{name}"
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
 
     def __repr__(self) -> str:
@@ -67,6 +69,11 @@ class PostgresJournal:
     def path(self) -> str | None:
         """None: it is no file."""
         return None
+
+    @property
+    def address(self) -> str:
+        """See `Journal.address`."""
+        return self._shown
 
     @classmethod
     async def prepare(cls, url: str) -> None:
@@ -153,10 +160,10 @@ class PostgresJournal:
         """See `Journal.open`. Any number of processes may have it open with `write`."""
         db = await connect(self.url, idle_in_transaction=CampaignAccess.lease_life / 3)
         try:
-            found = self._planned(await self._find(db))
+            found = await self._is_planned(db)
             record = await read_record(CampaignReads(db, found))
             if record is None:
-                raise JournalError(f"{self._shown}: there is no such campaign; check the name")
+                raise JournalError(f"{self._shown}: there is no such campaign any more")
         except psycopg.Error as error:
             await db.close()
             raise explain(error, self._where) from None
@@ -180,9 +187,19 @@ class PostgresJournal:
         if warning is not None:
             await handle.warn(warning)
 
-    def _planned(self, found: tuple[int, bool] | None) -> int:
+    async def _is_planned(self, db: Connection) -> int:
+        found = await self._find(db)
+        names = [] if found else await (await db.execute(campaign_tables.names)).fetchall()
+        return self._number(found, names)
+
+    def _is_planned_now(self, db: psycopg.Connection[tuple[Any, ...]]) -> int:
+        found = self._find_now(db)
+        return self._number(found, [] if found else db.execute(campaign_tables.names).fetchall())
+
+    def _number(self, found: tuple[int, bool] | None, names: Sequence[tuple[Any, ...]]) -> int:
         if found is None:
-            raise JournalError(f"{self._shown}: there is no such campaign; check the name")
+            hint = did_you_mean(self.name, [name for (name,) in names]) or "; check the name"
+            raise JournalError(f"{self._shown}: there is no such campaign in {self._where}{hint}")
         campaign, is_planned = found
         if not is_planned:
             raise JournalError(
@@ -194,7 +211,7 @@ class PostgresJournal:
         """Writes the control row; senders see it at their next intent."""
         db = await connect(self.url)
         try:
-            campaign = self._planned(await self._find(db))
+            campaign = await self._is_planned(db)
             await db.execute(
                 b"UPDATE control SET requested = %s WHERE campaign = %s", (control.value, campaign)
             )
@@ -211,7 +228,7 @@ class PostgresJournal:
         """See `Journal.reached`: by short reads, while senders run and after."""
         try:
             with connect_now(self.url) as db:
-                yield from reached_pages(db, self._planned(self._find_now(db)), self._shown)
+                yield from reached_pages(db, self._is_planned_now(db), self._shown)
         except psycopg.Error as error:
             raise explain(error, self._where) from None
 
@@ -223,7 +240,7 @@ class PostgresJournal:
         """See `Journal.reader`."""
         db = connect_now(self.url)
         try:
-            return PostgresView(db, self._planned(self._find_now(db)), self._shown)
+            return PostgresView(db, self._is_planned_now(db), self._shown)
         except psycopg.Error as error:
             db.close()
             raise explain(error, self._where) from None
@@ -242,6 +259,14 @@ class PostgresJournal:
             return view.standing().running
         finally:
             view.close()
+
+    def exists(self) -> bool:
+        """See `Journal.exists`."""
+        try:
+            with connect_now(self.url) as db:
+                return (self._find_now(db) or (0, False))[1]
+        except psycopg.Error as error:
+            raise explain(error, self._where) from None
 
     def discard(self) -> None:
         """Removes the campaign, also half a plan; nothing to do when there is none."""

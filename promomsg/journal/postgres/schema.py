@@ -51,7 +51,7 @@ _ASK_VERSION: Final = (
     f" WHERE n.nspname = '{SCHEMA}' AND c.relname = 'schema_version' AND a.attname = 'version')"
 )
 _VERSION: Final = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}.schema_version"
-_PREPARE: Final = "PostgresJournal.prepare(url)"
+_PREPARE: Final = "`promomsg fleet init`, or Fleet(url).prepare() in Python"
 
 
 def _refusal(found: int | None, where: str) -> str | None:
@@ -95,6 +95,19 @@ async def schema_version(db: psycopg.AsyncConnection[Any]) -> int | None:
     if not await one(_ASK):
         return 0
     return int(await one(_VERSION)) if await one(_ASK_VERSION) else None
+
+
+def schema_version_now(db: psycopg.Connection[Any]) -> int | None:
+    """The same by a plain call."""
+
+    def one(text: str) -> Any:
+        row = db.execute(text.encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+    if not one(_ASK):
+        return 0
+    return int(one(_VERSION)) if one(_ASK_VERSION) else None
 
 
 async def prepare_schema(db: psycopg.AsyncConnection[Any], where: str) -> None:

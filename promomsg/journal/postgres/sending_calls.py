@@ -67,6 +67,10 @@ class SendingCalls(OpenCampaign):
             self._held[lease.chunk_no] = lease
         return lease
 
+    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+        """See `Handle.is_work_left`."""
+        return await self._access.read(lease_calls.is_work_left, groups, singles)
+
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         """See `Handle.renew`."""
         return await self._access.do(lease_calls.renew, leases, self.lease_life)

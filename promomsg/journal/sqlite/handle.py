@@ -100,6 +100,10 @@ class SqliteHandle(PlanHandle):
         now, life = self._now(), self.lease_life
         return await self._do(leases.take, groups, singles, idempotent, now, life, skippable=True)
 
+    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+        """See `Handle.is_work_left`: there is no other sender."""
+        return False
+
     async def renew(self, leases_held: Sequence[Lease]) -> frozenset[int]:
         return await self._do(leases.renew, leases_held, self._now() + self.lease_life)
 

@@ -325,6 +325,15 @@ class SqliteJournal:
         """See `Journal.reader`."""
         return FileView(self._take_reader())
 
+    @property
+    def address(self) -> str:
+        """See `Journal.address`."""
+        return self.path
+
+    def exists(self) -> bool:
+        """See `Journal.exists`."""
+        return os.path.lexists(self.path)
+
     def is_being_sent(self) -> bool:
         """See `Journal.is_being_sent`."""
         return is_locked(self.path)

@@ -144,6 +144,14 @@ class MemoryJournal:
         """See `Journal.reader`."""
         return MemoryView(self._connect(), self.is_being_sent)
 
+    @property
+    def address(self) -> None:
+        """See `Journal.address`: nothing else finds it."""
+
+    def exists(self) -> bool:
+        """See `Journal.exists`."""
+        return self._sealed
+
     def is_being_sent(self) -> bool:
         """See `Journal.is_being_sent`."""
         return self._has_sender

@@ -19,14 +19,14 @@ import msgspec
 from promomsg.journal.postgres.statements.group_calls import lose_group
 from promomsg.journal.postgres.statements.group_rows import get_group
 from promomsg.journal.postgres.statements.recovery import end_leftovers
-from promomsg.journal.postgres.statements.transaction import Transaction
+from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
 from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import Lease
 from promomsg.journal.state_sql import in_group_state, in_state, recipient_move
 from promomsg.model import SingleSend, State
 from promomsg.states import Event, GroupEvent, GroupState, group_transition
 
-__all__ = ["end_now", "release", "renew", "take"]
+__all__ = ["end_now", "is_work_left", "release", "renew", "take"]
 
 _INTEND: Final = recipient_move(Event.INTEND)
 _CALLABLE_GROUPS: Final = group_transition(GroupEvent.INTEND).starts
@@ -81,6 +81,11 @@ FROM held WHERE c.campaign = %(campaign)s AND c.chunk_no = held.chunk_no RETURNI
 """
 _RENEW: Final = _LEASES.format(deadline=f"{_NOW} + %(life)s")
 _END: Final = _LEASES.format(deadline=_NOW)
+
+_IS_WORK_LEFT: Final = (
+    "SELECT EXISTS (SELECT FROM chunk WHERE campaign = %(campaign)s AND NOT done"
+    " AND (group_no IS NULL) = ANY(%(singles)s::boolean[]))"
+)
 
 _RELEASE: Final = (
     "UPDATE chunk AS c SET deadline = NULL, done = NOT EXISTS ({left})"
@@ -176,6 +181,13 @@ async def renew(tx: Transaction, leases: Sequence[Lease], life: float) -> frozen
         return frozenset()
     rows = await tx.rows(_RENEW, {**_of(leases), "life": life})
     return frozenset(chunk_no for (chunk_no,) in rows)
+
+
+async def is_work_left(reads: CampaignReads, groups: bool, singles: bool) -> bool:
+    """Whether chunks of these kinds are not done, whoever holds them."""
+    kinds = [of_singles for of_singles in (False, True) if (singles if of_singles else groups)]
+    (found,) = await reads.row(_IS_WORK_LEFT, {"singles": kinds})
+    return bool(found)
 
 
 async def end_now(tx: Transaction, leases: Sequence[Lease]) -> None:

@@ -1,0 +1,1 @@
+"""Many campaigns in one database, sent from many machines (extra `fleet`)."""

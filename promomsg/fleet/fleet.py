@@ -1,0 +1,113 @@
+"""The database that several machines send from: its tables, its campaigns, and a journal in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from anyio import to_thread
+
+from promomsg.engine.opened_journal import report_of_view
+from promomsg.engine.report import Report
+from promomsg.errors import UsageError
+from promomsg.journal.contract import CampaignView, Journal
+from promomsg.journal.locate import fleet_journal, fleet_url
+
+if TYPE_CHECKING:
+    from promomsg.journal.postgres.overview import CampaignOverview
+
+__all__ = ["Fleet", "FleetCampaign"]
+
+
+class FleetCampaign(msgspec.Struct, frozen=True):
+    """One campaign of a fleet's database, as it stands.
+
+    Attributes:
+        name: what it is asked for by: `fleet.journal(name)`, `journal="fleet:NAME"`.
+        report: where it stands; its `outcomes` are read when they are asked for. None: its plan is not
+            complete, and nothing was sent.
+        senders: who holds work of it now, each as `host:process`. One that died is named until its
+            leases end.
+        created_at: Unix seconds.
+    """
+
+    name: str
+    report: Report | None
+    senders: tuple[str, ...]
+    created_at: float
+
+    @property
+    def state(self) -> str:
+        """As `Report.state` has it; `"planning"` while its plan is not complete."""
+        return "planning" if self.report is None else self.report.state
+
+
+class Fleet:
+    """Campaigns in one PostgreSQL database, which processes on many machines send together.
+
+    ```python
+    fleet = promomsg.Fleet("postgresql://db.example/fleet")
+    await fleet.prepare()  # once: makes the tables
+    await promomsg.send(wechat, message, recipients, journal=fleet.journal("autumn"))
+    ```
+
+    Args:
+        url: of the database, as libpq takes it; parts that it leaves out come from libpq's environment
+            variables and password file. None: `$PROMOMSG_FLEET`.
+
+    Raises:
+        UsageError: there is no URL, it cannot be read, or the extra `fleet` is not installed.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        if url is not None and not isinstance(url, str):
+            raise UsageError(
+                f"Fleet: the URL of a database is text, not a {type(url).__name__}: "
+                "postgresql://host/database"
+            )
+        self._url = fleet_url(url, "Fleet")
+        # What needs psycopg is loaded where it is used: without it the name `promomsg.Fleet` is there.
+        from promomsg.journal.postgres.database import place
+
+        self.place = place(self._url)
+        """The database without user and password, for people."""
+
+    def __repr__(self) -> str:
+        return f"Fleet({self.place})"
+
+    async def prepare(self) -> None:
+        """Makes the tables, in a schema `promomsg`, or brings those of an earlier version to this one's.
+
+        Raises:
+            JournalError: the database cannot be reached, its schema `promomsg` is somebody else's, or
+                its tables are of a newer version.
+        """
+        from promomsg.journal.postgres.journal import PostgresJournal
+
+        await PostgresJournal.prepare(self._url)
+
+    def journal(self, name: str) -> Journal:
+        """The journal of one campaign, whether it is there already or not; nothing is opened.
+
+        Args:
+            name: the campaign's name in the database, up to 200 printable characters.
+
+        Raises:
+            UsageError: it is no name.
+        """
+        return fleet_journal(name, self._url)
+
+    async def campaigns(self) -> list[FleetCampaign]:
+        """Every campaign of the database, in the order in which they were begun.
+
+        Raises:
+            JournalError: it cannot be reached, or has no tables of this version.
+        """
+        from promomsg.journal.postgres.overview import overview
+
+        return await to_thread.run_sync(overview, self._url, self._campaign)
+
+    def _campaign(self, found: CampaignOverview, view: CampaignView) -> FleetCampaign:
+        journal = self.journal(found.name)
+        report = report_of_view(view, journal, journal.address) if found.is_planned else None
+        return FleetCampaign(found.name, report, tuple(found.senders), found.created_at)

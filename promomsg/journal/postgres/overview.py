@@ -1,0 +1,64 @@
+"""All campaigns of a database at a glance, by plain calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, TypeVar
+
+import psycopg
+
+from promomsg.journal.postgres.database import connect_now, explain, place
+from promomsg.journal.postgres.reader import PostgresView
+
+__all__ = ["CampaignOverview", "overview"]
+
+T = TypeVar("T")
+
+_CAMPAIGNS: Final = b"""
+SELECT campaign, journal, created_at, planned_at IS NOT NULL,
+    coalesce((SELECT array_agg(DISTINCT holder ORDER BY holder) FROM chunk
+              WHERE chunk.campaign = c.campaign AND NOT done
+                AND deadline > extract(epoch FROM clock_timestamp())), '{}')
+FROM campaign AS c ORDER BY campaign
+"""
+
+
+class CampaignOverview(NamedTuple):
+    """A campaign of the database.
+
+    Attributes:
+        number, name: its number, and its name there.
+        created_at: as its record has it.
+        is_planned: whether its plan is complete.
+        senders: who holds leases of it (`PostgresJournal.worker`).
+    """
+
+    number: int
+    name: str
+    created_at: float
+    is_planned: bool
+    senders: list[str]
+
+
+def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> list[T]:
+    """What `of` makes of each campaign, from the first planned to the last. The view is of all that
+    is there of it, and open for that call only.
+
+    Raises:
+        JournalError: the database cannot be reached, or its tables are not ours.
+    """
+    with _connected(url) as db:
+        found = [CampaignOverview(*row) for row in db.execute(_CAMPAIGNS).fetchall()]
+        return [of(one, PostgresView(db, one.number, f"fleet:{one.name}")) for one in found]
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    db = connect_now(url)
+    try:
+        yield db
+    except psycopg.Error as error:
+        raise explain(error, place(url)) from None
+    finally:
+        db.close()

@@ -1,0 +1,54 @@
+"""What every journal promises to those who only look at a campaign, by plain calls without an event
+loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from promomsg.journal.records import CampaignRecord, Control, Standing
+from promomsg.model import Outcome, State
+
+__all__ = ["CampaignView", "Rows"]
+
+
+class Rows(Protocol):
+    """Single outcomes to read, by plain calls without an event loop, from any thread.
+
+    They are read as they stand when asked for, while a sender runs and after. Nothing is held open
+    in between, until `keep`.
+    """
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq."""
+
+    def keep(self) -> None:
+        """Of a campaign that is closed: they stay readable after `Journal.discard`."""
+
+    def close(self) -> None:
+        """Gives back what `keep` holds; a second call does nothing."""
+
+
+class CampaignView(Protocol):
+    """A campaign to look at, by plain calls without an event loop, while it is sent and after. It
+    changes nothing, and no sender is in its way."""
+
+    @property
+    def record(self) -> CampaignRecord:
+        """The campaign."""
+
+    def control(self) -> Control:
+        """What was asked of its senders."""
+
+    def standing(self) -> Standing:
+        """Where it stands at this moment."""
+
+    def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
+        """Every row (or those in `states`) in order of seq. Whom a sender that died left intended is
+        as a resume will take them."""
+
+    def elapsed(self) -> float:
+        """Seconds from the complete plan to the last thing that happened."""
+
+    def close(self) -> None:
+        """Lets go of the journal; a second call does nothing."""
