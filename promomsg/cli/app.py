@@ -85,15 +85,15 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg doctor autumn.toml",
     ),
     "keys": Entry("keys", "Make a key pair for a wallet's portal.", "promomsg keys --output keys"),
-    "fleet": Entry(
-        "fleet",
-        "Prepare a database for many machines, and list its campaigns.",
-        "promomsg fleet status",
-    ),
     "sandbox": Entry(
         "sandbox",
         "Serve a stand-in for both providers on this machine.",
         "promomsg sandbox --port 8765 --public-key-out wallet.pem",
+    ),
+    "fleet": Entry(
+        "fleet",
+        "Prepare a database for many machines, and list its campaigns.",
+        "promomsg fleet status",
     ),
 }
 """In the order of the help."""

@@ -45,6 +45,20 @@ def late(seq: int, state: str = "sent", **changes: object) -> SendResult:
     return result(seq, state, intended_at=NOW + 1, **changes)
 
 
+async def test_nothing_is_left_once_all_is_given_back(make: Make) -> None:
+    journal = make()
+    assert not journal.exists()
+    handle = await sealed(journal, [row(0), row(1)])
+    assert journal.exists()
+    lease = await take(handle)
+    assert await handle.intend(lease, [0, 1], NOW, DAY)
+    assert await handle.settle(lease, [result(0), result(1)])
+    await handle.release(lease)
+    assert not await handle.is_work_left(groups=True, singles=True)
+    await handle.close()
+    assert journal.exists()
+
+
 async def test_whoever_takes_a_chunk_over_ends_what_its_holder_left_out(make: Make) -> None:
     handle, old, new = await frozen(make)
     assert new is not None

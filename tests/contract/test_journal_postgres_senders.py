@@ -69,6 +69,20 @@ async def lost_connections(database: str) -> int:
         )
 
 
+async def test_work_is_left_while_somebody_holds_it(pair: tuple[Handle, Handle]) -> None:
+    first, second = pair
+    leases = [await take(first) for _ in range(3)]
+    assert await second.take(groups=True, singles=True, idempotent=False) is None
+    assert await second.is_work_left(groups=False, singles=True)
+    assert await second.is_work_left(groups=True, singles=True)
+    assert not await second.is_work_left(groups=True, singles=False)
+    for lease in leases:
+        assert await first.intend(lease, seqs(lease), NOW, DAY)
+        assert await first.settle(lease, [result(seq) for seq in seqs(lease)])
+        await first.release(lease)
+    assert not await second.is_work_left(groups=True, singles=True)
+
+
 async def test_two_senders_share_a_campaign(pair: tuple[Handle, Handle]) -> None:
     first, second = pair
     leases = [await take(first), await take(second), await take(first)]

@@ -85,8 +85,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "promoters",
         "doctor",
         "keys",
-        "fleet",
         "sandbox",
+        "fleet",
     ]
 
 
