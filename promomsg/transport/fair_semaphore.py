@@ -23,6 +23,10 @@ _Waiter = tuple["asyncio.Future[int]", int]
 class FairSemaphore:
     """At most `limit` permits in use at once.
 
+    Args:
+        at_once: shares that the permits are enough for, when more than so many want some; None: as
+            many as there are permits.
+
     Attributes:
         limit: how many; `raise_to` makes it more.
         in_use: how many are acquired.
@@ -32,6 +36,8 @@ class FairSemaphore:
 
     __slots__ = (
         "_active",
+        "_at_once",
+        "_batch",
         "_given",
         "_heap",
         "_priority_is_next",
@@ -42,13 +48,16 @@ class FairSemaphore:
         "limit",
     )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, at_once: int | None = None) -> None:
         self.limit = limit
+        self._at_once = at_once
+        self._batch = self._least_part()
+        """What a share may have at its turn, however many there are."""
         self.in_use = 0
         self.has_waiters = False
-        # (permits held, permits given, turn, share) of each share that waits. An entry is not
-        # removed when its share changes: `_next_share` passes over entries that are out of date.
-        self._heap: list[tuple[int, int, int, SemaphoreShare]] = []
+        # (whole batches held, permits given, turn, permits held, share) of each share that waits. An
+        # entry is not removed when its share changes: `_next_share` passes over those out of date.
+        self._heap: list[tuple[int, int, int, int, SemaphoreShare]] = []
         self._turn = 0
         self._given = 0
         """Permits given so far to the share that was served last: what the others are compared to."""
@@ -70,7 +79,11 @@ class FairSemaphore:
         """Makes the limit at least this."""
         if limit > self.limit:
             self.limit = limit
+            self._batch = self._least_part()
             self._grant_free()
+
+    def _least_part(self) -> int:
+        return 1 if self._at_once is None else max(1, self.limit // self._at_once)
 
     def yield_permit(self) -> None:
         """Lets others use a permit that its holder does not need for a while."""
@@ -89,7 +102,11 @@ class FairSemaphore:
         self._turn += 1
         share.turn = self._turn
         share.given = max(share.given, self._given - self.limit)
-        heappush(self._heap, (share.held, share.given, share.turn, share))
+        self._push(share)
+
+    def _push(self, share: SemaphoreShare) -> None:
+        held = share.held
+        heappush(self._heap, (held // self._batch, share.given, share.turn, held, share))
 
     def _grant_free(self) -> None:
         """Gives the free permits to those who wait."""
@@ -111,7 +128,7 @@ class FairSemaphore:
         """The waiting share whose turn it is."""
         heap = self._heap
         while heap:
-            held, _, turn, share = heap[0]
+            _, _, turn, held, share = heap[0]
             if share.waiters and turn == share.turn and held == share.held:
                 return share
             heappop(heap)
@@ -124,7 +141,7 @@ class FairSemaphore:
         """
         part = -(-self.limit // max(1, self._active))
         behind = min(3 * part, max(0, self._given - share.given))
-        return max(1, part + behind - share.held)
+        return max(1, max(part, self._batch) + behind - share.held)
 
     def _grant(self, share: SemaphoreShare) -> bool:
         """Gives its first waiter all that it may have; False when not enough is free.
@@ -221,7 +238,7 @@ class SemaphoreShare:
         if not self._has_priority:
             self.held -= count
             if self.waiters:
-                heappush(semaphore._heap, (self.held, self.given, self.turn, self))
+                semaphore._push(self)
             elif not self.held:
                 semaphore._active -= 1
         if semaphore.has_waiters:

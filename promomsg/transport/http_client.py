@@ -120,8 +120,9 @@ class HttpClient:
         """Open connections that no call uses now."""
         return len(self._idle)
 
-    async def connect_ahead(self, count: int, most: int) -> None:
-        """Begins to open connections, until one of them is idle or has failed.
+    async def connect_ahead(self, count: int, most: int) -> bool:
+        """Begins to open connections, until one of them is idle or has failed; False: all that may
+        be are open already.
 
         Args:
             count: how many more are wanted.
@@ -132,8 +133,10 @@ class HttpClient:
         for task in begun:
             self._ahead.add(task)
             task.add_done_callback(self._ahead.discard)
-        if self._ahead:
-            await asyncio.wait(self._ahead, return_when=asyncio.FIRST_COMPLETED)
+        if not self._ahead:
+            return False
+        await asyncio.wait(self._ahead, return_when=asyncio.FIRST_COMPLETED)
+        return True
 
     async def close(self) -> None:
         """Closes every connection, also under a call."""

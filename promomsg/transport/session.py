@@ -135,7 +135,8 @@ class HttpSession:
 
         Waits until at least one of those that are being opened can be used, or has failed. All of
         them where it failed (the calls find out why, and say it), where it is not known (aiohttp
-        makes the calls), or no call can be made (it was closed, or is another event loop's).
+        makes the calls), where as many as may be are open (they follow the calls on these), or no
+        call can be made (it was closed, or is another event loop's).
         """
         try:
             http, idle = self._own_client(), self.idle_connections()
@@ -143,7 +144,8 @@ class HttpSession:
             return calls
         if http is None or idle is None or idle >= calls:
             return calls
-        await http.connect_ahead(calls - idle, self.connections.most)
+        if not await http.connect_ahead(calls - idle, self.connections.most):
+            return calls
         return min(calls, http.idle_connections()) or calls
 
     def _own_client(self) -> HttpClient | None:

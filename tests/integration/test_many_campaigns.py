@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from promomsg import (
     open_file_limit,
     send,
 )
+from promomsg.journal.records import Lease
+from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.memory import MemoryJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -158,6 +160,26 @@ async def test_equal_campaigns_progress_together(tmp_path: Path) -> None:
     middle = order[len(order) // 4 : 3 * len(order) // 4]
     shares = [middle.count(number) for number in done if done[number] < each]
     assert max(shares) <= 2 * min(shares), shares
+
+
+async def test_recipients_of_many_campaigns_are_written_down_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit costs about as much for one as for many; with two permits each it carried two."""
+    intended: list[int] = []
+    intend = SqliteHandle.intend
+
+    async def count(self: SqliteHandle, lease: Lease, seqs: Sequence[int], *at: Any) -> bool:
+        intended.append(len(seqs))
+        return await intend(self, lease, seqs, *at)
+
+    monkeypatch.setattr(SqliteHandle, "intend", count)
+    async with crowded() as (box, crowd), wechat(box) as client:
+        crowd.open.set()
+        reports = await all_of([client], 50, 100, tmp_path)
+        assert [report.sent for report in reports] == [100] * 50
+        assert crowd.most <= 100
+    assert len(intended) <= 50 * 100 / 10
 
 
 async def test_single_calls_that_wait_are_sent_or_not_sent() -> None:

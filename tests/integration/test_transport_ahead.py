@@ -46,6 +46,26 @@ async def test_a_connection_is_idle_when_no_call_uses_it() -> None:
         assert session.idle_connections() == 1
 
 
+async def test_calls_follow_those_under_way_where_all_connections_are_open() -> None:
+    """Else a campaign beside others would send to as few as happen to be idle."""
+    go = asyncio.Event()
+
+    async def script(reader: Reader, writer: Writer, server: RawServer) -> None:
+        while await read_request(reader, server):
+            await go.wait()
+            writer.write(reply())
+
+    async with serve(script) as server, HttpSession(server.url, max_connections=3) as session:
+        await session.connect_ahead(3)
+        await until(lambda: session.idle_connections() == 3)
+        calls = [asyncio.create_task(session.post(session.url("/"), b"{}")) for _ in range(2)]
+        await until(lambda: session.idle_connections() == 1)
+        assert await session.connect_ahead(20) == 20
+        go.set()
+        await asyncio.gather(*calls)
+    assert server.connections == 3
+
+
 async def test_no_more_are_opened_ahead_than_there_may_be_calls() -> None:
     async with serve(well) as server, HttpSession(server.url, max_connections=2) as session:
         await session.connect_ahead(50)

@@ -85,6 +85,55 @@ async def test_equal_takers_of_batches_progress_together(shares: int, limit_of: 
     assert semaphore.in_use == 0
 
 
+@pytest.mark.parametrize("shares", [3, 9, 24, 100])
+async def test_a_few_at_once_have_batches_and_all_progress_together(shares: int) -> None:
+    semaphore = FairSemaphore(200, at_once=8)
+    served = [0] * shares
+    batches: list[int] = []
+    spread: list[int] = []
+    rng = Random(shares)
+
+    async def work(number: int) -> None:
+        share = semaphore.share()
+        while min(served) < 200:
+            count = share.try_acquire(64) or await share.acquire(64)
+            assert semaphore.in_use <= 200
+            for _ in range(rng.randint(1, 5)):
+                await asyncio.sleep(0)
+            served[number] += count
+            if all(served):
+                batches.append(count)
+                spread.append(max(served) - min(served))
+            share.release(count)
+
+    await asyncio.gather(*(work(number) for number in range(shares)))
+    assert min(batches) >= 25
+    # What the first ones took before anybody else was there, and a batch more.
+    assert max(spread) <= 64 + 2 * max(25, 200 // shares) + 2
+    assert semaphore.in_use == 0
+
+
+async def test_one_that_waits_for_a_slow_answer_has_its_turn_all_the_same() -> None:
+    """Else a campaign stood still for as long as one of its calls is out, and others had none."""
+    semaphore = FairSemaphore(16, at_once=2)
+    slow = semaphore.share()
+    assert slow.try_acquire(1) == 1  # until the end
+    served = dict.fromkeys("abcs", 0)
+
+    async def work(name: str, share: SemaphoreShare) -> None:
+        while sum(served.values()) < 1_000:
+            count = await share.acquire(8)
+            await asyncio.sleep(0)
+            served[name] += count
+            share.release(count)
+
+    others = [work(name, semaphore.share()) for name in "abc"]
+    await asyncio.gather(*others, work("s", slow))
+    assert min(served.values()) >= 200
+    slow.release()
+    assert semaphore.in_use == 0
+
+
 async def test_small_calls_get_every_second_permit() -> None:
     semaphore = FairSemaphore(2)
     campaign, polls = semaphore.share(), semaphore.share(priority=True)

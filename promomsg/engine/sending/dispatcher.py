@@ -66,6 +66,7 @@ __all__ = ["Dispatcher"]
 log = logging.getLogger("promomsg.engine")
 
 _LINGER: Final = 0.004
+_SHARED_LINGER: Final = 0.02
 _PACED_LINGER: Final = 0.25
 _PENDING: Final = State.PENDING.value
 _UNCALLED: Final = Decision(State.PENDING, again=True)
@@ -122,14 +123,7 @@ class Dispatcher:
             handle, channel, leases, tokens, 2 * most, lambda: permits.out, self._changed.set
         )
         self._before = BeforeIntent(
-            channel,
-            control,
-            clock,
-            permits,
-            share,
-            most,
-            lambda: self._calling,
-            self._changed,
+            channel, control, clock, permits, share, most, lambda: self._calling, self._changed
         )
         self._retries = RetryQueue(channel, self._chunks, clock, self._changed.set)
         self._next = NextStep(
@@ -319,12 +313,14 @@ class Dispatcher:
             self._answered(chunk, single_send, intended_at, answer, check.number)
 
     def _no_more_calls(self) -> bool:
-        """Whether no call is under way whose result could join a commit."""
-        return self._closing or not self._calling
+        """Whether no call is under way, or waits for its turn, whose result could join a commit."""
+        return self._closing or not (self._calling or self._share.calls.waiters)
 
     def _linger(self) -> float:
         """Seconds that results wait for others: long while it is the pace that sends wait for, and
-        not a permit."""
+        not a permit; longer than usual while it is the turn of other campaigns."""
+        if self._share.intents.semaphore.has_waiters:
+            return _SHARED_LINGER
         plenty = self._permits.free >= self._concurrency
         return _PACED_LINGER if plenty and self._limiter.rate is not None else _LINGER
 
