@@ -10,12 +10,8 @@ from typing import Self
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.errors import UsageError
 from promomsg.journal.contract import CampaignView, Journal
-from promomsg.journal.locate import (
-    Durability,
-    journal_at,
-    journal_behind,
-)
-from promomsg.journal.records import CampaignRecord, InDoubt
+from promomsg.journal.locate import journal_at, journal_behind
+from promomsg.journal.records import CampaignRecord, Durability, InDoubt
 from promomsg.model import Outcome, State
 
 __all__ = ["OpenedJournal", "open_journal", "report_of_view"]

@@ -1,23 +1,22 @@
 """From a path, or from `fleet:NAME`, to a journal: the only place outside of the kinds themselves that
-names one."""
+names one. Each kind is loaded when the first journal of it is asked for."""
 
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from promomsg.errors import UsageError
 from promomsg.journal.contract import FLEET, CampaignView, Journal
-from promomsg.journal.sqlite.crash_safety.file_view import FileView
+from promomsg.journal.records import Durability
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
-from promomsg.journal.sqlite.journal import Durability, SqliteJournal
-from promomsg.journal.sqlite.lock import holder
-from promomsg.journal.sqlite.reader import JournalReader
+
+if TYPE_CHECKING:
+    from promomsg.journal.sqlite.reader import JournalReader
 
 __all__ = [
     "ALL_ENDINGS",
     "Durability",
-    "JournalReader",
     "existing_journal",
     "fleet_journal",
     "fleet_url",
@@ -49,6 +48,8 @@ def journal_at(
     if isinstance(path, str) and is_in_fleet(path):
         return fleet_journal(path.removeprefix(FLEET))
     if isinstance(path, (str, os.PathLike)) or not _is_journal(path):
+        from promomsg.journal.sqlite.journal import SqliteJournal
+
         return SqliteJournal(path, durability=durability)  # type: ignore[arg-type]
     return path
 
@@ -68,7 +69,7 @@ def fleet_url(url: str | None, what: str) -> str:
         UsageError: none is given, or the extra is missing.
     """
     try:
-        # Loaded for a journal that is there: it needs psycopg.
+        # It needs psycopg.
         import promomsg.journal.postgres.journal  # noqa: F401
     except ImportError:
         raise UsageError(
@@ -105,6 +106,9 @@ def journal_behind(
     journal: Journal, view: CampaignView, *, durability: Durability = "power"
 ) -> Journal:
     """The journal that a view is of: its next `open` takes the view over and closes it."""
+    from promomsg.journal.sqlite.crash_safety.file_view import FileView
+    from promomsg.journal.sqlite.journal import SqliteJournal
+
     if isinstance(view, FileView):
         return SqliteJournal.behind(view, durability=durability)
     view.close()
@@ -113,6 +117,8 @@ def journal_behind(
 
 def temporary_journal(*, durability: Durability = "power") -> Journal:
     """A private journal in the system's folder for temporary files; see `Journal.discard`."""
+    from promomsg.journal.sqlite.journal import SqliteJournal
+
     return SqliteJournal.temporary(durability=durability)
 
 
@@ -153,6 +159,8 @@ def open_reader(path: str | os.PathLike[str]) -> JournalReader:
     Raises:
         JournalError: there is none, it is another version's, or it cannot be read.
     """
+    from promomsg.journal.sqlite.reader import JournalReader
+
     return JournalReader(path)
 
 
@@ -163,4 +171,6 @@ def half_plan(path: str | os.PathLike[str]) -> str:
 
 def sender_process(path: str | os.PathLike[str]) -> int | None:
     """The number of the process that sends this journal; None when it is not known."""
+    from promomsg.journal.sqlite.lock import holder
+
     return holder(os.path.realpath(path))

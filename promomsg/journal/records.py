@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ __all__ = [
     "Control",
     "ControlRow",
     "Counts",
+    "Durability",
     "GroupCounts",
     "GroupRow",
     "InDoubt",
@@ -31,6 +32,9 @@ __all__ = [
     "Standing",
     "fingerprint",
 ]
+
+Durability = Literal["power", "process"]
+"""What a commit outlives: a power cut, or only the end of the process."""
 
 
 class Control(StrEnum):

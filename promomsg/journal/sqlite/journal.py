@@ -14,14 +14,14 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import RunningCounts
-from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.records import CampaignRecord, Control, Durability, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import (
@@ -54,9 +54,7 @@ from promomsg.journal.sqlite.writer import Writer
 from promomsg.private_files import rename_new
 from promomsg.standard_descriptors import open_standard_descriptors
 
-__all__ = ["Durability", "JournalReader", "SqliteJournal"]
-
-Durability = Literal["power", "process"]
+__all__ = ["JournalReader", "SqliteJournal"]
 
 _SIDES: Final = ("", *SIDE_FILES, MARK, SLOTS)
 _CACHE_KIB: Final = 8_000
