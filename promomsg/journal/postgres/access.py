@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
 
 from promomsg.clock import SYSTEM_CLOCK
 from promomsg.errors import JournalError
-from promomsg.journal.postgres.database import Connection, connect, explain, is_away
+from promomsg.journal.postgres.connections.lost_answers import watched
+from promomsg.journal.postgres.database import (
+    Connection,
+    connect,
+    explain,
+    is_at_work,
+    is_away,
+)
 from promomsg.journal.postgres.schema import SENDERS
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, Undone
 from promomsg.journal.unreachable import JournalUnreachable, until_reached
@@ -79,7 +86,8 @@ class CampaignAccess:
                 self._refuse_closed()
                 self._session = await connect(self.url)
             try:
-                return await self._transaction(self._session, call, args)
+                with self.watched(self._session):
+                    return await self._transaction(self._session, call, args)
             except psycopg.Error as error:
                 raise self.explained(error) from None
 
@@ -91,7 +99,8 @@ class CampaignAccess:
 
         async def once() -> T:
             async with self._connection() as db:
-                return await self._transaction(db, call, args)
+                with self.watched(db):
+                    return await self._transaction(db, call, args)
 
         return await self._apart(self.asked_again(once))
 
@@ -100,7 +109,8 @@ class CampaignAccess:
 
         async def once() -> T:
             async with self._connection() as db:
-                return await call(CampaignReads(db, self.campaign), *args)
+                with self.watched(db):
+                    return await call(CampaignReads(db, self.campaign), *args)
 
         return await self._apart(self.asked_again(once), stop=True)
 
@@ -146,7 +156,8 @@ class CampaignAccess:
         # The first connection has found the tables to be of our version.
         db = await connect(self.url, check=False, answers_in=answers_in, idle_in_transaction=idle)
         try:
-            await self.announce(db)
+            with self.watched(db):
+                await self.announce(db)
         except psycopg.Error as error:
             await db.close()
             raise self.explained(error) from None
@@ -154,6 +165,11 @@ class CampaignAccess:
             await db.close()
             raise
         return db
+
+    def watched(self, db: Connection) -> AbstractContextManager[None]:
+        """A block in which a connection whose questions or answers are lost on the way is found out
+        before the leases are over, and hung up."""
+        return watched(db, lambda: is_at_work(self.url, db.process), every=self.lease_life / 5)
 
     async def announce(self, db: Connection) -> None:
         """Says on a connection that a sender of the campaign is at work, until it is closed."""

@@ -1,22 +1,21 @@
-"""Connections to the database: how they are opened, which databases are refused, and what their errors
-mean to people. No message has a password in it.
-"""
+"""Connections to the database: how they are opened, and which databases are refused."""
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
-from promomsg.errors import JournalError, UsageError
+from promomsg.errors import JournalError
+from promomsg.journal.postgres.connections.lost_answers import IS_AT_WORK, hung_up_after
+from promomsg.journal.postgres.connections.server_errors import explain, is_away, place
 from promomsg.journal.postgres.schema import (
     SCHEMA,
     check_schema,
     schema_version,
     schema_version_now,
 )
-from promomsg.journal.unreachable import JournalUnreachable
 
 __all__ = [
     "OLDEST_SERVER",
@@ -24,22 +23,35 @@ __all__ = [
     "connect",
     "connect_now",
     "explain",
+    "is_at_work",
     "is_away",
     "place",
     "standby_warning",
 ]
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection that knows its process at the server, behind whatever pooler.
+
+    Attributes:
+        process: its number; 0 until it was asked for.
+    """
+
+    process: int = 0
+
 
 OLDEST_SERVER: Final = 15
 """The oldest version of PostgreSQL that is not refused."""
 
+_CONNECTS_IN: Final = 5
+"""Seconds for a connection to be made, and as many for what it is asked first: there is time for
+another before the leases are over."""
 _ANSWERS_IN: Final = 10
-"""Seconds: for a connection to be made, a statement of a send, a silent peer to be given up."""
+"""Seconds after which a silent peer is given up."""
 _IDLE_IN_TRANSACTION: Final = 60.0
 """Seconds after which a process that stands still inside a transaction loses its locks."""
 _DEFAULTS: Final[dict[str, Any]] = {
-    "connect_timeout": _ANSWERS_IN,
+    "connect_timeout": _CONNECTS_IN,
     "keepalives": 1,
     "keepalives_idle": _ANSWERS_IN // 2,
     "keepalives_interval": 2,
@@ -63,35 +75,6 @@ _STANDBYS: Final = """
 SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_stat_replication
 """
 
-_MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
-    (errors.InsufficientPrivilege, f'grant that user the rights on "{SCHEMA}" and its tables, or give another'),
-    (errors.ReadOnlySqlTransaction, "it is a standby or read-only: give the address of the primary"),
-    (errors.DiskFull, "free some space on the server, then resume"),
-    (errors.OutOfMemory, "the server has no memory left: free some, then resume"),
-    (errors.UndefinedTable, "its tables are not there, or not those of this version: `promomsg fleet init` makes them"),
-)  # fmt: skip
-
-
-# A connection that is refused has no code of the error, only the server's words.
-_COMES_BACK: Final = ("starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved")  # fmt: skip
-_REFUSALS: Final = (
-    ("password", "check the user and the password of the URL"),
-    ("pg_hba.conf", "have the server's pg_hba.conf let this user in from here"),
-    ("role", "check the user of the URL"),
-    ("database", "create the database, or give another URL"),
-    ("", "check the URL"),
-)
-
-
-def _refusal(error: BaseException) -> str | None:
-    """What to do about a server that has answered and does not let us in; None: it is none of these."""
-    text = str(error)
-    if not isinstance(error, psycopg.OperationalError) or "FATAL" not in text:
-        return None
-    if error.sqlstate is not None or any(words in text for words in _COMES_BACK):
-        return None
-    return next(mend for words, mend in _REFUSALS if words in text.partition("FATAL")[2])
-
 
 class _Found(NamedTuple):
     version: int
@@ -100,62 +83,6 @@ class _Found(NamedTuple):
     in_recovery: bool
     backend: int
     has_rights: bool
-
-
-def place(url: str) -> str:
-    """A database for messages: its name and host, without user and password.
-
-    Raises:
-        UsageError: the URL is none.
-    """
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
-        # What libpq says of it may have the password in it.
-        raise UsageError(
-            "the URL of the database cannot be read; write postgresql://user:password@host/database, "
-            "with %-escapes for what is special"
-        ) from None
-    host = parts.get("host") or parts.get("hostaddr") or "localhost"
-    port = parts.get("port")
-    return f"PostgreSQL {host}{f':{port}' if port else ''}/{parts.get('dbname') or ''}"
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether the server cannot do it at this moment, as while it starts anew: it may be asked again."""
-    if _refusal(error) is not None:
-        return False
-    return isinstance(
-        error,
-        (
-            errors.AdminShutdown,
-            errors.CrashShutdown,
-            errors.CannotConnectNow,
-            errors.TooManyConnections,
-            errors.IdleInTransactionSessionTimeout,
-            errors.ConnectionException,
-            errors.DeadlockDetected,
-            errors.SerializationFailure,
-            errors.QueryCanceled,
-        ),
-    ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
-
-
-def explain(error: Exception, where: str) -> JournalError:
-    """An error of psycopg as the journal's, in one line: what, where, how to mend it."""
-    text = " ".join(str(error).split())
-    refusal = _refusal(error)
-    if refusal is not None:
-        return JournalError(f"{where}: {text.partition('FATAL: ')[2] or text}; {refusal}")
-    for kind, mend in _MENDS:
-        if isinstance(error, kind):
-            return JournalError(f"{where}: {text}; {mend}")
-    if is_away(error):
-        return JournalUnreachable(
-            f"{where}: it cannot be reached now ({text[:200] or 'the connection is lost'}); see that it runs "
-            "and answers, then resume"
-        )
-    return JournalError(f"{where}: {text}")
 
 
 async def connect(
@@ -180,22 +107,35 @@ async def connect(
     """
     where = place(url)
     try:
-        db: Connection = await psycopg.AsyncConnection.connect(
-            url, autocommit=True, **_missing(url)
-        )
+        db = await Connection.connect(url, autocommit=True, **_missing(url))
         try:
-            found = await _look(db, answers_in, idle_in_transaction)
-            _refuse_unsafe(found, where)
-            if found.backend != db.info.backend_pid:
-                await _refuse_pooler(url, db, where)
-            if check:
-                check_schema(await schema_version(db), where)
+            with hung_up_after(db, _CONNECTS_IN):
+                found = await _look(db, answers_in, idle_in_transaction)
+                db.process = found.backend
+                _refuse_unsafe(found, where)
+                if found.backend != db.info.backend_pid:
+                    await _refuse_pooler(url, db, where)
+                if check:
+                    check_schema(await schema_version(db), where)
         except BaseException:
             await db.close()
             raise
     except psycopg.Error as error:
         raise explain(error, where) from None
     return db
+
+
+async def is_at_work(url: str, process: int) -> bool:
+    """Whether a process of the server has a statement under way, asked on a connection of its own; False
+    when the server cannot be asked."""
+    try:
+        db = await Connection.connect(url, autocommit=True, **_missing(url))
+        async with db:
+            with hung_up_after(db, _CONNECTS_IN):
+                row = await (await db.execute(IS_AT_WORK.encode(), (process,))).fetchone()
+    except psycopg.Error:
+        return False
+    return row is not None and bool(row[0])
 
 
 def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
@@ -262,7 +202,7 @@ async def _refuse_pooler(url: str, db: Connection, where: str) -> None:
     which is not the server's. One that gives a client a server's connection for as long as it
     stays is none of these: its process is always the same, and never another client's.
     """
-    other = await psycopg.AsyncConnection.connect(url, autocommit=True, **_missing(url))
+    other = await Connection.connect(url, autocommit=True, **_missing(url))
     try:
         ours: set[int] = set()
         others: set[int] = set()

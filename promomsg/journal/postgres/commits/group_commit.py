@@ -169,7 +169,8 @@ class GroupCommit:
             if self._db is None:
                 self._db = await self._access.connected(answers_in=_ANSWERS_IN)
             try:
-                return await call(self._db, *args)
+                with self._access.watched(self._db):
+                    return await call(self._db, *args)
             except errors.DivisionByZero:
                 raise
             except psycopg.Error as error:

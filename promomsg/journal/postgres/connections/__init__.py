@@ -1,0 +1,1 @@
+"""What the database and the way to it can do to a connection."""

@@ -1,0 +1,99 @@
+"""What the database's refusals and errors mean to people. No message has a password in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import conninfo, errors
+
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.postgres.schema import SCHEMA
+from promomsg.journal.unreachable import JournalUnreachable
+
+__all__ = ["explain", "is_away", "place"]
+
+_MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
+    (errors.InsufficientPrivilege, f'grant that user the rights on "{SCHEMA}" and its tables, or give another'),
+    (errors.ReadOnlySqlTransaction, "it is a standby or read-only: give the address of the primary"),
+    (errors.DiskFull, "free some space on the server, then resume"),
+    (errors.OutOfMemory, "the server has no memory left: free some, then resume"),
+    (errors.UndefinedTable, "its tables are not there, or not those of this version: `promomsg fleet init` makes them"),
+)  # fmt: skip
+
+
+# A connection that is refused has no code of the error, only the server's words.
+_COMES_BACK: Final = ("starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved")  # fmt: skip
+_REFUSALS: Final = (
+    ("password", "check the user and the password of the URL"),
+    ("pg_hba.conf", "have the server's pg_hba.conf let this user in from here"),
+    ("role", "check the user of the URL"),
+    ("database", "create the database, or give another URL"),
+    ("", "check the URL"),
+)
+
+
+def _refusal(error: BaseException) -> str | None:
+    """What to do about a server that has answered and does not let us in; None: it is none of these."""
+    text = str(error)
+    if not isinstance(error, psycopg.OperationalError) or "FATAL" not in text:
+        return None
+    if error.sqlstate is not None or any(words in text for words in _COMES_BACK):
+        return None
+    return next(mend for words, mend in _REFUSALS if words in text.partition("FATAL")[2])
+
+
+def place(url: str) -> str:
+    """A database for messages: its name and host, without user and password.
+
+    Raises:
+        UsageError: the URL is none.
+    """
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        # What libpq says of it may have the password in it.
+        raise UsageError(
+            "the URL of the database cannot be read; write postgresql://user:password@host/database, "
+            "with %-escapes for what is special"
+        ) from None
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    port = parts.get("port")
+    return f"PostgreSQL {host}{f':{port}' if port else ''}/{parts.get('dbname') or ''}"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the server cannot do it at this moment, as while it starts anew: it may be asked again."""
+    if _refusal(error) is not None:
+        return False
+    return isinstance(
+        error,
+        (
+            errors.AdminShutdown,
+            errors.CrashShutdown,
+            errors.CannotConnectNow,
+            errors.TooManyConnections,
+            errors.IdleInTransactionSessionTimeout,
+            errors.ConnectionException,
+            errors.DeadlockDetected,
+            errors.SerializationFailure,
+            errors.QueryCanceled,
+        ),
+    ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
+
+
+def explain(error: Exception, where: str) -> JournalError:
+    """An error of psycopg as the journal's, in one line: what, where, how to mend it."""
+    text = " ".join(str(error).split())
+    refusal = _refusal(error)
+    if refusal is not None:
+        return JournalError(f"{where}: {text.partition('FATAL: ')[2] or text}; {refusal}")
+    for kind, mend in _MENDS:
+        if isinstance(error, kind):
+            return JournalError(f"{where}: {text}; {mend}")
+    if is_away(error):
+        return JournalUnreachable(
+            f"{where}: it cannot be reached now ({text[:200] or 'the connection is lost'}); see that it runs "
+            "and answers, then resume"
+        )
+    return JournalError(f"{where}: {text}")
