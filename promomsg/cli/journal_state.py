@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promomsg.cli.exit_status import status_of
+from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import print_json
 from promomsg.errors import UsageError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["being_sent_by", "print_report", "report_of", "require_everyone"]
 
 
-def report_of(journal: Path) -> Report:
+def report_of(journal: JournalPlace) -> Report:
     """The report of a journal as it is now.
 
     Raises:
@@ -24,7 +25,7 @@ def report_of(journal: Path) -> Report:
     """
     from promomsg.engine.opened_journal import open_journal
 
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         return opened.report()
 
 
@@ -38,18 +39,20 @@ def print_report(report: Report, as_json: bool) -> int:
     return status_of(document)
 
 
-def being_sent_by(journal: Path, state: str) -> str:
-    """That another process is sending it, and which: `another process is sending it (process 12,
-    sending)`."""
-    from promomsg.journal.locate import sender_process
+def being_sent_by(journal: JournalPlace, state: str) -> str:
+    """That others are sending it, and who: `another process is sending it (process 12, sending)`,
+    `host:12 and host:13 are sending it (sending)`."""
+    if not isinstance(journal, Path):
+        who = " and ".join(journal.journal().senders())
+        verb = "are" if " and " in who else "is"
+        return f"{who or 'somebody'} {verb} sending it ({state})"
+    from promomsg.journal.locate import journal_at
 
-    pid = sender_process(journal)
-    who = "" if pid is None else f"process {pid}, "
-    return f"another process is sending it ({who}{state})"
+    return f"another process is sending it ({', '.join([*journal_at(journal).senders(), state])})"
 
 
 def require_everyone(
-    journal: Path, report: Report, everyone: bool, *, planned_anew: bool = False
+    journal: JournalPlace, report: Report, everyone: bool, *, planned_anew: bool = False
 ) -> None:
     """Checks that `--everyone` was given again for a journal that calls every promoter.
 

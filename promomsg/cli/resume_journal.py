@@ -18,8 +18,9 @@ from promomsg.cli.campaign.campaign_of_journal import (
 )
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, exists, to_open, words_for
 from promomsg.cli.journal_state import being_sent_by, print_report, require_everyone
-from promomsg.cli.output.printing import print_to_stderr
+from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.cli.send_file import SendFlags, send_file
 from promomsg.errors import JournalError, UsageError
 
@@ -48,7 +49,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     provider_is_back: bool = False
 
 
-def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
+def resume_journal(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
     """Resumes the campaign in a journal; returns the exit status.
 
     A finished campaign is only printed. Half a plan is thrown away and made again.
@@ -56,21 +57,30 @@ def resume_journal(journal: Path, overrides: Overrides, flags: ResumeFlags) -> i
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import half_plan
 
-    if not os.path.lexists(journal) and os.path.exists(half_plan(journal)):
+    if isinstance(journal, Path) and not exists(journal) and os.path.exists(half_plan(journal)):
         return _plan_again(journal, overrides, flags)
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         return _go_on(journal, opened, opened.report(), overrides, flags)
 
 
 def _go_on(
-    journal: Path, opened: OpenedJournal, found: Report, overrides: Overrides, flags: ResumeFlags
+    journal: JournalPlace,
+    opened: OpenedJournal,
+    found: Report,
+    overrides: Overrides,
+    flags: ResumeFlags,
 ) -> int:
     from promomsg.engine.report import ENDED
 
     if found.state in ENDED:
         return print_report(found, flags.as_json)
-    if _end_pause(journal, opened):
-        return 0
+    joins = False
+    if isinstance(journal, Path):
+        if _end_pause(journal, opened):
+            return 0
+    elif journal.journal().is_being_sent():
+        joins = True
+        print_to_stderr(f"{being_sent_by(journal, found.state)}: joining in")
     file = campaign_of(journal, opened.record, overrides)
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
 
@@ -83,10 +93,13 @@ def _go_on(
         submit=flags.no_wait,
         left=found.pending,
     )
+    if joins and file.suppress is not None:
+        file = msgspec.structs.replace(file, suppress=None)
+        print_to_stderr("the suppression list is not read again while others send")
     return run_async(lambda interrupts: _resume(opened, file, options, flags, interrupts))
 
 
-def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
+def resume_unless_at_work(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
     """The same for `send --or-resume`: what a person paused stays paused, and a sender that is at
     work needs no second one. Either way it prints where the campaign stands, and exits by that.
     """
@@ -94,12 +107,13 @@ def resume_unless_at_work(journal: Path, overrides: Overrides, flags: ResumeFlag
     from promomsg.engine.report import ENDED
     from promomsg.journal.locate import journal_at
 
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         found = opened.report()
         if found.state not in ENDED:
-            at_work = journal_at(journal).is_being_sent()
+            at_work = journal_at(to_open(journal)).is_being_sent()
             if found.state == "paused":
-                print_to_stderr(f"it was paused by request: `promomsg resume {journal}` goes on")
+                resume = command_line("resume", *words_for(journal))
+                print_to_stderr(f"it was paused by request: `{resume}` goes on")
                 return print_report(found, flags.as_json)
             if at_work:
                 print_to_stderr(being_sent_by(journal, found.state))
@@ -135,10 +149,22 @@ def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
 
 
 def recipients_again(file: CampaignFile) -> Any:
-    """The list to read again; None for an audience, which was decided on when it was planned."""
+    """The list to read again; None for an audience, which was decided on when it was planned, and for
+    one that only the machine has that planned it."""
     from promomsg.cli.campaign.to_engine import recipients_of
 
-    return None if file.audience is not None else recipients_of(file)
+    if file.audience is not None or _is_elsewhere(file):
+        return None
+    return recipients_of(file)
+
+
+def _is_elsewhere(file: CampaignFile) -> bool:
+    """Whether another machine has planned it, and the list is only there: nobody needs it here, unless
+    for its user tokens."""
+    if isinstance(file.journal, Path) or file.channel != "wechat" or file.recipients is None:
+        return False
+    lists = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
+    return not any(one.exists() for one in lists)
 
 
 async def _resume(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, exists, to_open, words_for
 from promomsg.cli.journal_state import being_sent_by, report_of
 from promomsg.cli.output.printing import command_line
 from promomsg.errors import JournalError, UsageError
@@ -69,7 +69,9 @@ async def _send(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
         return await plan_and_send(campaign, options, interrupts)
 
 
-def campaign_for(file: CampaignFile, flags: SendFlags, channel: Any, journal: Path | None) -> Any:
+def campaign_for(
+    file: CampaignFile, flags: SendFlags, channel: Any, journal: JournalPlace | None
+) -> Any:
     """The campaign that a file and the command line ask for; without a journal, to plan only."""
     from promomsg.cli.campaign.to_engine import options_of, recipients_of
     from promomsg.engine.campaign import Campaign
@@ -89,26 +91,31 @@ def campaign_for(file: CampaignFile, flags: SendFlags, channel: Any, journal: Pa
         file.message,
         recipients_of(file, everyone=flags.everyone),
         name=f"{file.name} (test)" if flags.test_to else file.name,
-        journal=journal,
+        journal=None if journal is None else to_open(journal),
         suppress=file.suppress,
         campaign_file=str(file.path),
         **options,
     )
 
 
-def journal_for(file: CampaignFile, test_to: Sequence[str]) -> Path:
+def journal_for(file: CampaignFile, test_to: Sequence[str]) -> JournalPlace:
     """The file's own journal; a test has one of its own beside it, under the time of day."""
     if not test_to:
         return file.journal
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    return file.journal.with_name(f"{file.journal.stem}-test-{stamp}.db")
+    journal = file.journal
+    if not isinstance(journal, Path):
+        return journal._replace(name=f"{journal.name}-test-{stamp}")
+    return journal.with_name(f"{journal.stem}-test-{stamp}.db")
 
 
-def _refuse_used(journal: Path) -> None:
+def _refuse_used(journal: JournalPlace) -> None:
     """Raises UsageError or JournalError when the journal's name is taken."""
-    if not os.path.lexists(journal):
+    if not exists(journal):
         return
-    if journal.is_dir():
+    words = words_for(journal)
+    another = "--journal" if isinstance(journal, Path) else "name by --journal fleet:NAME"
+    if isinstance(journal, Path) and journal.is_dir():
         raise UsageError(f"the journal {journal} is a folder; give a file's name in it")
     from promomsg.journal.locate import journal_at
 
@@ -118,13 +125,13 @@ def _refuse_used(journal: Path) -> None:
         raise JournalError(
             f"{journal} is there already and is not a journal; give another --journal"
         ) from None
-    if journal_at(journal).is_being_sent():
+    if journal_at(to_open(journal)).is_being_sent():
         raise JournalError(
             f"{journal} already holds this campaign, and {being_sent_by(journal, state)}; watch it with "
-            f"`{command_line('status', str(journal), '--watch')}`, or give another --journal"
+            f"`{command_line('status', *words, '--watch')}`, or give another {another}"
         )
     raise JournalError(
         f"{journal} already holds a campaign: go on with it by "
-        f"`{command_line('resume', str(journal))}`, send again to the failed ones by "
-        f"`{command_line('retry', str(journal), '--failed')}`, or give another --journal"
+        f"`{command_line('resume', *words)}`, send again to the failed ones by "
+        f"`{command_line('retry', *words, '--failed')}`, or give another {another}"
     )

@@ -7,17 +7,56 @@ from typing import Any
 
 import click
 
+from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
+
 __all__ = [
     "account_file_option",
+    "as_place",
     "base_url_option",
     "file_secrets_option",
+    "fleet_option",
     "journal_argument",
     "json_option",
+    "keep_url",
     "resume_options",
     "yes_option",
 ]
 
-journal_argument = click.argument("journal", type=click.Path(path_type=Path))
+_FLEET = "promomsg.fleet"
+
+
+def keep_url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Has `as_place` know the value of `--fleet`."""
+    # Read before the arguments (`is_eager`), which mean something else with it.
+    ctx.meta[_FLEET] = value
+    return value
+
+
+def as_place(ctx: click.Context, param: click.Parameter, value: str | None) -> JournalPlace | None:
+    """A journal's path or `fleet:NAME`; with `--fleet` the campaign's name in that database."""
+    if value is None:
+        return None
+    name, url = fleet_name(value), ctx.meta.get(_FLEET)
+    if name is None and url is None:
+        return Path(value)
+    return FleetPlace(value if name is None else name, url)
+
+
+fleet_option = click.option(
+    "--fleet",
+    metavar="URL",
+    is_eager=True,
+    callback=keep_url,
+    help="JOURNAL is the name of a campaign in this PostgreSQL database.",
+    expose_value=False,
+)
+
+
+def journal_argument(command: Any) -> Any:
+    """The journal that a command is about: a file, `fleet:NAME`, or a name in the database of `--fleet`."""
+    return click.argument("journal", callback=as_place)(fleet_option(command))
+
+
 account_file_option = click.option(
     "--campaign",
     "file",

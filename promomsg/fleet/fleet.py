@@ -10,11 +10,12 @@ from anyio import to_thread
 from promomsg.engine.opened_journal import report_of_view
 from promomsg.engine.report import Report
 from promomsg.errors import UsageError
-from promomsg.journal.contract import CampaignView, Journal
+from promomsg.journal.contract import Journal
 from promomsg.journal.locate import fleet_journal, fleet_url
 
 if TYPE_CHECKING:
     from promomsg.journal.postgres.overview import CampaignOverview
+    from promomsg.journal.postgres.reader import PostgresView
 
 __all__ = ["Fleet", "FleetCampaign"]
 
@@ -107,7 +108,7 @@ class Fleet:
 
         return await to_thread.run_sync(overview, self._url, self._campaign)
 
-    def _campaign(self, found: CampaignOverview, view: CampaignView) -> FleetCampaign:
+    def _campaign(self, found: CampaignOverview, view: PostgresView) -> FleetCampaign:
         journal = self.journal(found.name)
         report = report_of_view(view, journal, journal.address) if found.is_planned else None
-        return FleetCampaign(found.name, report, tuple(found.senders), found.created_at)
+        return FleetCampaign(found.name, report, tuple(view.senders()), found.created_at)

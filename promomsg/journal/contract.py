@@ -345,6 +345,10 @@ class Journal(Protocol):
     def is_being_sent(self) -> bool:
         """Whether a sender is at work on it now, in whatever process."""
 
+    def senders(self) -> list[str]:
+        """Who is, as far as it is known: `process 12`, or `host:12` of one on any machine. Who died on
+        another machine is named until its leases end."""
+
     def reached(self) -> Iterator[list[Reached]]:
         """Everybody that this campaign sent to or may have, in pages: who is, or before a retry was,
         sent, unknown or intended, who is maybe sent, and members of groups that were taken.

@@ -26,7 +26,6 @@ __all__ = [
     "journal_behind",
     "journal_of",
     "open_reader",
-    "sender_process",
     "temporary_journal",
 ]
 
@@ -167,10 +166,3 @@ def open_reader(path: str | os.PathLike[str]) -> JournalReader:
 def half_plan(path: str | os.PathLike[str]) -> str:
     """Where the plan of this journal is while it is being made."""
     return os.path.realpath(path) + PLANNING
-
-
-def sender_process(path: str | os.PathLike[str]) -> int | None:
-    """The number of the process that sends this journal; None when it is not known."""
-    from promomsg.journal.sqlite.lock import holder
-
-    return holder(os.path.realpath(path))

@@ -486,6 +486,10 @@ class ModelJournal:
         """See `Journal.is_being_sent`."""
         return self._sender is not None
 
+    def senders(self) -> list[str]:
+        """See `Journal.senders`."""
+        return []
+
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""
         if self._store is None:

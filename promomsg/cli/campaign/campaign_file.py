@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from promomsg.cli.campaign.account_sections import AccountSections
 from promomsg.cli.campaign.campaign_values import (
@@ -18,12 +18,16 @@ from promomsg.cli.campaign.campaign_values import (
 )
 from promomsg.cli.campaign.message_sections import read_message
 from promomsg.cli.campaign.table_reader import TableReader
+from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
 from promomsg.transport.pace import Pace
+
+if TYPE_CHECKING:
+    from promomsg.journal.contract import Journal
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
 
@@ -36,7 +40,8 @@ def load_campaign(
     path: str | os.PathLike[str],
     *,
     recipients: str | os.PathLike[str] | None = None,
-    journal: str | os.PathLike[str] | None = None,
+    journal: str | os.PathLike[str] | FleetPlace | None = None,
+    fleet: str | None = None,
     base_url: str | None = None,
     environ: Mapping[str, str] | None = None,
     now: float | None = None,
@@ -47,6 +52,7 @@ def load_campaign(
     Args:
         path: the TOML file; its paths are relative to it.
         recipients, journal, base_url: from the command line, instead of the file's own.
+        fleet: the URL of the database to keep the campaign in, also from there; None: what the file says.
         environ: where `env:NAME` is looked up; the process's environment by default.
         now: Unix seconds, for `{date}`; the machine's clock by default.
         file_secrets: whether `file:` secrets may lie outside of the file's folder.
@@ -57,9 +63,11 @@ def load_campaign(
     file = Path(path).absolute()
     top = _parse(file, str(path))
     environ = os.environ if environ is None else environ
-    return _Reader(file, str(path), top, environ, file_secrets).read(
+    if journal is not None and not isinstance(journal, FleetPlace):
+        journal = Path(journal).absolute()
+    return _Reader(file, str(path), top, environ, file_secrets, fleet).read(
         None if recipients is None else _list_path(Path(recipients)),
-        None if journal is None else Path(journal).absolute(),
+        journal,
         base_url,
         china_day(SYSTEM_CLOCK.time() if now is None else now),
     )
@@ -135,8 +143,10 @@ class _Reader:
         top: dict[str, Any],
         environ: Mapping[str, str],
         file_secrets: bool,
+        fleet: str | None = None,
     ) -> None:
         self.file = file
+        self.fleet = fleet
         self.folder = file.parent
         self.shown = shown
         self.top = top
@@ -190,7 +200,7 @@ class _Reader:
         )  # fmt: skip
 
     def read(
-        self, recipients: Path | None, journal: Path | None, base_url: str | None, day: str
+        self, recipients: Path | None, journal: JournalPlace | None, base_url: str | None, day: str
     ) -> CampaignFile:
         campaign = _dated(self._campaign(), day)
         campaign.need("channel", '"wechat"')
@@ -225,11 +235,11 @@ class _Reader:
             recipients=source,
             audience=audience,
             expand=expand,
-            journal=journal or campaign.path("journal", self.folder) or self.folder / f"{name}.db",
+            journal=journal or self._journal(campaign, name),
             columns=self._columns(campaign),
             encoding=campaign.text("encoding", "auto"),
             sheet=_sheet(campaign),
-            suppress=campaign.paths("suppress", self.folder),
+            suppress=self._suppress(campaign),
             durability="power" if synced == "power" else "process",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
@@ -242,6 +252,29 @@ class _Reader:
             poll=self._poll(),
             notices=notices,
         )
+
+    def _journal(self, campaign: TableReader, name: str) -> JournalPlace:
+        """The file's journal; with `--fleet` a campaign there: of the name that the file gives as
+        `fleet:NAME`, or of its own."""
+        named = fleet_name(campaign.text("journal", ""))
+        if named is not None or self.fleet is not None:
+            return FleetPlace(name if named is None else named, self.fleet)
+        return campaign.path("journal", self.folder) or self.folder / f"{name}.db"
+
+    def _suppress(
+        self, campaign: TableReader
+    ) -> Path | Journal | tuple[Path | Journal, ...] | None:
+        """The list's file or files, or campaigns in a database (`fleet:NAME`)."""
+        found, given = campaign.paths("suppress", self.folder), campaign.table.get("suppress")
+        if found is None or given is None:
+            return None
+        if not isinstance(found, tuple):
+            return self._list_or_campaign(found, given)
+        return tuple(map(self._list_or_campaign, found, given))
+
+    def _list_or_campaign(self, path: Path, text: str) -> Path | Journal:
+        name = fleet_name(text)
+        return path if name is None else FleetPlace(name, self.fleet).journal()
 
     def _recipients(self, campaign: TableReader) -> Path | tuple[Path, ...] | None:
         """The list's file or files; `-`, standard input, is no file of the folder."""

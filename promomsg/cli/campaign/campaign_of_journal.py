@@ -2,7 +2,8 @@
 
 It may come from somebody else. So where to send, and with which secret, is taken from the campaign
 file; what the journal remembers of that is only compared with it. A campaign file that a journal
-names is used only when it lies beside the journal.
+names is used only when it lies beside the journal, or for a journal in a database in the folder that
+the command runs in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.journal_place import JournalPlace, folder_of, words_for
 from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
@@ -48,13 +50,15 @@ class Overrides(NamedTuple):
         if self.file_secrets:
             yield "--allow-file-secrets"
 
-    def resume_command(self, journal: Path, *, everyone: bool) -> str:
+    def resume_command(self, journal: JournalPlace, *, everyone: bool) -> str:
         """The command that goes on with a journal, with the same options."""
         more = ("--everyone",) if everyone else ()
-        return command_line("resume", str(journal), *self.as_arguments(), *more)
+        return command_line("resume", *words_for(journal), *self.as_arguments(), *more)
 
 
-def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> CampaignFile:
+def campaign_of(
+    journal: JournalPlace, record: CampaignRecord, overrides: Overrides
+) -> CampaignFile:
     """The campaign file of a journal: the one given, else the one that lies beside it.
 
     Args:
@@ -92,30 +96,33 @@ def campaign_of(journal: Path, record: CampaignRecord, overrides: Overrides) -> 
     return load(planned_list)
 
 
-def file_beside(journal: Path, record: CampaignRecord) -> Path:
-    """The campaign file that a journal names, where it lies beside it.
+def file_beside(journal: JournalPlace, record: CampaignRecord) -> Path:
+    """The campaign file that a journal names, where it lies beside it; of one in a database, where it
+    lies in the folder that the command runs in.
 
     Raises:
         UsageError: it names none, or none that lies there.
     """
     if record.campaign_file is None:
         raise UsageError(f"{journal} was not started from a campaign file: give --campaign FILE")
-    beside = journal.resolve().parent / Path(record.campaign_file).name
+    beside = folder_of(journal) / Path(record.campaign_file).name
     if beside.exists():
         return beside
+    in_folder = isinstance(journal, Path)
+    not_there = "does not lie beside it" if in_folder else "does not lie in this folder"
     raise UsageError(
-        f"{journal} names {record.campaign_file}, which does not lie beside it: if that is the "
+        f"{journal} names {record.campaign_file}, which {not_there}: if that is the "
         f"campaign file, give --campaign {record.campaign_file}"
     )
 
 
-def lies_beside(campaign: Path, journal: Path) -> bool:
+def lies_beside(campaign: Path, journal: JournalPlace) -> bool:
     """Whether a journal finds this campaign file by itself."""
-    return campaign.resolve().parent == journal.resolve().parent
+    return campaign.resolve().parent == folder_of(journal)
 
 
 def compare_hosts(
-    journal: Path, record: CampaignRecord, file: CampaignFile, overrides: Overrides
+    journal: JournalPlace, record: CampaignRecord, file: CampaignFile, overrides: Overrides
 ) -> None:
     """Prints a note when the campaign goes on at another host than it was started at.
 

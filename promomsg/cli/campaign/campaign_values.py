@@ -12,7 +12,9 @@ from promomsg.wechat.endpoints import BASE_URL
 
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
+    from promomsg.cli.journal_place import JournalPlace
     from promomsg.delivery import PollPolicy
+    from promomsg.journal.contract import Journal
     from promomsg.journal.locate import Durability
     from promomsg.transport.pace import Pace
     from promomsg.wechat.message import WeChatMessage
@@ -105,10 +107,10 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Path | tuple[Path, ...] | None
     audience: Audience | None
     expand: bool
-    journal: Path
+    journal: JournalPlace
     columns: dict[str, str]
     encoding: str
-    suppress: Path | tuple[Path, ...] | None
+    suppress: Path | Journal | tuple[Path | Journal, ...] | None
     durability: Durability
     max_group_size: int
     max_error_rate: float | None

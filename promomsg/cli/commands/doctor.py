@@ -17,6 +17,7 @@ from promomsg.channels.base import CompiledMessage
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, STANDARD_INPUT, CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import FleetPlace
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
@@ -205,6 +206,8 @@ async def _suppression(
 
 
 def _journal(file: CampaignFile) -> list[CheckResult]:
+    if not isinstance(file.journal, Path):
+        return [_in_fleet(file.journal)]
     folder = file.journal.parent
     if not folder.is_dir():
         return [CheckResult("fail", "journal", f"the folder {folder} is not there; make it")]
@@ -223,6 +226,18 @@ def _journal(file: CampaignFile) -> list[CheckResult]:
             )
         )
     return found or [CheckResult("ok", "journal", str(file.journal))]
+
+
+def _in_fleet(journal: FleetPlace) -> CheckResult:
+    try:
+        taken = journal.journal().exists()
+    except (UsageError, JournalError) as error:
+        return CheckResult("fail", "journal", str(error))
+    if taken:
+        return CheckResult(
+            "warn", "journal", f"{journal} holds a campaign; resume it, or use another name"
+        )
+    return CheckResult("ok", "journal", str(journal))
 
 
 async def _shared_quota(channel: Any) -> CheckResult:

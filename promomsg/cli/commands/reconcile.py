@@ -8,6 +8,7 @@ import click
 
 from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, to_open, words_for
 from promomsg.cli.shared_options import (
     base_url_option,
     file_secrets_option,
@@ -28,7 +29,7 @@ __all__ = ["reconcile"]
 )
 @json_option
 def reconcile(
-    journal: Path,
+    journal: JournalPlace,
     campaign: Path | None,
     base_url: str | None,
     allow_file_secrets: bool,
@@ -44,7 +45,7 @@ def reconcile(
 
 
 async def _reconcile(
-    journal: Path,
+    journal: JournalPlace,
     overrides: Overrides,
     adopt: bool,
     as_json: bool,
@@ -63,7 +64,7 @@ async def _reconcile(
     from promomsg.engine.following.reconcile import reconcile as look
     from promomsg.engine.opened_journal import open_journal
 
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         file = campaign_of(journal, opened.record, overrides)
         async with open_wechat(file, "reconcile") as channel:
             matches = await interrupts.unless(look(opened.to_go_on(), channel, adopt=adopt))
@@ -89,9 +90,9 @@ async def _reconcile(
         ),
     )
     if any(m.adopted for m in matches):
-        print_to_stderr(f"follow what was adopted: {command_line('resume', str(journal))}")
+        print_to_stderr(f"follow what was adopted: {command_line('resume', *words_for(journal))}")
     elif any(m.msg_id for m in matches):
         print_to_stderr(
-            f"take the matches over: {command_line('reconcile', str(journal), '--adopt')}"
+            f"take the matches over: {command_line('reconcile', *words_for(journal), '--adopt')}"
         )
     return finish_output()

@@ -10,6 +10,7 @@ from typing import IO
 
 import click
 
+from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.output.printing import counted, finish_output, print_to_stderr
 from promomsg.cli.output.report_target import report_file
 from promomsg.cli.output.report_writer import write_report
@@ -32,7 +33,9 @@ __all__ = ["report"]
     help="A file that only you can read; an earlier report is replaced.",
 )
 @click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then sees UTF-8.")
-def report(journal: Path, file_format: str, everybody: bool, output: Path | None, bom: bool) -> int:
+def report(
+    journal: JournalPlace, file_format: str, everybody: bool, output: Path | None, bom: bool
+) -> int:
     """List the recipients of JOURNAL that were not sent to, and why; all of them with --all.
 
     CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
@@ -51,7 +54,9 @@ def report(journal: Path, file_format: str, everybody: bool, output: Path | None
 
 
 @contextmanager
-def _sink(output: Path | None, journal: Path, bom: bool, programs_read: bool) -> Iterator[IO[str]]:
+def _sink(
+    output: Path | None, journal: JournalPlace, bom: bool, programs_read: bool
+) -> Iterator[IO[str]]:
     if output is not None:
         with report_file(output, journal, bom=bom) as file:
             yield file

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from promomsg.cli.campaign.campaign_of_journal import Overrides
+from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.resume_journal import ResumeFlags, resume_journal
 from promomsg.cli.shared_options import resume_options
 
@@ -26,7 +27,7 @@ __all__ = ["resume"]
     help="The provider's outage is over: send without testing that first.",
 )
 def resume(
-    journal: Path,
+    journal: JournalPlace,
     campaign: Path | None,
     recipients: Path | None,
     base_url: str | None,

@@ -11,6 +11,7 @@ from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.journal_state import report_of, require_everyone
 from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.resume_journal import recipients_again
@@ -34,7 +35,7 @@ __all__ = ["retry"]
     help="With --unknown: also members of groups whose failures nobody named.",
 )
 def retry(
-    journal: Path,
+    journal: JournalPlace,
     campaign: Path | None,
     recipients: Path | None,
     base_url: str | None,
@@ -62,7 +63,7 @@ def retry(
     }
     from promomsg.engine.opened_journal import open_journal
 
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         file = campaign_of(journal, opened.record, overrides)
         require_everyone(journal, opened.report(), everyone, planned_anew=True)
         options = SendOptions(
@@ -77,7 +78,7 @@ def retry(
 
 
 async def _retry(
-    journal: Path,
+    journal: JournalPlace,
     opened: OpenedJournal,
     file: CampaignFile,
     options: SendOptions,

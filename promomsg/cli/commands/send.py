@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,15 @@ from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_of_journal import Overrides
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, exists
 from promomsg.cli.resume_journal import ResumeFlags, resume_unless_at_work
 from promomsg.cli.send_file import SendFlags, campaign_for, journal_for, send_file
 from promomsg.cli.shared_options import (
+    as_place,
     base_url_option,
     file_secrets_option,
     json_option,
+    keep_url,
     yes_option,
 )
 from promomsg.errors import UsageError
@@ -33,7 +35,14 @@ def send_options(command: Any) -> Any:
             "--recipients", type=click.Path(path_type=Path), help="Instead of the file's own."
         ),
         click.option(
-            "--journal", type=click.Path(path_type=Path), help="Instead of the file's own."
+            "--journal", metavar="PATH", callback=as_place, help="Instead of the file's own."
+        ),
+        click.option(
+            "--fleet",
+            metavar="URL",
+            is_eager=True,
+            callback=keep_url,
+            help="Keep the campaign in this PostgreSQL database, for many machines to send.",
         ),
         base_url_option,
         file_secrets_option,
@@ -63,7 +72,8 @@ def send_options(command: Any) -> Any:
 def send(
     file: Path,
     recipients: Path | None,
-    journal: Path | None,
+    journal: JournalPlace | None,
+    fleet: str | None,
     base_url: str | None,
     allow_file_secrets: bool,
     max_recipients: int | None,
@@ -92,12 +102,13 @@ def send(
         file,
         recipients=recipients,
         journal=journal,
+        fleet=fleet,
         base_url=base_url,
         file_secrets=allow_file_secrets,
     )
     if dry_run:
         return run_async(lambda interrupts: _plan(campaign, flags, interrupts))
-    if or_resume and os.path.lexists(campaign.journal):
+    if or_resume and exists(campaign.journal):
         return resume_unless_at_work(
             campaign.journal,
             Overrides(campaign.path, recipients, base_url, allow_file_secrets),
@@ -111,7 +122,8 @@ def send(
 def plan(
     file: Path,
     recipients: Path | None,
-    journal: Path | None,
+    journal: JournalPlace | None,
+    fleet: str | None,
     base_url: str | None,
     allow_file_secrets: bool,
     max_recipients: int | None,
@@ -132,6 +144,7 @@ def plan(
         file,
         recipients=recipients,
         journal=journal,
+        fleet=fleet,
         base_url=base_url,
         file_secrets=allow_file_secrets,
     )

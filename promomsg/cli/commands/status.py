@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import finish_output, print_json
 from promomsg.cli.shared_options import journal_argument, json_option
@@ -23,13 +23,13 @@ _EVERY: Final = 1.0
 @journal_argument
 @click.option("--watch", is_flag=True, help="Keep looking until its sender ends.")
 @json_option
-def status(journal: Path, watch: bool, as_json: bool) -> int:
+def status(journal: JournalPlace, watch: bool, as_json: bool) -> int:
     """Show the counts, groups and warnings of the campaign in JOURNAL."""
     if watch:
         code = run_async(lambda interrupts: _watch(journal, interrupts))
         if code:
             return code
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         found = opened.report()
     document = found.to_dict()
     if as_json:
@@ -39,7 +39,7 @@ def status(journal: Path, watch: bool, as_json: bool) -> int:
     return finish_output()
 
 
-async def _watch(journal: Path, interrupts: Interrupts) -> int:
+async def _watch(journal: JournalPlace, interrupts: Interrupts) -> int:
     """Shows progress on stderr until nobody sends, or Ctrl-C."""
     import anyio
 
@@ -49,8 +49,8 @@ async def _watch(journal: Path, interrupts: Interrupts) -> int:
 
     view = make_view()
     try:
-        with open_journal(journal) as opened:
-            while journal_at(journal).is_being_sent() and not interrupts.asked:
+        with open_journal(to_open(journal)) as opened:
+            while journal_at(to_open(journal)).is_being_sent() and not interrupts.asked:
                 view.show(opened.report().to_dict(), 0)
                 with anyio.move_on_after(_EVERY):
                     await interrupts.wait()

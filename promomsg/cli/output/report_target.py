@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
+from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.output.printing import private_file
 from promomsg.errors import UsageError
 from promomsg.journal.locate import ALL_ENDINGS
@@ -20,7 +21,7 @@ _THEN: Final = "give another --output"
 
 
 @contextmanager
-def report_file(path: Path, journal: Path, *, bom: bool = False) -> Iterator[IO[str]]:
+def report_file(path: Path, journal: JournalPlace, *, bom: bool = False) -> Iterator[IO[str]]:
     """A text file for a report of `journal`; an earlier report of that name is replaced.
 
     A link is followed. A terminal, a pipe or `/dev/null` is written to as it is; anything else is
@@ -39,7 +40,9 @@ def report_file(path: Path, journal: Path, *, bom: bool = False) -> Iterator[IO[
         kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
         raise UsageError(f"{path} is {kind}; give --output the name of a file")
     real = Path(os.path.realpath(path))
-    _refuse_journals(path, real, Path(os.path.realpath(journal)))
+    if isinstance(journal, Path):
+        _refuse_own(path, real, Path(os.path.realpath(journal)))
+    _refuse_journals(path, real)
     with private_file(real, bom=bom) as file:
         yield file
 
@@ -67,12 +70,15 @@ def _straight(path: Path, bom: bool) -> Iterator[IO[str]]:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _refuse_journals(path: Path, real: Path, journal: Path) -> None:
+def _refuse_own(path: Path, real: Path, journal: Path) -> None:
     for side in ("", *ALL_ENDINGS):
         ours = journal.with_name(journal.name + side)
         if real == ours or _same(real, ours):
             what = f"the journal's {side}" if side else "the journal itself"
             raise UsageError(f"{path} is {what}; {_THEN}")
+
+
+def _refuse_journals(path: Path, real: Path) -> None:
     if _is_sqlite(real):
         raise UsageError(f"{path} is a SQLite database, perhaps a journal; {_THEN}")
     for side in ALL_ENDINGS:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
+from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
 from promomsg.cli.output.printing import print_table
 from promomsg.engine.opened_journal import open_journal
@@ -21,9 +21,7 @@ __all__ = ["write_report"]
 _NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
 
 
-def write_report(
-    journal: str | os.PathLike[str], file_format: str, *, everybody: bool, file: IO[str]
-) -> int:
+def write_report(journal: JournalPlace, file_format: str, *, everybody: bool, file: IO[str]) -> int:
     """Writes a journal's report row by row: memory does not grow with the recipients.
 
     Returns how many of those it is about have no row: the members of an audience that was sent to
@@ -36,7 +34,7 @@ def write_report(
     Raises:
         JournalError: it cannot be read.
     """
-    with open_journal(journal) as opened:
+    with open_journal(to_open(journal)) as opened:
         found = opened.report()
         written = 0
 

@@ -65,6 +65,9 @@ class PostgresJournal:
     def __repr__(self) -> str:
         return f"PostgresJournal({self._where}, {self.name!r})"
 
+    def __str__(self) -> str:
+        return self._shown
+
     @property
     def path(self) -> str | None:
         """None: it is no file."""
@@ -203,7 +206,7 @@ class PostgresJournal:
         campaign, is_planned = found
         if not is_planned:
             raise JournalError(
-                f"{self._shown}: its plan was not completed and nothing was sent; send it anew"
+                f"{self._shown}: its plan is not complete and nothing was sent; wait for whoever makes it, or send it anew"
             )
         return campaign
 
@@ -257,6 +260,14 @@ class PostgresJournal:
             return False
         try:
             return view.standing().running
+        finally:
+            view.close()
+
+    def senders(self) -> list[str]:
+        """See `Journal.senders`."""
+        view = self.reader()
+        try:
+            return view.senders()
         finally:
             view.close()
 

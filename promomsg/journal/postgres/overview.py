@@ -16,11 +16,7 @@ __all__ = ["CampaignOverview", "overview"]
 T = TypeVar("T")
 
 _CAMPAIGNS: Final = b"""
-SELECT campaign, journal, created_at, planned_at IS NOT NULL,
-    coalesce((SELECT array_agg(DISTINCT holder ORDER BY holder) FROM chunk
-              WHERE chunk.campaign = c.campaign AND NOT done
-                AND deadline > extract(epoch FROM clock_timestamp())), '{}')
-FROM campaign AS c ORDER BY campaign
+SELECT campaign, journal, created_at, planned_at IS NOT NULL FROM campaign ORDER BY campaign
 """
 
 
@@ -31,14 +27,12 @@ class CampaignOverview(NamedTuple):
         number, name: its number, and its name there.
         created_at: as its record has it.
         is_planned: whether its plan is complete.
-        senders: who holds leases of it (`PostgresJournal.worker`).
     """
 
     number: int
     name: str
     created_at: float
     is_planned: bool
-    senders: list[str]
 
 
 def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> list[T]:

@@ -103,6 +103,10 @@ class PostgresView:
             after = page[-1][0]
             yield from page
 
+    def senders(self) -> list[str]:
+        """See `Journal.senders`: who holds leases that live."""
+        return [worker for (worker,) in self._rows(reading.SENDERS_AT_WORK)]
+
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last result, or the last call of a group."""
         began = self.record.planned_at

@@ -45,7 +45,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import (
     refuse_foreign_log,
 )
 from promomsg.journal.sqlite.handle import SqliteHandle
-from promomsg.journal.sqlite.lock import SenderLock, is_locked
+from promomsg.journal.sqlite.lock import SenderLock, holder, is_locked
 from promomsg.journal.sqlite.reader import JournalReader, ReportRows
 from promomsg.journal.sqlite.schema import bring_up, schema_text
 from promomsg.journal.sqlite.statements import reading as read
@@ -335,6 +335,11 @@ class SqliteJournal:
     def is_being_sent(self) -> bool:
         """See `Journal.is_being_sent`."""
         return is_locked(self.path)
+
+    def senders(self) -> list[str]:
+        """See `Journal.senders`."""
+        pid = holder(self.path)
+        return [] if pid is None else [f"process {pid}"]
 
     async def request(self, control: Control) -> None:
         """Writes the control row through a connection of its own; the sender sees it at its next

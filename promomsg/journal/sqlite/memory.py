@@ -156,6 +156,10 @@ class MemoryJournal:
         """See `Journal.is_being_sent`."""
         return self._has_sender
 
+    def senders(self) -> list[str]:
+        """See `Journal.senders`."""
+        return []
+
     async def request(self, control: Control) -> None:
         """See `Journal.request`."""
         await asyncio.to_thread(self._request, control)

@@ -31,6 +31,7 @@ __all__ = [
     "COUNTS",
     "LAST_AT",
     "PAGE",
+    "SENDERS_AT_WORK",
     "STANDING",
     "counts_of",
     "kept_counts",
@@ -56,6 +57,11 @@ LAST_AT: Final = """
 SELECT greatest(
     (SELECT max(last_at) FROM tally WHERE campaign = %(campaign)s),
     (SELECT max(sent_at) FROM group_send WHERE campaign = %(campaign)s))
+"""
+
+SENDERS_AT_WORK: Final = """
+SELECT DISTINCT holder FROM chunk WHERE campaign = %(campaign)s AND NOT done
+AND deadline > extract(epoch FROM clock_timestamp()) ORDER BY holder
 """
 
 _OUTCOMES: Final = """
