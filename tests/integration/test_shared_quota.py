@@ -88,8 +88,7 @@ async def test_a_hold_is_known_to_the_other_client_within_a_second(box: Sandbox)
             first.pacer.singles.throttled(1.0)
             held = second.pacer.singles
             async with asyncio.timeout(1.0):
-                while held.held_until is None:
-                    await asyncio.sleep(0.01)
+                await until(lambda: held.held_until is not None)
             assert (await run.wait()).sent == 500
 
 
