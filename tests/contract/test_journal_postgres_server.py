@@ -18,7 +18,7 @@ from postgres_server import PostgresServer
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.postgres.access import CampaignAccess
-from promomsg.journal.postgres.database import connect, standby_warning
+from promomsg.journal.postgres.database import connect, explain, standby_warning
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.statements.transaction import CampaignReads
@@ -68,6 +68,77 @@ async def test_a_password_is_in_no_message(server: PostgresServer) -> None:
         PostgresJournal("postgresql://nobody:s3 cret%zz@/x", "autumn")
     assert "s3" not in str(refused.value)
     assert "s3cret" not in repr(PostgresJournal("postgresql://me:s3cret@db/x", "autumn"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3@cret@db/x",  # of these libpq takes a piece of the password for something else
+        "postgresql://me:s3/cret@db/x",
+        "postgresql://me:s3cret/x",
+        "postgresql://me:s3?c@ret@db/x",
+        "postgresql://me:s3cret@db:54x2/x",
+    ],
+)
+async def test_a_password_that_needs_escapes_is_not_taken_for_a_host(url: str) -> None:
+    with pytest.raises(UsageError, match="%-escapes") as refused:
+        PostgresJournal(url, "autumn")
+    assert "s3" not in str(refused.value)
+    assert "ret@" not in str(refused.value)
+
+
+async def test_what_no_time_mends_is_not_said_to_be_away(server: PostgresServer) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as db:
+        db.execute("CREATE ROLE asked LOGIN PASSWORD 'other'")
+        db.execute("CREATE ROLE stranger LOGIN")
+        db.execute("CREATE DATABASE closed")
+        db.execute("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
+        rules = server.folder / "data" / "pg_hba.conf"
+        kept = rules.read_text()
+        rules.write_text(f"local all asked scram-sha-256\n{kept}")
+        db.execute("SELECT pg_reload_conf()")
+    named = f"@/postgres?host={server.folder}"
+    with psycopg.connect(server.url()) as db:
+        while not db.execute(
+            "SELECT FROM pg_hba_file_rules WHERE 'asked' = ANY(user_name)"
+        ).rowcount:
+            pass
+    assert "check the user and the password" in await refusal(f"postgresql://asked{named}")
+    told = await refusal(f"postgresql://stranger@/closed?host={server.folder}")
+    assert "grant that user CONNECT" in told
+    told = await refusal(f"postgresql://postgres@127.0.0.1:{2**16}/x")
+    assert "check the URL" in told
+
+
+async def test_what_the_server_says_of_a_statement_is_one_sentence(server: PostgresServer) -> None:
+    db = await connect(server.url())
+    with pytest.raises(psycopg.Error) as wrong:
+        await db.execute("SELECT nothing FROM campaign")
+    await db.close()
+    assert str(explain(wrong.value, "here")) == 'here: column "nothing" does not exist'
+
+
+async def test_settings_of_a_user_change_nothing(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "GBK")
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        admin.execute("CREATE ROLE odd LOGIN SUPERUSER")
+        for setting in (
+            "default_transaction_isolation = 'repeatable read'",
+            "lock_timeout = '1ms'",
+            "idle_session_timeout = '20s'",
+        ):
+            admin.execute(f"ALTER ROLE odd SET {setting}".encode())
+    db = await connect(f"postgresql://odd@/postgres?host={server.folder}")
+    for name, value in {
+        "client_encoding": "UTF8",
+        "transaction_isolation": "read committed",
+        "lock_timeout": "0",
+        "idle_session_timeout": "0",
+    }.items():
+        assert (await (await db.execute(f"SHOW {name}".encode())).fetchone()) == (value,)
+    await db.close()
 
 
 async def test_what_is_missing_is_said_with_what_to_do(server: PostgresServer) -> None:

@@ -58,6 +58,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": _ANSWERS_IN * 1000,
     "application_name": "promomsg",
+    "client_encoding": "UTF8",
 }
 
 # Only a constant of this package is put into it.
@@ -67,6 +68,9 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
        coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace
                  WHERE nspname = '{SCHEMA}'), true),
        set_config('search_path', '{SCHEMA}, pg_temp', false),
+       set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('lock_timeout', '0', false), set_config('idle_session_timeout', '0', false),
        set_config('statement_timeout', %s, false),
        set_config('idle_in_transaction_session_timeout', %s, false)
 """  # noqa: S608

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo, errors
@@ -22,25 +23,49 @@ _MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
 )  # fmt: skip
 
 
-# A connection that is refused has no code of the error, only the server's words.
+# A connection that is refused has no code of the error, only the server's words, or libpq's.
 _COMES_BACK: Final = ("starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved")  # fmt: skip
 _REFUSALS: Final = (
     ("password", "check the user and the password of the URL"),
     ("pg_hba.conf", "have the server's pg_hba.conf let this user in from here"),
     ("role", "check the user of the URL"),
+    ("permission denied for database", "grant that user CONNECT on the database, or give another"),
     ("database", "create the database, or give another URL"),
     ("", "check the URL"),
 )
+_NEVER_BETTER: Final = (
+    "no password supplied",
+    "SSL",
+    "certificate",
+    "invalid port",
+    "invalid sslmode",
+)
+"""Words of libpq for what no time mends."""
 
 
 def _refusal(error: BaseException) -> str | None:
     """What to do about a server that has answered and does not let us in; None: it is none of these."""
     text = str(error)
-    if not isinstance(error, psycopg.OperationalError) or "FATAL" not in text:
+    if not isinstance(error, psycopg.OperationalError) or error.sqlstate is not None:
         return None
-    if error.sqlstate is not None or any(words in text for words in _COMES_BACK):
+    _, fatal, told = text.partition("FATAL")
+    if fatal and any(words in text for words in _COMES_BACK):
         return None
-    return next(mend for words, mend in _REFUSALS if words in text.partition("FATAL")[2])
+    if not fatal:
+        told = next((words for words in _NEVER_BETTER if words in text), "")
+        if not told:
+            return None
+    return next(mend for words, mend in _REFUSALS if words in told)
+
+
+def _is_torn(parts: Mapping[str, Any], url: str) -> bool:
+    """Whether a character of the password, unescaped, had a piece of it taken for something else."""
+    host, port, database = (str(parts.get(name) or "") for name in ("host", "port", "dbname"))
+    return (
+        "@" in host
+        or any(not number.isdigit() for number in port.split(",") if number)
+        or ("@" in database and "://" in url and "%40" not in url)
+    )
 
 
 def place(url: str) -> str:
@@ -50,13 +75,15 @@ def place(url: str) -> str:
         UsageError: the URL is none.
     """
     try:
-        parts = conninfo.conninfo_to_dict(url)
+        parts: Mapping[str, Any] | None = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        # What libpq says of it may have the password in it.
+        parts = None
+    if parts is None or _is_torn(parts, url):
+        # What libpq says of it, or made of it, may have the password in it.
         raise UsageError(
             "the URL of the database cannot be read; write postgresql://user:password@host/database, "
             "with %-escapes for what is special"
-        ) from None
+        )
     host = parts.get("host") or parts.get("hostaddr") or "localhost"
     port = parts.get("port")
     return f"PostgreSQL {host}{f':{port}' if port else ''}/{parts.get('dbname') or ''}"
@@ -82,9 +109,15 @@ def is_away(error: BaseException) -> bool:
     ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
+def _said(error: Exception) -> str:
+    """What the server says, in one line: without the statement, which it shows below."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return " ".join((primary or str(error)).split())
+
+
 def explain(error: Exception, where: str) -> JournalError:
     """An error of psycopg as the journal's, in one line: what, where, how to mend it."""
-    text = " ".join(str(error).split())
+    text = _said(error)
     refusal = _refusal(error)
     if refusal is not None:
         return JournalError(f"{where}: {text.partition('FATAL: ')[2] or text}; {refusal}")
