@@ -150,7 +150,7 @@ async def test_a_plan_in_the_making_is_its_makers_alone(fleet: str) -> None:
     await handle.add_rows([row(0)])
     with pytest.raises(JournalError, match="somebody is planning it"):
         await journal.create(record())
-    with pytest.raises(JournalError, match="not completed and nothing was sent"):
+    with pytest.raises(JournalError, match="not complete and nothing was sent"):
         await journal.open()
     await handle.seal(record(planned_at=NOW), chunk_size=8)
     await handle.close()
@@ -169,7 +169,7 @@ async def test_half_a_plan_whose_maker_died_is_thrown_away_by_the_next(fleet: st
     )
     with pytest.raises(JournalError):
         await handle.add_rows([row(2)])
-    with pytest.raises(JournalError, match="not completed and nothing was sent"):
+    with pytest.raises(JournalError, match="not complete and nothing was sent"):
         await journal.open()
     again = await sealed(journal, [row(7)])
     assert await again.sample(9) == [("k7", "1007", ())]
