@@ -9,10 +9,10 @@ in these threads, a batch at a time, cost 10 µs more each: the loop does that i
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -58,7 +58,7 @@ class SigningThreads:
         self._waiting: deque[_ToSign] = deque()
         self._finished: deque[_Signed] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
         self._busy = 0
         """Threads that were set on what waits, and that the loop has not yet heard to be done. Only
         the loop counts them, so that none is done unheard while something waits."""
@@ -130,9 +130,12 @@ class SigningThreads:
 
     def _start_thread(self) -> bool:
         """Sets one more thread on what waits; False: there is none to be had."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._most, thread_name_prefix="promomsg-signing")
         try:
+            if self._executor is None:
+                # It is named here, since it is loaded when it is named.
+                self._executor = concurrent.futures.ThreadPoolExecutor(
+                    self._most, thread_name_prefix="promomsg-signing"
+                )
             self._executor.submit(self._work)
         except RuntimeError:  # the system has no more threads for us, or the process is ending
             return False
