@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from campaigning import MESSAGE, QUICK, ids
+from fault_campaigns import client, message
 
 import promomsg
 from promomsg import JournalError, UsageError, WeChatPromoter
@@ -22,9 +23,9 @@ async def test_a_campaign_is_named_wherever_a_file_can_be(
     monkeypatch.setenv("PROMOMSG_FLEET", postgres)
     fleet = promomsg.Fleet()
     await fleet.prepare()  # a second time: nothing to do
-    message = MESSAGE
+
     campaign = promomsg.Campaign(
-        channel, message, ids(120), name="Autumn", journal="fleet:named", route="single", **QUICK
+        channel, MESSAGE, ids(120), name="Autumn", journal="fleet:named", route="single", **QUICK
     )
     async with campaign as run:
         report = await run.wait()
@@ -108,3 +109,33 @@ async def test_what_is_wrong_with_a_fleet_is_said_at_once(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "promomsg.journal.postgres.journal", None)
     with pytest.raises(UsageError, match=r"Fleet: .* pip install 'promomsg\[fleet\]'"):
         promomsg.Fleet("postgresql:///fleet")
+
+
+async def test_user_tokens_are_in_no_row_and_whoever_joins_in_brings_the_list(
+    postgres: str,
+) -> None:
+    fleet = promomsg.Fleet(postgres)
+    journal = fleet.journal("wallet")
+    people = [
+        {"key": f"u{n}", "access_token": f"tok-of-nobody-{n:05}", "who": f"w{n}"} for n in range(60)
+    ]
+    async with Sandbox() as box, client(box, "alipay") as wallet:
+        first = promomsg.Campaign(wallet, message("alipay"), people, journal=journal, **QUICK)
+        async with first as run:
+            run.pause()
+        with pytest.raises(UsageError, match="user tokens are not kept in the journal"):
+            await promomsg.Campaign.resume(journal, wallet).plan()
+        with pytest.raises(UsageError, match="are not the list that fleet:wallet was planned"):
+            await promomsg.Campaign.resume(journal, wallet, recipients=people[1:]).plan()
+        async with promomsg.Campaign.resume(journal, wallet, recipients=people) as again:
+            report = await again.wait()
+        assert report.state == "done"
+        assert box.ledger.twice() == []
+    with psycopg.connect(postgres) as db:
+        tables = db.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND relnamespace = 'promomsg'::regnamespace"
+        ).fetchall()
+        for (table,) in tables:
+            rows = db.execute(f"SELECT t::text FROM promomsg.{table} AS t".encode()).fetchall()
+            assert "tok-of-nobody" not in str(rows)
