@@ -190,9 +190,12 @@ class Session:
     def begin(self, module: str, job: Job, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Starts a measured process, whose output is its caller's to read and to close."""
         told = [sys.executable, "-m", "benchmarks.child", module, msgspec.json.encode(job).decode()]
-        trusted = {"SSL_CERT_FILE": str(self.folder / CERTIFICATE)}
+        own = {
+            "SSL_CERT_FILE": str(self.folder / CERTIFICATE),
+            "PROMOMSG_STATE": str(self.folder / "state"),
+        }
         return subprocess.Popen(
-            [*under, *told], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, **trusted}
+            [*under, *told], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, **own}
         )
 
     def _run(self, module: str, job: Job, under: Sequence[str]) -> Sample:
