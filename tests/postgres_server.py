@@ -94,13 +94,21 @@ class PostgresServer:
         if os.geteuid() == 0:
             os.chown(self.folder, _NOBODY, _NOBODY)
             if not self._is_runnable():
-                copy = self.folder / "programs"
-                shutil.copytree(self._installed, copy)
-                self._installed = copy
+                self._installed = self._copied()
         self._run(
             "initdb", "-D", data, "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C",
             "--no-sync", "--no-instructions",
         )  # fmt: skip
+
+    def _copied(self) -> Path:
+        """The programs where everybody may read them, with the libraries that the wheel has beside
+        its package."""
+        package = self._installed.parent
+        to = self.folder / "programs"
+        for found in (package.with_name(f"{package.name}.libs"), self._installed):
+            if found.exists():
+                shutil.copytree(found, to / found.relative_to(package.parent))
+        return to / self._installed.relative_to(package.parent)
 
     def _is_runnable(self) -> bool:
         try:
