@@ -61,6 +61,23 @@ async def test_pause_holds_groups_too(
     assert box.calls["sendmsg"] == 2
 
 
+async def test_a_paused_campaign_with_nobody_left_ends(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    """A pause that comes with the last answers, or that nobody needs, keeps no service waiting."""
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.05)])
+    wrong = [{"key": f"k{n}", "id": "no id"} for n in range(2)]
+    async with asyncio.timeout(20):
+        async with Campaign(channel, MESSAGE, wrong, **QUICK) as run:
+            run.pause()
+            assert (await run.wait()).failed == 2
+        async with Campaign(channel, MESSAGE, ids(2), journal=journal, **QUICK) as run:
+            await until(lambda: box.calls["singlesendmsg"] == 2)
+            run.pause()
+            report = await run.wait()
+    assert (report.sent, report.state) == (2, "done")
+
+
 async def test_leaving_while_paused_is_a_paused_campaign(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

@@ -69,13 +69,13 @@ async def test_a_plan_in_the_making_is_listed_as_one(
     postgres: str, channel: WeChatPromoter
 ) -> None:
     fleet = promomsg.Fleet(postgres)
-    campaign = promomsg.Campaign(channel, MESSAGE, ids(3), journal=fleet.journal("half"), **QUICK)
+    campaign = promomsg.Campaign(channel, MESSAGE, ids(3), journal=fleet.journal("listed"), **QUICK)
     await campaign.plan()
-    [found] = [one for one in await fleet.campaigns() if one.name == "half"]
+    [found] = [one for one in await fleet.campaigns() if one.name == "listed"]
     assert (found.state, found.report) == ("planning", None)
-    assert not fleet.journal("half").exists()
+    assert not fleet.journal("listed").exists()
     await campaign.discard()
-    assert "half" not in [one.name for one in await fleet.campaigns()]
+    assert "listed" not in [one.name for one in await fleet.campaigns()]
 
 
 async def test_a_database_that_is_not_prepared_is_refused_in_one_line(postgres: str) -> None:

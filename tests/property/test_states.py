@@ -21,6 +21,8 @@ from promomsg.states import (
 )
 
 USERS_WORD = {Event.RETRY_FAILED, Event.RETRY_UNKNOWN, Event.ADOPT}
+LATE = {(State.UNKNOWN, Event.SENT_AFTER_ALL), (State.UNKNOWN, Event.FAILED_AFTER_ALL)}
+"""A sender that was given up for dead was only slow, and its call has its result."""
 LOSS = {(State.FAILED, Event.COMMITS_LOST)}
 """A retry that is lost with the journal's last commits may have sent to whom it had failed."""
 
@@ -37,7 +39,7 @@ def test_a_recipient_only_moves_by_the_table(events: list[Event]) -> None:
             continue  # `state` is as it was
         after = move(state, event)
         assert MOVES[state, event] is after
-        assert state not in FINAL or event in USERS_WORD or (state, event) in LOSS
+        assert state not in FINAL or event in USERS_WORD or (state, event) in LATE | LOSS
         sent += after is State.SENT
         state = after
     assert sent <= 1
@@ -71,7 +73,11 @@ def test_nothing_leaves_sent_skipped_or_cancelled(event: Event) -> None:
 
 
 def test_an_unknown_is_sent_again_by_the_user_s_word_only() -> None:
-    assert {e for s, e in MOVES if s is State.UNKNOWN} == {Event.RETRY_UNKNOWN, Event.ADOPT}
+    assert {e for s, e in MOVES if s is State.UNKNOWN and MOVES[s, e] not in FINAL} == {
+        Event.RETRY_UNKNOWN,
+        Event.ADOPT,
+    }
+    assert {(s, e) for s, e in MOVES if s is State.UNKNOWN and MOVES[s, e] in FINAL} == LATE
 
 
 def test_nobody_is_cancelled_or_skipped_once_intended() -> None:

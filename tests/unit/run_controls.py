@@ -8,7 +8,7 @@ from typing import Any, cast
 from clocks import FakeClock
 
 from promomsg.engine.sending.run_control import RunControl
-from promomsg.journal.records import Control, ControlRow
+from promomsg.journal.records import Control, ControlRow, Counts
 
 __all__ = ["run_control"]
 
@@ -32,6 +32,9 @@ class ControlJournal:
 
     async def park(self, until: float) -> None:
         self.parked_until = until
+
+    async def counts(self) -> Counts:
+        return Counts(planned=1, pending=1)
 
 
 def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:

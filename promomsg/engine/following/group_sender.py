@@ -83,8 +83,7 @@ class GroupSender:
 
     async def _send_groups(self) -> None:
         while True:
-            await self._control.until_sending()
-            if self._control.stopping:
+            if not await self._control.until_sending():
                 return
             with anyio.CancelScope(shield=True):
                 taken = await self._leases.take(

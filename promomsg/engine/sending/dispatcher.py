@@ -176,8 +176,7 @@ class Dispatcher:
 
     async def _feed(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
-            await self._control.until_sending()
-            if self._control.stopping:
+            if not await self._control.until_sending():
                 return
             await self._chunks.release_finished()
             # Whatever woke the feeder so far is in what is chosen now.

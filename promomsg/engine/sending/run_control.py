@@ -248,18 +248,22 @@ class RunControl:
             await self._write_park(row)
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
-    async def until_sending(self) -> None:
-        """Waits out a pause and a used-up day; returns at once when the campaign is stopping."""
+    async def until_sending(self) -> bool:
+        """Waits out a pause and a used-up day; False: nothing is to be sent any more, since the
+        campaign is stopping, or has nobody left who is pending."""
         while not self.stopping:
-            if self.paused:
-                await self.changed.wait()
-            elif self.waits_for_day:
-                async with anyio.create_task_group() as waiting:
-                    waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
-                    await self._clock.sleep(min(max(self._waits_for(), 0.001), _ASK_AGAIN))
-                    waiting.cancel_scope.cancel()
-            else:
-                return
+            if self.may_send():
+                return True
+            if not (await self._handle.counts()).pending:
+                return False
+            wait = _READ_CONTROL_EVERY
+            if not self.paused:
+                wait = min(max(self._waits_for(), 0.001), _ASK_AGAIN)
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
+                await self._clock.sleep(wait)
+                waiting.cancel_scope.cancel()
+        return False
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

@@ -26,7 +26,8 @@ _looking: set[asyncio.Task[Any]] = set()
 """The event loop alone would forget them."""
 
 IS_AT_WORK: Final = (
-    "SELECT state NOT LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %s AND state <> 'disabled'"
+    "SELECT doing NOT LIKE 'idle%%' FROM (SELECT pid, state AS doing FROM pg_stat_activity)"
+    " AS process WHERE pid = %s AND doing <> 'disabled'"
 )
 """Whether a process of the server has a statement under way; no row: there is none."""
 
