@@ -59,11 +59,10 @@ def _says_ok(body: bytes) -> bool:
         return dict(found)
 
     try:
-        # Numbers as text: Python refuses to read one of more than 4,300 digits. Control characters
-        # may stand in a text, as the decoders' promise has it.
-        whole = json.loads(
-            body.decode("utf-8-sig"), object_pairs_hook=keep, parse_int=str, strict=False
-        )
+        # Numbers as text: Python refuses to read one of more than 4,300 digits. A text may hold
+        # control characters and cut ones, as the decoders' promise has it.
+        text = body.decode("utf-8-sig", "replace")
+        whole = json.loads(text, object_pairs_hook=keep, parse_int=str, strict=False)
     except (ValueError, RecursionError):
         return False
     if not isinstance(whole, dict):

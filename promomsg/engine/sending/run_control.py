@@ -4,7 +4,7 @@ In none of these states does a send go out:
 
 | state | groups are followed | ends by |
 | --- | --- | --- |
-| paused | yes | the user's request, here or in the control row |
+| paused | yes | the user's request, here or in the control row; nobody is pending any more |
 | waiting for the day | yes | the next China-time day (`on_daily_quota="wait"`) |
 | cancelled | yes | - |
 | stopped (a halt, or the block was left) | no | - |
