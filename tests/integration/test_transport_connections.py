@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
+import sys
 
 import aiohttp
 import pytest
@@ -219,18 +219,26 @@ async def test_a_close_waits_for_what_is_being_opened() -> None:
         assert asyncio.all_tasks() - before == server.tasks
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+CLOSED_LATE = """
+import asyncio, sys
+from promomsg.transport.session import HttpSession
+
+async def call(url):
+    session = HttpSession(url)
+    assert (await session.post(session.url("/"), b"{}")).status == 200
+    assert session.idle_connections() == 1
+    return session
+
+asyncio.run(asyncio.run(call(sys.argv[1])).close())
+"""
+
+
 async def test_a_client_can_be_closed_after_its_event_loop() -> None:
-    """As by a `finally` around `asyncio.run`: nothing is left to wait for."""
-
-    async def call(url: str) -> HttpSession:
-        session = HttpSession(url)
-        assert (await session.post(session.url("/"), b"{}")).status == 200
-        assert session.idle_connections() == 1
-        return session
-
+    """As by a `finally` around `asyncio.run`: nothing is left to wait for. In a process of its own,
+    since the socket of a loop that has ended stays open until its process ends."""
     async with serve(well) as server:
-        session = await asyncio.to_thread(lambda: asyncio.run(call(server.url)))
-        await session.close()
-    del session
-    gc.collect()
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CLOSED_LATE, server.url, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await child.communicate()
+    assert (child.returncode, said.decode()) == (0, "")
