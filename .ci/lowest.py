@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-_FLOOR = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?>=([0-9][0-9.]*)")
+_FLOOR = re.compile(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)>=([0-9][0-9.]*)")
 
 
 def main() -> None:
