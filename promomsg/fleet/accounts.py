@@ -1,0 +1,180 @@
+"""Which accounts a worker sends for: a row in the database never says where a secret goes.
+
+A campaign's row names a channel, an account and a base URL. They are looked up among the accounts that
+the worker was given itself; the URL and the secret of a call are always the worker's own
+(docs/fleet.md, "Which accounts a worker sends for").
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol, Self
+
+import msgspec
+
+from promomsg.channels.base import Channel
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.engine.arguments import check_channel
+from promomsg.errors import UsageError
+from promomsg.journal.records import CampaignRecord
+from promomsg.transport.pace import Pace
+from promomsg.url_origins import on_this_machine, origin
+
+__all__ = ["AccountKey", "AccountMissing", "Accounts", "GivenChannels", "PacesOfCampaigns"]
+
+_AT_WORK: Final = 300.0
+"""Seconds for which a campaign that asked for its channel counts as being sent here."""
+
+
+class AccountMissing(UsageError):
+    """This worker cannot send a campaign: it has not got the account, or lacks a secret of it.
+
+    The text is one line with the campaign, the account, what is missing and how to mend it.
+    """
+
+
+class AccountKey(NamedTuple):
+    """What a campaign's row is looked up by.
+
+    Attributes:
+        channel: `"wechat"` or `"alipay"`.
+        account: as `Channel.account` has it.
+        origin: scheme, host and port of the base URL.
+    """
+
+    channel: str
+    account: str
+    origin: str
+
+    @classmethod
+    def of_record(cls, record: CampaignRecord) -> Self:
+        """Of a campaign in a journal."""
+        return cls(record.channel, record.account, origin(record.base_url))
+
+    @classmethod
+    def of_channel(cls, channel: Channel) -> Self:
+        """Of an open client."""
+        return cls(channel.name, channel.account, origin(channel.base_url))
+
+    def is_for(self, asked: AccountKey) -> bool:
+        """Whether a campaign that asks for an account may have this one: it is the same, at the same
+        server. Ports of this machine are one server: a sandbox has another port each time."""
+        if (self.channel, self.account) != (asked.channel, asked.account):
+            return False
+        return self.origin == asked.origin or (
+            on_this_machine(self.origin) and on_this_machine(asked.origin)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.channel} account {self.account} at {self.origin or 'an unknown host'}"
+
+
+class Accounts(Protocol):
+    """The accounts of one worker."""
+
+    async def channel(self, record: CampaignRecord, pace: Pace | None) -> Channel:
+        """The open channel of a campaign's account: one for all of its campaigns, opened at the first.
+
+        Args:
+            record: the campaign's.
+            pace: the pace that its plan was made with; an account with a pace of its own keeps that.
+
+        Raises:
+            AccountMissing: this worker has not got the account, or lacks a secret of it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes every channel that it has opened."""
+        ...
+
+
+class GivenChannels:
+    """Channels that the caller has opened, and closes.
+
+    Args:
+        channels: one an account.
+
+    Raises:
+        UsageError: there is none, one of them is no channel, or two are of one account.
+    """
+
+    def __init__(self, *channels: Channel) -> None:
+        if not channels:
+            raise UsageError(
+                "a worker without channels sends nothing: give a promomsg.WeChatPromoter(…) or an "
+                "AlipayMiniProgram(…) for each account"
+            )
+        self._channels: dict[AccountKey, Channel] = {}
+        for channel in channels:
+            check_channel(channel, "fleet.work(channel, …)")
+            key = AccountKey.of_channel(channel)
+            if key in self._channels:
+                raise UsageError(f"two channels are of the {key}: give one")
+            self._channels[key] = channel
+        self._paces = PacesOfCampaigns()
+
+    def __repr__(self) -> str:
+        return f"GivenChannels({', '.join(map(str, self._channels))})"
+
+    async def channel(self, record: CampaignRecord, pace: Pace | None) -> Channel:
+        """See `Accounts.channel`."""
+        asked = AccountKey.of_record(record)
+        channel = self._channels.get(asked) or next(
+            (found for key, found in self._channels.items() if key.is_for(asked)), None
+        )
+        if channel is None:
+            raise AccountMissing(
+                f"campaign {record.name!r}: this worker has no channel of the {asked}; give it one"
+            )
+        self._paces.ask(channel, record.run_id, pace)
+        return channel
+
+    async def close(self) -> None:
+        """Nothing: they are the caller's."""
+
+
+class PacesOfCampaigns:
+    """Sets the pace of an account that has several campaigns: the smaller of each quota holds, as long
+    as the campaign that brought it is sent here."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._asked: dict[int, dict[str, tuple[Pace, float]]] = {}
+        self._set: dict[int, Pace] = {}
+
+    def ask(self, channel: Channel, run_id: str, pace: Pace | None) -> None:
+        """Notes the pace of a campaign that is about to be sent. What the channel was opened with stays.
+
+        Args:
+            channel: the account's; the same object each time.
+            run_id: the campaign's.
+            pace: its; None: it says nothing.
+        """
+        if pace is None:
+            return
+        now = self._clock.monotonic()
+        asked = self._asked.setdefault(id(channel), {})
+        asked[run_id] = (pace, now)
+        for other in [one for one, (_, at) in asked.items() if now - at > _AT_WORK]:
+            del asked[other]
+        wanted = _smallest([pace for pace, _ in asked.values()])
+        if wanted != self._set.get(id(channel)):
+            self._set[id(channel)] = wanted
+            channel.pacer.configure(wanted)
+
+
+def _smallest(paces: list[Pace]) -> Pace:
+    """The smaller of each quota."""
+    quotas = {
+        name: min(given)
+        for name in (
+            "singles_per_second",
+            "singles_per_minute",
+            "singles_per_day",
+            "groups_per_minute",
+        )
+        if (given := [value for one in paces if (value := getattr(one, name)) is not None])
+    }
+    if not quotas:
+        return msgspec.structs.replace(paces[-1])
+    return Pace(**quotas)
