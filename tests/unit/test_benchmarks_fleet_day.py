@@ -48,7 +48,7 @@ def test_a_day_without_faults_takes_what_the_quota_says() -> None:
     found = simulate(Day(recipients=1_000_000, rate=1_000, kills=0, restarts=0))
     assert 1_000 <= found.seconds <= 1_003  # at the end one worker has the last chunk
     assert found.unknown == 0
-    assert found.server_cores == pytest.approx(1_000 * COSTS.server_us / 1e6)
+    assert found.server_cores == pytest.approx(1_000 * COSTS.server_us / 1e6, rel=0.01)
 
 
 def test_a_worker_that_is_killed_costs_time_and_its_calls_in_flight() -> None:
