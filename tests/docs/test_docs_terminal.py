@@ -21,6 +21,7 @@ import promomsg
 from promomsg.cli.app import COMMANDS
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.table_reader import TableReader
+from promomsg.cli.campaign.worker_accounts import AccountsOfFile, worker_accounts
 from promomsg.cli.exit_status import TABLE
 from promomsg.sandbox import Sandbox
 
@@ -81,7 +82,27 @@ def test_the_two_commands_stand_in_the_readme_as_they_are() -> None:
     )
 
 
-@pytest.mark.parametrize("block", all_blocks("toml"), ids=str)
+def is_of_accounts(block: Block) -> bool:
+    return "[[account]]" in block.text
+
+
+CAMPAIGN_FILES = [block for block in all_blocks("toml") if not is_of_accounts(block)]
+FILES_OF_ACCOUNTS = [block for block in all_blocks("toml") if is_of_accounts(block)]
+
+
+@pytest.mark.parametrize("block", FILES_OF_ACCOUNTS, ids=str)
+def test_files_of_a_workers_accounts_on_the_pages_load(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "appsecret.txt").write_text("s")
+    for name in ("key.pem", "wallet.pem"):
+        (tmp_path / name).write_text("pem")
+    file = tmp_path / "accounts.toml"
+    file.write_text(block.text, encoding="utf-8")
+    accounts = worker_accounts(file, environ={"AUTUMN_SECRET": "s"})
+    assert isinstance(accounts, AccountsOfFile)
+    assert accounts.missing == ()
+
+
+@pytest.mark.parametrize("block", CAMPAIGN_FILES, ids=str)
 def test_campaign_files_of_the_pages_load(block: Block, tmp_path: Path) -> None:
     (tmp_path / "appsecret.txt").write_text("s")
     for name in ("key.pem", "wallet.pem"):
@@ -104,6 +125,8 @@ def test_every_key_of_a_campaign_file_is_documented(
 
     monkeypatch.setattr(TableReader, "__init__", spy)
     for block in blocks("docs/terminal.md", "toml"):
+        if is_of_accounts(block):
+            continue
         test_campaign_files_of_the_pages_load(block, tmp_path)
     page = section("docs/terminal.md", "The campaign file")
     assert len(known) > 30

@@ -30,14 +30,20 @@ class AccountSections:
         self._environ = environ
         self._file_secrets = file_secrets
 
-    def wechat(self, table: Any, file: str, base_url: str | None) -> WeChatSection:
-        """The account of `[wechat]`; `base_url` of the command line wins over the file's."""
+    def wechat(
+        self, table: Any, file: str, base_url: str | None, name: str = "wechat"
+    ) -> WeChatSection:
+        """The account of `[wechat]`; `base_url` of the command line wins over the file's.
+
+        Args:
+            name: the table's, for messages.
+        """
         known = ("appid", "secret", "token", "base_url", "proxy", "timeout")
-        section = TableReader(table, file, "wechat", known)
+        section = TableReader(table, file, name, known)
         token_command: tuple[str, ...] = ()
         if "token" in section:
             if "secret" in section:
-                raise UsageError(f"{file}: [wechat] has a secret and a token; keep one")
+                raise UsageError(f"{file}: [{name}] has a secret and a token; keep one")
             token_command = _command(section, "token")
         return WeChatSection(
             appid=section.required("appid", '"wx…"'),
@@ -48,13 +54,15 @@ class AccountSections:
             timeout=_timeout(section),
         )
 
-    def alipay(self, table: Any, file: str, base_url: str | None) -> AlipaySection:
-        """The account of `[alipay]`; `base_url` of the command line wins over the file's."""
+    def alipay(
+        self, table: Any, file: str, base_url: str | None, name: str = "alipay"
+    ) -> AlipaySection:
+        """The account of `[alipay]`; the arguments are those of `wechat`."""
         known = (
             "client_id", "app_id", "private_key", "public_key", "verify", "base_url",
             "key_version", "signature_encoding", "tokens", "proxy", "timeout", "extra",
         )  # fmt: skip
-        section = TableReader(table, file, "alipay", known)
+        section = TableReader(table, file, name, known)
         verify = section.flag("verify", True)
         public_key = None
         if verify or "public_key" in section:

@@ -17,6 +17,7 @@ from promomsg.cli.campaign.campaign_values import (
     WeChatSection,
 )
 from promomsg.cli.campaign.message_sections import read_message
+from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
@@ -24,10 +25,10 @@ from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
-from promomsg.transport.pace import Pace
 
 if TYPE_CHECKING:
     from promomsg.journal.contract import Journal
+    from promomsg.transport.pace import Pace
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
 
@@ -336,21 +337,10 @@ class _Reader:
     def _pace(self) -> tuple[Pace | None, int, int]:
         """`[pace]`, its concurrency and its groups in flight."""
         section = self.section(
-            "pace",
-            "singles_per_second", "singles_per_minute", "singles_per_day", "groups_per_minute",
-            "unlimited", "shared_quota", "concurrency", "groups_in_flight",
+            "pace", *QUOTAS, "concurrency", "groups_in_flight",
         )  # fmt: skip
-        quotas: dict[str, Any] = {
-            "singles_per_second": section.number("singles_per_second"),
-            "singles_per_minute": section.number("singles_per_minute"),
-            "singles_per_day": section.whole("singles_per_day", 1),
-            "groups_per_minute": section.number("groups_per_minute"),
-            "unlimited": section.flag("unlimited", False) or None,
-            "shared_quota": None if section.flag("shared_quota", True) else False,
-        }
-        given = {name: value for name, value in quotas.items() if value is not None}
         return (
-            section.build(Pace, **given) if given else None,
+            read_pace(section),
             section.whole("concurrency", 1, 1000) or 64,
             section.whole("groups_in_flight", 1, 1000) or 1,
         )

@@ -9,7 +9,11 @@ from typing import Any
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 
-__all__ = ["read_secret"]
+__all__ = ["SecretMissing", "read_secret"]
+
+
+class SecretMissing(UsageError):
+    """What a reference names is not there, or is empty; the reference itself is a good one."""
 
 
 def read_secret(
@@ -31,8 +35,8 @@ def read_secret(
             have a secret of yours sent to a host of theirs.
 
     Raises:
-        UsageError: a literal, a variable that is not set, a file that cannot be read or lies
-            elsewhere, or nothing in it.
+        UsageError: a literal, a file that lies elsewhere or is no text.
+        SecretMissing: a variable that is not set, a file that cannot be read, or nothing in it.
     """
     kind, colon, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     name = name.strip()
@@ -44,7 +48,7 @@ def read_secret(
     if kind == "env":
         text = environ.get(name)
         if text is None:
-            raise UsageError(f"{where}: the environment variable {name} is not set")
+            raise SecretMissing(f"{where}: the environment variable {name} is not set")
         source = f"the environment variable {name}"
     else:
         path = folder / Path(name).expanduser()
@@ -57,10 +61,10 @@ def read_secret(
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise UsageError(f"{where}: {path} cannot be read: {error.strerror}") from None
+            raise SecretMissing(f"{where}: {path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise UsageError(f"{where}: {path} is not text") from None
     text = text.strip()
     if not text:
-        raise UsageError(f"{where}: {source} is empty")
+        raise SecretMissing(f"{where}: {source} is empty")
     return Secret(text)
