@@ -21,13 +21,13 @@ from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.sending.run_control import ControlRequest
 from promomsg.engine.settings import Options, with_options_shown
-from promomsg.engine.shielded import run_shielded
 from promomsg.engine.suppress_argument import Suppress
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
 from promomsg.journal.records import Control
 from promomsg.model import Outcome, State
+from promomsg.shielded import run_shielded
 from promomsg.traceback_locals import clear_traceback_locals
 
 __all__ = ["Campaign", "Options", "send"]
@@ -73,6 +73,7 @@ class Campaign:
 
     _start: CampaignStart
     _block: CampaignBlock | None = None
+    _handed_over = False
 
     @with_options_shown
     def __init__(
@@ -251,9 +252,34 @@ class Campaign:
         """Throws a plan away that is not to be sent; nothing of it stays on disk."""
         await self._start.discard()
 
-    async def __aenter__(self) -> Self:
+    async def hand_over(self) -> None:
+        """Leaves a campaign to others: plans it if it is not planned yet, makes the plan durable and
+        closes the journal. Nothing is sent here: whoever else opens the journal sends it (a worker of
+        a `Fleet`, or `Campaign.resume` in any process).
+
+        Raises:
+            UsageError: no journal was given, or the user tokens are in this process only; or as the
+                class says.
+            JournalError: as the class says.
+        """
+        self._refuse_used()
+        self._start.check_others_may_send()
+        await self._plan(shown=False)
+        try:
+            await run_shielded(self._start.hand_over)
+        except BaseException:
+            await run_shielded(self._start.discard)
+            raise
+        self._handed_over = True
+
+    def _refuse_used(self) -> None:
         if self._block is not None:
             raise UsageError("this campaign has run already; make another one, or resume it")
+        if self._handed_over:
+            raise UsageError("this campaign was handed over: others send it; or resume it")
+
+    async def __aenter__(self) -> Self:
+        self._refuse_used()
         await self._plan(shown=False)
         try:
             context = await self._start.start()

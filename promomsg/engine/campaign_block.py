@@ -7,8 +7,8 @@ import anyio
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
 from promomsg.engine.sending.run_control import ControlRequest
-from promomsg.engine.shielded import run_shielded
 from promomsg.journal.records import Control
+from promomsg.shielded import run_shielded
 
 __all__ = ["CampaignBlock"]
 

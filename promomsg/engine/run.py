@@ -24,8 +24,10 @@ from promomsg.journal.records import Control
 from promomsg.model import Outcome
 
 if TYPE_CHECKING:
+    from promomsg.channels.base import Following
     from promomsg.engine.following.group_sender import GroupSender
     from promomsg.engine.following.poller import Poller
+    from promomsg.engine.settings import Settings
 
 __all__ = ["Run"]
 
@@ -37,10 +39,14 @@ _COUNT_EVERY = 0.05
 
 
 class Run:
-    """Drives one started campaign; `drive` is its one task, the rest may be called from outside."""
+    """Drives one started campaign; `drive` is its one task, the rest may be called from outside.
+
+    Where it does a part only, it ends when it has nothing to take, whatever others hold.
+    """
 
     def __init__(self, context: RunContext, *, clock: Clock, rng: Random) -> None:
         self._context = context
+        part = context.part
         self._handle = handle = context.handle
         self._clock = clock
         self._began_at = clock.monotonic()
@@ -52,43 +58,16 @@ class Run:
             clock,
             daily_codes=channel.daily_quota_codes,
             wait_for_day=settings.on_daily_quota == "wait",
+            patient=part is None,
             rng=rng,
         )
         self._brakes = Brakes(handle, channel, settings, self.control, clock=clock, rng=rng)
         self._limiter = channel.pacer.singles
-        self._leases = HeldLeases(handle, clock)
+        self._leases = HeldLeases(handle, clock, patient=part is None)
         self._share = channel.connections.campaign()
-        self._dispatcher = Dispatcher(
-            handle,
-            channel,
-            context.compiled,
-            settings,
-            self.control,
-            self._brakes,
-            clock=clock,
-            leases=self._leases,
-            share=self._share,
-            tokens=context.tokens,
-            notify=self._notify,
-        )
-        self._poller: Poller | None = None
-        self._groups: GroupSender | None = None
-        if has_groups(channel):
-            # Loaded for a channel that has groups.
-            from promomsg.engine.following.group_sender import GroupSender
-            from promomsg.engine.following.poller import Poller
-
-            self._poller = Poller(
-                handle,
-                channel,
-                settings,
-                self.control,
-                clock=clock,
-                files_beside=context.kept_path,
-                answered=self._brakes.reachability.record_poll,
-                notify=self._notify,
-            )
-            self._groups = GroupSender(
+        self._dispatcher: Dispatcher | None = None
+        if part is None or part.singles:
+            self._dispatcher = Dispatcher(
                 handle,
                 channel,
                 context.compiled,
@@ -98,8 +77,15 @@ class Run:
                 clock=clock,
                 leases=self._leases,
                 share=self._share,
-                accepted=self._poller.accepted,
+                tokens=context.tokens,
+                notify=self._notify,
             )
+        else:
+            self._brakes.reachability.finish_singles()
+        self._poller: Poller | None = None
+        self._groups: GroupSender | None = None
+        if has_groups(channel):
+            self._add_groups(channel, settings)
         self._counts, self._group_rows = context.counts, context.groups
         self._changed = anyio.Event()
         self.submitted = anyio.Event()
@@ -107,6 +93,37 @@ class Run:
         self.error: JournalError | None = None
         self._elapsed: float | None = None
         self._closed_state: tuple[str, str] | None = None
+
+    def _add_groups(self, channel: Following, settings: Settings) -> None:
+        """What sends and follows groups. It is loaded for a channel that has them."""
+        from promomsg.engine.following.group_sender import GroupSender
+        from promomsg.engine.following.poller import Poller
+
+        context, part = self._context, self._context.part
+        if part is None or part.polls:
+            self._poller = Poller(
+                self._handle,
+                channel,
+                settings,
+                self.control,
+                clock=self._clock,
+                files_beside=context.kept_path,
+                answered=self._brakes.reachability.record_poll,
+                notify=self._notify,
+            )
+        if part is None or part.groups:
+            self._groups = GroupSender(
+                self._handle,
+                channel,
+                context.compiled,
+                settings,
+                self.control,
+                self._brakes,
+                clock=self._clock,
+                leases=self._leases,
+                share=self._share,
+                accepted=_not_followed if self._poller is None else self._poller.accepted,
+            )
 
     def _notify(self) -> None:
         """Something was committed, or the run ended: whoever waits for that looks again."""
@@ -137,20 +154,24 @@ class Run:
             self._notify()
 
     async def _drive(self) -> None:
-        settings = self._context.settings
+        settings, part = self._context.settings, self._context.part
         pacer = self._context.channel.pacer
-        await pacer.open()
-        await self._warn(pacer.trouble)
+        if self._dispatcher is not None or self._groups is not None:
+            await pacer.open()
+            await self._warn(pacer.trouble)
         await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
-            watching.start_soon(self._keep_counts)
+            if part is None:
+                watching.start_soon(self._keep_counts)
             watching.start_soon(self._leases.run)
             async with anyio.create_task_group() as following:
                 if self._poller is not None:
-                    following.start_soon(self._poller.run)
+                    poll = self._poller.run if part is None else self._poller.run_once
+                    following.start_soon(poll)
                 async with anyio.create_task_group() as sending:
-                    sending.start_soon(self._dispatcher.run)
+                    if self._dispatcher is not None:
+                        sending.start_soon(self._dispatcher.run)
                     if self._groups is not None:
                         sending.start_soon(self._groups.run)
                 await pacer.leave()
@@ -167,6 +188,7 @@ class Run:
             watching.cancel_scope.cancel()
         await self._count()
         await self.control.write_halt()
+        await self.control.write_park()
 
     async def _warn(self, text: str) -> None:
         if text and text not in self._handle.record.warnings:
@@ -220,7 +242,13 @@ class Run:
     def in_flight(self) -> int:
         """Calls under way: their connection, the gate or their answer is awaited."""
         groups = 0 if self._groups is None else self._groups.in_flight
-        return self._dispatcher.in_flight + groups
+        singles = 0 if self._dispatcher is None else self._dispatcher.in_flight
+        return singles + groups
+
+    @property
+    def calls(self) -> int:
+        """Sends that were called, single and group ones."""
+        return self._brakes.calls
 
     def _state(self) -> tuple[str, str]:
         halted = self._handle.record.halted
@@ -271,6 +299,10 @@ class Run:
         report = self.report_now()
         await self._context.close(clean=report.pending == 0 and self.error is None, report=report)
         return report
+
+
+def _not_followed(group_no: int) -> None:
+    """A group was accepted by a part that does not poll: whoever finds its look due polls it."""
 
 
 def _first(group: BaseExceptionGroup[JournalError]) -> JournalError:

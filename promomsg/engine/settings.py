@@ -137,7 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def from_snapshot(cls, kept: dict[str, Any]) -> Settings:
-        """The settings a journal kept.
+        """The settings a journal kept, beside the pace (`default_pace.pace_of`).
 
         Raises:
             JournalError: one that this version does not have, or a value of another type: to run
@@ -145,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             UsageError: a value out of its range.
         """
         try:
-            return msgspec.convert(kept, cls)
+            return msgspec.convert({n: v for n, v in kept.items() if n != "pace"}, cls)
         except msgspec.ValidationError as error:
             raise JournalError(f"its settings are of another version: {error}") from None
 

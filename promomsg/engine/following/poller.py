@@ -172,6 +172,22 @@ class Poller:
             if self._control.attach_following(scope):
                 await self._poll_all()
 
+    async def run_once(self) -> None:
+        """Polls what is due now, each group once."""
+        with anyio.CancelScope() as scope:
+            if not self._control.attach_following(scope):
+                return
+            await self._find_all()
+            async with anyio.create_task_group() as polls:
+                self._begin_polls(polls)
+
+    def _begin_polls(self, polls: anyio.abc.TaskGroup) -> None:
+        """Polls whose time has come."""
+        now = self._clock.monotonic()
+        schedule = self._schedule
+        while schedule and schedule[0][0] <= now:
+            polls.start_soon(self._poll, self._followed[heappop(schedule)[1]])
+
     async def _poll_all(self) -> None:
         async with anyio.create_task_group() as polls:
             await self._find_all()
@@ -185,11 +201,9 @@ class Poller:
                     await self._find_all()
                     if not self._followed:
                         return
-                now = self._clock.monotonic()
+                self._begin_polls(polls)
                 schedule = self._schedule
-                while schedule and schedule[0][0] <= now:
-                    polls.start_soon(self._poll, self._followed[heappop(schedule)[1]])
-                upcoming = schedule[0][0] - now if schedule else None
+                upcoming = schedule[0][0] - self._clock.monotonic() if schedule else None
                 await self._changed.wait_for(upcoming, self._clock)
 
     async def _find_all(self) -> None:

@@ -11,17 +11,33 @@ import msgspec
 from promomsg.channels.base import Channel, CompiledMessage
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.plan import Plan
-from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.report import Report
 from promomsg.engine.settings import Settings
-from promomsg.errors import JournalError
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
 from promomsg.journal.records import Counts, GroupRow
 from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "RunContext"]
+__all__ = ["CampaignStart", "Part", "RunContext"]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process does of a campaign that others send too.
+
+    Attributes:
+        singles, groups: it makes the single sends, the group sends.
+        polls: it looks at the group sends whose look is due.
+        seconds: nothing new goes out after that; calls in flight finish. None: until there is nothing to
+            take.
+    """
+
+    singles: bool = False
+    groups: bool = False
+    polls: bool = False
+    seconds: float | None = None
 
 
 class RunContext(msgspec.Struct):
@@ -38,6 +54,7 @@ class RunContext(msgspec.Struct):
         temporary: the journal is removed on a clean close.
         stream_from: the cursor from which outcomes are streamed.
         kept_warning: once closed: where a temporary journal is that was not removed.
+        part: None: all of the campaign, to its end.
     """
 
     handle: Handle
@@ -54,6 +71,7 @@ class RunContext(msgspec.Struct):
     temporary: bool = False
     stream_from: tuple[int, int] = (-1, 0)
     kept_warning: str = ""
+    part: Part | None = None
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
@@ -121,7 +139,26 @@ class CampaignStart(ABC):
     async def start(self) -> RunContext:
         """Makes the plan durable; from here on it may be sent."""
 
-    async def _hand_over(self) -> RunContext:
+    def check_others_may_send(self) -> None:
+        """Raises UsageError when nobody else could open the journal."""
+        if self.request.journal is None:
+            raise UsageError(
+                "hand_over: nobody else finds a temporary journal: give a path or fleet:NAME as journal="
+            )
+
+    async def hand_over(self) -> None:
+        """Makes the plan durable and lets go of it: who opens the journal from here on may send it."""
+        if isinstance(self._tokens, EncryptedTokens):
+            raise UsageError(
+                "hand_over: the user tokens of these recipients are in this process only: send it here"
+            )
+        context = await self.start()
+        context.rows.close()
+        if context.tokens is not None:
+            context.tokens.close()
+        await context.handle.close()
+
+    async def _context(self) -> RunContext:
         """What a run needs; closing the journal and the user tokens is up to the run from here on."""
         handle = self._handle
         assert handle is not None

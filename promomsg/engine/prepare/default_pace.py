@@ -5,20 +5,48 @@ from __future__ import annotations
 from typing import Final
 
 import anyio
+import msgspec
 
 from promomsg.channels.base import Advice, Channel
+from promomsg.errors import JournalError
+from promomsg.journal.records import CampaignRecord
 from promomsg.transport.pace import DEFAULT_SINGLES_PER_SECOND, Pace
 
 __all__ = [
     "ask_quota",
     "day_notices",
+    "keep_pace",
     "pace_from_quota",
+    "pace_of",
     "quota_notices",
     "set_default_pace",
 ]
 
+_PACE: Final = "pace"
+"""Where a record's settings have it."""
 _LONGEST_WAIT: Final = 5.0
 """Seconds for the provider to say its quota: without it there is a default."""
+
+
+def keep_pace(record: CampaignRecord, channel: Channel) -> None:
+    """Has a campaign's record say the pace that is in force, for whoever sends it later."""
+    record.settings[_PACE] = msgspec.to_builtins(channel.pacer.pace)
+
+
+def pace_of(record: CampaignRecord) -> Pace | None:
+    """The pace that was in force when a campaign was planned or last resumed; None for a campaign of
+    an earlier version, which does not say it.
+
+    Raises:
+        JournalError: it is not one that promomsg writes.
+    """
+    kept = record.settings.get(_PACE)
+    if kept is None:
+        return None
+    try:
+        return msgspec.convert(kept, Pace)
+    except msgspec.ValidationError as error:
+        raise JournalError(f"its pace cannot be read back: {error}") from None
 
 
 def pace_from_quota(advice: Advice | None) -> Pace | None:

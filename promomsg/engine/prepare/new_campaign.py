@@ -12,6 +12,7 @@ from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import (
     ask_quota,
     day_notices,
+    keep_pace,
     quota_notices,
     set_default_pace,
 )
@@ -77,6 +78,7 @@ class NewCampaign(CampaignStart):
         if shown or not channel.pacer.configured:
             advice = await ask_quota(channel)
         notices += set_default_pace(channel, advice)
+        keep_pace(record, channel)
         self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
             self._tokens = EncryptedTokens()
@@ -175,7 +177,7 @@ class NewCampaign(CampaignStart):
         self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
         await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
-        context = await self._hand_over()
+        context = await self._context()
         if self._temporary:
             context.temporary = True
             context.kept_path = context.address = None

@@ -12,7 +12,7 @@ from promomsg.clock import china_day
 from promomsg.engine.arguments import SUPPRESS_NEEDS_EXPAND, check_channel, check_yes_or_no
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
-from promomsg.engine.prepare.default_pace import ask_quota, set_default_pace
+from promomsg.engine.prepare.default_pace import ask_quota, keep_pace, set_default_pace
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
 from promomsg.engine.prepare.resume_checks import (
@@ -104,6 +104,7 @@ class ResumedCampaign(CampaignStart):
                 notices += await self._apply_suppression(handle, suppression, now)
         record.halted = None
         record.account = channel.account
+        keep_pace(record, channel)
         await handle.save(record)
         await handle.resume(now)
         if (await handle.control()).requested is Control.PAUSE:
@@ -202,7 +203,7 @@ class ResumedCampaign(CampaignStart):
         outage = self._handle.record.outage
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
-        context = await self._hand_over()
+        context = await self._context()
         context.stream_from = self._stream_from
         return context
 

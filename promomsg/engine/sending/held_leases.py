@@ -45,10 +45,15 @@ class HeldLease:
 
 
 class HeldLeases:
-    """Takes leases, keeps them alive, and gives them back."""
+    """Takes leases, keeps them alive, and gives them back.
 
-    def __init__(self, handle: Handle, clock: Clock) -> None:
+    Args:
+        patient: who has nothing to take waits for what other senders hold.
+    """
+
+    def __init__(self, handle: Handle, clock: Clock, *, patient: bool = True) -> None:
         self._handle = handle
+        self._patient = patient
         self._now = clock.monotonic
         self._sleep = clock.sleep
         self._life = handle.lease_life
@@ -71,8 +76,8 @@ class HeldLeases:
     async def left_to_others(self, *, groups: bool = False, singles: bool = False) -> bool:
         """For who has nothing to take and holds none: whether other senders still have work of these
         kinds. Then some time has passed, and it is to be asked for again: a lease may have run out or
-        been given back."""
-        if not await self._handle.is_work_left(groups=groups, singles=singles):
+        been given back. Never for who is not patient."""
+        if not self._patient or not await self._handle.is_work_left(groups=groups, singles=singles):
             return False
         await self._sleep(_LOOK_AGAIN)
         return True

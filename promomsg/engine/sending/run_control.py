@@ -82,6 +82,7 @@ class RunControl:
     Args:
         daily_codes: the codes by which the provider says that a day's quota is used up.
         wait_for_day: such a halt is waited out until the next China-time day.
+        patient: senders wait out a pause and a used-up day; else they end.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class RunControl:
         *,
         daily_codes: frozenset[str] = frozenset(),
         wait_for_day: bool = False,
+        patient: bool = True,
         rng: Random | None = None,
     ) -> None:
         self._handle = handle
         self._clock = clock
         self._daily_codes = daily_codes | {SINGLES_PER_DAY}
         self._wait_for_day = wait_for_day
+        self._patient = patient
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
         self.halt: Halt | None = None
         self.stopping = False
@@ -211,14 +214,17 @@ class RunControl:
             await self._handle.halt(self.halt.code, self.halt.detail)
             self._wrote_halt = True
 
-    async def _write_park(self, row: ControlRow) -> None:
-        """The same of how long nobody sends, and waits no longer once the user has resumed it."""
+    async def write_park(self) -> None:
+        """The same of how long nobody sends."""
+        if self.waits_until is not None and self.waits_until > (self._parked or 0.0):
+            self._parked = self.waits_until
+            await self._handle.park(self._parked)
+
+    def _heed_unparked(self, row: ControlRow) -> None:
+        """Waits no longer once the user has resumed it."""
         if row.parked_until is None and self._parked is not None:
             self._parked = self.waits_until = None
             self._notify()
-        elif self.waits_until is not None and self.waits_until > (self._parked or 0.0):
-            self._parked = self.waits_until
-            await self._handle.park(self._parked)
 
     def request(self, control: Control) -> None:
         """The user's own request: in effect at once, and in the row once `written` is called."""
@@ -245,16 +251,17 @@ class RunControl:
             if requests == self._requests and not self._unwritten:
                 self.heed(row)
             await self.write_halt()
-            await self._write_park(row)
+            self._heed_unparked(row)
+            await self.write_park()
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
     async def until_sending(self) -> bool:
         """Waits out a pause and a used-up day; False: nothing is to be sent any more, since the
-        campaign is stopping, or has nobody left who is pending."""
+        campaign is stopping, or has nobody left who is pending, or this run is not patient."""
         while not self.stopping:
             if self.may_send():
                 return True
-            if not (await self._handle.counts()).pending:
+            if not self._patient or not (await self._handle.counts()).pending:
                 return False
             wait = _READ_CONTROL_EVERY
             if not self.paused:

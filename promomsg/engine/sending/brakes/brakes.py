@@ -41,22 +41,25 @@ class RetryBudget:
 
     At most `retry_share` of the calls made plus `retry_allowance` may be retries. (After
     botocore's retry quota.)
+
+    Attributes:
+        calls: sends that were called.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._calls = 0
+        self.calls = 0
         self._retries = 0
 
     @property
     def left(self) -> bool:
         """Whether one more retry may be made."""
         policy = self._policy
-        return self._retries < self._calls * policy.retry_share + policy.retry_allowance
+        return self._retries < self.calls * policy.retry_share + policy.retry_allowance
 
     def count_call(self) -> None:
         """A call was made."""
-        self._calls += 1
+        self.calls += 1
 
     def count_retry(self) -> None:
         """A call will be made again."""
@@ -132,6 +135,11 @@ class Brakes:
         self._readiness = Readiness(channel, control, settings.retry, clock, rng)
         self.reachability = Reachability(handle, channel, settings, control, clock=clock, rng=rng)
         self._breaker = self.reachability.breaker
+
+    @property
+    def calls(self) -> int:
+        """Sends of this run that were called, single and group ones."""
+        return self._budget.calls
 
     def stalled_by(self, limiter: RateLimiter) -> str:
         """Why nothing goes out on this quota although there is work; empty when it does."""

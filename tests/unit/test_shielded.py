@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from promomsg.engine.shielded import run_shielded
+from promomsg.shielded import run_shielded
 
 pytestmark = pytest.mark.asyncio
 

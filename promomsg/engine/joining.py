@@ -1,0 +1,199 @@
+"""A part of a campaign: what one process does of it while others send it too.
+
+It is no resume (docs/design.md, "A part of a campaign"): what a person or another sender has decided
+(a pause, a halt, a used-up day) stays, what others hold stays theirs, and nobody is waited for.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import anyio
+import msgspec
+
+from promomsg.channels.base import Channel, has_groups
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.engine.arguments import check_channel
+from promomsg.engine.prepare.campaign_start import Part, RunContext
+from promomsg.engine.prepare.default_pace import ask_quota, pace_of, set_default_pace
+from promomsg.engine.prepare.resume_checks import check_account, read_back
+from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.report import campaign_state
+from promomsg.engine.run import Run
+from promomsg.errors import UsageError
+from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.records import Control, ControlRow
+from promomsg.shielded import run_shielded
+from promomsg.states import GroupState
+
+__all__ = ["Part", "PartDone", "do_part", "pace_of"]
+
+
+class PartDone(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a part.
+
+    Attributes:
+        state: where the campaign stands: `done`, `cancelled`, `halted`, `paused`, `waiting` (for the next
+            China-time day), `following` (only group sends are not complete), or `sending`.
+        calls: sends that were called, single and group ones.
+        work_left: somebody has still to be sent to; perhaps others hold them just now.
+        next_poll_at: Unix seconds of the next look at a group send; None: none is to come.
+        parked_until: Unix seconds before which nobody sends; None: nobody waits.
+        halted: why it stands still until somebody resumes it (`"45009: …"`); None: it does not.
+    """
+
+    state: str
+    calls: int = 0
+    work_left: bool = False
+    next_poll_at: float | None = None
+    parked_until: float | None = None
+    halted: str | None = None
+
+
+async def do_part(
+    journal: Journal,
+    channel: Channel,
+    part: Part,
+    *,
+    concurrency: int | None = None,
+    stop: anyio.Event | None = None,
+    tokens: RecipientTokens | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    rng: Random | None = None,
+) -> PartDone:
+    """Does a part of a campaign whose plan is complete, until it has nothing to take.
+
+    Who was not sent to becomes `cancelled` when that is asked for. A campaign that is paused, halted or
+    waits for the next day is not sent; one that is paused or waits is polled.
+
+    Args:
+        journal: the campaign's; several processes may do parts of it at once, where it lets them.
+        channel: the account that it was planned for. Without a pace of its own it gets the campaign's.
+        concurrency: calls in flight at once; None: as planned.
+        stop: once set, nothing new goes out; calls in flight finish.
+        tokens: the user tokens, for a channel that needs them; closed by the caller.
+
+    Raises:
+        JournalError: it is another account's, its plan is not complete, or it failed in the middle.
+        UsageError: the channel needs user tokens and there are none, or it cannot be used.
+    """
+    check_channel(channel, "do_part(journal, channel, part)")
+    handle = await journal.open(write=True)
+    try:
+        record = handle.record
+        check_account(record, channel)
+        row, counts = await handle.control(), await handle.counts()
+        if not counts.pending or not _may_do(part, row, clock):
+            return await _found(handle, channel, clock)
+        compiled, settings = read_back(record, channel, journal.address)
+        if concurrency is not None:
+            settings = msgspec.structs.replace(settings, concurrency=concurrency)
+        if part.singles and channel.needs_tokens and tokens is None:
+            raise UsageError(
+                "this channel's user tokens are not kept in the journal: whoever has its recipients "
+                "sends it on (resume)"
+            )
+        await _set_pace(channel, handle)
+        channel.expect(settings.wanted_connections)
+        run = Run(
+            RunContext(
+                handle=handle,
+                channel=channel,
+                compiled=compiled,
+                settings=settings,
+                tokens=tokens,
+                counts=counts,
+                groups=[],
+                journal=journal,
+                rows=journal.rows_later(),
+                kept_path=handle.path,
+                address=journal.address,
+                part=part,
+            ),
+            clock=clock,
+            rng=rng or Random(),  # noqa: S311 - spreads pauses, guards nothing
+        )
+        run.control.heed(row)
+        await _drive(run, part.seconds, stop, clock)
+        if run.error is not None:
+            raise run.error
+        return await _found(handle, channel, clock, calls=run.calls)
+    finally:
+        await run_shielded(handle.close)
+
+
+def _may_do(part: Part, row: ControlRow, clock: Clock) -> bool:
+    """Whether anything of a part may be done in a campaign of which this is asked."""
+    if row.halted is not None:
+        return False
+    if row.requested is Control.CANCEL or part.polls:
+        return True
+    return row.requested is not Control.PAUSE and _parked_until(row, clock) is None
+
+
+def _parked_until(row: ControlRow, clock: Clock) -> float | None:
+    until = row.parked_until
+    return until if until is not None and until > clock.time() else None
+
+
+async def _set_pace(channel: Channel, handle: Handle) -> None:
+    """A channel without a pace of its own sends at the campaign's."""
+    if channel.pacer.configured:
+        return
+    pace = pace_of(handle.record)
+    if pace is not None:
+        channel.pacer.configure(pace)
+    if not channel.pacer.configured:
+        set_default_pace(channel, await ask_quota(channel))
+
+
+async def _drive(run: Run, seconds: float | None, stop: anyio.Event | None, clock: Clock) -> None:
+    """Runs to the end, which comes at the latest when the time is over or somebody says stop."""
+
+    async def at_the_latest() -> None:
+        assert seconds is not None
+        await clock.sleep(seconds)
+        run.stop()
+
+    async def when_told() -> None:
+        assert stop is not None
+        await stop.wait()
+        run.stop()
+
+    async with anyio.create_task_group() as driving:
+        driving.start_soon(run.drive)
+        try:
+            async with anyio.create_task_group() as watching:
+                if seconds is not None:
+                    watching.start_soon(at_the_latest)
+                if stop is not None:
+                    watching.start_soon(when_told)
+                await run.ended.wait()
+                watching.cancel_scope.cancel()
+        finally:
+            run.stop()
+
+
+async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0) -> PartDone:
+    """Where the campaign stands after a part of it."""
+    row, counts = await handle.control(), await handle.counts()
+    groups = await handle.groups() if counts.pending and has_groups(channel) else []
+    followed = [g for g in groups if g.state is GroupState.ACCEPTED]
+    parked_until = _parked_until(row, clock)
+    state, _ = campaign_state(
+        counts,
+        groups,
+        control=row.requested,
+        halted=row.halted,
+        running=row.halted is None,
+        waits_for_day=parked_until is not None,
+    )
+    moments = [g.next_poll_at for g in followed if not g.given_up and g.next_poll_at is not None]
+    return PartDone(
+        state=state,
+        calls=calls,
+        work_left=counts.pending > sum(g.planned for g in followed),
+        next_poll_at=min(moments, default=None),
+        parked_until=parked_until,
+        halted=row.halted if counts.pending else None,
+    )
