@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
-from campaigning import MESSAGE, PERSONAL, QUICK, group_ids, honest, ids, wechat
-from clocks import FakeClock
+from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids
 
-from promomsg import Campaign, Pace, UsageError, WeChatPromoter, open_journal
-from promomsg.engine.joining import Part, do_part, pace_of
+from promomsg import Campaign, WeChatPromoter, open_journal
+from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
-from promomsg.journal.records import Control
 from promomsg.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio
