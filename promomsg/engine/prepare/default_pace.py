@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from promomsg.channels.base import Advice, Channel
-from promomsg.errors import JournalError
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import CampaignRecord
 from promomsg.transport.pace import DEFAULT_SINGLES_PER_SECOND, Pace
 
@@ -45,7 +45,7 @@ def pace_of(record: CampaignRecord) -> Pace | None:
         return None
     try:
         return msgspec.convert(kept, Pace)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UsageError) as error:
         raise JournalError(f"its pace cannot be read back: {error}") from None
 
 
