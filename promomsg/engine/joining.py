@@ -106,7 +106,6 @@ async def do_part(
                 groups=[],
                 journal=journal,
                 rows=journal.rows_later(),
-                kept_path=handle.path,
                 address=journal.address,
                 part=part,
             ),

@@ -46,6 +46,15 @@ class OpenedJournal:
         """Every row (or those in `states`), in the order of the recipients, read by this opening."""
         return self._view.rows(states)
 
+    def failure_file(self, group: int) -> bytes | None:
+        """The failure file of a group, by its number in the journal, as the provider gave it.
+
+        Returns:
+            None: none was kept: the provider named every failure in its answers, the group is not over, or
+            the journal is in memory.
+        """
+        return self._view.failure_file(group)
+
     def to_go_on(self, durability: Durability = "power") -> Journal:
         """The journal for a campaign that goes on with it: whoever opens that takes this opening over,
         and closes it."""

@@ -107,7 +107,7 @@ class Run:
                 settings,
                 self.control,
                 clock=self._clock,
-                files_beside=context.kept_path,
+                keep_files=not context.temporary,
                 answered=self._brakes.reachability.record_poll,
                 notify=self._notify,
             )

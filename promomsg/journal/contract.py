@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
+from promomsg.journal.answers_contract import ProviderAnswers
 from promomsg.journal.plan_contract import PlanWriter
 from promomsg.journal.read_contract import CampaignView, Rows
 from promomsg.journal.records import (
@@ -50,8 +51,9 @@ FLEET: Final = "fleet:"
 """How an address begins that is a campaign's name in a database (`Journal.address`)."""
 
 
-class Handle(PlanWriter, Protocol):
-    """One open campaign, its planning (`plan_contract`) included. Every method raises `JournalError` when the journal cannot do it.
+class Handle(PlanWriter, ProviderAnswers, Protocol):
+    """One open campaign, its planning (`plan_contract`) and what the provider says of it later
+    (`answers_contract`) included. Every method raises `JournalError` when the journal cannot do it.
 
     Writes of one moment are committed together (group commit); a method that writes returns when
     its write is durable, as the journal's durability setting says.

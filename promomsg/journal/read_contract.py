@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from promomsg.journal.records import CampaignRecord, Control, Standing
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
 from promomsg.model import Outcome, State
 
 __all__ = ["CampaignView", "Rows"]
@@ -49,6 +49,12 @@ class CampaignView(Protocol):
 
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""
+
+    def failure_file(self, group_no: int) -> bytes | None:
+        """A group's failure file as it came; None: none was kept."""
+
+    def clicks(self) -> list[ClickDay]:
+        """What was kept of clicks, in order of days, by message first."""
 
     def close(self) -> None:
         """Lets go of the journal; a second call does nothing."""

@@ -14,6 +14,8 @@ from promomsg.states import GroupState
 __all__ = [
     "UNIQUE",
     "CampaignRecord",
+    "ClickCount",
+    "ClickDay",
     "Control",
     "ControlRow",
     "Counts",
@@ -268,6 +270,36 @@ class GroupRow(msgspec.Struct, kw_only=True):
     code: str = ""
     detail: str = ""
     rid: str | None = None
+
+
+class ClickCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Clicks on one group send, or on all messages of one type, as the provider counts them.
+
+    Attributes:
+        msg_id: the group send's; None: all messages of the campaign's type.
+        people: who clicked; clicks: how often; None for what it did not say.
+    """
+
+    msg_id: str | None = None
+    people: int | None = None
+    clicks: int | None = None
+
+
+class ClickDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider counted for the sends of one day, when it was asked last.
+
+    Attributes:
+        day: the China-time day of the sends, `2026-11-24`.
+        by_message: each group send of the campaign by itself; False: all that the account sent of the
+            campaign's message type on that day, whoever sent it.
+        asked_at: Unix seconds.
+        counts: a message that nobody clicked may not be in it.
+    """
+
+    day: str
+    by_message: bool
+    asked_at: float
+    counts: tuple[ClickCount, ...] = ()
 
 
 class Counts(msgspec.Struct, kw_only=True):

@@ -385,7 +385,7 @@ async def test_a_group_is_completed_once_though_it_is_named_again_meanwhile() ->
     both: Any = Slow()
     clock = HurriedClock()
     clock.time = lambda: 2.0  # type: ignore[method-assign]
-    poller = Poller(both, both, Settings(), RunControl(both, clock), clock=clock, files_beside=None)
+    poller = Poller(both, both, Settings(), RunControl(both, clock), clock=clock, keep_files=False)
     poller.sending = False
     run = asyncio.create_task(poller.run())
     for _ in range(3):

@@ -282,7 +282,9 @@ async def test_a_database_that_is_not_prepared_is_refused_in_one_line(
 
 async def test_whoever_prepares_a_database_at_the_same_time_finds_it_prepared(empty: str) -> None:
     await asyncio.gather(*(PostgresJournal.prepare(empty) for _ in range(3)))
-    assert ask(empty, "SELECT version FROM promomsg.schema_version") == [(VERSION,)]
+    versions = [version for (version,) in ask(empty, "SELECT version FROM promomsg.schema_version")]
+    assert max(versions) == VERSION
+    assert len(versions) == len(set(versions))
     await (await sealed(PostgresJournal(empty, "a"), [row(0)])).close()
 
 

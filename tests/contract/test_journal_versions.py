@@ -1,4 +1,4 @@
-"""A journal that the version before has made, in the middle of its campaign: looked at as it is, and
+"""A journal that an earlier version has made, in the middle of its campaign: looked at as it is, and
 brought to this version by whoever sends it on."""
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ from journal_rows import CLOCK, DAY, NOW, everybody, result, row, sealed, states
 
 from promomsg import open_journal
 from promomsg.errors import JournalError
-from promomsg.journal.records import GroupCounts
+from promomsg.journal.records import ClickDay, GroupCounts
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import Outcome
 from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
-VERSION_1 = Path(__file__).with_name("journal_version_1.sql")
+EARLIER = (1, 2)
+
+
+@pytest.fixture(params=EARLIER)
+def earlier(request: pytest.FixtureRequest) -> int:
+    """A version of the file before this one's."""
+    return int(request.param)
 
 
 async def half_sent(journal: SqliteJournal) -> list[Outcome]:
@@ -35,11 +41,12 @@ async def half_sent(journal: SqliteJournal) -> list[Outcome]:
     return outcomes
 
 
-def as_version_1(path: Path) -> None:
-    """Writes the same journal as the version before would have."""
+def as_version(earlier: int, path: Path) -> None:
+    """Writes the same journal as an earlier version would have."""
     old = path.with_suffix(".old")
     db = sqlite3.connect(old)
-    db.executescript(VERSION_1.read_text("utf-8"))
+    schema = Path(__file__).with_name(f"journal_version_{earlier}.sql")
+    db.executescript(schema.read_text("utf-8"))
     db.execute("DELETE FROM control")
     db.execute("ATTACH ? AS new", (str(path),))
     for (table,) in db.execute(
@@ -54,32 +61,36 @@ def as_version_1(path: Path) -> None:
     old.replace(path)
 
 
-async def test_a_journal_of_the_version_before_is_looked_at_and_left_as_it_is(
-    journal: SqliteJournal,
+async def test_a_journal_of_an_earlier_version_is_looked_at_and_left_as_it_is(
+    journal: SqliteJournal, earlier: int
 ) -> None:
     outcomes = await half_sent(journal)
     path = Path(journal.path)
     with open_journal(path) as opened:
         before = opened.report()
-    as_version_1(path)
+    as_version(earlier, path)
     file = path.read_bytes()
     with open_journal(path) as opened:
         report = opened.report()
         assert (report.sent, report.unknown, report.pending) == (2, 2, 5)
         assert report.to_dict() == before.to_dict()
-        assert [group.followed_since for group in report.groups] == [None]
+        followed = [group.followed_since for group in report.groups]
+        assert followed == ([None] if earlier == 1 else [NOW + 1])
         shown = [(outcome.recipient, outcome.code) for outcome in opened.outcomes()]
     assert len(shown) == len(outcomes)
     handle = await journal.open()
     assert (await handle.control()).parked_until is None
+    assert await handle.clicks() == []
     await handle.close()
     assert path.read_bytes() == file
 
 
-async def test_a_campaign_that_the_version_before_has_begun_goes_on(journal: SqliteJournal) -> None:
+async def test_a_campaign_that_an_earlier_version_has_begun_goes_on(
+    journal: SqliteJournal, earlier: int
+) -> None:
     await half_sent(journal)
     path = Path(journal.path)
-    as_version_1(path)
+    as_version(earlier, path)
     handle = await journal.open(write=True)
     found = await handle.recover(idempotent=False, at=NOW + 9, day=DAY, recent=9)
     await handle.resume(NOW + 9)
@@ -98,12 +109,15 @@ async def test_a_campaign_that_the_version_before_has_begun_goes_on(journal: Sql
     assert done == []
     assert await states(handle) == "sssssuuss"
     assert len(await stream(handle)) == 9
+    clicks = ClickDay(day=DAY, by_message=True, asked_at=NOW + 99_999)
+    await handle.keep_clicks(clicks)
+    assert await handle.clicks() == [clicks]
     await handle.close()
     for opened in (await journal.open(), await journal.open(write=True)):
         assert (await opened.counts()).sent == 7
         await opened.close()
     db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert db.execute("PRAGMA user_version").fetchone() == (3,)
     db.close()
 
 
@@ -111,7 +125,7 @@ async def test_a_sender_that_is_killed_while_it_brings_the_file_to_its_version_c
     journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await half_sent(journal)
-    as_version_1(Path(journal.path))
+    as_version(1, Path(journal.path))
 
     def killed(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")

@@ -25,6 +25,7 @@ from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
+    ClickDay,
     Control,
     Counts,
     GroupRow,
@@ -83,6 +84,12 @@ class ModelReader:
         times += [g.row.sent_at for g in self._store.groups if g.row.sent_at is not None]
         began = self._store.record.planned_at
         return max(max(times) - began, 0.0) if times and began is not None else 0.0
+
+    def failure_file(self, group_no: int) -> bytes | None:
+        return None
+
+    def clicks(self) -> list[ClickDay]:
+        return self._store.kept_clicks()
 
     def keep(self) -> None:
         """It has all of it."""
@@ -375,6 +382,23 @@ class ModelHandle(ModelRecovery):
             row.code, row.detail, row.rid = result.code, result.detail, result.rid
             row.at, row.extra, row.maybe_sent = result.at, result.extra, False
             self._store.log_again(row)
+
+    # What the provider says later.
+
+    async def keep_failure_file(self, group_no: int, raw: bytes) -> None:
+        self._store_for_writing()
+
+    async def sent_days(self) -> list[str]:
+        return sorted(day for day, singles in self._store.days.items() if singles)
+
+    async def keep_clicks(self, found: ClickDay) -> None:
+        kept = self._store_for_writing().clicks
+        earlier = kept.setdefault((found.day, found.by_message), found)
+        if earlier.asked_at <= found.asked_at:
+            kept[found.day, found.by_message] = found
+
+    async def clicks(self) -> list[ClickDay]:
+        return self._store.kept_clicks()
 
     # Reading.
 

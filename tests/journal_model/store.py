@@ -10,6 +10,7 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.records import (
     CampaignRecord,
+    ClickDay,
     Control,
     ControlRow,
     Counts,
@@ -143,12 +144,16 @@ class Store:
         self.day = ""
         """The China-time day of the last intents."""
         self.days: Counter[str] = Counter()
+        self.clicks: dict[tuple[str, bool], ClickDay] = {}
         self.listed: set[str | bytes] = set()
         """The suppression list: values, and fingerprints of what may be a user token."""
         self.spellings: set[str | bytes] = set()
         self.doubtful: list[tuple[str, str, str | None, bool]] = []
         self.on_list: dict[int, str] = {}
         """What `blocked` found last."""
+
+    def kept_clicks(self) -> list[ClickDay]:
+        return sorted(self.clicks.values(), key=lambda found: (found.day, not found.by_message))
 
     def in_order(self) -> list[Row]:
         return [self.rows[seq] for seq in sorted(self.rows)]

@@ -104,7 +104,6 @@ class Sender:
             groups=[],
             journal=journal,
             rows=journal.rows_later(),
-            kept_path=None,
         )
         self.run = Run(context, clock=clock, rng=Random(1))
 

@@ -10,12 +10,14 @@ from typing import IO
 
 import click
 
-from promomsg.cli.journal_place import JournalPlace
+from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.printing import counted, finish_output, print_to_stderr
 from promomsg.cli.output.report_target import report_file
 from promomsg.cli.output.report_writer import write_report
 from promomsg.cli.output.standard_streams import utf8_stdout
 from promomsg.cli.shared_options import journal_argument
+from promomsg.engine.opened_journal import open_journal
+from promomsg.errors import UsageError
 
 __all__ = ["report"]
 
@@ -33,13 +35,28 @@ __all__ = ["report"]
     help="A file that only you can read; an earlier report is replaced.",
 )
 @click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then sees UTF-8.")
+@click.option(
+    "--failure-file", "group", type=click.IntRange(1), metavar="GROUP",
+    help="Instead: the failure file of this group send, as the provider gave it.",
+)  # fmt: skip
 def report(
-    journal: JournalPlace, file_format: str, everybody: bool, output: Path | None, bom: bool
+    journal: JournalPlace,
+    file_format: str,
+    everybody: bool,
+    output: Path | None,
+    bom: bool,
+    group: int | None,
 ) -> int:
     """List the recipients of JOURNAL that were not sent to, and why; all of them with --all.
 
     CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
     """
+    if group is not None:
+        if output is not None or everybody or bom or file_format != "table":
+            raise UsageError(
+                "report: --failure-file goes to standard output as it came; leave out the other options"
+            )
+        return _give_out(journal, group)
     with _sink(output, journal, bom and file_format == "csv", file_format != "table") as file:
         nameless = write_report(journal, file_format, everybody=everybody, file=file)
     if nameless and file_format == "csv":
@@ -50,6 +67,20 @@ def report(
     if output is not None:
         print_to_stderr(f"written: {output}")
         return 0
+    return finish_output()
+
+
+def _give_out(journal: JournalPlace, group: int) -> int:
+    """Writes a group's failure file to standard output, byte by byte."""
+    with open_journal(to_open(journal)) as opened:
+        raw = opened.failure_file(group)
+    if raw is None:
+        raise UsageError(
+            f"{journal}: no failure file of group {group} was kept; the provider names a file only of "
+            "groups with many failures, once they are over"
+        )
+    sys.stdout.flush()
+    sys.stdout.buffer.write(raw)
     return finish_output()
 
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from pathlib import Path
 from typing import Final
 
 import anyio
-import anyio.to_thread
 
 from promomsg.channels.base import FailureFile, Following
 from promomsg.channels.following import poll_delivery
@@ -28,11 +26,10 @@ from promomsg.delivery import (
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl, Wakeup
 from promomsg.engine.settings import Settings
-from promomsg.errors import Halted, JournalError, PromoError
+from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import GroupCounts, GroupRow
 from promomsg.model import Delivery, Failure
-from promomsg.private_files import write_private
 from promomsg.states import GroupState
 
 __all__ = ["Poller"]
@@ -122,8 +119,7 @@ class Poller:
     Args:
         answered: called with the error of each poll, None for one that was answered: a readable
             answer shows that the provider is there.
-        files_beside: failure files are kept as they came, as `<files_beside>.group-<no>.failures`;
-            None: they are not kept.
+        keep_files: failure files are kept as they came (`Handle.keep_failure_file`).
         notify: called when counts have changed.
     """
 
@@ -135,7 +131,7 @@ class Poller:
         control: RunControl,
         *,
         clock: Clock,
-        files_beside: str | None,
+        keep_files: bool,
         answered: Callable[[PromoError | None], None] = lambda error: None,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
@@ -145,7 +141,7 @@ class Poller:
         self._longest_wait = max(settings.poll.every, settings.poll.first_wait)
         self._control = control
         self._clock = clock
-        self._files_beside = files_beside
+        self._keep_files = keep_files
         self._answered = answered
         self._notify = notify
         self._changed = Wakeup()
@@ -348,13 +344,6 @@ class Poller:
             self._channel.is_transient,
             tries=_FILE_TRIES,
         )
-        if self._files_beside is not None:
-            path = Path(f"{self._files_beside}.group-{row.group_no}.failures")
-            try:
-                await anyio.to_thread.run_sync(write_private, path, file.raw)
-            except OSError as error:
-                raise JournalError(
-                    f"the failure file cannot be kept as {path}: {error.strerror}; "
-                    "make room or mend the folder's permissions, then resume"
-                ) from None
+        if self._keep_files:
+            await self._handle.keep_failure_file(row.group_no, file.raw)
         return file

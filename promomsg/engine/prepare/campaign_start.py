@@ -48,10 +48,8 @@ class RunContext(msgspec.Struct):
         tokens: the user tokens; None for channels without them.
         counts, groups: those at the start.
         journal: the journal itself; rows: its outcomes, read when they are asked for.
-        kept_path: the journal's path when it stays; None in memory and for a temporary one, and where
-            it is no file.
         address: the same as `Journal.address` has it, for the report.
-        temporary: the journal is removed on a clean close.
+        temporary: the journal is removed on a clean close, and no failure files are kept.
         stream_from: the cursor from which outcomes are streamed.
         kept_warning: once closed: where a temporary journal is that was not removed.
         part: None: all of the campaign, to its end.
@@ -66,7 +64,6 @@ class RunContext(msgspec.Struct):
     groups: list[GroupRow]
     journal: Journal
     rows: Rows
-    kept_path: str | None
     address: str | None = None
     temporary: bool = False
     stream_from: tuple[int, int] = (-1, 0)
@@ -172,7 +169,6 @@ class CampaignStart(ABC):
             groups=await handle.groups(),
             journal=self._journal,
             rows=self._journal.rows_later(),
-            kept_path=handle.path,
             address=self._journal.address,
         )
         self._handle = self._tokens = None

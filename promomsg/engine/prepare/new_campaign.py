@@ -180,7 +180,7 @@ class NewCampaign(CampaignStart):
         context = await self._context()
         if self._temporary:
             context.temporary = True
-            context.kept_path = context.address = None
+            context.address = None
         return context
 
     async def not_sent(self) -> AsyncIterator[Outcome]:

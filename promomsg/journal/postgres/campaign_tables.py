@@ -24,7 +24,7 @@ __all__ = [
 
 _TABLES: Final = (
     "warning", "control", "tally", "intent_day", "group_send", "chunk", "commit_log",
-    "attempt_history", "campaign",
+    "attempt_history", "failure_file", "click_day", "campaign",
 )  # fmt: skip
 """What has rows of a campaign, besides the table of its recipients."""
 

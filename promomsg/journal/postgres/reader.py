@@ -11,11 +11,17 @@ import psycopg
 
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.database import explain
-from promomsg.journal.postgres.statements import campaign_row, group_rows, reading
+from promomsg.journal.postgres.statements import (
+    campaign_row,
+    group_rows,
+    provider_answers,
+    reading,
+)
 from promomsg.journal.postgres.statements.transaction import statement
 from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import (
     CampaignRecord,
+    ClickDay,
     Control,
     Counts,
     GroupRow,
@@ -112,6 +118,15 @@ class PostgresView:
         began = self.record.planned_at
         (last,) = self._rows(reading.LAST_AT)[0]
         return max(last - began, 0.0) if last is not None and began is not None else 0.0
+
+    def failure_file(self, group_no: int) -> bytes | None:
+        """See `CampaignView.failure_file`."""
+        pieces = self._rows(provider_answers.FAILURE_FILE, {"group_no": group_no})
+        return b"".join(piece for (piece,) in pieces) if pieces else None
+
+    def clicks(self) -> list[ClickDay]:
+        """See `CampaignView.clicks`."""
+        return [provider_answers.click_day(row) for row in self._rows(provider_answers.CLICKS)]
 
     def close(self) -> None:
         """Lets go of the connection; a second call does nothing."""

@@ -14,11 +14,13 @@ from promomsg.journal.postgres.statements import (
     group_calls,
     group_results,
     group_rows,
+    provider_answers,
     reading,
     recovery,
 )
 from promomsg.journal.postgres.statements import leases as lease_calls
 from promomsg.journal.records import (
+    ClickDay,
     Control,
     ControlRow,
     Counts,
@@ -193,6 +195,24 @@ class SendingCalls(OpenCampaign):
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         """See `Handle.adopt_group`."""
         await self._access.do(recovery.adopt, group_no, msg_id, at, next_poll_at)
+
+    # What the provider says later.
+
+    async def keep_failure_file(self, group_no: int, raw: bytes) -> None:
+        """See `Handle.keep_failure_file`."""
+        await self._access.do(provider_answers.keep_failure_file, group_no, raw)
+
+    async def sent_days(self) -> list[str]:
+        """See `Handle.sent_days`."""
+        return await self._access.read(provider_answers.sent_days)
+
+    async def keep_clicks(self, found: ClickDay) -> None:
+        """See `Handle.keep_clicks`."""
+        await self._access.do(provider_answers.keep_clicks, found)
+
+    async def clicks(self) -> list[ClickDay]:
+        """See `Handle.clicks`."""
+        return await self._access.read(provider_answers.clicks)
 
     async def recover(self, *, idempotent: bool, at: float, day: str, recent: int) -> Recovered:
         """See `Handle.recover`: what other senders hold stays theirs."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.crashpoints import reached
+from promomsg.errors import JournalError
+from promomsg.journal.answers_contract import FAILURE_FILE_LIMIT
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
+    ClickDay,
     Control,
     ControlRow,
     Counts,
@@ -23,6 +28,7 @@ from promomsg.journal.records import (
 )
 from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots
+from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
 from promomsg.journal.sqlite.crash_safety.wire_slots import group_word, single_word
 from promomsg.journal.sqlite.plan_handle import PlanHandle, Seal
@@ -38,6 +44,7 @@ from promomsg.journal.sqlite.statements import (
 )
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import Failure, Outcome, State
+from promomsg.private_files import write_private
 
 __all__ = ["LEASE_LIFE", "SqliteHandle"]
 
@@ -241,6 +248,31 @@ class SqliteHandle(PlanHandle):
 
     async def adopt_group(self, group_no: int, msg_id: str, at: float, next_poll_at: float) -> None:
         await self._do(recovery.adopt, group_no, msg_id, at, next_poll_at)
+
+    # What the provider says later.
+
+    async def keep_failure_file(self, group_no: int, raw: bytes) -> None:
+        if len(raw) > FAILURE_FILE_LIMIT:
+            raise JournalError(f"the failure file is over {FAILURE_FILE_LIMIT} bytes")
+        if self._path is None:
+            return
+        path = Path(failure_file(self._path, group_no))
+        try:
+            await asyncio.to_thread(write_private, path, raw)
+        except OSError as error:
+            raise JournalError(
+                f"the failure file cannot be kept as {path}: {error.strerror}; "
+                "make room or mend the folder's permissions, then resume"
+            ) from None
+
+    async def sent_days(self) -> list[str]:
+        return await self._read(campaign_row.sent_days)
+
+    async def keep_clicks(self, found: ClickDay) -> None:
+        await self._do(lambda tx: campaign_row.keep_clicks(tx.db, found))
+
+    async def clicks(self) -> list[ClickDay]:
+        return await self._read(campaign_row.clicks)
 
     # Recovery after a process has ended, and what the user asks for.
 

@@ -47,6 +47,10 @@ class MemoryView(Reader):
         """Where it stands at this moment."""
         return Standing(self.counts(), self.groups(), self._is_being_sent())
 
+    def failure_file(self, group_no: int) -> bytes | None:
+        """None: a journal in memory keeps none."""
+        return None
+
 
 class MemoryJournal:
     """A journal that ends with its process. It keeps one campaign, like a file, of 1 GB at the most.

@@ -16,7 +16,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.counts import RunningCounts
-from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow, Reached
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, GroupRow, Reached
 from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
@@ -24,6 +24,7 @@ from promomsg.journal.sqlite.crash_safety.lost_commits import Finding, judge, po
 from promomsg.journal.sqlite.crash_safety.side_files import WAL, refuse_planted
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.statements import reading as read
+from promomsg.journal.sqlite.statements.campaign_row import clicks as kept_clicks
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.sqlite.statements.suppression import reached_page
@@ -181,6 +182,10 @@ class Reader:
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""
         return self.read(read.elapsed)
+
+    def clicks(self) -> list[ClickDay]:
+        """What was kept of clicks, in order of days, by message first."""
+        return self.read(kept_clicks)
 
     def __del__(self) -> None:
         if hasattr(self, "_db"):

@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 1347571533
-VERSION: Final = 2
+VERSION: Final = 3
 _OLDEST: Final = 1
-_ADDED: Final = (
+_COLUMNS_OF_2: Final = (
     ("campaign", "parked_until REAL", "NULL"),
     ("group_send", "polls_at_100 INTEGER NOT NULL DEFAULT 0", "0"),
     ("group_send", "given_up INTEGER NOT NULL DEFAULT 0", "0"),
@@ -39,6 +39,11 @@ _ADDED: Final = (
     ("group_send", "followed_since REAL", "NULL"),
 )
 """Columns that version 1 has not: table, column, and what it stands for in a file without it."""
+_TABLE_OF_3: Final = "click_day"
+_EMPTY_TABLE_OF_3: Final = (
+    "SELECT NULL AS day, NULL AS by_message, NULL AS asked_at, NULL AS counts WHERE 0"
+)
+"""A table that versions 1 and 2 have not, and what it stands for in a file without it."""
 
 INDEXES: Final = {
     "by_openid": "ON recipient (openid) WHERE openid IS NOT NULL",
@@ -84,10 +89,12 @@ def _ours(version: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str
         allowed = _things(db)
     finally:
         db.close()
-    if version < VERSION:
-        for table, column, _ in _ADDED:
+    if version < 2:
+        for table, column, _ in _COLUMNS_OF_2:
             kind, text = needed[table]
             needed[table] = allowed[table] = (kind, text.replace(f",{column}", "", 1))
+    if version < 3:
+        del needed[_TABLE_OF_3], allowed[_TABLE_OF_3]
     return needed, allowed
 
 
@@ -135,11 +142,13 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
 def bring_up(db: sqlite3.Connection) -> None:
     """Adds what an older file has not, for its sender, at once: the file is of this version then, and
     the promomsg that made it opens it no more."""
-    if _version(db) == VERSION:
+    version = _version(db)
+    if version == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    for table, column, _ in _ADDED:
+    for table, column, _ in _COLUMNS_OF_2 if version < 2 else ():
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    db.execute(_ours(VERSION)[0][_TABLE_OF_3][1])
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
@@ -147,13 +156,16 @@ def bring_up(db: sqlite3.Connection) -> None:
 def show_as_current(db: sqlite3.Connection) -> None:
     """Has a connection that only reads see an older file as one of this version, by views of its own
     in place of the tables; the file is left as it is."""
-    if _version(db) == VERSION:
+    version = _version(db)
+    if version == VERSION:
         return
-    for name in dict.fromkeys(table for table, _, _ in _ADDED):
+    columns = _COLUMNS_OF_2 if version < 2 else ()
+    for name in dict.fromkeys(table for table, _, _ in columns):
         added = ", ".join(
-            f"{value} AS {column.split()[0]}" for table, column, value in _ADDED if table == name
+            f"{value} AS {column.split()[0]}" for table, column, value in columns if table == name
         )
         db.execute(f"CREATE TEMP VIEW {name} AS SELECT *, {added} FROM main.{name}")  # noqa: S608 - constants of this file
+    db.execute(f"CREATE TEMP VIEW {_TABLE_OF_3} AS {_EMPTY_TABLE_OF_3}")
 
 
 _NULL_OR_TEXT: Final = "({0} IS NULL OR typeof({0}) = 'text')"
@@ -232,6 +244,16 @@ _SHAPES: Final = (
         "recipient_count",
         "state",
         [in_state(*STATES), *_all(_TEXT, "code"), *_all(_WHOLE, "recipients"), "recipients >= 0"],
+    ),
+    (
+        "click_day",
+        "day",
+        [
+            *_all(_TEXT, "day"),
+            *_all(_JSON, "counts"),
+            "by_message IN (0, 1)",
+            "typeof(asked_at) IN ('integer', 'real')",
+        ],
     ),
     ("control", "only_row", ["requested IN (" + ", ".join(f"'{word}'" for word in Control) + ")"]),
     (

@@ -1,4 +1,4 @@
--- The journal of one campaign, version 2. The tables and the view are stable: query them freely
+-- The journal of one campaign, version 3. The tables and the view are stable: query them freely
 -- (sqlite3, DuckDB, pandas), while a sender runs too; write nothing.
 --
 -- Times are Unix seconds. Codes of a recipient's state:
@@ -6,7 +6,7 @@
 -- The view `outcomes` shows their names.
 
 PRAGMA application_id = 1347571533; -- 'PROM'
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- The campaign: one row. message, settings, source and warnings are JSON.
 CREATE TABLE campaign (
@@ -146,6 +146,16 @@ CREATE TABLE attempt_history (
     at           REAL,
     msg_id       TEXT,                -- of the group send, when it was one
     PRIMARY KEY (seq, history_no)
+) WITHOUT ROWID;
+
+-- What the provider counted of clicks for the sends of one China-time day, when it was asked last.
+CREATE TABLE click_day (
+    day        TEXT NOT NULL,         -- '2026-11-24'
+    by_message INTEGER NOT NULL,      -- 1: each group send of the campaign; 0: all that the account sent
+                                      -- of its message type
+    asked_at   REAL NOT NULL,
+    counts     TEXT NOT NULL,         -- JSON: [{"msg_id", "people", "clicks"}, …]
+    PRIMARY KEY (day, by_message)
 ) WITHOUT ROWID;
 
 -- Recipients with the names of their states: what to look at first.

@@ -149,8 +149,12 @@ async def park(tx: Transaction, until: float) -> None:
 
 
 async def resume(tx: Transaction, at: float) -> None:
-    """Neither halted nor parked any more, and what was given up is followed again."""
-    await tx.change("UPDATE campaign SET halted = NULL WHERE campaign = %(campaign)s")
+    """Neither halted nor parked any more, and what was given up is followed again. What it sends from
+    now on is looked at as a new campaign's."""
+    await tx.change(
+        "UPDATE campaign SET halted = NULL, clicks_at = 0, reconcile_at = 0"
+        " WHERE campaign = %(campaign)s"
+    )
     await tx.change("UPDATE control SET parked_until = NULL WHERE campaign = %(campaign)s")
     await tx.change(
         "UPDATE group_send SET given_up = false, followed_since = %(at)s"  # noqa: S608

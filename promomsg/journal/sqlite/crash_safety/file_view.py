@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
-from promomsg.journal.records import CampaignRecord, Control, Standing
+from promomsg.errors import JournalError
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
 from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_of
+from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.reader import JournalReader
 from promomsg.model import Outcome, State
+from promomsg.private_files import open_private
 
 __all__ = ["FileView"]
 
@@ -63,6 +67,21 @@ class FileView:
 
     def elapsed(self) -> float:
         return self.reader.elapsed()
+
+    def failure_file(self, group_no: int) -> bytes | None:
+        """The file that stands beside the journal; None: there is none."""
+        path = failure_file(self.reader.path, group_no)
+        try:
+            with open(open_private(path, os.O_RDONLY), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise JournalError(f"{path}: it cannot be read: {error.strerror}") from None
+
+    def clicks(self) -> list[ClickDay]:
+        """See `CampaignView.clicks`."""
+        return self.reader.clicks()
 
     def close(self) -> None:
         self.reader.close()

@@ -20,6 +20,7 @@ __all__ = [
     "SLOTS",
     "WAL",
     "clear_side_files",
+    "failure_file",
     "refuse_foreign_log",
     "refuse_planted",
 ]
@@ -37,6 +38,11 @@ PLANNING: Final = ".planning"
 """A plan that is being made."""
 ALL_ENDINGS: Final = (*SIDE_FILES, MARK, SLOTS, LOCK, PLANNING)
 """Of the names of all files that stand beside a journal while it is in use."""
+
+
+def failure_file(path: str, group_no: int) -> str:
+    """The file beside a journal that is a group's failure file as it came."""
+    return f"{path}.group-{group_no}.failures"
 
 
 def refuse_planted(path: str) -> None:

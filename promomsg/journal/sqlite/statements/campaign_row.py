@@ -1,4 +1,5 @@
-"""The campaign's own rows: what it is, what was asked of it, and the warnings it has kept."""
+"""The campaign's own rows: what it is, what was asked of it, the warnings it has kept, and the clicks
+that were counted for it."""
 
 # Only constants of this package are put together into statements; values are always bound.
 # ruff: noqa: S608
@@ -10,24 +11,35 @@ from collections.abc import Sequence
 
 import msgspec
 
-from promomsg.journal.records import CampaignRecord, Control, ControlRow, Outage
+from promomsg.journal.records import (
+    CampaignRecord,
+    ClickCount,
+    ClickDay,
+    Control,
+    ControlRow,
+    Outage,
+)
 from promomsg.journal.state_sql import in_group_state
 from promomsg.states import GroupState
 
 __all__ = [
     "add_warnings",
+    "clicks",
     "control_row",
     "halt",
+    "keep_clicks",
     "park",
     "requested_control",
     "resume",
     "save_outage",
     "save_record",
+    "sent_days",
     "set_control",
 ]
 
 _encode = msgspec.json.Encoder().encode
 _texts = msgspec.json.Decoder(list[str]).decode
+_counts = msgspec.json.Decoder(tuple[ClickCount, ...]).decode
 
 
 def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
@@ -118,3 +130,33 @@ def resume(db: sqlite3.Connection, at: float) -> None:
         f" WHERE {in_group_state(GroupState.ACCEPTED)}",
         (at,),
     )
+
+
+def sent_days(db: sqlite3.Connection) -> list[str]:
+    """The China-time days on which singles were intended, in order."""
+    rows = db.execute(
+        "SELECT DISTINCT intended_day FROM commit_log"
+        " WHERE intended_day IS NOT NULL ORDER BY intended_day"
+    )
+    return [day for (day,) in rows]
+
+
+def keep_clicks(db: sqlite3.Connection, found: ClickDay) -> None:
+    """Keeps what was counted for one day, unless what is kept was asked for later."""
+    db.execute(
+        "INSERT INTO click_day (day, by_message, asked_at, counts) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (day, by_message) DO UPDATE SET asked_at = excluded.asked_at,"
+        " counts = excluded.counts WHERE excluded.asked_at >= asked_at",
+        (found.day, found.by_message, found.asked_at, _encode(found.counts).decode()),
+    )
+
+
+def clicks(db: sqlite3.Connection) -> list[ClickDay]:
+    """What was kept of clicks, in order of days, by message first."""
+    rows = db.execute(
+        "SELECT day, by_message, asked_at, counts FROM click_day ORDER BY day, by_message DESC"
+    )
+    return [
+        ClickDay(day=day, by_message=bool(by_message), asked_at=asked_at, counts=_counts(counts))
+        for day, by_message, asked_at, counts in rows
+    ]
