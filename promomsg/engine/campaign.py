@@ -258,13 +258,14 @@ class Campaign:
         a `Fleet`, or `Campaign.resume` in any process).
 
         Raises:
-            UsageError: no journal was given, or the user tokens are in this process only; or as the
-                class says.
+            UsageError: no journal was given, or the user tokens are in this process only (the plan
+                stays, to be sent here or discarded); or as the class says.
             JournalError: as the class says.
         """
         self._refuse_used()
         self._start.check_others_may_send()
         await self._plan(shown=False)
+        self._start.check_tokens()
         try:
             await run_shielded(self._start.hand_over)
         except BaseException:

@@ -21,7 +21,11 @@ from promomsg.model import Outcome
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "Part", "RunContext"]
+__all__ = ["CampaignStart", "Part", "RunContext", "TokensAreHere"]
+
+
+class TokensAreHere(UsageError):
+    """A campaign cannot be handed over: its user tokens are in this process only. Its plan stays."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,12 +147,16 @@ class CampaignStart(ABC):
                 "hand_over: nobody else finds a temporary journal: give a path or fleet:NAME as journal="
             )
 
+    def check_tokens(self) -> None:
+        """Raises TokensAreHere when a planned campaign needs something of this process."""
+        if isinstance(self._tokens, EncryptedTokens):
+            raise TokensAreHere(
+                "hand_over: the user tokens of these recipients are in this process only: send it here "
+                "(`async with campaign`), or discard it"
+            )
+
     async def hand_over(self) -> None:
         """Makes the plan durable and lets go of it: who opens the journal from here on may send it."""
-        if isinstance(self._tokens, EncryptedTokens):
-            raise UsageError(
-                "hand_over: the user tokens of these recipients are in this process only: send it here"
-            )
         context = await self.start()
         context.rows.close()
         if context.tokens is not None:
