@@ -104,4 +104,15 @@ BARS: Final[dict[str, Bar]] = {
         1.0,
         "a connection",
     ),
+    "fleet-two": Bar("two workers ÷ one, calls a second", ">=", 1.9),
+    "fleet-four": Bar("four workers ÷ one, calls a second", ">=", 3.6),
+    "fleet-cpu": Bar(
+        "CPU a message of the process, PostgreSQL ÷ SQLite power, instant answers", "<=", 1.0
+    ),
+    "fleet-commits": Bar(
+        "PostgreSQL: commits a thousand messages, instant answers", "<=", 42.0, "commits"
+    ),
+    "fleet-commits-slow": Bar(
+        "PostgreSQL: commits a thousand messages, 50 ms answers", "<=", 64.0, "commits"
+    ),
 }

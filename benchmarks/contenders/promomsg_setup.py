@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.contenders.sent_message import CONTENT, PAGE
 from promomsg.channels.wechat import WeChatPromoter
+from promomsg.fleet.fleet import Fleet
 from promomsg.transport.pace import Pace
 from promomsg.wechat.message import WeChatMessage
 
@@ -24,8 +25,11 @@ def message(**content: str) -> WeChatMessage:
     return WeChatMessage(msg_type=1, content={**CONTENT, **content}, path=PAGE)
 
 
-def journal(kind: str, folder: str) -> dict[str, Any]:
-    """The arguments of a campaign for a journal: `memory`, `process` or `power` (the default)."""
+def journal(kind: str, folder: str, database: str | None = None) -> dict[str, Any]:
+    """The arguments of a campaign for a journal: `memory`, `process` or `power` (the default), or
+    `postgres`, called like the folder, in a database."""
+    if kind == "postgres":
+        return {"journal": Fleet(database).journal(Path(folder).name)}
     if kind == "memory":
         from promomsg.journal.sqlite.memory import MemoryJournal
 

@@ -11,6 +11,7 @@ from benchmarks.suites import (
     campaigns,
     doubt,
     fanout,
+    fleet,
     group,
     latency,
     pace,
@@ -38,4 +39,5 @@ SUITES: Final[dict[str, Callable[[Session], Result]]] = {
     "wallet": wallet.run,
     "campaigns": campaigns.run,
     "doubt": doubt.run,
+    "fleet": fleet.run,
 }

