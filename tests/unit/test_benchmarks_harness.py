@@ -248,9 +248,9 @@ def test_several_senders_of_one_campaign_are_measured_at_a_small_size(
         result = SUITES["fleet"](session)
     seen = result.samples
     assert all(values[0] > 0 for values in seen.values())
-    # Of 400 messages to 64 at a time there cannot be fewer: 7 to intend them, 7 for what they came to.
+    # Of 400 messages no more than 128 are intended at once.
     commits = seen["one process, PostgreSQL: commits a thousand messages: commits"][0]
-    assert 14 / 0.4 <= commits < 1000
+    assert 4 / 0.4 <= commits < 1000
     assert seen["one process, PostgreSQL: changes within their page: %"][0] > 90
     assert len(result.judged) == 6
 
