@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from clocks import FakeClock
 
-from promomsg.transport.quota.bunches import QuotaState
+from promomsg.transport.quota.quota_state import QuotaState
 from promomsg.transport.quota.shared_limiter import SharedLimiter
 from promomsg.transport.quota.store import QuotaStoreError
 
@@ -25,6 +25,10 @@ class MemoryQuota:
         error: what every transaction fails with; empty: none does.
         changes: how many there were.
     """
+
+    key = where = "memory"
+    is_needed = False
+    spread = 0.0
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -53,8 +57,17 @@ class MemoryQuota:
     def to_local(self, at: float) -> float:
         return at
 
+    def to_local_by(self, at: float) -> float:
+        return at
+
     def to_stored(self, at: float) -> float:
         return at
+
+    def keep_open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
 
 def sharing(

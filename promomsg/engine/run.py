@@ -22,6 +22,7 @@ from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.model import Outcome
+from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
     from promomsg.channels.base import Following
@@ -155,10 +156,6 @@ class Run:
 
     async def _drive(self) -> None:
         settings, part = self._context.settings, self._context.part
-        pacer = self._context.channel.pacer
-        if self._dispatcher is not None or self._groups is not None:
-            await pacer.open()
-            await self._warn(pacer.trouble)
         await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
@@ -169,13 +166,7 @@ class Run:
                 if self._poller is not None:
                     poll = self._poller.run if part is None else self._poller.run_once
                     following.start_soon(poll)
-                async with anyio.create_task_group() as sending:
-                    if self._dispatcher is not None:
-                        sending.start_soon(self._dispatcher.run)
-                    if self._groups is not None:
-                        sending.start_soon(self._groups.run)
-                await pacer.leave()
-                await self._warn(pacer.trouble)
+                await self._send()
                 await self._brakes.reachability.save()
                 if self.control.cancelled:
                     await self._handle.cancel_pending(self._clock.time())
@@ -189,6 +180,21 @@ class Run:
         await self._count()
         await self.control.write_halt()
         await self.control.write_park()
+
+    async def _send(self) -> None:
+        """Sends what is to be sent, at the pace that everybody who sends for the account shares."""
+        if self._dispatcher is None and self._groups is None:
+            return
+        channel = self._context.channel
+        of = (channel.name, origin(channel.base_url), channel.account)
+        async with channel.pacer.shared_through(self._context.journal.quota_store(*of)):
+            await self._warn(channel.pacer.trouble)
+            async with anyio.create_task_group() as sending:
+                if self._dispatcher is not None:
+                    sending.start_soon(self._dispatcher.run)
+                if self._groups is not None:
+                    sending.start_soon(self._groups.run)
+        await self._warn(channel.pacer.trouble)
 
     async def _warn(self, text: str) -> None:
         if text and text not in self._handle.record.warnings:

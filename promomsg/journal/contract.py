@@ -23,7 +23,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from promomsg.journal.answers_contract import ProviderAnswers
 from promomsg.journal.plan_contract import PlanWriter
@@ -44,6 +44,9 @@ from promomsg.journal.records import (
     SendResult,
 )
 from promomsg.model import Failure, Outcome, State
+
+if TYPE_CHECKING:
+    from promomsg.transport.quota.store import QuotaStore
 
 __all__ = ["FLEET", "CampaignView", "Handle", "Journal", "Rows"]
 
@@ -391,6 +394,16 @@ class Journal(Protocol):
         Raises:
             JournalError: there is none, it is another version's, it cannot be read or is damaged,
                 commits of it may be lost (only with `write`), or another process is sending it.
+        """
+
+    def quota_store(self, channel: str, origin: str, account: str) -> QuotaStore | None:
+        """Where the senders of an account share its quota, whatever machine they are on; nothing is opened.
+        None: they share what each machine has for itself.
+
+        Args:
+            channel: its name, `wechat` say.
+            origin: the provider's server, as `promomsg.url_origins.origin` has it.
+            account: as `Channel.account`.
         """
 
     async def request(self, control: Control) -> None:

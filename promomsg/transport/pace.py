@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import msgspec
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
@@ -15,6 +19,7 @@ from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
     from promomsg.transport.quota.shared_limiter import SharedLimiter
+    from promomsg.transport.quota.store import QuotaStore
 
 __all__ = ["DEFAULT_SINGLES_PER_SECOND", "Pace", "Pacer"]
 
@@ -23,6 +28,8 @@ DEFAULT_SINGLES_PER_SECOND: Final = 50.0
 that the promoter API's daily quotas bear (docs/design.md, "Pace")."""
 
 
+_LEAVES_IN: Final = 2.0
+"""Seconds to give back what was taken of the shared quota, before it is left to run out."""
 _QUOTAS: Final = (
     "singles_per_second",
     "singles_per_minute",
@@ -85,8 +92,8 @@ class Pacer:
         pace: the user's; None for what `configure` will say, and 50 singles a second until then.
         clock: where the time comes from.
         guard: seconds by which two calls may come closer together on their way to the server.
-        account: channel, base URL and account, whose quota is shared on this machine; None: it is
-            this client's own.
+        account: channel, base URL and account, whose quota is shared on this machine, or through a
+            database (`shared_through`); None: it is this client's own.
 
     Attributes:
         singles, groups: the rate limiter of each kind of call.
@@ -109,6 +116,11 @@ class Pacer:
         # A clock of the caller's own says nothing to other processes.
         shares = given.shared_quota and not given.unlimited and clock is SYSTEM_CLOCK
         self._shared: tuple[SharedLimiter, ...] = ()
+        self._store: QuotaStore | None = None
+        self._keepers = 0
+        """Who sends through the database that the quota is taken from."""
+        self._clash = ""
+        self._changing = asyncio.Lock()
         self.singles: ProcessLimiter
         self.groups: ProcessLimiter
         if account is not None and shares:
@@ -117,7 +129,7 @@ class Pacer:
             from promomsg.transport.quota.shared_limiter import SharedLimiter
 
             channel, base_url, name = account
-            store = QuotaFile(quota_file_name(channel, origin(base_url), name))
+            self._store = store = QuotaFile(quota_file_name(channel, origin(base_url), name))
             self.singles = singles = SharedLimiter(store, "singles", clock, guard=guard)
             self.groups = groups = SharedLimiter(store, "groups", clock, guard=guard)
             self._shared = (singles, groups)
@@ -133,11 +145,20 @@ class Pacer:
 
     @property
     def shares(self) -> bool:
-        """Whether the quota is the account's on this machine, and not this client's alone."""
+        """Whether the quota is the account's for all who send for it, and not this client's alone."""
         return bool(self._shared) and not self.pace.unlimited
 
+    @property
+    def shared_in(self) -> str:
+        """Where its senders meet, for people; empty when the quota is this client's alone."""
+        return self._store.where if self._store is not None and self.shares else ""
+
     async def open(self) -> None:
-        """Looks whether the account's quota can be shared; `trouble` says what came of it."""
+        """Looks whether the account's quota can be shared; `trouble` says what came of it.
+
+        Raises:
+            JournalError: it is kept in a database that cannot be used.
+        """
         for limiter in self._shared:
             await limiter.open()
 
@@ -146,11 +167,58 @@ class Pacer:
         for limiter in self._shared:
             await limiter.leave()
 
+    @asynccontextmanager
+    async def shared_through(self, store: QuotaStore | None) -> AsyncIterator[None]:
+        """A block in which somebody sends for the account.
+
+        Args:
+            store: the account's rows in a database. They take the file's place for everything that calls
+                through this client, and keep it when the block is over. While a block with another
+                database's is open these are not used, and `trouble` says so. None: what is used already.
+
+        Raises:
+            JournalError: the rows cannot be used.
+        """
+        kept = await self._keep(store)
+        try:
+            await self.open()
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(_LEAVES_IN):
+                    await self.leave()
+                if kept is not None:
+                    self._keepers -= 1
+                    if not self._keepers:
+                        await kept.close()
+
+    async def _keep(self, store: QuotaStore | None) -> QuotaStore | None:
+        """Has the quota taken from `store`; the store that is kept open for that; None: nothing is."""
+        if store is None or self._store is None:
+            return None
+        async with self._changing:
+            used = self._store
+            if store.key != used.key and self._keepers:
+                self._clash = (
+                    f"the quota is not shared with senders of {store.where}: another campaign of this client "
+                    f"shares it through {used.where}; give each database's campaigns a client of their own, "
+                    "and divide the quota between the two"
+                )
+                return None
+            if store.key != used.key:
+                for limiter in self._shared:
+                    await limiter.use(store)
+                self._store, self._clash = store, ""
+                await used.close()
+            self._store.keep_open()
+            self._keepers += 1
+            return self._store
+
     @property
     def trouble(self) -> str:
         """Why the account's quota is not shared though it should be; empty when it is."""
         found = next((one.trouble for one in self._shared if one.trouble), "")
-        return found and f"the quota is not shared with other processes: {found}"
+        return self._clash or (found and f"the quota is not shared with other processes: {found}")
 
     def configure(self, pace: Pace) -> None:
         """Fills in what the user left open; what the user set stays."""

@@ -526,6 +526,9 @@ class ModelJournal:
             raise JournalError("there is no journal")
         return ModelReader(self._store)
 
+    def quota_store(self, channel: str, origin: str, account: str) -> None:
+        """See `Journal.quota_store`: the machine's own."""
+
     def discard(self) -> None:
         """Forgets the campaign; open readers keep it."""
         self._store = None

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promomsg.transport.quota.bunches import Bunch, BunchReport, BunchRequest, QuotaState, answer
+from promomsg.transport.quota.bunches import answer
+from promomsg.transport.quota.quota_state import Bunch, BunchReport, BunchRequest, QuotaState
 from promomsg.transport.rate_limit import GUARD
 
 DAY = "2026-11-26"

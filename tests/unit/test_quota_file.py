@@ -17,8 +17,8 @@ import pytest
 from promomsg import Pace
 from promomsg.transport.pace import Pacer
 from promomsg.transport.quota import quota_file
-from promomsg.transport.quota.bunches import Bunch, QuotaState
 from promomsg.transport.quota.quota_file import QuotaFile, quota_file_name
+from promomsg.transport.quota.quota_state import Bunch, QuotaState
 from promomsg.transport.quota.state_folder import state_folder
 from promomsg.transport.quota.store import QuotaStoreError
 

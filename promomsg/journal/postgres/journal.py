@@ -17,6 +17,7 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import FLEET
 from promomsg.journal.postgres import campaign_tables
 from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.account_quota.quota_rows import QuotaRows
 from promomsg.journal.postgres.database import (
     Connection,
     connect,
@@ -278,6 +279,10 @@ class PostgresJournal:
                 return (self._find_now(db) or (0, False))[1]
         except psycopg.Error as error:
             raise explain(error, self._where) from None
+
+    def quota_store(self, channel: str, origin: str, account: str) -> QuotaRows:
+        """See `Journal.quota_store`: every sender with a campaign in this database shares it."""
+        return QuotaRows(self.url, channel, origin, account)
 
     def discard(self) -> None:
         """Removes the campaign, also half a plan; nothing to do when there is none."""

@@ -376,6 +376,9 @@ class SqliteJournal:
         """See `Journal.rows_later`."""
         return ReportRows(self.path, source_of)
 
+    def quota_store(self, channel: str, origin: str, account: str) -> None:
+        """See `Journal.quota_store`: the machine's own."""
+
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""
         _remove(self.path)

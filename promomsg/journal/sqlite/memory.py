@@ -186,6 +186,9 @@ class MemoryJournal:
         """See `Journal.rows_later`."""
         return MemoryRows(MEMORY, self._connect())
 
+    def quota_store(self, channel: str, origin: str, account: str) -> None:
+        """See `Journal.quota_store`: the machine's own."""
+
     def discard(self) -> None:
         """Forgets the campaign; whoever has it open keeps it."""
         held, self._held, self._sealed = self._held, None, False

@@ -26,21 +26,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import msgspec
-
 from promomsg.transport.quota.process_limiter import DayCounts
+from promomsg.transport.quota.quota_state import Bunch, BunchRequest, Grant, QuotaState, Sender
 from promomsg.transport.rate_limit import GUARD, RECOVERY
 
-__all__ = [
-    "ALIVE",
-    "Bunch",
-    "BunchReport",
-    "BunchRequest",
-    "Grant",
-    "QuotaState",
-    "Sender",
-    "answer",
-]
+__all__ = ["ALIVE", "answer"]
 
 BUNCH: Final = 0.25 * (1 + GUARD)
 """Seconds whose calls go together: a quarter of the window of a per-second quota, guard included, so
@@ -65,135 +55,6 @@ _MERGED_AFTER: Final = 2.0
 """Seconds after which what went within a second is one entry of the list."""
 
 
-class Bunch(msgspec.Struct, array_like=True):
-    """Calls that were given to one sender.
-
-    Attributes:
-        sender, number: whose, and the how manieth of its own; empty when it is merged of several's.
-        at: none of it goes before; once it is reported, when the last of it went.
-        until: none of it goes after.
-        calls: how many; once it is reported, how many went.
-        day: the China-time day that they count to.
-        reported: whether its sender has told what went.
-    """
-
-    sender: str
-    number: int
-    at: float
-    until: float
-    calls: int
-    day: str
-    reported: bool = False
-
-
-class Sender(msgspec.Struct, array_like=True):
-    """Somebody who sends for the account.
-
-    Attributes:
-        quotas: `(calls, seconds)`, the guard included: all of them hold.
-        day_limit: calls in a China-time day; None for no limit.
-        alive_until: until when it counts.
-    """
-
-    quotas: tuple[tuple[int, float], ...]
-    day_limit: int | None
-    alive_until: float
-
-
-class QuotaState(msgspec.Struct, omit_defaults=True):
-    """The row of one kind of call. All times are of the store's clock.
-
-    Attributes:
-        clock: which clock: after a restart of the machine it is another one.
-        bunches: in the order in which they were given out; as long ago as `reach`.
-        reach: seconds of the longest quota that the list is complete for.
-        latest: until when anything that was ever given out may go.
-        not_before: nothing is given out for earlier.
-        due: when the next bunch is due by the pace.
-        carry: by how much the bunches so far were too small, since calls are whole.
-        senders: those that count, by name.
-        days: calls by China-time day.
-        hold_until: the provider asked to slow down until then.
-        share, recovers_from: what it left of the pace, and since when that grows; None: all of it.
-    """
-
-    clock: str = ""
-    bunches: list[Bunch] = []
-    reach: float = 0.0
-    latest: float | None = None
-    not_before: float = 0.0
-    due: float = 0.0
-    carry: float = 0.0
-    senders: dict[str, Sender] = {}
-    days: dict[str, int] = {}
-    hold_until: float = 0.0
-    share: float | None = None
-    recovers_from: float = 0.0
-
-
-class BunchReport(msgspec.Struct):
-    """What went of a bunch: how many calls, and when the last of them."""
-
-    number: int
-    calls: int
-    last: float
-
-
-class BunchRequest(msgspec.Struct, kw_only=True):
-    """What a sender asks and tells at once.
-
-    Attributes:
-        sender: its name.
-        quotas, day_limit: its own.
-        day: the China-time day.
-        most: calls that it has for now; 0: it only tells and listens.
-        wants: calls that it could have within half a second, when it is alone.
-        number: of its next bunch.
-        reports: what went since its last request.
-        hold_until, share, recovers_from: as the provider's refusals left them to it.
-        called_today: calls of this day that a journal knows of; the higher count is right.
-        leaves: it has nothing more to send for now.
-    """
-
-    sender: str
-    quotas: tuple[tuple[int, float], ...]
-    day: str
-    day_limit: int | None = None
-    most: int = 0
-    wants: int = 0
-    number: int = 0
-    reports: list[BunchReport] = []
-    hold_until: float = 0.0
-    share: float | None = None
-    recovers_from: float = 0.0
-    called_today: int = 0
-    leaves: bool = False
-
-
-class Grant(msgspec.Struct, kw_only=True):
-    """What it is answered.
-
-    Attributes:
-        now: by the store's clock.
-        bunches: what it is given.
-        alone: nobody else has sent lately.
-        day_limit: calls that the day may have, the lowest of all; None for no limit.
-        day_left: calls that it has left for anybody; None for no limit.
-        on_their_way: calls of the day that others were given and have not reported.
-        hold_until, share, recovers_from: as they are in force for all.
-    """
-
-    now: float
-    bunches: list[Bunch]
-    alone: bool
-    day_limit: int | None
-    day_left: int | None
-    on_their_way: int
-    hold_until: float
-    share: float | None
-    recovers_from: float
-
-
 def answer(state: QuotaState, request: BunchRequest, now: float) -> Grant:
     """Brings the row up to date, and gives out what may go; changes `state` in place."""
     _hear(state, request, now)
@@ -206,9 +67,10 @@ def answer(state: QuotaState, request: BunchRequest, now: float) -> Grant:
     limits = [s.day_limit for s in state.senders.values() if s.day_limit is not None]
     day_limit = min(limits, default=None)
     left = None if day_limit is None else DayCounts(state.days).left(request.day, day_limit)
-    given: list[Bunch] = []
-    if request.most and quotas and now >= state.hold_until:
+    given = _given_unheard(state, request)
+    if request.most and not given and quotas and now >= state.hold_until:
         given = _give(state, request, now, quotas, alone, left)
+        left = None if left is None else left - sum(bunch.calls for bunch in given)
     share = _share_in_force(state.share, state.recovers_from, now)
     if share is None:
         state.share = None
@@ -217,7 +79,7 @@ def answer(state: QuotaState, request: BunchRequest, now: float) -> Grant:
         bunches=given,
         alone=alone,
         day_limit=day_limit,
-        day_left=None if left is None else left - sum(bunch.calls for bunch in given),
+        day_left=left,
         on_their_way=sum(
             bunch.calls
             for bunch in state.bunches
@@ -230,6 +92,15 @@ def answer(state: QuotaState, request: BunchRequest, now: float) -> Grant:
         share=state.share,
         recovers_from=state.recovers_from,
     )
+
+
+def _given_unheard(state: QuotaState, request: BunchRequest) -> list[Bunch]:
+    """What a sender was given by an answer that was lost."""
+    return [
+        bunch
+        for bunch in state.bunches
+        if bunch.sender == request.sender and bunch.number >= request.number and not bunch.reported
+    ]
 
 
 def _hear(state: QuotaState, request: BunchRequest, now: float) -> None:
@@ -362,7 +233,7 @@ def _give(
         if count == whole:
             state.carry = (state.carry + size) % 1
         state.due = max(due, at - slack) + count / rate
-        until = at + late
+        until = at + late + request.spread
         bunch = Bunch(request.sender, request.number + len(given), at, until, count, request.day)
         given.append(bunch)
         state.bunches.append(bunch)

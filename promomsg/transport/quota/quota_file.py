@@ -23,7 +23,7 @@ import msgspec
 
 from promomsg.boot_id import boot_id
 from promomsg.private_files import open_private
-from promomsg.transport.quota.bunches import QuotaState
+from promomsg.transport.quota.quota_state import QuotaState
 from promomsg.transport.quota.state_folder import VARIABLE, state_folder
 from promomsg.transport.quota.store import QuotaStoreError
 
@@ -78,8 +78,11 @@ class QuotaFile:
         name: the file's, by `quota_file_name`.
     """
 
+    is_needed = False
+    spread = 0.0
+
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.key = self._name = name
         self._lock = threading.Lock()
         self._opened: _Database | None = None
 
@@ -87,16 +90,31 @@ class QuotaFile:
         """As `QuotaStore.submit`, in a thread."""
         return asyncio.get_running_loop().run_in_executor(None, self.change, kind, step)
 
+    @property
+    def where(self) -> str:
+        """As `QuotaStore.where`."""
+        return str(_path_of(self._name) or self._name)
+
     def to_local(self, at: float) -> float:
         """The same: it is one clock."""
+        return at
+
+    def to_local_by(self, at: float) -> float:
+        """The same."""
         return at
 
     def to_stored(self, at: float) -> float:
         """The same."""
         return at
 
+    def keep_open(self) -> None:
+        """Nothing: the open file costs nobody anything."""
+
+    async def close(self) -> None:
+        """Nothing: the open file costs nobody anything."""
+
     def change(self, kind: str, step: Callable[[QuotaState, float], T]) -> T:
-        """The same in this thread.
+        """`submit` in this thread.
 
         Raises:
             QuotaStoreError: the file cannot be used.

@@ -5,8 +5,9 @@ Before anybody is intended, `reserve` takes calls from the account's row, a bunc
 gate lets a call through in the time of a bunch that has one left, if the window of this process has room
 too. What did not go is told with the next transaction.
 
-Where the store cannot be used, the quota is this process's own; that is said once (`trouble`), and
-tried again a minute later.
+Where a file cannot be used, the quota is this process's own; that is said once (`trouble`), and tried
+again a minute later. A database is needed by all: while it is away, what was given may be used within
+its time, and nothing new goes out until it answers.
 """
 
 from __future__ import annotations
@@ -20,17 +21,12 @@ from contextlib import suppress
 from typing import Final
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.transport.quota.bunches import (
-    ALIVE,
-    Bunch,
-    BunchReport,
-    BunchRequest,
-    Grant,
-    QuotaState,
-    answer,
-)
+from promomsg.errors import JournalError
+from promomsg.transport.quota.bunches import ALIVE, answer
+from promomsg.transport.quota.given_bunch import GivenBunch
 from promomsg.transport.quota.process_limiter import ProcessLimiter
-from promomsg.transport.quota.store import QuotaStore, QuotaStoreError
+from promomsg.transport.quota.quota_state import BunchReport, BunchRequest, Grant, QuotaState
+from promomsg.transport.quota.store import QuotaStore, QuotaStoreAway, QuotaStoreError
 from promomsg.transport.rate_limit import GUARD, RECOVERY
 
 __all__ = ["SharedLimiter"]
@@ -41,31 +37,15 @@ _HEARD_EVERY: Final = 0.75
 """Seconds after which the row is looked at again before anybody may go: a hold is in it."""
 _TRIED_EVERY: Final = 60.0
 """Seconds after which a store that could not be used is tried again."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds before a store that is away is asked again: twice as many after each time, up to this."""
 _WAITS_FOR_OTHERS: Final = 1.0
 """Seconds for which a used-up day is not believed while others may give some of it back."""
 _QUICK: Final = 0.004
 """Seconds from `reserve` to the gate that need no head start."""
 _LONGEST_START: Final = 0.1
 _TICK: Final = 1e-4
-
-
-class _Mine:
-    """A bunch of this sender, by its own clock."""
-
-    __slots__ = ("calls", "closes", "day", "given", "last", "number", "opens", "passed", "until")
-
-    def __init__(self, bunch: Bunch, opens: float, until: float) -> None:
-        self.number = bunch.number
-        self.calls = bunch.calls
-        self.day = bunch.day
-        self.opens = opens
-        self.until = self.closes = until
-        """None goes later; and none once the row may take this sender for dead (`closes`)."""
-        self.given = 0
-        """How many `reserve` has given out."""
-        self.passed = 0
-        self.last = 0.0
-        """When the last of them passed the gate."""
 
 
 class SharedLimiter(ProcessLimiter):
@@ -90,7 +70,12 @@ class SharedLimiter(ProcessLimiter):
         """Whether calls are taken from the row: there is a quota, and the store can be used."""
         self.trouble = ""
         self._tried_at = 0.0
-        self._mine: deque[_Mine] = deque()
+        self._refusal = ""
+        """Why a store that is needed cannot be used."""
+        self._pause = 0.0
+        """Seconds until a store that is away is asked again; 0 while it answers."""
+        self._asks_again_at = 0.0
+        self._mine: deque[GivenBunch] = deque()
         """What is not over, in order."""
         self._reports: list[BunchReport] = []
         self._number = 0
@@ -100,7 +85,6 @@ class SharedLimiter(ProcessLimiter):
         self._waiting = 0
         """Calls that wait at the gate."""
         self._heard_at: float | None = None
-        self._alone = True
         self._given_since = 0
         """Calls that `reserve` gave out since the last transaction."""
         self._day_left: int | None = None
@@ -160,6 +144,7 @@ class SharedLimiter(ProcessLimiter):
             now = self._now()
             mine = self._next_to_give(now)
             heard = self._heard_at is not None and now - self._heard_at < _HEARD_EVERY
+            heard = heard or self._pause > 0
             if mine is not None and heard:
                 wait = mine.opens - self._start - now
                 if wait <= _TICK:
@@ -172,6 +157,7 @@ class SharedLimiter(ProcessLimiter):
                 continue
             if not await self._talk(0 if mine is not None else most):
                 return None
+            self._raise_refusal()
             if self._day_left == 0 and self._next_to_give(now) is None and not self.held_until:
                 waits = self._waits_for_others()
                 patient_until = patient_until or now + waits
@@ -187,7 +173,7 @@ class SharedLimiter(ProcessLimiter):
         # Somebody who was given calls of the day may not need all of them.
         return _WAITS_FOR_OTHERS if self._on_their_way else 0.0
 
-    def _next_to_give(self, now: float) -> _Mine | None:
+    def _next_to_give(self, now: float) -> GivenBunch | None:
         """The first bunch with calls that nobody has been given."""
         self._end_closed(now)
         # Who waits at the gate because their bunch is over goes with a later one.
@@ -227,7 +213,7 @@ class SharedLimiter(ProcessLimiter):
             self._end(self._mine.popleft())
         return True
 
-    def _open(self, now: float) -> _Mine | None:
+    def _open(self, now: float) -> GivenBunch | None:
         """The first bunch that is not over."""
         self._end_closed(now)
         return self._mine[0] if self._mine else None
@@ -236,7 +222,7 @@ class SharedLimiter(ProcessLimiter):
         while self._mine and self._mine[0].closes < now:
             self._end(self._mine.popleft())
 
-    def _end(self, mine: _Mine) -> None:
+    def _end(self, mine: GivenBunch) -> None:
         last = mine.last if mine.passed else mine.opens
         self._reports.append(BunchReport(mine.number, mine.passed, self._store.to_stored(last)))
 
@@ -296,10 +282,14 @@ class SharedLimiter(ProcessLimiter):
         async with self._talking:
             if most and self._next_to_give(self._now()) is not None:
                 return True  # somebody else has just taken some
-            told = self._reports[:]
-            future = self._store.submit(self._kind, self._step(most, leaves=leaves))
+            if (pause := self._asks_again_at - self._now()) > 0:
+                if leaves:
+                    return True
+                await self._clock.sleep(pause)
+            store, told = self._store, self._reports[:]
+            future = store.submit(self._kind, self._step(most, leaves=leaves))
             # What is given to somebody who is cancelled meanwhile is there for the next one.
-            future.add_done_callback(lambda done: self._hear(done, told))
+            future.add_done_callback(lambda done: self._hear(done, store, told))
             with suppress(QuotaStoreError):
                 await asyncio.shield(future)
         return self._sharing
@@ -317,6 +307,7 @@ class SharedLimiter(ProcessLimiter):
             most=most,
             wants=2 * self._given_since,
             number=self._number,
+            spread=self._store.spread,
             reports=self._reports[:],
             hold_until=0.0 if held is None else stored(held),
             share=share,
@@ -326,16 +317,21 @@ class SharedLimiter(ProcessLimiter):
         )
         return lambda state, now: answer(state, request, now)
 
-    def _hear(self, future: asyncio.Future[Grant], told: Iterable[BunchReport]) -> None:
+    def _hear(
+        self, future: asyncio.Future[Grant], store: QuotaStore, told: Iterable[BunchReport]
+    ) -> None:
         """Takes what a transaction came to."""
         if future.cancelled():
             return
         now = self._now()
         error = future.exception()
+        if store is not self._store:
+            return
         if error is not None:
             if isinstance(error, QuotaStoreError):
-                self._give_up(error, now)
+                self._store_failed(error, now)
             return  # whoever waits for it has it
+        self._refusal, self._pause, self._asks_again_at = "", 0.0, 0.0
         if self.trouble:
             self.trouble = ""
             log.info("the quota of the account is shared again")
@@ -343,16 +339,15 @@ class SharedLimiter(ProcessLimiter):
         gone = {report.number for report in told}
         self._reports = [report for report in self._reports if report.number not in gone]
         self._given_since = 0
-        self._alone = grant.alone
         self._day_left, self._day_limit = grant.day_left, grant.day_limit
         self._on_their_way = grant.on_their_way
-        local = self._store.to_local
+        local = store.to_local
         self._heard_at = local(grant.now)
         for bunch in grant.bunches:
             self._number = bunch.number + 1
-            self._mine.append(_Mine(bunch, local(bunch.at), local(bunch.until)))
+            self._mine.append(GivenBunch(bunch, store))
         for mine in self._mine:
-            mine.closes = min(mine.until, self._heard_at + ALIVE - 1.0)
+            mine.closes = min(mine.until, store.to_local_by(grant.now) + ALIVE - 1.0)
         if grant.hold_until > grant.now:
             self._hold_until = max(self._hold_until or 0.0, local(grant.hold_until))
         if grant.share is not None:
@@ -361,6 +356,21 @@ class SharedLimiter(ProcessLimiter):
             theirs = grant.share + max(0.0, now - since) * RECOVERY
             if own is None or theirs < own:
                 self._lowered_share, self._recovers_from = grant.share, since
+
+    def _store_failed(self, error: QuotaStoreError, now: float) -> None:
+        if not self._store.is_needed:
+            self._give_up(error, now)
+        elif isinstance(error, QuotaStoreAway):
+            if not self._pause:
+                log.warning("nothing goes out until the quota of the account can be had: %s", error)
+            self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+            self._asks_again_at = now + self._pause
+        else:
+            self._refusal = str(error)
+
+    def _raise_refusal(self) -> None:
+        if self._refusal:
+            raise JournalError(self._refusal)
 
     def _give_up(self, error: QuotaStoreError, now: float) -> None:
         """From here on the quota is this process's own."""
@@ -371,10 +381,29 @@ class SharedLimiter(ProcessLimiter):
         self._tried_at = now
         self._mine.clear()
 
+    async def use(self, store: QuotaStore) -> None:
+        """From now on the quota is shared through this store; what was taken from the one before goes
+        back to it."""
+        await self.leave()
+        async with self._talking:
+            self._store = store
+            self._mine.clear()
+            self._reports.clear()
+            self._heard_at = self._day_left = self._day_limit = None
+            self._on_their_way = 0
+            self.trouble = self._refusal = ""
+            self._pause = self._asks_again_at = 0.0
+            self._sharing = bool(self._quotas)
+
     async def open(self) -> None:
-        """Looks at the row for the first time; `trouble` says what came of it."""
+        """Looks at the row for the first time; `trouble` says what came of it.
+
+        Raises:
+            JournalError: it is a database's, and cannot be used.
+        """
         if self._sharing and self._heard_at is None:
             await self._talk(0)
+            self._raise_refusal()
 
     async def leave(self) -> None:
         """Gives back what is not needed: nothing more is to be sent for now."""
