@@ -82,6 +82,31 @@ def test_it_is_its_owners_alone_and_keeps_what_was_written(state_folder: Path) -
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
+def test_one_that_another_process_makes_while_it_is_looked_at_is_no_foreign_file(
+    state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = quota_file._version
+    others: list[int] = []
+
+    class Slow:
+        """A look between whose questions another process makes the tables."""
+
+        def __init__(self, db: sqlite3.Connection) -> None:
+            self._db = db
+
+        def execute(self, text: str) -> sqlite3.Cursor:
+            found = self._db.execute(text).fetchall()
+            if not others:
+                others.append(0)
+                monkeypatch.setattr(quota_file, "_version", looks)
+                others.append(QuotaFile(NAME).change("singles", count))
+            return self._db.execute("SELECT ?", found[0])
+
+    monkeypatch.setattr(quota_file, "_version", lambda db: looks(Slow(db)))
+    assert QuotaFile(NAME).change("singles", count) == 2
+    assert others == [0, 1]
+
+
 @pytest.mark.parametrize("wrong", ["damaged", "foreign", "newer", "link", "folder", "row"])
 def test_a_file_that_cannot_be_used_is_said_and_left_alone(
     state_folder: Path, tmp_path: Path, wrong: str

@@ -238,9 +238,11 @@ def _version(db: sqlite3.Connection) -> int:
     """The version of the file; 0 for an empty one."""
     import sqlite3
 
+    # In this order: another process may be making it, and whose tables are seen, their id is there too.
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     application = db.execute("PRAGMA application_id").fetchone()[0]
     if application == _APPLICATION:
         return int(db.execute("PRAGMA user_version").fetchone()[0])
-    if application or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if application or tables:
         raise sqlite3.DatabaseError("it is another program's file")
     return 0

@@ -85,7 +85,7 @@ Change = Callable[[LockedRow], tuple[str, Callable[[], None]]]
 cannot be read; it stays as it is. It is called again when the transaction has to be repeated."""
 
 
-class _Waiting(NamedTuple):
+class _AskedChange(NamedTuple):
     key: RowKey
     change: Change
     failed: Callable[[QuotaStoreError], None]
@@ -110,7 +110,7 @@ class QuotaConnection:
     def __init__(self, url: str) -> None:
         self._url = url
         self._where = place(url)
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_AskedChange] = []
         self._db: Connection | None = None
         self._running: asyncio.Task[None] | None = None
         self.clock = ServerClock()
@@ -124,7 +124,7 @@ class QuotaConnection:
 
     def put(self, key: RowKey, change: Change, failed: Callable[[QuotaStoreError], None]) -> None:
         """Has a row changed with the next transaction."""
-        self._waiting.append(_Waiting(key, change, failed))
+        self._waiting.append(_AskedChange(key, change, failed))
         if self._running is None:
             # No task group is open here for as long as somebody sends; `close` waits for it.
             self._running = asyncio.create_task(self._run())
@@ -153,7 +153,7 @@ class QuotaConnection:
             return QuotaStoreAway(str(told))
         return QuotaStoreError(str(told))
 
-    async def _change(self, waiting: list[_Waiting]) -> None:
+    async def _change(self, waiting: list[_AskedChange]) -> None:
         """One transaction; once more on a new connection when this one turns out to be closed."""
         is_new = self._db is None
         try:
@@ -173,13 +173,13 @@ class QuotaConnection:
         for tell in done:
             tell()
 
-    async def _transaction(self, waiting: list[_Waiting]) -> list[Callable[[], None]]:
+    async def _transaction(self, waiting: list[_AskedChange]) -> list[Callable[[], None]]:
         if self._db is None:
             self._db = await connect(
                 self._url, answers_in=_ANSWERS_IN, idle_in_transaction=_STANDS_STILL
             )
         db = self._db
-        changes: defaultdict[RowKey, list[_Waiting]] = defaultdict(list)
+        changes: defaultdict[RowKey, list[_AskedChange]] = defaultdict(list)
         for one in waiting:
             changes[one.key].append(one)
         done: list[Callable[[], None]] = []
