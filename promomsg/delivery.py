@@ -20,6 +20,7 @@ __all__ = [
     "PollPolicy",
     "adds_up",
     "is_complete",
+    "later_poll_in",
     "merge_failures",
     "needs_failure_file",
     "next_poll_in",
@@ -30,6 +31,10 @@ RESULT_LIFE: Final = 7 * 86_400.0
 
 _FIRST_AFTER: Final = 60.0
 _FIRST_AFTER_ON_LOOPBACK: Final = 1.0
+_LATER_PART: Final = 12
+_LATER_CEILING: Final = 3 * 3600.0
+_LAST_LOOK: Final = 600.0
+"""Seconds before its result is gone in which a group is looked at once more."""
 _MORE_POLLS_AT_100: Final = 2
 """More polls of a group that is at 100 percent but whose counts do not add up yet."""
 
@@ -42,7 +47,7 @@ class PollPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             loopback base URL, where a sandbox has nothing to wait for.
         every: seconds between polls at the most (a ceiling); default 120.
         give_up_after: seconds of following in this process, then the groups stay pending and the
-            campaign can be resumed; default 7,200.
+            campaign can be resumed; default 7,200. Workers of a fleet follow them on, more seldom.
     """
 
     first_after: float | None = None
@@ -86,6 +91,25 @@ def next_poll_in(
         pace = (percent - (before or 0)) / max(waited, 0.001)
         return min(max((100 - percent) / pace, floor), policy.every)
     return min(max(waited * 1.5, floor), policy.every)
+
+
+def later_poll_in(policy: PollPolicy, *, wait: float, followed: float, age: float) -> float:
+    """Seconds until the next poll where nobody stays for it: whoever is there then makes it, so that a
+    group is followed until its result is gone, and not given up.
+
+    Once a process would have given it up (`give_up_after`), the pause is a twelfth of the time for which
+    it is followed, and three hours at the most. It is looked at once more before its result is gone, and
+    right after that.
+
+    Args:
+        wait: as a process would wait (`next_poll_in`).
+        followed: seconds for which it is polled by now.
+        age: seconds since it was sent.
+    """
+    if followed + wait > policy.give_up_after:
+        wait = max(wait, min(followed / _LATER_PART, _LATER_CEILING))
+    left = RESULT_LIFE - age
+    return min(wait, left - _LAST_LOOK if left > _LAST_LOOK else max(left, 0.0) + 1.0)
 
 
 def is_complete(delivery: Delivery, planned: int) -> bool:

@@ -187,7 +187,8 @@ async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0)
         running=row.halted is None,
         waits_for_day=parked_until is not None,
     )
-    moments = [g.next_poll_at for g in followed if not g.given_up and g.next_poll_at is not None]
+    # Who gave a group up had to end; a part polls it on.
+    moments = [g.next_poll_at for g in followed if g.next_poll_at is not None]
     return PartDone(
         state=state,
         calls=calls,

@@ -19,6 +19,7 @@ from promomsg.delivery import (
     RESULT_LIFE,
     adds_up,
     is_complete,
+    later_poll_in,
     merge_failures,
     needs_failure_file,
     next_poll_in,
@@ -150,6 +151,8 @@ class Poller:
         self._followed: dict[int, FollowedGroup] = {}
         self._schedule: list[tuple[float, int]] = []
         """When the next poll of each is due; those that are being polled are not here."""
+        self._stays = True
+        """Whether this process follows them to their end, or gives them up; else whoever polls next does."""
         self.sending = True
         """Whether more groups may still be accepted."""
 
@@ -169,7 +172,9 @@ class Poller:
                 await self._poll_all()
 
     async def run_once(self) -> None:
-        """Polls what is due now, each group once."""
+        """Polls what is due now, each group once, also those that a process that followed them has
+        given up: the next poll is anybody's."""
+        self._stays = False
         with anyio.CancelScope() as scope:
             if not self._control.attach_following(scope):
                 return
@@ -212,7 +217,7 @@ class Poller:
     def _follow(self, row: GroupRow) -> None:
         """Plans the next poll of a group, or lets go of it."""
         group_no = row.group_no
-        if row.state is not GroupState.ACCEPTED or row.given_up:
+        if row.state is not GroupState.ACCEPTED or (row.given_up and self._stays):
             self._followed.pop(group_no, None)
             return
         group = self._followed.get(group_no)
@@ -280,7 +285,9 @@ class Poller:
         self, group: FollowedGroup, delivery: Delivery | None, wait: float, *, at_100: bool = False
     ) -> bool:
         row, following = group.row, group.followed_for
-        given_up = following + wait > self._policy.give_up_after
+        if not self._stays:
+            wait = later_poll_in(self._policy, wait=wait, followed=following, age=group.age)
+        given_up = self._stays and following + wait > self._policy.give_up_after
         if given_up:
             await self._handle.warn(
                 f"group {row.group_no} ({row.msg_id}) is at "
