@@ -95,6 +95,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Prepare a database for many machines, and list its campaigns.",
         "promomsg fleet status",
     ),
+    "worker": Entry(
+        "worker",
+        "Send the campaigns of a database, together with other machines.",
+        "promomsg worker --accounts accounts.toml",
+    ),
 }
 """In the order of the help."""
 

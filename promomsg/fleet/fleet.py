@@ -14,6 +14,8 @@ from promomsg.journal.contract import Journal
 from promomsg.journal.locate import fleet_journal, fleet_url
 
 if TYPE_CHECKING:
+    from promomsg.channels.base import Channel
+    from promomsg.fleet.worker_table import FleetWorker
     from promomsg.journal.postgres.overview import CampaignOverview
     from promomsg.journal.postgres.reader import PostgresView
 
@@ -82,10 +84,11 @@ class Fleet:
         Raises:
             JournalError: the database cannot be reached, its schema `promomsg` is somebody else's, or
                 its tables are of a newer version.
+            UsageError: Procrastinate is not installed.
         """
-        from promomsg.journal.postgres.journal import PostgresJournal
+        from promomsg.fleet.prepare import prepare
 
-        await PostgresJournal.prepare(self._url)
+        await prepare(self._url)
 
     def journal(self, name: str) -> Journal:
         """The journal of one campaign, whether it is there already or not; nothing is opened.
@@ -107,6 +110,63 @@ class Fleet:
         from promomsg.journal.postgres.overview import overview
 
         return await to_thread.run_sync(overview, self._url, self._campaign)
+
+    # Workers.
+
+    async def work(
+        self, *channels: Channel, concurrency: int = 64, name: str | None = None
+    ) -> None:
+        """Sends the campaigns of the database, together with other workers, until it is cancelled or
+        drained: then calls in flight finish, and what is held goes back to the others.
+
+        ```python
+        async with promomsg.WeChatPromoter("wx…", secret) as wechat:
+            await promomsg.Fleet(url).work(wechat)
+        ```
+
+        Args:
+            channels: the accounts to send for, one channel each; closed by the caller. A campaign of
+                another account is left to other workers.
+            concurrency: calls at once, of each account.
+            name: in `workers()`; None: this machine and process.
+
+        Raises:
+            UsageError: there is no channel, two are of one account, or Procrastinate is missing.
+            JournalError: at the start, the database cannot be reached or used. Later it is waited for.
+        """
+        from promomsg.fleet.accounts import GivenChannels
+        from promomsg.fleet.worker import Worker
+
+        await Worker(self._url, GivenChannels(*channels), concurrency=concurrency, name=name).run()
+
+    async def workers(self) -> list[FleetWorker]:
+        """Every worker of the database, by name; one that was killed is there for a day, not `alive`.
+
+        Raises:
+            JournalError: it cannot be reached, or has no tables of this version.
+        """
+        from promomsg.fleet.worker_table import read_workers_now
+        from promomsg.journal.postgres.overview import connected
+
+        def read() -> list[FleetWorker]:
+            with connected(self._url) as db:
+                return read_workers_now(db)
+
+        return await to_thread.run_sync(read)
+
+    async def wait(self, name: str) -> Report:
+        """The report of a campaign, once everybody in it has an outcome, or once it stands still until a
+        person goes on with it (`halted`, `paused`). A database that is away is waited for.
+
+        Args:
+            name: the campaign's name in the database.
+
+        Raises:
+            JournalError: there is no such campaign.
+        """
+        from promomsg.fleet.wait_for_end import wait_for_end
+
+        return await wait_for_end(self.journal(name))
 
     def _campaign(self, found: CampaignOverview, view: PostgresView) -> FleetCampaign:
         journal = self.journal(found.name)

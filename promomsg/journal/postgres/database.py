@@ -22,6 +22,7 @@ __all__ = [
     "Connection",
     "connect",
     "connect_now",
+    "connection_defaults",
     "explain",
     "is_at_work",
     "is_away",
@@ -111,7 +112,7 @@ async def connect(
     """
     where = place(url)
     try:
-        db = await Connection.connect(url, autocommit=True, **_missing(url))
+        db = await Connection.connect(url, autocommit=True, **connection_defaults(url))
         try:
             with hung_up_after(db, _CONNECTS_IN):
                 found = await _look(db, answers_in, idle_in_transaction)
@@ -133,7 +134,7 @@ async def is_at_work(url: str, process: int) -> bool:
     """Whether a process of the server has a statement under way, asked on a connection of its own; False
     when the server cannot be asked."""
     try:
-        db = await Connection.connect(url, autocommit=True, **_missing(url))
+        db = await Connection.connect(url, autocommit=True, **connection_defaults(url))
         async with db:
             with hung_up_after(db, _CONNECTS_IN):
                 row = await (await db.execute(IS_AT_WORK.encode(), (process,))).fetchone()
@@ -150,7 +151,7 @@ def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """
     where = place(url)
     try:
-        db = psycopg.connect(url, autocommit=True, **_missing(url))
+        db = psycopg.connect(url, autocommit=True, **connection_defaults(url))
         try:
             db.execute(f"SET search_path = {SCHEMA}, pg_temp".encode())
             check_schema(schema_version_now(db), where)
@@ -162,7 +163,8 @@ def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     return db
 
 
-def _missing(url: str) -> dict[str, Any]:
+def connection_defaults(url: str) -> dict[str, Any]:
+    """Parameters of a connection that a URL says nothing of: how soon a silent peer is given up, say."""
     given = conninfo.conninfo_to_dict(url)
     return {name: value for name, value in _DEFAULTS.items() if name not in given}
 
@@ -206,7 +208,7 @@ async def _refuse_pooler(url: str, db: Connection, where: str) -> None:
     which is not the server's. One that gives a client a server's connection for as long as it
     stays is none of these: its process is always the same, and never another client's.
     """
-    other = await Connection.connect(url, autocommit=True, **_missing(url))
+    other = await Connection.connect(url, autocommit=True, **connection_defaults(url))
     try:
         ours: set[int] = set()
         others: set[int] = set()

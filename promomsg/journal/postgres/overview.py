@@ -11,7 +11,7 @@ import psycopg
 from promomsg.journal.postgres.database import connect_now, explain, place
 from promomsg.journal.postgres.reader import PostgresView
 
-__all__ = ["CampaignOverview", "overview"]
+__all__ = ["CampaignOverview", "connected", "overview"]
 
 T = TypeVar("T")
 
@@ -42,13 +42,14 @@ def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> lis
     Raises:
         JournalError: the database cannot be reached, or its tables are not ours.
     """
-    with _connected(url) as db:
+    with connected(url) as db:
         found = [CampaignOverview(*row) for row in db.execute(_CAMPAIGNS).fetchall()]
         return [of(one, PostgresView(db, one.number, f"fleet:{one.name}")) for one in found]
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection for a block of plain calls, whose errors are the journal's."""
     db = connect_now(url)
     try:
         yield db

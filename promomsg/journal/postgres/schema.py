@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any, Final
 
@@ -12,7 +14,16 @@ import psycopg
 
 from promomsg.errors import JournalError
 
-__all__ = ["INDEXES", "SCHEMA", "SENDERS", "VERSION", "check_schema", "prepare_schema"]
+__all__ = [
+    "INDEXES",
+    "PREPARE",
+    "SCHEMA",
+    "SENDERS",
+    "VERSION",
+    "changing_tables",
+    "check_schema",
+    "prepare_schema",
+]
 
 SCHEMA: Final = "promomsg"
 """The schema that all tables are in."""
@@ -51,7 +62,8 @@ _ASK_VERSION: Final = (
     f" WHERE n.nspname = '{SCHEMA}' AND c.relname = 'schema_version' AND a.attname = 'version')"
 )
 _VERSION: Final = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}.schema_version"
-_PREPARE: Final = "`promomsg fleet init`, or Fleet(url).prepare() in Python"
+PREPARE: Final = "`promomsg fleet init`, or Fleet(url).prepare() in Python"
+"""What makes the tables, for messages."""
 
 
 def _refusal(found: int | None, where: str) -> str | None:
@@ -77,9 +89,9 @@ def check_schema(found: int | None, where: str) -> None:
     """
     refusal = _refusal(found, where)
     if refusal is None and found == 0:
-        refusal = f"{where}: it has no tables of ours yet; make them with {_PREPARE}"
+        refusal = f"{where}: it has no tables of ours yet; make them with {PREPARE}"
     elif refusal is None and found != VERSION:
-        refusal = f"{where}: its tables are of version {found}; bring them to version {VERSION} with {_PREPARE}"
+        refusal = f"{where}: its tables are of version {found}; bring them to version {VERSION} with {PREPARE}"
     if refusal is not None:
         raise JournalError(refusal)
 
@@ -137,3 +149,14 @@ async def prepare_schema(db: psycopg.AsyncConnection[Any], where: str) -> None:
             if version > (found or 0):
                 await db.execute(text.encode())
                 await db.execute(b"INSERT INTO schema_version (version) VALUES (%s)", (version,))
+
+
+@asynccontextmanager
+async def changing_tables(db: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """A block in which nobody else changes tables by `prepare_schema` or here."""
+    await db.execute(f"SELECT pg_advisory_lock({_LOCK})".encode())
+    try:
+        yield
+    finally:
+        if not db.closed:
+            await db.execute(f"SELECT pg_advisory_unlock({_LOCK})".encode())

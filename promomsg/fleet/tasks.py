@@ -1,0 +1,82 @@
+"""What a worker can do for a campaign. Each may be begun at any time, by anybody, more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from promomsg.clock import SYSTEM_CLOCK, china_day
+from promomsg.engine.joining import Part, do_part
+from promomsg.fleet.jobs import SHIFT
+from promomsg.fleet.task_context import TaskContext
+
+__all__ = ["TASKS", "Task"]
+
+_SHIFT: Final = 60.0
+"""Seconds of one shift; then it goes on, unless other work waits for it to end."""
+_SOON: Final = 5.0
+"""Seconds for which the next look at a group is waited for here, and not left to a later job."""
+
+
+class Task(NamedTuple):
+    """Something a worker can do.
+
+    Attributes:
+        run: does it for one campaign.
+        needs_account: it calls the provider.
+    """
+
+    run: Callable[[TaskContext], Awaitable[None]]
+    needs_account: bool = True
+
+
+async def _shift(here: TaskContext) -> None:
+    """Sends, until there is nothing to take; or until others wait, after a minute at the least."""
+    channel = await here.channel()
+    clock = SYSTEM_CLOCK
+    while True:
+        began = clock.monotonic()
+        part = Part(singles=True, groups=True, seconds=_SHIFT)
+        done = await do_part(
+            here.journal, channel, part, concurrency=here.concurrency, stop=here.stop
+        )
+        seconds = clock.monotonic() - began
+        if done.calls or done.halted:
+            here.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
+        is_over = seconds < _SHIFT or not done.work_left or done.state != "sending"
+        if is_over or here.stop.is_set() or here.others_wait():
+            return
+
+
+async def _poll(here: TaskContext) -> None:
+    """Looks at the group sends that are due, and at those that are in a few seconds."""
+    channel = await here.channel()
+    clock = SYSTEM_CLOCK
+    end = clock.monotonic() + _SHIFT
+    while True:
+        done = await do_part(here.journal, channel, Part(polls=True), stop=here.stop)
+        if done.next_poll_at is None or done.halted or clock.monotonic() > end:
+            return
+        pause = max(done.next_poll_at - clock.time(), 0.1)
+        if pause > _SOON or not await here.wait(pause):
+            return
+
+
+async def _finish(here: TaskContext) -> None:
+    """Cancels who was not sent to, as the user asked; who was out when a sender died is unknown."""
+    now = SYSTEM_CLOCK.time()
+    handle = await here.journal.open(write=True)
+    try:
+        await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
+        cancelled = await handle.cancel_pending(now)
+    finally:
+        await handle.close()
+    here.log(f"{cancelled:,} cancelled")
+
+
+TASKS: Final[dict[str, Task]] = {
+    SHIFT: Task(_shift),
+    "poll": Task(_poll),
+    "finish": Task(_finish, needs_account=False),
+}
+"""By name. A worker that does not know a task is given no job of it."""

@@ -1,0 +1,181 @@
+"""The table of workers: who is there, what they do, and what they cannot do. Times are the server's."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from promomsg.journal.postgres.database import Connection
+
+__all__ = [
+    "ALIVE_FOR",
+    "Doing",
+    "FleetWorker",
+    "Trouble",
+    "beat",
+    "drain",
+    "read_workers",
+    "read_workers_now",
+    "register",
+    "remove",
+    "remove_gone",
+]
+
+ALIVE_FOR: Final = 15.0
+"""Seconds after which a worker that does not say that it is there counts as gone: the life of a lease."""
+
+_NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
+
+
+class Doing(msgspec.Struct, frozen=True):
+    """A task of a campaign (by its number) that a worker is at."""
+
+    task: str
+    campaign: int
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What a worker cannot do.
+
+    Attributes:
+        campaign: the number of the campaign; `name`: its name.
+        task: which task of it; None: any that needs its account.
+        text: why, and how to mend it: one line.
+        keeps_off: it does not try at this moment.
+    """
+
+    campaign: int
+    name: str
+    text: str
+    task: str | None = None
+    keeps_off: bool = True
+
+
+class FleetWorker(msgspec.Struct, frozen=True):
+    """A worker of a fleet, as it last said of itself.
+
+    Attributes:
+        name: `host:process`, as in `FleetCampaign.senders`.
+        started_at, seen_at: Unix seconds, by the server's clock.
+        alive: it was seen within the last 15 seconds.
+        draining: it was asked to take no more work and to end.
+        concurrency: calls at once, of each account.
+        version: of its promomsg.
+        tasks: what it knows how to do.
+        doing: what it is at.
+        trouble: what it cannot do, and why.
+    """
+
+    name: str
+    started_at: float
+    seen_at: float
+    alive: bool
+    draining: bool
+    concurrency: int
+    version: str
+    tasks: tuple[str, ...]
+    doing: tuple[Doing, ...]
+    trouble: tuple[Trouble, ...]
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether new work may be given to it."""
+        return self.alive and not self.draining
+
+    def is_able(self, task: str, campaign: int, *, needs_account: bool = True) -> bool:
+        """Whether it can do a task of a campaign, as far as it knows."""
+        return task in self.tasks and not any(
+            one.campaign == campaign
+            and one.keeps_off
+            and (one.task == task or (one.task is None and needs_account))
+            for one in self.trouble
+        )
+
+
+_WORKERS: Final = f"""
+SELECT name, started_at, seen_at, seen_at > {_NOW} - {ALIVE_FOR}, draining, concurrency, version,
+       tasks, doing, trouble
+FROM worker ORDER BY name
+""".encode()
+# A name that a worker at work has is not taken over.
+_REGISTER: Final = f"""
+INSERT INTO worker (name, concurrency, version, tasks) VALUES (%s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET
+    started_at = excluded.started_at, seen_at = excluded.seen_at, concurrency = excluded.concurrency,
+    draining = false, version = excluded.version, tasks = excluded.tasks, doing = '[]', trouble = '[]'
+WHERE worker.seen_at <= {_NOW} - {ALIVE_FOR}
+RETURNING name
+""".encode()
+_BEAT: Final = f"""
+UPDATE worker SET seen_at = {_NOW}, doing = %s::jsonb, trouble = %s::jsonb WHERE name = %s
+RETURNING draining
+""".encode()
+_REMOVE: Final = b"DELETE FROM worker WHERE name = %s"
+_REMOVE_GONE: Final = f"DELETE FROM worker WHERE seen_at <= {_NOW} - %s RETURNING name".encode()
+_DRAIN: Final = (
+    b"UPDATE worker SET draining = true WHERE name = ANY(%s::text[]) OR cardinality(%s::text[]) = 0"
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def register(
+    db: Connection, name: str, *, concurrency: int, version: str, tasks: Collection[str]
+) -> str:
+    """Makes the row of a worker that begins. A name that another one at work has gets a number.
+
+    Returns:
+        The name.
+    """
+    number = 1
+    while True:
+        tried = name if number == 1 else f"{name}-{number}"
+        args = (tried, concurrency, version, sorted(tasks))
+        if await (await db.execute(_REGISTER, args)).fetchone() is not None:
+            return tried
+        number += 1
+
+
+async def beat(
+    db: Connection, name: str, doing: Sequence[Doing], trouble: Sequence[Trouble]
+) -> bool | None:
+    """Says that a worker is there. Returns whether it is asked to end; None: its row is gone."""
+    args = (_encode(doing).decode(), _encode(trouble).decode(), name)
+    row = await (await db.execute(_BEAT, args)).fetchone()
+    return None if row is None else bool(row[0])
+
+
+async def remove(db: Connection, name: str) -> None:
+    """Removes the row of a worker that ends."""
+    await db.execute(_REMOVE, (name,))
+
+
+async def remove_gone(db: Connection, seconds: float) -> list[str]:
+    """Removes the rows of workers that were not seen for so many seconds; returns their names."""
+    cursor = await db.execute(_REMOVE_GONE, (seconds,))
+    return [name for (name,) in await cursor.fetchall()]
+
+
+async def drain(db: Connection, names: Sequence[str]) -> None:
+    """Asks workers to take no more work and to end; without names, all that there are."""
+    await db.execute(_DRAIN, (list(names), list(names)))
+
+
+async def read_workers(db: Connection) -> list[FleetWorker]:
+    """All that have a row, by name."""
+    return [_worker(row) for row in await (await db.execute(_WORKERS)).fetchall()]
+
+
+def read_workers_now(db: psycopg.Connection[tuple[Any, ...]]) -> list[FleetWorker]:
+    """The same by a plain call."""
+    return [_worker(row) for row in db.execute(_WORKERS).fetchall()]
+
+
+def _worker(row: tuple[Any, ...]) -> FleetWorker:
+    return msgspec.convert(dict(zip(FleetWorker.__struct_fields__, row, strict=True)), FleetWorker)
