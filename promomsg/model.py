@@ -16,6 +16,7 @@ __all__ = [
     "IDEMPOTENT_CHANNELS",
     "Answer",
     "Audience",
+    "ClickCount",
     "Code",
     "Delivery",
     "Everyone",
@@ -380,3 +381,16 @@ class Delivery(msgspec.Struct, frozen=True):
     retail_ids: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+class ClickCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Clicks on one group send, or on all messages of one type, as the provider counts them.
+
+    Attributes:
+        msg_id: the group send's; None: all messages of the campaign's type.
+        people: who clicked; clicks: how often; None for what it did not say.
+    """
+
+    msg_id: str | None = None
+    people: int | None = None
+    clicks: int | None = None

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, Typ
 
 import msgspec
 
-from promomsg.model import Answer, Audience, Delivery, Failure, Problem, Recipient, SingleSend
+from promomsg.model import (
+    Answer,
+    Audience,
+    ClickCount,
+    Delivery,
+    Failure,
+    Problem,
+    Recipient,
+    SingleSend,
+)
 from promomsg.transport.connections import Connections
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pacer
@@ -322,6 +331,19 @@ class Following(Channel, Protocol):
 
     async def group_sends_between(self, compiled: Any, begin: float, end: float) -> list[str]:
         """The `msg_id`s of group sends in a time window, as far as the provider lists them."""
+        ...
+
+    async def clicks_of_day(self, compiled: Any, day: str, *, by_message: bool) -> list[ClickCount]:
+        """The clicks on what the account sent on a China-time day of this message's type.
+
+        Args:
+            by_message: each group send by itself, those of other campaigns too; False: all of the type
+                together.
+
+        Raises:
+            ProviderError, TransportError: they cannot be had now.
+            UsageError: nobody has them on that day, or any more.
+        """
         ...
 
     def iter_audience(self, audience: Audience) -> AsyncIterator[Recipient]:

@@ -16,7 +16,16 @@ from promomsg.channels.wechat_account import WeChatAccount
 from promomsg.clock import Clock, china_day
 from promomsg.errors import Halted, NotSent, PromoError, ProviderError, UsageError
 from promomsg.masking import Mask
-from promomsg.model import Answer, Audience, Code, Delivery, Promoters, Recipient, Verdict
+from promomsg.model import (
+    Answer,
+    Audience,
+    ClickCount,
+    Code,
+    Delivery,
+    Promoters,
+    Recipient,
+    Verdict,
+)
 from promomsg.wechat import click_days, codec, endpoints
 from promomsg.wechat.message import CompiledWeChatMessage
 from promomsg.wechat.models import Clicks, Promoter, Quota, Role
@@ -193,6 +202,17 @@ class WeChatReads:
             )
             found += [row.msg_id for row in rows if row.msg_id is not None]
         return list(dict.fromkeys(found))
+
+    async def clicks_of_day(
+        self, compiled: CompiledWeChatMessage, day: str, *, by_message: bool
+    ) -> list[ClickCount]:
+        """The clicks on what the account sent on a day of this message's type; see `get_clicks`."""
+        rows = await self.get_clicks(
+            day, dimension=0 if by_message else 1, msg_type=compiled.snapshot()["msg_type"]
+        )
+        return [
+            ClickCount(msg_id=row.msg_id, people=row.click_uv, clicks=row.click_pv) for row in rows
+        ]
 
     async def probe(self, earlier: int, msg_id: str | None) -> Answer:
         account = self._account

@@ -65,10 +65,10 @@ WHERE campaign = ANY(%s::bigint[]) AND NOT done AND (deadline IS NULL OR deadlin
             WHERE t.campaign = c.campaign AND t.state = {_PENDING})
 """.encode()
 _FOLLOWED: Final = f"""
-{_EACH.format(table="group_send", where="state = 'accepted' AND NOT given_up")}
+{_EACH.format(table="group_send", where="state = 'accepted'")}
 SELECT campaign, halted IS NOT NULL,
        (SELECT min(g.next_poll_at) FROM group_send AS g WHERE g.campaign = found.campaign
-        AND g.state = 'accepted' AND NOT g.given_up) <= {_NOW}
+        AND g.state = 'accepted') <= {_NOW}
 FROM found JOIN campaign USING (campaign)
 """.encode()
 

@@ -8,13 +8,12 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from promomsg.model import SingleSend
+from promomsg.model import ClickCount, SingleSend
 from promomsg.states import GroupState
 
 __all__ = [
     "UNIQUE",
     "CampaignRecord",
-    "ClickCount",
     "ClickDay",
     "Control",
     "ControlRow",
@@ -270,19 +269,6 @@ class GroupRow(msgspec.Struct, kw_only=True):
     code: str = ""
     detail: str = ""
     rid: str | None = None
-
-
-class ClickCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Clicks on one group send, or on all messages of one type, as the provider counts them.
-
-    Attributes:
-        msg_id: the group send's; None: all messages of the campaign's type.
-        people: who clicked; clicks: how often; None for what it did not say.
-    """
-
-    msg_id: str | None = None
-    people: int | None = None
-    clicks: int | None = None
 
 
 class ClickDay(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,9 @@ from promomsg.errors import JournalError
 from promomsg.journal import answers_contract
 from promomsg.journal.contract import Journal
 from promomsg.journal.postgres.journal import PostgresJournal
-from promomsg.journal.records import ClickCount, ClickDay
+from promomsg.journal.records import ClickDay
 from promomsg.journal.sqlite.journal import SqliteJournal
+from promomsg.model import ClickCount
 
 pytestmark = pytest.mark.asyncio
 

@@ -20,6 +20,6 @@ CREATE TABLE queue_version (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Groups that are followed: all others, of however many campaigns, are not looked at.
-CREATE INDEX group_followed ON group_send (campaign, next_poll_at)
-WHERE state = 'accepted' AND NOT given_up;
+-- Groups that are followed, also those that a process had to give up: all others, of however many campaigns,
+-- are not looked at.
+CREATE INDEX group_followed ON group_send (campaign, next_poll_at) WHERE state = 'accepted';

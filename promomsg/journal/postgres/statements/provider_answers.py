@@ -10,7 +10,8 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.answers_contract import FAILURE_FILE_LIMIT
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
-from promomsg.journal.records import ClickCount, ClickDay
+from promomsg.journal.records import ClickDay
+from promomsg.model import ClickCount
 
 __all__ = [
     "CLICKS",

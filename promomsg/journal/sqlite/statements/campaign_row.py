@@ -13,13 +13,13 @@ import msgspec
 
 from promomsg.journal.records import (
     CampaignRecord,
-    ClickCount,
     ClickDay,
     Control,
     ControlRow,
     Outage,
 )
 from promomsg.journal.state_sql import in_group_state
+from promomsg.model import ClickCount
 from promomsg.states import GroupState
 
 __all__ = [
