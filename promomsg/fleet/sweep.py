@@ -10,19 +10,24 @@ indexes it reads.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
+
+import psycopg
 
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.placing import place
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
 from promomsg.fleet.worker_table import read_workers, remove_gone
 from promomsg.journal.counts import STATE_NUMBERS
-from promomsg.journal.postgres.database import Connection
+from promomsg.journal.postgres.database import Connection, explain
 from promomsg.journal.records import Control
 from promomsg.model import State
 
 __all__ = ["RULES", "FollowedGroups", "Rule", "UnsentCampaign", "polls_of", "sweep", "work_of"]
+
+log = logging.getLogger("promomsg.fleet")
 
 Rule = Callable[[Connection, int], Awaitable[Sequence[Wanted]]]
 """What campaigns have to be done, as a connection finds it, for so many workers. It is asked every few
@@ -78,7 +83,7 @@ class UnsentCampaign(NamedTuple):
 
     Attributes:
         campaign: its number.
-        requested: what the user asks for.
+        requested: what the user asks for, as `Control` has it.
         halted: a sender has stopped it for all.
         parked: nobody sends for now.
         free: chunks that nobody holds; no more are counted than there are workers.
@@ -86,7 +91,7 @@ class UnsentCampaign(NamedTuple):
     """
 
     campaign: int
-    requested: Control
+    requested: str
     halted: bool
     parked: bool
     free: int
@@ -105,9 +110,9 @@ def work_of(found: UnsentCampaign) -> Wanted | None:
     """What is to be done for a campaign that is not sent to its end; None: nothing for now."""
     if not found.free or not found.pending:
         return None
-    if found.requested is Control.CANCEL:
+    if found.requested == Control.CANCEL:
         return Wanted(task="finish", campaign=found.campaign)
-    if found.requested is Control.PAUSE or found.halted or found.parked:
+    if found.requested != Control.RUN or found.halted or found.parked:
         return None
     return Wanted(task=SHIFT, campaign=found.campaign, workers=found.free)
 
@@ -121,7 +126,7 @@ def polls_of(found: FollowedGroups) -> Wanted | None:
 
 async def _open_campaigns(db: Connection, workers: int) -> list[Wanted]:
     rows = await (await db.execute(_OPEN, (workers,))).fetchall()
-    found = [UnsentCampaign(row[0], Control(row[1]), *row[2:]) for row in rows]
+    found = [UnsentCampaign(*row) for row in rows]
     over = [one.campaign for one in found if one.free and not one.pending]
     if over:
         await db.execute(_CLOSE, (over,))
@@ -155,7 +160,19 @@ async def sweep(db: Connection, *, without_account: Sequence[str] = ()) -> list[
         await remove_gone(db, _GONE_FOR)
         workers = [worker for worker in await read_workers(db) if worker.takes_work]
         await tidy_queue(db, [worker.name for worker in workers])
-        wanted = [work for rule in RULES for work in await rule(db, len(workers))]
+        wanted = [work for rule in RULES for work in await _asked(db, rule, len(workers))]
         jobs = place(wanted, workers, await queued(db), without_account=without_account)
         await enqueue(db, jobs)
     return jobs
+
+
+async def _asked(db: Connection, rule: Rule, workers: int) -> Sequence[Wanted]:
+    """What a rule finds; one that fails keeps none of the others from their work."""
+    try:
+        async with db.transaction():
+            return await rule(db, workers)
+    except psycopg.Error as error:
+        if db.closed:
+            raise
+        log.warning("a look for what is to be done failed: %s", explain(error, rule.__name__))
+        return ()

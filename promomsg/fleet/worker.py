@@ -42,6 +42,8 @@ _LONGEST_PAUSE: Final = 60.0
 """Seconds before a task that failed is tried again: twice as many each time, up to this."""
 _MOST_TROUBLES: Final = 100
 _MOST_CALLS: Final = 1000
+_IT_GOES_ON: Final = "the worker goes on"
+"""What comes of it when a server that was away can be reached."""
 
 
 class _Failure:
@@ -140,13 +142,13 @@ class Worker:
                 self._ended.set()
 
     async def _work(self) -> None:
-        db = await connect(self._url, answers_in=_ANSWERS_IN, idle_in_transaction=_ANSWERS_IN / 2)
+        db = await self._connect()
         try:
             await check_queue(db, place(self._url))
             await self._register(db)
         except psycopg.Error as error:
             await db.close()
-            raise explain(error, place(self._url)) from None
+            raise self._explained(error) from None
         except BaseException:
             await db.close()
             raise
@@ -158,6 +160,17 @@ class Worker:
             await self._look_again_and_again(db)
             queue.stop()
         log.info("%s has ended", self.name)
+
+    async def _connect(self) -> Connection:
+        return await connect(
+            self._url,
+            answers_in=_ANSWERS_IN,
+            idle_in_transaction=_ANSWERS_IN / 2,
+            then=_IT_GOES_ON,
+        )
+
+    def _explained(self, error: psycopg.Error) -> JournalError:
+        return explain(error, place(self._url), _IT_GOES_ON)
 
     async def _register(self, db: Connection) -> None:
         self.name = await worker_table.register(
@@ -173,9 +186,7 @@ class Worker:
             self._changed = anyio.Event()
             try:
                 if db is None:
-                    db = await connect(
-                        self._url, answers_in=_ANSWERS_IN, idle_in_transaction=_ANSWERS_IN / 2
-                    )
+                    db = await self._connect()
                 with hung_up_after(db, _ANSWERS_IN):
                     await self._look(db)
                 if away:
@@ -233,7 +244,7 @@ class Worker:
 
     def _line(self, error: BaseException) -> str:
         if isinstance(error, psycopg.Error):
-            error = explain(error, place(self._url))
+            error = self._explained(error)
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         text = str(error) if isinstance(error, PromoError) else f"unexpected {error!r}"
@@ -282,12 +293,12 @@ class Worker:
 
     async def _find(self, wanted: Wanted) -> TaskContext | None:
         """The campaign that a task is for; None: it is gone."""
-        db = await connect(self._url, answers_in=_ANSWERS_IN)
+        db = await self._connect()
         try:
             with hung_up_after(db, _ANSWERS_IN):
                 found = await find_campaign(db, wanted.campaign)
         except psycopg.Error as error:
-            raise explain(error, place(self._url)) from None
+            raise self._explained(error) from None
         finally:
             await db.close()
         if found is None:

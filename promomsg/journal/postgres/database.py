@@ -9,7 +9,7 @@ from psycopg import conninfo
 
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.connections.lost_answers import IS_AT_WORK, hung_up_after
-from promomsg.journal.postgres.connections.server_errors import explain, is_away, place
+from promomsg.journal.postgres.connections.server_errors import ASK_AGAIN, explain, is_away, place
 from promomsg.journal.postgres.schema import (
     SCHEMA,
     check_schema,
@@ -18,6 +18,7 @@ from promomsg.journal.postgres.schema import (
 )
 
 __all__ = [
+    "ASK_AGAIN",
     "OLDEST_SERVER",
     "Connection",
     "connect",
@@ -96,6 +97,7 @@ async def connect(
     check: bool = True,
     answers_in: float = 0.0,
     idle_in_transaction: float = _IDLE_IN_TRANSACTION,
+    then: str = "resume",
 ) -> Connection:
     """A new connection in autocommit mode.
 
@@ -105,6 +107,7 @@ async def connect(
         answers_in: seconds that a statement may take; 0: any time.
         idle_in_transaction: seconds after which a process that stands still inside a transaction
             loses its locks, and the connection.
+        then: as `explain` has it.
 
     Raises:
         JournalError: it refuses us, it is none that is safe to send from, or its tables are not ours.
@@ -126,7 +129,7 @@ async def connect(
             await db.close()
             raise
     except psycopg.Error as error:
-        raise explain(error, where) from None
+        raise explain(error, where, then) from None
     return db
 
 
@@ -159,7 +162,7 @@ def connect_now(url: str) -> psycopg.Connection[tuple[Any, ...]]:
             db.close()
             raise
     except psycopg.Error as error:
-        raise explain(error, where) from None
+        raise explain(error, where, ASK_AGAIN) from None
     return db
 
 

@@ -19,6 +19,7 @@ from promomsg.journal.postgres import campaign_tables
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.account_quota.quota_rows import QuotaRows
 from promomsg.journal.postgres.database import (
+    ASK_AGAIN,
     Connection,
     connect,
     connect_now,
@@ -87,11 +88,11 @@ class PostgresJournal:
             JournalError: it cannot be reached, its schema `promomsg` is somebody else's, or its
                 tables are of a newer version.
         """
-        db = await connect(url, check=False)
+        db = await connect(url, check=False, then=ASK_AGAIN)
         try:
             await prepare_schema(db, place(url))
         except psycopg.Error as error:
-            raise explain(error, place(url)) from None
+            raise explain(error, place(url), ASK_AGAIN) from None
         finally:
             await db.close()
 
@@ -213,14 +214,14 @@ class PostgresJournal:
 
     async def request(self, control: Control) -> None:
         """Writes the control row; senders see it at their next intent."""
-        db = await connect(self.url)
+        db = await connect(self.url, then=ASK_AGAIN)
         try:
             campaign = await self._is_planned(db)
             await db.execute(
                 b"UPDATE control SET requested = %s WHERE campaign = %s", (control.value, campaign)
             )
         except psycopg.Error as error:
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, ASK_AGAIN) from None
         finally:
             await db.close()
 
@@ -234,7 +235,7 @@ class PostgresJournal:
             with connect_now(self.url) as db:
                 yield from reached_pages(db, self._is_planned_now(db), self._shown)
         except psycopg.Error as error:
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, ASK_AGAIN) from None
 
     def rows_later(self) -> PostgresRows:
         """See `Journal.rows_later`."""
@@ -247,7 +248,7 @@ class PostgresJournal:
             return PostgresView(db, self._is_planned_now(db), self._shown)
         except psycopg.Error as error:
             db.close()
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, ASK_AGAIN) from None
         except BaseException:
             db.close()
             raise
@@ -278,7 +279,7 @@ class PostgresJournal:
             with connect_now(self.url) as db:
                 return (self._find_now(db) or (0, False))[1]
         except psycopg.Error as error:
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, ASK_AGAIN) from None
 
     def quota_store(self, channel: str, origin: str, account: str) -> QuotaRows:
         """See `Journal.quota_store`: every sender with a campaign in this database shares it."""
@@ -292,4 +293,4 @@ class PostgresJournal:
                 if found is not None:
                     campaign_tables.remove_now(db, found[0])
         except psycopg.Error as error:
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, ASK_AGAIN) from None

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
 
-from promomsg.journal.postgres.database import connect_now, explain, place
+from promomsg.journal.postgres.database import ASK_AGAIN, connect_now, explain, place
 from promomsg.journal.postgres.reader import PostgresView
 
 __all__ = ["CampaignOverview", "connected", "overview"]
@@ -54,6 +54,6 @@ def connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     try:
         yield db
     except psycopg.Error as error:
-        raise explain(error, place(url)) from None
+        raise explain(error, place(url), ASK_AGAIN) from None
     finally:
         db.close()

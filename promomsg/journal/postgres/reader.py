@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from promomsg.errors import JournalError
-from promomsg.journal.postgres.database import explain
+from promomsg.journal.postgres.database import ASK_AGAIN, explain
 from promomsg.journal.postgres.statements import (
     campaign_row,
     group_rows,
@@ -58,7 +58,7 @@ class PostgresView:
             )
             return cursor.fetchall()
         except psycopg.Error as error:
-            raise explain(error, self._name) from None
+            raise explain(error, self._name, ASK_AGAIN) from None
 
     @property
     def record(self) -> CampaignRecord:

@@ -12,7 +12,10 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal.postgres.schema import SCHEMA
 from promomsg.journal.unreachable import JournalUnreachable
 
-__all__ = ["explain", "is_away", "place"]
+__all__ = ["ASK_AGAIN", "explain", "is_away", "place"]
+
+ASK_AGAIN: Final = "ask again"
+"""What to do, once a server that is away can be reached, for who has only looked."""
 
 _MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
     (errors.InsufficientPrivilege, f'grant that user the rights on "{SCHEMA}" and its tables, or give another'),
@@ -115,8 +118,12 @@ def _said(error: Exception) -> str:
     return " ".join((primary or str(error)).split())
 
 
-def explain(error: Exception, where: str) -> JournalError:
-    """An error of psycopg as the journal's, in one line: what, where, how to mend it."""
+def explain(error: Exception, where: str, then: str = "resume") -> JournalError:
+    """An error of psycopg as the journal's, in one line: what, where, how to mend it.
+
+    Args:
+        then: what to do once a server that is away can be reached.
+    """
     text = _said(error)
     refusal = _refusal(error)
     if refusal is not None:
@@ -127,6 +134,6 @@ def explain(error: Exception, where: str) -> JournalError:
     if is_away(error):
         return JournalUnreachable(
             f"{where}: it cannot be reached now ({text[:200] or 'the connection is lost'}); see that it runs "
-            "and answers, then resume"
+            f"and answers, then {then}"
         )
     return JournalError(f"{where}: {text}")
