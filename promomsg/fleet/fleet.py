@@ -8,7 +8,7 @@ import msgspec
 from anyio import to_thread
 
 from promomsg.engine.opened_journal import report_of_view
-from promomsg.engine.report import Report
+from promomsg.engine.report import ENDED, Report
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Journal
 from promomsg.journal.locate import fleet_journal, fleet_url
@@ -32,12 +32,16 @@ class FleetCampaign(msgspec.Struct, frozen=True):
         senders: who holds work of it now, each as `host:process`. One that died is named until its
             leases end.
         created_at: Unix seconds.
+        ended_at: when its last result came; None: it has not ended.
+        trouble: what workers say of why they cannot do it now, a line each.
     """
 
     name: str
     report: Report | None
     senders: tuple[str, ...]
     created_at: float
+    ended_at: float | None = None
+    trouble: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -109,7 +113,28 @@ class Fleet:
         """
         from promomsg.journal.postgres.overview import overview
 
-        return await to_thread.run_sync(overview, self._url, self._campaign)
+        trouble: dict[str, list[str]] = {}
+        for worker in await self.workers():
+            for one in worker.trouble if worker.alive else ():
+                trouble.setdefault(one.name, []).append(f"{worker.name}: {one.text}")
+
+        def campaign(found: CampaignOverview, view: PostgresView) -> FleetCampaign:
+            journal = self.journal(found.name)
+            report, ended_at = None, None
+            if found.planned_at is not None:
+                report = report_of_view(view, journal, journal.address)
+                if report.state in ENDED:
+                    ended_at = found.planned_at + report.elapsed_s
+            return FleetCampaign(
+                found.name,
+                report,
+                tuple(view.senders()),
+                found.created_at,
+                ended_at,
+                tuple(trouble.get(found.name, ())),
+            )
+
+        return await to_thread.run_sync(overview, self._url, campaign)
 
     # Workers.
 
@@ -168,7 +193,41 @@ class Fleet:
 
         return await wait_for_end(self.journal(name))
 
-    def _campaign(self, found: CampaignOverview, view: PostgresView) -> FleetCampaign:
-        journal = self.journal(found.name)
-        report = report_of_view(view, journal, journal.address) if found.is_planned else None
-        return FleetCampaign(found.name, report, tuple(view.senders()), found.created_at)
+    async def drain(self, *workers: str) -> None:
+        """Asks workers to end: they take no more work, calls in flight finish, and they are gone from
+        `workers()`. A worker that is started anew works again.
+
+        Args:
+            workers: their names; none: all that there are.
+
+        Raises:
+            JournalError: the database cannot be reached, or has no tables of this version.
+        """
+        from promomsg.fleet.prune import drain_workers
+
+        await drain_workers(self._url, workers)
+
+    async def prune(self, *, ended_before: float | None = None) -> list[str]:
+        """Removes what nobody needs any more: the rows of workers that are not alive, and campaigns that
+        ended before a moment, with everything in them.
+
+        Args:
+            ended_before: Unix seconds; None: all campaigns stay.
+
+        Returns:
+            The names of the campaigns that were removed.
+
+        Raises:
+            JournalError: the database cannot be reached, or has no tables of this version.
+        """
+        from promomsg.fleet.prune import prune_workers
+
+        await prune_workers(self._url)
+        if ended_before is None:
+            return []
+        removed = []
+        for one in await self.campaigns():
+            if one.ended_at is not None and one.ended_at < ended_before:
+                await to_thread.run_sync(self.journal(one.name).discard)
+                removed.append(one.name)
+        return removed

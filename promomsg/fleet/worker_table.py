@@ -33,18 +33,24 @@ ALIVE_FOR: Final = 15.0
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 
 
-class Doing(msgspec.Struct, frozen=True):
-    """A task of a campaign (by its number) that a worker is at."""
+class Doing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a worker is at.
+
+    Attributes:
+        task: `"shift"` (it sends), `"poll"` (it looks at group sends), or another of its `tasks`.
+        campaign: the number of the campaign; `name`: its name in the database.
+    """
 
     task: str
     campaign: int
+    name: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True):
     """What a worker cannot do.
 
     Attributes:
-        campaign: the number of the campaign; `name`: its name.
+        campaign: the number of the campaign; `name`: its name in the database.
         task: which task of it; None: any that needs its account.
         text: why, and how to mend it: one line.
         keeps_off: it does not try at this moment.
@@ -103,6 +109,10 @@ SELECT name, started_at, seen_at, seen_at > {_NOW} - {ALIVE_FOR}, draining, conc
        tasks, doing, trouble
 FROM worker ORDER BY name
 """.encode()
+_NAMES: Final = b"""
+SELECT campaign, journal FROM campaign WHERE campaign IN (
+    SELECT (one->>'campaign')::bigint FROM worker, jsonb_array_elements(doing) AS one)
+"""
 # A name that a worker at work has is not taken over.
 _REGISTER: Final = f"""
 INSERT INTO worker (name, concurrency, version, tasks) VALUES (%s, %s, %s, %s)
@@ -173,8 +183,19 @@ async def read_workers(db: Connection) -> list[FleetWorker]:
 
 
 def read_workers_now(db: psycopg.Connection[tuple[Any, ...]]) -> list[FleetWorker]:
-    """The same by a plain call."""
-    return [_worker(row) for row in db.execute(_WORKERS).fetchall()]
+    """The same by a plain call, with the names of the campaigns that they are at."""
+    names = dict(db.execute(_NAMES).fetchall())
+    found = [_worker(row) for row in db.execute(_WORKERS).fetchall()]
+    return [
+        msgspec.structs.replace(
+            worker,
+            doing=tuple(
+                msgspec.structs.replace(one, name=names.get(one.campaign, ""))
+                for one in worker.doing
+            ),
+        )
+        for worker in found
+    ]
 
 
 def _worker(row: tuple[Any, ...]) -> FleetWorker:

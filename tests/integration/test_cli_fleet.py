@@ -60,6 +60,7 @@ def test_what_is_wrong_with_a_database_is_one_line(
         assert promomsg(*words) == 1
         said = capsys.readouterr().err
         assert wanted in said
+        assert "resume" not in said
         assert said.count("\n") == 1
         assert "sesame" not in said
 
@@ -111,6 +112,7 @@ def test_a_campaign_in_a_database_has_the_documents_of_one_in_a_file(
         **{name: value for name, value in sent.items() if name != "groups"},
         "journal": "fleet:autumn",
         "senders": [],
+        "trouble": [],
     }
     assert promomsg("fleet", "status", "--fleet", fleet) == 0
     assert "autumn" in capsys.readouterr().out

@@ -16,7 +16,7 @@ __all__ = ["CampaignOverview", "connected", "overview"]
 T = TypeVar("T")
 
 _CAMPAIGNS: Final = b"""
-SELECT campaign, journal, created_at, planned_at IS NOT NULL FROM campaign ORDER BY campaign
+SELECT campaign, journal, created_at, planned_at FROM campaign ORDER BY campaign
 """
 
 
@@ -26,13 +26,13 @@ class CampaignOverview(NamedTuple):
     Attributes:
         number, name: its number, and its name there.
         created_at: as its record has it.
-        is_planned: whether its plan is complete.
+        planned_at: when its plan was complete; None: it is not.
     """
 
     number: int
     name: str
     created_at: float
-    is_planned: bool
+    planned_at: float | None
 
 
 def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> list[T]:
