@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 from clocks import FakeClock
 
+from promomsg.clock import Clock
 from promomsg.transport.quota.quota_state import QuotaState
 from promomsg.transport.quota.shared_limiter import SharedLimiter
 from promomsg.transport.quota.store import QuotaStoreError
 
-__all__ = ["MemoryQuota", "sharing"]
+__all__ = ["MemoryQuota", "send", "sharing", "worst"]
 
 T = TypeVar("T")
 
@@ -83,3 +85,28 @@ def sharing(
     limiter.set_quotas((a_second, 1.0))
     limiter.day_limit = day
     return limiter
+
+
+def worst(times: list[float]) -> int:
+    """The most calls in any second."""
+    times = sorted(times)
+    return max(i + 1 - bisect_right(times, at - 1.0) for i, at in enumerate(times))
+
+
+async def send(
+    limiter: SharedLimiter, clock: Clock, count: int, times: list[float], commit: float = 0.002
+) -> int:
+    """Sends as the engine does: a bunch, a commit, the gate; how many went before the day ended."""
+    sent = 0
+    while sent < count:
+        given = await limiter.reserve(min(64, count - sent))
+        if not given:
+            break
+        await clock.sleep(commit)
+        for _ in range(given):
+            if limiter.try_gate() or await limiter.gate():
+                times.append(clock.monotonic())
+                sent += 1
+            else:
+                limiter.give_back(1)
+    return sent

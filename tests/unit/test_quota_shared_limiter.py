@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 
 import pytest
 from clocks import FakeClock
-from memory_quota import MemoryQuota, sharing
+from memory_quota import MemoryQuota, send, sharing, worst
 
 from promomsg import Pace
 from promomsg.transport.pace import Pacer
 from promomsg.transport.quota.process_limiter import ProcessLimiter
-from promomsg.transport.quota.shared_limiter import SharedLimiter
 
 pytestmark = pytest.mark.asyncio
-
-
-def worst(times: list[float]) -> int:
-    """The most calls in any second."""
-    times = sorted(times)
-    return max(i + 1 - bisect_right(times, at - 1.0) for i, at in enumerate(times))
-
-
-async def send(
-    limiter: SharedLimiter, clock: FakeClock, count: int, times: list[float], commit: float = 0.002
-) -> int:
-    """Sends as the engine does: a bunch, a commit, the gate; how many went before the day ended."""
-    sent = 0
-    while sent < count:
-        given = await limiter.reserve(min(64, count - sent))
-        if not given:
-            break
-        await clock.sleep(commit)
-        for _ in range(given):
-            if limiter.try_gate() or await limiter.gate():
-                times.append(clock.monotonic())
-                sent += 1
-            else:
-                limiter.give_back(1)
-    return sent
 
 
 async def test_one_alone_uses_the_quota_with_two_transactions_a_second(

@@ -52,15 +52,16 @@ class ServerClock:
                 self.steps += 1
             elif max(low, known_low) <= min(high, known_high):
                 low, high = max(low, known_low), min(high, known_high)
-        self._low, self._high, self._heard_at = low, high, answered_at
+        # When it told its time is not known, so that they may have run apart since the question.
+        self._low, self._high, self._heard_at = low, high, asked_at
 
     def to_local(self, at: float) -> float:
         """A time of the server's by this process's clock; never too early."""
-        return self._apart(at + self._high, 1.0)
+        return at + self._high + self._apart(at)
 
     def to_local_by(self, at: float) -> float:
         """The same; never too late."""
-        return self._apart(at + self._low, -1.0)
+        return at + self._low - self._apart(at)
 
     def to_server(self, at: float) -> float:
         """The other way round, never too early; 0 while nothing is known."""
@@ -68,7 +69,8 @@ class ServerClock:
             return 0.0
         return at - self._low + DRIFT * abs(at - self._heard_at)
 
-    def _apart(self, at: float, sign: float) -> float:
-        """What the clocks may run apart between the last answer and that time."""
-        heard_at = at if self._heard_at is None else self._heard_at
-        return at + sign * DRIFT * abs(at - heard_at)
+    def _apart(self, at: float) -> float:
+        """Seconds by which the clocks may have run apart at a time of the server's."""
+        if self._heard_at is None:
+            return 0.0
+        return DRIFT * (abs(at + self._high - self._heard_at) + self._high - self._low)
