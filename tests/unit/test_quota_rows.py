@@ -6,12 +6,14 @@ import asyncio
 import logging
 from itertools import pairwise
 
+import msgspec
 import pytest
 from clocks import FakeClock
 from far_database import KEY, FarDatabase, OwnClock
 from memory_quota import send, worst
 
 from promomsg.errors import JournalError
+from promomsg.transport.quota.quota_state import QuotaState
 from promomsg.transport.quota.shared_limiter import SharedLimiter
 
 pytestmark = pytest.mark.asyncio
@@ -42,6 +44,53 @@ async def test_machines_whose_clocks_differ_share_the_windows_and_use_them(
     assert worst(times) <= 50
     assert used(times, 50) >= share
     assert database.changes <= 3.5 * senders * (auto_clock.monotonic() - start)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_calls_that_come_late_to_the_gate_are_over_by_the_servers_time(
+    auto_clock: FakeClock, seed: int
+) -> None:
+    """Commits take as long as a bunch may be late, and answers of the database longer."""
+    database, times = FarDatabase(auto_clock, longest=0.2, seed=seed), list[float]()
+    sending = [database.sender(20) for _ in range(2)]
+    await asyncio.gather(
+        *(
+            send(one, auto_clock, 100, times, commit=0.08 + 0.03 * n)
+            for n, one in enumerate(sending)
+        )
+    )
+    assert worst(times) <= 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_none_goes_once_the_time_of_its_bunch_is_over(
+    auto_clock: FakeClock, seed: int
+) -> None:
+    """By the server's clock, of which this process knows little: its answers take long."""
+    database = FarDatabase(auto_clock, longest=0.3, seed=seed)
+    sender, other = database.sender(4), database.sender(4)
+    await other.open()
+    await sender.open()
+    assert await sender.reserve(4)
+    state = msgspec.json.decode(database.rows[KEY], type=QuotaState)
+    until = state.bunches[-1].until - database.ahead
+    assert auto_clock.monotonic() < until
+    await auto_clock.sleep(until + 0.001 - auto_clock.monotonic())
+    assert not sender.try_gate()
+
+
+async def test_who_begins_after_the_clock_was_set_back_waits_a_window_and_no_more(
+    auto_clock: FakeClock,
+) -> None:
+    database, times = FarDatabase(auto_clock), list[float]()
+    first = database.sender(20, day=30)
+    await send(first, auto_clock, 20, times)
+    await first.leave()
+    database.ahead -= 3600.0
+    start = auto_clock.monotonic()
+    assert await send(database.sender(20, day=30), auto_clock, 20, times) == 10, "the day's rest"
+    assert worst(times) <= 20
+    assert times[20] - start < 2.0
 
 
 @pytest.mark.parametrize("longest", [0.002, 0.05])
