@@ -25,6 +25,7 @@ from promomsg.model import (
 from promomsg.transport.connections import Connections
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pacer
+from promomsg.transport.token_store import TokenStore
 
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
@@ -39,6 +40,8 @@ __all__ = [
     "Message",
     "Probing",
     "UserFacing",
+    "WithAccountToken",
+    "has_account_token",
     "has_groups",
 ]
 
@@ -274,6 +277,15 @@ class Channel(Protocol):
     async def __aexit__(self, *exc_info: object) -> None: ...
 
 
+class WithAccountToken(Channel, Protocol):
+    """A channel whose calls carry one access token of the account, which processes can share."""
+
+    def share_token(self, store: TokenStore) -> None:
+        """Has the token in a store from now on, where other processes that send for the account find
+        it too."""
+        ...
+
+
 class Probing(Channel, Protocol):
     """A channel with reads, so that an outage is looked into without risking anybody."""
 
@@ -351,6 +363,11 @@ class Following(Channel, Protocol):
         ...
 
 
+def has_account_token(channel: Channel) -> TypeGuard[WithAccountToken]:
+    """Whether a channel has a token that processes can share; one of a caller's own need not."""
+    return hasattr(channel, "share_token")
+
+
 def has_groups(channel: Channel) -> TypeGuard[Following]:
     """Whether a channel has group sends (`Channel.groups`): then it is a `Following`."""
     return channel.groups
@@ -358,7 +375,7 @@ def has_groups(channel: Channel) -> TypeGuard[Following]:
 
 _ENGINE_ONLY: Final = frozenset(
     name
-    for kind in (Channel, Probing, Following)
+    for kind in (Channel, WithAccountToken, Probing, Following)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
 ) - {"account", "base_url", "get_delivery", "name"}

@@ -43,6 +43,7 @@ from promomsg.transport.connections import MAX_CONNECTIONS, Connections
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
+from promomsg.transport.token_store import TokenStore
 from promomsg.untrusted_json import NotJsonError, parse
 from promomsg.wechat import codec, endpoints
 from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
@@ -229,6 +230,9 @@ class WeChatPromoter(WeChatReads, UserFacing):
             return bool(columns) and all("".join(column).isascii() for column in columns)  # type: ignore[arg-type]
         except TypeError:  # a row without one of them
             return False
+
+    def share_token(self, store: TokenStore) -> None:
+        self._account.share_token(store)
 
     async def prepare(self) -> None:
         await self._account.prepare()

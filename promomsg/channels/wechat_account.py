@@ -29,6 +29,7 @@ from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refu
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
+from promomsg.transport.token_store import TokenStore
 from promomsg.wechat import codec, endpoints
 
 __all__ = ["TokenCallable", "WeChatAccount"]
@@ -89,6 +90,12 @@ class WeChatAccount:
         """Has a token at hand. Raises as `token` does."""
         if self.tokens.current() is None:
             await self.token()
+
+    def share_token(self, store: TokenStore) -> None:
+        """Has the token in a store that other processes have too; a caller's own source of tokens
+        stays that of this process."""
+        if self._source is None:
+            self.tokens.share(store)
 
     def secrets(self) -> Iterable[str]:
         if self._secret is not None:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from promomsg.clock import Clock
-from promomsg.errors import Halted, NotSent, UsageError
+from promomsg.errors import Halted, JournalError, NotSent, UsageError
 from promomsg.model import Secret
 from promomsg.pasted_secret import pasted_secret
+from promomsg.transport.token_store import TokenStore
 
 __all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken", "refused_again"]
+
+log = logging.getLogger("promomsg.transport")
 
 _REMEMBERED = 32
 """Tokens kept for masking and for recognising one that failed before. A token lives for hours
@@ -71,6 +76,14 @@ class AccessTokenCache:
         self._known: deque[str] = deque(maxlen=_REMEMBERED)
         self._fetching: asyncio.Task[Secret] | None = None
         self._waiting = 0
+        self._store: TokenStore | None = None
+        self._generation = 0
+        """Of the last token that came from the store, or went there."""
+
+    def share(self, store: TokenStore) -> None:
+        """From now on the token is looked for in a store that other processes have too, and one that
+        is fetched here is put there. While the store fails, tokens are fetched as without one."""
+        self._store = store
 
     def __repr__(self) -> str:
         return f"AccessTokenCache(cached={getattr(self, '_token', None) is not None})"
@@ -141,6 +154,15 @@ class AccessTokenCache:
 
     async def _renew(self) -> Secret:
         # A Secret, since asyncio's debug log prints the result of a task.
+        token, good_for = await self._shared() or await self._fetched()
+        if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
+            self._token = token.reveal()
+            self._stale = None
+            self._until = None if good_for is None else self._clock.monotonic() + good_for
+        return token
+
+    async def _fetched(self) -> tuple[Secret, float | None]:
+        """A new token of the provider's, and for how many seconds it is to be used."""
         stale = self._stale
         fetched = await self._ask(stale)
         if fetched.token in self._failed and fetched.token != stale:
@@ -150,14 +172,54 @@ class AccessTokenCache:
         token, life = fetched
         if token in self._failed:
             raise refused_again()
-        if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
-            self._token = token
-            self._stale = None
-            self._until = None
-            if life is not None:
-                margin = min(self._margin, life * 0.1)
-                self._until = self._clock.monotonic() + max(life - margin, 0.0)
-        return Secret(token)
+        if life is None:
+            return Secret(token), None
+        return Secret(token), max(life - min(self._margin, life * 0.1), 0.0)
+
+    async def _shared(self) -> tuple[Secret, float | None] | None:
+        """The token that all processes use, fetched by one of them; None: there is no store, or it
+        cannot be used now."""
+        store = self._store
+        if store is None:
+            return None
+        try:
+            while True:
+                generation, token, good_for = await store.read()
+                if token is not None and self._is_news(generation, token):
+                    self._generation = generation
+                    if token.reveal() not in self._known:
+                        self._known.append(token.reveal())
+                    return token, good_for
+                if await store.lease(generation):
+                    break
+                await self._clock.sleep(store.pause)
+        except JournalError as error:
+            log.warning("the access token is not shared with other processes: %s", error)
+            return None
+        return await self._fetch_for_all(store, generation)
+
+    def _is_news(self, generation: int, token: Secret) -> bool:
+        """Whether a shared token may be used: not one that was refused here. A refusal of a read may
+        have been a hiccup, so that the same token is good again once somebody has fetched it anew."""
+        text = token.reveal()
+        return text not in self._failed and (text != self._stale or generation > self._generation)
+
+    async def _fetch_for_all(
+        self, store: TokenStore, generation: int
+    ) -> tuple[Secret, float | None]:
+        """Fetches a token under a lease of the store, and puts it there."""
+        try:
+            token, good_for = await self._fetched()
+        except BaseException:
+            with suppress(JournalError):
+                await store.give_back()
+            raise
+        self._generation = generation + 1
+        try:
+            await store.put(generation, token, good_for)
+        except JournalError as error:
+            log.warning("the access token is not shared with other processes: %s", error)
+        return token, good_for
 
     async def _ask(self, stale: str | None) -> FetchedToken:
         pending = self._fetch(stale)
