@@ -160,8 +160,8 @@ def recipients_again(file: CampaignFile) -> Any:
 
 def _is_elsewhere(file: CampaignFile) -> bool:
     """Whether another machine has planned it, and the list is only there: nobody needs it here, unless
-    for its user tokens."""
-    if isinstance(file.journal, Path) or file.channel != "wechat" or file.recipients is None:
+    for user tokens that the journal does not keep."""
+    if isinstance(file.journal, Path) or file.recipients is None:
         return False
     lists = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
     return not any(one.exists() for one in lists)

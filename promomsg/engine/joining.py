@@ -14,7 +14,7 @@ import msgspec
 from promomsg.channels.base import Channel, has_groups
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.arguments import check_channel
-from promomsg.engine.prepare.campaign_start import Part, RunContext
+from promomsg.engine.prepare.campaign_start import Part, RunContext, share_account
 from promomsg.engine.prepare.default_pace import ask_quota, pace_of, set_default_pace
 from promomsg.engine.prepare.resume_checks import check_account, read_back
 from promomsg.engine.recipient_tokens import RecipientTokens
@@ -71,13 +71,15 @@ async def do_part(
         channel: the account that it was planned for. Without a pace of its own it gets the campaign's.
         concurrency: calls in flight at once; None: as planned.
         stop: once set, nothing new goes out; calls in flight finish.
-        tokens: the user tokens, for a channel that needs them; closed by the caller.
+        tokens: the user tokens, for a channel that needs them; closed by the caller. None: those that
+            the journal keeps.
 
     Raises:
         JournalError: it is another account's, its plan is not complete, or it failed in the middle.
         UsageError: the channel needs user tokens and there are none, or it cannot be used.
     """
     check_channel(channel, "do_part(journal, channel, part)")
+    share_account(journal, channel)
     handle = await journal.open(write=True)
     try:
         record = handle.record
@@ -89,10 +91,12 @@ async def do_part(
         if concurrency is not None:
             settings = msgspec.structs.replace(settings, concurrency=concurrency)
         if part.singles and channel.needs_tokens and tokens is None:
-            raise UsageError(
-                "this channel's user tokens are not kept in the journal: whoever has its recipients "
-                "sends it on (resume)"
-            )
+            tokens = await handle.recipient_tokens()
+            if tokens is None:
+                raise UsageError(
+                    "this channel's user tokens are not kept in the journal: whoever has its "
+                    "recipients sends it on (resume)"
+                )
         await _set_pace(channel, handle)
         channel.expect(settings.wanted_connections)
         run = Run(

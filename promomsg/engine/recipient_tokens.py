@@ -1,9 +1,9 @@
-"""The user tokens of a campaign's recipients, from planning until each is sent to.
+"""The user tokens of a campaign's recipients in this process, from planning until each is sent to.
 
-They may not be in the journal (no secret is written down: docs/design.md, "No secret leaves"), and
-there may be millions, so they may not be in memory either. Each is encrypted, with a key that only
-this process has, into a record of fixed size in a temporary file without a name. The recipient's
-number (`seq`) is the place of its record.
+A journal that does not keep them (`journal.plan_contract.KeptTokens`) has no secret in it
+(docs/design.md, "No secret leaves"), and there may be millions, so they may not be in memory either. Each
+is encrypted, with a key that only this process has, into a record of fixed size in a temporary file without
+a name. The recipient's number (`seq`) is the place of its record.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
+from promomsg.journal.plan_contract import RecipientTokens
 from promomsg.model import Secret
 
 __all__ = ["EncryptedTokens", "RecipientTokens"]
@@ -23,22 +24,6 @@ _LONGEST: Final = 128
 """Bytes of a token in UTF-8 that a record has room for (nearly all are ASCII and no longer). A longer
 one is kept in memory."""
 _RECORD: Final = 2 + _LONGEST + _NONCE + _TAG
-
-
-class RecipientTokens(Protocol):
-    """The user tokens of one campaign, by the recipient's number."""
-
-    async def put(self, tokens: Iterable[tuple[int, str]]) -> None:
-        """Keeps tokens; most recipients of a call have consecutive numbers."""
-        ...
-
-    async def get_many(self, numbers: Sequence[int]) -> list[Secret | None]:
-        """The token of each; None for who has none."""
-        ...
-
-    def close(self) -> None:
-        """Removes all tokens."""
-        ...
 
 
 class EncryptedTokens:

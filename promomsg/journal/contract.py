@@ -47,6 +47,7 @@ from promomsg.model import Failure, Outcome, State
 
 if TYPE_CHECKING:
     from promomsg.transport.quota.store import QuotaStore
+from promomsg.transport.token_store import TokenStore
 
 __all__ = ["FLEET", "CampaignView", "Handle", "Journal", "Rows"]
 
@@ -394,6 +395,14 @@ class Journal(Protocol):
         Raises:
             JournalError: there is none, it is another version's, it cannot be read or is damaged,
                 commits of it may be lost (only with `write`), or another process is sending it.
+        """
+
+    def token_store(self, channel: str, origin: str, account: str) -> TokenStore | None:
+        """Where the account's access token is, for everybody who sends for it through this journal;
+        None: each process has its own. Nothing is opened; the arguments are those of `quota_store`.
+
+        Raises:
+            UsageError: the key that it is encrypted with cannot be read.
         """
 
     def quota_store(self, channel: str, origin: str, account: str) -> QuotaStore | None:

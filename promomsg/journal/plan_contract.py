@@ -7,8 +7,35 @@ from typing import Any, Protocol
 
 from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
+from promomsg.model import Secret
 
-__all__ = ["PlanWriter"]
+__all__ = ["KeptTokens", "PlanWriter", "RecipientTokens"]
+
+
+class RecipientTokens(Protocol):
+    """The user tokens of one campaign, by the recipient's number."""
+
+    async def put(self, tokens: Iterable[tuple[int, str]]) -> None:
+        """Keeps tokens; most recipients of a call have consecutive numbers."""
+        ...
+
+    async def get_many(self, numbers: Sequence[int]) -> list[Secret | None]:
+        """The token of each; None for who has none."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the tokens; those that only this process has are gone."""
+        ...
+
+
+class KeptTokens(RecipientTokens, Protocol):
+    """Those that the journal keeps, encrypted, until their recipients are final: whoever has the key
+    sends the campaign without its list."""
+
+    async def has_all(self) -> bool:
+        """Whether everybody who is still to be sent to has one: who is asked for again after the end
+        (`Handle.reopen`) has none any more."""
+        ...
 
 
 class PlanWriter(Protocol):
@@ -90,6 +117,18 @@ class PlanWriter(Protocol):
 
     async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
         """A group of `planned` people who are not rows; see `GroupRow.audience`."""
+
+    async def recipient_tokens(self, *, make: bool = False) -> KeptTokens | None:
+        """The user tokens that this journal keeps; None: it keeps none, and each process needs its
+        own.
+
+        Args:
+            make: begins to keep them, where the journal can.
+
+        Raises:
+            JournalError: they are encrypted with a key that is not here.
+            UsageError: the key cannot be read.
+        """
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
         """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""

@@ -103,6 +103,9 @@ class ModelHandle(ModelRecovery):
 
     # Planning.
 
+    async def recipient_tokens(self, *, make: bool = False) -> None:
+        return None
+
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         store = self._planning()
         for row in rows:
@@ -525,6 +528,9 @@ class ModelJournal:
         if self._store is None:
             raise JournalError("there is no journal")
         return ModelReader(self._store)
+
+    def token_store(self, channel: str, origin: str, account: str) -> None:
+        """See `Journal.token_store`."""
 
     def quota_store(self, channel: str, origin: str, account: str) -> None:
         """See `Journal.quota_store`: the machine's own."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.channels.base import Channel, CompiledMessage, has_account_token
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
@@ -18,14 +18,23 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
 from promomsg.journal.records import Counts, GroupRow
 from promomsg.model import Outcome
+from promomsg.url_origins import origin
 
 log = logging.getLogger("promomsg.engine")
 
-__all__ = ["CampaignStart", "Part", "RunContext", "TokensAreHere"]
+__all__ = ["CampaignStart", "Part", "RunContext", "TokensAreHere", "share_account"]
 
 
 class TokensAreHere(UsageError):
     """A campaign cannot be handed over: its user tokens are in this process only. Its plan stays."""
+
+
+def share_account(journal: Journal, channel: Channel) -> None:
+    """Has a channel share with others, through the journal, what the journal keeps of its account."""
+    if has_account_token(channel):
+        store = journal.token_store(channel.name, origin(channel.base_url), channel.account)
+        if store is not None:
+            channel.share_token(store)
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +139,7 @@ class CampaignStart(ABC):
             shown: a person will look at it: the provider is asked for the quota that is left.
         """
         if self._plan is None:
+            share_account(self._journal, self._channel)
             self._plan = await self._make_plan(shown=shown)
         return self._plan
 
@@ -152,7 +162,7 @@ class CampaignStart(ABC):
         if isinstance(self._tokens, EncryptedTokens):
             raise TokensAreHere(
                 "hand_over: the user tokens of these recipients are in this process only: send it here "
-                "(`async with campaign`), or discard it"
+                "(`async with campaign`), or discard it and plan it in a database with PROMOMSG_FLEET_KEY set"
             )
 
     async def hand_over(self) -> None:

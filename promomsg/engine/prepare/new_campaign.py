@@ -81,7 +81,7 @@ class NewCampaign(CampaignStart):
         keep_pace(record, channel)
         self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
-            self._tokens = EncryptedTokens()
+            self._tokens = await handle.recipient_tokens(make=True) or EncryptedTokens()
         planner = Planner(handle, channel, compiled, settings, self._tokens)
         left_out: list[str] = []
         if source is None:

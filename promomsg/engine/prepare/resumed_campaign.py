@@ -22,7 +22,7 @@ from promomsg.engine.prepare.resume_checks import (
     same_file,
 )
 from promomsg.engine.prepare.routing import chunk_size, make_groups
-from promomsg.engine.recipient_tokens import EncryptedTokens
+from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
@@ -171,10 +171,7 @@ class ResumedCampaign(CampaignStart):
         source = self._source
         if source is None or isinstance(source, Audience):
             if self._channel.needs_tokens:
-                raise UsageError(
-                    "this channel's user tokens are not kept in the journal: "
-                    "give the recipients again (recipients=…, or the campaign file)"
-                )
+                self._tokens = await self._kept_tokens()
             return
         # Loaded for a resume that is given its list again.
         from promomsg.intake.text.standard_input import StandardInput
@@ -185,9 +182,14 @@ class ResumedCampaign(CampaignStart):
         ):
             return
         await to_thread.run_sync(source.check, self._compiled.names, self._compiled.optional)
+        wanted: RecipientTokens | None = None
         if self._channel.needs_tokens:
-            self._tokens = EncryptedTokens()  # `discard` closes it, whatever happens here
-        await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), self._tokens)
+            there = await self._handle.recipient_tokens(make=True)
+            # `discard` closes them, whatever happens here
+            self._tokens = there or EncryptedTokens()
+            if there is None or not await there.has_all():
+                wanted = self._tokens
+        await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), wanted)
         if planner.digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.address or 'the journal'} was planned "
@@ -195,6 +197,18 @@ class ResumedCampaign(CampaignStart):
                 "parameters differ): put that list back, or start a new campaign with a journal "
                 "of its own"
             )
+
+    async def _kept_tokens(self) -> RecipientTokens:
+        """The user tokens that the journal keeps. Raises UsageError: it has not those of all."""
+        assert self._handle is not None
+        tokens = await self._handle.recipient_tokens()
+        if tokens is not None and await tokens.has_all():
+            return tokens
+        which = "not kept in the journal" if tokens is None else "not all in the journal any more"
+        raise UsageError(
+            f"this channel's user tokens are {which}: "
+            "give the recipients again (recipients=…, or the campaign file)"
+        )
 
     async def start(self) -> RunContext:
         """The open journal, ready to go on."""

@@ -71,7 +71,7 @@ def removal(campaign: int) -> bytes:
     """What removes all of a campaign, in one transaction. It does not wait long for those who read it:
     readers of other campaigns would wait behind it."""
     deletes = "".join(f"DELETE FROM {table} WHERE campaign = {campaign};" for table in _TABLES)  # noqa: S608
-    return f"SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign};{deletes}".encode()
+    return f"SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign}, {SCHEMA}.user_token_{campaign};{deletes}".encode()
 
 
 async def remove_half_plan(db: Connection, campaign: int) -> None:

@@ -31,10 +31,13 @@ from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.planning.reached import reached_pages
 from promomsg.journal.postgres.reader import PostgresRows, PostgresView
 from promomsg.journal.postgres.schema import prepare_schema
+from promomsg.journal.postgres.sealed.account_tokens import TOKEN_PURPOSE, AccountTokens
+from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.records import CampaignRecord, Control, Reached
 from promomsg.suggest import did_you_mean
+from promomsg.transport.token_store import TokenStore
 
 __all__ = ["PostgresJournal"]
 
@@ -272,6 +275,14 @@ class PostgresJournal:
             return view.senders()
         finally:
             view.close()
+
+    def token_store(self, channel: str, origin: str, account: str) -> TokenStore | None:
+        """See `Journal.token_store`: where there is a key of the fleet."""
+        keys = FleetKeys.from_environment()
+        if keys is None:
+            return None
+        key = {"channel": channel, "origin": origin, "account": account}
+        return AccountTokens(self.url, keys.sealer(TOKEN_PURPOSE), key)
 
     def exists(self) -> bool:
         """See `Journal.exists`."""

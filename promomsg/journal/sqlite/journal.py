@@ -379,6 +379,8 @@ class SqliteJournal:
     def quota_store(self, channel: str, origin: str, account: str) -> None:
         """See `Journal.quota_store`: the machine's own."""
 
+    token_store = quota_store
+
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""
         _remove(self.path)

@@ -186,6 +186,9 @@ class MemoryJournal:
         """See `Journal.rows_later`."""
         return MemoryRows(MEMORY, self._connect())
 
+    def token_store(self, channel: str, origin: str, account: str) -> None:
+        """See `Journal.token_store`."""
+
     def quota_store(self, channel: str, origin: str, account: str) -> None:
         """See `Journal.quota_store`: the machine's own."""
 

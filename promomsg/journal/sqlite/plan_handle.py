@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
+from promomsg.journal.plan_contract import KeptTokens
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
 from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
 from promomsg.journal.sqlite.access import Access
@@ -53,6 +54,9 @@ class PlanHandle:
     def _known(self) -> AddedRows | None:
         """What is known of the rows of a plan in the making; None of a journal that was opened."""
         return None if self._seal is None else self._added
+
+    async def recipient_tokens(self, *, make: bool = False) -> KeptTokens | None:
+        return None
 
     async def add_rows(self, rows: Sequence[PlannedRow]) -> None:
         pending = [row for row in rows if row.state == State.PENDING]

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from promomsg.journal.planned_columns import AddedRows
 from promomsg.journal.postgres.campaign_tables import planning_key, removal
 from promomsg.journal.postgres.planning.planned_rows import forget_guesses
@@ -13,6 +15,8 @@ from promomsg.journal.postgres.statements.transaction import Transaction
 from promomsg.journal.records import CampaignRecord
 
 __all__ = ["discard_half_plan", "end_planning", "seal_plan"]
+
+_HAS_TOKENS: Final = "SELECT to_regclass('user_token_' || %(campaign)s::text) IS NOT NULL"
 
 
 async def seal_plan(
@@ -24,6 +28,9 @@ async def seal_plan(
         await tx.change(f"DROP INDEX IF EXISTS recipient_{tx.campaign}_{name}")
     await tx.change(f"CREATE UNIQUE INDEX recipient_{tx.campaign}_seq ON this.recipient (seq)")
     await tx.change("ANALYZE this.recipient")
+    if (await tx.row(_HAS_TOKENS))[0]:
+        await tx.change(f"ALTER TABLE user_token_{tx.campaign} ADD PRIMARY KEY (seq)")
+        await tx.change(f"ANALYZE user_token_{tx.campaign}")
     await cut_chunks(tx, chunk_size)
     await tx.change(
         f"ALTER TABLE recipient ATTACH PARTITION this.recipient FOR VALUES IN ({tx.campaign})"
