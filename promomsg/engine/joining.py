@@ -91,12 +91,7 @@ async def do_part(
         if concurrency is not None:
             settings = msgspec.structs.replace(settings, concurrency=concurrency)
         if part.singles and channel.needs_tokens and tokens is None:
-            tokens = await handle.recipient_tokens()
-            if tokens is None:
-                raise UsageError(
-                    "this channel's user tokens are not kept in the journal: whoever has its "
-                    "recipients sends it on (resume)"
-                )
+            tokens = await _kept_tokens(handle)
         await _set_pace(channel, handle)
         channel.expect(settings.wanted_connections)
         run = Run(
@@ -123,6 +118,17 @@ async def do_part(
         return await _found(handle, channel, clock, calls=run.calls)
     finally:
         await run_shielded(handle.close)
+
+
+async def _kept_tokens(handle: Handle) -> RecipientTokens:
+    """The user tokens that the journal keeps. Raises UsageError: it keeps none."""
+    tokens = await handle.recipient_tokens()
+    if tokens is None:
+        raise UsageError(
+            "this channel's user tokens are not kept in the journal: whoever has its recipients "
+            "sends it on (resume)"
+        )
+    return tokens
 
 
 def _may_do(part: Part, row: ControlRow, clock: Clock) -> bool:

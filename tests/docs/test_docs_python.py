@@ -165,6 +165,7 @@ def test_every_table_of_the_fleet_is_on_its_page(postgres: str) -> None:
         tables = db.execute(
             b"SELECT relname FROM pg_class WHERE relnamespace = 'promomsg'::regnamespace"
             b" AND relkind IN ('r', 'p', 'v') AND NOT relispartition"
+            b" AND relname !~ '^(recipient|user_token)_[0-9]+$'"  # one campaign's own
         ).fetchall()
     page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
     assert [name for (name,) in tables if f"`{name}`" not in page] == []
