@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.interrupts import Interrupts
+from promomsg.cli.journal_place import FleetPlace
 from promomsg.cli.output.plan_and_result import (
     print_plan,
     print_rest,
@@ -20,22 +21,17 @@ from promomsg.cli.output.plan_and_result import (
 from promomsg.cli.output.printing import print_json, print_to_stderr
 from promomsg.cli.output.progress import View, make_view
 from promomsg.cli.output.standard_streams import drain_streams, in_background
+from promomsg.cli.watch_workers import RunResult, watch_workers, who_sends, workers_of
 from promomsg.engine.campaign import Campaign
+from promomsg.engine.prepare.campaign_start import TokensAreHere
 from promomsg.errors import JournalError, PromoError, UsageError
 
-__all__ = ["RunResult", "SendOptions", "plan_and_send", "require_terminal"]
+__all__ = ["SendOptions", "plan_and_send", "require_terminal"]
 
 _LOOK_EVERY: Final = 0.2
 """Seconds between two updates of the progress."""
 _FEW: Final = 20
 """Rows that will not be sent, shown before asking."""
-
-
-class RunResult(msgspec.Struct, frozen=True):
-    """How a run ended: its document, and the exit status."""
-
-    document: dict[str, Any]
-    status: int
 
 
 class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +44,8 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
         resume_with: the command that goes on with it.
         notices: of the campaign file, to be shown with the plan.
         left: of a resumed campaign: how many are pending (0: not known); None for a new one.
+        place: its journal, when that is in a database, whose workers may send it.
+        alone: what is said when none of them is alive, and this process sends.
     """
 
     yes: bool
@@ -56,6 +54,8 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     submit: bool = False
     notices: tuple[str, ...] = ()
     left: int | None = None
+    place: FleetPlace | None = None
+    alone: str = "no worker is alive: this process sends it, and one that is started joins in"
 
 
 def require_terminal(yes: bool) -> None:
@@ -99,7 +99,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
             await campaign.discard()
             print_to_stderr("nothing was sent")
             return WRONG
-        result = await drive(campaign, options, interrupts)
+        result = await _send(campaign, options, interrupts)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await campaign.discard()
@@ -107,8 +107,34 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
     if options.as_json:
         print_json(result.document)
     else:
-        print_result(result.document, campaign.report.host)
+        print_result(result.document, result.host)
     return result.status
+
+
+async def _send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:
+    """Leaves a planned campaign to the workers of its database and watches them; where there is none,
+    sends it."""
+    place = options.place
+    if place is None:
+        return await drive(campaign, options, interrupts)
+    workers = await workers_of(place)
+    if not workers:
+        print_to_stderr(options.alone)
+        return await drive(campaign, options, interrupts)
+    try:
+        await campaign.hand_over()
+    except TokensAreHere:
+        print_to_stderr(
+            "its recipients' user tokens are in this process only: it is sent here, and not by workers"
+        )
+        return await drive(campaign, options, interrupts)
+    print_to_stderr(who_sends(workers))
+    try:
+        return await watch_workers(
+            place, interrupts, resume_with=options.resume_with, submit=options.submit
+        )
+    except Exception as error:
+        raise SendingCrashed(error, options.resume_with) from error
 
 
 async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:
@@ -151,7 +177,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         )
     elif interrupts.asked:
         print_to_stderr("interrupted, but everything had been sent: nothing is left to resume")
-    return RunResult(document, status)
+    return RunResult(document, campaign.report.host, status)
 
 
 async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: Interrupts) -> bool:

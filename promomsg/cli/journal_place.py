@@ -17,6 +17,7 @@ __all__ = [
     "exists",
     "fleet_name",
     "folder_of",
+    "in_database",
     "to_open",
     "words_for",
 ]
@@ -63,6 +64,11 @@ def fleet_name(text: str) -> str | None:
 def to_open(place: JournalPlace) -> Path | Journal:
     """The same as the engine takes it."""
     return place if isinstance(place, Path) else place.journal()
+
+
+def in_database(place: JournalPlace) -> FleetPlace | None:
+    """The same, when it is in a database."""
+    return None if isinstance(place, Path) else place
 
 
 def exists(place: JournalPlace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from promomsg.cli.campaign.campaign_of_journal import (
 )
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_place import JournalPlace, exists, to_open, words_for
+from promomsg.cli.journal_place import JournalPlace, exists, in_database, to_open, words_for
 from promomsg.cli.journal_state import being_sent_by, print_report, require_everyone
 from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.cli.send_file import SendFlags, send_file
@@ -80,7 +81,6 @@ def _go_on(
             return 0
     elif journal.journal().is_being_sent():
         joins = True
-        print_to_stderr(f"{being_sent_by(journal, found.state)}: joining in")
     file = campaign_of(journal, opened.record, overrides)
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
 
@@ -92,7 +92,11 @@ def _go_on(
         resume_with=overrides.resume_command(journal, everyone=flags.everyone),
         submit=flags.no_wait,
         left=found.pending,
+        place=in_database(journal),
     )
+    if joins:
+        alone = f"{being_sent_by(journal, found.state)}: joining in"
+        options = msgspec.structs.replace(options, alone=alone)
     if joins and file.suppress is not None:
         file = msgspec.structs.replace(file, suppress=None)
         print_to_stderr("the suppression list is not read again while others send")
@@ -118,7 +122,21 @@ def resume_unless_at_work(journal: JournalPlace, overrides: Overrides, flags: Re
             if at_work:
                 print_to_stderr(being_sent_by(journal, found.state))
                 return print_report(found, flags.as_json)
+            if workers := _workers_that_go_on(journal, found):
+                print_to_stderr(workers)
+                return print_report(found, flags.as_json)
         return _go_on(journal, opened, found, overrides, flags)
+
+
+def _workers_that_go_on(journal: JournalPlace, found: Report) -> str:
+    """Who sends a campaign on that nobody has in hand at this moment; empty when it is nobody."""
+    place = in_database(journal)
+    if place is None or found.state == "halted":
+        return ""
+    from promomsg.cli.watch_workers import who_sends, workers_of
+
+    workers = asyncio.run(workers_of(place))
+    return who_sends(workers) if workers else ""
 
 
 def _end_pause(journal: Path, opened: OpenedJournal) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_place import JournalPlace, exists, to_open, words_for
+from promomsg.cli.journal_place import JournalPlace, exists, in_database, to_open, words_for
 from promomsg.cli.journal_state import being_sent_by, report_of
 from promomsg.cli.output.printing import command_line
 from promomsg.errors import JournalError, UsageError
@@ -63,6 +63,7 @@ async def _send(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
         resume_with=overrides.resume_command(journal, everyone=flags.everyone),
         submit=flags.no_wait,
         notices=file.notices,
+        place=in_database(journal),
     )
     async with open_channel(file) as channel:
         campaign = campaign_for(file, flags, channel, journal)

@@ -6,6 +6,7 @@ It is no resume (docs/design.md, "A part of a campaign"): what a person or anoth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import anyio
@@ -22,11 +23,11 @@ from promomsg.engine.report import campaign_state
 from promomsg.engine.run import Run
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Handle, Journal
-from promomsg.journal.records import Control, ControlRow
+from promomsg.journal.records import Control, ControlRow, Counts, GroupRow
 from promomsg.shielded import run_shielded
 from promomsg.states import GroupState
 
-__all__ = ["Part", "PartDone", "do_part", "pace_of"]
+__all__ = ["Part", "PartDone", "do_part", "pace_of", "standing_of"]
 
 
 class PartDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,12 +138,30 @@ def _may_do(part: Part, row: ControlRow, clock: Clock) -> bool:
         return False
     if row.requested is Control.CANCEL or part.polls:
         return True
-    return row.requested is not Control.PAUSE and _parked_until(row, clock) is None
+    return row.requested is not Control.PAUSE and _parked_until(row, clock.time()) is None
 
 
-def _parked_until(row: ControlRow, clock: Clock) -> float | None:
+def _parked_until(row: ControlRow, now: float) -> float | None:
     until = row.parked_until
-    return until if until is not None and until > clock.time() else None
+    return until if until is not None and until > now else None
+
+
+def standing_of(
+    row: ControlRow, counts: Counts, groups: Sequence[GroupRow], now: float
+) -> tuple[str, str]:
+    """One word for where a campaign stands that others send, and why; see `PartDone.state`.
+
+    Args:
+        now: Unix seconds.
+    """
+    return campaign_state(
+        counts,
+        groups,
+        control=row.requested,
+        halted=row.halted,
+        running=row.halted is None,
+        waits_for_day=_parked_until(row, now) is not None,
+    )
 
 
 async def _set_pace(channel: Channel, handle: Handle) -> None:
@@ -188,15 +207,7 @@ async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0)
     row, counts = await handle.control(), await handle.counts()
     groups = await handle.groups() if counts.pending and has_groups(channel) else []
     followed = [g for g in groups if g.state is GroupState.ACCEPTED]
-    parked_until = _parked_until(row, clock)
-    state, _ = campaign_state(
-        counts,
-        groups,
-        control=row.requested,
-        halted=row.halted,
-        running=row.halted is None,
-        waits_for_day=parked_until is not None,
-    )
+    state, _ = standing_of(row, counts, groups, clock.time())
     # Who gave a group up had to end; a part polls it on.
     moments = [g.next_poll_at for g in followed if g.next_poll_at is not None]
     return PartDone(
@@ -204,6 +215,6 @@ async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0)
         calls=calls,
         work_left=counts.pending > sum(g.planned for g in followed),
         next_poll_at=min(moments, default=None),
-        parked_until=parked_until,
+        parked_until=_parked_until(row, clock.time()),
         halted=row.halted if counts.pending else None,
     )

@@ -11,7 +11,7 @@ from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_place import JournalPlace, to_open
+from promomsg.cli.journal_place import JournalPlace, in_database, to_open
 from promomsg.cli.journal_state import report_of, require_everyone
 from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.resume_journal import recipients_again
@@ -71,6 +71,7 @@ def retry(
             as_json=as_json,
             resume_with=overrides.resume_command(journal, everyone=everyone),
             left=0,
+            place=in_database(journal),
         )
         return run_async(
             lambda interrupts: _retry(journal, opened, file, options, which, yes, interrupts)

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_place import JournalPlace, to_open
+from promomsg.cli.journal_place import JournalPlace, in_database, to_open
 from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import finish_output, print_json
 from promomsg.cli.shared_options import journal_argument, json_option
@@ -21,7 +21,7 @@ _EVERY: Final = 1.0
 
 @click.command(short_help="Show where a campaign stands.")
 @journal_argument
-@click.option("--watch", is_flag=True, help="Keep looking until its sender ends.")
+@click.option("--watch", is_flag=True, help="Keep looking until nobody sends it.")
 @json_option
 def status(journal: JournalPlace, watch: bool, as_json: bool) -> int:
     """Show the counts, groups and warnings of the campaign in JOURNAL."""
@@ -47,6 +47,13 @@ async def _watch(journal: JournalPlace, interrupts: Interrupts) -> int:
     from promomsg.cli.output.progress import make_view
     from promomsg.journal.locate import journal_at
 
+    place = in_database(journal)
+    if place is not None:
+        from promomsg.cli.watch_workers import look_on, workers_of
+
+        if await workers_of(place):
+            await look_on(place, interrupts)
+            return INTERRUPTED if interrupts.asked else 0
     view = make_view()
     try:
         with open_journal(to_open(journal)) as opened:

@@ -1,0 +1,235 @@
+"""A campaign in a database that workers send: who they are, and watching it until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from promomsg.cli.command_errors import Interrupted
+from promomsg.cli.exit_status import INTERRUPTED, status_of
+from promomsg.cli.interrupts import Interrupts
+from promomsg.cli.journal_place import FleetPlace, words_for
+from promomsg.cli.output.printing import command_line, counted, print_to_stderr
+from promomsg.cli.output.progress import make_view
+from promomsg.engine.joining import standing_of
+from promomsg.engine.opened_journal import open_journal
+from promomsg.engine.report import ENDED, Report
+from promomsg.engine.settings import Settings
+from promomsg.errors import JournalError
+from promomsg.journal.contract import Handle
+from promomsg.journal.records import CampaignRecord
+from promomsg.journal.unreachable import JournalUnreachable
+
+if TYPE_CHECKING:
+    from promomsg.fleet.worker_table import FleetWorker
+
+__all__ = ["RunResult", "look_on", "watch_workers", "who_sends", "workers_of"]
+
+_LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at the campaign."""
+_WORKERS_EVERY: Final = 5.0
+"""Seconds between two looks at the workers."""
+_STANDS_STILL: Final = ENDED | {"halted", "paused"}
+"""States that no worker changes."""
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """How a run ended: its document, where it was sent, and the exit status."""
+
+    document: dict[str, Any]
+    host: str
+    status: int
+
+
+async def workers_of(place: FleetPlace) -> list[FleetWorker]:
+    """The workers that new work may be given to."""
+    from promomsg.fleet.fleet import Fleet
+
+    return [worker for worker in await Fleet(place.url).workers() if worker.takes_work]
+
+
+def who_sends(workers: Sequence[FleetWorker]) -> str:
+    """`2 workers send it (host:12, host:13)`."""
+    names = ", ".join(worker.name for worker in workers)
+    return f"{counted(len(workers), 'worker')} send{'s' * (len(workers) == 1)} it ({names})"
+
+
+async def watch_workers(
+    place: FleetPlace, interrupts: Interrupts, *, resume_with: str, submit: bool
+) -> RunResult:
+    """Shows progress until the campaign ends, stands still, or the user has seen enough.
+
+    Args:
+        resume_with: the command that goes on with it.
+        submit: leave when every call is answered: the workers follow the group sends.
+    """
+    watching = _Watching(place, resume_with, submit=submit)
+    await _watch(watching, interrupts)
+    return await watching.result(interrupted=interrupts.asked and not watching.is_over)
+
+
+async def look_on(place: FleetPlace, interrupts: Interrupts) -> None:
+    """Shows progress until the campaign ends or stands still, nobody is there any more who sends it, or
+    the user has seen enough."""
+    resume = command_line("resume", *words_for(place))
+    await _watch(_Watching(place, resume, with_workers_only=True), interrupts)
+
+
+async def _watch(watching: _Watching, interrupts: Interrupts) -> None:
+    view = make_view()
+    try:
+        while not watching.is_over:
+            report = await interrupts.unless(watching.look())
+            if report is not None:
+                view.show(report.to_dict(), 0)
+            if not watching.is_over:
+                with anyio.move_on_after(_LOOK_EVERY):
+                    await interrupts.wait()
+    except Interrupted:
+        pass
+    finally:
+        view.close()
+        with anyio.CancelScope(shield=True):
+            await watching.close()
+
+
+class _Watching:
+    """What a person who watches has been shown and told so far.
+
+    Args:
+        place, resume_with, submit: as `watch_workers` has them.
+        with_workers_only: it is over, too, when no worker is there and nobody else sends.
+
+    Attributes:
+        is_over: nothing more is to be seen.
+    """
+
+    def __init__(
+        self,
+        place: FleetPlace,
+        resume_with: str,
+        *,
+        submit: bool = False,
+        with_workers_only: bool = False,
+    ) -> None:
+        self._place = place
+        self._journal = place.journal()
+        self._resume_with = resume_with
+        self._submit = submit
+        self._with_workers_only = with_workers_only
+        self._handle: Handle | None = None
+        self._report: Report | None = None
+        self._following_since: float | None = None
+        """Monotonic seconds since when nothing but group sends is waited for."""
+        self._workers_at = 0.0
+        self._workers_there = True
+        self._is_left = False
+        self._said: set[str] = set()
+        self.is_over = False
+
+    async def look(self) -> Report | None:
+        """Where the campaign stands; None: its database cannot be reached now."""
+        try:
+            await self._look_at_workers()
+            if self._handle is None:
+                self._handle = await self._journal.open()
+            self._report = await self._read(self._handle)
+        except JournalUnreachable as error:
+            self._say(f"{error}; this goes on looking, and the workers wait too")
+            return None
+        return self._report
+
+    async def _read(self, handle: Handle) -> Report:
+        row, counts, groups = await handle.control(), await handle.counts(), await handle.groups()
+        state, reason = standing_of(row, counts, groups, time.time())
+        if state != "following":
+            self._following_since = None
+        elif self._following_since is None:
+            self._following_since = time.monotonic()
+        self.is_over = (
+            self._is_left or state in _STANDS_STILL or self._has_followed_long_enough(handle.record)
+        )
+        rows = self._journal.rows_later()
+        return Report(handle.record, counts, groups, state=state, reason=reason, rows=rows)
+
+    def _has_followed_long_enough(self, record: CampaignRecord) -> bool:
+        """Whether only groups are followed, for as long as a process would that sends by itself."""
+        if self._following_since is None:
+            return False
+        longest = Settings.from_snapshot(record.settings).poll.give_up_after
+        return self._submit or time.monotonic() - self._following_since > longest
+
+    async def _look_at_workers(self) -> None:
+        """Says it, now and then, when nobody is there to send it, or nobody that can."""
+        if time.monotonic() < self._workers_at:
+            return
+        self._workers_at = time.monotonic() + _WORKERS_EVERY
+        workers = await workers_of(self._place)
+        if self._workers_there and not workers:
+            print_to_stderr(
+                "no worker is alive any more: it goes on once one is started, or here, with: "
+                f"{self._resume_with}"
+            )
+        self._workers_there = bool(workers)
+        if not workers and self._with_workers_only:
+            self._is_left = not await to_thread.run_sync(self._journal.is_being_sent)
+        troubles = [
+            [one.text for one in worker.trouble if one.name == self._place.name]
+            for worker in workers
+        ]
+        if all(troubles):
+            for text in dict.fromkeys(text for texts in troubles for text in texts):
+                self._say(text)
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            print_to_stderr(text)
+
+    async def result(self, *, interrupted: bool) -> RunResult:
+        """The document as of now, with what there is to say of what is left."""
+        report = await to_thread.run_sync(self._final)
+        document = report.to_dict()
+        if report.pending:
+            print_to_stderr(self._what_is_left(report, interrupted))
+        status = INTERRUPTED if interrupted and report.pending else status_of(document)
+        return RunResult(document, report.host, status)
+
+    def _final(self) -> Report:
+        """All of it that is known. Between two pieces of work nobody has anything in hand, and the
+        campaign goes on all the same."""
+        seen = self._report
+        try:
+            with open_journal(self._journal) as opened:
+                report = opened.report()
+        except JournalUnreachable:
+            if seen is None:
+                raise
+            return seen
+        if seen is not None and report.pending and report.state not in _STANDS_STILL:
+            report.state, report.reason = seen.state, seen.reason
+        return report
+
+    def _what_is_left(self, report: Report, interrupted: bool) -> str:
+        words = words_for(self._place)
+        look = f"look again with: {command_line('status', *words, '--watch')}"
+        if interrupted:
+            stop = command_line("pause", *words)
+            return f"this was the watching only, the workers go on; {look}; stop them with: {stop}"
+        left = f"{report.state}: {report.pending:,} are pending"
+        if report.state == "following":
+            return f"{left}, and the workers follow their groups; {look}"
+        return f"{left}; go on with: {self._resume_with}"
+
+    async def close(self) -> None:
+        """Lets go of the journal."""
+        if self._handle is not None:
+            try:
+                await self._handle.close()
+            except JournalError:
+                self._handle = None
