@@ -12,6 +12,7 @@ import msgspec
 from promomsg.errors import UsageError
 
 __all__ = [
+    "GROUP_CHANNELS",
     "GROUP_THRESHOLD",
     "IDEMPOTENT_CHANNELS",
     "Answer",
@@ -73,6 +74,9 @@ class State(StrEnum):
 
 IDEMPOTENT_CHANNELS: Final = frozenset({"alipay"})
 """Channels whose provider dedupes on our key, so that a lost answer may be asked for again."""
+
+GROUP_CHANNELS: Final = frozenset({"wechat"})
+"""Channels with group sends, whose provider says more of a message on later days."""
 
 
 class Code(StrEnum):

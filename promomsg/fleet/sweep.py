@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import psycopg
 
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
+from promomsg.fleet.later_looks import due_looks
 from promomsg.fleet.placing import place
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
 from promomsg.fleet.worker_table import read_workers, remove_gone
@@ -138,7 +139,7 @@ async def _followed_groups(db: Connection, workers: int) -> list[Wanted]:
     return [work for row in rows if (work := polls_of(FollowedGroups(*row))) is not None]
 
 
-RULES: Final[tuple[Rule, ...]] = (_open_campaigns, _followed_groups)
+RULES: Final[tuple[Rule, ...]] = (_open_campaigns, _followed_groups, due_looks)
 
 
 async def sweep(db: Connection, *, without_account: Sequence[str] = ()) -> list[Job]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.engine.joining import Part, do_part
 from promomsg.fleet.jobs import SHIFT
+from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
 from promomsg.fleet.task_context import TaskContext
 
 __all__ = ["TASKS", "Task"]
@@ -78,5 +80,7 @@ TASKS: Final[dict[str, Task]] = {
     SHIFT: Task(_shift),
     "poll": Task(_poll),
     "finish": Task(_finish, needs_account=False),
+    CLICKS: Task(partial(look, kind=CLICKS)),
+    RECONCILE: Task(partial(look, kind=RECONCILE)),
 }
 """By name. A worker that does not know a task is given no job of it."""

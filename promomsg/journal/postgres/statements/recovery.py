@@ -158,3 +158,4 @@ async def adopt(
     times = {"next_poll_at": next_poll_at, "followed_since": at}
     seen = {"polls_at_100": 0, "given_up": False, "warned_of_age": False}
     await move_group_row(tx, group, _ADOPT, **columns, **times, **seen)
+    await tx.change("UPDATE campaign SET clicks_at = 0 WHERE campaign = %(campaign)s")
