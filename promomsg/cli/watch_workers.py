@@ -18,7 +18,7 @@ from promomsg.cli.output.printing import command_line, counted, print_to_stderr
 from promomsg.cli.output.progress import make_view
 from promomsg.engine.joining import standing_of
 from promomsg.engine.opened_journal import open_journal
-from promomsg.engine.report import ENDED, Report
+from promomsg.engine.report import CANNOT_BE_REACHED, ENDED, Report
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
@@ -145,17 +145,35 @@ class _Watching:
         return self._report
 
     async def _read(self, handle: Handle) -> Report:
+        """The report as of now. Between two pieces of work nobody has anything in hand, and the campaign
+        goes on all the same: whom a dead worker had out is pending until another takes over."""
         row, counts, groups = await handle.control(), await handle.counts(), await handle.groups()
         state, reason = standing_of(row, counts, groups, time.time())
+        record, elapsed = await to_thread.run_sync(self._record)
+        if state == "sending" and record.outage is not None:
+            reason = CANNOT_BE_REACHED
         if state != "following":
             self._following_since = None
         elif self._following_since is None:
             self._following_since = time.monotonic()
         self.is_over = (
-            self._is_left or state in _STANDS_STILL or self._has_followed_long_enough(handle.record)
+            self._is_left or state in _STANDS_STILL or self._has_followed_long_enough(record)
         )
-        rows = self._journal.rows_later()
-        return Report(handle.record, counts, groups, state=state, reason=reason, rows=rows)
+        return Report(
+            record,
+            counts,
+            groups,
+            state=state,
+            reason=reason,
+            rows=self._journal.rows_later(),
+            elapsed_s=elapsed,
+            journal=self._journal.address,
+        )
+
+    def _record(self) -> tuple[CampaignRecord, float]:
+        """What the campaign is by now, its warnings and an outage, and for how many seconds it is sent."""
+        with open_journal(self._journal) as opened:
+            return opened.record, opened.report().elapsed_s
 
     def _has_followed_long_enough(self, record: CampaignRecord) -> bool:
         """Whether only groups are followed, for as long as a process would that sends by itself."""
@@ -201,19 +219,11 @@ class _Watching:
         return RunResult(document, report.host, status)
 
     def _final(self) -> Report:
-        """All of it that is known. Between two pieces of work nobody has anything in hand, and the
-        campaign goes on all the same."""
-        seen = self._report
-        try:
-            with open_journal(self._journal) as opened:
-                report = opened.report()
-        except JournalUnreachable:
-            if seen is None:
-                raise
-            return seen
-        if seen is not None and report.pending and report.state not in _STANDS_STILL:
-            report.state, report.reason = seen.state, seen.reason
-        return report
+        """As it was seen last, or as it is now when it was not seen."""
+        if self._report is not None:
+            return self._report
+        with open_journal(self._journal) as opened:
+            return opened.report()
 
     def _what_is_left(self, report: Report, interrupted: bool) -> str:
         words = words_for(self._place)
