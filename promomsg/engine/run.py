@@ -187,8 +187,9 @@ class Run:
             return
         channel = self._context.channel
         of = (channel.name, origin(channel.base_url), channel.account)
-        async with channel.pacer.shared_through(self._context.journal.quota_store(*of)):
-            await self._warn(channel.pacer.trouble)
+        store = self._context.journal.quota_store(*of)
+        async with channel.pacer.shared_through(store) as trouble:
+            await self._warn(trouble)
             async with anyio.create_task_group() as sending:
                 if self._dispatcher is not None:
                     sending.start_soon(self._dispatcher.run)

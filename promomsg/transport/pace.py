@@ -119,7 +119,6 @@ class Pacer:
         self._store: QuotaStore | None = None
         self._keepers = 0
         """Who sends through the database that the quota is taken from."""
-        self._clash = ""
         self._changing = asyncio.Lock()
         self.singles: ProcessLimiter
         self.groups: ProcessLimiter
@@ -168,21 +167,24 @@ class Pacer:
             await limiter.leave()
 
     @asynccontextmanager
-    async def shared_through(self, store: QuotaStore | None) -> AsyncIterator[None]:
+    async def shared_through(self, store: QuotaStore | None) -> AsyncIterator[str]:
         """A block in which somebody sends for the account.
 
         Args:
             store: the account's rows in a database. They take the file's place for everything that calls
                 through this client, and keep it when the block is over. While a block with another
-                database's is open these are not used, and `trouble` says so. None: what is used already.
+                database's is open these are not used. None: what is used already.
+
+        Yields:
+            Why the quota is not shared with everybody whom it should be shared with; empty when it is.
 
         Raises:
             JournalError: the rows cannot be used.
         """
-        kept = await self._keep(store)
+        kept, clash = await self._keep(store)
         try:
             await self.open()
-            yield
+            yield clash or self.trouble
         finally:
             with anyio.CancelScope(shield=True):
                 with anyio.move_on_after(_LEAVES_IN):
@@ -192,33 +194,36 @@ class Pacer:
                     if not self._keepers:
                         await kept.close()
 
-    async def _keep(self, store: QuotaStore | None) -> QuotaStore | None:
-        """Has the quota taken from `store`; the store that is kept open for that; None: nothing is."""
+    async def _keep(self, store: QuotaStore | None) -> tuple[QuotaStore | None, str]:
+        """Has the quota taken from `store`.
+
+        Returns:
+            What is kept open for that; None: nothing is. And why it is not taken from it, else empty.
+        """
         if store is None or self._store is None:
-            return None
+            return None, ""
         async with self._changing:
             used = self._store
             if store.key != used.key and self._keepers:
-                self._clash = (
+                return None, (
                     f"the quota is not shared with senders of {store.where}: another campaign of this client "
                     f"shares it through {used.where}; give each database's campaigns a client of their own, "
                     "and divide the quota between the two"
                 )
-                return None
             if store.key != used.key:
                 for limiter in self._shared:
                     await limiter.use(store)
-                self._store, self._clash = store, ""
+                self._store = store
                 await used.close()
             self._store.keep_open()
             self._keepers += 1
-            return self._store
+            return self._store, ""
 
     @property
     def trouble(self) -> str:
         """Why the account's quota is not shared though it should be; empty when it is."""
         found = next((one.trouble for one in self._shared if one.trouble), "")
-        return self._clash or (found and f"the quota is not shared with other processes: {found}")
+        return found and f"the quota is not shared with other processes: {found}"
 
     def configure(self, pace: Pace) -> None:
         """Fills in what the user left open; what the user set stays."""

@@ -21,10 +21,22 @@ class Sender:
         provider: the sandbox's URL.
         count: how many people a new campaign has; None: one that is there is resumed.
         life: seconds that its leases live.
+        pace: of a `Pace`; None: unlimited.
+        first: the first promoter id of a new campaign.
+        state: a state folder of its own, as another machine has; None: that of this process.
     """
 
     def __init__(
-        self, database: str, name: str, provider: str, *, count: int | None, life: float
+        self,
+        database: str,
+        name: str,
+        provider: str,
+        *,
+        count: int | None,
+        life: float = 15.0,
+        pace: dict[str, Any] | None = None,
+        first: int = 500_001,
+        state: Path | None = None,
     ) -> None:
         job = {
             "database": database,
@@ -32,13 +44,16 @@ class Sender:
             "provider": provider,
             "count": count,
             "life": life,
+            "pace": {"unlimited": True} if pace is None else pace,
+            "first": first,
         }
+        own = {} if state is None else {"PROMOMSG_STATE": str(state)}
         paths = [TESTS.parent, TESTS, TESTS / "integration"]
         self._process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(job)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            env={**os.environ, **own, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         )
 
     def signal(self, number: int) -> None:
@@ -72,13 +87,13 @@ async def _send(job: dict[str, Any]) -> None:
     routing._SMALLEST_CHUNK = 64  # several chunks for a few hundred people
     journal = PostgresJournal(job["database"], job["name"])
     promoter = WeChatPromoter(
-        "wx0001", secret="s3cret", base_url=job["provider"], pace=Pace(unlimited=True)
+        "wx0001", secret="s3cret", base_url=job["provider"], pace=Pace(**job["pace"])
     )
     async with promoter:
         if job["count"] is None:
             campaign = Campaign.resume(journal, promoter)
         else:
-            people = ids(job["count"])
+            people = ids(job["count"], job["first"])
             campaign = Campaign(
                 promoter,
                 MESSAGE,
