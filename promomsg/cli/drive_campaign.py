@@ -125,7 +125,8 @@ async def _send(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         await campaign.hand_over()
     except TokensAreHere:
         print_to_stderr(
-            "its recipients' user tokens are in this process only: it is sent here, and not by workers"
+            "its recipients' user tokens are in this process only: it is sent here, and not by workers "
+            "(they can with PROMOMSG_FLEET_KEY set, here and there)"
         )
         return await drive(campaign, options, interrupts)
     print_to_stderr(who_sends(workers))
