@@ -15,6 +15,7 @@ from promomsg.journal.locate import fleet_journal, fleet_url
 
 if TYPE_CHECKING:
     from promomsg.channels.base import Channel
+    from promomsg.fleet.prune import Pruned
     from promomsg.fleet.worker_table import FleetWorker
     from promomsg.journal.postgres.overview import CampaignOverview
     from promomsg.journal.postgres.reader import PostgresView
@@ -207,27 +208,27 @@ class Fleet:
 
         await drain_workers(self._url, workers)
 
-    async def prune(self, *, ended_before: float | None = None) -> list[str]:
-        """Removes what nobody needs any more: the rows of workers that are not alive, and campaigns that
-        ended before a moment, with everything in them.
+    async def prune(self, *, ended_before: float | None = None) -> Pruned:
+        """Removes what nobody needs any more: the rows and the jobs of workers that are not alive, plans
+        whose maker is gone, access tokens that have expired, and campaigns that ended before a moment, with
+        everything in them. A worker does the same once a day, but for the campaigns.
 
         Args:
             ended_before: Unix seconds; None: all campaigns stay.
 
         Returns:
-            The names of the campaigns that were removed.
+            What was removed. A campaign that somebody has gone on with meanwhile stays.
 
         Raises:
             JournalError: the database cannot be reached, or has no tables of this version.
         """
-        from promomsg.fleet.prune import prune_workers
+        from promomsg.fleet.prune import prune
 
-        await prune_workers(self._url)
-        if ended_before is None:
-            return []
-        removed = []
-        for one in await self.campaigns():
-            if one.ended_at is not None and one.ended_at < ended_before:
-                await to_thread.run_sync(self.journal(one.name).discard)
-                removed.append(one.name)
-        return removed
+        ended: list[str] = []
+        if ended_before is not None:
+            ended = [
+                one.name
+                for one in await self.campaigns()
+                if one.ended_at is not None and one.ended_at < ended_before
+            ]
+        return await prune(self._url, ended)

@@ -1,18 +1,62 @@
-"""Workers that are asked to end, and rows of workers that were killed."""
+"""Workers that are asked to end, and what a database has no more use for."""
+
+# Only constants of this package are put together into statements; values are always bound.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import msgspec
 import psycopg
 
-from promomsg.fleet.worker_table import ALIVE_FOR, drain, remove_gone
+from promomsg.fleet.worker_table import ALIVE_FOR, drain, read_workers, remove_gone
+from promomsg.journal.postgres.campaign_tables import remove_ended, remove_half_plans
 from promomsg.journal.postgres.database import ASK_AGAIN, Connection, connect, explain, place
 
-__all__ = ["drain_workers", "prune_workers"]
+__all__ = ["Pruned", "drain_workers", "prune", "prune_is_due"]
 
 T = TypeVar("T")
+
+_NOW: Final = "extract(epoch FROM clock_timestamp())"
+_DAY: Final = 86_400
+_HAS_QUEUE: Final = b"SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
+_GONE_FROM_QUEUE: Final = (
+    b"DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - interval '1 day'"
+)
+# The row stays: its generation tells every process that has an older token.
+_ERASE_TOKENS: Final = f"""
+UPDATE token SET sealed = NULL WHERE sealed IS NOT NULL AND expires_at <= {_NOW} - {_DAY}
+""".encode()
+_WAS_PRUNED: Final = (
+    f"SELECT 1 FROM upkeep WHERE task = 'prune' AND begun_at > {_NOW} - {_DAY}".encode()
+)
+_BEGIN: Final = f"""
+INSERT INTO upkeep (task, begun_at) VALUES ('prune', {_NOW})
+ON CONFLICT (task) DO UPDATE SET begun_at = excluded.begun_at
+WHERE upkeep.begun_at <= {_NOW} - {_DAY}
+RETURNING task
+""".encode()
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed from a fleet's database.
+
+    Attributes:
+        workers: the names of workers that were killed.
+        half_plans: the names of campaigns whose plan was never completed, and whose maker is gone: nothing
+            was sent of them.
+        jobs: how many jobs waited for workers that are gone.
+        tokens: how many access tokens had expired.
+        campaigns: the names of campaigns that ended long ago.
+    """
+
+    workers: tuple[str, ...] = ()
+    half_plans: tuple[str, ...] = ()
+    jobs: int = 0
+    tokens: int = 0
+    campaigns: tuple[str, ...] = ()
 
 
 async def drain_workers(url: str, names: Sequence[str]) -> None:
@@ -24,14 +68,46 @@ async def drain_workers(url: str, names: Sequence[str]) -> None:
     await _on(url, ask)
 
 
-async def prune_workers(url: str) -> list[str]:
-    """Removes the rows of workers that are not alive; returns their names. Jobs that waited for them
-    are removed by the next sweep."""
+async def prune(url: str, ended: Sequence[str] = ()) -> Pruned:
+    """Removes what nobody needs any more. Of campaigns only those that are named, and of these none in
+    which somebody is pending or that is being sent. Done twice, or by two at once, it does no harm.
 
-    async def remove(db: Connection) -> list[str]:
-        return await remove_gone(db, ALIVE_FOR)
+    Args:
+        ended: names of campaigns.
+    """
+
+    async def remove(db: Connection) -> Pruned:
+        workers = await remove_gone(db, ALIVE_FOR)
+        return Pruned(
+            workers=tuple(workers),
+            half_plans=tuple(await remove_half_plans(db)),
+            jobs=await _remove_jobs(db),
+            tokens=(await db.execute(_ERASE_TOKENS)).rowcount,
+            campaigns=tuple([name for name in ended if await remove_ended(db, name)]),
+        )
 
     return await _on(url, remove)
+
+
+async def _remove_jobs(db: Connection) -> int:
+    """Jobs of workers that take no work any more, where there is a queue; how many."""
+    row = await (await db.execute(_HAS_QUEUE)).fetchone()
+    if row is None or not row[0]:
+        return 0
+    # Loaded where there is a queue: it needs Procrastinate.
+    from promomsg.fleet.queue import tidy_queue
+
+    workers = [worker.name for worker in await read_workers(db) if worker.takes_work]
+    await db.execute(_GONE_FROM_QUEUE)
+    return await tidy_queue(db, workers)
+
+
+async def prune_is_due(db: Connection) -> bool:
+    """Whether nobody has pruned for a day; who is told so does it, and nobody else on that day."""
+    row = await (await db.execute(_WAS_PRUNED)).fetchone()
+    if row is not None:
+        return False
+    return await (await db.execute(_BEGIN)).fetchone() is not None
 
 
 async def _on(url: str, call: Callable[[Connection], Awaitable[T]]) -> T:

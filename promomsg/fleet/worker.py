@@ -17,6 +17,7 @@ from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.fleet import worker_table
 from promomsg.fleet.accounts import AccountMissing, Accounts
 from promomsg.fleet.jobs import Wanted
+from promomsg.fleet.prune import prune, prune_is_due
 from promomsg.fleet.queue import JobQueue, check_queue
 from promomsg.fleet.sweep import sweep
 from promomsg.fleet.task_context import TaskContext, find_campaign
@@ -219,6 +220,19 @@ class Worker:
             await sweep(
                 db, without_account=[name for name, task in TASKS.items() if not task.needs_account]
             )
+            if await prune_is_due(db):
+                self._tasks.start_soon(self._prune)
+
+    async def _prune(self) -> None:
+        try:
+            removed = await prune(self._url)
+        except Exception as error:  # noqa: BLE001 - it is said, and done tomorrow
+            log.warning("what nobody needs any more was not removed: %s", self._line(error))
+        else:
+            for name in removed.half_plans:
+                log.info(
+                    "%s: its plan was never completed and nothing was sent; it is removed", name
+                )
 
     async def _leave(self, db: Connection | None) -> None:
         if db is None:

@@ -12,6 +12,7 @@ from promomsg.cli.shared_options import json_option, yes_option
 
 if TYPE_CHECKING:
     from promomsg.fleet.fleet import Fleet, FleetCampaign
+    from promomsg.fleet.prune import Pruned
     from promomsg.fleet.worker_table import FleetWorker
 
 __all__ = ["fleet"]
@@ -224,7 +225,7 @@ def drain(names: tuple[str, ...], url: str | None, no_wait: bool, as_json: bool)
     return status or finish_output()
 
 
-@fleet.command(short_help="Remove campaigns that ended long ago, and workers that are gone.")
+@fleet.command(short_help="Remove what nobody needs any more.")
 @_url_option
 @click.option(
     "--older-than",
@@ -235,7 +236,7 @@ def drain(names: tuple[str, ...], url: str | None, no_wait: bool, as_json: bool)
 @yes_option
 @json_option
 def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -> int:
-    """Remove the rows of workers that are gone, and campaigns that ended long ago with all in them."""
+    """Remove workers that are gone, half plans, expired tokens, and campaigns that ended long ago."""
     from promomsg.cli.command_errors import CommandError
     from promomsg.cli.output.printing import counted, finish_output, print_json, print_to_stderr
     from promomsg.clock import SYSTEM_CLOCK
@@ -243,7 +244,7 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
 
     found = Fleet(url)
     before = None if older_than is None else SYSTEM_CLOCK.time() - older_than * _DAY
-    removed: list[str] = []
+    removed: list[Pruned] = []
 
     async def remove(interrupts: Interrupts) -> int:
         meant: Sequence[str] = ()
@@ -258,12 +259,25 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
                 raise CommandError("without a terminal, --yes says that they are to be removed")
             if not await interrupts.ask(f"remove {counted(len(meant), 'campaign')}?"):
                 raise CommandError("nothing was removed")
-        removed.extend(await interrupts.unless(found.prune(ended_before=before)))
+        removed.append(await interrupts.unless(found.prune(ended_before=before)))
         return 0
 
     run_async(remove)
+    [pruned] = removed
     if as_json:
-        print_json({"fleet": found.place, "removed": removed})
+        import msgspec
+
+        document = msgspec.to_builtins(pruned)
+        print_json({"fleet": found.place, "removed": document.pop("campaigns"), **document})
     else:
-        print_to_stderr(f"{found.place}: {counted(len(removed), 'campaign')} removed")
+        parts = [
+            counted(len(pruned.campaigns), "campaign"),
+            counted(len(pruned.half_plans), "half plan"),
+            counted(len(pruned.workers), "worker"),
+            counted(pruned.jobs, "job"),
+            counted(pruned.tokens, "token"),
+        ]
+        print_to_stderr(f"{found.place}: removed {', '.join(parts)}")
+        for name in (*pruned.campaigns, *pruned.half_plans):
+            print_to_stderr(f"removed: {name}")
     return finish_output()

@@ -6,11 +6,14 @@ from typing import Any, Final
 
 import psycopg
 
+from promomsg.journal.counts import STATE_NUMBERS
 from promomsg.journal.postgres.database import Connection
 from promomsg.journal.postgres.schema import SCHEMA
 from promomsg.journal.postgres.statements.campaign_row import add_campaign
-from promomsg.journal.postgres.statements.transaction import Transaction
+from promomsg.journal.postgres.statements.reading import STANDING
+from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, statement
 from promomsg.journal.records import CampaignRecord
+from promomsg.model import State
 
 __all__ = [
     "add_tables",
@@ -18,7 +21,9 @@ __all__ = [
     "names",
     "planning_key",
     "removal",
+    "remove_ended",
     "remove_half_plan",
+    "remove_half_plans",
     "remove_now",
 ]
 
@@ -74,14 +79,66 @@ def removal(campaign: int) -> bytes:
     return f"SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {SCHEMA}.recipient_{campaign}, {SCHEMA}.user_token_{campaign};{deletes}".encode()
 
 
-async def remove_half_plan(db: Connection, campaign: int) -> None:
-    """Removes a plan whose maker has died, unless it was completed meanwhile."""
+async def remove_half_plan(db: Connection, campaign: int) -> bool:
+    """Removes a plan whose maker has died, unless it was completed meanwhile; whether it did."""
     key = planning_key(campaign)
     async with db.transaction():
         row = await (await db.execute(_IS_HALF, (campaign,))).fetchone()
         if row is not None:
             await db.execute(removal(campaign))
     await db.execute(f"SELECT pg_advisory_unlock({key})".encode())
+    return row is not None
+
+
+_HALF_PLANS: Final = (
+    b"SELECT campaign, journal FROM campaign WHERE planned_at IS NULL ORDER BY campaign"
+)
+
+
+async def remove_half_plans(db: Connection) -> list[str]:
+    """Removes all half plans whose maker is gone; returns their names.
+
+    Args:
+        db: in autocommit mode, and nobody's who is making a plan.
+    """
+    removed = []
+    for campaign, name in await (await db.execute(_HALF_PLANS)).fetchall():
+        text = f"SELECT pg_try_advisory_lock({planning_key(campaign)})"
+        row = await (await db.execute(text.encode())).fetchone()
+        if row is not None and row[0]:
+            removed += [name] if await remove_half_plan(db, campaign) else []
+    return removed
+
+
+_IS_PLANNED: Final = (
+    b"SELECT campaign FROM campaign WHERE journal = %s AND planned_at IS NOT NULL FOR UPDATE"
+)
+# Whoever would change a recipient waits: what is read after that stays true.
+_KEEP_OUT: Final = "LOCK TABLE this.recipient IN ACCESS EXCLUSIVE MODE"
+_IS_GOING_ON: Final = f"""
+SELECT is_at_work OR (SELECT coalesce(sum(recipients), 0) > 0 FROM tally
+                      WHERE campaign = %(campaign)s AND state = {STATE_NUMBERS[State.PENDING.value]})
+FROM ({STANDING}) AS standing (is_at_work, intended)
+"""  # noqa: S608
+
+
+async def remove_ended(db: Connection, name: str) -> bool:
+    """Removes a campaign by its name, unless somebody in it is pending or a sender is at work on it.
+
+    Args:
+        db: in autocommit mode.
+    """
+    async with db.transaction():
+        await db.execute(b"SET LOCAL lock_timeout = '10s'")
+        row = await (await db.execute(_IS_PLANNED, (name,))).fetchone()
+        if row is None:
+            return False
+        reads = CampaignReads(db, int(row[0]))
+        await db.execute(statement(_KEEP_OUT, reads.campaign))
+        [goes_on] = await reads.row(_IS_GOING_ON)
+        if not goes_on:
+            await db.execute(removal(reads.campaign))
+        return not goes_on
 
 
 def remove_now(db: psycopg.Connection[Any], campaign: int) -> None:

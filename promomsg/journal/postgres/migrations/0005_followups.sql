@@ -26,3 +26,9 @@ ALTER TABLE campaign ADD COLUMN clicks_at double precision DEFAULT 0;
 ALTER TABLE campaign ADD COLUMN reconcile_at double precision DEFAULT 0;
 CREATE INDEX campaign_clicks_at ON campaign (clicks_at) WHERE clicks_at IS NOT NULL;
 CREATE INDEX campaign_reconcile_at ON campaign (reconcile_at) WHERE reconcile_at IS NOT NULL;
+
+-- What is done once a day by whichever worker comes first, and when it was begun last.
+CREATE TABLE upkeep (
+    task     text PRIMARY KEY,        -- 'prune'
+    begun_at double precision NOT NULL
+);
