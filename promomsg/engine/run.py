@@ -36,7 +36,9 @@ log = logging.getLogger("promomsg.engine")
 
 _PAGE = 500
 _COUNT_EVERY = 0.05
-"""Seconds between counts for `progress`."""
+"""Seconds between counts for `progress`, at the least."""
+_LINGERS = 10
+"""The same in the journal's lingers: where a commit costs more, so does a look."""
 
 
 class Run:
@@ -215,7 +217,8 @@ class Run:
             began = clock.monotonic()
             await self._count()
             # With thousands of groups a count takes long: most of the time is for sending.
-            next_at = began + max(_COUNT_EVERY, 5 * (clock.monotonic() - began))
+            took = clock.monotonic() - began
+            next_at = began + max(_COUNT_EVERY, _LINGERS * self._handle.linger, 5 * took)
             await changed.wait()
             if (early := next_at - clock.monotonic()) > 0:
                 await clock.sleep(early)

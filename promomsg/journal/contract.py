@@ -75,6 +75,11 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
     def lease_life(self) -> float:
         """Seconds for which a lease is good, unless it is renewed."""
 
+    @property
+    def linger(self) -> float:
+        """Seconds that a result nobody waits for is worth holding back, so that more of them go into
+        one commit: the more a commit costs beside a row of it, the longer."""
+
     # Sending.
     async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
         """The next chunk with work that no lease holds; None when there is none.

@@ -50,6 +50,7 @@ class ModelGroups:
 
     path: str | None = None
     lease_life: float = 120.0
+    linger: float = 0.004
 
     def __init__(self, journal: _Owner, store: Store, clock: Clock, *, write: bool) -> None:
         self._journal = journal

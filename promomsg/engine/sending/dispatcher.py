@@ -65,7 +65,6 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger("promomsg.engine")
 
-_LINGER: Final = 0.004
 _SHARED_LINGER: Final = 0.02
 _PACED_LINGER: Final = 0.25
 _PENDING: Final = State.PENDING.value
@@ -138,7 +137,7 @@ class Dispatcher:
             batch=most,
         )
         self._results = ResultWriter(
-            handle, quorum, self._no_more_calls, self._linger, self._committed
+            handle, quorum, self._no_more_calls, self._hurried, self._linger, self._committed
         )
         brakes.reachability.attach_singles(
             out=lambda: self._permits.out, to_go=self._to_go, changed=self._changed.set
@@ -315,13 +314,18 @@ class Dispatcher:
         """Whether no call is under way, or waits for its turn, whose result could join a commit."""
         return self._closing or not (self._calling or self._share.calls.waiters)
 
+    def _hurried(self) -> bool:
+        """Whether workers have nobody to call, or other campaigns wait for permits."""
+        idle = not self._ready and self._idle != []
+        return idle or self._share.intents.semaphore.has_waiters
+
     def _linger(self) -> float:
         """Seconds that results wait for others: long while it is the pace that sends wait for, and
         not a permit; longer than usual while it is the turn of other campaigns."""
         if self._share.intents.semaphore.has_waiters:
             return _SHARED_LINGER
         plenty = self._permits.free >= self._concurrency
-        return _PACED_LINGER if plenty and self._limiter.rate is not None else _LINGER
+        return _PACED_LINGER if plenty and self._limiter.rate is not None else self._handle.linger
 
     def _to_go(self) -> int | None:
         """How many are left to be called for the first time; None: the journal may have more."""

@@ -2,8 +2,10 @@
 
 Why batches: a commit with a full sync costs about as much for a thousand rows as for one (half a
 millisecond and up), and nobody waits for a single result but its permit. A batch is written when
-half of the calls have answered, or when no call is out that could join it, or after 4 ms (a quarter
-of a second where a pace is what a send waits for, and permits are plenty). The
+half of the calls have answered, or when no call is out that could join it, or after the journal's
+linger (a quarter of a second where a pace is what a send waits for, and permits are plenty). When no
+commit has ended for that linger, answers take longer than a commit, and come together: then a batch waits
+for all of them, unless a worker has nobody to call meanwhile. The
 journal writes a chunk's batch in two statements: plain successes have nothing but their number and
 the moment, so one statement takes them all by a list of numbers; whatever has a code, a text or
 another state goes by a second one, row by row.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import NamedTuple
 
 import anyio
@@ -62,8 +65,10 @@ class ResultWriter:
     """Commits results as they come.
 
     Args:
-        quorum: results that are committed without waiting for more.
+        quorum: results that are committed without waiting for more; twice as many once no commit has
+            ended for the journal's linger.
         alone: whether no call is under way whose result could join.
+        hurried: whether somebody waits for the permits of a quorum.
         linger: seconds that results wait for others before they are committed.
         committed: called with each batch once it is durable.
     """
@@ -73,12 +78,15 @@ class ResultWriter:
         handle: Handle,
         quorum: int,
         alone: Callable[[], bool],
+        hurried: Callable[[], bool],
         linger: Callable[[], float],
         committed: Callable[[ResultBatch], Awaitable[None]],
     ) -> None:
         self._handle = handle
         self._quorum = quorum
+        self._goal = quorum
         self._alone = alone
+        self._hurried = hurried
         self._linger = linger
         self._committed = committed
         self._batch = ResultBatch()
@@ -98,8 +106,13 @@ class ResultWriter:
         if follow_up is not None:
             batch.follow_ups.append(follow_up)
         batch.count += 1
-        if batch.count == 1 or batch.count == self._quorum or self._alone():
+        count = batch.count
+        waits = self._quorum <= count < self._goal
+        if count == 1 or count == self._goal or self._alone() or (waits and self._hurried()):
             self._wakeup.set()
+
+    def _is_due(self, count: int) -> bool:
+        return count >= self._goal or self._alone() or (count >= self._quorum and self._hurried())
 
     def finish(self) -> None:
         """No more results will come: `run` ends when the last ones are durable."""
@@ -112,19 +125,23 @@ class ResultWriter:
         Raises:
             JournalError: what was intended without a result is unknown to a later process.
         """
+        committed_at = -inf
         while True:
             if not self._batch.count:
                 if self._no_more:
                     return
                 await self._wakeup.wait()
                 continue
-            if self._batch.count < self._quorum and not self._alone():
+            quiet = anyio.current_time() - committed_at >= self._handle.linger
+            self._goal = 2 * self._quorum if quiet else self._quorum
+            if not self._is_due(self._batch.count):
                 with anyio.move_on_after(self._linger()):
-                    while self._batch.count < self._quorum and not self._alone():
+                    while not self._is_due(self._batch.count):
                         await self._wakeup.wait()
             batch, self._batch = self._batch, ResultBatch()
             await self._commit(batch)
             await self._committed(batch)
+            committed_at = anyio.current_time()
 
     async def _commit(self, batch: ResultBatch) -> None:
         reached("before-settle-commit")

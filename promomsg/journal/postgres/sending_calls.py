@@ -40,6 +40,8 @@ __all__ = ["SendingCalls"]
 class SendingCalls(OpenCampaign):
     """The calls of `promomsg.journal.contract.Handle` that send, follow, recover and read."""
 
+    linger: float = 0.02
+
     @property
     def lease_life(self) -> float:
         """See `Handle.lease_life`."""

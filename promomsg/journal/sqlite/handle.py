@@ -66,6 +66,7 @@ class SqliteHandle(PlanHandle):
     """
 
     lease_life: float = LEASE_LIFE
+    linger: float = 0.004
 
     def __init__(
         self,
