@@ -6,6 +6,8 @@ import base64
 import logging
 import secrets as random
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from promomsg.engine.joining import Part, PartDone, do_part
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.sealed import user_tokens
+from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -339,7 +342,8 @@ async def test_a_row_of_another_key_costs_a_fetch_and_a_line_in_the_log(
 
 
 def dumped(journal: PostgresJournal) -> Iterator[tuple[str, str]]:
-    """Every table of the database as text, bytes too."""
+    """Every table of the database as text, bytes too, and every file of a server of the tests' own: its
+    tables, its indexes, its WAL, its log."""
     with psycopg.connect(journal.url, autocommit=True) as db:
         tables = db.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
@@ -352,45 +356,98 @@ def dumped(journal: PostgresJournal) -> Iterator[tuple[str, str]]:
                     raw = piece.split('"')[0].split(",")[0].rstrip(")")
                     if len(raw) % 2 == 0:
                         yield name, bytes.fromhex(raw).decode("latin-1")
+        db.execute("CHECKPOINT")
+        [(folder,)] = db.execute("SHOW data_directory")
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            with suppress(OSError):  # a table that a test has dropped meanwhile
+                yield str(path), path.read_bytes().decode("latin-1")
+
+
+def unheard_of(count: int) -> list[dict[str, str]]:
+    """Users with tokens that nobody else has."""
+    return [
+        {"key": f"u{n}", "access_token": f"usertoken-{random.token_urlsafe(40)}", "who": f"n{n}"}
+        for n in range(count)
+    ]
 
 
 async def test_no_secret_is_in_the_database_or_the_log_in_plain_text(
-    journal: PostgresJournal, key: None, monkeypatch: pytest.MonkeyPatch
+    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaks = Leaks(appsecret=APPSECRET, key=A[2:])
-    for user in wallet_users():
+    key = base64.b64encode(random.token_bytes(32)).decode()
+    monkeypatch.setenv(VARIABLE, f"mine:{key}")
+    leaks = Leaks(appsecret=APPSECRET, key=key, key_bytes=base64.b64decode(key).hex())
+    people = unheard_of(6)
+    for user in people:
         for form in (user["access_token"], user["access_token"].encode().hex()):
             leaks.know("user token", form)
     logging.getLogger().addHandler(leaks)
-    logging.getLogger().setLevel(logging.DEBUG)
-    seen: list[str] = []
-    put = user_tokens.SealedUserTokens.put
-
-    async def spy(self: Any, tokens: Any) -> None:
-        seen.append("put")
-        await put(self, tokens)
-
-    monkeypatch.setattr(user_tokens.SealedUserTokens, "put", spy)
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
     try:
-        async with Sandbox() as box:
-            await handed_over(box, journal)
-            other = PostgresJournal(journal.url, random.token_hex(8))
-            await campaign_of(box, other)
+        async with Sandbox() as box, client(box, "alipay") as wallet:
+            await Campaign(wallet, message("alipay"), people, journal=journal, **QUICK).hand_over()
+            assert tokens_of(journal) == 6
+            await campaign_of(box, PostgresJournal(journal.url, random.token_hex(8)))
             assert len(token_row(box, journal)) == 1
             for token in list(box.wechat.tokens._by_value):
                 for form in (token, token.encode().hex()):
                     leaks.know("access token", form)
-            rows = 0
-            for name, row in dumped(journal):
-                leaks.text(name, row)
-                rows += 1
-            assert rows > 20
-            assert seen
+            for where, text in dumped(journal):
+                leaks.text(where, text)
+            assert leaks.looked_at > 20
+            store = journal.token_store("wechat", box.url, "wx1")
+            handle = await journal.open(write=True)
+            tokens = await handle.recipient_tokens()
+            leaks.shown("repr", [journal, store, tokens, handle, FleetKeys.from_environment()])
+            await handle.close()
+            ask(journal, f"UPDATE {table(journal)} SET sealed = '\\x00' WHERE seq = 3")
             await part(box, journal)
             ask(journal, "UPDATE token SET sealed = '\\x00'")
             await campaign_of(box, PostgresJournal(journal.url, random.token_hex(8)))
-            for name, row in dumped(journal):
-                leaks.text(name, row)
+            for where, text in dumped(journal):
+                leaks.text(where, text)
     finally:
         logging.getLogger().removeHandler(leaks)
     assert leaks.found == []
+
+
+async def test_a_plan_that_fails_at_the_database_shows_no_token(
+    journal: PostgresJournal, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaks = Leaks()
+    people = unheard_of(6)
+    for user in people:
+        leaks.know("user token", user["access_token"])
+
+    async def broken(tx: Any, rows: str) -> None:
+        await tx.rows("SELECT 1 / 0")
+
+    monkeypatch.setattr(user_tokens, "_add", broken)
+    async with Sandbox() as box, client(box, "alipay") as wallet:
+        campaign = Campaign(wallet, message("alipay"), people, journal=journal, **QUICK)
+        with pytest.raises(JournalError) as refused:
+            await campaign.plan()
+        leaks.error("plan", refused.value)
+    assert leaks.found == []
+
+
+async def test_a_campaign_that_was_planned_without_a_key_is_given_one_by_whoever_has_the_list(
+    journal: PostgresJournal, key: None
+) -> None:
+    async with Sandbox() as box, client(box, "alipay") as wallet:
+        await handed_over(box, journal)
+        # As it was planned by a version, or a process, that had none.
+        name = table(journal)
+        recipients = name.replace("user_token", "recipient")
+        ask(journal, f"DROP TRIGGER clear_user_tokens ON {recipients}")
+        ask(journal, f"DROP TABLE {name}")
+        with pytest.raises(UsageError, match="whoever has its recipients sends it on"):
+            await part(box, journal)
+        with pytest.raises(UsageError, match="not kept in the journal: give the recipients again"):
+            await Campaign.resume(journal, wallet).plan()
+        again = Campaign.resume(journal, wallet, recipients=wallet_users())
+        await again.hand_over()
+        assert (await part(box, journal)).state == "done"
+        assert tokens_of(journal) == 0
+        assert box.ledger.total == 6

@@ -217,7 +217,11 @@ async def _lacks(reads: CampaignReads) -> bool:
 
 
 async def _make(tx: Transaction, planning: bool) -> None:
-    """Makes the table; of a plan in the making its key comes with the seal, when it is full."""
+    """Makes the table, unless somebody else has just done it; of a plan in the making its key comes
+    with the seal, when it is full."""
+    await tx.row("SELECT campaign FROM campaign WHERE campaign = %(campaign)s FOR UPDATE")
+    if await _is_there(tx):
+        return
     key = "" if planning else " PRIMARY KEY"
     await tx.change(_of(_TABLE, tx).replace("{key}", key))
     await tx.change(_of(_TRIGGER, tx))
