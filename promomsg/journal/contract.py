@@ -9,13 +9,11 @@
   it was asked for until it is, for `lease_life` seconds at the most (`journal.unreachable`), and then
   raises `JournalUnreachable`. So that a repetition does nothing twice, `intend` and `settle` take a
   row that is as they would leave it, under the same epoch and with the same `at`, for done.
-- A **state** changes only along `promomsg.states`; any other change raises `IllegalMove` and leaves
-  everything as it was.
+- A **state** changes only along `promomsg.states`; else `IllegalMove` is raised, and nothing changed.
 - **Maybe sent**: an earlier attempt of a recipient who is pending again may have been delivered.
   Whatever would make them failed, skipped or cancelled makes them unknown instead, with the reason
   of that attempt.
-- **Attempts**: `intend` counts a single's. A group's are the group's until it is over; then they are
-  added to those of each member.
+- **Attempts**: `intend` counts a single's. A group's are its members' too, once it is over.
 - **Times** are Unix seconds, passed in by the caller; only how long a lease lives is the journal's
   own clock's to say. `seq` is a row's number in the list, `group_no` a group's, from 1.
 """
@@ -77,8 +75,7 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
 
     @property
     def linger(self) -> float:
-        """Seconds that a result nobody waits for is worth holding back, so that more of them go into
-        one commit: the more a commit costs beside a row of it, the longer."""
+        """Seconds that a result nobody waits for is held back, so that more go into one commit."""
 
     # Sending.
     async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
@@ -375,8 +372,7 @@ class Journal(Protocol):
 
     @property
     def address(self) -> str | None:
-        """What finds it as `journal=` (`promomsg.journal.locate`): a file's path, or `fleet:NAME`; None in
-        memory."""
+        """What `journal=` finds it by: a file's path, or `fleet:NAME`; None in memory."""
 
     def exists(self) -> bool:
         """Whether there is a campaign, or in a file's place anything else; half a plan is none."""
