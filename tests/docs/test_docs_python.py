@@ -168,4 +168,6 @@ def test_every_table_of_the_fleet_is_on_its_page(postgres: str) -> None:
             b" AND relname !~ '^(recipient|user_token)_[0-9]+$'"  # one campaign's own
         ).fetchall()
     page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
-    assert [name for (name,) in tables if f"`{name}`" not in page] == []
+    assert "`procrastinate_`" in page  # what begins so
+    own = [name for (name,) in tables if not name.startswith("procrastinate_")]
+    assert [name for name in own if f"`{name}`" not in page] == []

@@ -15,6 +15,7 @@ import pytest_asyncio
 from campaigning import PERSONAL, QUICK, ids
 from cli_campaigns import promomsg as terminal
 from journal_rows import record, row
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Fleet, WeChatPromoter
@@ -26,11 +27,15 @@ from promomsg.journal.postgres.database import Connection, connect
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import Sandbox
 
+WAITING = (
+    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
+)
+
 
 def ask(url: str, text: str, *args: object) -> list[tuple[object, ...]]:
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("SET search_path = promomsg")
-        cursor = db.execute(text.encode(), args)
+        cursor = db.execute(text.encode(), args or None)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -55,6 +60,11 @@ def journal(database: str) -> PostgresJournal:
     return PostgresJournal(database, secrets.token_hex(8))
 
 
+def killed(url: str, process: int) -> None:
+    """Has a process of the server end, and waits until it has."""
+    assert ask(url, "SELECT pg_terminate_backend(%s, 10000)", process) == [(True,)]
+
+
 def campaigns_of(url: str) -> set[object]:
     return {name for (name,) in ask(url, "SELECT journal FROM campaign")}
 
@@ -69,10 +79,8 @@ async def test_a_half_plan_is_removed_when_its_maker_is_gone_and_not_before(
     [(number,)] = ask(database, "SELECT campaign FROM campaign WHERE journal = %s", journal.name)
     session = handle._access._session
     assert session is not None
-    ask(database, "SELECT pg_terminate_backend(%s)", session.info.backend_pid)
-    with anyio.fail_after(10):
-        while not (removed := await prune(database)).half_plans:
-            await anyio.sleep(0.01)
+    killed(database, session.info.backend_pid)
+    removed = await prune(database)
     assert removed == Pruned(half_plans=(journal.name,))
     assert journal.name not in campaigns_of(database)
     assert ask(database, f"SELECT to_regclass('recipient_{number}')") == [(None,)]
@@ -140,13 +148,7 @@ async def test_a_campaign_that_is_retried_while_it_is_removed_stays_or_is_gone_a
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(remove)
-            with anyio.fail_after(10):
-                while not ask(
-                    database,
-                    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s",
-                    "LOCK TABLE%",
-                ):
-                    await anyio.sleep(0.01)
+            await until(lambda: ask(database, WAITING))
             other.commit()
     assert removed == [Pruned()]
     assert journal.exists()
@@ -217,12 +219,10 @@ async def test_a_worker_does_it_by_itself(
     handle = await journal.create(record())
     session = handle._access._session
     assert session is not None
-    ask(database, "SELECT pg_terminate_backend(%s)", session.info.backend_pid)
+    killed(database, session.info.backend_pid)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Fleet(database).work, channel)
-        with anyio.fail_after(20):
-            while journal.name in campaigns_of(database):
-                await anyio.sleep(0.05)
+        await until(lambda: journal.name not in campaigns_of(database))
         tasks.cancel_scope.cancel()
     await handle._access.close()
 
