@@ -18,12 +18,14 @@ class SwallowingWire:
     Attributes:
         swallows: what is lost from now on; None: nothing.
         swallowed: set when something was lost.
+        silent: how many connections there are on which something was lost.
     """
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self.swallows: Side | None = None
         self.swallowed = asyncio.Event()
+        self.silent = 0
         self._ends: list[asyncio.StreamWriter] = []
         self._clients: set[asyncio.Task[None] | None] = set()
 
@@ -51,24 +53,30 @@ class SwallowingWire:
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, side: Side
     ) -> None:
+        lost = False
         try:
             while data := await reader.read(65_536):
                 if self.swallows == side:
                     self.swallowed.set()
+                    self.silent += not lost
+                    lost = True
                 else:
                     writer.write(data)
         except ConnectionError:
             pass
+        self.silent -= lost
         writer.close()
 
 
 @asynccontextmanager
-async def swallowing(server: Path, folder: Path) -> AsyncIterator[tuple[SwallowingWire, str]]:
+async def swallowing(
+    server: Path, folder: Path, database: str = "postgres"
+) -> AsyncIterator[tuple[SwallowingWire, str]]:
     """A wire in `folder` to the PostgreSQL server whose socket is in `server`, and the URL."""
     wire = SwallowingWire(server / ".s.PGSQL.5432")
     listening = await asyncio.start_unix_server(wire.serve, str(folder / ".s.PGSQL.5432"))
     try:
-        yield wire, f"postgresql://postgres@/postgres?host={folder}"
+        yield wire, f"postgresql://postgres@/{database}?host={folder}"
     finally:
         listening.close()
         await wire.close()

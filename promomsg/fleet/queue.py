@@ -19,6 +19,7 @@ import psycopg
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.fleet.jobs import Job, Wanted
+from promomsg.journal.postgres.connections.lost_answers import hung_up_after
 from promomsg.journal.postgres.database import Connection, connection_defaults
 from promomsg.journal.postgres.schema import PREPARE, SCHEMA, changing_tables
 
@@ -53,6 +54,8 @@ _LONGEST_PAUSE: Final = 10.0
 """Seconds before the queue is asked again after it failed: twice as many each time, up to this."""
 _ENDS_IN: Final = 10.0
 """Seconds for which its end is waited for."""
+_ANSWERS_IN: Final = 10.0
+"""Seconds that the server may take for an answer."""
 
 
 def _queue_of(worker: str) -> str:
@@ -192,6 +195,17 @@ async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
     await manager.batch_defer_jobs_async(rows, connection=db)
 
 
+class _Answering(psycopg.AsyncConnection[Any]):
+    """A connection that is hung up when an answer is not there in time. What stands between us and the
+    server may lose one and say nothing: the queue would wait for it for ever, while the worker says that
+    it is there and is given work."""
+
+    async def wait(self, *args: Any, **options: Any) -> Any:
+        """See `psycopg.AsyncConnection.wait`."""
+        with hung_up_after(self, _ANSWERS_IN):
+            return await super().wait(*args, **options)
+
+
 class JobQueue:
     """Takes the jobs of one worker, until it is stopped; a server that is away, or whatever else
     goes wrong with the queue, it outlives.
@@ -255,6 +269,7 @@ class JobQueue:
     async def _serve(self) -> None:
         connector = procrastinate.PsycopgConnector(
             conninfo=self._url,
+            connection_class=_Answering,
             kwargs=connection_defaults(self._url),
             configure=_configure,
             min_size=1,
