@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promomsg.alipay.models import ContentTemplate as ContentTemplate
     from promomsg.alipay.models import UserToken as UserToken
     from promomsg.alipay.models import UserTokens as UserTokens
+    from promomsg.campaign_events import CampaignEvent as CampaignEvent
     from promomsg.channels.alipay import AlipayMiniProgram as AlipayMiniProgram
     from promomsg.channels.alipay_token_file import TokenDatabase as TokenDatabase
     from promomsg.channels.base import Channel as Channel
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from promomsg.engine.following.reconcile import reconcile as reconcile
     from promomsg.engine.opened_journal import open_journal as open_journal
     from promomsg.engine.prepare.plan import Plan as Plan
+    from promomsg.engine.report import GroupProgress as GroupProgress
+    from promomsg.engine.report import Progress as Progress
     from promomsg.engine.report import Report as Report
     from promomsg.engine.report import SomeFailed as SomeFailed
     from promomsg.engine.settings import Options as Options
@@ -83,6 +86,7 @@ else:
     _NAMES_OF = {
         "promomsg.alipay.message": "AlipayMessage",
         "promomsg.alipay.models": "ContentTemplate UserToken UserTokens",
+        "promomsg.campaign_events": "CampaignEvent",
         "promomsg.channels.alipay": "AlipayMiniProgram",
         "promomsg.channels.alipay_token_file": "TokenDatabase",
         "promomsg.channels.base": "Channel Message",
@@ -92,7 +96,7 @@ else:
         "promomsg.engine.following.reconcile": "Match reconcile",
         "promomsg.engine.opened_journal": "open_journal",
         "promomsg.engine.prepare.plan": "Plan",
-        "promomsg.engine.report": "Report SomeFailed",
+        "promomsg.engine.report": "GroupProgress Progress Report SomeFailed",
         "promomsg.engine.settings": "Options RetryPolicy Settings",
         "promomsg.errors": "Halted JournalError NotFinished NotSent OutcomeUnknown PromoError ProviderError TransportError UsageError",
         "promomsg.fleet.fleet": "Fleet FleetCampaign",

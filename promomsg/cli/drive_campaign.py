@@ -208,7 +208,7 @@ async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: In
         nonlocal paused
         with scopes[2]:
             while not paused:
-                document = run.progress
+                document = run.progress.to_dict()
                 view.show(document, run.in_flight)
                 paused = document["state"] == "paused"
                 await anyio.sleep(0 if paused else _LOOK_EVERY)

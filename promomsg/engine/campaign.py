@@ -6,12 +6,11 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from random import Random
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
+from promomsg.argument_checks import check_yes_or_no
 from promomsg.channels.base import Channel, Message
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.arguments import check_yes_or_no
 from promomsg.engine.campaign_block import CampaignBlock
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart
@@ -19,21 +18,23 @@ from promomsg.engine.prepare.new_campaign import NewCampaign
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
-from promomsg.engine.sending.run_control import ControlRequest
+from promomsg.engine.running_campaign import RunningCampaign
 from promomsg.engine.settings import Options, with_options_shown
 from promomsg.engine.suppress_argument import Suppress
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
-from promomsg.journal.records import Control
 from promomsg.model import Outcome, State
 from promomsg.shielded import run_shielded
 from promomsg.traceback_locals import clear_traceback_locals
 
+if TYPE_CHECKING:
+    pass
+
 __all__ = ["Campaign", "Options", "send"]
 
 
-class Campaign:
+class Campaign(RunningCampaign):
     """One message to many recipients, once each.
 
     ```python
@@ -72,7 +73,6 @@ class Campaign:
     """
 
     _start: CampaignStart
-    _block: CampaignBlock | None = None
     _handed_over = False
 
     @with_options_shown
@@ -279,7 +279,7 @@ class Campaign:
         if self._handed_over:
             raise UsageError("this campaign was handed over: others send it; or resume it")
 
-    async def __aenter__(self) -> Self:
+    async def _begin(self) -> CampaignBlock:
         self._refuse_used()
         await self._plan(shown=False)
         try:
@@ -290,82 +290,13 @@ class Campaign:
         request = self._start.request
         # The randomness spreads pauses and guards nothing.
         run = Run(context, clock=request.clock, rng=request.rng or Random())  # noqa: S311
-        self._block = CampaignBlock(run)
-        await self._block.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._opened().close(error)
-
-    def _opened(self) -> CampaignBlock:
-        if self._block is None:
-            raise UsageError(
-                "the campaign has not started: use it as `async with Campaign(…) as run`"
-            )
-        return self._block
-
-    async def wait(self) -> Report:
-        """Waits until every recipient has an outcome, or the campaign cannot go on (see `state`).
-
-        Raises:
-            JournalError: the journal failed in the middle; the campaign can be resumed.
-        """
-        run = self._opened().run
-        await run.ended.wait()
-        if run.error is not None:
-            raise run.error
-        return run.report_now()
-
-    async def submit(self) -> None:
-        """Waits until every call is answered; groups that were taken may still be pending."""
-        run = self._opened().run
-        await run.submitted.wait()
-        if run.error is not None:
-            raise run.error
-
-    def __aiter__(self) -> AsyncIterator[Outcome]:
-        return self._opened().run.stream()
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """Where it stands now: the document of `--json`."""
-        return self._opened().run.progress()
-
-    @property
-    def in_flight(self) -> int:
-        """Calls under way: their connection, the gate or their answer is awaited."""
-        return self._opened().run.in_flight
+        self._block = block = CampaignBlock(run)
+        return block
 
     @property
     def journal(self) -> str | None:
         """The journal's path, or `fleet:NAME`; None in memory."""
         return self._start.address
-
-    @property
-    def report(self) -> Report:
-        """The result; complete after the block."""
-        block = self._opened()
-        return block.report or block.run.report_now()
-
-    def pause(self) -> ControlRequest:
-        """Nothing more goes out until `resume_sending`; calls in flight finish.
-
-        It takes effect at once; `await` it to know that the journal has it too.
-        """
-        return self._opened().request(Control.PAUSE)
-
-    def resume_sending(self) -> ControlRequest:
-        """Ends a pause."""
-        return self._opened().request(Control.RUN)
-
-    def cancel(self) -> ControlRequest:
-        """Who was not sent to becomes `cancelled`; calls in flight finish, groups are followed."""
-        return self._opened().request(Control.CANCEL)
 
 
 @with_options_shown

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import ClassVar
+
 import anyio
 
 from promomsg.engine.report import Report
@@ -10,7 +13,7 @@ from promomsg.engine.sending.run_control import ControlRequest
 from promomsg.journal.records import Control
 from promomsg.shielded import run_shielded
 
-__all__ = ["CampaignBlock"]
+__all__ = ["BlockInTask", "CampaignBlock"]
 
 
 class CampaignBlock:
@@ -79,3 +82,45 @@ class CampaignBlock:
         self._requests.append(request)
         self._tasks.start_soon(request.write, self.run.write, self.run.control, control)
         return request
+
+
+class BlockInTask:
+    """A block that a task of its own keeps open, so that one task may begin a campaign and another one
+    end it. An event loop that is stopped with it open cancels the calls in flight too, as every other
+    task: their recipients are unknown."""
+
+    _open: ClassVar[set[asyncio.Task[None]]] = set()
+    """The event loop alone would not keep them."""
+
+    def __init__(self, block: CampaignBlock) -> None:
+        self._block = block
+        self._closing = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_open(), name="promomsg campaign")
+        self._open.add(self._task)
+        self._task.add_done_callback(self._open.discard)
+
+    async def opened(self) -> None:
+        """Waits until it sends."""
+        await self._opened.wait()
+
+    async def _keep_open(self) -> None:
+        block = self._block
+        await block.open()
+        self._opened.set()
+        try:
+            await self._closing.wait()
+        except BaseException as error:
+            await block.close(error)
+            raise
+        await block.close(None)
+
+    async def close(self) -> None:
+        """Ends the block and waits for it; a second call does nothing more.
+
+        Raises:
+            JournalError: the journal failed in the middle.
+        """
+        self._closing.set()
+        # A caller who is cancelled meanwhile leaves the block to close by itself.
+        await asyncio.shield(self._task)

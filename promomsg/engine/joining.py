@@ -12,9 +12,9 @@ from random import Random
 import anyio
 import msgspec
 
+from promomsg.argument_checks import check_channel
 from promomsg.channels.base import Channel, has_groups
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.arguments import check_channel
 from promomsg.engine.prepare.campaign_start import Part, RunContext, share_account
 from promomsg.engine.prepare.default_pace import ask_quota, pace_of, set_default_pace
 from promomsg.engine.prepare.resume_checks import check_account, read_back

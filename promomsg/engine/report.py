@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, overload
 
+import msgspec
+
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow
@@ -12,7 +14,16 @@ from promomsg.model import Outcome, State
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
 
-__all__ = ["CANNOT_BE_REACHED", "ENDED", "Outcomes", "Report", "SomeFailed", "campaign_state"]
+__all__ = [
+    "CANNOT_BE_REACHED",
+    "ENDED",
+    "GroupProgress",
+    "Outcomes",
+    "Progress",
+    "Report",
+    "SomeFailed",
+    "campaign_state",
+]
 
 
 class SomeFailed(PromoError):
@@ -24,6 +35,73 @@ class SomeFailed(PromoError):
             "report.failures() and report.unknowns() name them"
         )
         self.report = report
+
+
+class GroupProgress(msgspec.Struct, frozen=True):
+    """One group send, as it was seen last.
+
+    Attributes:
+        msg_id: the provider's; None before it was accepted.
+        planned: how many members it was planned for.
+        percent, send_cnt, fail_cnt: the provider's; None before the first poll.
+        state: see `promomsg.states.GroupState`.
+        next_poll_at: Unix seconds of the next look at it; None when none is to come.
+    """
+
+    msg_id: str | None
+    planned: int
+    percent: int | None
+    send_cnt: int | None
+    fail_cnt: int | None
+    state: str
+    next_poll_at: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the document of `--json`: `next_poll_at` only while a look is to come."""
+        document = msgspec.structs.asdict(self)
+        if self.next_poll_at is None:
+            del document["next_poll_at"]
+        return document
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Where a campaign stands: the document of `--json`, typed. `progress["sent"]` is the same as
+    `progress.sent`.
+
+    Attributes:
+        campaign: its name.
+        state, reason: where it stands (`sending`, `done`, `halted`, …), and why.
+        planned, sent, failed, unknown, skipped, cancelled, pending: how many recipients.
+        by_code: of those not sent, how many by code.
+        groups: the group sends.
+        warnings: what a person should know.
+        elapsed_s: seconds that this run took so far.
+    """
+
+    campaign: str
+    state: str
+    reason: str
+    planned: int
+    sent: int
+    failed: int
+    unknown: int
+    skipped: int
+    cancelled: int
+    pending: int
+    by_code: dict[str, int]
+    groups: list[GroupProgress]
+    warnings: list[str]
+    elapsed_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `send`, `resume` and `status` share
+        (docs/design.md, "The document"): plain JSON values."""
+        document = msgspec.structs.asdict(self)
+        document["groups"] = [group.to_dict() for group in self.groups]
+        return document
+
+    def __getitem__(self, name: str) -> Any:
+        return self.to_dict()[name]
 
 
 class Outcomes(Sequence[Outcome]):
@@ -172,37 +250,40 @@ class Report:
         """Closes what is kept open to read the outcomes of a temporary journal; they are gone then."""
         self._rows.close()
 
+    def progress(self) -> Progress:
+        """The same without the single outcomes."""
+        return Progress(
+            campaign=self.campaign,
+            state=self.state,
+            reason=self.reason,
+            planned=self.planned,
+            sent=self.sent,
+            failed=self.failed,
+            unknown=self.unknown,
+            skipped=self.skipped,
+            cancelled=self.cancelled,
+            pending=self.pending,
+            by_code=dict(sorted(self.by_code.items())),
+            groups=[
+                GroupProgress(
+                    g.msg_id,
+                    g.planned,
+                    g.percent,
+                    g.send_cnt,
+                    g.fail_cnt,
+                    g.state.value,
+                    g.next_poll_at,
+                )
+                for g in self.groups
+            ],
+            warnings=list(self.warnings),
+            elapsed_s=round(self.elapsed_s, 3),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The one document that `send`, `resume` and `status` share
         (docs/design.md, "The document")."""
-        return {
-            "campaign": self.campaign,
-            "state": self.state,
-            "reason": self.reason,
-            "planned": self.planned,
-            "sent": self.sent,
-            "failed": self.failed,
-            "unknown": self.unknown,
-            "skipped": self.skipped,
-            "cancelled": self.cancelled,
-            "pending": self.pending,
-            "by_code": dict(sorted(self.by_code.items())),
-            "groups": [
-                {
-                    "msg_id": g.msg_id,
-                    "planned": g.planned,
-                    "percent": g.percent,
-                    "send_cnt": g.send_cnt,
-                    "fail_cnt": g.fail_cnt,
-                    "state": g.state.value,
-                    # Unix seconds, while a look at it is to come.
-                    **({} if g.next_poll_at is None else {"next_poll_at": g.next_poll_at}),
-                }
-                for g in self.groups
-            ],
-            "warnings": list(self.warnings),
-            "elapsed_s": round(self.elapsed_s, 3),
-        }
+        return self.progress().to_dict()
 
     def raise_for_failures(self) -> None:
         """Raises when not everybody was reached: nothing of the report is lost by calling it.

@@ -14,7 +14,7 @@ import msgspec
 from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
 from promomsg.engine.prepare.campaign_start import RunContext
-from promomsg.engine.report import Report, campaign_state
+from promomsg.engine.report import Progress, Report, campaign_state
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
 from promomsg.engine.sending.held_leases import HeldLeases
@@ -25,6 +25,7 @@ from promomsg.model import Outcome
 from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
+    from promomsg.campaign_events import CampaignEvent
     from promomsg.channels.base import Following
     from promomsg.engine.following.group_sender import GroupSender
     from promomsg.engine.following.poller import Poller
@@ -280,9 +281,37 @@ class Run:
             return self._elapsed
         return self._clock.monotonic() - self._began_at
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> Progress:
         """The document of `--json`, as of now."""
-        return self.report_now().to_dict()
+        return self.report_now().progress()
+
+    async def events(self, every: float) -> AsyncIterator[CampaignEvent]:
+        """What happens from now on, until the campaign ends; see `Campaign.events`."""
+        # Loaded for whoever follows a campaign.
+        from promomsg.campaign_events import events_between
+
+        before: dict[str, Any] | None = None
+        while True:
+            ended = self.ended.is_set()
+            now = self.progress().to_dict()
+            for event in events_between(before, now):
+                yield event
+            if ended:
+                return
+            before = now
+            await self._ends_within(every)
+
+    async def _ends_within(self, seconds: float) -> None:
+        """Returns after so many seconds, or when the campaign ends."""
+        async with anyio.create_task_group() as waiting:
+
+            async def wait() -> None:
+                await self.ended.wait()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(wait)
+            await self._clock.sleep(seconds)
+            waiting.cancel_scope.cancel()
 
     def report_now(self) -> Report:
         """The report, as of now."""

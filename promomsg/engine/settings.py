@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypedDict, TypeVar
 
 import msgspec
 
+from promomsg.argument_checks import check_yes_or_no, is_text
 from promomsg.delivery import PollPolicy
-from promomsg.engine.arguments import check_yes_or_no, is_text
 from promomsg.errors import JournalError, UsageError
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.suggest import did_you_mean

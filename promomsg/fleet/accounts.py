@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
 
+from promomsg.argument_checks import check_channel
 from promomsg.channels.base import Channel
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.arguments import check_channel
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
 from promomsg.transport.pace import Pace

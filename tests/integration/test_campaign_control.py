@@ -38,7 +38,7 @@ async def test_pause_stops_at_once_and_resume_sending_goes_on(
         await real_time(0.04)
         assert box.calls["singlesendmsg"] == held
         assert run.progress["state"] == "paused"
-        add_up(run.progress)
+        add_up(run.progress.to_dict())
         await run.resume_sending()
         report = await run.wait()
     assert (report.sent, report.state) == (49, "done")
@@ -221,9 +221,9 @@ async def test_the_numbers_add_up_at_every_moment(
     ) as run:
         waiting = asyncio.ensure_future(run.wait())
         while not waiting.done():
-            samples.append(run.progress)
+            samples.append(run.progress.to_dict())
             await real_time(0.002)
-        samples.append(run.progress)
+        samples.append(run.progress.to_dict())
     for sample in samples:
         assert set(sample) == KEYS
         add_up(sample)
@@ -235,7 +235,7 @@ async def test_the_numbers_add_up_at_every_moment(
     assert len(set(settled)) > 3
     elapsed = [s["elapsed_s"] for s in samples]
     assert elapsed == sorted(elapsed)
-    assert run.progress == run.report.to_dict()
+    assert run.progress.to_dict() == run.report.to_dict()
 
 
 GROUP_KEYS = {"msg_id", "planned", "percent", "send_cnt", "fail_cnt", "state"}

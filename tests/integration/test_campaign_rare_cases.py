@@ -163,7 +163,7 @@ async def test_submit_leaves_nothing_stale(
         await run.submit()
         [group] = run.progress["groups"]
         assert group["msg_id"] is not None
-        add_up(run.progress)
+        add_up(run.progress.to_dict())
 
 
 @pytest.mark.parametrize("times", [1, 3])

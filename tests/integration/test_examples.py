@@ -1,10 +1,11 @@
-"""The examples, run as a user runs them: the script in a process, the service through ASGI."""
+"""The examples, run as a user runs them: the script in a process, the services on real sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import csv
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,10 @@ from typing import Any
 
 import httpx
 import pytest
-from waiting import real_time, until
+import pytest_asyncio
+import uvicorn
+from aiohttp import web
+from waiting import until
 
 import promomsg
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
@@ -121,172 +125,158 @@ async def test_batch_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
         assert box.calls.total() == 0
 
 
-# service.py
-
-UNLIMITED = promomsg.Pace(unlimited=True)
+# fastapi_service.py and aiohttp_service.py
 
 
 @asynccontextmanager
-async def service(
-    box: Sandbox, folder: Path, pace: promomsg.Pace | None = UNLIMITED
-) -> AsyncIterator[httpx.AsyncClient]:
-    """The service for the time of its lifespan, as an ASGI server would run it."""
-    app = load("service").make_app(
-        "wx1",
-        SECRET,
-        folder,
-        base_url=box.url,
-        pace=pace,
-        poll=promomsg.PollPolicy(first_after=0.02, every=0.05),
-    )
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
-    ):
-        yield client
+async def fastapi_server() -> AsyncIterator[str]:
+    """The FastAPI service under uvicorn."""
+    app = load("fastapi_service").make_app()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started or serving.done(), 20)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
 
 
-def campaign(name: str, count: int, *, desc: str = "三件五折") -> dict[str, Any]:
-    return {
-        "name": name,
-        "message": {
-            "content": {"title": "今日优惠活动", "desc": desc},
-            "path": "pages/index/index",
-        },
-        "recipients": [
-            {"key": f"{name}-{i}", "id": str(1000 + i), "name": f"n{i}"} for i in range(count)
-        ],
-    }
+@asynccontextmanager
+async def aiohttp_server() -> AsyncIterator[str]:
+    """The aiohttp service, as `python -m aiohttp.web` runs it."""
+    runner = web.AppRunner(load("aiohttp_service").make_app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
-async def finished(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
-        while True:
-            document: dict[str, Any] = (await client.get(f"/campaigns/{name}")).json()
-            # The last member's outcome may be seen just before its group is.
-            following = any(g["state"] == "accepted" for g in document["groups"])
-            if document["state"] not in ("sending", "following") and not following:
-                return document
-            await real_time(0.01)
+SERVERS = {"fastapi": fastapi_server, "aiohttp": aiohttp_server}
 
 
-async def sent_at_least(box: Sandbox, count: int) -> None:
-    await until(lambda: box.ledger.total >= count, 20)
+class Webhook:
+    """Somebody who is told of each campaign's end."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    async def post(self, request: web.Request) -> web.Response:
+        self.told.append(await request.json())
+        return web.Response()
 
 
-async def test_service_sends_in_the_background_and_reports(tmp_path: Path) -> None:
-    settings = SandboxSettings(refuse_group={"1007": 103010})
-    async with Sandbox(settings=settings) as box, service(box, tmp_path) as client:
-        answer = await client.post("/campaigns", json=campaign("autumn", 60))
-        assert answer.status_code == 202, answer.text
-        assert answer.json()["planned"] == 60
-        document = await finished(client, "autumn")
-        assert (document["state"], document["sent"], document["failed"]) == ("done", 59, 1)
-        assert [g["percent"] for g in document["groups"]] == [100]
-        rows = (await client.get("/campaigns/autumn/not-reached")).json()
-        assert [(r["key"], r["code"]) for r in rows] == [("autumn-7", "103010")]
-        assert box.calls["sendmsg"] == 1
+@pytest_asyncio.fixture
+async def webhook(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Webhook]:
+    hook = Webhook()
+    app = web.Application()
+    app.router.add_post("/", hook.post)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("WEBHOOK", f"http://127.0.0.1:{runner.addresses[0][1]}/")
+    yield hook
+    await runner.cleanup()
 
 
-async def test_service_shares_one_client(tmp_path: Path) -> None:
-    async with Sandbox() as box, service(box, tmp_path) as client:
-        names = [f"c{i}" for i in range(5)]
-        answers = await asyncio.gather(
-            *(client.post("/campaigns", json=campaign(n, 10)) for n in names)
-        )
-        assert [a.status_code for a in answers] == [202] * 5
-        documents = [await finished(client, name) for name in names]
-        assert [d["sent"] for d in documents] == [10] * 5
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Starts one of the services for a sandbox: `async with server(box) as client`."""
+    monkeypatch.setenv("WECHAT_APPID", "wx1")
+    monkeypatch.setenv("WECHAT_SECRET", SECRET)
+    monkeypatch.setenv("CAMPAIGNS", str(tmp_path))
+
+    @asynccontextmanager
+    async def start(box: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+        monkeypatch.setenv("WECHAT_URL", box.url)
+        async with (
+            SERVERS[request.param]() as url,
+            httpx.AsyncClient(base_url=url, timeout=20) as client,
+        ):
+            yield client
+
+    return start
+
+
+def wanted(count: int, **more: Any) -> dict[str, Any]:
+    return {"title": "今日优惠活动", "ids": [str(1000 + i) for i in range(count)], **more}
+
+
+async def events(client: httpx.AsyncClient, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """What the service tells of a campaign, to its end."""
+    answer = await client.get(f"/campaigns/{name}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    found = []
+    for text in answer.text.removesuffix("\n\n").split("\n\n"):
+        kind, data = text.split("\n")
+        found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+async def test_each_service_is_short() -> None:
+    for name in ("fastapi_service", "aiohttp_service"):
+        assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) <= 60
+
+
+async def test_a_service_sends_tells_what_happens_and_how_it_ended(
+    server: Any, webhook: Webhook
+) -> None:
+    async with Sandbox(settings=SandboxSettings(refuse_single={"1003": 43101})) as box:
+        async with server(box) as client:
+            answer = await client.post("/campaigns/autumn", json=wanted(20))
+            assert answer.status_code == 202, answer.text
+            assert answer.json()["planned"] == 20
+            told = await events(client, "autumn")
+            await until(lambda: webhook.told)
+        assert [data["state"] for kind, data in told if kind == "state"][-1] == "done"
+        last = [data for kind, data in told if kind == "progress"][-1]
+        assert (last["sent"], last["failed"]) == (19, 1)
+        [document] = webhook.told
+        assert (document["campaign"], document["sent"]) == ("autumn", 19)
+        assert box.ledger.total == 19
         assert box.calls["stable_token"] == 1
 
 
-async def test_service_answers_what_is_wrong(tmp_path: Path) -> None:
-    async with Sandbox() as box, service(box, tmp_path) as client:
-        for name in ("../etc", "a/b", "", "a" * 65, "a\n"):
-            assert (await client.post("/campaigns", json=campaign(name, 2))).status_code == 422
-        unknown = campaign("c", 2, desc="{naem}")
-        answer = await client.post("/campaigns", json=unknown)
-        # One recipient without the value would fail alone; here everybody is.
-        assert (await finished(client, "c"))["by_code"] == {"MISSING_PARAM": 2}, answer.text
-        empty = campaign("d", 2) | {"message": {"content": {}, "path": "p"}}
-        answer = await client.post("/campaigns", json=empty)
+async def test_a_service_answers_what_is_wrong_with_a_list(server: Any, tmp_path: Path) -> None:
+    async with Sandbox() as box, server(box) as client:
+        answer = await client.post("/campaigns/autumn", json=wanted(2, ids=["1001", "no id"]))
         assert answer.status_code == 400
-        assert "content" in answer.json()["detail"]
-        assert (await client.post("/campaigns", json=campaign("c", 2))).status_code == 409
-        for path in ("nobody", "nobody/not-reached"):
-            assert (await client.get(f"/campaigns/{path}")).status_code == 404
-        assert (await client.post("/campaigns/nobody/continue")).status_code == 404
-        # It leaves its block a moment after its last outcome.
-        async with asyncio.timeout(20):
-            while (await client.post("/campaigns/c/pause")).status_code != 409:
-                await real_time(0.01)
-        assert box.ledger.total == 0
+        assert "item 2" in answer.text
+        assert list(tmp_path.iterdir()) == []
+        assert (await client.post("/campaigns/autumn", json=wanted(2))).status_code == 202
+        await events(client, "autumn")
+        assert box.ledger.total == 2
 
 
-async def test_service_pauses_goes_on_and_cancels(tmp_path: Path) -> None:
-    slow = promomsg.Pace(singles_per_second=40)
-    async with Sandbox() as box, service(box, tmp_path, slow) as client:
-        await client.post("/campaigns", json=campaign("c", 49))
-        await sent_at_least(box, 2)
-        assert (await client.post("/campaigns/c/pause")).json()["state"] == "paused"
-        document = (await client.get("/campaigns/c")).json()
-        assert document["pending"] > 0
-        assert (await client.post("/campaigns/c/continue")).json()["state"] == "sending"
-        await sent_at_least(box, document["sent"] + 2)
+async def test_a_service_pauses_goes_on_and_cancels(server: Any) -> None:
+    faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.05)])
+    async with Sandbox(faults=faults) as box, server(box) as client:
+        await client.post("/campaigns/c", json=wanted(49))
+        await until(lambda: box.ledger.total >= 2, 20)
+        answer = await client.post("/campaigns/c/pause")
+        assert answer.json()["state"] == "paused"
+        assert (await client.post("/campaigns/c/continue")).json()["state"] in ("sending", "done")
         await client.post("/campaigns/c/cancel")
-        document = await finished(client, "c")
-        assert document["state"] == "cancelled"
-        assert document["sent"] == box.ledger.total
-        assert document["sent"] + document["cancelled"] == 49
+        told = await events(client, "c")
+        last = [data for kind, data in told if kind == "progress"][-1]
+        assert last["sent"] == box.ledger.total
+        assert last["sent"] + last["cancelled"] == 49
 
 
-async def test_service_stopped_in_the_middle_goes_on_at_the_next_start(tmp_path: Path) -> None:
-    slow = promomsg.Pace(singles_per_second=40)
-    async with Sandbox() as box:
-        async with service(box, tmp_path, slow) as client:
-            await client.post("/campaigns", json=campaign("half", 45))
-            await client.post("/campaigns", json=campaign("held", 45))
-            await sent_at_least(box, 3)
-            await client.post("/campaigns/held/pause")
-        before = box.ledger.total
-        assert before < 90
-        report = promomsg.open_journal(tmp_path / "half.db").report()
+async def test_a_service_that_is_stopped_in_the_middle_leaves_nobody_in_doubt(
+    server: Any, tmp_path: Path, webhook: Webhook, request: pytest.FixtureRequest
+) -> None:
+    faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.05)])
+    async with Sandbox(faults=faults) as box:
+        async with server(box) as client:
+            await client.post("/campaigns/half", json=wanted(49))
+            await until(lambda: box.ledger.total >= 3, 20)
+        with promomsg.open_journal(tmp_path / "half.db") as opened:
+            report = opened.report()
         assert report.unknown == 0
-        assert report.pending > 0
-        async with service(box, tmp_path) as client:
-            document = await finished(client, "half")
-            assert (document["sent"], document["unknown"]) == (45, 0)
-            # What a person paused waits for a person's word.
-            assert (await client.get("/campaigns/held")).json()["state"] == "paused"
-            assert (await client.post("/campaigns/held/continue")).status_code == 200
-            assert (await finished(client, "held"))["sent"] == 45
-        assert box.ledger.total == 90
-        # Each campaign reaches everybody once, and there are two of them.
-        assert set(box.ledger.twice()) == {str(1000 + i) for i in range(45)}
-
-
-async def test_a_cancelled_request_harms_no_other(tmp_path: Path) -> None:
-    # Without a pace, planning asks for the account's quota first: here it waits for that.
-    faults = FaultPlan((Fault(endpoint="quota_get", kind="delay", seconds=0.2),))
-    async with Sandbox(faults=faults) as box, service(box, tmp_path, None) as client:
-        first = asyncio.create_task(client.post("/campaigns", json=campaign("first", 30)))
-        second = asyncio.create_task(client.post("/campaigns", json=campaign("second", 30)))
-        await until(lambda: box.calls["quota_get"] >= 2, 20)
-        second.cancel()
-        assert (await first).status_code == 202
-        with pytest.raises(asyncio.CancelledError):
-            await second
-        asking = [asyncio.create_task(client.get("/campaigns/first")) for _ in range(10)]
-        await asyncio.sleep(0)
-        for task in asking[::2]:
-            task.cancel()
-        answers = await asyncio.gather(*asking, return_exceptions=True)
-        assert {a.status_code for a in answers if isinstance(a, httpx.Response)} == {200}
-        assert (await finished(client, "first"))["sent"] == 30
-        # The campaign whose request was cancelled is the service's, not the request's.
-        async with asyncio.timeout(20):
-            while (await client.get("/campaigns/second")).status_code == 404:
-                await real_time(0.01)
-        assert (await finished(client, "second"))["sent"] == 30
-        assert box.ledger.total == 60
+        assert report.sent == box.ledger.total
+        assert webhook.told[0]["pending"] == report.pending
+        if request.node.callspec.params["server"] == "fastapi" and report.pending:
+            async with server(box) as client:
+                await client.post("/campaigns/half", json=wanted(49))
+                await events(client, "half")
+            assert box.ledger.total == 49
+        assert box.ledger.twice() == []

@@ -181,8 +181,8 @@ async def _suppression(
     """Compared with the recipients: a wrong list is often one that leaves nobody out."""
     if file.suppress is None:
         return
+    from promomsg.argument_checks import SUPPRESS_NEEDS_EXPAND
     from promomsg.clock import SYSTEM_CLOCK
-    from promomsg.engine.arguments import SUPPRESS_NEEDS_EXPAND
     from promomsg.engine.prepare.suppression_list import preview_suppression
 
     if file.audience is not None and not file.expand:

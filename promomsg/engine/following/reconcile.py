@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from promomsg.argument_checks import check_channel, check_yes_or_no
 from promomsg.channels.base import Channel, CompiledMessage, Following, has_groups
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.arguments import check_channel, check_yes_or_no
 from promomsg.engine.prepare.resume_checks import check_account
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.contract import Handle, Journal

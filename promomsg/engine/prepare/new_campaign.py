@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
 from promomsg.channels.base import Advice
-from promomsg.engine.arguments import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext

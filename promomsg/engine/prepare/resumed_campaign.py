@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from anyio import to_thread
 
+from promomsg.argument_checks import SUPPRESS_NEEDS_EXPAND, check_channel, check_yes_or_no
 from promomsg.clock import china_day
-from promomsg.engine.arguments import SUPPRESS_NEEDS_EXPAND, check_channel, check_yes_or_no
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import ask_quota, keep_pace, set_default_pace

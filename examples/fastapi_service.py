@@ -1,0 +1,60 @@
+"""Campaigns in a FastAPI service: `uvicorn --factory examples.fastapi_service:make_app`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from promomsg import Campaign, JournalError, PromoError, WeChatMessage, WeChatPromoter
+
+
+def make_app() -> FastAPI:
+    env = {"WECHAT_URL": "https://api.weixin.qq.com", "CAMPAIGNS": ".", **os.environ}
+    wechat = WeChatPromoter(env["WECHAT_APPID"], env["WECHAT_SECRET"], base_url=env["WECHAT_URL"])
+    runs: dict[str, Campaign] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with wechat, asyncio.TaskGroup() as app.state.ends:
+            yield
+            await asyncio.gather(*(run.aclose() for run in runs.values()))  # cleanly
+
+    app = FastAPI(lifespan=lifespan)
+    app.add_exception_handler(PromoError, lambda _, e: JSONResponse(str(e), 400))
+    app.add_exception_handler(KeyError, lambda _, e: JSONResponse(f"there is no {e}", 404))
+
+    @app.post("/campaigns/{name}", status_code=202)
+    async def start(name: str, wanted: dict[str, Any]) -> Any:
+        message = WeChatMessage(1, {"title": wanted["title"]}, "pages/index/index")
+        journal = f"{env['CAMPAIGNS']}/{name}.db"
+        campaign = Campaign(wechat, message, wanted["ids"], name=name, journal=journal)
+        if await asyncio.to_thread(os.path.exists, journal):  # stopped before its end: it goes on
+            campaign = Campaign.resume(journal, wechat, message=message)
+        runs[name] = run = await campaign.start()  # raises what is wrong with the list
+        app.state.ends.create_task(end(run))
+        return run.progress.to_dict()
+
+    async def end(run: Campaign) -> None:
+        with suppress(JournalError, httpx.HTTPError, KeyError):
+            report = await run.wait()
+            async with httpx.AsyncClient() as http:
+                await http.post(env["WEBHOOK"], json=report.to_dict())
+        await run.aclose()
+
+    @app.get("/campaigns/{name}/events")
+    async def events(name: str) -> StreamingResponse:
+        lines = (event.to_sse() async for event in runs[name].events())
+        return StreamingResponse(lines, media_type="text/event-stream")
+
+    @app.post("/campaigns/{name}/{action}")
+    async def act(name: str, action: str) -> Any:
+        run = runs[name]
+        await {"pause": run.pause, "continue": run.resume_sending, "cancel": run.cancel}[action]()
+        return run.progress.to_dict()
+
+    return app
