@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from benchmarks.machine import installed
+from promomsg.fleet.fleet import Fleet
 
 if TYPE_CHECKING:
     import psycopg
@@ -60,12 +61,10 @@ class Server:
         self._made = 0
 
     def __enter__(self) -> Self:
-        from promomsg.journal.postgres.journal import PostgresJournal
-
         self._server.start()
         try:
             self._execute("CREATE DATABASE prepared")
-            asyncio.run(PostgresJournal.prepare(self._server.url("prepared")))
+            asyncio.run(Fleet(self._server.url("prepared")).prepare())
         except BaseException:
             self._server.close()
             raise

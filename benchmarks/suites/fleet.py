@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -18,7 +19,9 @@ from benchmarks.session import Session
 from benchmarks.stats import ratios
 from benchmarks.suites.rounds import figures, rounds
 from benchmarks.tasks.csv_file import write_csv
-from benchmarks.tasks.send_with_others import GO
+from benchmarks.tasks.work_with_others import GO
+from promomsg.fleet.fleet import Fleet
+from promomsg.journal.contract import Journal
 
 __all__ = ["run"]
 
@@ -30,9 +33,12 @@ WORKERS = (1, 2, 4)
 EACH = 16
 """Calls in flight of each worker: together they take a tenth of two cores, on which the responder and the
 server are too. So what bounds one worker is how long an answer takes, as with a provider, and not CPU."""
-RAMP = 2.0
+RAMP = 1.0
+"""Seconds from when all of them have begun to the window that counts."""
 SECONDS = 8.0
 
+_LATEST: Final = 30.0
+"""Seconds in which all workers have to have begun."""
 _BARS: Final = {2: "fleet-two", 4: "fleet-four"}
 _SQLITE: Final = "one process, SQLite power"
 _POSTGRES: Final = "one process, PostgreSQL"
@@ -54,8 +60,8 @@ def run(session: Session) -> Result:
         _show_planning(session, server, result)
     result.notes += [
         "the server has fsync on and no checkpoint meanwhile; its CPU is that of all its processes",
-        f"workers are processes that resume the campaign, {EACH} calls in flight each, against answers of "
-        f"{DELAY * 1e3:g} ms; the window begins {RAMP:g} s after them and lasts {_seconds(session):g} s",
+        f"workers are those of `Fleet.work`, {EACH} calls in flight each; the window begins when all of "
+        f"them have sent for {RAMP:g} s, and lasts {_seconds(session):g} s",
         "outside the clock: imports, and 500 messages to warm up",
     ]
     return result
@@ -102,29 +108,22 @@ def _workers(count: int) -> str:
 
 
 def _send_together(session: Session, server: Server, count: int) -> Sample:
-    """So many processes send one campaign; the calls of the window are counted at the responder."""
+    """So many workers send one campaign; the calls of the window are counted at the responder."""
     seconds = _seconds(session)
-    messages = round(1.25 * count * EACH / DELAY * (RAMP + seconds + 1))
     folder, database = session.new_folder(), server.new_database()
-    list_ = folder / "recipients.csv"
-    write_csv(list_, messages)
-    told: dict[str, Any] = {"messages": messages, "concurrency": EACH, "database": database}
-    session.measure(
-        "tasks.plan_promomsg", folder=folder, file=str(list_), kind="named", journal="postgres", **told
-    )  # fmt: skip
+    messages = round(1.25 * count * EACH / DELAY * (RAMP + seconds + _LATEST))
+    session.measure("tasks.hand_over_campaign", folder=folder, messages=messages, database=database)
     session.responder.ask("reset", delay=DELAY)
-    job = session.job(folder, ramp=RAMP, seconds=seconds, pinned=False, **told)
-    workers = [session.begin("benchmarks.tasks.send_with_others", job) for _ in range(count)]
+    job = session.job(folder, concurrency=EACH, pinned=False, seconds=seconds, database=database)
+    workers = [session.begin("benchmarks.tasks.work_with_others", job) for _ in range(count)]
     try:
-        for worker in workers:
-            if worker.stdout is None or worker.stdout.readline() != b"ready\n":
-                raise RuntimeError("a worker did not start; see above")
-        began = time.monotonic() + 0.3
-        (folder / "go.part").write_text(repr(began))
+        _wait_for_all(Fleet(database).journal(folder.name), workers)
+        begin = time.monotonic() + RAMP
+        (folder / "go.part").write_text(repr(begin))
         (folder / "go.part").rename(folder / GO)
-        _sleep_until(began + RAMP)
+        _sleep_until(begin)
         cpu = server_cpu(server.pid)
-        _sleep_until(began + RAMP + seconds)
+        _sleep_until(begin + seconds)
         cpu = server_cpu(server.pid) - cpu
         samples = [session.sample_of(worker) for worker in workers]
     except BaseException:
@@ -132,10 +131,9 @@ def _send_together(session: Session, server: Server, count: int) -> Sample:
             worker.kill()
             worker.communicate()
         raise
-    window = {"begin": began + RAMP, "end": began + RAMP + seconds}
-    calls = session.responder.ask("counts", **window)["between"]
-    if not calls:
-        raise RuntimeError("nobody was called in the window")
+    calls = session.responder.ask("counts", begin=begin, end=begin + seconds)["between"]
+    if not 0 < calls <= session.responder.ask("counts")["singles"] < messages:
+        raise RuntimeError("the window was not in the middle of the campaign")
     shutil.rmtree(folder)
     server.drop(database)
     used = sum(sample.parts["window"].cpu for sample in samples)
@@ -144,6 +142,15 @@ def _send_together(session: Session, server: Server, count: int) -> Sample:
         {"rate": calls / seconds, "cpu": used / calls, "server_cpu": cpu / calls},
         max(sample.peak_mb for sample in samples),
     )
+
+
+def _wait_for_all(journal: Journal, workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Until every worker has work of the campaign."""
+    end = time.monotonic() + _LATEST
+    while len(journal.senders()) < len(workers):
+        if time.monotonic() > end or any(worker.poll() is not None for worker in workers):
+            raise RuntimeError("not every worker has begun to send; see above")
+        time.sleep(0.1)
 
 
 def _sleep_until(moment: float) -> None:
