@@ -105,7 +105,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
 
 
 _WORKERS: Final = f"""
-SELECT name, started_at, seen_at, seen_at > {_NOW} - {ALIVE_FOR}, draining, concurrency, version,
+SELECT name, started_at, seen_at, seen_at > {_NOW} - %s, draining, concurrency, version,
        tasks, doing, trouble
 FROM worker ORDER BY name
 """.encode()
@@ -119,7 +119,7 @@ INSERT INTO worker (name, concurrency, version, tasks) VALUES (%s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET
     started_at = excluded.started_at, seen_at = excluded.seen_at, concurrency = excluded.concurrency,
     draining = false, version = excluded.version, tasks = excluded.tasks, doing = '[]', trouble = '[]'
-WHERE worker.seen_at <= {_NOW} - {ALIVE_FOR}
+WHERE worker.seen_at <= {_NOW} - %s
 RETURNING name
 """.encode()
 _BEAT: Final = f"""
@@ -146,7 +146,7 @@ async def register(
     number = 1
     while True:
         tried = name if number == 1 else f"{name}-{number}"
-        args = (tried, concurrency, version, sorted(tasks))
+        args = (tried, concurrency, version, sorted(tasks), ALIVE_FOR)
         if await (await db.execute(_REGISTER, args)).fetchone() is not None:
             return tried
         number += 1
@@ -179,13 +179,13 @@ async def drain(db: Connection, names: Sequence[str]) -> None:
 
 async def read_workers(db: Connection) -> list[FleetWorker]:
     """All that have a row, by name."""
-    return [_worker(row) for row in await (await db.execute(_WORKERS)).fetchall()]
+    return [_worker(row) for row in await (await db.execute(_WORKERS, (ALIVE_FOR,))).fetchall()]
 
 
 def read_workers_now(db: psycopg.Connection[tuple[Any, ...]]) -> list[FleetWorker]:
     """The same by a plain call, with the names of the campaigns that they are at."""
     names = dict(db.execute(_NAMES).fetchall())
-    found = [_worker(row) for row in db.execute(_WORKERS).fetchall()]
+    found = [_worker(row) for row in db.execute(_WORKERS, (ALIVE_FOR,)).fetchall()]
     return [
         msgspec.structs.replace(
             worker,

@@ -1,0 +1,342 @@
+"""Workers of a fleet: campaigns that are handed over to them are sent to their end, whoever ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from campaigning import MESSAGE, QUICK, honest, ids, single
+from cli_campaigns import ENV, finished, started
+from fleet_working import (
+    WorkerProcess,
+    new_fleet,
+    quick_looks,
+    rows,
+    sent,
+    sent_at_least,
+    working,
+)
+from waiting import until
+
+import promomsg
+from promomsg import Campaign, Fleet, JournalError, UsageError, WeChatPromoter
+from promomsg.engine.prepare import routing
+from promomsg.fleet import worker, worker_table
+from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.records import Control
+from promomsg.sandbox import FaultPlan, Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def fleet(postgres: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
+    """A database of the test's own, and workers that look often."""
+    for name in ("_LOOKS", "_FIRST_PAUSE"):
+        monkeypatch.setattr(worker, name, getattr(worker, name))
+    monkeypatch.setattr("promomsg.fleet.queue._POLLS", 1.0)
+    quick_looks()
+    monkeypatch.setattr(routing, "_SMALLEST_CHUNK", 16)  # several chunks for a few hundred people
+    with new_fleet(postgres) as url:
+        found = Fleet(url)
+        await found.prepare()
+        yield found
+
+
+def url_of(fleet: Fleet) -> str:
+    return fleet._url
+
+
+async def handed_over(
+    fleet: Fleet, channel: WeChatPromoter, count: int, name: str = "autumn", **options: Any
+) -> None:
+    """A campaign that is planned, and that nobody sends yet."""
+    given = {"route": "single", "concurrency": 16, **QUICK, **options}
+    campaign = Campaign(channel, MESSAGE, ids(count), journal=fleet.journal(name), **given)
+    await campaign.plan()
+    await campaign.hand_over()
+
+
+def slowly(ms: int) -> FaultPlan:
+    """Answers that take so long, for campaigns that are to be met half-way."""
+    return single(kind="delay", seconds=ms / 1000)
+
+
+async def wait(fleet: Fleet, name: str = "autumn") -> promomsg.Report:
+    return await asyncio.wait_for(fleet.wait(name), 40)
+
+
+async def test_two_workers_send_a_campaign_that_was_handed_over_to_each_once(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    box.faults = slowly(20)
+    await handed_over(fleet, channel, 600)
+    async with working(fleet, channel, name="one"), working(fleet, channel, name="two"):
+        report = await wait(fleet)
+        assert {one.name for one in await fleet.workers() if one.alive} == {"one", "two"}
+    assert (report.state, report.sent, report.unknown) == ("done", 600, 0)
+    assert box.ledger.twice() == []
+    honest(report, box)
+    senders = rows(
+        url_of(fleet), "SELECT DISTINCT worker FROM tally WHERE worker IN ('one', 'two')"
+    )
+    assert sorted(senders) == [("one",), ("two",)]
+    # Nothing is left of them, and of what was queued.
+    assert await fleet.workers() == []
+    assert rows(url_of(fleet), "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+
+
+async def test_groups_are_sent_and_followed_to_their_end_by_whoever_is_there(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    await handed_over(fleet, channel, 300, route="group", max_group_size=100)
+    async with working(fleet, channel, name="one"):
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM group_send WHERE polls > 0"), 20)
+    async with working(fleet, channel, name="two"):
+        report = await wait(fleet)
+    assert (report.state, len(report.groups)) == ("done", 3)
+    assert report.sent + report.failed == 300
+    assert len(box.calls.bodies("sendmsg")) == 3
+    honest(report, box)
+
+
+async def test_a_killed_worker_is_taken_over_and_nobody_else_is_needed(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CampaignAccess, "lease_life", 2.0)
+    monkeypatch.setattr(worker_table, "ALIVE_FOR", 2.0)
+    box.faults = slowly(30)
+    await handed_over(fleet, channel, 800)
+    await channel.close()  # who planned it is gone
+    workers = [WorkerProcess(url_of(fleet), box.url, name=name, life=2.0) for name in ("a", "b")]
+    try:
+        await sent_at_least(fleet, "autumn", 60)
+        await asyncio.to_thread(workers[0].kill)
+        await sent_at_least(fleet, "autumn", 200)
+        await asyncio.to_thread(workers[1].kill)
+        workers.append(
+            await asyncio.to_thread(
+                lambda: WorkerProcess(url_of(fleet), box.url, name="c", life=2.0)
+            )
+        )
+        report = await wait(fleet)
+        states = {one.name: one.alive for one in await fleet.workers()}
+        assert (states["a"], states["c"]) == (False, True)
+    finally:
+        for one in workers:
+            await asyncio.to_thread(one.kill)
+    assert report.state == "done"
+    assert report.pending == 0
+    assert report.unknown <= 2 * 2 * 16
+    assert report.sent + report.unknown == 800
+    assert box.ledger.twice() == []
+    honest(report, box)
+
+
+async def test_jobs_that_are_lost_are_made_anew_and_jobs_that_come_twice_send_to_nobody_twice(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    box.faults = slowly(20)
+    await handed_over(fleet, channel, 600)
+    [(number,)] = rows(url_of(fleet), "SELECT campaign FROM campaign")
+    async with working(fleet, channel, name="one"), working(fleet, channel, name="two"):
+        for at in range(50, 550, 100):
+            await sent_at_least(fleet, "autumn", at)
+            # Not in the workers' own event loop: it waits for their locks.
+            await asyncio.to_thread(rows, url_of(fleet), "TRUNCATE procrastinate_jobs CASCADE")
+            await asyncio.to_thread(
+                rows,
+                url_of(fleet),
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, args)"
+                " SELECT '@' || name, 'shift', jsonb_build_object('campaign', %s)"
+                " FROM worker, generate_series(1, 3)",
+                number,
+            )
+            for one in await fleet.workers():
+                assert len(one.doing) <= 1
+        report = await wait(fleet)
+    assert (report.state, report.sent, report.unknown) == ("done", 600, 0)
+    assert box.ledger.twice() == []
+
+
+async def test_a_drained_worker_ends_and_the_others_go_on(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    box.faults = slowly(20)
+    await handed_over(fleet, channel, 600)
+    async with working(fleet, channel, name="two"):
+        async with working(fleet, channel, name="one") as one:
+            await sent_at_least(fleet, "autumn", 50)
+            await fleet.drain("one")
+            await asyncio.wait_for(one, 20)
+        assert [worker.name for worker in await fleet.workers()] == ["two"]
+        assert sent(fleet, "autumn") < 600
+        report = await wait(fleet)
+    assert (report.sent, report.unknown) == (600, 0)
+    assert box.ledger.twice() == []
+
+
+async def test_sigterm_ends_a_worker_of_the_terminal_with_what_is_out(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENV, "WECHAT_SECRET", "s3cret")
+    box.faults = slowly(200)
+    await handed_over(fleet, channel, 2000)
+    process = await asyncio.to_thread(
+        started, "worker", "--fleet", url_of(fleet), "--concurrency", "8"
+    )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert line.startswith("working for PostgreSQL ")
+        assert line.rstrip().endswith(f":{process.pid}")
+        await sent_at_least(fleet, "autumn", 10)
+        process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.to_thread(finished, process, 20)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "calls in flight finish" in err
+    assert "autumn: " in err
+    with promomsg.open_journal(fleet.journal("autumn")) as opened:
+        report = opened.report()
+    assert report.unknown == 0
+    assert report.sent + report.pending == 2000
+    assert report.pending > 0
+    # What it held is anybody's at once.
+    assert rows(url_of(fleet), "SELECT 1 FROM chunk WHERE deadline IS NOT NULL AND NOT done") == []
+    assert await fleet.workers() == []
+
+
+async def test_a_campaign_whose_account_is_missing_waits_for_a_worker_that_has_it(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    async with WeChatPromoter("wx-other", secret="s3cret", base_url=box.url) as other:
+        await handed_over(fleet, other, 40, "elsewhere")
+        await handed_over(fleet, channel, 40, "here")
+        async with working(fleet, channel, name="one"):
+            assert (await wait(fleet, "here")).sent == 40
+            await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE trouble <> '[]'"))
+            [one] = await fleet.workers()
+            [trouble] = one.trouble
+            assert (trouble.name, trouble.task) == ("elsewhere", None)
+            assert "no channel of the wechat account wx-other" in trouble.text
+            [found] = [c for c in await fleet.campaigns() if c.name == "elsewhere"]
+            assert found.trouble == (f"one: {trouble.text}",)
+            assert found.report is not None
+            assert found.report.pending == 40
+            async with working(fleet, other, name="two"):
+                assert (await wait(fleet, "elsewhere")).sent == 40
+
+
+async def test_a_shift_that_fails_is_said_and_tried_again(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    await handed_over(fleet, channel, 40)
+    [(message,)] = rows(url_of(fleet), "SELECT message FROM campaign")
+    rows(url_of(fleet), "UPDATE campaign SET message = '{}'")
+    async with working(fleet, channel):
+        for broken in ("{}", "no JSON"):
+            rows(url_of(fleet), "UPDATE campaign SET message = %s", broken)
+            await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE trouble <> '[]'"))
+        [one] = await fleet.workers()
+        assert one.trouble[0].text
+        assert "\n" not in one.trouble[0].text
+        assert len(box.calls.bodies("singlesendmsg")) == 0
+        rows(url_of(fleet), "UPDATE campaign SET message = %s", message)
+        assert (await wait(fleet)).sent == 40
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE trouble = '[]'"))
+
+
+async def test_what_a_person_or_the_provider_has_stopped_stays_stopped_until_it_is_resumed(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    for name in ("paused", "halted", "parked", "free"):
+        await handed_over(fleet, channel, 40, name)
+    await fleet.journal("paused").request(Control.PAUSE)
+    rows(url_of(fleet), "UPDATE campaign SET halted = '45009: no more' WHERE journal = 'halted'")
+    rows(
+        url_of(fleet),
+        "UPDATE control SET parked_until = extract(epoch FROM now()) + 3600 WHERE campaign ="
+        " (SELECT campaign FROM campaign WHERE journal = 'parked')",
+    )
+    async with working(fleet, channel):
+        assert (await wait(fleet, "free")).sent == 40
+        assert (await wait(fleet, "paused")).state == "paused"
+        assert (await wait(fleet, "halted")).state == "halted"
+        assert len(box.calls.bodies("singlesendmsg")) == 40
+        await fleet.journal("paused").request(Control.RUN)
+        rows(url_of(fleet), "UPDATE campaign SET halted = NULL")
+        rows(url_of(fleet), "UPDATE control SET parked_until = extract(epoch FROM now())")
+        await until(lambda: len(box.calls.bodies("singlesendmsg")) == 160, 20)
+        for name in ("paused", "halted", "parked"):
+            assert (await wait(fleet, name)).sent == 40
+
+
+async def test_a_campaign_that_is_cancelled_ends_also_where_nobody_has_its_account(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    await handed_over(fleet, channel, 300)
+    await fleet.journal("autumn").request(Control.CANCEL)
+    async with (
+        WeChatPromoter("wx-other", secret="s3cret", base_url=box.url) as other,
+        working(fleet, other),
+    ):
+        report = await wait(fleet)
+        assert (report.state, report.cancelled) == ("cancelled", 300)
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM chunk WHERE NOT done") == [])
+    assert len(box.calls.bodies("singlesendmsg")) == 0
+
+
+async def test_a_cancel_in_the_middle_stops_all_workers(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    box.faults = slowly(20)
+    await handed_over(fleet, channel, 2000)
+    async with working(fleet, channel, name="one"), working(fleet, channel, name="two"):
+        await sent_at_least(fleet, "autumn", 50)
+        await fleet.journal("autumn").request(Control.CANCEL)
+        report = await wait(fleet)
+    assert (report.state, report.pending, report.unknown) == ("cancelled", 0, 0)
+    assert report.sent + report.cancelled == 2000
+    assert report.cancelled > 0
+    honest(report, box)
+
+
+async def test_chunks_that_a_killed_sender_left_open_are_closed_once_nobody_is_pending(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    await handed_over(fleet, channel, 40)
+    async with working(fleet, channel):
+        await wait(fleet)
+        rows(url_of(fleet), "UPDATE chunk SET done = false, deadline = 1")
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM chunk WHERE NOT done") == [])
+    assert len(box.calls.bodies("singlesendmsg")) == 40
+
+
+async def test_workers_of_one_name_are_two(fleet: Fleet, channel: WeChatPromoter) -> None:
+    async with working(fleet, channel, name="one"), working(fleet, channel, name="one"):
+        await until(lambda: len(rows(url_of(fleet), "SELECT 1 FROM worker")) == 2)
+        assert [one.name for one in await fleet.workers()] == ["one", "one-2"]
+
+
+async def test_what_a_worker_cannot_work_with_is_refused_in_one_line(
+    fleet: Fleet, channel: WeChatPromoter
+) -> None:
+    with pytest.raises(UsageError, match="a worker without channels sends nothing"):
+        await fleet.work()
+    with pytest.raises(UsageError, match="concurrency=0: give a whole number from 1 to 1,000"):
+        await fleet.work(channel, concurrency=0)
+    rows(url_of(fleet), "INSERT INTO queue_version VALUES ('99.01.00_01_later.sql')")
+    for call in (fleet.work(channel), fleet.prepare()):
+        with pytest.raises(JournalError, match=r"newer Procrastinate \(99.01.00_01_later\)"):
+            await call
+    rows(url_of(fleet), "DELETE FROM queue_version")
+    with pytest.raises(JournalError, match="it has no queue yet; make it with `promomsg fleet"):
+        await fleet.work(channel)
+    with pytest.raises(JournalError, match=r"cannot be reached now .* then the worker goes on"):
+        await Fleet("postgresql://me:sesame@localhost:1/x").work(channel)
