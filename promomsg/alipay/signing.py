@@ -6,7 +6,7 @@ wallet's prefix included. What is signed is what is sent: bytes come in, nothing
 
 from __future__ import annotations
 
-from binascii import b2a_base64
+from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -33,8 +33,10 @@ __all__ = [
     "load_public_key",
     "make_key_pair",
     "sign",
+    "sign_content",
     "signature_header",
     "verify",
+    "write_signature",
 ]
 
 SignatureEncoding = Literal["percent", "base64", "base64url"]
@@ -88,10 +90,19 @@ def sign(
     `"percent"` is base64 with every reserved character percent-encoded, `/` too; `"base64"` and
     `"base64url"` (padding kept) are what some wallets take.
     """
-    rsa256 = _rsa256()
     content = content_to_sign(path, client_id, time, body)
-    raw = private_key.sign(content, rsa256.padding, rsa256.hash)
-    packed = b2a_base64(raw, newline=False)
+    return write_signature(sign_content(private_key, content), encoding)
+
+
+def sign_content(private_key: rsa.RSAPrivateKey, content: bytes) -> bytes:
+    """The signature of what `content_to_sign` gives. Any thread may call it."""
+    rsa256 = _rsa256()
+    return private_key.sign(content, rsa256.padding, rsa256.hash)
+
+
+def write_signature(signature: bytes, encoding: SignatureEncoding = "percent") -> str:
+    """A signature as the wallet wants it: see `sign`."""
+    packed = b2a_base64(signature, newline=False)
     if encoding == "percent":
         # The three reserved characters that base64 has. `quote` looks at each character: 14 µs.
         packed = packed.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
@@ -112,12 +123,7 @@ def verify(
 
     `unquote`, never `unquote_plus`: a plain base64 has `+` in it, which is no space.
     """
-    plain = signature.strip()
-    if "%" in plain:
-        few = plain.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
-        plain = unquote(plain) if "%" in few else few  # in small letters, or more was encoded
-    plain = plain.rstrip("=")
-    raw = decode_base64(plain + "=" * (-len(plain) % 4))
+    raw = _read_signature(signature)
     if raw is None:
         return False
     rsa256 = _rsa256()
@@ -127,6 +133,20 @@ def verify(
     except rsa256.invalid:
         return False
     return True
+
+
+def _read_signature(written: str) -> bytes | None:
+    """The bytes of a signature, however it is written; None: it is none."""
+    few = written.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=")
+    try:
+        return a2b_base64(few, strict_mode=True)  # as nearly every one is written
+    except (Error, ValueError):
+        pass
+    few = few.strip()
+    if "%" in few:  # in small letters, or more was encoded
+        few = unquote(written.strip())
+    plain = few.rstrip("=")
+    return decode_base64(plain + "=" * (-len(plain) % 4))
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -157,10 +177,11 @@ def check_answer(
     if not header:
         return Signature.MISSING
     signature = ""
-    for part in header.split(","):
+    for part in reversed(header.split(",")):  # the last one counts
         name, _, value = part.partition("=")
         if name.strip().lower() == "signature":
             signature = value.strip()
+            break
     time = _header(headers, "Response-Time")
     if not signature or not time:
         return Signature.BAD

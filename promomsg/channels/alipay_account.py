@@ -76,13 +76,12 @@ class AlipayAccount:
             raise UsageError(
                 f"app_id: {len(self.app_id)} characters, at most {LIMITS['appId']} are allowed"
             )
-        self._key_version = _option("key_version", str(key_version))
+        key_version = _option("key_version", str(key_version))
         if signature_encoding not in signing.ENCODINGS:
             raise UsageError(
                 f"signature_encoding: {signature_encoding!r} is not one of "
                 + ", ".join(signing.ENCODINGS)
             )
-        self._encoding: SignatureEncoding = signature_encoding
         if not isinstance(verify, bool):
             raise UsageError(f"verify: give True or False, not {verify!r}")
         if verify and not public_key:
@@ -91,23 +90,17 @@ class AlipayAccount:
                 "verify = false to believe unsigned answers"
             )
         try:
-            self._key = signing.load_private_key(private_key)
+            key = signing.load_private_key(private_key)
             self._public_key = signing.load_public_key(public_key) if verify else None
             if self._public_key is not None:
-                refuse_own_key(self._key, self._public_key)
+                refuse_own_key(key, self._public_key)
         except UsageError as error:
             clear_traceback_locals(error)
             raise
         self._http = http
         self._clock = clock
-        self._signing = SigningThreads(self._sign)
-        self._lines = (
-            "Content-Type: application/json; charset=UTF-8\r\n"
-            f"Client-Id: {self.client_id}\r\nRequest-Time: "
-        )
-        """Of every request the same, up to the time."""
-        self._second = (0, "1970-01-01T00:00:00")
-        """The last whole second that was written, and how."""
+        signer = _RequestSigner(key, self.client_id, key_version, signature_encoding, clock)
+        self._signing = SigningThreads(signer)
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
         self._proved = False
@@ -259,21 +252,54 @@ class AlipayAccount:
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body
         )
 
-    def _sign(self, path: str, body: bytes) -> HeaderLines:
-        """The headers of a request that is signed now. Any thread may call it.
 
-        Raises:
-            UsageError: it cannot be signed. (Only the kind of the failure: its text is anybody's.)
-        """
+class _RequestSigner:
+    """Signs the requests of one client with its one key.
+
+    Args:
+        key: the private key.
+        key_version, encoding: as `AlipayMiniProgram` has them.
+    """
+
+    def __init__(
+        self,
+        key: Any,
+        client_id: str,
+        key_version: str,
+        encoding: SignatureEncoding,
+        clock: Clock,
+    ) -> None:
+        self._key = key
+        self._client_id = client_id
+        self._encoding: SignatureEncoding = encoding
+        self._clock = clock
+        self._lines = (
+            "Content-Type: application/json; charset=UTF-8\r\n"
+            f"Client-Id: {client_id}\r\nRequest-Time: "
+        )
+        """Of every request the same, up to the time."""
+        self._signature = "\r\nSignature: " + signing.signature_header("", key_version)
+        """The same again, up to the signature."""
+        self._second = (0, "1970-01-01T00:00:00")
+        """The last whole second that was written, and how."""
+
+    def content(self, path: str, body: bytes) -> tuple[str, bytes]:
+        """See `Signer`."""
         now = self._request_time()
+        return now, signing.content_to_sign(path, self._client_id, now, body)
+
+    def sign(self, content: bytes) -> bytes:
+        """See `Signer`. (Only the kind of a failure is said: its text is anybody's.)"""
         try:
-            signature = signing.sign(self._key, path, self.client_id, now, body, self._encoding)
+            return signing.sign_content(self._key, content)
         except Exception as error:  # noqa: BLE001  # nothing left, whatever the key's library says
             failure = type(error).__name__
-        else:
-            value = signing.signature_header(signature, self._key_version)
-            return HeaderLines(f"{self._lines}{now}\r\nSignature: {value}\r\n")
         raise UsageError(f"the request cannot be signed: {failure}")
+
+    def headers(self, time: str, signature: bytes) -> HeaderLines:
+        """See `Signer`."""
+        written = signing.write_signature(signature, self._encoding)
+        return HeaderLines(f"{self._lines}{time}{self._signature}{written}\r\n")
 
     def _request_time(self) -> str:
         """Now, to the millisecond, as ISO 8601 in UTC."""

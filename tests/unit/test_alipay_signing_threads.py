@@ -35,14 +35,20 @@ class Signer:
         self.hold.set()
         self.fails: BaseException | None = None
 
-    def __call__(self, path: str, body: bytes) -> Mapping[str, str]:
+    def content(self, path: str, body: bytes) -> tuple[str, bytes]:
+        return path, body
+
+    def sign(self, content: bytes) -> bytes:
         self.threads.append(threading.current_thread().name)
-        self.bodies.append(body)
+        self.bodies.append(content)
         if threading.current_thread() is not threading.main_thread():
             assert self.hold.wait(10)
         if self.fails is not None:
             raise self.fails
-        return {"path": path, "signed": body.decode()}
+        return content
+
+    def headers(self, time: str, signature: bytes) -> Mapping[str, str]:
+        return {"path": time, "signed": signature.decode()}
 
 
 def threads() -> list[threading.Thread]:
@@ -105,6 +111,38 @@ def test_those_that_one_thread_signs_go_back_together() -> None:
             await futures[0]
             assert sum(future.done() for future in futures) >= together
             await asyncio.gather(*futures)
+        signing.close()
+
+    asyncio.run(main())
+
+
+def test_one_thread_waits_for_the_requests_that_other_answers_bring() -> None:
+    """On one CPU it would be in the way of the loop that reads those answers."""
+
+    async def main() -> None:
+        signer = Signer()
+        signing = SigningThreads(signer, 1)
+        futures = []
+        for number in range(20):
+            futures.append(signing.sign("/", body(number)))
+            await asyncio.sleep(0)
+            assert signer.bodies == []
+        await asyncio.gather(*futures)
+        assert signer.bodies == [body(number) for number in range(20)]
+        assert threading.current_thread().name not in signer.threads
+
+        await signing.sign("/", b"alone")
+        assert signer.threads[-1] == threading.current_thread().name
+        signing.close()
+
+        # A full batch waits for no more.
+        signing = SigningThreads(signer, 1)
+        for number in range(70):
+            assert threads() == [] or number >= 64
+            futures.append(signing.sign("/", body(number)))
+            await asyncio.sleep(0)
+        assert len(threads()) == 1
+        await asyncio.gather(*futures)
         signing.close()
 
     asyncio.run(main())
@@ -266,10 +304,17 @@ PROGRAM = """
 import asyncio, os, sys, threading
 from promomsg.channels.alipay_signing import SigningThreads
 
-def sign(path, body):
-    return {"signed": body.decode()}
+class Signer:
+    def content(self, path, body):
+        return "now", body
 
-signing = SigningThreads(sign, 2)
+    def sign(self, content):
+        return content
+
+    def headers(self, time, signature):
+        return {"signed": signature.decode()}
+
+signing = SigningThreads(Signer(), 2)
 
 async def use():
     return await asyncio.gather(*[signing.sign("/", b"x") for _ in range(300)])

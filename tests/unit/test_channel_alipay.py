@@ -275,7 +275,7 @@ async def test_what_cannot_be_signed_is_not_in_doubt(
         raise ValueError("Digest too large for key size. token-u1")
 
     async with made(box) as channel:
-        monkeypatch.setattr("promomsg.alipay.signing.sign", broken)
+        monkeypatch.setattr("promomsg.alipay.signing.sign_content", broken)
         answers = await asyncio.gather(
             *[deliver(channel, single_send(f"u{n}")) for n in range(together)]
         )

@@ -65,7 +65,7 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger("promomsg.engine")
 
-_SHARED_LINGER: Final = 0.02
+_PATIENT_LINGER: Final = 0.02
 _PACED_LINGER: Final = 0.25
 _PENDING: Final = State.PENDING.value
 _UNCALLED: Final = Decision(State.PENDING, again=True)
@@ -321,11 +321,13 @@ class Dispatcher:
 
     def _linger(self) -> float:
         """Seconds that results wait for others: long while it is the pace that sends wait for, and
-        not a permit; longer than usual while it is the turn of other campaigns."""
-        if self._share.intents.semaphore.has_waiters:
-            return _SHARED_LINGER
+        not a permit; longer than usual while it is the turn of other campaigns, and where a send
+        whose result is lost is made again and the provider says the same."""
+        others = self._share.intents.semaphore.has_waiters
         plenty = self._permits.free >= self._concurrency
-        return _PACED_LINGER if plenty and self._limiter.rate is not None else self._handle.linger
+        if plenty and self._limiter.rate is not None and not others:
+            return _PACED_LINGER
+        return _PATIENT_LINGER if others or self._channel.idempotent else self._handle.linger
 
     def _to_go(self) -> int | None:
         """How many are left to be called for the first time; None: the journal may have more."""

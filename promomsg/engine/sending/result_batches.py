@@ -3,12 +3,13 @@
 Why batches: a commit with a full sync costs about as much for a thousand rows as for one (half a
 millisecond and up), and nobody waits for a single result but its permit. A batch is written when
 half of the calls have answered, or when no call is out that could join it, or after the journal's
-linger (a quarter of a second where a pace is what a send waits for, and permits are plenty). When no
-commit has ended for that linger, answers take longer than a commit, and come together: then a batch waits
-for all of them, unless a worker has nobody to call meanwhile. The
-journal writes a chunk's batch in two statements: plain successes have nothing but their number and
-the moment, so one statement takes them all by a list of numbers; whatever has a code, a text or
-another state goes by a second one, row by row.
+linger (20 ms where a send whose result is lost is made again and the provider says the same; a
+quarter of a second where a pace is what a send waits for, and permits are plenty). When no commit has
+ended for the journal's linger, answers take longer than a commit, and come together: then a batch
+waits for all of them, unless a worker has nobody to call meanwhile. The journal writes a chunk's batch
+in two statements: plain successes have nothing but their number and the moment, so one statement
+takes them all by a list of numbers; whatever has a code, a text or another state goes by a second one,
+row by row.
 """
 
 from __future__ import annotations
