@@ -324,8 +324,7 @@ class Dispatcher:
         not a permit; longer than usual while it is the turn of other campaigns, and where a send
         whose result is lost is made again and the provider says the same."""
         others = self._share.intents.semaphore.has_waiters
-        plenty = self._permits.free >= self._concurrency
-        if plenty and self._limiter.rate is not None and not others:
+        if self._permits.free >= self._concurrency and self._limiter.rate and not others:
             return _PACED_LINGER
         return _PATIENT_LINGER if others or self._channel.idempotent else self._handle.linger
 
