@@ -26,6 +26,7 @@ from promomsg.fleet.worker_table import Doing, Trouble
 from promomsg.journal.postgres.connections.lost_answers import hung_up_after
 from promomsg.journal.postgres.database import Connection, connect, explain, place
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.shielded import run_shielded
 
 __all__ = ["Worker"]
@@ -79,7 +80,7 @@ class Worker:
         started: called with the name once the worker is there.
 
     Raises:
-        UsageError: the concurrency is no number from 1 to 1,000.
+        UsageError: the concurrency is no number from 1 to 1,000, or `$PROMOMSG_FLEET_KEY` is no key.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Worker:
             raise UsageError(
                 f"concurrency={concurrency!r}: give a whole number from 1 to {_MOST_CALLS:,}"
             )
+        FleetKeys.from_environment()  # one that is none is said now, and not by each campaign
         self._url = url
         self._accounts = accounts
         self._concurrency = concurrency

@@ -6,16 +6,23 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journal_rows import DAY, NOW, everybody, result, row, sealed, take
 from postgres_server import PostgresServer
 from swallowing_wire import Side, swallowing
 
+from promomsg.errors import JournalError
 from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.database import Connection
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.postgres.sealed import account_tokens
+from promomsg.journal.postgres.sealed.account_tokens import AccountTokens
+from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.journal.postgres.statements.transaction import CampaignReads
+from promomsg.model import Secret
 
 pytestmark = pytest.mark.asyncio
 
@@ -80,3 +87,33 @@ async def test_a_long_statement_is_waited_for(
     await handle._access.read(work)
     assert len(tries) == 1
     await handle.close()
+
+
+@pytest.mark.parametrize("lost", ["questions", "answers"])
+@pytest.mark.parametrize("when", ["connecting", "asking"])
+async def test_an_access_token_is_not_waited_for_longer_than_a_fetch_takes(
+    server: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch, lost: Side, when: str
+) -> None:
+    """Then the process fetches one of its own."""
+    monkeypatch.setattr(account_tokens, "_WAITS", 1.0)
+    key = FleetKeys(Secret("a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="))
+    account = {"channel": "wechat", "origin": "http://here", "account": "wx1"}
+    async with swallowing(server.folder, folder) as (wire, url), asyncio.timeout(20):
+        store = AccountTokens(url, key.sealer("access-token"), account)
+        assert (await store.read()).token is None
+        connect = account_tokens.connect
+
+        async def then_lost(*args: Any, **more: Any) -> Connection:
+            db = await connect(*args, **more)
+            wire.swallows = lost
+            return db
+
+        if when == "connecting":
+            wire.swallows = lost
+        else:
+            monkeypatch.setattr(account_tokens, "connect", then_lost)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        with pytest.raises(JournalError):
+            await store.read()
+        assert clock() - began < 3.0

@@ -97,7 +97,7 @@ def test_files_of_a_workers_accounts_on_the_pages_load(block: Block, tmp_path: P
         (tmp_path / name).write_text("pem")
     file = tmp_path / "accounts.toml"
     file.write_text(block.text, encoding="utf-8")
-    accounts = worker_accounts(file, environ={"AUTUMN_SECRET": "s"})
+    accounts = worker_accounts(file, environ={"AUTUMN_SECRET": "s", "PROMOMSG_FLEET_KEY": "k"})
     assert isinstance(accounts, AccountsOfFile)
     assert accounts.missing == ()
 

@@ -217,3 +217,13 @@ def test_a_worker_without_the_secret_says_which_and_takes_nothing(
     finished(send, 60)
     assert send.returncode == 0
     assert box.ledger.total == 5
+
+
+def test_a_worker_with_a_key_that_is_none_does_not_begin(
+    fleet: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "my passphrase")
+    assert promomsg("worker") == 1
+    err = capsys.readouterr().err
+    assert "PROMOMSG_FLEET_KEY: key 1 is not 32 bytes in base64" in err
+    assert "passphrase" not in err

@@ -21,7 +21,7 @@ from promomsg.engine.joining import Part, PartDone, do_part
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.sealed import user_tokens
-from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
+from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys, key_of
 from promomsg.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -320,6 +320,21 @@ async def test_a_row_that_somebody_changed_is_fetched_anew(
         assert box.calls["stable_token"] == 2
         await campaign_of(box, PostgresJournal(journal.url, random.token_hex(8)))
         assert box.calls["stable_token"] == 2
+
+
+async def test_a_token_of_the_key_before_is_read_and_the_next_has_the_new_one(
+    journal: PostgresJournal, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox() as box:
+        await campaign_of(box, journal)
+        monkeypatch.setenv(VARIABLE, f"{B},{A}")
+        await campaign_of(box, PostgresJournal(journal.url, random.token_hex(8)))
+        assert box.calls["stable_token"] == 1
+        assert key_of(bytes(token_row(box, journal)[0][1])) == "a"
+        ask(journal, f"UPDATE token SET expires_at = 1 WHERE origin = '{box.url}'")
+        await campaign_of(box, PostgresJournal(journal.url, random.token_hex(8)))
+        assert box.calls["stable_token"] == 2
+        assert key_of(bytes(token_row(box, journal)[0][1])) == "b"
 
 
 async def test_a_row_of_another_key_costs_a_fetch_and_a_line_in_the_log(

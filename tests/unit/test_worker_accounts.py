@@ -220,6 +220,8 @@ base_url = "https://wallet.example/api"
 tokens = "tokens.db"
 """,
     )
+    [line] = accounts.missing  # its users' tokens are encrypted
+    assert line.startswith("PROMOMSG_FLEET_KEY is not set: ")
     row = campaign(channel="alipay", account="C1/P1", base_url="https://wallet.example/other")
     channel = await accounts.channel(row, None)
     assert (channel.name, channel.base_url) == ("alipay", "https://wallet.example/api")

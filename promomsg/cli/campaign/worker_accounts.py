@@ -36,6 +36,7 @@ __all__ = ["AccountsOfEnvironment", "AccountsOfFile", "worker_accounts"]
 
 _SECRET: Final = "WECHAT_SECRET"  # noqa: S105 - a variable's name
 _APPID: Final = "WECHAT_APPID"
+_KEY: Final = "PROMOMSG_FLEET_KEY"
 
 
 class _OpenedAccounts(ABC):
@@ -172,6 +173,11 @@ class AccountsOfFile(_OpenedAccounts):
                 self._read(key)
             except SecretMissing as error:
                 missing.append(f"{error}: without it nothing is sent for the {key}")
+        if not environ.get(_KEY) and any(key.channel == "alipay" for key in self._listed):
+            missing.append(
+                f"{_KEY} is not set: the user tokens of wallets' campaigns cannot be read without "
+                "the key that they are encrypted with, and nothing is sent of these"
+            )
         self.missing = tuple(missing)
         """What this worker lacks as it stands, a line each."""
 

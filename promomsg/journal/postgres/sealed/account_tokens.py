@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg
 
 from promomsg.errors import JournalError
+from promomsg.journal.postgres.connections.lost_answers import hung_up_after
 from promomsg.journal.postgres.database import connect, explain, place
 from promomsg.journal.postgres.sealed.fleet_keys import KeyMissing, NotAsSealed, Sealer
 from promomsg.model import Secret
@@ -111,10 +112,12 @@ class AccountTokens:
             async with asyncio.timeout(_WAITS):
                 db = await connect(self._url, answers_in=_WAITS)
                 try:
-                    cursor = await db.execute(
-                        text.encode(), {**self._account, "holder": self._holder, **args}
-                    )
-                    return await cursor.fetchone() if cursor.description else None
+                    # A cancelled statement would wait for the server once more.
+                    with hung_up_after(db, _WAITS / 2):
+                        cursor = await db.execute(
+                            text.encode(), {**self._account, "holder": self._holder, **args}
+                        )
+                        return await cursor.fetchone() if cursor.description else None
                 finally:
                     await db.close()
         except TimeoutError:
