@@ -642,3 +642,18 @@ async def test_in_its_own_process_a_journal_puts_all_who_are_intended_in_doubt(m
     assert (found.unknown, found.lost_groups, found.uncalled) == (2, 1, 0)
     assert Counter(await states(handle)) == {"u": 4}
     await handle.close()
+
+
+async def test_whom_an_earlier_sender_left_stays_in_doubt_though_the_next_one_recovers_nobody(
+    journal: SqliteJournal,
+) -> None:
+    """The next one sends a part, and its slots know nothing of the first one's calls."""
+    handle, _ = await sending(journal, 4, marked=4, more=4)
+    await kill(handle)
+    handle = await journal.open(write=True)
+    await handle.make_slots(8)
+    lease = await take(handle)
+    assert await handle.intend(lease, [s.seq for s in lease.single_sends], NOW + 1, DAY)
+    handle.mark_leaving(lease, 4)
+    await kill(handle)
+    assert await left(journal) == "uuuuuuuu"
