@@ -229,22 +229,32 @@ class JobQueue:
         self._tasks = tasks
         self._begin = begin
         self._stopped = anyio.Event()
+        self._changed = anyio.Event()
 
     def stop(self) -> None:
         """Takes no more jobs."""
         self._stopped.set()
+        self._changed.set()
+
+    def rename(self, worker: str) -> None:
+        """Takes the jobs of the worker of that name from now on."""
+        self._worker = worker
+        self._changed.set()
 
     async def run(self) -> None:
         """Takes jobs; returns after `stop`."""
         pause = _FIRST_PAUSE
         while not self._stopped.is_set():
             began = anyio.current_time()
+            self._changed = anyio.Event()
             error = await self._serve_until_it_fails()
-            if self._stopped.is_set():
-                return
+            if self._changed.is_set():
+                continue
             if anyio.current_time() - began > 60:
                 pause = _FIRST_PAUSE
-            text = " ".join(str(error or "it ended by itself").split())
+            # What the server said is behind Procrastinate's "Database error.".
+            told = error and (error.__cause__ or error)
+            text = " ".join(str(told or "it ended by itself").split())
             log.warning("the queue failed (%s); it is asked again in %.1f s", text[:200], pause)
             with anyio.move_on_after(pause):
                 await self._stopped.wait()
@@ -254,11 +264,11 @@ class JobQueue:
         # Tasks of asyncio: Procrastinate ends its own in several steps, which one cancellation begins and
         # a second one, as anyio's scopes give it, would break off.
         serving = asyncio.create_task(self._serve())
-        stopped = asyncio.create_task(self._stopped.wait())
+        changed = asyncio.create_task(self._changed.wait())
         try:
-            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, changed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
+            changed.cancel()
             if not serving.done():
                 serving.cancel()
                 await asyncio.wait({serving}, timeout=_ENDS_IN)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Final, NamedTuple
 
 import psycopg
@@ -142,12 +143,13 @@ async def _followed_groups(db: Connection, workers: int) -> list[Wanted]:
 RULES: Final[tuple[Rule, ...]] = (_open_campaigns, _followed_groups, due_looks)
 
 
-async def sweep(db: Connection, *, without_account: Sequence[str] = ()) -> list[Job]:
+async def sweep(db: Connection, *, without_account: Sequence[str] = (), rng: Random) -> list[Job]:
     """Queues the jobs that are missing, for the workers that take work; another sweep at this moment
     leaves nothing to do.
 
     Args:
         without_account: as `place` has it.
+        rng: shares out turns, and guards nothing.
 
     Returns:
         What was queued.
@@ -159,9 +161,13 @@ async def sweep(db: Connection, *, without_account: Sequence[str] = ()) -> list[
         if row is None or not row[0]:
             return []
         await remove_gone(db, _GONE_FOR)
-        workers = [worker for worker in await read_workers(db) if worker.takes_work]
+        workers = [
+            worker for worker in await read_workers(db) if worker.takes_work and worker.answers
+        ]
         await tidy_queue(db, [worker.name for worker in workers])
         wanted = [work for rule in RULES for work in await _asked(db, rule, len(workers))]
+        # Where there are more campaigns than places, each has its turn some time.
+        rng.shuffle(wanted)
         jobs = place(wanted, workers, await queued(db), without_account=without_account)
         await enqueue(db, jobs)
     return jobs

@@ -16,6 +16,8 @@ __all__ = ["TASKS", "Task"]
 
 _SHIFT: Final = 60.0
 """Seconds of one shift; then it goes on, unless other work waits for it to end."""
+_SHORT_SHIFT: Final = 15.0
+"""The same where other work waits already."""
 _SOON: Final = 5.0
 """Seconds for which the next look at a group is waited for here, and not left to a later job."""
 
@@ -38,14 +40,15 @@ async def _shift(here: TaskContext) -> None:
     clock = SYSTEM_CLOCK
     while True:
         began = clock.monotonic()
-        part = Part(singles=True, groups=True, seconds=_SHIFT)
+        length = _SHORT_SHIFT if here.others_wait() else _SHIFT
+        part = Part(singles=True, groups=True, seconds=length)
         done = await do_part(
             here.journal, channel, part, concurrency=here.concurrency, stop=here.stop
         )
         seconds = clock.monotonic() - began
         if done.calls or done.halted:
             here.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
-        is_over = seconds < _SHIFT or not done.work_left or done.state != "sending"
+        is_over = seconds < length or not done.work_left or done.state != "sending"
         if is_over or here.stop.is_set() or here.others_wait():
             return
 

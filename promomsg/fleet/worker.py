@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 import anyio
@@ -44,6 +45,7 @@ _LONGEST_PAUSE: Final = 60.0
 """Seconds before a task that failed is tried again: twice as many each time, up to this."""
 _MOST_TROUBLES: Final = 100
 _MOST_CALLS: Final = 1000
+_NO_ACCOUNT: Final = [name for name, task in TASKS.items() if not task.needs_account]
 _IT_GOES_ON: Final = "the worker goes on"
 """What comes of it when a server that was away can be reached."""
 
@@ -102,6 +104,8 @@ class Worker:
         self._concurrency = concurrency
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._started = started
+        self._row_since = 0.0
+        self._rng = Random()  # noqa: S311 - shares out turns, guards nothing
         self._stop = anyio.Event()
         self._ended = anyio.Event()
         self._changed = anyio.Event()
@@ -113,6 +117,7 @@ class Worker:
         self._waiting = 0
         self._error: BaseException | None = None
         self._tasks: TaskGroup
+        self._queue: JobQueue
 
     def stop(self) -> None:
         """Begins nothing new; calls in flight finish, and what is held goes back."""
@@ -155,13 +160,13 @@ class Worker:
         except BaseException:
             await db.close()
             raise
-        queue = JobQueue(self._url, self.name, list(TASKS), self._begin)
+        self._queue = JobQueue(self._url, self.name, list(TASKS), self._begin)
         async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(queue.run)
+            self._tasks.start_soon(self._queue.run)
             if self._started is not None:
                 self._started(self.name)
             await self._look_again_and_again(db)
-            queue.stop()
+            self._queue.stop()
         log.info("%s has ended", self.name)
 
     async def _connect(self) -> Connection:
@@ -176,7 +181,7 @@ class Worker:
         return explain(error, place(self._url), _IT_GOES_ON)
 
     async def _register(self, db: Connection) -> None:
-        self.name = await worker_table.register(
+        self.name, self._row_since = await worker_table.register(
             db, self.name, concurrency=self._concurrency, version=__version__, tasks=TASKS
         )
 
@@ -211,17 +216,16 @@ class Worker:
 
     async def _look(self, db: Connection) -> None:
         asked = await worker_table.beat(
-            db, self.name, sorted(self._doing, key=str), self._troubles()
+            db, (self.name, self._row_since), sorted(self._doing, key=str), self._troubles()
         )
         if asked is None:
             await self._register(db)
+            self._queue.rename(self.name)
         elif asked and not self._stop.is_set():
             log.info("asked to end")
             self.stop()
         if not self._stop.is_set():
-            await sweep(
-                db, without_account=[name for name, task in TASKS.items() if not task.needs_account]
-            )
+            await sweep(db, without_account=_NO_ACCOUNT, rng=self._rng)
             if await prune_is_due(db):
                 self._tasks.start_soon(self._prune)
 
@@ -241,7 +245,7 @@ class Worker:
             return
         try:
             with hung_up_after(db, _ANSWERS_IN):
-                await worker_table.remove(db, self.name)
+                await worker_table.remove(db, (self.name, self._row_since))
         except psycopg.Error:
             log.warning("the database is away: the worker's row stays for now")
         finally:

@@ -29,6 +29,8 @@ __all__ = [
 
 ALIVE_FOR: Final = 15.0
 """Seconds after which a worker that does not say that it is there counts as gone: the life of a lease."""
+_FRESH_FOR: Final = 5.0
+"""Seconds after which it is given no more work: it may have been killed, or cannot reach the database."""
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 
@@ -70,6 +72,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
         name: `host:process`, as in `FleetCampaign.senders`.
         started_at, seen_at: Unix seconds, by the server's clock.
         alive: it was seen within the last 15 seconds.
+        answers: it was seen within the last 5: it is given work.
         draining: it was asked to take no more work and to end.
         concurrency: calls at once, of each account.
         version: of its promomsg.
@@ -82,6 +85,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
     started_at: float
     seen_at: float
     alive: bool
+    answers: bool
     draining: bool
     concurrency: int
     version: str
@@ -91,7 +95,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
 
     @property
     def takes_work(self) -> bool:
-        """Whether new work may be given to it."""
+        """Whether it does new work, as far as is known."""
         return self.alive and not self.draining
 
     def is_able(self, task: str, campaign: int, *, needs_account: bool = True) -> bool:
@@ -105,8 +109,8 @@ class FleetWorker(msgspec.Struct, frozen=True):
 
 
 _WORKERS: Final = f"""
-SELECT name, started_at, seen_at, seen_at > {_NOW} - %s, draining, concurrency, version,
-       tasks, doing, trouble
+SELECT name, started_at, seen_at, seen_at > {_NOW} - %s, seen_at > {_NOW} - %s, draining, concurrency,
+       version, tasks, doing, trouble
 FROM worker ORDER BY name
 """.encode()
 _NAMES: Final = b"""
@@ -120,13 +124,14 @@ ON CONFLICT (name) DO UPDATE SET
     started_at = excluded.started_at, seen_at = excluded.seen_at, concurrency = excluded.concurrency,
     draining = false, version = excluded.version, tasks = excluded.tasks, doing = '[]', trouble = '[]'
 WHERE worker.seen_at <= {_NOW} - %s
-RETURNING name
+RETURNING name, started_at
 """.encode()
 _BEAT: Final = f"""
-UPDATE worker SET seen_at = {_NOW}, doing = %s::jsonb, trouble = %s::jsonb WHERE name = %s
+UPDATE worker SET seen_at = {_NOW}, doing = %s::jsonb, trouble = %s::jsonb
+WHERE name = %s AND started_at = %s
 RETURNING draining
 """.encode()
-_REMOVE: Final = b"DELETE FROM worker WHERE name = %s"
+_REMOVE: Final = b"DELETE FROM worker WHERE name = %s AND started_at = %s"
 _REMOVE_GONE: Final = f"DELETE FROM worker WHERE seen_at <= {_NOW} - %s RETURNING name".encode()
 _DRAIN: Final = (
     b"UPDATE worker SET draining = true WHERE name = ANY(%s::text[]) OR cardinality(%s::text[]) = 0"
@@ -137,33 +142,42 @@ _encode = msgspec.json.Encoder().encode
 
 async def register(
     db: Connection, name: str, *, concurrency: int, version: str, tasks: Collection[str]
-) -> str:
+) -> tuple[str, float]:
     """Makes the row of a worker that begins. A name that another one at work has gets a number.
 
     Returns:
-        The name.
+        The name, and the server's time: the row is this worker's as long as it has both.
     """
     number = 1
     while True:
         tried = name if number == 1 else f"{name}-{number}"
         args = (tried, concurrency, version, sorted(tasks), ALIVE_FOR)
-        if await (await db.execute(_REGISTER, args)).fetchone() is not None:
-            return tried
+        row = await (await db.execute(_REGISTER, args)).fetchone()
+        if row is not None:
+            return str(row[0]), float(row[1])
         number += 1
 
 
 async def beat(
-    db: Connection, name: str, doing: Sequence[Doing], trouble: Sequence[Trouble]
+    db: Connection,
+    row_of: tuple[str, float],
+    doing: Sequence[Doing],
+    trouble: Sequence[Trouble],
 ) -> bool | None:
-    """Says that a worker is there. Returns whether it is asked to end; None: its row is gone."""
-    args = (_encode(doing).decode(), _encode(trouble).decode(), name)
+    """Says that a worker is there. Returns whether it is asked to end; None: its row is gone, or
+    somebody else's by now.
+
+    Args:
+        row_of: as `register` returned it.
+    """
+    args = (_encode(doing).decode(), _encode(trouble).decode(), *row_of)
     row = await (await db.execute(_BEAT, args)).fetchone()
     return None if row is None else bool(row[0])
 
 
-async def remove(db: Connection, name: str) -> None:
+async def remove(db: Connection, row_of: tuple[str, float]) -> None:
     """Removes the row of a worker that ends."""
-    await db.execute(_REMOVE, (name,))
+    await db.execute(_REMOVE, row_of)
 
 
 async def remove_gone(db: Connection, seconds: float) -> list[str]:
@@ -179,13 +193,16 @@ async def drain(db: Connection, names: Sequence[str]) -> None:
 
 async def read_workers(db: Connection) -> list[FleetWorker]:
     """All that have a row, by name."""
-    return [_worker(row) for row in await (await db.execute(_WORKERS, (ALIVE_FOR,))).fetchall()]
+    return [
+        _worker(row)
+        for row in await (await db.execute(_WORKERS, (ALIVE_FOR, _FRESH_FOR))).fetchall()
+    ]
 
 
 def read_workers_now(db: psycopg.Connection[tuple[Any, ...]]) -> list[FleetWorker]:
     """The same by a plain call, with the names of the campaigns that they are at."""
     names = dict(db.execute(_NAMES).fetchall())
-    found = [_worker(row) for row in db.execute(_WORKERS, (ALIVE_FOR,)).fetchall()]
+    found = [_worker(row) for row in db.execute(_WORKERS, (ALIVE_FOR, _FRESH_FOR)).fetchall()]
     return [
         msgspec.structs.replace(
             worker,

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import psycopg
+import pytest
 from cli_campaigns import ENV
 from waiting import until, wait_for
 
@@ -36,11 +37,11 @@ def new_fleet(postgres: str) -> Iterator[str]:
         db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def quick_looks() -> None:
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the workers of this process look for work ten times as often."""
-    worker._LOOKS = 0.2  # type: ignore[misc]
-    queue._POLLS = 0.1  # type: ignore[misc]
-    worker._FIRST_PAUSE = 0.1  # type: ignore[misc]
+    monkeypatch.setattr(worker, "_LOOKS", 0.2)
+    monkeypatch.setattr(worker, "_FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(queue, "_POLLS", 0.1)
 
 
 @asynccontextmanager
@@ -116,7 +117,7 @@ async def _work(job: dict[str, Any]) -> None:
     from promomsg.journal.postgres.access import CampaignAccess
 
     CampaignAccess.lease_life = worker_table.ALIVE_FOR = job["life"]  # type: ignore[misc]
-    quick_looks()
+    quick_looks(pytest.MonkeyPatch())
     async with wechat(SimpleNamespace(url=job["provider"])) as channel:  # type: ignore[arg-type]
         fleet = promomsg.Fleet(job["url"])
         await fleet.work(channel, name=job["name"], concurrency=job["calls"])

@@ -20,12 +20,13 @@ from fleet_working import (
     sent_at_least,
     working,
 )
+from postgres_server import PostgresServer
 from waiting import until
 
 import promomsg
 from promomsg import Campaign, Fleet, JournalError, UsageError, WeChatPromoter
 from promomsg.engine.prepare import routing
-from promomsg.fleet import worker, worker_table
+from promomsg.fleet import worker_table
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.records import Control
 from promomsg.sandbox import FaultPlan, Sandbox
@@ -36,10 +37,7 @@ pytestmark = pytest.mark.asyncio
 @pytest_asyncio.fixture
 async def fleet(postgres: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
     """A database of the test's own, and workers that look often."""
-    for name in ("_LOOKS", "_FIRST_PAUSE"):
-        monkeypatch.setattr(worker, name, getattr(worker, name))
-    monkeypatch.setattr("promomsg.fleet.queue._POLLS", 1.0)
-    quick_looks()
+    quick_looks(monkeypatch)
     monkeypatch.setattr(routing, "_SMALLEST_CHUNK", 16)  # several chunks for a few hundred people
     with new_fleet(postgres) as url:
         found = Fleet(url)
@@ -322,6 +320,49 @@ async def test_workers_of_one_name_are_two(fleet: Fleet, channel: WeChatPromoter
     async with working(fleet, channel, name="one"), working(fleet, channel, name="one"):
         await until(lambda: len(rows(url_of(fleet), "SELECT 1 FROM worker")) == 2)
         assert [one.name for one in await fleet.workers()] == ["one", "one-2"]
+
+
+async def test_a_worker_whose_name_another_one_took_over_meanwhile_goes_on_under_a_new_one(
+    fleet: Fleet, channel: WeChatPromoter
+) -> None:
+    """As when it stood still for long, and was started anew meanwhile."""
+    async with working(fleet, channel, name="one"):
+        await until(lambda: rows(url_of(fleet), "UPDATE worker SET started_at = 5 RETURNING 1"))
+        await until(lambda: len(rows(url_of(fleet), "SELECT 1 FROM worker")) == 2)
+        assert [one.name for one in await fleet.workers()] == ["one", "one-2"]
+        rows(url_of(fleet), "UPDATE worker SET draining = true WHERE name = 'one'")
+        await handed_over(fleet, channel, 40)
+        assert (await wait(fleet)).sent == 40
+    assert [one.name for one in await fleet.workers()] == ["one"]
+
+
+async def test_a_worker_outlives_the_server_and_nobody_is_unknown_for_it(
+    channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_looks(monkeypatch)
+    monkeypatch.setattr(routing, "_SMALLEST_CHUNK", 16)
+    server = PostgresServer()
+    await asyncio.to_thread(server.start)
+    try:
+        fleet = Fleet(server.url())
+        await fleet.prepare()
+        box.faults = slowly(30)
+        await handed_over(fleet, channel, 600)
+        async with working(fleet, channel, name="one"), working(fleet, channel, name="two"):
+            for count in (50, 250):
+                await sent_at_least(fleet, "autumn", count)
+                await asyncio.to_thread(server.stop, "immediate")
+                await asyncio.to_thread(server.start)
+            report = await wait(fleet)
+            assert box.ledger.twice() == []
+            # They take new work, too.
+            await handed_over(fleet, channel, 40, "winter")
+            assert (await wait(fleet, "winter")).sent == 40
+            assert {one.name for one in await fleet.workers()} == {"one", "two"}
+        assert (report.state, report.sent, report.unknown) == ("done", 600, 0)
+        assert await fleet.workers() == []
+    finally:
+        await asyncio.to_thread(server.close)
 
 
 async def test_what_a_worker_cannot_work_with_is_refused_in_one_line(

@@ -14,7 +14,7 @@ from promomsg.fleet.worker_table import Doing, FleetWorker, Trouble
 
 def worker(name: str, **changes: Any) -> FleetWorker:
     given: dict[str, Any] = {
-        "name": name, "started_at": 0.0, "seen_at": 1.0, "alive": True, "draining": False,
+        "name": name, "started_at": 0.0, "seen_at": 1.0, "alive": True, "answers": True, "draining": False,
         "concurrency": 64, "version": "1", "tasks": (SHIFT, "poll", "finish"), "doing": (), "trouble": (),
     }  # fmt: skip
     return FleetWorker(**{**given, **changes})
