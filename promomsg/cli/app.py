@@ -104,6 +104,37 @@ COMMANDS: Final[dict[str, Entry]] = {
 """In the order of the help."""
 
 
+_VERBOSE: Final = click.Option(
+    ["-v", "--verbose"], count=True, expose_value=False, is_eager=True,
+    help="Say on stderr what happens; -vv: each retry too.",
+    callback=lambda ctx, param, value: _show_log(ctx, verbose=value),
+)  # fmt: skip
+_LOG_JSON: Final = click.Option(
+    ["--log-json"], is_flag=True, expose_value=False, is_eager=True,
+    help="The same, one JSON object a line.",
+    callback=lambda ctx, param, value: _show_log(ctx, as_json=value),
+)  # fmt: skip
+
+
+def _show_log(ctx: click.Context, *, verbose: int = 0, as_json: bool = False) -> None:
+    asked: dict[str, Any] = ctx.meta.setdefault("promomsg.log", {"verbose": 0, "as_json": False})
+    asked["verbose"] = max(asked["verbose"], verbose)
+    asked["as_json"] |= as_json
+    if asked["verbose"] or asked["as_json"]:
+        from promomsg.cli.output.log_lines import show_log
+
+        show_log(**asked)
+
+
+def _add_log_options(command: click.Command) -> None:
+    """Every command has them; of a group, each of its commands."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _add_log_options(one)
+    elif _VERBOSE not in command.params:
+        command.params += [_VERBOSE, _LOG_JSON]
+
+
 class _Commands(click.Group):
     """Knows its commands by the table above, so that `--help` imports none of them."""
 
@@ -118,6 +149,7 @@ class _Commands(click.Group):
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         command.epilog = f"Example: {entry.example}"
+        _add_log_options(command)
         return command
 
     def resolve_command(

@@ -21,6 +21,7 @@ from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
+from promomsg.log_events import EVENTS, log_event
 from promomsg.model import Outcome
 from promomsg.url_origins import origin
 
@@ -156,9 +157,39 @@ class Run:
             self.submitted.set()
             self.ended.set()
             self._notify()
+            if self._context.part is None and log.isEnabledFor(logging.INFO):
+                self._log_end()
+
+    def _log_start(self) -> None:
+        record, counts = self._handle.record, self._counts
+        log_event(
+            log,
+            "campaign.started",
+            "%(campaign)s: sending, %(pending)s of %(planned)s are to come",
+            campaign=record.name,
+            planned=counts.planned,
+            pending=counts.pending,
+            journal=self._context.address,
+        )
+
+    def _log_end(self) -> None:
+        now = self.progress()
+        counts = {
+            name: getattr(now, name) for name in EVENTS["campaign.ended"] if name != "journal"
+        }
+        log_event(
+            log,
+            "campaign.ended",
+            "%(campaign)s: %(state)s after %(elapsed_s)s s: %(sent)s sent, %(failed)s failed, "
+            "%(unknown)s unknown, %(pending)s pending %(reason)s",
+            **counts,
+            journal=self._context.address,
+        )
 
     async def _drive(self) -> None:
         settings, part = self._context.settings, self._context.part
+        if part is None:
+            self._log_start()
         await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)

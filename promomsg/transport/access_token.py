@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from promomsg.clock import Clock
 from promomsg.errors import Halted, JournalError, NotSent, UsageError
+from promomsg.log_events import log_event
 from promomsg.model import Secret
 from promomsg.pasted_secret import pasted_secret
 from promomsg.transport.token_store import TokenStore
@@ -155,6 +156,7 @@ class AccessTokenCache:
     async def _renew(self) -> Secret:
         # A Secret, since asyncio's debug log prints the result of a task.
         token, good_for = await self._shared() or await self._fetched()
+        log_event(log, "token.refreshed", "the access token was refreshed", expires_in=good_for)
         if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
             self._token = token.reveal()
             self._stale = None

@@ -16,6 +16,7 @@ until it has doubled; then nothing limits it again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from bisect import bisect_right
 from collections import deque
@@ -25,8 +26,11 @@ from typing import Final
 from aiolimiter import AsyncLimiter
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.log_events import log_event
 
 __all__ = ["GUARD", "RECOVERY", "WindowLimiter"]
+
+log = logging.getLogger("promomsg.transport")
 
 GUARD: Final = 0.030
 """Seconds by which two calls may come closer together on their way to the server."""
@@ -334,6 +338,15 @@ class WindowLimiter:
         self._hold_until = max(self._hold_until or 0.0, now + seconds)
         self._recovers_from = max(self._recovers_from, self._hold_until)
         self._is_unlimited = False
+        if not same:
+            log_event(
+                log,
+                "hold",
+                "the provider asks for fewer calls: nothing goes out for %(seconds).1f s",
+                level=logging.WARNING,
+                seconds=round(seconds, 3),
+                asked_for=retry_after,
+            )
 
     def count_earlier(self, times: Iterable[float], now_wall: float) -> None:
         """Counts the intents of an earlier process in the windows.

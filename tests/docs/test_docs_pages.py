@@ -18,6 +18,7 @@ from markdown_blocks import PAGES, ROOT, blocks, headings, links, read, section
 import promomsg
 from promomsg.channels.base import Channel, Following, WithAccountToken
 from promomsg.code_meanings import explain
+from promomsg.log_events import EVENTS
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -139,3 +140,9 @@ def test_every_table_and_column_of_the_journal_is_documented(journal: sqlite3.Co
 def test_queries_of_the_journal_page_run(block: Any, journal: sqlite3.Connection) -> None:
     cursor = journal.execute(block.text)
     assert cursor.description
+
+
+def test_the_events_of_the_log_are_those_of_the_guide() -> None:
+    table = section("docs/guide.md", "Watching")
+    rows = re.findall(r"^\| `([\w.]+)` \| .+ \| (`.+`) \|$", table, re.M)
+    assert {name: tuple(re.findall(r"`(\w+)`", values)) for name, values in rows} == EVENTS

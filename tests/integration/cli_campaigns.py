@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +15,7 @@ import pytest
 
 import promomsg as promomsg_package
 from promomsg.cli import main
-from promomsg.sandbox import Sandbox
+from promomsg.testing import ThreadedSandbox
 
 WECHAT = """\
 [campaign]
@@ -48,32 +44,8 @@ give_up_after = "20s"
 """
 
 
-@contextmanager
-def running(**settings: Any) -> Iterator[Sandbox]:
-    """A sandbox that serves while the block runs, from another thread."""
-    ready: list[Sandbox] = []
-    up, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with Sandbox(**settings) as box:
-            ready.append(box)
-            up.set()
-            await stop.wait()
-
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve())
-        loop.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert up.wait(10)
-        yield ready[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+running = ThreadedSandbox
+"""A sandbox that serves while the block runs, from another thread."""
 
 
 def campaign(

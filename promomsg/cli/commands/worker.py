@@ -82,8 +82,9 @@ class _Lines(logging.Handler):
 
 def _log_to_stderr() -> None:
     """Shows what the worker says; what the queue says of itself is said there in a line."""
-    ours = logging.getLogger("promomsg.fleet")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(_Lines())
+    if not logging.getLogger("promomsg").handlers:  # neither -v nor --log-json
+        ours = logging.getLogger("promomsg.fleet")
+        ours.setLevel(logging.INFO)
+        ours.addHandler(_Lines())
     for name in ("procrastinate", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

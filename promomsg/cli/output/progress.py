@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from promomsg.cli.output.printing import counted, format_duration, print_to_stderr
@@ -132,14 +133,21 @@ class View(Protocol):
 
 class PlainView:
     """A line on stderr when something has changed, every few seconds at the most; and while it
-    sends, now and then although nothing has."""
+    sends, now and then although nothing has.
+
+    Args:
+        stamped: each line begins with the local time.
+    """
 
     def __init__(
         self,
         every: float = _EVERY,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        *,
+        stamped: bool = False,
     ) -> None:
+        self._stamped = stamped
         self._every = every
         self._now = now
         self._wall = wall
@@ -163,7 +171,11 @@ class PlainView:
             return
         self._last = self._now()
         self._shown = key
-        print_to_stderr("; ".join([progress_line(document, self._meter, in_flight), *groups]))
+        line = "; ".join([progress_line(document, self._meter, in_flight), *groups])
+        if self._stamped:
+            at = datetime.fromtimestamp(self._wall()).astimezone()
+            line = f"{at:%Y-%m-%d %H:%M:%S} {line}"
+        print_to_stderr(line)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -233,8 +245,12 @@ class FallbackView:
 
 
 def make_view() -> View:
-    """The live one when stderr is a terminal that can be drawn on; plain lines elsewhere."""
-    return FallbackView() if is_drawable(sys.stderr.isatty(), os.environ) else PlainView()
+    """The live one when stderr is a terminal that can be drawn on; plain lines elsewhere, with their
+    time where nobody looks on."""
+    is_terminal = sys.stderr.isatty()
+    if is_drawable(is_terminal, os.environ):
+        return FallbackView()
+    return PlainView(stamped=not is_terminal)
 
 
 def is_drawable(is_terminal: bool, environment: Mapping[str, str]) -> bool:

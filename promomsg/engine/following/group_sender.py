@@ -20,6 +20,7 @@ from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import GroupRow, Lease, Reason
+from promomsg.log_events import log_event
 from promomsg.model import Answer, Audience, Code, Promoters, State
 from promomsg.transport.connections import CampaignShare
 
@@ -168,6 +169,16 @@ class GroupSender:
             lease, answer, self._limiter, attempt=attempt, number=check.number, group=True
         )
         await self._write(lease, answer, decision)
+        if decision.accepted:
+            log_event(
+                log,
+                "group.accepted",
+                "%(campaign)s: group %(group)s of %(members)s was accepted as %(msg_id)s",
+                campaign=self._handle.record.name,
+                group=group.group_no,
+                msg_id=answer.msg_id,
+                members=group.planned,
+            )
         await self._reachability.save()
         return attempt, self._brakes.pause(decision, attempt) if decision.again else None
 

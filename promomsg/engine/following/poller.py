@@ -30,6 +30,7 @@ from promomsg.engine.settings import Settings
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import GroupCounts, GroupRow
+from promomsg.log_events import log_event
 from promomsg.model import Delivery, Failure
 from promomsg.states import GroupState
 
@@ -305,6 +306,17 @@ class Poller:
             given_up=given_up,
             warned_of_age=group.warned_of_age,
         )
+        if alone:
+            log_event(
+                log,
+                "group.percent",
+                "%(campaign)s: group %(group)s (%(msg_id)s) is at %(percent)s%%",
+                campaign=self._handle.record.name,
+                group=row.group_no,
+                msg_id=row.msg_id,
+                percent=seen.percent,
+                next_poll_s=round(wait, 3),
+            )
         self._notify()
         return alone
 
@@ -341,6 +353,18 @@ class Poller:
         )
         for text in found or ():
             log.warning("%s", text)
+        if found is not None:
+            log_event(
+                log,
+                "group.done",
+                "%(campaign)s: group %(group)s (%(msg_id)s) is complete: %(send_cnt)s, "
+                "%(fail_cnt)s not reached",
+                campaign=self._handle.record.name,
+                group=row.group_no,
+                msg_id=row.msg_id,
+                send_cnt=delivery.send_cnt,
+                fail_cnt=delivery.fail_cnt,
+            )
         self._notify()
         return found is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
@@ -28,9 +29,12 @@ from promomsg.intake.sources import ForeseesRows, Source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import journal_of
 from promomsg.journal.records import CampaignRecord
+from promomsg.log_events import log_event
 from promomsg.model import Audience, Outcome, State
 
 __all__ = ["NewCampaign"]
+
+log = logging.getLogger("promomsg.engine")
 
 
 class NewCampaign(CampaignStart):
@@ -92,7 +96,8 @@ class NewCampaign(CampaignStart):
             read_notices, left_out = await self._read(source, planner, handle)
             notices += [*read_notices, *left_out]
         record.warnings = list(dict.fromkeys([*channel.notices, *compiled.notices, *left_out]))
-        singles, _ = await handle.plan_counts()
+        self._planned = await handle.plan_counts()
+        singles, _ = self._planned
         notices += quota_notices(advice, singles)
         notices += day_notices(channel.pacer.day_limit, singles)
         plan = await describe_plan(
@@ -178,6 +183,17 @@ class NewCampaign(CampaignStart):
         self._record.planned_at = self._clock.time()
         await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
         context = await self._context()
+        singles, groups = self._planned
+        log_event(
+            log,
+            "campaign.planned",
+            "%(campaign)s: planned, %(singles)s single and %(groups)s group sends",
+            campaign=self._record.name,
+            planned=context.counts.planned,
+            singles=singles,
+            groups=groups,
+            journal=self.address,
+        )
         if self._temporary:
             context.temporary = True
             context.address = None

@@ -10,6 +10,7 @@ from typing import Final
 from promomsg.channels.base import Channel
 from promomsg.clock import Clock
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
+from promomsg.log_events import log_event
 from promomsg.model import Answer, Code, SingleSend, Verdict
 
 __all__ = ["RetryQueue"]
@@ -39,6 +40,15 @@ class RetryQueue:
         """They may be called again in so many seconds."""
         at = self._clock.monotonic() + pause
         heapq.heappush(self._queue, (at, single_send.seq, chunk, single_send))
+        log_event(
+            log,
+            "retry",
+            "row %(row)s is tried again in %(seconds).1f s",
+            level=logging.DEBUG,
+            row=single_send.seq,
+            attempt=single_send.attempts + 1,
+            seconds=round(pause, 3),
+        )
 
     def due(self, most: int) -> tuple[LeasedChunk, list[SingleSend]] | None:
         """Up to `most` of one chunk that are due; they leave the queue."""

@@ -12,6 +12,7 @@ In none of these states does a send go out:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Final
@@ -23,9 +24,12 @@ from promomsg.engine.sending.decision import Halt
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control, ControlRow
+from promomsg.log_events import log_event
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
 __all__ = ["JOURNAL_GONE", "ControlRequest", "RunControl", "Wakeup"]
+
+log = logging.getLogger("promomsg.engine")
 
 JOURNAL_GONE: Final = "JOURNAL_GONE"
 """The code of a halt because the journal's file, or its lock, is not where it was."""
@@ -211,6 +215,15 @@ class RunControl:
     async def write_halt(self) -> None:
         """Has the journal know, once, why this run stopped: the other senders stop too."""
         if self.halt is not None and not self._wrote_halt:
+            log_event(
+                log,
+                "campaign.halted",
+                "%(campaign)s: halted: %(code)s: %(detail)s",
+                level=logging.WARNING,
+                campaign=self._handle.record.name,
+                code=self.halt.code,
+                detail=self.halt.detail,
+            )
             await self._handle.halt(self.halt.code, self.halt.detail)
             self._wrote_halt = True
 

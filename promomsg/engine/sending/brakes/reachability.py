@@ -30,6 +30,7 @@ from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import PromoError, ProviderError
 from promomsg.journal.contract import Handle
+from promomsg.log_events import log_event
 from promomsg.model import Answer, Code, Verdict
 from promomsg.states import GroupState
 
@@ -140,8 +141,18 @@ class Reachability:
         elif _is_unreachable(answer):
             if not self._are_the_last_few(answer):
                 self._record_failure(call, answer, in_doubt=in_doubt, group=group)
-        elif self.breaker.record_success(call, number):
-            self.wake()
+        else:
+            was_open = self.breaker.is_open
+            if self.breaker.record_success(call, number):
+                self.wake()
+            if was_open and not self.breaker.is_open:
+                log_event(
+                    log,
+                    "breaker.closed",
+                    "%(campaign)s: %(base_url)s answers again",
+                    campaign=self._handle.record.name,
+                    base_url=self._channel.base_url,
+                )
 
     def _are_the_last_few(self, answer: Answer) -> bool:
         """Whether so few singles are left that no more than these can be lost: where a lost answer
@@ -157,10 +168,14 @@ class Reachability:
         self._last_failure = answer
         breaker = self.breaker
         if breaker.record_failure(call, in_doubt=int(in_doubt), group=group):
-            log.warning(
-                "%s cannot be reached (%s): one call at a time from now on",
-                self._channel.base_url,
-                answer.code,
+            log_event(
+                log,
+                "breaker.opened",
+                "%(base_url)s cannot be reached (%(code)s): one call at a time from now on",
+                level=logging.WARNING,
+                campaign=self._handle.record.name,
+                base_url=self._channel.base_url,
+                code=str(answer.code),
             )
         if breaker.exhausted:
             self._halt()

@@ -1,0 +1,59 @@
+"""What `-v` and `--log-json` show on stderr: the events of promomsg's log, for a person or a machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from promomsg.cli.output.printing import print_to_stderr
+from promomsg.control_characters import escaped
+from promomsg.log_events import EVENTS
+
+__all__ = ["JsonLines", "TextLines", "show_log"]
+
+
+class TextLines(logging.Handler):
+    """`2026-11-24 09:00:01 hold: the provider asks for fewer calls: …`, in local time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record."""
+        at = datetime.fromtimestamp(record.created).astimezone()
+        name = getattr(record, "event", record.levelname.lower())
+        print_to_stderr(f"{at:%Y-%m-%d %H:%M:%S} {name}: {escaped(record.getMessage())}")
+
+
+class JsonLines(logging.Handler):
+    """One JSON object a line: `at` (ISO 8601, UTC), `level`, `logger`, `event`, `message` and the
+    event's values; `error` with the kind of an exception."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record."""
+        event = getattr(record, "event", None)
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": event,
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name, None) for name in EVENTS.get(event or "", ())}
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+        print_to_stderr(json.dumps(line, ensure_ascii=False, default=str))
+
+
+def show_log(verbose: int, as_json: bool) -> None:
+    """Shows promomsg's log from now on; without either option nothing changes.
+
+    Args:
+        verbose: how often `-v` was given: once for what happens, twice for each retry too.
+        as_json: one JSON object a line.
+    """
+    if not verbose and not as_json:
+        return
+    log = logging.getLogger("promomsg")
+    log.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    log.handlers[:] = [JsonLines() if as_json else TextLines()]
+    log.propagate = False
