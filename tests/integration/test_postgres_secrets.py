@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets as random
@@ -16,7 +17,7 @@ from campaigning import MESSAGE, QUICK, add_up, ids
 from fault_campaigns import APPSECRET, client, message, wallet_users
 from secret_leaks import Leaks
 
-from promomsg import Campaign, Pace, UsageError, WeChatPromoter, send
+from promomsg import Campaign, Pace, Secret, UsageError, WeChatPromoter, send
 from promomsg.engine.joining import Part, PartDone, do_part
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.journal import PostgresJournal
@@ -240,6 +241,54 @@ async def test_a_token_that_somebody_changed_fails_its_recipient_without_a_call(
     assert failed == [("u4", "failed")]
     assert any("not those that were put there" in text for text in view.record.warnings)
     view.close()
+
+
+async def test_a_token_of_another_key_among_them_stops_the_sender_and_is_named(
+    journal: PostgresJournal, key: None
+) -> None:
+    async with Sandbox() as box:
+        await handed_over(box, journal)
+        view = journal.reader()
+        other = FleetKeys(Secret(B)).sealer(f"user-tokens:{view.record.run_id}")
+        view.close()
+        sealed = other.seal("usertoken-0005", b"not its place")
+        ask(journal, f"UPDATE {table(journal)} SET sealed = '\\x{sealed.hex()}' WHERE seq = 5")
+        with pytest.raises(JournalError, match="encrypted with the key 'b', which PROMOMSG_FLEET"):
+            await part(box, journal)
+        assert box.ledger.total == 0
+
+
+async def test_two_that_begin_to_keep_tokens_at_once_keep_them_in_one_table(
+    journal: PostgresJournal, key: None
+) -> None:
+    async with Sandbox() as box:
+        await handed_over(box, journal)
+        name = table(journal)
+        recipients = name.replace("user_token", "recipient")
+        ask(journal, f"DROP TRIGGER clear_user_tokens ON {recipients}; DROP TABLE {name}")
+        handles = [await journal.open(write=True) for _ in range(3)]
+        found = await asyncio.gather(*(one.recipient_tokens(make=True) for one in handles))
+        for tokens in found:
+            assert tokens is not None
+            await tokens.put([(0, "t0"), (1, "t1")])
+            assert await tokens.get_many([1]) == [Secret("t1")]
+            assert not await tokens.has_all()
+        assert tokens_of(journal) == 2
+        for one in handles:
+            await one.close()
+
+
+async def test_once_the_campaign_is_over_no_key_is_needed(
+    journal: PostgresJournal, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox() as box:
+        await handed_over(box, journal)
+        await part(box, journal)
+        monkeypatch.delenv(VARIABLE)
+        assert (await part(box, journal)).state == "done"
+        handle = await journal.open(write=True)
+        assert await handle.recipient_tokens() is None
+        await handle.close()
 
 
 async def test_who_is_tried_again_needs_the_list_again(journal: PostgresJournal, key: None) -> None:

@@ -91,6 +91,9 @@ async def test_the_smaller_pace_of_the_campaigns_of_an_account_holds() -> None:
     assert channel.pacer.day_limit == 5_000
     await accounts.channel(campaign(run_id="2" * 32), Pace(unlimited=True))
     assert channel.pacer.pace.singles_per_second == 30
+    alone = promoter("wx2")
+    await GivenChannels(alone).channel(campaign("wx2"), Pace(unlimited=True))
+    assert alone.pacer.pace.unlimited
 
 
 @pytest.mark.asyncio

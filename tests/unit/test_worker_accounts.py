@@ -194,6 +194,22 @@ def test_a_file_that_is_wrong_is_refused_with_the_key_and_without_the_secret(
     assert "s3cret" not in str(refused.value)
 
 
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.toml cannot be read: No such file"):
+        worker_accounts(tmp_path / "none.toml", environ=ENV)
+    (tmp_path / "accounts.toml").write_bytes(TWO.encode("utf-16"))
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        worker_accounts(tmp_path / "accounts.toml", environ=ENV)
+
+
+@pytest.mark.asyncio
+async def test_a_sandbox_of_the_file_may_have_another_port_by_now(tmp_path: Path) -> None:
+    accounts = of_file(tmp_path, TWO.replace("https://proxy.example", "http://127.0.0.1:8001"))
+    row = campaign(account="wx2", base_url="http://127.0.0.1:8000")
+    assert (await accounts.channel(row, None)).base_url == "http://127.0.0.1:8001"
+    await accounts.close()
+
+
 def test_a_secret_outside_of_the_files_folder_needs_a_word(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("s3cret-value")
     (tmp_path / "etc").mkdir()
