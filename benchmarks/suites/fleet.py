@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,12 +87,16 @@ def _sending(session: Session, server: Server) -> dict[str, Callable[[], Sample]
 
 
 def _in_database(session: Session, postgres: Server, module: str, **told: Any) -> Sample:
-    """Measures a module that works on a database of its own."""
+    """Measures a module that works on a database of its own; `server_cpu` is what that cost the server,
+    in seconds."""
     database = postgres.new_database()
     try:
-        return session.measure(module, database=database, pid=postgres.pid, **told)
+        cpu = server_cpu(postgres.pid)
+        sample = session.measure(module, database=database, pid=postgres.pid, **told)
+        sample.figures["server_cpu"] = server_cpu(postgres.pid) - cpu
+        return sample
     finally:
-        postgres.drop(database)
+        postgres.empty(database)
 
 
 def _seconds(session: Session) -> float:
@@ -135,7 +139,7 @@ def _send_together(session: Session, server: Server, count: int) -> Sample:
     if not 0 < calls <= session.responder.ask("counts")["singles"] < messages:
         raise RuntimeError("the window was not in the middle of the campaign")
     shutil.rmtree(folder)
-    server.drop(database)
+    server.empty(database)
     used = sum(sample.parts["window"].cpu for sample in samples)
     return Sample(
         {"all": Reading(used, seconds)},
@@ -221,7 +225,7 @@ def _show_planning(session: Session, server: Server, result: Result) -> None:
         plan = "tasks.plan_promomsg"
         runs[f"{count:,} rows, SQLite"] = partial(session.measure, plan, **told)
         runs[f"{count:,} rows, PostgreSQL"] = partial(
-            _planned, session, server, plan, journal="postgres", **told
+            _in_database, session, server, plan, journal="postgres", **told
         )
     taken = rounds(session, "fleet, planning", runs)
     rows: dict[tuple[str, str], list[float]] = {}
@@ -232,22 +236,12 @@ def _show_planning(session: Session, server: Server, result: Result) -> None:
             rows[f"{count:,} rows, {kind}: CPU a row", "µs"] = [
                 sample.parts["plan"].cpu / count * 1e6 for sample in samples
             ]
-            if "server_cpu" in samples[0].figures:
-                rows[f"{count:,} rows, {kind}: the server's CPU a row", "µs"] = [
-                    sample.figures["server_cpu"] / count * 1e6 for sample in samples
-                ]
+            server_costs = [s.figures.get("server_cpu", nan) / count * 1e6 for s in samples]
+            if not any(map(isnan, server_costs)):
+                rows[f"{count:,} rows, {kind}: the server's CPU a row", "µs"] = server_costs
         result.compare(
             f"planning {count:,} rows, PostgreSQL ÷ SQLite, CPU of the process",
             ratios(*(rows[f"{count:,} rows, {kind}: CPU a row", "µs"] for kind in ("PostgreSQL", "SQLite"))),
         )  # fmt: skip
     result.tables.append(figures("A CSV file of different names to a plan", rows))
     result.samples |= {f"{what}: {unit}": values for (what, unit), values in rows.items()}
-
-
-def _planned(session: Session, server: Server, module: str, **told: Any) -> Sample:
-    cpu = server_cpu(server.pid)
-    sample = _in_database(session, server, module, **told)
-    cpu = server_cpu(server.pid) - cpu
-    if not isnan(cpu):
-        sample.figures["server_cpu"] = cpu
-    return sample

@@ -79,13 +79,18 @@ async def add_final(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
 
 
 async def _copy(tx: Transaction, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
+    # Half a plan does not outlive its maker's connection: only the seal waits for the disk, and what was
+    # added before is there with it.
+    await tx.change("SET LOCAL synchronous_commit = off")
     text = statement(f"COPY this.recipient ({', '.join(names)}) FROM STDIN", tx.campaign)
     async with tx.db.cursor() as cursor, cursor.copy(text) as copy:
         await copy.write(copy_text(columns))
 
 
 async def look_at_all(tx: Transaction) -> None:
-    """Has the server look at what was added: it chooses its ways of searching by that."""
+    """Has the server look at some of what was added: it chooses its ways of searching by how many rows
+    there are and how they differ, for which a few thousand of them say enough."""
+    await tx.change("SET LOCAL default_statistics_target = 10")
     await tx.change("ANALYZE this.recipient")
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from promomsg.journal.planned_columns import AddedRows
 from promomsg.journal.postgres.campaign_tables import planning_key, removal
-from promomsg.journal.postgres.planning.planned_rows import forget_guesses
+from promomsg.journal.postgres.planning.planned_rows import forget_guesses, look_at_all
 from promomsg.journal.postgres.statements.campaign_row import save_record
 from promomsg.journal.postgres.statements.chunks import cut_chunks
 from promomsg.journal.postgres.statements.transaction import Transaction
@@ -27,7 +27,7 @@ async def seal_plan(
     for name in ("by_openid", "by_unionid"):
         await tx.change(f"DROP INDEX IF EXISTS recipient_{tx.campaign}_{name}")
     await tx.change(f"CREATE UNIQUE INDEX recipient_{tx.campaign}_seq ON this.recipient (seq)")
-    await tx.change("ANALYZE this.recipient")
+    await look_at_all(tx)
     if (await tx.row(_HAS_TOKENS))[0]:
         await tx.change(f"ALTER TABLE user_token_{tx.campaign} ADD PRIMARY KEY (seq)")
         await tx.change(f"ANALYZE user_token_{tx.campaign}")
