@@ -1,4 +1,7 @@
-"""`python -m tests.chaos --kills 2000 --seed 7`: campaigns killed until there were so many kills."""
+"""`python -m tests.chaos --kills 2000 --seed 7`: campaigns killed until there were so many kills.
+
+With `--fleet` each is sent by several machines, whose database crashes, too.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .fork_server import ForkServer
 from .power_cut import PowerCut
 from .trial import CRASH_POINTS, Result, Trial
+
+if TYPE_CHECKING:
+    from .fleet_trial import FleetResult
 
 
 async def storm(kills: int, seed: int, kinds: list[str], power: bool = False) -> list[Result]:
@@ -40,6 +47,37 @@ async def storm(kills: int, seed: int, kinds: list[str], power: bool = False) ->
     return results
 
 
+async def fleet_storm(kills: int, seed: int) -> list[FleetResult]:
+    """Campaigns of several machines, until there were `kills` kills."""
+    sys.path.append(str(Path(__file__).parents[1]))  # as pytest has it
+    from postgres_server import PostgresServer
+
+    from .fleet_trial import FleetTrial, Kind
+
+    kinds: tuple[Kind, ...] = ("singles", "groups")
+    results: list[FleetResult] = []
+    server = PostgresServer()
+    try:
+        server.start()
+        while (done := sum(one.kills for one in results)) < kills:
+            kind = kinds[len(results) % len(kinds)]
+            with tempfile.TemporaryDirectory() as room:
+                trial = FleetTrial(
+                    kind, f"{seed}/{len(results)}", Path(room), server, kills=min(10, kills - done)
+                )
+                result = await trial.run()
+            results.append(result)
+            print(
+                f"{result.name}: {result.kills} kills, {result.freezes} freezes, "
+                f"{result.crashes} crashes of the server, {result.faults} faults; {result.sent} sent, "
+                f"{result.failed} failed, {result.unknown} unknown (at most {result.bound})",
+                flush=True,
+            )
+    finally:
+        server.close()
+    return results
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -47,8 +85,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--power", action="store_true", help="each kill cuts the power too")
     parser.add_argument("--kind", choices=sorted(CRASH_POINTS), action="append")
+    parser.add_argument("--fleet", action="store_true", help="several machines, one database")
     given = parser.parse_args()
     began = time.monotonic()
+    if given.fleet:
+        fleets = asyncio.run(fleet_storm(given.kills, given.seed))
+        print(
+            f"{sum(one.kills for one in fleets)} kills, {sum(one.freezes for one in fleets)} freezes and "
+            f"{sum(one.crashes for one in fleets)} crashes of the server in {len(fleets)} campaigns, "
+            f"{time.monotonic() - began:.0f} s: 0 lost, 0 delivered twice"
+        )
+        return 0
     results = asyncio.run(
         storm(given.kills, given.seed, given.kind or sorted(CRASH_POINTS), given.power)
     )

@@ -23,7 +23,16 @@ from .child_campaign import AREA, SMALL_AREA, Job, address, expected_groups
 from .fork_server import Ending, ForkServer
 from .power_cut import PowerCut
 
-__all__ = ["CRASH_POINTS", "Counted", "Result", "Trial", "keys", "read_rows"]
+__all__ = [
+    "CRASH_POINTS",
+    "Counted",
+    "Result",
+    "Trial",
+    "faults",
+    "keys",
+    "read_rows",
+    "settings",
+]
 
 _PLANNING: Final = ("plan-batch", "plan-sealed")
 _SENDING: Final = (
@@ -105,8 +114,15 @@ def keys() -> KeyPair:
     return make_key_pair()
 
 
-def faults(kind: str, rng: Random) -> FaultPlan:
-    """Seeded faults on everything that this kind of campaign calls."""
+def faults(
+    kind: str, rng: Random, *, throttles: bool = True, answers_after: float = 0.0
+) -> FaultPlan:
+    """Seeded faults on everything that this kind of campaign calls.
+
+    Args:
+        throttles: whether the provider holds senders for a minute, which a clock has to hurry.
+        answers_after: seconds that an answer to a single send takes when nothing goes wrong.
+    """
     sends = "alipay.send" if kind == "alipay" else "singlesendmsg"
     rules: list[Fault] = [Fault(endpoint="connect", kind="refuse", probability=0.02)]
     rules += _each(sends, 0.01, "reset_before_reading", "drop_after_delivering", "minus_one")
@@ -114,17 +130,21 @@ def faults(kind: str, rng: Random) -> FaultPlan:
     rules += [
         Fault(endpoint=sends, kind="status", status=502, probability=0.005),
         Fault(endpoint=sends, kind="status", status=502, probability=0.005, delivered=True),
-        Fault(endpoint=sends, kind="throttle", probability=0.002, limit=3),
+        Fault(endpoint=sends, kind="throttle", probability=0.002, limit=3 if throttles else 0),
         Fault(endpoint=sends, kind="slow", seconds=0.02, probability=0.03),
     ]
     if kind == "groups":
         kinds = ("reset_before_reading", "drop_after_delivering", "truncate", "minus_one")
         rules += _each("sendmsg", 0.03, *kinds)
-        rules.append(Fault(endpoint="sendmsg", kind="throttle", probability=0.05, limit=1))
+        rules.append(
+            Fault(endpoint="sendmsg", kind="throttle", probability=0.05, limit=int(throttles))
+        )
         rules += _each("getmsg", 0.04, *kinds, "html", "status")
         rules += _each("failure_file", 0.1, "reset_before_reading", "truncate", "status", limit=2)
     if kind != "alipay":
         rules.append(Fault(endpoint="token", kind="status", status=502, probability=0.1, limit=2))
+    if answers_after:
+        rules.append(Fault(endpoint=sends, kind="slow", seconds=answers_after))
     return FaultPlan(rules, seed=rng.randrange(2**32))
 
 
