@@ -32,15 +32,18 @@ from benchmarks.session import Responder
 from benchmarks.table import render
 from promomsg.channels.wechat import WeChatPromoter
 from promomsg.engine.campaign import Campaign
+from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.model import Answer, SingleSend, Verdict
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
 from promomsg.wechat.message import CompiledWeChatMessage
 
-__all__ = ["COUNTS", "STATED", "Finding", "compare", "count_all", "main"]
+__all__ = ["COUNTS", "LINGER", "STATED", "Finding", "compare", "count_all", "main"]
 
 STATED: Final = Path(__file__).with_name("gate.json")
 _SENT: Final = Answer(Verdict.SENT)
+LINGER: Final = 0.02
+"""Of a journal on PostgreSQL, for which nothing but the standard library is needed here."""
 
 COUNTS: Final = {
     "client calls": "function calls a message, client alone",
@@ -51,6 +54,7 @@ COUNTS: Final = {
     "planning statements": "SQL statements a thousand recipients, planning (without row inserts)",
     "paced wake-ups": "wake-ups a message, at 50 a second with answers of 30 ms",
     "paced commits": "commits a message, at 50 a second with answers of 30 ms",
+    "slow commits": "commits a thousand messages, answers of 40 to 60 ms, a journal with the linger of PostgreSQL's",
     "held bytes": "bytes of Python memory held a recipient at the peak of a campaign, SQLite",
 }
 """What is counted, by the names of gate.json."""
@@ -89,6 +93,20 @@ class Spread(Instant):
         last_check: LastCheck | None = None,
     ) -> Answer:
         await asyncio.sleep((50 + single_send.seq * 37 % 71) * 1e-4)
+        return await super().deliver(compiled, single_send, last_check)
+
+
+class Slow(Instant):
+    """The same, answered after 40 to 60 ms."""
+
+    @asks_last_check
+    async def deliver(
+        self,
+        compiled: CompiledWeChatMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None = None,
+    ) -> Answer:
+        await asyncio.sleep((400 + single_send.seq * 37 % 201) * 1e-4)
         return await super().deliver(compiled, single_send, last_check)
 
 
@@ -242,8 +260,8 @@ def statements(small: int, large: int) -> tuple[float, float]:
     return sending * 1e3, planning * 1e3
 
 
-def _at_a_pace(count: int) -> tuple[int, int]:
-    """How often a campaign at a pace slept, and its commits."""
+def _commits(count: int, account: type[Instant]) -> tuple[int, int]:
+    """How often a campaign slept, and its commits."""
     commits = 0
 
     def note(text: str) -> None:
@@ -251,13 +269,21 @@ def _at_a_pace(count: int) -> tuple[int, int]:
         commits += text == "COMMIT"
 
     with _noting(note):
-        sleeps = _run(count, "power", account=Paced)
+        sleeps = _run(count, "power", account=account)
     return sleeps, commits
+
+
+def slow_commits(small: int, large: int) -> float:
+    """Commits a thousand messages of slow answers, as an engine asks for them whose journal lingers like
+    one in a database: the slope between two sizes. A server is not needed for that."""
+    with mock.patch.object(SqliteHandle, "linger", LINGER):
+        low, high = _commits(small, Slow), _commits(large, Slow)
+    return (high[1] - low[1]) / (large - small) * 1e3
 
 
 def at_a_pace(small: int, large: int) -> tuple[float, float]:
     """Wake-ups and commits a message at 50 a second: the slope between two sizes."""
-    low, high = _at_a_pace(small), _at_a_pace(large)
+    low, high = _commits(small, Paced), _commits(large, Paced)
     wake_ups, commits = (
         (most - least) / (large - small) for least, most in zip(low, high, strict=True)
     )
@@ -298,6 +324,7 @@ def count_all() -> dict[str, float]:
         "planning statements": made,
         "paced wake-ups": wake_ups,
         "paced commits": commits,
+        "slow commits": slow_commits(1_024, 6_144),
         "held bytes": held_bytes(8_000, 24_000),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import gate
+from promomsg.journal.postgres.sending_calls import SendingCalls
 
 STATED: dict[str, Any] = {"tolerance": 0.1, "slack": {"b": 5.0}, "counts": {"a": 100.0, "b": 2.0}}
 
@@ -30,6 +31,13 @@ def test_statements_are_counted_the_same_every_time() -> None:
 
 def test_wake_ups_and_commits_at_a_pace_are_counted_the_same_every_time() -> None:
     assert len({gate.at_a_pace(200, 400) for _ in range(3)}) == 1
+
+
+def test_commits_of_slow_answers_are_counted_the_same_every_time_with_the_linger_of_a_database() -> (
+    None
+):
+    assert len({gate.slow_commits(256, 768) for _ in range(3)}) == 1
+    assert SendingCalls.linger == gate.LINGER
 
 
 def test_a_count_may_exceed_by_the_tolerance_and_its_slack() -> None:
