@@ -8,6 +8,8 @@ from typing import Final
 import anyio
 import msgspec
 
+from promomsg.cli.campaign.campaign_values import OnEnd
+from promomsg.cli.campaign.on_end import tell
 from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.interrupts import Interrupts
@@ -46,6 +48,7 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
         left: of a resumed campaign: how many are pending (0: not known); None for a new one.
         place: its journal, when that is in a database, whose workers may send it.
         alone: what is said when none of them is alive, and this process sends.
+        on_end: who is told of the result.
     """
 
     yes: bool
@@ -54,6 +57,7 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     submit: bool = False
     notices: tuple[str, ...] = ()
     left: int | None = None
+    on_end: OnEnd | None = None
     place: FleetPlace | None = None
     alone: str = "no worker is alive: this process sends it, and one that is started joins in"
 
@@ -108,6 +112,9 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
         print_json(result.document)
     else:
         print_result(result.document, result.host)
+    if options.on_end is not None:
+        document = {**result.document, "exit_status": result.status}
+        await tell(options.on_end, document, print_to_stderr)
     return result.status
 
 

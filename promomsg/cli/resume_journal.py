@@ -87,6 +87,7 @@ def _go_on(
     require_terminal(flags.yes)
     require_everyone(journal, found, flags.everyone)
     options = SendOptions(
+        on_end=file.on_end,
         yes=flags.yes,
         as_json=flags.as_json,
         resume_with=overrides.resume_command(journal, everyone=flags.everyone),

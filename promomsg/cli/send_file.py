@@ -58,6 +58,7 @@ async def _send(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) ->
         file_secrets=flags.file_secrets,
     )
     options = SendOptions(
+        on_end=file.on_end,
         yes=flags.yes,
         as_json=flags.as_json,
         resume_with=overrides.resume_command(journal, everyone=flags.everyone),

@@ -17,6 +17,7 @@ from promomsg.cli.campaign.campaign_values import (
     WeChatSection,
 )
 from promomsg.cli.campaign.message_sections import read_message
+from promomsg.cli.campaign.on_end import read_on_end
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
@@ -198,6 +199,7 @@ class _Reader:
             "campaign",
             "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
+            "on_end",
         )  # fmt: skip
 
     def read(
@@ -244,6 +246,7 @@ class _Reader:
             durability="power" if synced == "power" else "process",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
+            on_end=read_on_end(campaign, self.folder),
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
             route=campaign.choice("route", ("single", "group")),
             resolve=campaign.flag("resolve", False),

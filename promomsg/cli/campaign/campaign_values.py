@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from promomsg.model import Audience, Secret
+from promomsg.url_origins import origin
 from promomsg.wechat.endpoints import BASE_URL
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "AccountFile",
     "AlipaySection",
     "CampaignFile",
+    "OnEnd",
     "WeChatSection",
 ]
 
@@ -82,6 +84,19 @@ class AccountFile(msgspec.Struct, frozen=True, kw_only=True):
     msg_type: int | None = None
 
 
+class OnEnd(msgspec.Struct, frozen=True):
+    """Who is told when a run is over: a `url`, or a program by its `words`, run in `folder`."""
+
+    folder: Path
+    url: str = ""
+    words: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For a message: of a URL the host alone, since a key may stand in the rest."""
+        return origin(self.url) if self.url else self.words[0]
+
+
 class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign as its file says; every path is absolute, every secret hides itself.
 
@@ -97,6 +112,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         suppress: a suppression list or journal, or several of them.
         pace: None when the file says nothing of how fast to send.
         notices: what the plan should say of the file.
+        on_end: who is told when a run is over.
     """
 
     path: Path
@@ -123,6 +139,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     poll: PollPolicy
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
+    on_end: OnEnd | None = None
 
     @property
     def account_id(self) -> str:

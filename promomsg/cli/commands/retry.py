@@ -67,6 +67,7 @@ def retry(
         file = campaign_of(journal, opened.record, overrides)
         require_everyone(journal, opened.report(), everyone, planned_anew=True)
         options = SendOptions(
+            on_end=file.on_end,
             yes=True,
             as_json=as_json,
             resume_with=overrides.resume_command(journal, everyone=everyone),
