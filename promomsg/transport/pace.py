@@ -54,9 +54,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         singles_per_day: single sends in a China-time calendar day.
         groups_per_minute: group sends in any minute.
         unlimited: no quota at all, until the provider throttles; excludes the others.
-        shared_quota: everybody on this machine who sends for the account shares its windows and its
-            day, in a file of your state folder (docs/design.md, "One account"); False: each client
-            for itself.
+        shared_quota: everybody who sends for the account shares its windows and its day: on this machine
+            in a file of your state folder, and with a campaign in a database on every machine that sends
+            from that (docs/design.md, "One account"); False: each client for itself.
 
     Raises:
         UsageError: a number that is not above zero, or `unlimited` together with a quota.
@@ -117,8 +117,8 @@ class Pacer:
         shares = given.shared_quota and not given.unlimited and clock is SYSTEM_CLOCK
         self._shared: tuple[SharedLimiter, ...] = ()
         self._store: QuotaStore | None = None
-        self._keepers = 0
-        """Who sends through the database that the quota is taken from."""
+        self._senders = self._keepers = 0
+        """Blocks of `shared_through` that are open, and those of the database that the quota is taken from."""
         self._changing = asyncio.Lock()
         self.singles: ProcessLimiter
         self.groups: ProcessLimiter
@@ -146,11 +146,6 @@ class Pacer:
     def shares(self) -> bool:
         """Whether the quota is the account's for all who send for it, and not this client's alone."""
         return bool(self._shared) and not self.pace.unlimited
-
-    @property
-    def shared_in(self) -> str:
-        """Where its senders meet, for people; empty when the quota is this client's alone."""
-        return self._store.where if self._store is not None and self.shares else ""
 
     async def open(self) -> None:
         """Looks whether the account's quota can be shared; `trouble` says what came of it.
@@ -182,13 +177,16 @@ class Pacer:
             JournalError: the rows cannot be used.
         """
         kept, clash = await self._keep(store)
+        self._senders += 1
         try:
             await self.open()
             yield clash or self.trouble
         finally:
+            self._senders -= 1
             with anyio.CancelScope(shield=True):
-                with anyio.move_on_after(_LEAVES_IN):
-                    await self.leave()
+                if not self._senders:
+                    with anyio.move_on_after(_LEAVES_IN):
+                        await self.leave()
                 if kept is not None:
                     self._keepers -= 1
                     if not self._keepers:
@@ -218,6 +216,11 @@ class Pacer:
             self._store.keep_open()
             self._keepers += 1
             return self._store, ""
+
+    @property
+    def away(self) -> str:
+        """Why nothing may be sent before a database answers; empty when it does, or none is asked."""
+        return next((one.away for one in self._shared if one.away), "")
 
     @property
     def trouble(self) -> str:

@@ -26,8 +26,11 @@ from waiting import until
 import promomsg as sdk
 from promomsg import Campaign, Pace, SqliteJournal
 from promomsg.errors import JournalError
+from promomsg.journal.postgres import journal as journal_module
+from promomsg.journal.postgres.account_quota.quota_rows import QuotaRows
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import Sandbox
+from promomsg.transport.quota.store import QuotaStoreAway
 
 pytestmark = pytest.mark.asyncio
 PACE = 50
@@ -202,6 +205,16 @@ def rows(url: str, box: Sandbox) -> int:
     return int(row[0])
 
 
+def senders(url: str, box: Sandbox) -> int:
+    """How many the account's row of single sends knows of."""
+    with psycopg.connect(url, autocommit=True) as db:
+        row = db.execute(
+            "SELECT state FROM promomsg.quota WHERE origin = %s AND kind = 'singles'", (box.url,)
+        ).fetchone()
+    assert row is not None
+    return len(json.loads(row[0]).get("senders", {}))
+
+
 async def test_a_hold_reaches_campaigns_in_the_database_within_a_second(
     postgres: str, box: Sandbox
 ) -> None:
@@ -304,3 +317,50 @@ async def test_a_row_that_this_version_does_not_know_stops_the_campaign_in_one_l
             db.execute("DELETE FROM promomsg.quota WHERE origin = %s", (box.url,))
         async with Campaign.resume(journal, channel) as run:
             assert (await run.wait()).sent == 5
+
+
+async def test_the_progress_says_that_the_quota_is_waited_for(
+    box: Sandbox, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(QuotaRows):
+        """The quota's database, which can be taken away while the journal's stays."""
+
+        is_away = False
+
+        def submit(self, kind: str, step: Any) -> asyncio.Future[Any]:
+            if not self.is_away:
+                return super().submit(kind, step)
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[Any] = loop.create_future()
+            loop.call_soon(future.set_exception, QuotaStoreAway("it cannot be reached now"))
+            return future
+
+    monkeypatch.setattr(journal_module, "QuotaRows", Away)
+    async with (
+        wechat(box, pace=Pace(singles_per_second=100)) as channel,
+        Campaign(
+            channel, MESSAGE, ids(80), route="single", journal=fleet(postgres), **QUICK
+        ) as run,
+    ):
+        await until(lambda: run.report.sent > 0)
+        monkeypatch.setattr(Away, "is_away", True)
+        await until(lambda: "quota cannot be reached" in run.report.reason)
+        assert run.report.state == "sending"
+        monkeypatch.setattr(Away, "is_away", False)
+        report = await run.wait()
+    assert (report.sent, report.reason, report.warnings) == (80, "", [])
+
+
+async def test_the_last_campaign_of_a_client_gives_back_what_was_taken(
+    box: Sandbox, postgres: str
+) -> None:
+    """While another goes on the client stays among the account's senders."""
+    async with wechat(box, pace=Pace(singles_per_second=100)) as channel:
+        pacer = channel.pacer
+        store = fleet(postgres).quota_store("wechat", box.url, "wx0001")
+        async with pacer.shared_through(store):
+            async with pacer.shared_through(store):
+                await pacer.singles.reserve(1)
+                assert pacer.singles.try_gate()
+            assert senders(postgres, box) == 1
+        assert senders(postgres, box) == 0

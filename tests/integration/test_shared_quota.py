@@ -157,3 +157,27 @@ def test_doctor_says_whether_the_quota_is_shared(
     level, detail = finding("singles_per_second = 5")
     assert level == "warn"
     assert "name another folder in PROMOMSG_STATE" in detail
+
+
+def test_doctor_says_that_a_campaign_in_a_database_shares_with_every_machine(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: str,
+) -> None:
+    def finding(url: str) -> tuple[str, str]:
+        monkeypatch.setenv("PROMOMSG_FLEET", url)
+        file = campaign(tmp_path, served.url, 1, pace="singles_per_second = 5")
+        file.write_text(file.read_text().replace('"autumn.db"', '"fleet:autumn"'))
+        promomsg("doctor", file, "--json")
+        [found] = [f for f in one_document(capsys)["findings"] if f["what"] == "shared quota"]
+        return found["level"], found["detail"]
+
+    assert finding(postgres) == (
+        "ok",
+        "with everybody who sends from that database, on every machine",
+    )
+    level, detail = finding("postgresql://postgres@127.0.0.1:1/nowhere")
+    assert level == "warn"
+    assert "it cannot be reached now" in detail

@@ -23,6 +23,7 @@ from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.urls import check_base_url
+from promomsg.url_origins import origin
 from promomsg.wechat.message import WeChatMessage
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ async def examine(
         async with open_channel(file) as channel:
             for notice in channel.notices:
                 yield CheckResult("warn", "account", notice)
-            yield await _shared_quota(channel)
+            yield await _shared_quota(file, channel)
             compiled = channel.compile(file.message)
             yield CheckResult("ok", "message", "its placeholders and lengths are right")
             if unchecked := _unchecked(file):
@@ -240,16 +241,24 @@ def _in_fleet(journal: FleetPlace) -> CheckResult:
     return CheckResult("ok", "journal", str(journal))
 
 
-async def _shared_quota(channel: Any) -> CheckResult:
-    """Whether other processes that send for the account can be told what this one sends."""
+async def _shared_quota(file: CampaignFile, channel: Any) -> CheckResult:
+    """Whether others who send for the account can be told what this process sends."""
     pacer = channel.pacer
     if not pacer.shares:
         return CheckResult("ok", "shared quota", "off: each process has the quota for itself")
-    await pacer.open()
-    if trouble := pacer.trouble:
-        return CheckResult("warn", "shared quota", trouble)
-    await pacer.leave()
-    return CheckResult("ok", "shared quota", "with every process of yours on this machine")
+    who = "with every process of yours on this machine"
+    try:
+        store = None
+        if isinstance(file.journal, FleetPlace):
+            of = (channel.name, origin(channel.base_url), channel.account)
+            store = file.journal.journal().quota_store(*of)
+            who = "with everybody who sends from that database, on every machine"
+        async with pacer.shared_through(store) as trouble:
+            if trouble or pacer.away:
+                return CheckResult("warn", "shared quota", trouble or pacer.away)
+    except (UsageError, JournalError) as error:
+        return CheckResult("fail", "shared quota", str(error))
+    return CheckResult("ok", "shared quota", who)
 
 
 async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[CheckResult]:

@@ -33,6 +33,11 @@ class RateLimiter(Protocol):
         """Calls that a China-time day may have; None for no limit."""
         ...
 
+    @property
+    def away(self) -> str:
+        """Why nobody may call before a database answers; empty when it does, or none is asked."""
+        ...
+
     async def wait_while_held(self) -> None:
         """Returns when there is no hold."""
         ...

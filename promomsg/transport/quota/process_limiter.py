@@ -43,11 +43,13 @@ class ProcessLimiter(WindowLimiter):
 
     Attributes:
         day_limit: calls in a China-time day; None for no limit.
+        away: as `RateLimiter.away`.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK, *, guard: float = GUARD) -> None:
         super().__init__(clock, guard=guard)
         self.day_limit: int | None = None
+        self.away = ""
         self._days = DayCounts()
         self._latest = ""
 

@@ -57,6 +57,7 @@ class SharedLimiter(ProcessLimiter):
 
     Attributes:
         trouble: why the store cannot be used; empty when it can.
+        away: why one that is needed cannot be asked now; empty when it can.
     """
 
     def __init__(
@@ -72,9 +73,8 @@ class SharedLimiter(ProcessLimiter):
         self._tried_at = 0.0
         self._refusal = ""
         """Why a store that is needed cannot be used."""
-        self._pause = 0.0
-        """Seconds until a store that is away is asked again; 0 while it answers."""
-        self._asks_again_at = 0.0
+        self._pause = self._asks_again_at = 0.0
+        """Seconds until a store that is away is asked again, and when that is."""
         self._mine: deque[GivenBunch] = deque()
         """What is not over, in order."""
         self._reports: list[BunchReport] = []
@@ -144,8 +144,7 @@ class SharedLimiter(ProcessLimiter):
             now = self._now()
             mine = self._next_to_give(now)
             heard = self._heard_at is not None and now - self._heard_at < _HEARD_EVERY
-            heard = heard or self._pause > 0
-            if mine is not None and heard:
+            if mine is not None and (heard or self.away):
                 wait = mine.opens - self._start - now
                 if wait <= _TICK:
                     count = min(most, mine.calls - mine.given)
@@ -282,10 +281,10 @@ class SharedLimiter(ProcessLimiter):
         async with self._talking:
             if most and self._next_to_give(self._now()) is not None:
                 return True  # somebody else has just taken some
-            if (pause := self._asks_again_at - self._now()) > 0:
+            if self.away:
                 if leaves:
                     return True
-                await self._clock.sleep(pause)
+                await self._clock.sleep(max(0.0, self._asks_again_at - self._now()))
             store, told = self._store, self._reports[:]
             future = store.submit(self._kind, self._step(most, leaves=leaves))
             # What is given to somebody who is cancelled meanwhile is there for the next one.
@@ -331,7 +330,7 @@ class SharedLimiter(ProcessLimiter):
             if isinstance(error, QuotaStoreError):
                 self._store_failed(error, now)
             return  # whoever waits for it has it
-        self._refusal, self._pause, self._asks_again_at = "", 0.0, 0.0
+        self.away, self._refusal, self._pause = "", "", 0.0
         if self.trouble:
             self.trouble = ""
             log.info("the quota of the account is shared again")
@@ -361,8 +360,9 @@ class SharedLimiter(ProcessLimiter):
         if not self._store.is_needed:
             self._give_up(error, now)
         elif isinstance(error, QuotaStoreAway):
-            if not self._pause:
+            if not self.away:
                 log.warning("nothing goes out until the quota of the account can be had: %s", error)
+            self.away = str(error)
             self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
             self._asks_again_at = now + self._pause
         else:
@@ -391,8 +391,8 @@ class SharedLimiter(ProcessLimiter):
             self._reports.clear()
             self._heard_at = self._day_left = self._day_limit = None
             self._on_their_way = 0
-            self.trouble = self._refusal = ""
-            self._pause = self._asks_again_at = 0.0
+            self.trouble = self.away = self._refusal = ""
+            self._pause = 0.0
             self._sharing = bool(self._quotas)
 
     async def open(self) -> None:

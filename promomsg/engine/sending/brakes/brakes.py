@@ -145,6 +145,8 @@ class Brakes:
         """Why nothing goes out on this quota although there is work; empty when it does."""
         if self._breaker.is_open:
             return CANNOT_BE_REACHED
+        if limiter.away:
+            return "the database of the account's quota cannot be reached"
         held = (limiter.held_until, self._readiness.held_until)
         until = max((moment for moment in held if moment is not None), default=None)
         if until is None:
