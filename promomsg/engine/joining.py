@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Final
 
 import anyio
 import msgspec
@@ -28,6 +29,12 @@ from promomsg.shielded import run_shielded
 from promomsg.states import GroupState
 
 __all__ = ["Part", "PartDone", "do_part", "pace_of", "standing_of"]
+
+
+_LONGEST_END: Final = 300.0
+"""Seconds that retries may take once nobody new is tried. A provider may hold all calls for longer."""
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between looks whether an outage is over."""
 
 
 class PartDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +65,7 @@ async def do_part(
     *,
     concurrency: int | None = None,
     stop: anyio.Event | None = None,
+    enough: anyio.Event | None = None,
     tokens: RecipientTokens | None = None,
     clock: Clock = SYSTEM_CLOCK,
     rng: Random | None = None,
@@ -72,6 +80,7 @@ async def do_part(
         channel: the account that it was planned for. Without a pace of its own it gets the campaign's.
         concurrency: calls in flight at once; None: as planned.
         stop: once set, nothing new goes out; calls in flight finish.
+        enough: once set, it ends as when `part.seconds` are over.
         tokens: the user tokens, for a channel that needs them; closed by the caller. None: those that
             the journal keeps.
 
@@ -113,7 +122,7 @@ async def do_part(
             rng=rng or Random(),  # noqa: S311 - spreads pauses, guards nothing
         )
         run.control.heed(row)
-        await _drive(run, part.seconds, stop, clock)
+        await _drive(run, part.seconds, stop, enough, clock)
         if run.error is not None:
             raise run.error
         return await _found(handle, channel, clock, calls=run.calls)
@@ -175,16 +184,29 @@ async def _set_pace(channel: Channel, handle: Handle) -> None:
         set_default_pace(channel, await ask_quota(channel))
 
 
-async def _drive(run: Run, seconds: float | None, stop: anyio.Event | None, clock: Clock) -> None:
-    """Runs to the end, which comes at the latest when the time is over or somebody says stop."""
+async def _drive(
+    run: Run,
+    seconds: float | None,
+    stop: anyio.Event | None,
+    enough: anyio.Event | None,
+    clock: Clock,
+) -> None:
+    """Runs to the end, which comes sooner when the time is over, or when it is told to."""
 
-    async def at_the_latest() -> None:
-        assert seconds is not None
+    async def after(seconds: float) -> None:
         await clock.sleep(seconds)
+        # What follows on an outage counts from its beginning: the next part would count anew.
+        while run.is_troubled:
+            await clock.sleep(_LOOK_AGAIN)
+        run.send_no_more()
+        await clock.sleep(_LONGEST_END)
         run.stop()
 
-    async def when_told() -> None:
-        assert stop is not None
+    async def when_enough(enough: anyio.Event) -> None:
+        await enough.wait()
+        await after(0.0)
+
+    async def when_told(stop: anyio.Event) -> None:
         await stop.wait()
         run.stop()
 
@@ -193,9 +215,11 @@ async def _drive(run: Run, seconds: float | None, stop: anyio.Event | None, cloc
         try:
             async with anyio.create_task_group() as watching:
                 if seconds is not None:
-                    watching.start_soon(at_the_latest)
+                    watching.start_soon(after, seconds)
+                if enough is not None:
+                    watching.start_soon(when_enough, enough)
                 if stop is not None:
-                    watching.start_soon(when_told)
+                    watching.start_soon(when_told, stop)
                 await run.ended.wait()
                 watching.cancel_scope.cancel()
         finally:

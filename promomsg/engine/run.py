@@ -260,6 +260,17 @@ class Run:
         if not self.ended.is_set():
             self.control.stop()
 
+    def send_no_more(self) -> None:
+        """Whoever was not tried yet is left to other senders; what has begun is brought to an end."""
+        for sender in (self._dispatcher, self._groups):
+            if sender is not None:
+                sender.send_no_more()
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether it is being found out if the provider is there."""
+        return self._brakes.is_troubled
+
     async def write(self, control: Control) -> None:
         """Makes a request durable, so that a later process knows it too."""
         await self._handle.set_control(control)

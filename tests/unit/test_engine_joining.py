@@ -16,7 +16,8 @@ from scripted_wechat import ScriptedWeChat
 from promomsg import JournalError, Pace, UsageError, WeChatMessage
 from promomsg.engine.joining import Part, PartDone, do_part, pace_of
 from promomsg.journal.records import Control
-from promomsg.model import Answer, Code, Delivery, Verdict
+from promomsg.model import Answer, Code, Delivery, State, Verdict
+from promomsg.transport.last_check import asks_last_check
 
 pytestmark = pytest.mark.asyncio
 
@@ -177,7 +178,7 @@ async def test_it_ends_when_its_time_is_over_and_others_can_take_what_is_left(
     began = auto_clock.monotonic()
     what = Part(singles=True, seconds=7)
     done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
-    assert 7 <= auto_clock.monotonic() - began < 10
+    assert 7 <= auto_clock.monotonic() - began <= 10  # who was intended is called
     assert 0 < done.calls == len(reached) < 40
     assert (done.state, done.work_left) == ("sending", True)
     lease = await held_by_another(journal, auto_clock)
@@ -374,3 +375,137 @@ async def test_a_pace_that_nobody_wrote_is_refused(clock: FakeClock) -> None:
         pace_of(record(settings={"pace": {"singles_per_second": "quick"}}))
     with pytest.raises(JournalError, match="its pace cannot be read back"):
         pace_of(record(settings={"pace": {"singles_per_second": -1.0}}))
+
+
+async def test_who_has_been_tried_is_brought_to_an_end_when_the_time_is_over(
+    auto_clock: FakeClock,
+) -> None:
+    """Or somebody whose call fails each time would be tried by one part after another, for ever."""
+    journal = await planned(40, auto_clock)
+    channel = ScriptedWeChat(auto_clock)
+
+    async def call() -> None:
+        await auto_clock.sleep(1)
+        # Every other one is told to come again; there is no outage in that.
+        if len(channel.single_times) % 2:
+            channel.single_answers.append(Answer(Verdict.RETRY, "-1", "the system is busy"))
+
+    channel.before_single = call
+    what = Part(singles=True, seconds=5)
+    done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
+    assert (done.state, done.work_left) == ("sending", True)
+    assert 0 < len(reached) < 40
+    assert journal._store is not None
+    tried = [row for row in journal._store.in_order() if row.attempts]
+    assert {row.state for row in tried} == {State.SENT}
+    assert max(row.attempts for row in tried) > 1
+
+
+async def test_one_whose_call_always_fails_halts_the_campaign_as_in_a_whole_run(
+    auto_clock: FakeClock,
+) -> None:
+    journal = await planned(40, auto_clock, retry={"longest_pause": 30.0})
+    channel = ScriptedWeChat(auto_clock)
+    poor: list[str] = []
+
+    async def call() -> None:
+        await auto_clock.sleep(1)
+
+    class OneIsBusy(ScriptedWeChat):
+        async def deliver(self, compiled: Any, single_send: Any, last_check: Any = None) -> Answer:
+            answer = await super().deliver(compiled, single_send, last_check)
+            if single_send.id == "3" and answer.verdict is Verdict.SENT:
+                self.reached.remove("3")
+                poor.append("3")
+                return Answer(Verdict.RETRY, "-1", "the system is busy")
+            return answer
+
+        deliver = asks_last_check(deliver)
+
+    channel = OneIsBusy(auto_clock)
+    channel.before_single = call
+    for _ in range(3):
+        what = Part(singles=True, seconds=10)
+        done, _ = await part(journal, auto_clock, what, channel=channel, concurrency=2)
+    assert done.halted is not None
+    assert "8 attempts for one recipient" in done.halted
+    assert len(poor) == 8
+
+
+async def test_an_outage_is_ended_before_the_time_is_over(auto_clock: FakeClock) -> None:
+    """It halts as in a whole run; each part by itself would look at it for ever."""
+    journal = await planned(40, auto_clock)
+    channel = ScriptedWeChat(auto_clock)
+    gone = Answer(Verdict.RETRY, Code.NOT_SENT, "refused", readable=False)
+    channel.single_answers.extend([gone] * 60)
+    channel.probe_answers.extend([gone] * 60)
+    what = Part(singles=True, seconds=10)
+    done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
+    assert (done.state, reached) == ("halted", [])
+    assert done.halted is not None
+    assert "cannot be reached" in done.halted
+
+
+async def test_an_outage_that_is_over_ends_a_part_whose_time_is_over(auto_clock: FakeClock) -> None:
+    journal = await planned(400, auto_clock, chunk_size=400)
+    channel = ScriptedWeChat(auto_clock)
+    channel.before_single = lambda: auto_clock.sleep(1)
+    gone = Answer(Verdict.RETRY, Code.NOT_SENT, "refused", readable=False)
+    channel.single_answers.extend([gone] * 4)
+    channel.probe_answers.extend([gone] * 3)
+    done, reached = await part(
+        journal, auto_clock, Part(singles=True, seconds=2), channel=channel, concurrency=2
+    )
+    assert (done.state, done.work_left) == ("sending", True)
+    assert 0 < len(reached) < 50
+
+
+async def test_a_part_ends_when_there_is_enough(clock: FakeClock) -> None:
+    """Nobody new is tried; who waits for the pace is not waited for."""
+    journal = await planned(40, clock)
+    channel = ScriptedWeChat(clock, Pace(singles_per_minute=4))
+    enough = anyio.Event()
+    found: list[PartDone] = []
+
+    async def one() -> None:
+        found.append((await part(journal, clock, channel=channel, enough=enough))[0])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await clock.advance(20)
+        assert 0 < len(channel.reached) < 40
+        enough.set()
+        await clock.advance(1)
+        assert found
+    assert (found[0].state, found[0].calls) == ("sending", len(channel.reached))
+    assert await held_by_another(journal, clock) is not None
+
+
+async def test_a_group_that_was_not_called_yet_is_left_to_others(clock: FakeClock) -> None:
+    journal = await planned(60, clock, group=True)
+    channel = ScriptedWeChat(clock, Pace(groups_per_minute=1))
+    assert await channel.pacer.groups.reserve(1)
+    assert channel.pacer.groups.try_gate()
+    enough = anyio.Event()
+    found: list[PartDone] = []
+
+    async def one() -> None:
+        found.append((await part(journal, clock, channel=channel, enough=enough))[0])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await clock.advance(5)
+        enough.set()
+        await clock.advance(1)
+        assert found
+    assert (found[0].calls, found[0].work_left) == (0, True)
+    assert await (await journal.open()).take(groups=True, singles=False, idempotent=False)
+
+
+async def test_a_group_that_was_called_is_tried_again(auto_clock: FakeClock) -> None:
+    journal = await planned(60, auto_clock, group=True)
+    channel = ScriptedWeChat(auto_clock)
+    busy = Answer(Verdict.RETRY, "-1", "the system is busy")
+    channel.group_answers.extend([busy, busy])
+    done, reached = await part(journal, auto_clock, Part(groups=True, seconds=0.1), channel=channel)
+    assert (done.state, done.calls, len(reached)) == ("following", 3, 60)

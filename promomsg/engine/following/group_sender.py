@@ -66,11 +66,21 @@ class GroupSender:
         self._accepted = accepted
         self._limiter = channel.pacer.groups
         self._deliver = behind_last_check(channel.deliver_group)
+        self._no_more = False
+        self._untried: set[anyio.CancelScope] = set()
+        """What the groups wait in that were not called yet."""
 
     @property
     def in_flight(self) -> int:
         """Group calls whose answer is awaited."""
         return self._reachability.group_calls
+
+    def send_no_more(self) -> None:
+        """Leaves groups that were not called yet to other senders; those that were are brought to an end
+        here."""
+        self._no_more = True
+        for scope in self._untried:
+            scope.cancel()
 
     async def run(self) -> None:
         """Returns when no group is left to send, by other senders neither, or the control says
@@ -84,7 +94,7 @@ class GroupSender:
 
     async def _send_groups(self) -> None:
         while True:
-            if not await self._control.until_sending():
+            if not await self._control.until_sending() or self._no_more:
                 return
             with anyio.CancelScope(shield=True):
                 taken = await self._leases.take(
@@ -109,15 +119,22 @@ class GroupSender:
         group = await self._handle.group(lease.group_no)
         audience = await self._audience(group)
         attempt = 0
-        while self._control.may_send():
-            if not await self._brakes.ready():
-                continue
-            if not await self._reachability.admit_group(lease):
-                continue
-            try:
-                attempt, pause = await self._send_at_pace(held, group, audience, attempt)
-            finally:
-                self._reachability.release_group(lease)
+        while self._control.may_send() and (attempt or not self._no_more):
+            pause: float | None = 0.0
+            with anyio.CancelScope() as scope:
+                if not attempt:
+                    self._untried.add(scope)
+                try:
+                    if not await self._brakes.ready():
+                        continue
+                    if not await self._reachability.admit_group(lease):
+                        continue
+                    try:
+                        attempt, pause = await self._send_at_pace(held, group, audience, attempt)
+                    finally:
+                        self._reachability.release_group(lease)
+                finally:
+                    self._untried.discard(scope)
             if pause is None:
                 return
             await self._clock.sleep(pause)

@@ -43,8 +43,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         singles, groups: it makes the single sends, the group sends.
         polls: it looks at the group sends whose look is due.
-        seconds: nothing new goes out after that; calls in flight finish. None: until there is nothing to
-            take.
+        seconds: nobody is tried after that who was not tried before; who waits for a retry gets it, for
+            five minutes at the most, and an outage is ended first (it is over, or the campaign halts).
+            None: until there is nothing to take.
     """
 
     singles: bool = False

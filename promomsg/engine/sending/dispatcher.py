@@ -2,8 +2,7 @@
 
 How a single send flows (docs/design.md, "The order of a send"), and which method does it:
 
-1. A chunk of a few hundred recipients is leased from the journal (`LeasedChunks.take`), the next
-   one before it ends.
+1. A chunk of a few hundred recipients is leased (`LeasedChunks.take`), the next one before it ends.
 2. The feeder chooses a batch of it (`NextStep.choose`): as many as there are permits.
 3. The batch waits for what every send needs: an access token, the day's quota, the pace, a share of
    the client's permits, open connections (`_send_off`). A wait here leaves nobody in doubt.
@@ -11,8 +10,7 @@ How a single send flows (docs/design.md, "The order of a send"), and which metho
    about as much for one row as for a thousand; once they are durable, the batch is handed to the
    workers (`_intend`). After a kill from here on, they may have been sent.
 5. A worker takes a connection and calls (`_work`). Right before the first byte the gate is passed
-   (`FirstByteCheck`: the last check of the sliding window). One that would have to wait for long
-   goes back to pending, uncalled.
+   (`FirstByteCheck`). One that would have to wait for long goes back to pending, uncalled.
 6. The answer is judged (`Brakes.judge`), and its result joins the next commit (`_answered`).
 7. Results are committed in batches (`ResultWriter`); only then are permits given back and those
    who are pending again queued for their retry (`_committed`).
@@ -38,7 +36,7 @@ from promomsg.crashpoints import reached
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.sending.before_intent import BeforeIntent
 from promomsg.engine.sending.brakes.brakes import Brakes
-from promomsg.engine.sending.decision import Decision, lost_answer
+from promomsg.engine.sending.decision import lost_answer
 from promomsg.engine.sending.first_byte import FirstByteCheck, behind_last_check
 from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
@@ -68,7 +66,6 @@ log = logging.getLogger("promomsg.engine")
 _PATIENT_LINGER: Final = 0.02
 _PACED_LINGER: Final = 0.25
 _PENDING: Final = State.PENDING.value
-_UNCALLED: Final = Decision(State.PENDING, again=True)
 
 
 class Dispatcher:
@@ -125,6 +122,7 @@ class Dispatcher:
             channel, control, clock, permits, share, most, lambda: self._calling, self._changed
         )
         self._retries = RetryQueue(channel, self._chunks, clock, self._changed.set)
+        self.send_no_more = self._retries.take_no_more
         self._next = NextStep(
             self._chunks,
             self._retries,
@@ -187,7 +185,8 @@ class Dispatcher:
                 await self._reachability.acquire_probe(self._single_probe)
             elif isinstance(step, Send):
                 self._chunks.look_ahead(tasks)
-                await self._send_off(step.chunk, step.single_sends)
+                with self._chunks.trying():
+                    await self._send_off(step.chunk, step.single_sends)
                 self._reachability.drop(self._single_probe)
             elif isinstance(step, Wait):
                 self._chunks.look_ahead(tasks)
@@ -233,7 +232,7 @@ class Dispatcher:
                     break  # less than the next bunch, which is chosen afresh
         finally:
             self._before.give_back(reserved)
-        self._chunks.return_items(chunk, single_sends[at:])
+            self._chunks.return_items(chunk, single_sends[at:])
 
     async def _intend(self, chunk: LeasedChunk, batch: list[SingleSend]) -> bool:
         """Writes the intents, and once they are durable hands the batch to the workers."""
@@ -330,7 +329,7 @@ class Dispatcher:
 
     def _to_go(self) -> int | None:
         """How many are left to be called for the first time; None: the journal may have more."""
-        return len(self._ready) + self._chunks.fresh_left if self._chunks.exhausted else None
+        return len(self._ready) + self._chunks.fresh_left if self._chunks.are_all else None
 
     def _put_back(self, chunk: LeasedChunk, single_send: SingleSend) -> None:
         """An intended one that must wait too long is pending again, uncalled."""
@@ -339,7 +338,8 @@ class Dispatcher:
         result = SendResult(
             single_send.seq, _PENDING, "", "", None, now, maybe_sent, None, called=False
         )
-        self._results.push(chunk, result, FollowUp(chunk, single_send, result, _UNCALLED))
+        decision = self._chunks.uncalled(single_send)
+        self._results.push(chunk, result, FollowUp(chunk, single_send, result, decision))
 
     def _answered(
         self,

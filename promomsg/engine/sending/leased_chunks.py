@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -11,13 +12,16 @@ import msgspec
 
 from promomsg.channels.base import Channel
 from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.sending.decision import Decision
 from promomsg.engine.sending.held_leases import HeldLease, HeldLeases
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Lease
-from promomsg.model import SingleSend
+from promomsg.model import SingleSend, State
 
 __all__ = ["LeasedChunk", "LeasedChunks"]
 
+_AGAIN: Final = Decision(State.PENDING, again=True)
+_LEFT: Final = Decision(State.PENDING)
 _FEW: Final = 100
 """How many are at hand at the least before the next chunk is asked for."""
 _MOST_WAITING: Final = 2_048
@@ -84,7 +88,39 @@ class LeasedChunks:
         """Recipients of `_held` who are not final."""
         self._finished: list[LeasedChunk] = []
         self._taking = False
+        self._no_more = False
+        self._trying = anyio.CancelScope()
         self.exhausted = False
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Around what those wait for whom `fresh` gave out: `take_no_more` ends that."""
+        with anyio.CancelScope() as self._trying:
+            yield
+
+    def take_no_more(self) -> None:
+        """Leaves whoever was not tried yet to other senders. Who is on their way, or waits for a retry, is
+        brought to an end here."""
+        self._no_more = self.exhausted = True
+        for chunk in list(self._untried):
+            self._leave(chunk)
+        self._trying.cancel()
+        self._changed()
+
+    def _leave(self, chunk: LeasedChunk) -> None:
+        """Those of a chunk who were not tried yet are pending, for whoever takes it next."""
+        tried = [one for one in chunk.fresh if one.attempts > one.earlier]
+        left = len(chunk.fresh) - len(tried)
+        chunk.fresh = deque(tried)
+        if not tried and chunk in self._untried:
+            self._untried.remove(chunk)
+        self.finish(chunk, left)
+
+    def uncalled(self, single_send: SingleSend) -> Decision:
+        """What becomes of one who was intended and not called: they come again here, or are left to other
+        senders."""
+        untried = single_send.attempts == single_send.earlier
+        return _LEFT if self._no_more and untried else _AGAIN
 
     @property
     def idle(self) -> bool:
@@ -108,6 +144,8 @@ class LeasedChunks:
         if single_sends and chunk in self._held and not chunk.fresh:
             self._untried.appendleft(chunk)
         chunk.fresh.extendleft(reversed(single_sends))
+        if self._no_more:
+            self._leave(chunk)
 
     @property
     def has_fresh(self) -> bool:
@@ -123,6 +161,11 @@ class LeasedChunks:
     def fresh_left(self) -> int:
         """How many in the chunks at hand were not intended yet."""
         return sum(len(chunk.fresh) for chunk in self._untried)
+
+    @property
+    def are_all(self) -> bool:
+        """Whether nobody is to be tried but those in the chunks at hand."""
+        return self.exhausted and not self._no_more
 
     def holds(self, chunk: LeasedChunk) -> bool:
         """Whether it is still ours and open."""
@@ -171,7 +214,7 @@ class LeasedChunks:
 
     def look_ahead(self, tasks: anyio.abc.TaskGroup) -> None:
         """Takes the next chunk before these end."""
-        if self._taking or self.exhausted or self.fresh_left >= self._enough:
+        if self._taking or self.exhausted or self._no_more or self.fresh_left >= self._enough:
             return
         if self._open - self._on_their_way() < _MOST_WAITING:
             self._taking = True
@@ -179,6 +222,9 @@ class LeasedChunks:
 
     async def take(self) -> None:
         """Takes the next chunk, if there is one."""
+        if self._no_more:
+            self.exhausted = True
+            return
         self._taking = True
         try:
             with anyio.CancelScope(shield=True):
@@ -207,6 +253,8 @@ class LeasedChunks:
         self._held[chunk] = None
         self._untried.append(chunk)
         self._open += chunk.open
+        if self._no_more:
+            self._leave(chunk)
 
     async def _add_tokens_and_ids(self, single_sends: Sequence[SingleSend]) -> None:
         """Adds what the journal does not keep: user tokens, and keys that are derived."""

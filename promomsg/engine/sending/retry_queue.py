@@ -36,6 +36,17 @@ class RetryQueue:
         self._queue: list[tuple[float, int, LeasedChunk, SingleSend]] = []
         self._settled: dict[int, Answer] = {}
 
+    def take_no_more(self) -> None:
+        """As `LeasedChunks.take_no_more`; who came back uncalled has not been tried either."""
+        queue, self._queue = self._queue, []
+        for item in queue:
+            if item[3].attempts > item[3].earlier:
+                self._queue.append(item)
+            else:
+                self._chunks.finish(item[2], 1)
+        heapq.heapify(self._queue)
+        self._chunks.take_no_more()
+
     def add(self, chunk: LeasedChunk, single_send: SingleSend, pause: float) -> None:
         """They may be called again in so many seconds."""
         at = self._clock.monotonic() + pause

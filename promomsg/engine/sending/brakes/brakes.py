@@ -141,6 +141,11 @@ class Brakes:
         """Sends of this run that were called, single and group ones."""
         return self._budget.calls
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether it is being found out if the provider is there: the campaign goes on, or halts."""
+        return self._breaker.is_open or self._readiness.is_failing
+
     def stalled_by(self, limiter: RateLimiter) -> str:
         """Why nothing goes out on this quota although there is work; empty when it does."""
         if self._breaker.is_open:

@@ -49,6 +49,11 @@ class Readiness:
         self.held_until: float | None = None
         """Monotonic seconds until which the provider asked to wait."""
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether what a send needs could not be had when it was last asked for."""
+        return self._failures > 0
+
     async def ready(self) -> bool:
         """True: send now. False: it waited, or halted; ask the control, then here again."""
         async with self._one_at_a_time:
