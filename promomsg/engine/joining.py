@@ -6,7 +6,7 @@ It is no resume (docs/design.md, "A part of a campaign"): what a person or anoth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -34,7 +34,7 @@ __all__ = ["Part", "PartDone", "do_part", "pace_of", "standing_of"]
 _LONGEST_END: Final = 300.0
 """Seconds that retries may take once nobody new is tried. A provider may hold all calls for longer."""
 _LOOK_AGAIN: Final = 1.0
-"""Seconds between looks whether an outage is over."""
+"""Seconds between looks whether an outage is over, and a part is to end."""
 
 
 class PartDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ async def do_part(
     *,
     concurrency: int | None = None,
     stop: anyio.Event | None = None,
-    enough: anyio.Event | None = None,
+    enough: Callable[[], bool] | None = None,
     tokens: RecipientTokens | None = None,
     clock: Clock = SYSTEM_CLOCK,
     rng: Random | None = None,
@@ -80,7 +80,7 @@ async def do_part(
         channel: the account that it was planned for. Without a pace of its own it gets the campaign's.
         concurrency: calls in flight at once; None: as planned.
         stop: once set, nothing new goes out; calls in flight finish.
-        enough: once set, it ends as when `part.seconds` are over.
+        enough: asked again and again once `part.seconds` are over: whether it is to end now. None: it is.
         tokens: the user tokens, for a channel that needs them; closed by the caller. None: those that
             the journal keeps.
 
@@ -188,7 +188,7 @@ async def _drive(
     run: Run,
     seconds: float | None,
     stop: anyio.Event | None,
-    enough: anyio.Event | None,
+    enough: Callable[[], bool] | None,
     clock: Clock,
 ) -> None:
     """Runs to the end, which comes sooner when the time is over, or when it is told to."""
@@ -196,15 +196,11 @@ async def _drive(
     async def after(seconds: float) -> None:
         await clock.sleep(seconds)
         # What follows on an outage counts from its beginning: the next part would count anew.
-        while run.is_troubled:
+        while run.is_troubled or (enough is not None and not enough()):
             await clock.sleep(_LOOK_AGAIN)
         run.send_no_more()
         await clock.sleep(_LONGEST_END)
         run.stop()
-
-    async def when_enough(enough: anyio.Event) -> None:
-        await enough.wait()
-        await after(0.0)
 
     async def when_told(stop: anyio.Event) -> None:
         await stop.wait()
@@ -216,8 +212,6 @@ async def _drive(
             async with anyio.create_task_group() as watching:
                 if seconds is not None:
                     watching.start_soon(after, seconds)
-                if enough is not None:
-                    watching.start_soon(when_enough, enough)
                 if stop is not None:
                     watching.start_soon(when_told, stop)
                 await run.ended.wait()

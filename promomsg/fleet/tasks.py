@@ -43,7 +43,12 @@ async def _shift(here: TaskContext) -> None:
         length = _SHORT_SHIFT if here.others_wait() else _SHIFT
         part = Part(singles=True, groups=True, seconds=length)
         done = await do_part(
-            here.journal, channel, part, concurrency=here.concurrency, stop=here.stop
+            here.journal,
+            channel,
+            part,
+            concurrency=here.concurrency,
+            stop=here.stop,
+            enough=here.others_wait,
         )
         seconds = clock.monotonic() - began
         if done.calls or done.halted:

@@ -464,17 +464,19 @@ async def test_a_part_ends_when_there_is_enough(clock: FakeClock) -> None:
     """Nobody new is tried; who waits for the pace is not waited for."""
     journal = await planned(40, clock)
     channel = ScriptedWeChat(clock, Pace(singles_per_minute=4))
-    enough = anyio.Event()
+    enough: list[bool] = []
     found: list[PartDone] = []
 
     async def one() -> None:
-        found.append((await part(journal, clock, channel=channel, enough=enough))[0])
+        what = Part(singles=True, groups=True, seconds=1)
+        done, _ = await part(journal, clock, what, channel=channel, enough=lambda: bool(enough))
+        found.append(done)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one)
         await clock.advance(20)
         assert 0 < len(channel.reached) < 40
-        enough.set()
+        enough.append(True)
         await clock.advance(1)
         assert found
     assert (found[0].state, found[0].calls) == ("sending", len(channel.reached))
@@ -486,16 +488,18 @@ async def test_a_group_that_was_not_called_yet_is_left_to_others(clock: FakeCloc
     channel = ScriptedWeChat(clock, Pace(groups_per_minute=1))
     assert await channel.pacer.groups.reserve(1)
     assert channel.pacer.groups.try_gate()
-    enough = anyio.Event()
+    enough: list[bool] = []
     found: list[PartDone] = []
 
     async def one() -> None:
-        found.append((await part(journal, clock, channel=channel, enough=enough))[0])
+        what = Part(singles=True, groups=True, seconds=1)
+        done, _ = await part(journal, clock, what, channel=channel, enough=lambda: bool(enough))
+        found.append(done)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one)
         await clock.advance(5)
-        enough.set()
+        enough.append(True)
         await clock.advance(1)
         assert found
     assert (found[0].calls, found[0].work_left) == (0, True)
