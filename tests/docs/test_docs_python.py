@@ -153,7 +153,8 @@ def test_fleet_blocks_run(
     assert "autumn done ()" in said[1:]
     with psycopg.connect(postgres) as db:
         answers = [
-            db.execute(block.text.encode()).fetchall() for block in blocks("docs/fleet.md", "sql")
+            db.execute(block.text.encode()).fetchall()
+            for block in blocks("docs/fleet-journal.md", "sql")
         ]
     assert answers == [[("sent", "", 2)], [(2, "", 2)]]
     PostgresJournal(postgres, "autumn").discard()
@@ -167,7 +168,7 @@ def test_every_table_of_the_fleet_is_on_its_page(postgres: str) -> None:
             b" AND relkind IN ('r', 'p', 'v') AND NOT relispartition"
             b" AND relname !~ '^(recipient|user_token)_[0-9]+$'"  # one campaign's own
         ).fetchall()
-    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/fleet-journal.md").read_text(encoding="utf-8")
     assert "`procrastinate_`" in page  # what begins so
     own = [name for (name,) in tables if not name.startswith("procrastinate_")]
     assert [name for name in own if f"`{name}`" not in page] == []

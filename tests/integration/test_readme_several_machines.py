@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from cli_campaigns import campaign, running
-from waiting import wait_for
 
 import promomsg
 from promomsg.sandbox import Sandbox
@@ -35,38 +35,47 @@ def machine(folder: Path, lines: str, fleet: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["bash", "-ec", script],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "WECHAT_SECRET": "a-secret-of-nobody"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
 def test_several_machines_send_one_campaign(postgres: str, box: Sandbox, tmp_path: Path) -> None:
     page = README.read_text(encoding="utf-8").partition("## From one machine to several\n")[2]
-    first, other, anywhere = re.findall(r"```sh\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
-    assert len((first + other + anywhere).splitlines()) == 10
+    once, worker, anywhere = re.findall(r"```sh\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
+    assert len((once + worker + anywhere).splitlines()) == 10
     journal = promomsg.Fleet(postgres).journal("autumn")
     journal.discard()
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-        campaign(folder, box.url, 300, title="{name}", pace="singles_per_second = 30")
-    (folders[1] / "people.csv").unlink()
+    for name in ("planner", "one", "two"):
+        (tmp_path / name).mkdir()
+    campaign(tmp_path / "planner", box.url, 1300, title="{name}", pace="singles_per_second = 400")
+    workers: list[subprocess.Popen[str]] = []
     try:
-        sends = [machine(folders[0], first, postgres)]
-        wait_for(lambda: journal.exists() and journal.is_being_sent(), seconds=60)
-        sends.append(machine(folders[1], other, postgres))
-        said = [shell.communicate(timeout=90)[0] for shell in sends]
-        assert [shell.returncode for shell in sends] == [0, 0], said
-        assert "joining in" in said[1]
-        asks = machine(folders[1], f"export PROMOMSG_FLEET={URL}\n{anywhere}", postgres)
-        shown, _ = asks.communicate(timeout=60)
-        assert asks.returncode == 0, shown
-        with (folders[1] / "not-sent.csv").open(encoding="utf-8") as file:
+        said, _ = (prepared := machine(tmp_path, once, postgres)).communicate(timeout=60)
+        assert prepared.returncode == 0, said
+        workers = [machine(tmp_path / name, worker, postgres) for name in ("one", "two")]
+        for one in workers:
+            assert one.stdout is not None
+            assert "working for" in one.stdout.readline()
+        planner = machine(
+            tmp_path / "planner", f"export PROMOMSG_FLEET={URL}\n{anywhere}", postgres
+        )
+        said, _ = planner.communicate(timeout=90)
+        assert planner.returncode == 0, said
+        assert "1,300" in said
+        with (tmp_path / "planner" / "not-sent.csv").open(encoding="utf-8") as file:
             assert list(csv.DictReader(file)) == []
         with promomsg.open_journal(journal) as opened:
-            assert opened.report().sent == 300
+            assert opened.report().sent == 1300
+        assert box.ledger.total == 1300
         assert box.ledger.twice() == []
     finally:
+        for one in workers:
+            os.killpg(one.pid, signal.SIGTERM)
+        left = [one.communicate(timeout=30)[0] for one in workers]
         journal.discard()
+    assert [one.returncode for one in workers] == [0, 0], left
+    assert all("1 calls" not in text and "calls in" in text for text in left), left
