@@ -12,7 +12,7 @@ import anyio
 import psycopg
 import pytest
 import uvloop
-from journal_rows import DAY, NOW, everybody, result, row, sealed, take
+from journal_rows import DAY, NOW, everybody, record, result, row, sealed, take
 from postgres_pooler import pooled
 from postgres_server import PostgresServer
 
@@ -207,6 +207,35 @@ async def test_a_restart_of_the_server_costs_time_and_nothing_else(server: Postg
     assert (await handle.counts()).sent == 10
     assert [outcome.attempts for outcome in await everybody(handle)] == [1] * 20 + [0] * 20
     await handle.close()
+
+
+async def test_a_plan_that_is_complete_outlives_a_crash_of_the_server_at_that_moment(
+    server: PostgresServer,
+) -> None:
+    journal = PostgresJournal(server.url(), "crash after the seal")
+    handle = await sealed(journal, [row(seq) for seq in range(3000)], chunk_size=1000)
+    await asyncio.to_thread(server.stop, "immediate")
+    await asyncio.to_thread(server.start)
+    assert (await handle.counts()).pending == 3000
+    assert len(await everybody(handle)) == 3000
+    await handle.close()
+
+
+async def test_a_plan_in_the_making_does_not_outlive_a_crash_of_the_server(
+    server: PostgresServer,
+) -> None:
+    journal = PostgresJournal(server.url(), "crash before the seal")
+    handle = await journal.create(record())
+    await handle.add_rows([row(0), row(1)])
+    await asyncio.to_thread(server.stop, "immediate")
+    await asyncio.to_thread(server.start)
+    with pytest.raises(JournalError):
+        await handle.seal(record(planned_at=NOW), chunk_size=2)
+    await handle.close()
+    assert not journal.exists()
+    anew = await sealed(journal, [row(0)])
+    assert (await anew.counts()).pending == 1
+    await anew.close()
 
 
 async def test_a_server_that_stays_away_is_given_up(
