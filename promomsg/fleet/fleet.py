@@ -28,6 +28,9 @@ class FleetCampaign(msgspec.Struct, frozen=True):
 
     Attributes:
         name: what it is asked for by: `fleet.journal(name)`, `journal="fleet:NAME"`.
+        state: as `Report.state` has it; `"planning"` while its plan is not complete. While workers are
+            there a campaign is `"sending"` (or `"waiting"` for the next day), also when none of them holds
+            work of it at this moment.
         report: where it stands; its `outcomes` are read when they are asked for. None: its plan is not
             complete, and nothing was sent.
         senders: who holds work of it now, each as `host:process`. One that died is named until its
@@ -38,16 +41,12 @@ class FleetCampaign(msgspec.Struct, frozen=True):
     """
 
     name: str
+    state: str
     report: Report | None
     senders: tuple[str, ...]
     created_at: float
     ended_at: float | None = None
     trouble: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> str:
-        """As `Report.state` has it; `"planning"` while its plan is not complete."""
-        return "planning" if self.report is None else self.report.state
 
 
 class Fleet:
@@ -115,24 +114,30 @@ class Fleet:
         from promomsg.journal.postgres.overview import overview
 
         trouble: dict[str, list[str]] = {}
-        for worker in await self.workers():
+        workers = await self.workers()
+        goes_on = any(worker.takes_work for worker in workers)
+        for worker in workers:
             for one in worker.trouble if worker.alive else ():
                 trouble.setdefault(one.name, []).append(f"{worker.name}: {one.text}")
 
         def campaign(found: CampaignOverview, view: PostgresView) -> FleetCampaign:
             journal = self.journal(found.name)
-            report, ended_at = None, None
+            report, state, ended_at = None, "planning", None
             if found.planned_at is not None:
                 report = report_of_view(view, journal, journal.address)
-                if report.state in ENDED:
+                state = report.state
+                if state in ENDED:
                     ended_at = found.planned_at + report.elapsed_s
+                elif goes_on and state in ("stopped", "sending"):
+                    state = "waiting" if found.is_parked else "sending"
             return FleetCampaign(
                 found.name,
+                state,
                 report,
                 tuple(view.senders()),
                 found.created_at,
                 ended_at,
-                tuple(trouble.get(found.name, ())),
+                tuple(trouble.get(found.name, ())) if ended_at is None else (),
             )
 
         return await to_thread.run_sync(overview, self._url, campaign)

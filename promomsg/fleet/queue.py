@@ -26,6 +26,7 @@ from promomsg.journal.postgres.schema import PREPARE, SCHEMA, changing_tables
 try:
     import procrastinate
     from procrastinate.jobs import Job as QueuedJob
+    from procrastinate.manager import JobManager
     from procrastinate.schema import SchemaManager
 except ImportError:
     raise UsageError(
@@ -180,7 +181,6 @@ async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
     """
     if not jobs:
         return
-    manager = procrastinate.App(connector=procrastinate.PsycopgConnector()).job_manager
     rows = [
         QueuedJob(
             id=None,
@@ -192,6 +192,8 @@ async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
         )
         for job in jobs
     ]
+    # Its connector is not opened: the connection is given.
+    manager = JobManager(procrastinate.PsycopgConnector())
     await manager.batch_defer_jobs_async(rows, connection=db)
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import psycopg
@@ -43,6 +43,9 @@ _AT_ONCE: Final = 16
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 """Seconds before a task that failed is tried again: twice as many each time, up to this."""
+_NOT_TRIED: Final = 120.0
+"""Seconds after which a failure that nobody has had tried again is forgotten: others have done the work,
+or there is none any more."""
 _MOST_TROUBLES: Final = 100
 _MOST_CALLS: Final = 1000
 _NO_ACCOUNT: Final = [name for name, task in TASKS.items() if not task.needs_account]
@@ -68,6 +71,12 @@ class _Failure:
         self.pause = pause or min(2 * self.pause or _FIRST_PAUSE, _LONGEST_PAUSE)
         self.until = anyio.current_time() + self.pause
         return is_news
+
+
+def _forget(failures: dict[Any, _Failure], now: float) -> None:
+    """Forgets those that nobody has had tried again."""
+    for key in [key for key, one in failures.items() if one.until + _NOT_TRIED < now]:
+        del failures[key]
 
 
 class Worker:
@@ -192,6 +201,8 @@ class Worker:
         away = False
         while not self._stop.is_set() or self._doing:
             self._changed = anyio.Event()
+            if self._stop.is_set():
+                self._queue.stop()
             try:
                 if db is None:
                     db = await self._connect()
@@ -216,7 +227,11 @@ class Worker:
 
     async def _look(self, db: Connection) -> None:
         asked = await worker_table.beat(
-            db, (self.name, self._row_since), sorted(self._doing, key=str), self._troubles()
+            db,
+            (self.name, self._row_since),
+            sorted(self._doing, key=str),
+            self._troubles(),
+            ending=self._stop.is_set(),
         )
         if asked is None:
             await self._register(db)
@@ -253,6 +268,8 @@ class Worker:
 
     def _troubles(self) -> list[Trouble]:
         now = anyio.current_time()
+        _forget(self._missing, now)
+        _forget(self._failures, now)
         found = [
             Trouble(campaign, one.name, one.text, keeps_off=one.until > now)
             for campaign, one in self._missing.items()

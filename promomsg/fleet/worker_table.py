@@ -73,7 +73,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
         started_at, seen_at: Unix seconds, by the server's clock.
         alive: it was seen within the last 15 seconds.
         answers: it was seen within the last 5: it is given work.
-        draining: it was asked to take no more work and to end.
+        draining: it takes no more work and is about to end, since it was asked to.
         concurrency: calls at once, of each account.
         version: of its promomsg.
         tasks: what it knows how to do.
@@ -127,7 +127,8 @@ WHERE worker.seen_at <= {_NOW} - %s
 RETURNING name, started_at
 """.encode()
 _BEAT: Final = f"""
-UPDATE worker SET seen_at = {_NOW}, doing = %s::jsonb, trouble = %s::jsonb
+UPDATE worker SET seen_at = {_NOW}, doing = %s::jsonb, trouble = %s::jsonb,
+    draining = draining OR %s
 WHERE name = %s AND started_at = %s
 RETURNING draining
 """.encode()
@@ -163,14 +164,17 @@ async def beat(
     row_of: tuple[str, float],
     doing: Sequence[Doing],
     trouble: Sequence[Trouble],
+    *,
+    ending: bool,
 ) -> bool | None:
     """Says that a worker is there. Returns whether it is asked to end; None: its row is gone, or
     somebody else's by now.
 
     Args:
         row_of: as `register` returned it.
+        ending: it takes no more work.
     """
-    args = (_encode(doing).decode(), _encode(trouble).decode(), *row_of)
+    args = (_encode(doing).decode(), _encode(trouble).decode(), ending, *row_of)
     row = await (await db.execute(_BEAT, args)).fetchone()
     return None if row is None else bool(row[0])
 

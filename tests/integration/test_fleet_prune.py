@@ -111,7 +111,7 @@ async def test_a_campaign_that_is_not_over_is_never_removed(
 ) -> None:
     await Campaign(channel, PERSONAL, ids(3), journal=journal, **QUICK).hand_over()
     assert (await prune(database, [journal.name])).campaigns == ()
-    assert (await Fleet(database).prune(ended_before=4e9)).campaigns == ()
+    assert journal.name not in (await Fleet(database).prune(ended_before=4e9)).campaigns
     async with Campaign.resume(journal, channel, **QUICK) as run:
         await run.wait()
         # It is over, and somebody has it open.

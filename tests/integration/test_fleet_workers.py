@@ -210,6 +210,23 @@ async def test_sigterm_ends_a_worker_of_the_terminal_with_what_is_out(
     assert await fleet.workers() == []
 
 
+async def test_a_worker_that_is_about_to_end_keeps_no_work_from_the_others(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    """Its last calls may take long: here the first ones, of which there are four."""
+    box.faults = single(kind="delay", seconds=4.0, limit=4)
+    await handed_over(fleet, channel, 600)
+    async with working(fleet, channel, name="one") as one:
+        await until(lambda: box.calls.times("singlesendmsg"), 20)
+        await fleet.drain("one")
+        async with working(fleet, channel, name="two"):
+            await handed_over(fleet, channel, 40, "winter")
+            assert (await wait(fleet, "winter")).sent == 40
+            assert not one.done()
+            report = await wait(fleet)
+    assert (report.sent, report.unknown) == (600, 0)
+
+
 async def test_a_second_signal_ends_a_worker_at_once(
     fleet: Fleet, channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +263,7 @@ async def test_a_campaign_whose_account_is_missing_waits_for_a_worker_that_has_i
             [found] = [c for c in await fleet.campaigns() if c.name == "elsewhere"]
             assert found.trouble == (f"one: {trouble.text}",)
             assert found.report is not None
-            assert found.report.pending == 40
+            assert (found.state, found.report.pending) == ("sending", 40)
             async with working(fleet, other, name="two"):
                 assert (await wait(fleet, "elsewhere")).sent == 40
 
@@ -282,8 +299,22 @@ async def test_what_a_person_or_the_provider_has_stopped_stays_stopped_until_it_
         "UPDATE control SET parked_until = extract(epoch FROM now()) + 3600 WHERE campaign ="
         " (SELECT campaign FROM campaign WHERE journal = 'parked')",
     )
+    states = {one.name: one.state for one in await fleet.campaigns()}
+    assert states == {
+        "paused": "paused",
+        "halted": "halted",
+        "parked": "stopped",
+        "free": "stopped",
+    }
     async with working(fleet, channel):
         assert (await wait(fleet, "free")).sent == 40
+        states = {one.name: one.state for one in await fleet.campaigns()}
+        assert states == {
+            "paused": "paused",
+            "halted": "halted",
+            "parked": "waiting",
+            "free": "done",
+        }
         assert (await wait(fleet, "paused")).state == "paused"
         assert (await wait(fleet, "halted")).state == "halted"
         assert len(box.calls.bodies("singlesendmsg")) == 40

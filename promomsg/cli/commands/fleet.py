@@ -107,6 +107,8 @@ def _document(campaign: FleetCampaign) -> dict[str, Any]:
     if campaign.report is not None:
         document |= campaign.report.to_dict()
         del document["groups"]
+        if document["state"] != campaign.state:
+            document |= {"state": campaign.state, "reason": ""}
     return {**document, "senders": list(campaign.senders), "trouble": list(campaign.trouble)}
 
 

@@ -16,7 +16,9 @@ __all__ = ["CampaignOverview", "connected", "overview"]
 T = TypeVar("T")
 
 _CAMPAIGNS: Final = b"""
-SELECT campaign, journal, created_at, planned_at FROM campaign ORDER BY campaign
+SELECT campaign, journal, created_at, planned_at,
+       coalesce(parked_until > extract(epoch FROM clock_timestamp()), false)
+FROM campaign LEFT JOIN control USING (campaign) ORDER BY campaign
 """
 
 
@@ -27,12 +29,14 @@ class CampaignOverview(NamedTuple):
         number, name: its number, and its name there.
         created_at: as its record has it.
         planned_at: when its plan was complete; None: it is not.
+        is_parked: nobody sends it before the next China-time day.
     """
 
     number: int
     name: str
     created_at: float
     planned_at: float | None
+    is_parked: bool
 
 
 def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> list[T]:
