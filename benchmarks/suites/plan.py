@@ -38,6 +38,8 @@ _BASE_NOTE: Final = (
     "looks for a key that is there twice"
 )
 _PARQUET: Final = "promomsg, Parquet: each another name"
+_WITHOUT_NUMPY: Final = f"{_PARQUET}, without numpy"
+"""As `pip install promomsg[files]` leaves it: pyarrow loads numpy only where it is installed."""
 
 
 def run(session: Session) -> Result:
@@ -56,9 +58,12 @@ def run(session: Session) -> Result:
     if installed("pyarrow"):
         paths.append(path := session.folder / "recipients.parquet")
         write_parquet(path, count)
-        runs[_PARQUET] = partial(
+        planned = partial(
             session.measure, "tasks.plan_promomsg", messages=count, file=str(path), kind="named"
         )
+        runs[_PARQUET] = planned
+        if installed("numpy"):
+            runs[_WITHOUT_NUMPY] = partial(planned, without_numpy=True)
     else:
         result.notes.append("left out: Parquet (pyarrow not installed)")
     taken = rounds(session, "plan", runs)
@@ -71,6 +76,7 @@ def run(session: Session) -> Result:
         rows[f"{name}, peak memory", "MB"] = [sample.peak_mb for sample in samples]
         if "imports_mb" in samples[0].figures and name in (
             _PARQUET,
+            _WITHOUT_NUMPY,
             f"promomsg: {_LISTS[-1].title}",
         ):
             own = [sample.figures["imports_mb"] for sample in samples]
@@ -90,6 +96,9 @@ def run(session: Session) -> Result:
     if _PARQUET in taken:
         full = session.options.scale >= 1
         result.judge("plan-parquet", [sample.peak_mb for sample in taken[_PARQUET]], full=full)
+    if _WITHOUT_NUMPY in taken:
+        peaks = [sample.peak_mb for sample in taken[_WITHOUT_NUMPY]]
+        result.compare("the same without numpy, as promomsg[files] is installed, MB", peaks)
     result.notes += [
         _BASE_NOTE,
         "outside the clock: imports and the making of the file",

@@ -83,6 +83,10 @@ def _show(
     full = session.options.scale >= 1
     result.judge("wallet-cpu", ratios(costs["wallet"], costs[one]), full=full)
     result.judge("wallet-rate", ratios(rates["wallet"], rates[one]), full=full)
+    result.compare(
+        "the same, not pinned: the threads that sign use what the server leaves of its core",
+        ratios(rates["wallet on all cores"], rates[one]),
+    )
     result.judge("wallet-cores", ratios(rates["wallet on all cores"], speed), full=full)
     rest, wechat = costs["wallet without signing"], costs["WeChat, tokens and a personal text"]
     result.judge("wallet-rest", ratios(rest, wechat), full=full)
