@@ -128,6 +128,23 @@ async def test_a_connection_that_loses_what_it_carries_is_given_up(
             await store.close()
 
 
+async def test_who_ends_does_not_wait_for_an_answer_that_never_comes(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quota_connection, "_CLOSES_IN", 0.2)
+    with tempfile.TemporaryDirectory() as folder:
+        async with swallowing(server.folder, Path(folder)) as (wire, url), asyncio.timeout(5):
+            store = QuotaRows(url, *OF, "ends")
+            store.keep_open()
+            await store.submit("singles", one_more)
+            wire.swallows = "answers"
+            waiting = store.submit("singles", one_more)
+            await wire.swallowed.wait()
+            await store.close()
+            with pytest.raises(QuotaStoreAway):
+                await waiting
+
+
 async def test_a_sender_that_stands_still_with_a_row_holds_the_others_up_for_a_moment(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from waiting import until
 
 import promomsg as sdk
 from promomsg import Campaign, Pace, SqliteJournal
+from promomsg.engine.joining import Part, do_part
 from promomsg.errors import JournalError
 from promomsg.journal.postgres import journal as journal_module
 from promomsg.journal.postgres.account_quota.quota_rows import QuotaRows
@@ -364,3 +365,18 @@ async def test_the_last_campaign_of_a_client_gives_back_what_was_taken(
                 assert pacer.singles.try_gate()
             assert senders(postgres, box) == 1
         assert senders(postgres, box) == 0
+
+
+async def test_parts_of_one_campaign_share_the_windows(
+    box: Sandbox, postgres: str, tmp_path: Path
+) -> None:
+    journal, pace = fleet(postgres), Pace(singles_per_second=PACE)
+    async with wechat(box, pace=pace) as first, wechat(box, pace=pace) as second:
+        people = ids(150)
+        planned = Campaign(first, MESSAGE, people, route="single", journal=journal, **QUICK)
+        await planned.hand_over()
+        parts = [do_part(journal, one, Part(singles=True)) for one in (first, second)]
+        done = await asyncio.gather(*parts)
+    assert sum(part.calls for part in done) == box.ledger.singles == 150
+    assert worst(arrivals(tmp_path)) <= PACE
+    assert senders(postgres, box) == 0

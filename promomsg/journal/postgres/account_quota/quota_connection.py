@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -30,6 +31,8 @@ _ANSWERS_IN: Final = 3.0
 _STANDS_STILL: Final = 2.0
 _HANGS_UP: Final = 8.0
 """Seconds for a transaction; a connection on which it takes longer is lost."""
+_CLOSES_IN: Final = 2.0
+"""The same once nobody needs it any more."""
 
 _LOCK: Final = b"""
 WITH locked AS MATERIALIZED (
@@ -113,6 +116,7 @@ class QuotaConnection:
         self._waiting: list[_AskedChange] = []
         self._db: Connection | None = None
         self._running: asyncio.Task[None] | None = None
+        self._closing = False
         self.clock = ServerClock()
         self.keepers = 0
 
@@ -160,7 +164,7 @@ class QuotaConnection:
             done = await self._transaction(waiting)
         except psycopg.Error as error:
             await self._drop()
-            if is_new or not is_away(error):
+            if is_new or self._closing or not is_away(error):
                 raise
             try:
                 done = await self._transaction(waiting)
@@ -219,9 +223,14 @@ class QuotaConnection:
             await db.close()
 
     async def close(self) -> None:
-        """Closes it once nothing is under way and nobody wants it to stay open."""
-        while self._running is not None:
-            await asyncio.shield(self._running)
+        """Closes it once nothing is under way, or soon; nothing to do while somebody keeps it open."""
+        while not self.keepers and (running := self._running) is not None:
+            self._closing = True
+            try:
+                with nullcontext() if self._db is None else hung_up_after(self._db, _CLOSES_IN):
+                    await asyncio.wait({running})
+            finally:
+                self._closing = False
         if not self.keepers:
             await self._drop()
 
