@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import anyio
 import psycopg
@@ -28,6 +28,7 @@ try:
     from procrastinate.jobs import Job as QueuedJob
     from procrastinate.manager import JobManager
     from procrastinate.schema import SchemaManager
+    from procrastinate.sql import queries
 except ImportError:
     raise UsageError(
         "a fleet's workers need Procrastinate: pip install 'promomsg[fleet]'"
@@ -208,6 +209,20 @@ class _Answering(psycopg.AsyncConnection[Any]):
             return await super().wait(*args, **options)
 
 
+class _Connector(procrastinate.PsycopgConnector):
+    """The queue's connections. A job that is over and cannot be noted as such (its row is gone, the server
+    is away) is no error: its work has begun, and what is left of it goes with the next `clear_queue`."""
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        """See `procrastinate.PsycopgConnector`."""
+        try:
+            await super().execute_query_async(query, **arguments)
+        except procrastinate.exceptions.ConnectorException as error:
+            if query != queries["finish_job"]:
+                raise
+            log.debug("a job that has begun cannot be removed: %s", error.__cause__)
+
+
 class JobQueue:
     """Takes the jobs of one worker, until it is stopped; a server that is away, or whatever else
     goes wrong with the queue, it outlives.
@@ -279,7 +294,7 @@ class JobQueue:
         return serving.exception()
 
     async def _serve(self) -> None:
-        connector = procrastinate.PsycopgConnector(
+        connector = _Connector(
             conninfo=self._url,
             connection_class=_Answering,
             kwargs=connection_defaults(self._url),

@@ -11,6 +11,7 @@ from promomsg.engine.joining import Part, do_part
 from promomsg.fleet.jobs import SHIFT
 from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
 from promomsg.fleet.task_context import TaskContext
+from promomsg.journal.records import Control
 
 __all__ = ["TASKS", "Task"]
 
@@ -77,6 +78,8 @@ async def _finish(here: TaskContext) -> None:
     now = SYSTEM_CLOCK.time()
     handle = await here.journal.open(write=True)
     try:
+        if (await handle.control()).requested is not Control.CANCEL:
+            return  # the job came late: it was taken back, by a retry
         await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
         cancelled = await handle.cancel_pending(now)
     finally:
