@@ -36,8 +36,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     server_us: float = 22.0
     statements: float = 64.0
     idle_statements: float = 5.0
-    disk: int = 272
-    wal: int = 436
+    disk: int = 350
+    wal: int = 520
 
 
 COSTS: Final = Costs()
