@@ -26,6 +26,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -161,7 +162,7 @@ class Dispatcher:
                 with anyio.CancelScope() as scope:
                     if self._control.attach_sending(scope):
                         async with anyio.create_task_group() as feeding:
-                            await self._feed(feeding)
+                            await self._chunks.tried(partial(self._feed, feeding))
                 self._reachability.finish_singles()
                 self._closing = True
                 self._wake(len(self._idle))
@@ -185,8 +186,7 @@ class Dispatcher:
                 await self._reachability.acquire_probe(self._single_probe)
             elif isinstance(step, Send):
                 self._chunks.look_ahead(tasks)
-                with self._chunks.trying():
-                    await self._send_off(step.chunk, step.single_sends)
+                await self._send_off(step.chunk, step.single_sends)
                 self._reachability.drop(self._single_probe)
             elif isinstance(step, Wait):
                 self._chunks.look_ahead(tasks)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -92,11 +91,13 @@ class LeasedChunks:
         self._trying = anyio.CancelScope()
         self.exhausted = False
 
-    @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Around what those wait for whom `fresh` gave out: `take_no_more` ends that."""
-        with anyio.CancelScope() as self._trying:
-            yield
+    async def tried(self, feed: Callable[[], Awaitable[None]]) -> None:
+        """Runs what tries those whom `fresh` gives out. `take_no_more` ends its waits and begins it anew,
+        for those who are left."""
+        with self._trying:
+            await feed()
+        if self._trying.cancelled_caught:
+            await feed()
 
     def take_no_more(self) -> None:
         """Leaves whoever was not tried yet to other senders. Who is on their way, or waits for a retry, is
@@ -198,11 +199,10 @@ class LeasedChunks:
         """Has the journal know which chunks are no longer held: each once nothing of it is out."""
         if not self._finished:
             return
-        finished = self._finished
-        self._finished = [chunk for chunk in finished if chunk.out]
+        finished = [chunk for chunk in self._finished if not chunk.out]
         for chunk in finished:
-            if not chunk.out:
-                await self._leases.release(chunk)
+            self._finished.remove(chunk)
+            await self._leases.release(chunk)
 
     async def release_all(self) -> None:
         """Gives everything back."""
