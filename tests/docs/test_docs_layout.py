@@ -71,6 +71,10 @@ def test_real_time_passes_only_where_a_comment_says_why() -> None:
     assert silent == [], "wait with `until`, or let `real_time` pass (tests/waiting.py)"
 
 
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) <= 150
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
 def test_the_paths_that_a_page_names_are_there(page: str) -> None:
     for path in re.findall(r"`((?:promomsg|tests|docs|benchmarks|examples)/[\w./-]+)`", read(page)):
