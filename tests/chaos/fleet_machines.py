@@ -41,6 +41,7 @@ class Setup(msgspec.Struct, kw_only=True):
         provider: the sandbox's.
         log: where it writes what it says; state: its state folder.
         campaign: of a "resume": its name.
+        account: the appid that it sends for.
         concurrency: calls at once.
         life: seconds that its leases live.
     """
@@ -51,6 +52,7 @@ class Setup(msgspec.Struct, kw_only=True):
     log: str
     state: str
     campaign: str = ""
+    account: str = "wx1"
     concurrency: int = 8
     life: float = LIFE
 
@@ -202,7 +204,7 @@ def passed(database: str, machine: Machine) -> None:
 def _channel(setup: Setup) -> WeChatPromoter:
     from promomsg import WeChatPromoter
 
-    return WeChatPromoter("wx1", "s3cret", base_url=setup.provider, timeout=5.0)
+    return WeChatPromoter(setup.account, "s3cret", base_url=setup.provider, timeout=5.0)
 
 
 async def _work(setup: Setup) -> None:
