@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 
 import anyio
@@ -12,6 +13,7 @@ import pytest_asyncio
 from campaigning import MESSAGE, PERSONAL, QUICK, ids, wechat
 from clocks import FakeClock
 from fault_campaigns import client, message, wallet_users
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Fleet, Report, WeChatPromoter, open_journal
@@ -196,3 +198,23 @@ async def test_a_plan_in_the_making_is_not_looked_at(
     await campaign.plan()
     assert await workers.due() == []
     await campaign.discard()
+
+
+async def test_a_worker_makes_the_looks_that_are_due_by_itself(
+    channel: WeChatPromoter, workers: Workers, postgres: str, journal: PostgresJournal
+) -> None:
+    """On the day of the send there is nothing to ask for yet: it says when there will be."""
+    await promomsg.send(channel, MESSAGE, ids(60), journal=journal, **QUICK)
+
+    def next_looks() -> list[tuple[float | None, float | None]]:
+        with psycopg.connect(postgres) as db:
+            return db.execute(
+                "SELECT clicks_at, reconcile_at FROM promomsg.campaign WHERE journal = %s",
+                (journal.name,),
+            ).fetchall()
+
+    assert next_looks() == [(0.0, 0.0)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Fleet(postgres).work, channel)
+        await until(lambda: next_looks()[0][1] is None and (next_looks()[0][0] or 0) > time.time())
+        tasks.cancel_scope.cancel()
