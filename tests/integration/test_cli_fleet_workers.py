@@ -277,3 +277,19 @@ def test_a_database_that_is_away_is_looked_at_again(
     said = capsys.readouterr()
     assert said.err.count("db.example: it cannot be reached; this goes on looking") == 1
     assert "20" in said.out
+
+
+def test_a_group_that_stays_behind_is_left_to_the_workers_after_a_while(
+    box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As long as a process would follow it that sends by itself (`give_up_after`)."""
+    box.settings.poll_steps = [50]
+    file = campaign(folder, box.url, 60)
+    file.write_text(file.read_text().replace('give_up_after = "20s"', 'give_up_after = "1s"'))
+    worker()
+    assert promomsg("send", file, "--yes", "--json", "--journal", *AT) == 5
+    said = capsys.readouterr()
+    assert json.loads(said.out)["state"] == "following"
+    assert "and the workers follow their groups" in said.err
+    box.settings.poll_steps = [100]
+    wait_for(lambda: documents(capsys, "status", *AT)["state"] == "done", seconds=60)

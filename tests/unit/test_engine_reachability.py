@@ -88,7 +88,7 @@ async def test_whoever_waits_for_anothers_probe_costs_no_processor_time() -> Non
     clock, answered = FakeClock(), asyncio.Event()
     channel = ScriptedWeChat(clock)
     channel.probe = probe  # type: ignore[method-assign]
-    record = SimpleNamespace(outage=None)
+    record = SimpleNamespace(name="autumn", outage=None)
     handle = SimpleNamespace(record=record, keep_outage=nothing, warn=nothing, groups=nothing)
     reachability = Reachability(
         cast(Any, handle), channel, Settings(), run_control(clock), clock=clock, rng=Random(1)
