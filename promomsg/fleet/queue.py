@@ -25,6 +25,7 @@ from promomsg.journal.postgres.schema import PREPARE, SCHEMA, changing_tables
 
 try:
     import procrastinate
+    from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
     from procrastinate.jobs import Job as QueuedJob
     from procrastinate.manager import JobManager
     from procrastinate.schema import SchemaManager
@@ -175,11 +176,7 @@ async def clear_queue(db: Connection, worker: str) -> None:
 
 
 async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
-    """Queues jobs, all in one statement.
-
-    Raises:
-        AlreadyEnqueued: one of them waits already; none was queued.
-    """
+    """Queues jobs, all in one statement; none of them when one waits already: the next sweep sees that."""
     if not jobs:
         return
     rows = [
@@ -195,7 +192,14 @@ async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
     ]
     # Its connector is not opened: the connection is given.
     manager = JobManager(procrastinate.PsycopgConnector())
-    await manager.batch_defer_jobs_async(rows, connection=db)
+    try:
+        async with db.transaction():
+            await manager.batch_defer_jobs_async(rows, connection=db)
+    except AlreadyEnqueued:
+        return
+    except ConnectorException as error:
+        # What the server said is behind Procrastinate's "Database error.".
+        raise (error.__cause__ or error) from None
 
 
 class _Answering(psycopg.AsyncConnection[Any]):

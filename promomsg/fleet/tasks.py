@@ -38,25 +38,19 @@ class Task(NamedTuple):
 async def _shift(here: TaskContext) -> None:
     """Sends, until there is nothing to take; or until others wait, after a minute at the least."""
     channel = await here.channel()
-    clock = SYSTEM_CLOCK
-    while True:
-        began = clock.monotonic()
-        length = _SHORT_SHIFT if here.others_wait() else _SHIFT
-        part = Part(singles=True, groups=True, seconds=length)
-        done = await do_part(
-            here.journal,
-            channel,
-            part,
-            concurrency=here.concurrency,
-            stop=here.stop,
-            enough=here.others_wait,
-        )
-        seconds = clock.monotonic() - began
-        if done.calls or done.halted:
-            here.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
-        is_over = seconds < length or not done.work_left or done.state != "sending"
-        if is_over or here.stop.is_set() or here.others_wait():
-            return
+    began = SYSTEM_CLOCK.monotonic()
+    length = _SHORT_SHIFT if here.others_wait() else _SHIFT
+    done = await do_part(
+        here.journal,
+        channel,
+        Part(singles=True, groups=True, seconds=length),
+        concurrency=here.concurrency,
+        stop=here.stop,
+        enough=here.others_wait,
+    )
+    if done.calls or done.halted:
+        seconds = SYSTEM_CLOCK.monotonic() - began
+        here.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
 
 
 async def _poll(here: TaskContext) -> None:

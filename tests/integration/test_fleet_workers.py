@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from campaigning import MESSAGE, QUICK, honest, ids, single
@@ -365,6 +366,30 @@ async def test_chunks_that_a_killed_sender_left_open_are_closed_once_nobody_is_p
         rows(url_of(fleet), "UPDATE chunk SET done = false, deadline = 1")
         await until(lambda: rows(url_of(fleet), "SELECT 1 FROM chunk WHERE NOT done") == [])
     assert len(box.calls.bodies("singlesendmsg")) == 40
+
+
+async def test_a_worker_needs_no_more_rights_than_the_page_says(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    """docs/fleet.md, "TLS and passwords"."""
+    await handed_over(fleet, channel, 40)
+    role = "promomsg_test_worker"
+    for text in (
+        f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        f"GRANT USAGE ON SCHEMA promomsg TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA promomsg TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA promomsg TO {role}",
+    ):
+        rows(url_of(fleet), text)
+    limited = Fleet(psycopg.conninfo.make_conninfo(url_of(fleet), options=f"-c role={role}"))
+    try:
+        async with working(limited, channel):
+            assert (await wait(limited)).sent == 40
+            [one] = await limited.workers()
+            assert one.trouble == ()
+    finally:
+        rows(url_of(fleet), f"DROP OWNED BY {role}")
+        rows(url_of(fleet), f"DROP ROLE {role}")
 
 
 async def test_workers_of_one_name_are_two(fleet: Fleet, channel: WeChatPromoter) -> None:
