@@ -276,7 +276,8 @@ class JobQueue:
             # What the server said is behind Procrastinate's "Database error.".
             told = error and (error.__cause__ or error)
             text = " ".join(str(told or "it ended by itself").split())
-            log.warning("the queue failed (%s); it is asked again in %.1f s", text[:200], pause)
+            level = logging.WARNING if pause == _FIRST_PAUSE else logging.DEBUG
+            log.log(level, "the queue failed (%s); it is asked again in %.1f s", text[:200], pause)
             with anyio.move_on_after(pause):
                 await self._stopped.wait()
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import anyio
+import psycopg
 
 from promomsg.channels.base import Channel
 from promomsg.engine.joining import pace_of
 from promomsg.fleet.accounts import Accounts
-from promomsg.journal.postgres.database import Connection
+from promomsg.journal.postgres.connections.lost_answers import hung_up_after
+from promomsg.journal.postgres.database import Connection, connect, explain, place
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
@@ -20,6 +22,9 @@ from promomsg.journal.records import CampaignRecord
 __all__ = ["TaskContext", "find_campaign"]
 
 log = logging.getLogger("promomsg.fleet")
+
+_ANSWERS_IN: Final = 10.0
+"""Seconds that a statement may take."""
 
 
 async def find_campaign(db: Connection, campaign: int) -> tuple[str, CampaignRecord] | None:
@@ -77,6 +82,24 @@ class TaskContext:
     def log(self, text: str) -> None:
         """A line about the campaign in the worker's log."""
         log.info("%s: %s", self.journal.name, text)
+
+    async def rows(self, statement: bytes, **args: Any) -> list[tuple[Any, ...]]:
+        """What a statement finds or returns, on a connection of its own; `%(campaign)s` in it is the
+        campaign's number.
+
+        Raises:
+            JournalError: the database cannot be reached, or it fails.
+        """
+        url = self.journal.url
+        db = await connect(url, answers_in=_ANSWERS_IN)
+        try:
+            with hung_up_after(db, _ANSWERS_IN):
+                cursor = await db.execute(statement, {"campaign": self.campaign, **args})
+                return await cursor.fetchall()
+        except psycopg.Error as error:
+            raise explain(error, place(url)) from None
+        finally:
+            await db.close()
 
     async def wait(self, seconds: float) -> bool:
         """Waits; False: the worker ends, and nothing new is to be begun."""

@@ -23,6 +23,18 @@ _SOON: Final = 5.0
 """Seconds for which the next look at a group is waited for here, and not left to a later job."""
 
 
+# Nobody of a chunk that nobody holds is intended. With the epoch that it had before the pending ones were
+# cancelled nobody had it since then, so that none of it is pending again.
+_FREE: Final = b"SELECT chunk_no, epoch FROM chunk WHERE campaign = %(campaign)s AND NOT done AND deadline IS NULL"
+_CLOSE: Final = b"""
+UPDATE chunk AS c SET done = true
+FROM unnest(%(chunks)s::integer[], %(epochs)s::integer[]) AS free (chunk_no, epoch)
+WHERE c.campaign = %(campaign)s AND c.chunk_no = free.chunk_no AND c.epoch = free.epoch
+  AND NOT c.done AND c.deadline IS NULL
+RETURNING c.chunk_no
+"""
+
+
 class Task(NamedTuple):
     """Something a worker can do.
 
@@ -75,9 +87,13 @@ async def _finish(here: TaskContext) -> None:
         if (await handle.control()).requested is not Control.CANCEL:
             return  # the job came late: it was taken back, by a retry
         await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
+        free = await here.rows(_FREE)
         cancelled = await handle.cancel_pending(now)
     finally:
         await handle.close()
+    # Groups that are followed may keep the campaign open for days: it is not looked into again for these.
+    chunks, epochs = ([row[column] for row in free] for column in (0, 1))
+    await here.rows(_CLOSE, chunks=chunks, epochs=epochs)
     here.log(f"{cancelled:,} cancelled")
 
 

@@ -342,6 +342,25 @@ async def test_a_campaign_that_is_cancelled_ends_also_where_nobody_has_its_accou
     assert len(box.calls.bodies("singlesendmsg")) == 0
 
 
+async def test_a_cancelled_campaign_whose_groups_are_followed_for_long_is_cancelled_once(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox
+) -> None:
+    """To cancel is to look through all of its recipients."""
+    await handed_over(fleet, channel, 40)
+    await handed_over(fleet, channel, 300, "groups", route="group", max_group_size=100)
+    rows(url_of(fleet), "UPDATE group_send SET state = 'accepted', msg_id = '9', next_poll_at = 1e11"
+         " WHERE group_no = 1")  # fmt: skip
+    for name in ("autumn", "groups"):
+        await fleet.journal(name).request(Control.CANCEL)
+    async with working(fleet, channel):
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM chunk WHERE NOT done") == [], 20)
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE doing = '[]'"))
+        with promomsg.open_journal(fleet.journal("groups")) as opened:
+            report = opened.report()
+    assert (report.pending, report.cancelled) == (100, 200)
+    assert box.calls.bodies("sendmsg") == []
+
+
 async def test_a_cancel_in_the_middle_stops_all_workers(
     fleet: Fleet, channel: WeChatPromoter, box: Sandbox
 ) -> None:
