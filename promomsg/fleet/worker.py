@@ -36,6 +36,8 @@ log = logging.getLogger("promomsg.fleet")
 
 _LOOKS: Final = 2.0
 """Seconds between two looks at what is to be done; each says that the worker is there."""
+_TOGETHER: Final = 0.2
+"""Seconds before another look when something has begun or ended meanwhile."""
 _ANSWERS_IN: Final = 10.0
 """Seconds that such a look may take."""
 _AT_ONCE: Final = 16
@@ -103,7 +105,8 @@ class Worker:
         name: str | None = None,
         started: Callable[[str], None] | None = None,
     ) -> None:
-        if isinstance(concurrency, bool) or not 1 <= concurrency <= _MOST_CALLS:
+        # A bool is an int too.
+        if type(concurrency) is not int or not 1 <= concurrency <= _MOST_CALLS:
             raise UsageError(
                 f"concurrency={concurrency!r}: give a whole number from 1 to {_MOST_CALLS:,}"
             )
@@ -198,7 +201,7 @@ class Worker:
 
     async def _look_again_and_again(self, db: Connection | None) -> None:
         """Until it is stopped and nothing is under way any more."""
-        away = False
+        away, failed = False, ""
         while not self._stop.is_set() or self._doing:
             self._changed = anyio.Event()
             if self._stop.is_set():
@@ -218,12 +221,19 @@ class Worker:
                 if db is not None:
                     await db.close()
                 db = None
-            except Exception:
-                log.exception("the look for what is to be done failed")
-            # One that is about to end is told at once when its last task is over.
-            with anyio.move_on_after(_LOOKS):
-                await self._changed.wait()
+            except Exception as error:
+                if str(error) != failed:
+                    log.exception("the look for what is to be done failed")
+                failed = str(error)
+            await self._wait_for_next_look()
         await self._leave(db)
+
+    async def _wait_for_next_look(self) -> None:
+        """What has begun or ended is told soon, and many of them together; the last one at once."""
+        with anyio.move_on_after(_LOOKS):
+            await self._changed.wait()
+            with anyio.move_on_after(_TOGETHER):
+                await self._stop.wait()
 
     async def _look(self, db: Connection) -> None:
         asked = await worker_table.beat(

@@ -465,8 +465,11 @@ async def test_what_a_worker_cannot_work_with_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(UsageError, match="a worker without channels sends nothing"):
         await fleet.work()
-    with pytest.raises(UsageError, match="concurrency=0: give a whole number from 1 to 1,000"):
-        await fleet.work(channel, concurrency=0)
+    for wrong in (0, 1001, True, "64", 2.5):
+        with pytest.raises(
+            UsageError, match=r"concurrency=.*: give a whole number from 1 to 1,000"
+        ):
+            await fleet.work(channel, concurrency=wrong)  # type: ignore[arg-type]
     rows(url_of(fleet), "INSERT INTO queue_version VALUES ('99.01.00_01_later.sql')")
     for call in (fleet.work(channel), fleet.prepare()):
         with pytest.raises(JournalError, match=r"newer Procrastinate \(99.01.00_01_later\)"):
