@@ -5,14 +5,16 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from campaigning import QUICK
-from fault_campaigns import check, client, message, resumed, wallet_users
+from fault_campaigns import check, client, message, resumed, singles, wallet_users
 from waiting import until
 
 from promomsg import Campaign, Secret, State
 from promomsg.alipay.models import UserToken
+from promomsg.engine.sending.result_batches import ResultWriter
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.sandbox.sandbox_settings import SandboxUser
 
@@ -145,3 +147,27 @@ async def test_a_wallet_that_changes_its_key_on_the_way_costs_nobody_their_outco
         assert check(box, report, path)[State.SENT] == 400
         assert box.ledger.total == 400
         assert box.ledger.twice() == []
+
+
+@pytest.mark.parametrize(("channel_name", "longest"), [("alipay", 0.02), ("single", 0.004)])
+async def test_results_wait_longer_for_others_where_a_lost_one_is_asked_for_again(
+    channel_name: str, longest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wallet says the same again by the same requestId; a promoter message's would be unknown."""
+    asked: list[float] = []
+
+    class Noting(ResultWriter):
+        def push(self, *result: Any) -> None:
+            asked.append(self._linger())
+            super().push(*result)
+
+    monkeypatch.setattr("promomsg.engine.sending.dispatcher.ResultWriter", Noting)
+    people = wallet_users(60) if channel_name == "alipay" else singles(60)
+    async with (
+        Sandbox() as box,
+        client(box, channel_name) as channel,
+        Campaign(channel, message(channel_name), people, journal=tmp_path / "c.db", **QUICK) as run,
+    ):
+        report = await run.wait()
+    assert report.sent == 60
+    assert set(asked) == {longest}  # seconds
