@@ -28,7 +28,14 @@ from promomsg.journal.unreachable import JournalUnreachable
 if TYPE_CHECKING:
     from promomsg.fleet.worker_table import FleetWorker
 
-__all__ = ["RunResult", "look_on", "watch_workers", "who_sends", "workers_of"]
+__all__ = [
+    "RunResult",
+    "look_on",
+    "report_among_workers",
+    "watch_workers",
+    "who_sends",
+    "workers_of",
+]
 
 _LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the campaign."""
@@ -78,6 +85,18 @@ async def look_on(place: FleetPlace, interrupts: Interrupts) -> None:
     the user has seen enough."""
     resume = command_line("resume", *words_for(place))
     await _watch(_Watching(place, resume, with_workers_only=True), interrupts)
+
+
+async def report_among_workers(place: FleetPlace) -> Report | None:
+    """Where a campaign stands that workers go on with, also when none of them has work of it at this
+    moment; what keeps all of them off is said. None: no worker is alive."""
+    if not await workers_of(place):
+        return None
+    watching = _Watching(place, command_line("resume", *words_for(place)))
+    try:
+        return await watching.look()
+    finally:
+        await watching.close()
 
 
 async def _watch(watching: _Watching, interrupts: Interrupts) -> None:

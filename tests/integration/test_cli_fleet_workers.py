@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -205,9 +207,10 @@ def test_groups_are_followed_or_left_to_the_workers(
 
 
 def test_what_keeps_every_worker_off_is_said(
-    fleet: str, box: Sandbox, folder: Path, worker: Start
+    box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The worker has another account; the campaign waits for one that has this."""
+    """The worker has another account; the campaign waits for one that has this. That is no campaign which
+    was stopped: it goes on without a resume."""
     worker()
     file = campaign(folder, box.url, 3)
     file.write_text(file.read_text().replace("wx0123456789abcdef", "wxfedcba9876543210"))
@@ -219,7 +222,22 @@ def test_what_keeps_every_worker_off_is_said(
         assert lines[-1], lines
     send.terminate()
     finished(send, 30)
+    capsys.readouterr()
+    assert promomsg("status", *AT) == 0
+    said = capsys.readouterr()
+    assert "autumn: sending" in said.out
+    assert "wxfedcba9876543210" in said.err
+    asyncio.run(parked(time.time() + 3600))
+    assert promomsg("status", *AT) == 0
+    assert "autumn: waiting (the daily quota is used up" in capsys.readouterr().out
     assert box.ledger.total == 0
+
+
+async def parked(until: float) -> None:
+    """Has the campaign wait until then."""
+    handle = await package.Fleet().journal("autumn").open(write=True)
+    await handle.park(until)
+    await handle.close()
 
 
 def test_that_the_last_worker_is_gone_is_said(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +13,9 @@ from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import finish_output, print_json
 from promomsg.cli.shared_options import journal_argument, json_option
 from promomsg.engine.opened_journal import open_journal
+
+if TYPE_CHECKING:
+    from promomsg.engine.report import Report
 
 __all__ = ["status"]
 
@@ -29,14 +33,25 @@ def status(journal: JournalPlace, watch: bool, as_json: bool) -> int:
         code = run_async(lambda interrupts: _watch(journal, interrupts))
         if code:
             return code
-    with open_journal(to_open(journal)) as opened:
-        found = opened.report()
+    found = _report(journal)
     document = found.to_dict()
     if as_json:
         print_json(document)
     else:
         print_result(document, found.host)
     return finish_output()
+
+
+def _report(journal: JournalPlace) -> Report:
+    place = in_database(journal)
+    if place is not None:
+        from promomsg.cli.watch_workers import report_among_workers
+
+        among_workers = asyncio.run(report_among_workers(place))
+        if among_workers is not None:
+            return among_workers
+    with open_journal(to_open(journal)) as opened:
+        return opened.report()
 
 
 async def _watch(journal: JournalPlace, interrupts: Interrupts) -> int:
