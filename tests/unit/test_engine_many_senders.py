@@ -1,154 +1,22 @@
-"""Several senders on one journal: one that stands still, one that stops all, and a journal that is
-away for a while. (Each `Sender` stands for a process of its own.)"""
+"""Several senders on one journal: one that stands still, one that died, and one that stops all. (Each
+`Sender` stands for a process of its own.)"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from random import Random
-from typing import Any
 
 import anyio
 import pytest
 from clocks import FakeClock
-from journal_model import ModelHandle, ModelJournal
-from journal_rows import record, row
+from many_senders import LIFE, AtTheGate, Sender, ServerHandle, planned, states
 from scripted_wechat import ScriptedWeChat
 
-from promomsg import PollPolicy, WeChatMessage
-from promomsg.engine.prepare.campaign_start import RunContext
-from promomsg.engine.run import Run
-from promomsg.engine.settings import Settings, settings_of
-from promomsg.journal.records import Control, Lease, SendResult
-from promomsg.journal.unreachable import JournalUnreachable, until_reached
+from promomsg import PollPolicy
+from promomsg.journal.records import Control
 from promomsg.model import Answer, Delivery, Verdict
 from promomsg.states import GroupState
-from promomsg.transport.last_check import LastCheck, asks_last_check
 
 pytestmark = pytest.mark.asyncio
-
-PERSONAL = WeChatMessage(1, {"title": "{name}"}, "pages/index/index")
-PLAIN = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")
-LIFE = ModelHandle.lease_life
-
-
-class ServerHandle(ModelHandle):
-    """A journal on a server: while it is away, whatever it is asked for is repeated.
-
-    Attributes:
-        away: whether it cannot be reached.
-        lost_answers: whether it does what it is asked for first, and only its answers are lost.
-        tries: how often it was asked in vain.
-        intents: how many singles were intended, by call.
-    """
-
-    clock: FakeClock
-    away = False
-    lost_answers = False
-    tries = 0
-
-    async def _reached(self, call: Callable[[], Any]) -> Any:
-        async def one_try() -> Any:
-            if self.away and not self.lost_answers:
-                self.tries += 1
-                raise JournalUnreachable("the connection is refused")
-            answer = await call()
-            if self.away:
-                self.tries += 1
-                raise JournalUnreachable("the connection was cut")
-            return answer
-
-        return await until_reached(one_try, life=self.lease_life, clock=self.clock)
-
-    async def take(self, **words: Any) -> Lease | None:
-        return await self._reached(lambda: ModelHandle.take(self, **words))
-
-    async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
-        return await self._reached(lambda: ModelHandle.renew(self, leases))
-
-    async def intend(self, lease: Lease, seqs: Sequence[int], at: float, day: str) -> bool:
-        return await self._reached(lambda: ModelHandle.intend(self, lease, seqs, at, day))
-
-    async def settle(self, lease: Lease, results: Sequence[SendResult]) -> bool:
-        return await self._reached(lambda: ModelHandle.settle(self, lease, results))
-
-    async def control(self) -> Any:
-        return await self._reached(lambda: ModelHandle.control(self))
-
-
-class Sender:
-    """One process: a run of its own, on the journal of all."""
-
-    def __init__(
-        self,
-        journal: ModelJournal,
-        clock: FakeClock,
-        *,
-        channel: ScriptedWeChat | None = None,
-        journal_clock: FakeClock | None = None,
-        **options: Any,
-    ) -> None:
-        self.channel = channel or ScriptedWeChat(clock)
-        store = journal._store
-        assert store is not None
-        self.handle = ServerHandle(journal, store, journal_clock or clock, write=True)
-        self.handle.clock = clock
-        settings: Settings = settings_of({"concurrency": 4, **options})
-        context = RunContext(
-            handle=self.handle,
-            channel=self.channel,
-            compiled=self.channel.compile_snapshot(store.record.message),
-            settings=settings,
-            tokens=None,
-            counts=store.counts(),
-            groups=[],
-            journal=journal,
-            rows=journal.rows_later(),
-        )
-        self.run = Run(context, clock=clock, rng=Random(1))
-
-    async def work(self) -> None:
-        await self.run.drive()
-
-
-async def planned(
-    count: int, clock: FakeClock, *, group: bool = False, chunk_size: int = 100
-) -> ModelJournal:
-    """A campaign of so many whose plan is complete; nobody has sent yet."""
-    journal = ModelJournal(clock)
-    message = ScriptedWeChat(clock).compile(PLAIN if group else PERSONAL).snapshot()
-    about = record(message=message, planned_at=clock.time(), account="wx0001")
-    handle = await journal.create(about)
-    await handle.add_rows(
-        [row(n, id=str(n), word=None if group else f"n{n}") for n in range(count)]
-    )
-    if group:
-        await handle.make_groups(None, [count])
-    await handle.seal(about, chunk_size=chunk_size)
-    await handle.close()
-    return journal
-
-
-def states(journal: ModelJournal) -> str:
-    assert journal._store is not None
-    return "".join(row.state.value[0] for row in journal._store.in_order())
-
-
-class AtTheGate(ScriptedWeChat):
-    """Stands still between the intents and the gate, from its first call on."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(clock)
-        self.waiting = 0
-        self.go_on = anyio.Event()
-
-    @asks_last_check
-    async def deliver(
-        self, compiled: Any, single_send: Any, last_check: LastCheck | None = None
-    ) -> Answer:
-        self.waiting += 1
-        await self.go_on.wait()
-        return await super().deliver(compiled, single_send, last_check)
 
 
 async def test_two_senders_share_a_campaign_and_nobody_is_sent_to_twice(
@@ -293,89 +161,6 @@ async def test_answers_that_come_after_the_chunk_was_taken_over_are_kept(clock: 
     assert sorted(states(journal)) == sorted("fsss" + "uuu" + "sssss")
     assert journal._store is not None
     assert journal._store.counts().by_code == {"40003": 1, "INTERRUPTED": 3}
-
-
-async def test_all_leases_are_renewed_by_one_call_five_times_in_their_life(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[float, int]] = []
-
-    async def renew(self: ModelHandle, leases: Sequence[Lease]) -> frozenset[int]:
-        asked.append((clock.monotonic(), len(leases)))
-        return await real_renew(self, leases)
-
-    real_renew = ModelHandle.renew
-    monkeypatch.setattr(ModelHandle, "renew", renew)
-    journal = await planned(1_500, clock)
-    sender = Sender(journal, clock, concurrency=400)
-    hold = anyio.Event()
-    sender.channel.before_single = hold.wait
-    began = clock.monotonic()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sender.work)
-        await clock.advance_until(lambda: len(sender.run._leases._held) >= 9, 0.001)
-        await clock.advance(2 * LIFE)
-        assert [at - began for at, _ in asked] == pytest.approx(
-            [LIFE / 5 * n for n in range(1, 11)]
-        )
-        assert {count for _, count in asked} == {9}
-        hold.set()
-        await clock.advance_until(sender.run.ended.is_set, 0.01)
-    assert set(states(journal)) == {"s"}
-
-
-@pytest.mark.parametrize("lost_answers", [False, True])
-async def test_a_journal_that_is_away_for_less_than_a_lease_costs_no_outcome(
-    clock: FakeClock, lost_answers: bool
-) -> None:
-    journal = await planned(200, clock)
-    sender = Sender(journal, clock)
-    sender.channel.before_single = lambda: clock.sleep(1.0)
-    handle = sender.handle
-    handle.lost_answers = lost_answers
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sender.work)
-        await clock.advance(5.5)
-        before = len(sender.channel.single_times)
-        handle.away = True
-        await clock.advance(0.1 * LIFE)
-        # Calls that were out are back, those intended before have gone, and nobody else has.
-        assert before <= len(sender.channel.single_times) <= before + 8
-        out = len(sender.channel.single_times)
-        await clock.advance(0.5 * LIFE)
-        assert len(sender.channel.single_times) == out
-        assert handle.tries > 0
-        handle.away = False
-        await clock.advance_until(sender.run.ended.is_set, 0.5)
-    assert sender.run.error is None
-    assert set(states(journal)) == {"s"}
-    assert len(sender.channel.single_times) == 200
-
-
-async def test_a_journal_that_stays_away_for_longer_than_a_lease_ends_the_run(
-    clock: FakeClock,
-) -> None:
-    journal = await planned(200, clock)
-    sender = Sender(journal, clock)
-    sender.channel.before_single = lambda: clock.sleep(1.0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sender.work)
-        await clock.advance(5.5)
-        sender.handle.away = True
-        await clock.advance(LIFE - 1.0)
-        assert not sender.run.ended.is_set()
-        await clock.advance(2.0)
-    assert isinstance(sender.run.error, JournalUnreachable)
-    other = Sender(journal, clock)
-    await clock.advance(LIFE)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(other.work)
-        await clock.advance_until(other.run.ended.is_set, 0.5)
-    called = len(sender.channel.single_times) + len(other.channel.single_times)
-    unknown = states(journal).count("u")
-    assert set(states(journal)) == {"s", "u"}
-    assert unknown <= 8
-    assert called <= 200
 
 
 async def test_one_senders_halt_stops_the_others_with_the_same_code(clock: FakeClock) -> None:
