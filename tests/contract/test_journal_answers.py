@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psycopg
 import pytest
 from journal_rows import DAY, NOW, Make, result, row, sealed, take
 
@@ -31,7 +32,7 @@ async def test_a_failure_file_is_given_out_as_it_came_until_the_campaign_is_gone
     journal = make()
     handle = await sealed(journal, [row(seq) for seq in range(6)], groups=[3, 3])
     await handle.keep_failure_file(1, b"\xff\x00not text")
-    await handle.keep_failure_file(2, b"a first one, which is longer than the second")
+    await handle.keep_failure_file(2, LONG)  # a first one, which is longer than the second
     await handle.keep_failure_file(2, b"")
     await handle.close()
     view = journal.reader()
@@ -48,6 +49,22 @@ async def test_a_long_failure_file_comes_back_whole(make: Make) -> None:
     view = journal.reader()
     assert view.failure_file(1) == (LONG if keeps_files(journal) else None)
     view.close()
+
+
+async def test_a_failure_file_of_which_a_piece_is_missing_is_none(postgres: str) -> None:
+    """Who kept it was killed in the middle: whoever polls the group next keeps it anew."""
+    journal = PostgresJournal(postgres, "half-a-file")
+    handle = await sealed(journal, [row(seq) for seq in range(3)], groups=[3])
+    await handle.keep_failure_file(1, LONG)
+    with psycopg.connect(postgres, autocommit=True) as db:
+        db.execute("DELETE FROM promomsg.failure_file WHERE piece_no = 2")
+    view = journal.reader()
+    assert view.failure_file(1) is None
+    await handle.keep_failure_file(1, LONG)
+    assert view.failure_file(1) == LONG
+    view.close()
+    await handle.close()
+    journal.discard()
 
 
 @pytest.mark.parametrize("make", ["sqlite", "postgres"], indirect=True)

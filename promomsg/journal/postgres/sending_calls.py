@@ -202,7 +202,11 @@ class SendingCalls(OpenCampaign):
 
     async def keep_failure_file(self, group_no: int, raw: bytes) -> None:
         """See `Handle.keep_failure_file`."""
-        await self._access.do(provider_answers.keep_failure_file, group_no, raw)
+        pieces = provider_answers.pieces_of(raw)
+        do, count = self._access.do, len(pieces)
+        for number, piece in enumerate(pieces):
+            await do(provider_answers.keep_piece, group_no, number, count, piece)
+        await do(provider_answers.forget_other_pieces, group_no, count)
 
     async def sent_days(self) -> list[str]:
         """See `Handle.sent_days`."""

@@ -1,10 +1,11 @@
 -- Version 5: what the provider says of a campaign after its calls.
 
--- A group's failure file as it came, in pieces of 256 KiB.
+-- A group's failure file as it came, in pieces of 256 KiB: it is whole when all of them are there.
 CREATE TABLE failure_file (
     campaign bigint NOT NULL,
     group_no integer NOT NULL,
     piece_no integer NOT NULL,        -- from 0
+    pieces   integer NOT NULL,        -- how many there are of the whole file
     piece    bytea NOT NULL CHECK (octet_length(piece) <= 262144),
     PRIMARY KEY (campaign, group_no, piece_no)
 );

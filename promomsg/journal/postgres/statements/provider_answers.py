@@ -18,8 +18,10 @@ __all__ = [
     "FAILURE_FILE",
     "click_day",
     "clicks",
+    "forget_other_pieces",
     "keep_clicks",
-    "keep_failure_file",
+    "keep_piece",
+    "pieces_of",
     "sent_days",
 ]
 
@@ -27,22 +29,26 @@ _encode = msgspec.json.Encoder().encode
 _counts = msgspec.json.Decoder(tuple[ClickCount, ...]).decode
 
 _PIECE: Final = 256 * 1024
-"""Bytes: each piece is answered for, so that a long file over a slow line is no line that was lost."""
+"""Bytes: each piece is a transaction of its own, so that a long file over a slow line does not look like a
+line that was lost."""
 
-# Whoever keeps the same group's file at the same time waits, and then replaces it.
-_LOCK_GROUP: Final = "SELECT FROM group_send WHERE campaign = %(campaign)s AND group_no = %(group_no)s FOR NO KEY UPDATE"
-_FORGET: Final = (
-    "DELETE FROM failure_file WHERE campaign = %(campaign)s AND group_no = %(group_no)s"
-)
 _KEEP_PIECE: Final = (
-    "INSERT INTO failure_file (campaign, group_no, piece_no, piece)"
-    " VALUES (%(campaign)s, %(group_no)s, %(piece_no)s, %(piece)s)"
+    "INSERT INTO failure_file (campaign, group_no, piece_no, pieces, piece)"
+    " VALUES (%(campaign)s, %(group_no)s, %(piece_no)s, %(pieces)s, %(piece)s)"
+    " ON CONFLICT (campaign, group_no, piece_no)"
+    " DO UPDATE SET pieces = excluded.pieces, piece = excluded.piece"
+)
+_FORGET_OTHERS: Final = (
+    "DELETE FROM failure_file"
+    " WHERE campaign = %(campaign)s AND group_no = %(group_no)s AND pieces <> %(pieces)s"
 )
 FAILURE_FILE: Final = (
-    "SELECT piece FROM failure_file"
-    " WHERE campaign = %(campaign)s AND group_no = %(group_no)s ORDER BY piece_no"
+    "SELECT piece FROM failure_file AS f"
+    " WHERE campaign = %(campaign)s AND group_no = %(group_no)s AND pieces = (SELECT count(*)"
+    " FROM failure_file AS other WHERE other.campaign = f.campaign AND other.group_no = f.group_no)"
+    " ORDER BY piece_no"
 )
-"""The pieces of a group's failure file."""
+"""The pieces of a group's failure file; none when it is not whole."""
 
 _SENT_DAYS: Final = (
     "SELECT day FROM intent_day WHERE campaign = %(campaign)s"
@@ -62,16 +68,28 @@ CLICKS: Final = (
 """What was kept of clicks, for `click_day`."""
 
 
-async def keep_failure_file(tx: Transaction, group_no: int, raw: bytes) -> None:
-    """Keeps a group's failure file as it came, in place of an earlier one."""
+def pieces_of(raw: bytes) -> list[bytes]:
+    """A failure file as it is kept: at least one piece.
+
+    Raises:
+        JournalError: it is too long.
+    """
     if len(raw) > FAILURE_FILE_LIMIT:
         raise JournalError(f"the failure file is over {FAILURE_FILE_LIMIT} bytes")
-    group = {"group_no": group_no}
-    await tx.change(_LOCK_GROUP, group)
-    await tx.change(_FORGET, group)
-    for piece_no, begin in enumerate(range(0, max(len(raw), 1), _PIECE)):
-        piece = raw[begin : begin + _PIECE]
-        await tx.change(_KEEP_PIECE, {**group, "piece_no": piece_no, "piece": piece})
+    return [raw[begin : begin + _PIECE] for begin in range(0, max(len(raw), 1), _PIECE)]
+
+
+async def keep_piece(
+    tx: Transaction, group_no: int, piece_no: int, pieces: int, piece: bytes
+) -> None:
+    """Keeps one piece of a group's failure file, in place of an earlier one."""
+    args = {"group_no": group_no, "piece_no": piece_no, "pieces": pieces, "piece": piece}
+    await tx.change(_KEEP_PIECE, args)
+
+
+async def forget_other_pieces(tx: Transaction, group_no: int, pieces: int) -> None:
+    """Forgets what is left of an earlier file that had another number of pieces."""
+    await tx.change(_FORGET_OTHERS, {"group_no": group_no, "pieces": pieces})
 
 
 async def sent_days(reads: CampaignReads) -> list[str]:
