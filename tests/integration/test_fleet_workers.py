@@ -27,7 +27,7 @@ from waiting import real_time, until
 import promomsg
 from promomsg import Campaign, Fleet, JournalError, UsageError, WeChatPromoter
 from promomsg.engine.prepare import routing
-from promomsg.fleet import worker_table
+from promomsg.fleet import sweep, worker, worker_table
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.records import Control
 from promomsg.sandbox import FaultPlan, Sandbox
@@ -409,6 +409,28 @@ async def test_a_worker_needs_no_more_rights_than_the_page_says(
     finally:
         rows(url_of(fleet), f"DROP OWNED BY {role}")
         rows(url_of(fleet), f"DROP ROLE {role}")
+
+
+async def test_a_look_that_fails_keeps_nobody_from_what_the_others_find(
+    fleet: Fleet,
+    channel: WeChatPromoter,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(db: psycopg.AsyncConnection[Any], workers: int) -> list[Any]:
+        await db.execute(b"SELECT no_such_column FROM campaign")
+        return []
+
+    async def odd(db: psycopg.AsyncConnection[Any]) -> bool:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(sweep, "RULES", (broken, *sweep.RULES))
+    monkeypatch.setattr(worker, "prune_is_due", odd)
+    await handed_over(fleet, channel, 40)
+    async with working(fleet, channel):
+        assert (await wait(fleet)).sent == 40
+    assert "a look for what is to be done failed: broken: column" in caplog.text
+    assert caplog.text.count("ValueError: a bug") == 1  # said once, however often it comes
 
 
 async def test_workers_of_one_name_are_two(fleet: Fleet, channel: WeChatPromoter) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
+import pytest
+
+from promomsg import UsageError
 from promomsg.fleet.queue import installed_migrations, queue_refusal
 
 HAS = ["03.03.00_01_pre_lock.sql", "03.04.00_50_post_retry.sql"]
@@ -27,6 +33,15 @@ def test_missing_older_and_newer_tables_are_refused_in_a_line_that_says_what_to_
         assert (
             "newer Procrastinate (03.09.00_01_new); update it: pip install -U procrastinate" in text
         )
+
+
+def test_without_procrastinate_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "procrastinate", None)
+    monkeypatch.delitem(sys.modules, "promomsg.fleet.queue")
+    with pytest.raises(UsageError, match=r"need Procrastinate: pip install 'promomsg\[fleet\]'"):
+        importlib.import_module("promomsg.fleet.queue")
 
 
 def test_the_installed_queue_has_its_migrations_in_order() -> None:
