@@ -152,7 +152,9 @@ async def _note(db: Connection, names: Sequence[str]) -> None:
 
 # Its rows.
 
-_QUEUED: Final = b"SELECT queueing_lock, queue_name FROM procrastinate_jobs WHERE status = 'todo'"
+_QUEUED: Final = (
+    b"SELECT queueing_lock, queue_name FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+)
 _TIDY: Final = (
     b"DELETE FROM procrastinate_jobs WHERE queue_name LIKE '@%%' AND queue_name <> ALL(%s::text[])"
 )
@@ -160,9 +162,9 @@ _CLEAR: Final = b"DELETE FROM procrastinate_jobs WHERE queue_name = %s AND statu
 
 
 async def queued(db: Connection) -> list[tuple[str, str]]:
-    """(key, worker) of each job that waits."""
+    """(key, worker) of each job whose work has not begun."""
     rows = await (await db.execute(_QUEUED)).fetchall()
-    return [(key, queue.removeprefix("@")) for key, queue in rows]
+    return [(key or "", queue.removeprefix("@")) for key, queue in rows]
 
 
 async def tidy_queue(db: Connection, workers: Sequence[str]) -> int:
@@ -235,7 +237,8 @@ class JobQueue:
         url: of the database.
         worker: the worker's name.
         tasks: what it knows how to do.
-        begin: has a job's work begun; returns when there was room for it.
+        begin: has a job's work begun, and returns once that is known to all.
+        at_once: for how many jobs that is waited for at once.
     """
 
     def __init__(
@@ -244,11 +247,14 @@ class JobQueue:
         worker: str,
         tasks: Collection[str],
         begin: Callable[[Wanted], Awaitable[None]],
+        *,
+        at_once: int,
     ) -> None:
         self._url = url
         self._worker = worker
         self._tasks = tasks
         self._begin = begin
+        self._at_once = at_once
         self._stopped = anyio.Event()
         self._changed = anyio.Event()
 
@@ -319,7 +325,7 @@ class JobQueue:
             await app.run_worker_async(
                 queues=[_queue_of(self._worker)],
                 name=self._worker,
-                concurrency=1,
+                concurrency=self._at_once,
                 fetch_job_polling_interval=_POLLS,
                 listen_notify=False,
                 delete_jobs="always",

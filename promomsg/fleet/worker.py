@@ -121,6 +121,8 @@ class Worker:
         self._stop = anyio.Event()
         self._ended = anyio.Event()
         self._changed = anyio.Event()
+        self._told = anyio.Event()
+        """Set by the next look that begins: all that is being done now is in the table then."""
         self._doing: set[Doing] = set()
         self._missing: dict[int, _Failure] = {}
         """Campaigns whose account is not there."""
@@ -172,7 +174,7 @@ class Worker:
         except BaseException:
             await db.close()
             raise
-        self._queue = JobQueue(self._url, self.name, list(TASKS), self._begin)
+        self._queue = JobQueue(self._url, self.name, list(TASKS), self._begin, at_once=_AT_ONCE)
         async with anyio.create_task_group() as self._tasks:
             self._tasks.start_soon(self._queue.run)
             if self._started is not None:
@@ -236,6 +238,7 @@ class Worker:
                 await self._stop.wait()
 
     async def _look(self, db: Connection) -> None:
+        told, self._told = self._told, anyio.Event()
         asked = await worker_table.beat(
             db,
             (self.name, self._row_since),
@@ -243,6 +246,7 @@ class Worker:
             self._troubles(),
             ending=self._stop.is_set(),
         )
+        told.set()
         if asked is None:
             await self._register(db)
             self._queue.rename(self.name)
@@ -300,7 +304,8 @@ class Worker:
     # Doing.
 
     async def _begin(self, wanted: Wanted) -> None:
-        """Has a task begin, as soon as there is room for one more."""
+        """Has a task begin, as soon as there is room for one more; returns once the others can know, so
+        that no sweep finds the job gone and nobody at it."""
         self._waiting += 1
         try:
             await self._room.acquire()
@@ -312,6 +317,8 @@ class Worker:
             return
         self._doing.add(doing)
         self._tasks.start_soon(self._do, wanted, doing)
+        with anyio.move_on_after(_LOOKS):
+            await self._told.wait()
 
     async def _do(self, wanted: Wanted, doing: Doing) -> None:
         name = f"campaign {wanted.campaign}"

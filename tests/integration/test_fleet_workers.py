@@ -27,7 +27,7 @@ from waiting import real_time, until
 import promomsg
 from promomsg import Campaign, Fleet, JournalError, UsageError, WeChatPromoter
 from promomsg.engine.prepare import routing
-from promomsg.fleet import sweep, worker, worker_table
+from promomsg.fleet import sweep, tasks, worker, worker_table
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.records import Control
 from promomsg.sandbox import FaultPlan, Sandbox
@@ -286,6 +286,50 @@ async def test_a_shift_that_fails_is_said_and_tried_again(
         rows(url_of(fleet), "UPDATE campaign SET message = %s", message)
         assert (await wait(fleet)).sent == 40
         await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE trouble = '[]'"))
+
+
+async def test_a_full_disk_of_the_server_costs_time_and_is_said(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CampaignAccess, "lease_life", 2.0)
+    box.faults = slowly(20)
+    await handed_over(fleet, channel, 400)
+    rows(
+        url_of(fleet),
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$",
+    )
+    full = "CREATE TRIGGER full_disk BEFORE INSERT ON commit_log EXECUTE FUNCTION no_room()"
+    async with working(fleet, channel):
+        await sent_at_least(fleet, "autumn", 50)
+        await asyncio.to_thread(rows, url_of(fleet), full)
+        await until(lambda: rows(url_of(fleet), "SELECT 1 FROM worker WHERE trouble <> '[]'"), 20)
+        [one] = await fleet.workers()
+        assert "could not extend file; free some space on the server" in one.trouble[0].text
+        await asyncio.to_thread(rows, url_of(fleet), "DROP TRIGGER full_disk ON commit_log")
+        report = await wait(fleet)
+    assert (report.state, report.pending, report.failed) == ("done", 0, 0)
+    assert report.unknown <= 2 * 16
+    assert report.sent + report.unknown == 400
+    assert box.ledger.twice() == []
+    honest(report, box)
+
+
+async def test_campaigns_that_go_on_for_long_make_room_for_each_other(
+    fleet: Fleet, channel: WeChatPromoter, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_AT_ONCE", 1)
+    for length in ("_SHIFT", "_SHORT_SHIFT"):
+        monkeypatch.setattr(tasks, length, 1.0)
+    box.faults = slowly(50)
+    names = ["spring", "summer", "autumn"]
+    for name in names:
+        await handed_over(fleet, channel, 800, name)
+    async with working(fleet, channel):
+        await until(lambda: all(sent(fleet, name) for name in names), 30)
+        assert all(one.state == "sending" for one in await fleet.campaigns())
+        for name in names:
+            assert (await wait(fleet, name)).sent == 800
 
 
 async def test_what_a_person_or_the_provider_has_stopped_stays_stopped_until_it_is_resumed(
