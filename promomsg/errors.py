@@ -40,6 +40,7 @@ class ProviderError(PromoError):
         rid: the provider's request id; WeChat support asks for it. None when there is none.
         verdict: a `promomsg.Verdict`: what the code means for a send.
         retry_after: seconds to wait before another call, when the provider or its rule says so.
+        status: the HTTP status of the answer; None when the refusal came without a call.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class ProviderError(PromoError):
         rid: str | None,
         verdict: str,
         retry_after: float | None = None,
+        *,
+        status: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
@@ -56,10 +59,22 @@ class ProviderError(PromoError):
         self.rid = rid
         self.verdict = verdict
         self.retry_after = retry_after
+        self.status = status
 
 
 class TransportError(PromoError):
-    """The call did not come back with a readable answer."""
+    """The call did not come back with a readable answer.
+
+    Attributes:
+        status: the HTTP status of what did come back: an answer that could not be read or was cut
+            short, a proxy's refusal, a refusal of the token call. None when nothing came.
+        rid: the provider's request id in that; None when there is none.
+    """
+
+    def __init__(self, detail: str, *, status: int | None = None, rid: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.rid = rid
 
 
 class NotSent(TransportError):
@@ -70,6 +85,7 @@ class NotSent(TransportError):
             a campaign halts at once.
         code: the provider's code, where it was the token call that it refused for now; else "".
         retry_after: the seconds after which that may be asked for again; until then nothing is.
+        status, rid: see `TransportError`: of the proxy's answer, or of the token call's.
     """
 
     def __init__(
@@ -79,8 +95,10 @@ class NotSent(TransportError):
         permanent: bool = False,
         code: str = "",
         retry_after: float | None = None,
+        status: int | None = None,
+        rid: str | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail, status=status, rid=rid)
         self.permanent = permanent
         self.code = code
         self.retry_after = retry_after
@@ -107,9 +125,16 @@ class Halted(PromoError):
     Attributes:
         code: the code of the answer or rule that stopped it.
         detail: what to do about it.
+        status: the HTTP status of the answer that stopped it, as far as it is known: no journal
+            keeps it.
+        rid: the provider's request id in that answer, likewise.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(
+        self, code: str, detail: str, *, status: int | None = None, rid: str | None = None
+    ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail
+        self.status = status
+        self.rid = rid

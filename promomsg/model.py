@@ -225,6 +225,7 @@ class Answer(msgspec.Struct, frozen=True):
             without a result, a result that cannot be read, and for what the provider says when it
             is not well (WeChat's -1, a wallet's U): many in a row mean that it is not there. A
             429 is an answer. True for what was decided without a call.
+        status: the HTTP status of the answer; None without one.
     """
 
     verdict: Verdict
@@ -236,6 +237,7 @@ class Answer(msgspec.Struct, frozen=True):
     token_failed: bool = False
     extra: str | None = None
     readable: bool = True
+    status: int | None = None
 
 
 class SingleSend(msgspec.Struct, gc=False):
@@ -282,6 +284,9 @@ class Outcome(msgspec.Struct, frozen=True):
         at: when the state was reached, Unix seconds; None for a recipient that nothing was tried for.
         extra: what else the answer held: Alipay+'s `extendInfo`, or with a `messageId` both in
             one JSON object.
+        status: the HTTP status of the answer to a `send_one`; None when no answer came, and for
+            every outcome of a campaign, whose journal does not keep it (where it is what is wrong
+            with an answer, `detail` has it: `HTTP 502: …`).
     """
 
     recipient: Recipient
@@ -293,6 +298,7 @@ class Outcome(msgspec.Struct, frozen=True):
     group: str | None = None
     at: float | None = None
     extra: str | None = None
+    status: int | None = None
 
 
 class Promoters(msgspec.Struct, frozen=True):

@@ -62,7 +62,7 @@ class ParsedResult(msgspec.Struct, frozen=True):
     status: str | None = None
 
 
-_PLAIN_SUCCESS: Final = ParsedResult(Answer(Verdict.SENT), "S")
+_PLAIN_SUCCESS: Final = ParsedResult(Answer(Verdict.SENT, status=200), "S")
 
 
 class _UnreadableError(Exception):
@@ -158,12 +158,14 @@ def _read(http_status: int, body: bytes, mask: Mask) -> tuple[ParsedResult, dict
         extra=_extend_info(answer.extend_info, mask),
         # U says nothing of this recipient, as WeChat's -1 does.
         readable=meaning.verdict is not Verdict.UNKNOWN,
+        status=http_status,
     )
     return ParsedResult(read, result.result_status), fields
 
 
 def _read_plain(body: bytes, mask: Mask) -> ParsedResult | None:
-    """What `_read` reads in a plain success, in a quarter of the time; None for anything else."""
+    """What `_read` reads in a plain success with the status 200, in a quarter of the time; None for
+    anything else."""
     try:
         found = _plain_success.decode(body)
     except ValueError:  # msgspec's errors, and bytes that are no UTF-8
@@ -179,6 +181,7 @@ def _read_plain(body: bytes, mask: Mask) -> ParsedResult | None:
         Verdict.SENT,
         msg_id=_message_id(msg_id, mask),
         extra=None if info is msgspec.UNSET else _extend_info(info, mask),
+        status=200,
     )
     return ParsedResult(read, "S")
 
@@ -190,7 +193,7 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
     twice with different values, a 5xx, or a success in an HTTP error. HTTP 429 without a readable
     result is THROTTLED: a gateway's limit, and the same requestId is asked again.
     """
-    if http_status < 300 and (plain := _read_plain(body, mask)) is not None:
+    if http_status == 200 and (plain := _read_plain(body, mask)) is not None:
         return plain
     try:
         return _read(http_status, body, mask)[0]
@@ -199,9 +202,8 @@ def read_send(http_status: int, body: bytes, mask: Mask = str) -> ParsedResult:
         if http_status == 429:
             verdict, code = Verdict.THROTTLED, Code.HTTP_429
         readable = verdict is Verdict.THROTTLED  # a 429 is an answer
-        return ParsedResult(
-            Answer(verdict, code, f"HTTP {http_status}: {error}", readable=readable)
-        )
+        detail = f"HTTP {http_status}: {error}"
+        return ParsedResult(Answer(verdict, code, detail, readable=readable, status=http_status))
 
 
 def judge(parsed: ParsedResult, signature: Signature) -> Answer:
@@ -223,12 +225,14 @@ def judge(parsed: ParsedResult, signature: Signature) -> Answer:
             Verdict.UNKNOWN,
             Code.UNSIGNED,
             f"the answer says {claim}, but its signature is wrong (is public_key the wallet's?)",
+            status=answer.status,
         )
     if answer.verdict in (Verdict.UNKNOWN, Verdict.THROTTLED):
         return answer
     if parsed.status in ("F", "U") and answer.verdict is not Verdict.SENT:
         return answer
-    return Answer(Verdict.UNKNOWN, Code.UNSIGNED, f"the answer says {claim}, but it is not signed")
+    detail = f"the answer says {claim}, but it is not signed"
+    return Answer(Verdict.UNKNOWN, Code.UNSIGNED, detail, status=answer.status)
 
 
 def answer_extra(answer: Answer) -> str | None:
@@ -253,19 +257,23 @@ def read_token(http_status: int, body: bytes, signature: Signature, mask: Mask =
     except _UnreadableError as error:
         if http_status == 429:  # a gateway's limit: nothing was spent
             detail = f"applyToken: too many calls: {error}"
-            raise ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED) from None
-        raise OutcomeUnknown(f"applyToken: HTTP {http_status}: {error}") from None
+            raise ProviderError(
+                Code.HTTP_429, detail, None, Verdict.THROTTLED, status=http_status
+            ) from None
+        text = f"applyToken: HTTP {http_status}: {error}"
+        raise OutcomeUnknown(text, status=http_status) from None
     answer = judge(parsed, signature)
     if answer.code == Code.UNSIGNED:
-        raise OutcomeUnknown(f"applyToken: {answer.detail}")
+        raise OutcomeUnknown(f"applyToken: {answer.detail}", status=http_status)
     if answer.verdict is not Verdict.SENT:
-        raise ProviderError(answer.code, answer.detail, None, answer.verdict)
+        raise ProviderError(answer.code, answer.detail, None, answer.verdict, status=http_status)
     try:
         token = msgspec.convert(fields, TokenAnswer, dec_hook=_hide)
     except msgspec.ValidationError:
         token = None
     if token is None or not token.access_token or _is_garbled(token):
-        raise OutcomeUnknown("applyToken: it says success, but there is no readable token in it")
+        text = "applyToken: it says success, but there is no readable token in it"
+        raise OutcomeUnknown(text, status=http_status)
     return UserToken(
         access_token=token.access_token,
         access_token_expiry=_moment(token.access_token_expiry_time),

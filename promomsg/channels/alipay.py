@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 import aiohttp
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from promomsg.alipay import codec
 from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
@@ -22,7 +23,8 @@ from promomsg.alipay.models import (
 from promomsg.alipay.signing import SignatureEncoding
 from promomsg.channels.alipay_account import AlipayAccount, key_as_secret
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
-from promomsg.channels.base import Advice, CompiledMessage, UserFacing
+from promomsg.channels.base import Advice, CompiledMessage
+from promomsg.channels.client import Client
 from promomsg.channels.single_call import (
     as_secret,
     call_at_pace,
@@ -34,9 +36,9 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import UsageError
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
-from promomsg.transport.connections import MAX_CONNECTIONS, Connections
+from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.last_check import LastCheck, asks_last_check
-from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.pace import Pace
 from promomsg.transport.session import HttpSession
 
 __all__ = ["AlipayMiniProgram"]
@@ -45,7 +47,7 @@ _NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
 
 
-class AlipayMiniProgram(UserFacing):
+class AlipayMiniProgram(Client):
     """One Mini Program at one wallet.
 
     Args:
@@ -65,7 +67,7 @@ class AlipayMiniProgram(UserFacing):
         timeout: seconds for an answer, counted from the first byte of its request. A call that
             has to wait for a free connection waits as long at the most, and is not sent then.
         proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
-        max_connections: calls out at once, over all campaigns of the client, which share them
+        max_connections: calls out at once, over all campaigns and derived clients, which share them
             fairly; never over half of `ulimit -n`. A campaign with a higher concurrency raises it.
         clock: the machine's by default.
         extra: request fields of this wallet's own, by its names for them (`customerBelongsTo`,
@@ -82,6 +84,8 @@ class AlipayMiniProgram(UserFacing):
     groups: ClassVar[bool] = False
     probes_by_reading: ClassVar[bool] = False
     daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
+
+    _account: AlipayAccount
 
     def __init__(
         self,
@@ -128,9 +132,43 @@ class AlipayMiniProgram(UserFacing):
         self._single_calls = self._http.connections.calls.share()
         self._extra = dict(extra or {})
         self._clock = clock
-        self._pacer = Pacer(pace, clock, account=(self.name, self._http.base_url, self.account))
+        self._pacer = self._new_pacer(pace)
         self._random_id = random_id
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
+
+    def with_options(
+        self,
+        *,
+        pace: Pace | UnsetType | None = UNSET,
+        timeout: float | UnsetType = UNSET,
+        proxy: str | UnsetType | None = UNSET,
+        extra: Mapping[str, Any] | UnsetType | None = UNSET,
+        random_id: Callable[[], str] | UnsetType = UNSET,
+    ) -> AlipayMiniProgram:
+        """This Mini Program with other options, on the same pool, with its keys and users' tokens.
+
+        What is not given stays as it is. It costs no call and no connection, may be made before the
+        first call or after it, and closing it leaves the pool open.
+
+        Args:
+            pace: its own limiters, which share the account's quota as those of any two clients of it
+                do; None: 50 singles a second. Not given: the same limiters.
+            timeout, extra, random_id: see the class.
+            proxy: see the class. Another one has connections of its own, within the same
+                `max_connections`.
+
+        Raises:
+            UsageError: an option that cannot be right.
+        """
+        http = self._http.with_options(timeout=timeout, proxy=proxy)
+        other = self._derive(self._account.over(http), http, pace=pace)
+        if extra is not UNSET:
+            other._extra = dict(extra or {})
+        if random_id is not UNSET:
+            other._random_id = random_id
+        if self._users is not None:
+            other._users = self._users.through(other._refresh)
+        return other
 
     def __repr__(self) -> str:
         # A client whose constructor raised is shown by crash reporters too.
@@ -139,18 +177,14 @@ class AlipayMiniProgram(UserFacing):
         base_url = getattr(getattr(self, "_http", None), "base_url", None)
         return f"AlipayMiniProgram({client_id!r}, {app_id!r}, base_url={base_url!r})"
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
     async def close(self) -> None:
-        """Closes the connections that are its own, and ends the threads that sign."""
+        """Closes the connections, of derived clients too, and ends the threads that sign; a derived
+        client's close does nothing."""
         try:
-            await self._http.close()
+            await super().close()
         finally:
-            self._account.close()
+            if self._owns_pool:
+                self._account.close()
 
     # The engine's interface.
 
@@ -159,30 +193,8 @@ class AlipayMiniProgram(UserFacing):
         return f"{self._account.client_id}/{self._account.app_id}"
 
     @property
-    def loopback(self) -> bool:
-        return self._http.loopback
-
-    @property
-    def base_url(self) -> str:
-        return self._http.base_url
-
-    @property
-    def pacer(self) -> Pacer:
-        return self._pacer
-
-    @property
-    def connections(self) -> Connections:
-        return self._http.connections
-
-    @property
     def notices(self) -> tuple[str, ...]:
         return () if self._account.verifies else (_UNVERIFIED,)
-
-    def expect(self, concurrency: int) -> None:
-        self._http.expect(concurrency)
-
-    async def connect_ahead(self, calls: int) -> int:
-        return await self._http.connect_ahead(calls)
 
     def compile(self, message: Any) -> CompiledAlipayMessage:
         if not isinstance(message, AlipayMessage):

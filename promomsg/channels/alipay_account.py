@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from promomsg.alipay.keys import refuse_own_key
 from promomsg.alipay.models import APPLY_PATH, LIMITS, SEND_PATH, TokenRequest, UserToken
 from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.alipay_signing import SigningThreads
-from promomsg.channels.single_call import not_sent, waiting_as_asked
+from promomsg.channels.single_call import lost_answer, not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
@@ -103,13 +104,14 @@ class AlipayAccount:
         self._signing = SigningThreads(signer)
         self._send_to = self._endpoint(SEND_PATH)
         self._apply_to = self._endpoint(APPLY_PATH)
-        self._proved = False
-        """An answer was signed with public_key: it is, or was, the right one."""
-        self._badly_signed = 0
-        """Answers signed with another key."""
-        self._unproved: set[str] = set()
-        """requestIds of unproved answers since then; a few recipients may be asked for again and
-        again."""
+        self._signatures = _SignatureCount()
+
+    def over(self, http: HttpSession) -> AlipayAccount:
+        """The same Mini Program, keys and threads with it, whose calls go through another session of
+        its pool."""
+        other = copy(self)
+        other._http = http
+        return other
 
     @property
     def verifies(self) -> bool:
@@ -122,8 +124,9 @@ class AlipayAccount:
         Raises:
             Halted: it is not this wallet's key, or the wallet does not sign.
         """
-        badly_signed, unproved = self._badly_signed, len(self._unproved)
-        if not self._proved and badly_signed >= _MOST_BADLY_SIGNED:
+        badly_signed, unproved = self._signatures.bad, len(self._signatures.unproved)
+        proved = self._signatures.proved
+        if not proved and badly_signed >= _MOST_BADLY_SIGNED:
             raise Halted(
                 Code.UNSIGNED,
                 f"{badly_signed} answers are signed with another key than public_key, and "
@@ -131,7 +134,7 @@ class AlipayAccount:
             )
         if unproved < _MOST_UNPROVED:
             return
-        if self._proved:
+        if proved:
             raise Halted(
                 Code.UNSIGNED,
                 f"of the last {unproved} recipients' answers none was signed with public_key, as "
@@ -168,7 +171,7 @@ class AlipayAccount:
         except NotSent as error:
             return not_sent(error)
         except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
+            return lost_answer(error)
         except UsageError as error:
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
@@ -185,18 +188,8 @@ class AlipayAccount:
             judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
         if judged.verdict is Verdict.THROTTLED:
             judged = waiting_as_asked(judged, answer.headers, self._clock.time())
-        self._count_signature(signature, judged, request_id)
+        self._signatures.count(signature, judged, request_id)
         return judged
-
-    def _count_signature(self, signature: Signature, judged: Answer, request_id: str) -> None:
-        if signature is Signature.GOOD:
-            self._proved = True
-            self._unproved.clear()
-            return
-        if signature is Signature.BAD:
-            self._badly_signed += 1
-        if judged.code == Code.UNSIGNED and len(self._unproved) < _MOST_UNPROVED:
-            self._unproved.add(request_id)
 
     async def apply_token(
         self, auth_code: Secret | None, refresh_token: Secret | None, **more: str | None
@@ -251,6 +244,32 @@ class AlipayAccount:
         return signing.check_answer(
             self._public_key, endpoint.path, self.client_id, answer.headers, answer.body
         )
+
+
+class _SignatureCount:
+    """What the answers' signatures say of public_key, over all clients of the account.
+
+    Attributes:
+        proved: an answer was signed with it: it is, or was, the right one.
+        bad: answers signed with another key.
+        unproved: requestIds of unproved answers since then; a few recipients may be asked for again
+            and again.
+    """
+
+    def __init__(self) -> None:
+        self.proved = False
+        self.bad = 0
+        self.unproved: set[str] = set()
+
+    def count(self, signature: Signature, judged: Answer, request_id: str) -> None:
+        if signature is Signature.GOOD:
+            self.proved = True
+            self.unproved.clear()
+            return
+        if signature is Signature.BAD:
+            self.bad += 1
+        if judged.code == Code.UNSIGNED and len(self.unproved) < _MOST_UNPROVED:
+            self.unproved.add(request_id)
 
 
 class _RequestSigner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 
 import anyio
 import msgspec
@@ -44,6 +45,12 @@ class RefreshedTokens:
         self._refused: dict[str, Secret] = {}
         # Users whose refreshed token has not been tried yet: if that fails too, it is final.
         self._untried: set[str] = set()
+
+    def through(self, apply: Apply) -> RefreshedTokens:
+        """The same users' tokens, refreshed by another client's calls."""
+        other = copy(self)  # what it keeps of the users is the same: locks, refusals, the store
+        other._apply = apply
+        return other
 
     async def get(self, key: str) -> UserToken | None:
         """Raises StoreError."""
@@ -128,12 +135,12 @@ class RefreshedTokens:
                 fresh = await self._apply(stored.refresh_token)
             except NotSent as error:
                 verdict = Verdict.HALT if error.permanent else Verdict.RETRY
-                return Answer(verdict, Code.NOT_SENT, f"refreshing the user's token: {error}")
+                detail = f"refreshing the user's token: {error}"
+                return Answer(verdict, Code.NOT_SENT, detail, status=error.status)
             except OutcomeUnknown as error:
                 # The message itself was refused, so it was not sent; the next try finds out.
-                return Answer(
-                    Verdict.RETRY, Code.NO_ANSWER, f"refreshing the user's token: {error}"
-                )
+                detail = f"refreshing the user's token: {error}"
+                return Answer(Verdict.RETRY, Code.NO_ANSWER, detail, status=error.status)
             except ProviderError as error:
                 now = await self.get(key)
                 if now is not None and now.access_token != failed:
@@ -141,12 +148,16 @@ class RefreshedTokens:
                 detail = f"refreshing the user's token: {error}"
                 if error.verdict == Verdict.THROTTLED:
                     return Answer(
-                        Verdict.THROTTLED, error.code, detail, retry_after=error.retry_after
+                        Verdict.THROTTLED,
+                        error.code,
+                        detail,
+                        retry_after=error.retry_after,
+                        status=error.status,
                     )
                 if error.verdict == Verdict.UNKNOWN:
-                    return Answer(Verdict.RETRY, error.code, detail)
-                if error.verdict == Verdict.HALT:
-                    return Answer(Verdict.HALT, error.code, detail)  # nobody's is refreshed
+                    return Answer(Verdict.RETRY, error.code, detail, status=error.status)
+                if error.verdict == Verdict.HALT:  # nobody's is refreshed
+                    return Answer(Verdict.HALT, error.code, detail, status=error.status)
                 if "REFRESH_TOKEN" in error.code:  # used up, expired, invalid: worth no other call
                     stored = msgspec.structs.replace(
                         stored, refresh_token=None, refresh_token_expiry=None

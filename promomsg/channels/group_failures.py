@@ -34,7 +34,10 @@ async def fetch_failures(http: HttpSession, url: str, members: int, mask: Mask) 
         raw = await fetch_failure_file(http, url, limit=limit)
     except (TransportError, UsageError) as error:
         # Its host is the provider's word, and could be anything.
-        failure = type(error)(mask(str(error)))
+        if isinstance(error, TransportError):
+            failure = TransportError(mask(str(error)), status=error.status, rid=error.rid)
+        else:
+            failure = UsageError(mask(str(error)))
     else:
         # In a thread: the calls in flight have their answers read meanwhile.
         return await anyio.to_thread.run_sync(_read_failure_file, raw, mask)

@@ -35,6 +35,7 @@ __all__ = [
     "as_secret",
     "call_at_pace",
     "error_of",
+    "lost_answer",
     "not_sent",
     "outcome_of",
     "recipient_type_error",
@@ -143,17 +144,45 @@ def not_sent(error: NotSent) -> Answer:
     """What a send comes to whose call, or whose token's, failed before its first byte left."""
     if error.permanent:
         detail = f"{error}; waiting does not help"
-        return Answer(Verdict.HALT, Code.NOT_SENT, detail, readable=False)
+        return Answer(
+            Verdict.HALT,
+            Code.NOT_SENT,
+            detail,
+            error.rid,
+            readable=False,
+            status=error.status,
+        )
     if error.retry_after is not None:
         # Of the token call alone: the sends' own pace has nothing to do with it.
         return Answer(
             Verdict.THROTTLED,
             error.code,
             str(error),
+            error.rid,
             retry_after=error.retry_after,
             token_failed=True,
+            status=error.status,
         )
-    return Answer(Verdict.RETRY, Code.NOT_SENT, str(error), readable=False)
+    return Answer(
+        Verdict.RETRY,
+        Code.NOT_SENT,
+        str(error),
+        error.rid,
+        readable=False,
+        status=error.status,
+    )
+
+
+def lost_answer(error: OutcomeUnknown) -> Answer:
+    """What a send comes to whose answer was lost, or is none."""
+    return Answer(
+        Verdict.UNKNOWN,
+        Code.NO_ANSWER,
+        str(error),
+        error.rid,
+        readable=False,
+        status=error.status,
+    )
 
 
 def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:
@@ -227,12 +256,19 @@ def error_of(answer: Answer) -> PromoError:
     if answer.verdict is Verdict.HALT and answer.code == Code.CLIENT:
         return UsageError(answer.detail)  # closed, or another event loop's: nothing was asked
     if answer.verdict is Verdict.UNKNOWN:
-        return OutcomeUnknown(f"{answer.code}: {answer.detail}")
-    if answer.verdict is Verdict.RETRY and not answer.token_failed:
-        return NotSent(answer.detail)
-    if answer.verdict is Verdict.HALT and answer.code == Code.NOT_SENT:
-        return NotSent(answer.detail, permanent=True)
-    return ProviderError(answer.code, answer.detail, answer.rid, answer.verdict, answer.retry_after)
+        text = f"{answer.code}: {answer.detail}"
+        return OutcomeUnknown(text, status=answer.status, rid=answer.rid)
+    halted = answer.verdict is Verdict.HALT and answer.code == Code.NOT_SENT
+    if halted or (answer.verdict is Verdict.RETRY and not answer.token_failed):
+        return NotSent(answer.detail, permanent=halted, status=answer.status, rid=answer.rid)
+    return ProviderError(
+        answer.code,
+        answer.detail,
+        answer.rid,
+        answer.verdict,
+        answer.retry_after,
+        status=answer.status,
+    )
 
 
 def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
@@ -254,4 +290,5 @@ def outcome_of(to: Recipient, answer: Answer, at: float) -> Outcome:
         attempts=1,
         at=at,
         extra=answer.extra,
+        status=answer.status,
     )

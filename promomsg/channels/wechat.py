@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from promomsg.channels.base import FailureFile, UserFacing
+from promomsg.channels.base import FailureFile
+from promomsg.channels.client import Client
 from promomsg.channels.following import follow
 from promomsg.channels.single_call import (
     as_secret,
@@ -39,9 +40,9 @@ from promomsg.model import (
     SingleSend,
     Verdict,
 )
-from promomsg.transport.connections import MAX_CONNECTIONS, Connections
+from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.last_check import LastCheck, asks_last_check
-from promomsg.transport.pace import Pace, Pacer
+from promomsg.transport.pace import Pace
 from promomsg.transport.session import HttpSession
 from promomsg.transport.token_store import TokenStore
 from promomsg.untrusted_json import NotJsonError, parse
@@ -51,7 +52,7 @@ from promomsg.wechat.message import CompiledWeChatMessage, WeChatMessage
 __all__ = ["WeChatPromoter"]
 
 
-class WeChatPromoter(WeChatReads, UserFacing):
+class WeChatPromoter(WeChatReads, Client):
     """One WeChat account (appid).
 
     Args:
@@ -66,8 +67,8 @@ class WeChatPromoter(WeChatReads, UserFacing):
         timeout: seconds for an answer, counted from the first byte of its request. A call that
             has to wait for a free connection waits as long at the most, and is not sent then.
         proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None: straight.
-        max_connections: calls out at once, over all campaigns and `with_account` clients, which
-            share them fairly; never over half of `ulimit -n`. A campaign with a higher
+        max_connections: calls out at once, over all campaigns and derived clients, which share
+            them fairly; never over half of `ulimit -n`. A campaign with a higher
             concurrency raises it.
         legacy_token: use `GET /cgi-bin/token`, each call of which ends the token before it.
 
@@ -81,6 +82,8 @@ class WeChatPromoter(WeChatReads, UserFacing):
     groups: ClassVar[bool] = True
     probes_by_reading: ClassVar[bool] = True
     daily_quota_codes: ClassVar[frozenset[str]] = frozenset({"45009"})
+
+    _account: WeChatAccount
 
     def __init__(
         self,
@@ -109,11 +112,10 @@ class WeChatPromoter(WeChatReads, UserFacing):
             secrets=self._secrets,
         )
         self._http = http
-        self._owns_http = True
         self._clock = clock
         self._account = WeChatAccount(appid, secret, token, http, legacy=legacy_token, clock=clock)
         self._single_calls = http.connections.calls.share()
-        self._pacer = Pacer(pace, clock, account=(self.name, http.base_url, appid))
+        self._pacer = self._new_pacer(pace)
 
     def with_account(
         self,
@@ -124,19 +126,44 @@ class WeChatPromoter(WeChatReads, UserFacing):
         pace: Pace | None = None,
         legacy_token: bool = False,
     ) -> WeChatPromoter:
-        """Another account on the same connection pool; closing it leaves the pool open."""
+        """Another account on the same connection pool; closing it leaves the pool open.
+
+        Time-out and proxy are this client's.
+        """
         secret, wrong = as_secret(secret)
         token, wrong_token = _source(token)
         _refuse(wrong, wrong_token)
-        other = copy(self)
-        other._owns_http = False
-        other._account = WeChatAccount(
+        account = WeChatAccount(
             appid, secret, token, self._http, legacy=legacy_token, clock=self._clock
         )
+        other = self._derive(account, self._http, pace=pace)
         other._single_calls = self._http.connections.calls.share()
-        account = (self.name, self._http.base_url, appid)
-        other._pacer = Pacer(pace, self._clock, account=account)
         return other
+
+    def with_options(
+        self,
+        *,
+        pace: Pace | UnsetType | None = UNSET,
+        timeout: float | UnsetType = UNSET,
+        proxy: str | UnsetType | None = UNSET,
+    ) -> WeChatPromoter:
+        """This account with other options, on the same connection pool and with the same token.
+
+        What is not given stays as it is. It costs no call and no connection, may be made before the
+        first call or after it, and closing it leaves the pool open.
+
+        Args:
+            pace: its own limiters, which share the account's quota as those of any two clients of it
+                do; None: what quota/get says, else 50 singles a second. Not given: the same limiters.
+            timeout: see the class.
+            proxy: see the class. Another one has connections of its own, within the same
+                `max_connections`.
+
+        Raises:
+            UsageError: an option that cannot be right.
+        """
+        http = self._http.with_options(timeout=timeout, proxy=proxy)
+        return self._derive(self._account.over(http), http, pace=pace)
 
     def _secrets(self) -> Iterable[str]:
         return self._account.secrets()
@@ -149,17 +176,6 @@ class WeChatPromoter(WeChatReads, UserFacing):
             f"base_url={getattr(http, 'base_url', None)!r})"
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Closes the connections (of `with_account` clients too, when this one opened them)."""
-        if self._owns_http:
-            await self._http.close()
-
     # The engine's interface.
 
     @property
@@ -167,30 +183,8 @@ class WeChatPromoter(WeChatReads, UserFacing):
         return self._account.appid
 
     @property
-    def loopback(self) -> bool:
-        return self._http.loopback
-
-    @property
-    def base_url(self) -> str:
-        return self._http.base_url
-
-    @property
-    def pacer(self) -> Pacer:
-        return self._pacer
-
-    @property
-    def connections(self) -> Connections:
-        return self._http.connections
-
-    @property
     def notices(self) -> tuple[str, ...]:
         return ()
-
-    def expect(self, concurrency: int) -> None:
-        self._http.expect(concurrency)
-
-    async def connect_ahead(self, calls: int) -> int:
-        return await self._http.connect_ahead(calls)
 
     def compile(self, message: Any) -> CompiledWeChatMessage:
         if not isinstance(message, WeChatMessage):

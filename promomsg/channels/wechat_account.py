@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterable
+from copy import copy
 from typing import Any, Final, TypeVar
 
 import msgspec
 import yarl
 
 from promomsg.channels.read_retries import READ_TRIES, retry_read
-from promomsg.channels.single_call import TOKENS_TRIED, not_sent, waiting_as_asked
+from promomsg.channels.single_call import TOKENS_TRIED, lost_answer, not_sent, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import (
     Halted,
@@ -81,10 +83,17 @@ class WeChatAccount:
         self._legacy_token = legacy
         self._clock = clock
         self.tokens = AccessTokenCache(self._fetch_token, clock)
-        self._refused_call: _RefusedTokenCall | None = None
+        self._hold = _TokenHold()
         self._mask = LiveMasker(self.secrets)
         self._urls: dict[str, yarl.URL] = {}
         self._urls_of: str | None = None
+
+    def over(self, http: HttpSession) -> WeChatAccount:
+        """The same account, its token with it, whose calls go through another session of its pool."""
+        other = copy(self)
+        other.http = http
+        other._mask = LiveMasker(other.secrets)
+        return other
 
     async def prepare(self) -> None:
         """Has a token at hand. Raises as `token` does."""
@@ -111,12 +120,15 @@ class WeChatAccount:
     ) -> ProviderError | OutcomeUnknown:
         """A copy of the error: the old one keeps the answer alive, by a decoder's text or a frame."""
         if isinstance(error, OutcomeUnknown):
-            return OutcomeUnknown(f"{self.http.base_url}: {error}")
+            text = f"{self.http.base_url}: {error}"
+            return OutcomeUnknown(text, status=answer.status, rid=error.rid)
         wait = error.retry_after
         if error.verdict == Verdict.THROTTLED:
             asked = retry_after(answer.headers, self._clock.time())
             wait = wait if asked is None else asked
-        return ProviderError(error.code, error.detail, error.rid, error.verdict, wait)
+        return ProviderError(
+            error.code, error.detail, error.rid, error.verdict, wait, status=answer.status
+        )
 
     async def _fetch_token(self, stale: str | None) -> FetchedToken:
         if self._source is not None:
@@ -162,24 +174,29 @@ class WeChatAccount:
         token = self.tokens.current()
         if token is not None:
             return token
-        if self._refused_call is not None:
-            seconds = self._refused_call.until - self._clock.monotonic()
-            if seconds > 0:
-                raise self._refused_call.refusal(seconds)
-            self._refused_call = None
+        seconds = self._hold.until - self._clock.monotonic()
+        if seconds > 0:
+            raise self._hold.refusal(seconds)
         try:
-            return await self.tokens.get()
+            return await self.tokens.get(self._fetch_token)
         except OutcomeUnknown as error:
             clear_traceback_locals(error)
-            raise NotSent(f"no access token: {error}") from None
+            raise NotSent(f"no access token: {error}", status=error.status, rid=error.rid) from None
         except ProviderError as error:
             clear_traceback_locals(error)
             if error.verdict == Verdict.THROTTLED:
                 raise self._refuse_until(error) from None
             if codec.is_transient(error):
                 where = self.http.base_url
-                raise NotSent(f"no access token: {where}: {error}") from None
-            raise Halted(error.code, f"no access token: {error.detail}") from None
+                raise NotSent(
+                    f"no access token: {where}: {error}", status=error.status, rid=error.rid
+                ) from None
+            raise Halted(
+                error.code,
+                f"no access token: {error.detail}",
+                status=error.status,
+                rid=error.rid,
+            ) from None
         except (PromoError, asyncio.CancelledError) as error:
             clear_traceback_locals(error)
             raise
@@ -194,9 +211,8 @@ class WeChatAccount:
         """The token call was refused for now: it is not asked again before its time."""
         seconds = _TOKEN_HOLD if error.retry_after is None else error.retry_after
         until = self._clock.monotonic() + seconds
-        if self._refused_call is None or self._refused_call.until < until:
-            self._refused_call = _RefusedTokenCall(until, error.code, error.detail)
-        return self._refused_call.refusal(seconds)
+        self._hold.extend(until, error)
+        return self._hold.refusal(seconds)
 
     def _url(self, path: str, token: str) -> yarl.URL:
         if token != self._urls_of:
@@ -226,7 +242,9 @@ class WeChatAccount:
             except NotSent as error:
                 return not_sent(error)
             except Halted as error:
-                return Answer(Verdict.HALT, error.code, error.detail)
+                return Answer(
+                    Verdict.HALT, error.code, error.detail, error.rid, status=error.status
+                )
             except UsageError as error:
                 return Answer(Verdict.HALT, Code.CLIENT, str(error))
         try:
@@ -236,7 +254,7 @@ class WeChatAccount:
         except NotSent as error:
             return not_sent(error)
         except OutcomeUnknown as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
+            return lost_answer(error)
         except UsageError as error:
             # The client was closed, or is used from another event loop: nothing left.
             return Answer(Verdict.HALT, Code.CLIENT, str(error))
@@ -258,19 +276,20 @@ class WeChatAccount:
             ProviderError, TransportError.
             Halted: there is no token; with `TOKEN_REFUSED` the same one may be tried later.
         """
-        refused: Secret | None = None
+        refused: tuple[Secret, Halted] | None = None
         for _ in range(TOKENS_TRIED):
             # A Secret, since an error passes through here and tracebacks may show locals.
             token = Secret(await self.token())
-            if token == refused:
-                raise refused_again()
+            if refused is not None and token == refused[0]:
+                raise refused[1]
             answer = await self.http.post(
                 self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
             self.tokens.mark_stale(token.reveal())
-            refused = token
+            rid = codec.rid_of_answer(answer.body, self.mask)
+            refused = token, refused_again(answer.status, rid)
         return answer
 
     async def ask(
@@ -316,13 +335,21 @@ class WeChatAccount:
         return self.mask(body.decode("utf-8", "replace")).encode("utf-8", "replace")
 
 
-class _RefusedTokenCall(msgspec.Struct, frozen=True):
+class _TokenHold(msgspec.Struct):
     """A token call that was refused for now, and the monotonic time until which it stays so."""
 
-    until: float
-    code: str
-    detail: str
+    until: float = -math.inf
+    code: str = ""
+    detail: str = ""
+    status: int | None = None
+    rid: str | None = None
+
+    def extend(self, until: float, error: ProviderError) -> None:
+        """What was refused last counts, when it is for longer."""
+        if until > self.until:
+            self.until, self.code, self.detail = until, error.code, error.detail
+            self.status, self.rid = error.status, error.rid
 
     def refusal(self, seconds: float) -> NotSent:
         text = f"no access token: {self.code}: {self.detail}; asked again in {seconds:.0f} s"
-        return NotSent(text, code=self.code, retry_after=seconds)
+        return NotSent(text, code=self.code, retry_after=seconds, status=self.status, rid=self.rid)

@@ -11,10 +11,10 @@ from typing import Any
 
 from promomsg.channels.base import Advice
 from promomsg.channels.promoters import audience_filters, recipient_from
-from promomsg.channels.single_call import not_sent
+from promomsg.channels.single_call import lost_answer, not_sent
 from promomsg.channels.wechat_account import WeChatAccount
 from promomsg.clock import Clock, china_day
-from promomsg.errors import Halted, NotSent, PromoError, ProviderError, UsageError
+from promomsg.errors import Halted, NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
 from promomsg.masking import Mask
 from promomsg.model import (
     Answer,
@@ -226,14 +226,23 @@ class WeChatReads:
                 await account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles, tries=1)
         except ProviderError as error:
             there = error.verdict is not Verdict.UNKNOWN
-            return Answer(Verdict(error.verdict), error.code, error.detail, readable=there)
+            return Answer(
+                Verdict(error.verdict),
+                error.code,
+                error.detail,
+                error.rid,
+                readable=there,
+                status=error.status,
+            )
         except Halted as error:
             # Of the token: who says that was there to say it, and the next send will halt.
-            return Answer(Verdict.HALT, error.code, error.detail)
+            return Answer(Verdict.HALT, error.code, error.detail, error.rid, status=error.status)
         except UsageError as error:
             return Answer(Verdict.HALT, Code.CLIENT, str(error), readable=False)
         except NotSent as error:
             return not_sent(error)
+        except OutcomeUnknown as error:
+            return lost_answer(error)
         except PromoError as error:
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
         return Answer(Verdict.SENT)

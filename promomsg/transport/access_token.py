@@ -45,6 +45,8 @@ class FetchedToken(NamedTuple):
         return f"FetchedToken(token=…, expires_in={self.expires_in!r})"
 
 
+Fetch = Callable[[str | None], Awaitable["FetchedToken | str"]]
+"""Asks the provider for a token, given the one that is known to be bad, or None."""
 TOKEN_REFUSED = "TOKEN_REFUSED"  # noqa: S105 - a code
 """The code of a halt: the token was refused, and there is no newer one."""
 
@@ -62,7 +64,7 @@ class AccessTokenCache:
 
     def __init__(
         self,
-        fetch: Callable[[str | None], Awaitable[FetchedToken | str]],
+        fetch: Fetch,
         clock: Clock,
         *,
         margin: float = 300.0,
@@ -96,8 +98,12 @@ class AccessTokenCache:
             return None
         return self._token
 
-    async def get(self) -> str:
+    async def get(self, fetch: Fetch | None = None) -> str:
         """A token that is not known to be stale; one fetch serves all who wait for it.
+
+        Args:
+            fetch: makes that call in place of the cache's own, should it be this caller's to make:
+                clients of one account may have different ways to the provider.
 
         Raises:
             Halted: the provider gave back a token that it had already refused.
@@ -112,7 +118,7 @@ class AccessTokenCache:
         if task is None:
             # A task of its own, since the caller who happens to be first may be cancelled while
             # others wait. It never outlives the last of them.
-            task = self._fetching = asyncio.create_task(self._renew())
+            task = self._fetching = asyncio.create_task(self._renew(fetch or self._fetch))
             task.add_done_callback(self._fetch_done)
         self._waiting += 1
         try:
@@ -153,9 +159,9 @@ class AccessTokenCache:
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody else should hear of it
 
-    async def _renew(self) -> Secret:
+    async def _renew(self, fetch: Fetch) -> Secret:
         # A Secret, since asyncio's debug log prints the result of a task.
-        token, good_for = await self._shared() or await self._fetched()
+        token, good_for = await self._shared(fetch) or await self._fetched(fetch)
         log_event(log, "token.refreshed", "the access token was refreshed", expires_in=good_for)
         if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
             self._token = token.reveal()
@@ -163,14 +169,14 @@ class AccessTokenCache:
             self._until = None if good_for is None else self._clock.monotonic() + good_for
         return token
 
-    async def _fetched(self) -> tuple[Secret, float | None]:
+    async def _fetched(self, fetch: Fetch) -> tuple[Secret, float | None]:
         """A new token of the provider's, and for how many seconds it is to be used."""
         stale = self._stale
-        fetched = await self._ask(stale)
+        fetched = await self._ask(fetch, stale)
         if fetched.token in self._failed and fetched.token != stale:
             # It was refused while it was being fetched, so the fetch could not know.
             stale = fetched.token
-            fetched = await self._ask(stale)
+            fetched = await self._ask(fetch, stale)
         token, life = fetched
         if token in self._failed:
             raise refused_again()
@@ -178,7 +184,7 @@ class AccessTokenCache:
             return Secret(token), None
         return Secret(token), max(life - min(self._margin, life * 0.1), 0.0)
 
-    async def _shared(self) -> tuple[Secret, float | None] | None:
+    async def _shared(self, fetch: Fetch) -> tuple[Secret, float | None] | None:
         """The token that all processes use, fetched by one of them; None: there is no store, or it
         cannot be used now."""
         store = self._store
@@ -198,7 +204,7 @@ class AccessTokenCache:
         except JournalError as error:
             log.warning("the access token is not shared with other processes: %s", error)
             return None
-        return await self._fetch_for_all(store, generation)
+        return await self._fetch_for_all(fetch, store, generation)
 
     def _is_news(self, generation: int, token: Secret) -> bool:
         """Whether a shared token may be used: not one that was refused here. A refusal of a read may
@@ -207,11 +213,11 @@ class AccessTokenCache:
         return text not in self._failed and (text != self._stale or generation > self._generation)
 
     async def _fetch_for_all(
-        self, store: TokenStore, generation: int
+        self, fetch: Fetch, store: TokenStore, generation: int
     ) -> tuple[Secret, float | None]:
         """Fetches a token under a lease of the store, and puts it there."""
         try:
-            token, good_for = await self._fetched()
+            token, good_for = await self._fetched(fetch)
         except BaseException:
             with suppress(JournalError):
                 await store.give_back()
@@ -223,8 +229,8 @@ class AccessTokenCache:
             log.warning("the access token is not shared with other processes: %s", error)
         return token, good_for
 
-    async def _ask(self, stale: str | None) -> FetchedToken:
-        pending = self._fetch(stale)
+    async def _ask(self, fetch: Fetch, stale: str | None) -> FetchedToken:
+        pending = fetch(stale)
         if not inspect.isawaitable(pending):
             raise UsageError("token=…: give an async callable, (stale) -> str")
         fetched = _to_fetched(await pending)
@@ -238,13 +244,19 @@ class AccessTokenCache:
         return fetched
 
 
-def refused_again() -> Halted:
-    """The halt when a token was refused and the provider gives the same one back."""
+def refused_again(status: int | None = None, rid: str | None = None) -> Halted:
+    """The halt when a token was refused and the provider gives the same one back.
+
+    Args:
+        status, rid: of the refusal, where it is at hand.
+    """
     return Halted(
         TOKEN_REFUSED,
         "the provider refused the access token, and asking for a new one gave the same one "
         "back: check the appid and secret, and that only one program refreshes this "
         "account's token, then resume",
+        status=status,
+        rid=rid,
     )
 
 

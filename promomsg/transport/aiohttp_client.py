@@ -29,14 +29,11 @@ HEADERS: Final = {
 }
 
 
-def open_client_session(
-    connector: aiohttp.BaseConnector | None, timeout: aiohttp.ClientTimeout, proxy: URL | None
-) -> aiohttp.ClientSession:
+def open_client_session(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
     """A session with no cookies, no redirects of its own, and nothing from the environment.
 
     Args:
         connector: somebody else's pool, which stays open; None: a new one, closed with the session.
-        timeout: of connecting alone.
     """
     owned = connector is None
     if connector is None:
@@ -51,8 +48,6 @@ def open_client_session(
         response_class=Response,
         auto_decompress=False,
         trust_env=False,
-        proxy=proxy,
-        timeout=timeout,
         **HEADER_LIMITS,
     )
 
@@ -64,18 +59,31 @@ async def request_by_aiohttp(
     call: HttpCall,
     headers: Mapping[str, str] | None,
     limit: int,
+    proxy: URL | None,
 ) -> tuple[int, Mapping[str, str], bytes]:
     """One request made by aiohttp itself: status, headers and body of its answer, as it came.
+
+    A connection has as long as the call's timer says; nothing else is timed here.
 
     Raises:
         aiohttp's errors; `Body.started` says whether anything may have left.
     """
     body = call if isinstance(call, Body) else None
-    response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
+    connecting = None if call.timer is None else call.timer.connect_timeout
+    response = await session.request(
+        method,
+        url,
+        data=body,
+        headers=headers,
+        allow_redirects=False,
+        proxy=proxy,
+        timeout=aiohttp.ClientTimeout(connect=connecting, sock_connect=connecting),
+    )
     try:
         if body is not None and body.protocol is not None and not body.started:
             # The answer was there before the request, which never left.
             raise aiohttp.ServerDisconnectedError("an answer that nobody asked for")
+        call.status = response.status
         if response.status == 429:
             call.refused = response.status, response.headers
         content = response.content

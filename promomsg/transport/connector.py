@@ -32,6 +32,8 @@ _LOOKUP_KEPT: Final = 10.0
 _NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address is tried beside the one before (RFC 8305)."""
 _TUNNEL_ANSWER: Final = 65_536
+_NEVER: Final = 1e6
+"""Seconds that no connection takes."""
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -49,30 +51,29 @@ class Connector:
     Args:
         base: the provider's URL.
         proxy: to go through; a name and a password may be in it.
-        timeout: seconds for all of it.
         new: makes the connection's protocol.
     """
 
-    def __init__(
-        self, base: URL, proxy: URL | None, timeout: float, new: Callable[[], HttpConnection]
-    ) -> None:
+    def __init__(self, base: URL, proxy: URL | None, new: Callable[[], HttpConnection]) -> None:
         self._base = base
         self._proxy = proxy
-        self._timeout = timeout
         self._new = new
         self._found: list[_Address] = []
         self._found_at = -_LOOKUP_KEPT
         self._lookup: asyncio.Task[list[_Address]] | None = None
 
-    async def connect(self) -> HttpConnection:
+    async def connect(self, timeout: float) -> HttpConnection:  # noqa: ASYNC109  # in aiohttp's words
         """A new connection, ready for a request.
+
+        Args:
+            timeout: seconds for all of it.
 
         Raises:
             aiohttp's errors.
         """
         connection = self._new()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout):
                 await self._connect_to(self._proxy or self._base, connection)
                 if self._proxy is not None and self._base.scheme == "https":
                     connection = await self._through_tunnel(connection)
@@ -156,7 +157,7 @@ class Connector:
             "ssl": _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             "server_hostname": host.rstrip("."),
             # Ours rings first, with its own text.
-            "ssl_handshake_timeout": self._timeout + 60,
+            "ssl_handshake_timeout": _NEVER,
         }
 
     def proxy_headers(self) -> list[str]:

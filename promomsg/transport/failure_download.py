@@ -66,7 +66,7 @@ async def fetch_failure_file(
                 await _check_beyond(target, looked_up)
             return await _download(target, resolver, session.proxy, limit)
     except TransportError as exc:
-        error = TransportError(f"{place}: {exc}")
+        error = TransportError(f"{place}: {exc}", status=exc.status)
     except (aiohttp.ClientError, ValueError) as exc:
         # Only the class: the URL of a file is often a signed one, and a key to it.
         error = TransportError(f"{place}: cannot be read ({type(exc).__name__})")
@@ -95,7 +95,8 @@ async def _download(target: URL, resolver: _Resolver, proxy: URL | None, limit: 
         client.get(target, allow_redirects=False) as response,
     ):
         if response.status != 200:
-            raise TransportError(f"answered {response.status}; redirects are not followed")
+            text = f"answered {response.status}; redirects are not followed"
+            raise TransportError(text, status=response.status)
         return await _read(response, limit)
 
 
@@ -166,11 +167,11 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > limit:
-            raise TransportError(f"over {limit} bytes")
+            raise TransportError(f"over {limit} bytes", status=response.status)
     try:
         return inflate(b"".join(parts), encoding_of(response.headers), limit)
     except OutcomeUnknown as exc:
-        raise TransportError(str(exc).partition(";")[0]) from None
+        raise TransportError(str(exc).partition(";")[0], status=response.status) from None
 
 
 class _Resolver(AbstractResolver):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -52,14 +52,20 @@ class HttpClient:
     Args:
         base: the provider's URL.
         proxy: to go through; a name and a password may be in it.
-        connect_timeout: seconds for a new connection.
+        make_room: called with this client before one more connection is made.
     """
 
-    def __init__(self, base: URL, proxy: URL | None, connect_timeout: float) -> None:
+    def __init__(
+        self,
+        base: URL,
+        proxy: URL | None,
+        make_room: Callable[[HttpClient], None],
+    ) -> None:
         self._base = base
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
-        self._connector = Connector(base, proxy, connect_timeout, self._new_connection)
+        self._make_room = make_room
+        self._connector = Connector(base, proxy, self._new_connection)
         self._opened: set[HttpConnection] = set()
         """Every connection that is open, or being opened."""
         self._idle: dict[HttpConnection, None] = {}
@@ -93,7 +99,8 @@ class HttpClient:
         request = call.request_bytes(head) if method == "POST" else f"{head}\r\n".encode()
         connection = self._take_idle()
         if connection is None:
-            connection = await self._connect()
+            assert call.timer is not None
+            connection = await self._connect(call.timer.connect_timeout)
         try:
             usable = connection.has_answered or await connection.settle()
             check = call.last_check
@@ -120,16 +127,33 @@ class HttpClient:
         """Open connections that no call uses now."""
         return len(self._idle)
 
-    async def connect_ahead(self, count: int, most: int) -> bool:
+    def open_connections(self) -> int:
+        """Connections that are open, or being opened."""
+        return len(self._opened)
+
+    def drop_idle(self, most: int) -> int:
+        """Closes up to `most` connections that no call uses, those that were idle for longest first;
+        how many it were."""
+        oldest = list(self._idle)[:most]
+        for connection in oldest:
+            del self._idle[connection]
+            connection.abort()
+        return len(oldest)
+
+    async def connect_ahead(self, count: int, most: int, connect_timeout: float) -> bool:
         """Begins to open connections, until one of them is idle or has failed; False: all that may
         be are open already.
 
         Args:
             count: how many more are wanted.
             most: how many may be open or begun.
+            connect_timeout: seconds for each.
         """
         room = most - len(self._opened)
-        begun = [self._loop.create_task(self._connect_one()) for _ in range(min(count, room))]
+        begun = [
+            self._loop.create_task(self._connect_one(connect_timeout))
+            for _ in range(min(count, room))
+        ]
         for task in begun:
             self._ahead.add(task)
             task.add_done_callback(self._ahead.discard)
@@ -200,17 +224,18 @@ class HttpClient:
             del self._idle[connection]
             connection.abort()
 
-    async def _connect(self) -> HttpConnection:
-        connection = await self._connector.connect()
+    async def _connect(self, connect_timeout: float) -> HttpConnection:
+        self._make_room(self)
+        connection = await self._connector.connect(connect_timeout)
         if self._closed:
             connection.abort()
             raise aiohttp.ClientConnectionError("closed")
         return connection
 
-    async def _connect_one(self) -> None:
+    async def _connect_one(self, connect_timeout: float) -> None:
         # A call finds out for itself what is wrong, and says it.
         with contextlib.suppress(aiohttp.ClientError, OSError, ValueError, RuntimeError):
-            self._give_back(await self._connect())
+            self._give_back(await self._connect(connect_timeout))
 
     def _new_head(self, method: str, url: URL) -> str:
         """The lines of a request that are the same for all calls to one URL.

@@ -205,6 +205,7 @@ class HttpConnection(asyncio.Protocol):
         if self._call is None:
             self._finish(reusable=True)
             return
+        self._call.status = status
         if status == 429:
             self._call.refused = status, headers
         length = headers.get(_LENGTH, "")

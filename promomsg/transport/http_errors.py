@@ -70,6 +70,8 @@ def to_promo_error(
     Whether anything left is known exactly for a POST. A GET is a read, so its class will do.
     """
     if isinstance(failure, PromoError):
+        if isinstance(failure, OutcomeUnknown):
+            failure.status = call.status
         return failure
     if isinstance(call, Body):
         sent = call.started
@@ -78,18 +80,24 @@ def to_promo_error(
         sent = not (odd or isinstance(failure, _CONNECTING))
     if isinstance(failure, asyncio.CancelledError):
         if sent:
-            return OutcomeUnknown(f"no answer within {timeout:g} s; it may have arrived")
+            text = f"no answer within {timeout:g} s; it may have arrived"
+            return OutcomeUnknown(text, status=call.status)
         return NotSent(f"no connection within {timeout:g} s; nothing was sent")
     what = _describe(failure)
     if sent:
-        return OutcomeUnknown(f"no whole answer ({what}); it may have arrived")
+        text = f"no whole answer ({what}); it may have arrived"
+        return OutcomeUnknown(text, status=call.status)
     if isinstance(failure, aiohttp.ConnectionTimeoutError):
         return NotSent(
             f"no free connection, or none made, within {connect_timeout:g} s; nothing was sent"
         )
     if not isinstance(failure, (aiohttp.ClientError, OSError)):
         return UsageError(f"this call cannot be made: {what}")
-    return NotSent(f"cannot connect ({what}); nothing was sent", permanent=_is_permanent(failure))
+    return NotSent(
+        f"cannot connect ({what}); nothing was sent",
+        permanent=_is_permanent(failure),
+        status=failure.status if isinstance(failure, aiohttp.ClientHttpProxyError) else None,
+    )
 
 
 def _is_permanent(failure: BaseException) -> bool:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
-import anyio
+from msgspec import UNSET, UnsetType
 from yarl import URL
 
 from promomsg.errors import NotSent, UsageError
 from promomsg.masking import LiveMasker
-from promomsg.transport.aiohttp_client import open_client_session, request_by_aiohttp
+from promomsg.transport.aiohttp_client import request_by_aiohttp
 from promomsg.transport.aiohttp_internals import Body
-from promomsg.transport.connections import MAX_CONNECTIONS, Connections
+from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.http_answer import HttpAnswer
 from promomsg.transport.http_client import HttpClient
 from promomsg.transport.http_errors import is_call_failure, is_dead_connection, to_promo_error
+from promomsg.transport.http_pool import HttpPool
 from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.timeouts import DeadlineTimer, HttpCall, check_seconds
@@ -34,12 +36,10 @@ __all__ = ["HttpAnswer", "HttpSession"]
 
 _DEAD_CONNECTION_TRIES: Final = 3
 """Times that a call is made again because its pooled connection turned out to be dead."""
-_CLOSING = 2.0
-"""Seconds that a close waits for its connections to say that they are closed."""
 
 
 class HttpSession:
-    """One pool of connections to one provider.
+    """Calls to one provider, over a pool of connections that sessions derived from it share.
 
     Args:
         base_url: where the provider is, `https://host[:port][/prefix]`; http:// for loopback only.
@@ -81,28 +81,44 @@ class HttpSession:
         self.base_url = str(self._base).rstrip("/")
         self.loopback = is_loopback(self._base.raw_host or "")
         self._timeout = check_seconds("timeout", timeout)
-        self._connect_timeout = min(
-            check_seconds("connect_timeout", connect_timeout), self._timeout
-        )
+        self._most_connect_timeout = check_seconds("connect_timeout", connect_timeout)
+        self._connect_timeout = min(self._most_connect_timeout, self._timeout)
         self._proxy = choose_proxy(proxy, self._base)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError(
                 f"session=…: give an aiohttp.ClientSession, not {type(session).__name__}"
             )
-        self._given = session
         self._secrets = secrets
         self._mask = LiveMasker(self._known_secrets)
-        pool = None if session is None else session.connector
-        self.connections = (
-            Connections(max_connections)
-            if pool is None
-            else Connections.of_pool(pool, max_connections)
-        )
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._pool = HttpPool(self._base, session, max_connections)
+        self.connections = self._pool.connections
         self._timer: DeadlineTimer | None = None
+        """None: this session has made no call yet."""
         self._http: HttpClient | None = None
+
+    def with_options(
+        self,
+        *,
+        timeout: float | UnsetType = UNSET,
+        proxy: str | UnsetType | None = UNSET,
+    ) -> HttpSession:
+        """A session on the same pool, with another time-out or proxy; what is not given stays.
+
+        It makes its calls over the same connections where its proxy is the same, and within the same
+        permits in any case. Closing any session of a pool closes the pool.
+
+        Raises:
+            UsageError: a time-out or a proxy that cannot be right.
+        """
+        other = copy(self)
+        if timeout is not UNSET:
+            other._timeout = check_seconds("timeout", timeout)
+            other._connect_timeout = min(self._most_connect_timeout, other._timeout)
+        if proxy is not UNSET:
+            other._proxy = choose_proxy(proxy, self._base)
+        other._mask = LiveMasker(other._known_secrets)
+        other._timer = other._http = None
+        return other
 
     def __repr__(self) -> str:
         return f"HttpSession({getattr(self, 'base_url', None)!r})"
@@ -118,7 +134,7 @@ class HttpSession:
         Raises:
             UsageError: no call could be made: it was closed, or is another event loop's.
         """
-        self._check(asyncio.get_running_loop())
+        self._pool.check(asyncio.get_running_loop())
         self.connections.raise_to(concurrency)
 
     def idle_connections(self) -> int | None:
@@ -144,14 +160,14 @@ class HttpSession:
             return calls
         if http is None or idle is None or idle >= calls:
             return calls
-        if not await http.connect_ahead(calls - idle, self.connections.most):
+        most = self.connections.most
+        if not await http.connect_ahead(calls - idle, most, self._connect_timeout):
             return calls
         return min(calls, http.idle_connections()) or calls
 
     def _own_client(self) -> HttpClient | None:
         """What makes the calls; None: aiohttp does."""
-        if self._session is None or asyncio.get_running_loop() is not self._loop:
-            self._open()
+        self._open()
         return self._http if HttpClient.is_allowed() else None
 
     @asynccontextmanager
@@ -262,23 +278,7 @@ class HttpSession:
 
     async def close(self) -> None:
         """Closes the pool; a session that was passed in stays open."""
-        self._closed = True
-        if self._loop is None:
-            return
-        if asyncio.get_running_loop() is not self._loop and not self._loop.is_closed():
-            raise UsageError(f"{self.base_url}: close it in the event loop that it was used in")
-        session, self._session = self._session, None
-        if self._timer is not None:
-            self._timer.close()
-        # One waits to hear of the end of each connection: one that the loop never tells of must not
-        # keep a process that is done.
-        with anyio.move_on_after(_CLOSING):
-            try:
-                if self._http is not None:
-                    await self._http.close()
-            finally:  # also when the wait is cancelled
-                if session is not None:
-                    await session.close()
+        await self._pool.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -297,9 +297,9 @@ class HttpSession:
         last_check: LastCheck | None,
     ) -> HttpAnswer:
         share = None if has_permit else self.connections.reads
+        pool = self._pool
         if share is not None:
-            if self._session is None or asyncio.get_running_loop() is not self._loop:
-                self._open()  # raises when no call can be made, before any wait
+            self._open()  # raises when no call can be made, before any wait
             try:
                 await self.acquire_permit(share)
             except BaseException:
@@ -309,11 +309,11 @@ class HttpSession:
         try:
             # All in one coroutine: another one below it would cost each call several resumptions.
             while tries:
-                session = self._session
-                if session is None or asyncio.get_running_loop() is not self._loop:
+                session, http, timer = pool.session, self._http, self._timer
+                if session is None or timer is None or asyncio.get_running_loop() is not pool.loop:
                     session = self._open()
-                http, timer = self._http, self._timer
-                assert timer is not None
+                    http, timer = self._http, self._timer
+                    assert timer is not None
                 if not HttpClient.is_allowed():
                     http = None
                 read = body is None
@@ -326,7 +326,7 @@ class HttpSession:
                         if isinstance(call, Body) and not HttpClient.is_allowed():
                             await call.wait_to_leave()  # a mock would never ask
                         answer = await request_by_aiohttp(
-                            session, method, url, call, headers, limit
+                            session, method, url, call, headers, limit, self._proxy
                         )
                     timer.finish(call)
                     if answer[0] == 407:
@@ -374,36 +374,13 @@ class HttpSession:
                 "cannot connect (the proxy answered 407; give its name and password, "
                 "http://user:password@host:port); nothing was sent",
                 permanent=True,
+                status=407,
             )
-
-    def _check(self, loop: asyncio.AbstractEventLoop) -> aiohttp.BaseConnector | None:
-        """The connector that was passed in; raises when no call can be made in this event loop."""
-        if self._closed:
-            raise UsageError(f"{self.base_url}: this client was closed; make a new one")
-        if self._loop is not None and self._loop is not loop:
-            raise UsageError(
-                f"{self.base_url}: this client belongs to the event loop of its first call; make "
-                "one for each event loop"
-            )
-        if self._given is None:
-            return None
-        shared = self._given.connector
-        if self._given.closed or shared is None:
-            raise UsageError("session=…: the aiohttp session is closed")
-        if getattr(shared, "_loop", loop) is not loop:
-            raise UsageError("session=…: the aiohttp session belongs to another event loop")
-        return shared
 
     def _open(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        connector = self._check(loop)
-        if self._loop is None:
-            self._loop = loop
-            self._timer = DeadlineTimer(loop, self._timeout, self._connect_timeout)
-        limits = aiohttp.ClientTimeout(
-            connect=self._connect_timeout, sock_connect=self._connect_timeout
-        )
-        self._session = open_client_session(connector, limits, self._proxy)
-        if self._given is None:
-            self._http = HttpClient(self._base, self._proxy, self._connect_timeout)
-        return self._session
+        """Has all that a call needs; raises UsageError when none can be made in this event loop."""
+        session = self._pool.open()
+        if self._timer is None:
+            self._timer = self._pool.timer(self._timeout, self._connect_timeout)
+            self._http = self._pool.client(self._proxy)
+        return session

@@ -37,6 +37,8 @@ class HttpCall:
     expired = False
     refused: tuple[int, Mapping[str, str]] | None = None
     """Status and headers of a 429: nothing was let through, whatever becomes of its body."""
+    status: int | None = None
+    """Of the answer, once its head is here."""
 
 
 class DeadlineTimer:
@@ -47,6 +49,9 @@ class DeadlineTimer:
     turns them off). A call that is late is cancelled as `asyncio.timeout` does it, once what waits
     in the sockets has been read: after a process stood still (Ctrl-Z, `docker pause`, a callback
     that blocked the loop) the timers ring first, and the answers that came meanwhile are there.
+
+    Attributes:
+        connect_timeout: seconds that a call of these has for a new connection.
     """
 
     def __init__(
@@ -55,8 +60,9 @@ class DeadlineTimer:
         self._loop = loop
         self._now = loop.time
         self._timeout = timeout
+        self.connect_timeout = connect_timeout
         # aiohttp rounds the moment of a longer one up to a whole second.
-        self._connect_timeout = connect_timeout + (connect_timeout > 5)
+        self._latest_connect = connect_timeout + (connect_timeout > 5)
         self._calls: dict[HttpCall, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -108,7 +114,7 @@ class DeadlineTimer:
         if not isinstance(failure, aiohttp.ConnectionTimeoutError):
             return False
         began = call.deadline - self._timeout
-        return self._now() - began - self._connect_timeout > _LATE
+        return self._now() - began - self._latest_connect > _LATE
 
     def close(self) -> None:
         """No call expires any more."""

@@ -41,6 +41,7 @@ from promomsg.wechat.read_answers import (
     read_quota,
     read_roles,
     read_token,
+    rid_of_answer,
 )
 
 __all__ = [
@@ -58,13 +59,14 @@ __all__ = [
     "read_roles",
     "read_single",
     "read_token",
+    "rid_of_answer",
     "roles_body",
     "stable_token_body",
     "token_refused",
 ]
 
 _WAIT: Final = frozenset({Verdict.UNKNOWN, Verdict.THROTTLED, Verdict.RETRY})
-_SENT: Final = Answer(Verdict.SENT)
+_SENT: Final = Answer(Verdict.SENT, status=200)
 _USUAL_SUCCESS: Final = frozenset(
     b'{"errcode":%b0,"errmsg":%b"%b"}' % (gap, gap, text)
     for gap in (b"", b" ")
@@ -200,7 +202,9 @@ def read_single(status: int, body: bytes, mask: Mask = str) -> Answer:
     parsed = _parse_answer(status, body, mask)
     if isinstance(parsed, Answer):
         return parsed
-    return _SENT if parsed[0].row.code == "0" else _answer(parsed[0], parsed[0].row.single)
+    if parsed[0].row.code == "0":
+        return Answer(Verdict.SENT, status=status)
+    return _answer(parsed[0], parsed[0].row.single, status)
 
 
 def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
@@ -211,13 +215,13 @@ def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
     """
     fast = _decode_fast(status, body)
     if fast is not None and fast.errcode == 0 and _usable_msg_id(fast.msg_id, mask) is not None:
-        return Answer(Verdict.ACCEPTED, msg_id=fast.msg_id)
+        return Answer(Verdict.ACCEPTED, msg_id=fast.msg_id, status=status)
     parsed = _parse_answer(status, body, mask)
     if isinstance(parsed, Answer):
         return parsed
     errcode, data = parsed
     if errcode.row.code != "0":
-        return _answer(errcode, errcode.row.group)
+        return _answer(errcode, errcode.row.group, status)
     msg_id = _usable_msg_id(data.get("msg_id"), mask)
     if msg_id is None:
         return Answer(
@@ -226,8 +230,9 @@ def read_group(status: int, body: bytes, mask: Mask = str) -> Answer:
             "accepted (errcode 0), but the answer has no msg_id: how it went cannot be asked; "
             "getmsgclickdata may list it from tomorrow",
             errcode.rid,
+            status=status,
         )
-    return Answer(Verdict.ACCEPTED, rid=errcode.rid, msg_id=msg_id)
+    return Answer(Verdict.ACCEPTED, rid=errcode.rid, msg_id=msg_id, status=status)
 
 
 def _usable_msg_id(msg_id: object, mask: Mask) -> str | None:
@@ -253,7 +258,7 @@ def _parse_answer(
     """What the answer says, and all of it; or what an unreadable one comes to."""
     if not (200 <= status < 300 or 400 <= status < 500):
         # A 5xx is unknown, whatever its body says (docs/design.md, "Verdicts").
-        return _unreadable(status, body)
+        return _unreadable(status, body, rid=rid_of_answer(body, mask))
     try:
         data = parse(body)
     except NotJsonError as error:
@@ -262,34 +267,42 @@ def _parse_answer(
         return _unreadable(status, body, "that is not a JSON object")
     if isinstance(data, ConflictingKeys) and data.conflicting & {"errcode", "msg_id"}:
         keys = ", ".join(sorted(data.conflicting & {"errcode", "msg_id"}))
-        return _unknown(status, body, f"that gives {keys} twice, with different values")
+        why = f"that gives {keys} twice, with different values"
+        return _unknown(status, body, why, rid_of_answer(body, mask))
     parsed = parse_errcode(data, mask)
     if parsed is None:
-        return _unreadable(status, body, "without a readable errcode")
+        why = "without a readable errcode"
+        return _unreadable(status, body, why, rid_of_answer(body, mask))
     if parsed.row.code == "0" and status >= 300:
-        return _unknown(status, body, "with errcode 0")
+        return _unknown(status, body, "with errcode 0", parsed.rid)
     return parsed, data
 
 
-def _unreadable(status: int, body: bytes, why: str = "") -> Answer:
+def _unreadable(status: int, body: bytes, why: str = "", rid: str | None = None) -> Answer:
     """What an answer without a readable result comes to."""
     if status == 429:
         # A gateway's limit: it let nothing through (docs/facts/wechat.md, "HTTP answers").
-        return Answer(
-            Verdict.THROTTLED, Code.HTTP_429, f"too many calls: {_describe(429, body, why)}"
-        )
-    return _unknown(status, body, why)
+        detail = f"too many calls: {_describe(429, body, why)}"
+        return Answer(Verdict.THROTTLED, Code.HTTP_429, detail, rid, status=429)
+    return _unknown(status, body, why, rid)
 
 
-def _unknown(status: int, body: bytes, why: str) -> Answer:
-    return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, _describe(status, body, why), readable=False)
+def _unknown(status: int, body: bytes, why: str, rid: str | None = None) -> Answer:
+    return Answer(
+        Verdict.UNKNOWN,
+        Code.NO_ANSWER,
+        _describe(status, body, why),
+        rid,
+        readable=False,
+        status=status,
+    )
 
 
 def _describe(status: int, body: bytes, why: str) -> str:
     return f"HTTP {status} {why}".rstrip() + f": {describe(body)}"
 
 
-def _answer(parsed: ParsedErrcode, verdict: Verdict) -> Answer:
+def _answer(parsed: ParsedErrcode, verdict: Verdict, status: int) -> Answer:
     row = parsed.row
     return Answer(
         verdict,
@@ -299,6 +312,7 @@ def _answer(parsed: ParsedErrcode, verdict: Verdict) -> Answer:
         retry_after=row.retry_after,
         token_failed=row.token_failed,
         readable=verdict is not Verdict.UNKNOWN,
+        status=status,
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "advice_for",
     "meaning_of",
     "parse_errcode",
+    "request_id_of",
 ]
 
 _FACTS: Final = 'docs/facts/wechat.md, "Error codes"'
@@ -167,6 +168,12 @@ class ParsedErrcode(msgspec.Struct, frozen=True):
     rid: str | None
 
 
+def request_id_of(errmsg: object, mask: Mask = str) -> str | None:
+    """The request id in an errmsg; None when there is none, or a secret of the call in it."""
+    found = re.search(_RID, errmsg) if isinstance(errmsg, str) else None
+    return found[1] if found and mask(found[1]) == found[1] else None
+
+
 def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | None:
     """What an answer's object says; None when its errcode is missing or not a whole number.
 
@@ -178,8 +185,7 @@ def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | Non
         return None
     errmsg = data.get("errmsg")
     errmsg = errmsg if isinstance(errmsg, str) else ""
-    found = re.search(_RID, errmsg)  # before the text is cut: it stands at the end
-    rid = found[1] if found and mask(found[1]) == found[1] else None
+    rid = request_id_of(errmsg, mask)  # before the text is cut: it stands at the end
     errmsg = printable(errmsg, DETAIL_LIMIT, mask)
     row = meaning_of(code)
     advice = advice_for(code, errmsg)

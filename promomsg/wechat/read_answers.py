@@ -19,7 +19,14 @@ from promomsg.untrusted_json import (
     to_text,
     to_words,
 )
-from promomsg.wechat.codes import DETAIL_LIMIT, EMPTY, advice_for, meaning_of, parse_errcode
+from promomsg.wechat.codes import (
+    DETAIL_LIMIT,
+    EMPTY,
+    advice_for,
+    meaning_of,
+    parse_errcode,
+    request_id_of,
+)
 from promomsg.wechat.models import Clicks, DeliveryAnswer, Promoter, PromoterPage, Quota, Role
 
 __all__ = [
@@ -29,9 +36,23 @@ __all__ = [
     "read_quota",
     "read_roles",
     "read_token",
+    "rid_of_answer",
 ]
 
 T = TypeVar("T")
+
+
+def rid_of_answer(body: bytes, mask: Mask) -> str | None:
+    """The request id in the errmsg of an answer that nothing else is believed of: a 5xx, say."""
+    try:
+        data = parse(body)
+    except NotJsonError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    if isinstance(data, ConflictingKeys) and "errmsg" in data.conflicting:
+        return None
+    return request_id_of(data.get("errmsg"), mask)
 
 
 def _read(
@@ -41,9 +62,14 @@ def _read(
 
     A missing errcode counts as 0 when a field that was asked for is there
     (docs/facts/wechat.md, "Wire oddities").
+
+    Raises:
+        ProviderError: refused. OutcomeUnknown: not a readable answer. Both with the status, and the
+            rid where there is one.
     """
     if not (200 <= status < 300 or 400 <= status < 500):
-        raise OutcomeUnknown(f"{what}: HTTP {status}: {describe(body)}")
+        rid = rid_of_answer(body, mask)
+        raise OutcomeUnknown(f"{what}: HTTP {status}: {describe(body)}", status=status, rid=rid)
     try:
         data = parse(body)
     except NotJsonError as error:
@@ -53,25 +79,35 @@ def _read(
     if isinstance(data, ConflictingKeys):
         known = sorted(data.conflicting & {"errcode", *expected})
         keys = ", ".join(known) or "a field"
-        raise OutcomeUnknown(f"{what}: the answer gives {keys} twice, with different values")
+        raise OutcomeUnknown(
+            f"{what}: the answer gives {keys} twice, with different values",
+            status=status,
+            rid=rid_of_answer(body, mask),
+        )
     if data.get("errcode") is None and any(name in data for name in expected):
         data["errcode"] = 0
     parsed = parse_errcode(data, mask)
     if parsed is None:
-        raise _unreadable(what, status, body, "the answer has no readable errcode")
+        rid = request_id_of(data.get("errmsg"), mask)
+        raise _unreadable(what, status, body, "the answer has no readable errcode", rid)
     row = parsed.row
     if row.code != "0":
-        raise ProviderError(row.code, parsed.detail, parsed.rid, row.single, row.retry_after)
+        raise ProviderError(
+            row.code, parsed.detail, parsed.rid, row.single, row.retry_after, status=status
+        )
     if status >= 300:
-        raise OutcomeUnknown(f"{what}: HTTP {status} with errcode 0: {describe(body)}")
+        detail = f"{what}: HTTP {status} with errcode 0: {describe(body)}"
+        raise OutcomeUnknown(detail, status=status, rid=parsed.rid)
     return data
 
 
-def _unreadable(what: str, status: int, body: bytes, why: str) -> ProviderError | OutcomeUnknown:
+def _unreadable(
+    what: str, status: int, body: bytes, why: str, rid: str | None = None
+) -> ProviderError | OutcomeUnknown:
     if status == 429:  # a gateway's limit (docs/facts/wechat.md, "HTTP answers")
         detail = f"{what}: too many calls: {describe(body)}"
-        return ProviderError(Code.HTTP_429, detail, None, Verdict.THROTTLED)
-    return OutcomeUnknown(f"{what}: {why}: {describe(body)}")
+        return ProviderError(Code.HTTP_429, detail, rid, Verdict.THROTTLED, status=status)
+    return OutcomeUnknown(f"{what}: {why}: {describe(body)}", status=status, rid=rid)
 
 
 def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> Delivery:
@@ -174,7 +210,8 @@ def read_clicks(status: int, body: bytes, mask: Mask = str) -> list[Clicks]:
     """
     rows = _list_of("getmsgclickdata", status, body, "data_list", mask)
     if not all(isinstance(row, dict) and not isinstance(row, ConflictingKeys) for row in rows[0]):
-        raise OutcomeUnknown(f"getmsgclickdata: data_list holds what is no row: {describe(body)}")
+        text = f"getmsgclickdata: data_list holds what is no row: {describe(body)}"
+        raise OutcomeUnknown(text, status=status)
     return [
         Clicks(
             click_uv=to_int(row.get("click_uv")),
@@ -238,7 +275,8 @@ def read_roles(status: int, body: bytes, mask: Mask = str) -> list[Role]:
         known = isinstance(row, dict) and not isinstance(row, ConflictingKeys)
         number = to_int(row.get("role_id")) if known else None
         if number is None:
-            raise OutcomeUnknown(f"getrole: role_list holds what is no role: {describe(body)}")
+            text = f"getrole: role_list holds what is no role: {describe(body)}"
+            raise OutcomeUnknown(text, status=status)
         roles.append(Role(number, to_words(row.get("name")), to_words(row.get("desc"), 4096)))
     return roles
 
@@ -254,7 +292,8 @@ def _list_of(
         raise
     rows = data.get(name)
     if rows is not None and not isinstance(rows, list):
-        raise OutcomeUnknown(f"{what}: {name} is {_kind(rows)}, not a list: {describe(body)}")
+        text = f"{what}: {name} is {_kind(rows)}, not a list: {describe(body)}"
+        raise OutcomeUnknown(text, status=status)
     return rows or [], data
 
 
@@ -273,16 +312,21 @@ def read_token(status: int, body: bytes, mask: Mask = str) -> tuple[Secret, floa
         if meaning_of(error.code).token_failed:
             advice = advice_for("40125", "")
             detail = f"{error.detail} ({advice})"
-            raise ProviderError(error.code, detail, error.rid, Verdict.HALT) from None
+            raise ProviderError(
+                error.code, detail, error.rid, Verdict.HALT, status=status
+            ) from None
         raise
-    except OutcomeUnknown:
+    except OutcomeUnknown as error:
         size = "1 byte" if len(body) == 1 else f"{len(body)} bytes"
         raise OutcomeUnknown(
-            f"access token: HTTP {status}, and not an answer that can be read ({size})"
+            f"access token: HTTP {status}, and not an answer that can be read ({size})",
+            status=status,
+            rid=error.rid,
         ) from None
     token = data.get("access_token")
     if not isinstance(token, str) or to_text(token, 8192) is None:
-        raise OutcomeUnknown(f"access token: HTTP {status}, and the answer has no token")
+        text = f"access token: HTTP {status}, and the answer has no token"
+        raise OutcomeUnknown(text, status=status)
     life = data.get("expires_in")
     seconds = life if isinstance(life, float) else to_int(life)
     if seconds is None or not 0 <= seconds < 10**9:

@@ -183,7 +183,7 @@ async def test_a_connection_that_never_says_it_is_closed_keeps_nobody(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(aiohttp.TCPConnector, "close", close)
-    monkeypatch.setattr("promomsg.transport.session._CLOSING", 0.01)
+    monkeypatch.setattr("promomsg.transport.http_pool._CLOSING", 0.01)
     async with serve(well) as server, HttpSession(server.url) as session:
         await session.post(session.url("/"), b"{}")
     assert closing.is_set()

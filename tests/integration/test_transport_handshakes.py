@@ -244,8 +244,8 @@ async def test_what_a_new_tls_connection_brings_is_nobodys_answer(
 
     connect, send = Connector.connect, Request.send
 
-    async def connected(self: Connector) -> Any:
-        connection = await connect(self)
+    async def connected(self: Connector, timeout: float) -> Any:
+        connection = await connect(self, timeout)
         until_it_spoke(connection.transport)
         return connection
 

@@ -32,7 +32,7 @@ def test_a_success_keeps_message_id_and_extend_info() -> None:
     answer = read_send(
         200, body("SUCCESS", "S", messageId="M1", extendInfo='{"memo": "m"}', newField=[1])
     ).answer
-    assert answer == Answer(Verdict.SENT, msg_id="M1", extra='{"memo": "m"}')
+    assert answer == Answer(Verdict.SENT, msg_id="M1", extra='{"memo": "m"}', status=200)
 
 
 def test_the_seeds_own_sample_is_a_success() -> None:
