@@ -152,9 +152,13 @@ async def _note(db: Connection, names: Sequence[str]) -> None:
 
 # Its rows.
 
-_QUEUED: Final = (
-    b"SELECT queueing_lock, queue_name FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
-)
+# One that began long ago is over: only that could not be written down any more.
+_QUEUED: Final = b"""
+SELECT queueing_lock, queue_name FROM procrastinate_jobs AS job
+WHERE status = 'todo' OR (status = 'doing' AND EXISTS (
+    SELECT FROM procrastinate_events AS event
+    WHERE event.job_id = job.id AND event.type = 'started' AND event.at > now() - interval '1 minute'))
+"""
 _TIDY: Final = (
     b"DELETE FROM procrastinate_jobs WHERE queue_name LIKE '@%%' AND queue_name <> ALL(%s::text[])"
 )

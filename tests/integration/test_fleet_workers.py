@@ -162,6 +162,23 @@ async def test_jobs_that_are_lost_are_made_anew_and_jobs_that_come_twice_send_to
     assert box.ledger.twice() == []
 
 
+async def test_a_job_whose_end_could_not_be_written_down_keeps_no_work_from_being_done(
+    fleet: Fleet, channel: WeChatPromoter
+) -> None:
+    await handed_over(fleet, channel, 40)
+    async with working(fleet, channel):
+        await wait(fleet)
+        await asyncio.to_thread(
+            rows,
+            url_of(fleet),
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status)"
+            " VALUES ('@one', 'shift', 'shift:2@one', 'doing')",
+        )
+        await handed_over(fleet, channel, 40, "winter")
+        assert rows(url_of(fleet), "SELECT max(campaign) FROM campaign") == [(2,)]
+        assert (await wait(fleet, "winter")).sent == 40
+
+
 async def test_a_drained_worker_ends_and_the_others_go_on(
     fleet: Fleet, channel: WeChatPromoter, box: Sandbox
 ) -> None:
