@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -195,6 +196,19 @@ def test_a_file_that_is_busy_for_long_is_not_waited_for(monkeypatch: pytest.Monk
         file.change("singles", count)
     other.close()
     assert file.change("singles", count) == 2
+
+
+def test_one_that_another_process_is_about_to_make_is_waited_for(state_folder: Path) -> None:
+    """SQLite waits for no lock when it changes how a file is written."""
+    folder = state_folder / "quota"
+    folder.mkdir(parents=True)
+    other = sqlite3.connect(folder / NAME, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.05, other.execute, ("COMMIT",))
+    done.start()
+    assert QuotaFile(NAME).change("singles", count) == 1
+    done.join()
+    other.close()
 
 
 def test_a_killed_holder_leaves_no_lock() -> None:

@@ -39,6 +39,8 @@ _APPLICATION: Final = 0x50_51_55_4F
 _VERSION: Final = 1
 _BUSY: Final = 2.0
 """Seconds for which another process may keep a transaction open."""
+_LOOK_AGAIN: Final = 0.005
+"""Seconds until a file that another process is making is tried again."""
 _FAR: Final = 3600.0
 """Seconds ahead for which nothing is ever given out: a row that says so is of another clock."""
 _SCHEMA: Final = "CREATE TABLE quota (kind TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
@@ -154,7 +156,7 @@ class _Database:
         self._close = weakref.finalize(self, _close, self._db, self._pid)
         self._boot = boot_id() or ""
         try:
-            _prepare(self._db)
+            _prepare_when_free(self._db)
         except BaseException:
             self._close()
             raise
@@ -213,6 +215,23 @@ def _make_private(path: Path) -> tuple[int, int]:
         return found.st_dev, found.st_ino
     finally:
         os.close(descriptor)
+
+
+def _prepare_when_free(db: sqlite3.Connection) -> None:
+    """Waits for other processes that make the file at this moment: while one does, SQLite itself refuses to
+    change how it is written, at once, whatever its time-out is."""
+    import sqlite3
+
+    end = time.monotonic() + _BUSY
+    while True:
+        try:
+            return _prepare(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        time.sleep(_LOOK_AGAIN)
 
 
 def _prepare(db: sqlite3.Connection) -> None:
