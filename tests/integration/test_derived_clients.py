@@ -24,6 +24,8 @@ from promomsg import (
     WeChatPromoter,
 )
 from promomsg.sandbox import Sandbox
+from promomsg.transport.connector import Connector
+from promomsg.transport.http_connection import HttpConnection
 
 pytestmark = pytest.mark.asyncio
 
@@ -156,6 +158,29 @@ async def test_each_client_has_its_own_time_out() -> None:
         assert "within 0.02 s" in hasty.detail
         go.set()
         assert (await waits).state is State.SENT
+
+
+async def test_each_has_its_own_time_to_connect_though_they_share_the_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = Connector.connect
+    given: list[float] = []
+
+    async def connecting(self: Connector, timeout: float) -> HttpConnection:
+        given.append(timeout)
+        return await connect(self, timeout)
+
+    monkeypatch.setattr(Connector, "connect", connecting)
+
+    async def closing(reader: Reader, writer: Writer, server: RawServer) -> None:
+        if await read_request(reader, server):
+            writer.write(TOKEN if b"stable_token" in server.requests[-1][0] else SENT)
+
+    async with serve(closing) as server, client(server.url, timeout=2) as first:
+        await first.prepare()
+        await first.send_one(MESSAGE, TO)
+        await first.with_options(timeout=60).send_one(MESSAGE, TO)
+    assert given == [2, 2, 10]
 
 
 async def test_a_close_is_the_pools_when_its_own_client_closes() -> None:

@@ -25,6 +25,7 @@ from promomsg import (
     ProviderError,
     Recipient,
     State,
+    TransportError,
     WeChatMessage,
     WeChatPromoter,
 )
@@ -260,3 +261,20 @@ async def test_an_outcome_of_a_campaign_has_the_status_in_its_detail(box: Sandbo
         (outcome,) = [outcome async for outcome in run]
     assert (outcome.state, outcome.status) == (State.UNKNOWN, None)
     assert outcome.detail.startswith("HTTP 200 that is not JSON")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (reply(b"", "403 Forbidden"), 403),
+        (reply(b"", "302 Found", "Location: http://10.0.0.1/"), 302),
+        (reply(b"x", "200 OK", "Content-Encoding: gzip"), 200),
+    ],
+)
+async def test_a_failure_file_that_cannot_be_had_says_the_status(
+    answer: bytes, status: int
+) -> None:
+    async with serve(answering(answer)) as server, client(server.url) as channel:
+        with pytest.raises(TransportError) as caught:
+            await channel.fetch_failures(f"{server.url}/file", 50)
+    assert (caught.value.status, caught.value.rid) == (status, None)

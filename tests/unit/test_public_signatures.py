@@ -61,6 +61,7 @@ def test_completion_offers_the_calls_and_leaves_the_engines_own_out() -> None:
     offered = {n for n in dir(wechat) if not n.startswith("_")}
     assert {"send_one", "send_group", "follow", "get_clicks", "close", "with_account"} <= offered
     assert {"send_one", "apply_token"} <= set(dir(wallet))
+    assert "with_options" in offered & set(dir(wallet))
     for client in (wechat, wallet):
         hidden = {"deliver", "compile", "check_address", "prepare", "expect", "renew", "pacer"}
         assert not hidden & set(dir(client))
