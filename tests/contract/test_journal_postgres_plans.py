@@ -30,9 +30,12 @@ import promomsg.journal.postgres
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import STATES
 from promomsg.journal.planned_columns import as_columns
+from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.postgres.planning import sealing
 from promomsg.journal.postgres.schema import VERSION
 from promomsg.journal.records import Place
+from promomsg.journal.unreachable import JournalUnreachable
 from promomsg.model import State
 from promomsg.states import GroupState
 
@@ -177,11 +180,81 @@ async def test_half_a_plan_whose_maker_died_is_thrown_away_by_the_next(fleet: st
     assert ask(fleet, "SELECT to_regclass(%s)", f"promomsg.recipient_{left}") == [(None,)]
 
 
+async def test_a_maker_who_lost_the_connection_seals_nothing(fleet: str) -> None:
+    journal = PostgresJournal(fleet, "lost in between")
+    handle = await journal.create(record())
+    await handle.add_rows([row(0), row(1)])
+    [(campaign,)] = ask(
+        fleet, "SELECT campaign FROM promomsg.campaign WHERE journal = 'lost in between'"
+    )
+    ask(
+        fleet,
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+        campaign,
+    )
+    with pytest.raises(JournalError):
+        await handle.add_rows([row(2)])
+    # What did not wait for the disk may be lost, and nobody can tell.
+    with pytest.raises(JournalError, match="connection was lost"):
+        await handle.seal(record(planned_at=NOW), chunk_size=8)
+    await handle.close()
+    assert not journal.exists()
+
+
 async def test_half_a_plan_is_gone_when_its_maker_closes_it(fleet: str) -> None:
     handle = await PostgresJournal(fleet, "closed").create(record())
     await handle.add_rows([row(0)])
     await handle.close()
     assert ask(fleet, "SELECT 1 FROM promomsg.campaign WHERE journal = 'closed'") == []
+
+
+def lose_the_seal(monkeypatch: pytest.MonkeyPatch, *, times: int = 1) -> None:
+    """The seal is committed, and its answer lost with the connection; `times` more transactions fail."""
+    run = CampaignAccess._transaction
+    lost = 0
+
+    async def on_a_bad_line(self: CampaignAccess, db: Any, call: Any, args: Any) -> Any:
+        nonlocal lost
+        if call is sealing.seal_plan or 0 < lost < times:
+            if call is sealing.seal_plan:
+                await run(self, db, call, args)
+            lost += 1
+            await db.close()
+            raise psycopg.OperationalError("the connection is lost")
+        return await run(self, db, call, args)
+
+    monkeypatch.setattr(CampaignAccess, "_transaction", on_a_bad_line)
+
+
+async def test_a_seal_whose_answer_is_lost_is_a_seal(
+    fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = PostgresJournal(fleet, "the seal's answer is lost")
+    lose_the_seal(monkeypatch)
+    handle = await sealed(journal, [row(0), row(1)])
+    assert handle.record.planned_at == NOW
+    assert (await handle.counts()).pending == 2
+    await handle.close()
+    assert journal.exists()
+
+
+async def test_a_plan_that_others_may_be_sending_is_not_thrown_away_by_its_maker(
+    fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = PostgresJournal(fleet, "sealed, and its maker does not know")
+    monkeypatch.setattr(CampaignAccess, "asked_again", lambda self, once: once())
+    lose_the_seal(monkeypatch, times=2)
+    handle = await journal.create(record())
+    await handle.add_rows([row(0), row(1)])
+    with pytest.raises(JournalUnreachable):
+        await handle.seal(record(planned_at=NOW), chunk_size=2)
+    monkeypatch.undo()
+    worker = await journal.open(write=True)
+    assert await take(worker)
+    await handle.close()
+    assert journal.exists()
+    assert (await worker.counts()).pending == 2
+    await worker.close()
 
 
 async def test_a_step_that_fails_leaves_the_plan_as_it_was(fleet: str) -> None:

@@ -20,6 +20,7 @@ from promomsg.journal.postgres.planning import (
 )
 from promomsg.journal.postgres.statements import campaign_row
 from promomsg.journal.records import UNIQUE, CampaignRecord, Outage, Place, PlannedRow
+from promomsg.journal.unreachable import JournalUnreachable
 from promomsg.model import State
 
 __all__ = ["PlanningCalls"]
@@ -150,11 +151,17 @@ class PlanningCalls(OpenCampaign):
             raise JournalError(
                 f"{self._access.name}: a complete plan has the time it was completed"
             )
-        await self._access.session(sealing.seal_plan, record, chunk_size, self._added)
+        try:
+            await self._access.session(sealing.seal_plan, record, chunk_size, self._added)
+        except JournalUnreachable:
+            # Where only the answer was lost, others may be sending it by now.
+            if not await self._access.do(sealing.is_sealed):
+                raise
         self._planning = False
         self._record = record
         reached("plan-sealed")
-        await self._access.session(sealing.end_planning)
+        with suppress(JournalError):  # what is held goes with a connection that is lost
+            await self._access.session(sealing.end_planning)
 
     async def _discard_half_plan(self) -> None:
         if not self._planning:
