@@ -26,7 +26,7 @@ from promomsg.crashpoints import VARIABLE
 from promomsg.engine.following.poller import Poller
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
-from promomsg.journal.records import GroupCounts, GroupRow
+from promomsg.journal.records import CampaignRecord, GroupCounts, GroupRow
 from promomsg.model import Delivery, State
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 from promomsg.states import GroupState
@@ -358,6 +358,9 @@ class Slow:
     def __init__(self) -> None:
         self.row = GroupRow(
             group_no=1, state=GroupState.ACCEPTED, planned=60, msg_id="7", sent_at=1.0
+        )
+        self.record = CampaignRecord(
+            name="autumn", channel="wechat", account="wx1", run_id="", message={}, created_at=0.0
         )
         self.looked = asyncio.Event()
         self.completed = 0

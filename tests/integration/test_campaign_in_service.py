@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,25 +76,32 @@ async def test_closing_it_early_stops_it_cleanly(
     assert box.ledger.twice() == []
 
 
+FORGETS = """
+import asyncio, sys
+from promomsg import Campaign, WeChatMessage, WeChatPromoter
+
+async def service(url, journal):
+    message = WeChatMessage(1, {"title": "sale"}, "pages/index/index")
+    people = [str(1000 + n) for n in range(49)]
+    wechat = WeChatPromoter("wx0001", "a-secret", base_url=url)
+    run = await Campaign(wechat, message, people, journal=journal, concurrency=2).start()
+    async for outcome in run:
+        break
+
+asyncio.run(service(*sys.argv[1:]))
+"""
+
+
 async def test_a_service_that_forgets_it_and_stops_has_a_true_journal_all_the_same(
     box: Sandbox, channel: WeChatPromoter, tmp_path: Path
 ) -> None:
     box.faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.01)])
-
-    async def service() -> None:
-        await Campaign(
-            WeChatPromoter("wx0001", "a-secret", base_url=box.url),
-            MESSAGE,
-            ids(49),
-            journal=tmp_path / "a.db",
-            concurrency=2,
-            **QUICK,
-        ).start()
-        gc.collect()
-        await until(lambda: box.calls["singlesendmsg"] >= 4)
-
-    # Its event loop is over with the campaign open: `asyncio.run` cancels what is left.
-    await asyncio.to_thread(asyncio.run, service())
+    # In a process of its own, since it leaves its connections open.
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FORGETS, box.url, str(tmp_path / "a.db"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    assert await service.wait() == 0
     with promomsg.open_journal(tmp_path / "a.db") as opened:
         report = opened.report()
     assert report.pending

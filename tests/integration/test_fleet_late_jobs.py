@@ -107,7 +107,7 @@ async def test_a_job_whose_row_is_lost_while_it_begins_is_no_error(
             await enqueue(db, [Job(Wanted(task="shift", campaign=campaign), "one")])
             await db.close()
 
-        queue = JobQueue(url, "one", ["shift"], begin)
+        queue = JobQueue(url, "one", ["shift"], begin, at_once=4)
         serving = asyncio.create_task(queue.run())
         for number in (1, 2):  # and it goes on
             await queue_up(number)
