@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from campaigning import MESSAGE, QUICK, add_up, honest, ids, run_to_end, wechat
@@ -15,11 +16,15 @@ from postgres_server import PostgresServer
 from waiting import wait_for
 
 from promomsg import Campaign
+from promomsg.engine.joining import Part, do_part
+from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.records import Control
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 LIFE = 2.0
 CONCURRENCY = 16
+SENDS = Part(singles=True, groups=True)
 
 
 @pytest.fixture
@@ -93,6 +98,56 @@ async def test_groups_are_sent_and_followed_from_a_database(
         report = await run_to_end(campaign)
     assert (report.state, report.sent, len(report.groups)) == ("done", 500, 5)
     honest(report, box)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stopped", ["halted", "paused"])
+async def test_nobody_sends_a_stopped_campaign_while_it_is_only_planned_to_go_on(
+    box: Sandbox, journal: PostgresJournal, stopped: str
+) -> None:
+    """A person may be looking at the question, with workers waiting."""
+    async with wechat(box) as channel, wechat(box) as worker:
+        if stopped == "halted":
+            box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001, calls=[1])])
+        await Campaign(channel, MESSAGE, ids(20), journal=journal, **QUICK).hand_over()
+        if stopped == "paused":
+            await journal.request(Control.PAUSE)
+        assert (await do_part(journal, worker, SENDS)).state == stopped
+        calls = box.calls["singlesendmsg"]
+
+        again = Campaign.resume(journal, channel)
+        await again.plan()
+        assert (await do_part(journal, worker, SENDS)).state == stopped
+        await again.discard()
+        assert (await do_part(journal, worker, SENDS)).state == stopped
+        assert box.calls["singlesendmsg"] == calls
+
+        await Campaign.resume(journal, channel).hand_over()
+        assert (await do_part(journal, worker, SENDS)).state == "done"
+    assert box.ledger.twice() == []
+
+
+@pytest.mark.asyncio
+async def test_a_retry_is_begun_by_nobody_before_the_suppression_list_is_looked_at(
+    box: Sandbox, journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.settings.refuse_single = dict.fromkeys(("500001", "500002"), 43101)
+    async with wechat(box) as channel, wechat(box) as worker:
+        await Campaign(channel, MESSAGE, ids(20), journal=journal, **QUICK).hand_over()
+        assert (await do_part(journal, worker, SENDS)).state == "done"
+        box.settings.refuse_single = {}
+        suppress = PostgresHandle.suppress_pending
+
+        async def late(self: PostgresHandle, *columns: Any, **words: Any) -> int:
+            await do_part(journal, worker, SENDS)
+            return await suppress(self, *columns, **words)
+
+        monkeypatch.setattr(PostgresHandle, "suppress_pending", late)
+        retry = Campaign.retry(journal, channel, failed=True, suppress=["500002"])
+        await retry.hand_over()
+        assert (await do_part(journal, worker, SENDS)).state == "done"
+    assert box.ledger.deliveries("500001") == 1
+    assert box.ledger.deliveries("500002") == 0
 
 
 def test_a_sender_that_is_killed_costs_no_more_than_its_calls_in_flight(

@@ -102,13 +102,9 @@ class ResumedCampaign(CampaignStart):
             await self._check_recipients(planner)
             if suppression is not None:
                 notices += await self._apply_suppression(handle, suppression, now)
-        record.halted = None
         record.account = channel.account
         keep_pace(record, channel)
         await handle.save(record)
-        await handle.resume(now)
-        if (await handle.control()).requested is Control.PAUSE:
-            await handle.set_control(Control.RUN)
         return await describe_plan(
             handle,
             channel,
@@ -210,6 +206,14 @@ class ResumedCampaign(CampaignStart):
             "give the recipients again (recipients=…, or the campaign file)"
         )
 
+    async def _let_everybody_send(self, handle: Handle) -> None:
+        """Ends a halt and a pause. Not before it is to go on: others who may send it begin at once."""
+        handle.record.halted = None
+        await handle.save(handle.record)
+        await handle.resume(self._clock.time())
+        if (await handle.control()).requested is Control.PAUSE:
+            await handle.set_control(Control.RUN)
+
     async def start(self) -> RunContext:
         """The open journal, ready to go on."""
         assert self._handle is not None
@@ -217,6 +221,7 @@ class ResumedCampaign(CampaignStart):
         outage = self._handle.record.outage
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
+        await self._let_everybody_send(self._handle)
         context = await self._context()
         context.stream_from = self._stream_from
         return context
@@ -238,8 +243,9 @@ class RetriedCampaign(ResumedCampaign):
         self._include_unnamed = include_unnamed
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
-        # The user's word for this set is newer than a pause or a cancel of the campaign.
-        await handle.set_control(Control.RUN)
+        # The user's word for this set is newer than a pause or a cancel of the campaign; but nobody sends
+        # before those are left out whom the suppression list has by now.
+        await handle.set_control(Control.PAUSE)
         now = self._clock.time()
         for state in self._states:
             await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
