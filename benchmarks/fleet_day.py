@@ -23,21 +23,22 @@ __all__ = ["COSTS", "Costs", "Day", "Outcome", "main", "simulate", "table"]
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message costs, as the suite `fleet` measures it.
+    """What a message costs, as the suite `fleet` measured it (docs/performance.md, "fleet"): workers with 16
+    calls in flight each and answers of 50 ms, on a machine with other work, so rather too much.
 
     Attributes:
         worker_us, server_us: CPU of a worker, and of the PostgreSQL server, in µs a message.
-        statements: a thousand messages, at answers of 50 ms.
+        statements: commits a thousand messages. With more calls in flight each has more results.
         idle_statements: a second and worker, whether it sends or not: heartbeat, renewals, sweep, quota.
         disk, wal: bytes a recipient, from planning to the last result.
     """
 
-    worker_us: float = 80.0
-    server_us: float = 22.0
-    statements: float = 64.0
+    worker_us: float = 220.0
+    server_us: float = 140.0
+    statements: float = 200.0
     idle_statements: float = 5.0
     disk: int = 350
-    wal: int = 520
+    wal: int = 530
 
 
 COSTS: Final = Costs()

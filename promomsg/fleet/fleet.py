@@ -158,7 +158,8 @@ class Fleet:
         Args:
             channels: the accounts to send for, one channel each; closed by the caller. A campaign of
                 another account is left to other workers.
-            concurrency: calls at once, of each account.
+            concurrency: calls at once, of each campaign; those of one account together make 100 at the
+                most, or as many as this where it is more.
             name: in `workers()`; None: this machine and process.
 
         Raises:

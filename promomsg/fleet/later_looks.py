@@ -3,10 +3,8 @@ is due stands in the campaign's row; whichever worker is there makes the look.""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
-
-import psycopg
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.following.later_answers import (
@@ -16,7 +14,7 @@ from promomsg.engine.following.later_answers import (
 )
 from promomsg.fleet.jobs import Wanted
 from promomsg.fleet.task_context import TaskContext
-from promomsg.journal.postgres.database import Connection, connect, explain, place
+from promomsg.journal.postgres.database import Connection
 from promomsg.model import GROUP_CHANNELS
 
 __all__ = ["CLICKS", "RECONCILE", "due_looks", "look"]
@@ -30,7 +28,6 @@ _LOOKS: Final[dict[str, Callable[..., Awaitable[LookDone]]]] = {
 }
 _MOST: Final = 200
 """Campaigns a sweep; the others are found by later ones."""
-_ANSWERS_IN: Final = 10.0
 
 # One statement each, since each has an index of its own: campaigns that nobody looks at any more are in
 # neither.
@@ -48,9 +45,12 @@ WHERE channel <> ALL(%s::text[]) AND (clicks_at = 0 OR reconcile_at = 0)
 # looked at anew: the moment at which a look began is nobody else's.
 _BEGIN: Final = """
 UPDATE campaign SET {kind}_at = extract(epoch FROM clock_timestamp())
-WHERE campaign = %s AND {kind}_at IS NOT NULL RETURNING {kind}_at
+WHERE campaign = %(campaign)s AND {kind}_at IS NOT NULL RETURNING {kind}_at
 """
-_END: Final = "UPDATE campaign SET {kind}_at = %s WHERE campaign = %s AND {kind}_at = %s"
+_END: Final = """
+UPDATE campaign SET {kind}_at = %(next_at)s
+WHERE campaign = %(campaign)s AND {kind}_at = %(begun_at)s RETURNING campaign
+"""
 
 
 async def due_looks(db: Connection, workers: int, *, now: float | None = None) -> list[Wanted]:
@@ -67,32 +67,21 @@ async def due_looks(db: Connection, workers: int, *, now: float | None = None) -
     return found
 
 
-async def look(here: TaskContext, kind: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+async def look(context: TaskContext, kind: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
     """Makes one look at a campaign, and writes down when the next one is due.
 
     Args:
         kind: `CLICKS` or `RECONCILE`.
     """
-    channel = await here.channel()
-    begun = await _ask(here, _BEGIN.format(kind=kind), (here.campaign,))
+    channel = await context.channel()
+    begun = await context.rows(_BEGIN.format(kind=kind).encode())
     if not begun:
         return
-    done = await _LOOKS[kind](here.journal, channel, clock=clock)
+    [(begun_at,)] = begun
+    done = await _LOOKS[kind](context.journal, channel, clock=clock)
     if done.trouble:
-        here.log(done.trouble)
+        context.log(done.trouble)
     elif done.asked:
-        here.log(f"{kind}: {done.asked} answers kept")
-    await _ask(here, _END.format(kind=kind), (done.next_at, here.campaign, begun[0]))
-
-
-async def _ask(here: TaskContext, text: str, args: Sequence[object]) -> list[float]:
-    """One statement on a connection of its own; the first column of what it returns."""
-    url = here.journal.url
-    db = await connect(url, answers_in=_ANSWERS_IN)
-    try:
-        cursor = await db.execute(text.encode(), args)
-        return [row[0] for row in await cursor.fetchall()] if cursor.description else []
-    except psycopg.Error as error:
-        raise explain(error, place(url)) from None
-    finally:
-        await db.close()
+        context.log(f"{kind}: {done.asked} answers kept")
+    end = _END.format(kind=kind).encode()
+    await context.rows(end, next_at=done.next_at, begun_at=begun_at)

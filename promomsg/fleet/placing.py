@@ -9,13 +9,13 @@ from typing import Final
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.worker_table import FleetWorker
 
-__all__ = ["MOST_WAITING", "place"]
+__all__ = ["MOST_WAITING", "place_jobs"]
 
 MOST_WAITING: Final = 32
 """Jobs that wait for one worker at the most; the rest is given out by later sweeps."""
 
 
-def place(
+def place_jobs(
     wanted: Sequence[Wanted],
     workers: Sequence[FleetWorker],
     queued: Collection[tuple[str, str]],

@@ -48,7 +48,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
         half_plans: the names of campaigns whose plan was never completed, and whose maker is gone: nothing
             was sent of them.
         jobs: how many jobs waited for workers that are gone.
-        tokens: how many access tokens had expired.
+        tokens: how many access tokens had expired a day ago or earlier.
         campaigns: the names of campaigns that ended long ago.
     """
 

@@ -1,9 +1,9 @@
 """The queue between the sweep and the workers: Procrastinate, in the journal's database.
 
 Nothing depends on it for what is sent: a lease says who may send to whom, so that a job may be lost or
-done twice. Each worker has a queue of its own, so that none takes a job that it cannot do. A job is over as soon as its
-work has begun: none is "doing" for long, whatever becomes of its worker, and nothing of the queue's own
-(heartbeats, stalled jobs, locks, notifications, retries) is needed.
+done twice. Each worker has a queue of its own, so that none takes a job that it cannot do. A job is over as
+soon as its work has begun: none is "doing" for long, whatever becomes of its worker, and nothing of the
+queue's own (heartbeats, stalled jobs, locks, notifications, retries) is needed.
 """
 
 from __future__ import annotations

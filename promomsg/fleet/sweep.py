@@ -19,7 +19,7 @@ import psycopg
 
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.later_looks import due_looks
-from promomsg.fleet.placing import place
+from promomsg.fleet.placing import place_jobs
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
 from promomsg.fleet.worker_table import read_workers, remove_gone
 from promomsg.journal.counts import STATE_NUMBERS
@@ -148,7 +148,7 @@ async def sweep(db: Connection, *, without_account: Sequence[str] = (), rng: Ran
     leaves nothing to do.
 
     Args:
-        without_account: as `place` has it.
+        without_account: as `place_jobs` has it.
         rng: shares out turns, and guards nothing.
 
     Returns:
@@ -168,7 +168,7 @@ async def sweep(db: Connection, *, without_account: Sequence[str] = (), rng: Ran
         wanted = [work for rule in RULES for work in await _asked(db, rule, len(workers))]
         # Where there are more campaigns than places, each has its turn some time.
         rng.shuffle(wanted)
-        jobs = place(wanted, workers, await queued(db), without_account=without_account)
+        jobs = place_jobs(wanted, workers, await queued(db), without_account=without_account)
         await enqueue(db, jobs)
     return jobs
 

@@ -19,10 +19,12 @@ from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["TaskContext", "find_campaign"]
+__all__ = ["IT_GOES_ON", "TaskContext", "find_campaign"]
 
 log = logging.getLogger("promomsg.fleet")
 
+IT_GOES_ON: Final = "the worker goes on"
+"""What happens, once the server can do it again: a worker tries again by itself."""
 _ANSWERS_IN: Final = 10.0
 """Seconds that a statement may take."""
 
@@ -91,13 +93,13 @@ class TaskContext:
             JournalError: the database cannot be reached, or it fails.
         """
         url = self.journal.url
-        db = await connect(url, answers_in=_ANSWERS_IN)
+        db = await connect(url, answers_in=_ANSWERS_IN, then=IT_GOES_ON)
         try:
             with hung_up_after(db, _ANSWERS_IN):
                 cursor = await db.execute(statement, {"campaign": self.campaign, **args})
                 return await cursor.fetchall()
         except psycopg.Error as error:
-            raise explain(error, place(url)) from None
+            raise explain(error, place(url), IT_GOES_ON) from None
         finally:
             await db.close()
 

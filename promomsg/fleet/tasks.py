@@ -47,54 +47,54 @@ class Task(NamedTuple):
     needs_account: bool = True
 
 
-async def _shift(here: TaskContext) -> None:
-    """Sends, until there is nothing to take; or until others wait, after a minute at the least."""
-    channel = await here.channel()
+async def _shift(context: TaskContext) -> None:
+    """Sends until there is nothing to take, or, once the shift has had its time, until others wait."""
+    channel = await context.channel()
     began = SYSTEM_CLOCK.monotonic()
-    length = _SHORT_SHIFT if here.others_wait() else _SHIFT
+    length = _SHORT_SHIFT if context.others_wait() else _SHIFT
     done = await do_part(
-        here.journal,
+        context.journal,
         channel,
         Part(singles=True, groups=True, seconds=length),
-        concurrency=here.concurrency,
-        stop=here.stop,
-        enough=here.others_wait,
+        concurrency=context.concurrency,
+        stop=context.stop,
+        enough=context.others_wait,
     )
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began
-        here.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
+        context.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
 
 
-async def _poll(here: TaskContext) -> None:
+async def _poll(context: TaskContext) -> None:
     """Looks at the group sends that are due, and at those that are in a few seconds."""
-    channel = await here.channel()
+    channel = await context.channel()
     clock = SYSTEM_CLOCK
     end = clock.monotonic() + _SHIFT
     while True:
-        done = await do_part(here.journal, channel, Part(polls=True), stop=here.stop)
+        done = await do_part(context.journal, channel, Part(polls=True), stop=context.stop)
         if done.next_poll_at is None or done.halted or clock.monotonic() > end:
             return
         pause = max(done.next_poll_at - clock.time(), 0.1)
-        if pause > _SOON or not await here.wait(pause):
+        if pause > _SOON or not await context.wait(pause):
             return
 
 
-async def _finish(here: TaskContext) -> None:
+async def _finish(context: TaskContext) -> None:
     """Cancels who was not sent to, as the user asked; who was out when a sender died is unknown."""
     now = SYSTEM_CLOCK.time()
-    handle = await here.journal.open(write=True)
+    handle = await context.journal.open(write=True)
     try:
         if (await handle.control()).requested is not Control.CANCEL:
             return  # the job came late: it was taken back, by a retry
         await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
-        free = await here.rows(_FREE)
+        free = await context.rows(_FREE)
         cancelled = await handle.cancel_pending(now)
     finally:
         await handle.close()
     # Groups that are followed may keep the campaign open for days: it is not looked into again for these.
     chunks, epochs = ([row[column] for row in free] for column in (0, 1))
-    await here.rows(_CLOSE, chunks=chunks, epochs=epochs)
-    here.log(f"{cancelled:,} cancelled")
+    await context.rows(_CLOSE, chunks=chunks, epochs=epochs)
+    context.log(f"{cancelled:,} cancelled")
 
 
 TASKS: Final[dict[str, Task]] = {

@@ -21,7 +21,7 @@ from promomsg.fleet.jobs import Wanted
 from promomsg.fleet.prune import prune, prune_is_due
 from promomsg.fleet.queue import JobQueue, check_queue
 from promomsg.fleet.sweep import sweep
-from promomsg.fleet.task_context import TaskContext, find_campaign
+from promomsg.fleet.task_context import IT_GOES_ON, TaskContext, find_campaign
 from promomsg.fleet.tasks import TASKS
 from promomsg.fleet.worker_table import Doing, Trouble
 from promomsg.journal.postgres.connections.lost_answers import hung_up_after
@@ -51,8 +51,8 @@ or there is none any more."""
 _MOST_TROUBLES: Final = 100
 _MOST_CALLS: Final = 1000
 _NO_ACCOUNT: Final = [name for name, task in TASKS.items() if not task.needs_account]
-_IT_GOES_ON: Final = "the worker goes on"
-"""What comes of it when a server that was away can be reached."""
+_START_AGAIN: Final = "start the worker again"
+"""What to do, once the server can do it, when the worker could not begin."""
 
 
 class _Failure:
@@ -87,7 +87,7 @@ class Worker:
     Args:
         url: of the database.
         accounts: what it sends for; closed by the caller.
-        concurrency: calls at once, of each account.
+        concurrency: calls at once, of each campaign.
         name: in `Fleet.workers()`, leases and counts; None: this machine and process. One that another
             worker has gets a number.
         started: called with the name once the worker is there.
@@ -164,13 +164,13 @@ class Worker:
                 self._ended.set()
 
     async def _work(self) -> None:
-        db = await self._connect()
+        db = await self._connect(_START_AGAIN)
         try:
             await check_queue(db, place(self._url))
             await self._register(db)
         except psycopg.Error as error:
             await db.close()
-            raise self._explained(error) from None
+            raise explain(error, place(self._url), _START_AGAIN) from None
         except BaseException:
             await db.close()
             raise
@@ -183,16 +183,16 @@ class Worker:
             self._queue.stop()
         log.info("%s has ended", self.name)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, then: str = IT_GOES_ON) -> Connection:
         return await connect(
             self._url,
             answers_in=_ANSWERS_IN,
             idle_in_transaction=_ANSWERS_IN / 2,
-            then=_IT_GOES_ON,
+            then=then,
         )
 
     def _explained(self, error: psycopg.Error) -> JournalError:
-        return explain(error, place(self._url), _IT_GOES_ON)
+        return explain(error, place(self._url), IT_GOES_ON)
 
     async def _register(self, db: Connection) -> None:
         self.name, self._row_since = await worker_table.register(
@@ -359,7 +359,7 @@ class Worker:
             return None
         name, record = found
         return TaskContext(
-            PostgresJournal(self._url, name, worker=self.name),
+            PostgresJournal(self._url, name, worker=self.name, then=IT_GOES_ON),
             wanted.campaign,
             record,
             wanted.args,

@@ -74,7 +74,7 @@ class FleetWorker(msgspec.Struct, frozen=True):
         alive: it was seen within the last 15 seconds.
         answers: it was seen within the last 5: it is given work.
         draining: it takes no more work and is about to end, since it was asked to.
-        concurrency: calls at once, of each account.
+        concurrency: calls at once, of each campaign.
         version: of its promomsg.
         tasks: what it knows how to do.
         doing: what it is at.

@@ -77,6 +77,13 @@ def test_the_unit_starts_a_worker_and_stops_it_softly() -> None:
     assert int(settings["TimeoutStopSec"]) > 30  # a call's time-out
 
 
+def test_a_worker_that_was_drained_is_not_started_again() -> None:
+    unit = (FILES / "promomsg-worker.service").read_text(encoding="utf-8")
+    assert re.findall(r"^Restart=(.+)$", unit, re.MULTILINE) == ["on-failure"]
+    compose = (FILES / "compose.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"restart: (\S+)", compose) == ["on-failure"]
+
+
 def test_the_containers_run_commands_that_there_are() -> None:
     compose = (FILES / "compose.yaml").read_text(encoding="utf-8")
     commands = re.findall(r"command: \[(.+)\]", compose)

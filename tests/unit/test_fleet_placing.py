@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promomsg.fleet.jobs import SHIFT, Wanted
-from promomsg.fleet.placing import MOST_WAITING, place
+from promomsg.fleet.placing import MOST_WAITING, place_jobs
 from promomsg.fleet.sweep import FollowedGroups, UnsentCampaign, polls_of, work_of
 from promomsg.fleet.worker_table import Doing, FleetWorker, Trouble
 
@@ -25,7 +25,7 @@ def shift(campaign: int = 7, workers: int = 1) -> Wanted:
 
 
 def placed(wanted: list[Wanted], workers: list[FleetWorker], *queued: tuple[str, str]) -> list[Any]:
-    jobs = place(wanted, workers, queued, without_account=["finish"])
+    jobs = place_jobs(wanted, workers, queued, without_account=["finish"])
     return [(job.wanted.task, job.wanted.campaign, job.worker) for job in jobs]
 
 

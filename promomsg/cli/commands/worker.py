@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.shared_options import file_secrets_option
 
 __all__ = ["worker"]
 
@@ -21,7 +20,7 @@ __all__ = ["worker"]
     type=click.IntRange(1, 1000),
     default=64,
     show_default=True,
-    help="Calls at once, of each account.",
+    help="Calls at once, of each campaign.",
 )
 @click.option(
     "--accounts",
@@ -29,7 +28,11 @@ __all__ = ["worker"]
     type=click.Path(path_type=Path),
     help="The accounts it sends for; without it WeChat alone, with $WECHAT_SECRET.",
 )
-@file_secrets_option
+@click.option(
+    "--allow-file-secrets",
+    is_flag=True,
+    help="Secrets may lie outside of the folder of --accounts.",
+)
 def worker(url: str | None, concurrency: int, file: Path | None, allow_file_secrets: bool) -> int:
     """Send the campaigns of a database, until SIGTERM or Ctrl-C: calls in flight finish then."""
     from promomsg.cli.campaign.worker_accounts import worker_accounts

@@ -42,6 +42,7 @@ class CampaignAccess:
         session: a connection that is held already (a plan in the making); closed with this.
         idle: one that is open already and nobody's.
         writes: whether anything may be written.
+        then: as `explain` has it.
 
     Attributes:
         lease_life: seconds for which a lease is good, and for which a server that is away is asked
@@ -60,12 +61,14 @@ class CampaignAccess:
         session: Connection | None = None,
         idle: Connection | None = None,
         writes: bool = True,
+        then: str = "resume",
     ) -> None:
         self.url = url
         self.name = name
         self.campaign = campaign
         self.worker = worker
         self.writes = writes
+        self._then = then
         self._session = session
         self._turn = asyncio.Lock()
         self._idle = [] if idle is None else [idle]
@@ -84,7 +87,7 @@ class CampaignAccess:
         async with self._turn:
             if self._session is None or self._session.closed:
                 self._refuse_closed()
-                self._session = await connect(self.url)
+                self._session = await connect(self.url, then=self._then)
             try:
                 with self.watched(self._session):
                     return await self._transaction(self._session, call, args)
@@ -154,7 +157,13 @@ class CampaignAccess:
         self._refuse_closed()
         idle = self.lease_life / 3
         # The first connection has found the tables to be of our version.
-        db = await connect(self.url, check=False, answers_in=answers_in, idle_in_transaction=idle)
+        db = await connect(
+            self.url,
+            check=False,
+            answers_in=answers_in,
+            idle_in_transaction=idle,
+            then=self._then,
+        )
         try:
             with self.watched(db):
                 await self.announce(db)
@@ -199,7 +208,7 @@ class CampaignAccess:
 
     def explained(self, error: psycopg.Error) -> JournalError:
         """An error of the server as the journal's."""
-        return explain(error, self.name)
+        return explain(error, self.name, self._then)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

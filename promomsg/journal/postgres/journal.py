@@ -52,9 +52,12 @@ class PostgresJournal:
             out come from libpq's environment variables and password file.
         name: the campaign's name there, up to 200 characters.
         worker: who writes, in the leases and the tally; None: this machine and process.
+        then: what an error of the server tells people to do once it can do it again.
     """
 
-    def __init__(self, url: str, name: str, *, worker: str | None = None) -> None:
+    def __init__(
+        self, url: str, name: str, *, worker: str | None = None, then: str = "resume"
+    ) -> None:
         if not isinstance(url, str) or not isinstance(name, str) or not name.strip():
             raise UsageError("a PostgresJournal takes the URL of a database and a campaign's name")
         if len(name) > _LONGEST_NAME or not name.isprintable():
@@ -66,6 +69,7 @@ class PostgresJournal:
         self.name = name
         self._shown = f"{FLEET}{name}"
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+        self._then = then
 
     def __repr__(self) -> str:
         return f"PostgresJournal({self._where}, {self.name!r})"
@@ -106,12 +110,12 @@ class PostgresJournal:
             JournalError: there is one of that name already, somebody is making one, or the database
                 cannot be used.
         """
-        db = await connect(self.url)
+        db = await connect(self.url, then=self._then)
         try:
             campaign = await self._create(db, record)
         except psycopg.Error as error:
             await db.close()
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, self._then) from None
         except BaseException:
             await db.close()
             raise
@@ -162,11 +166,14 @@ class PostgresJournal:
             session=session,
             idle=idle,
             writes=writes,
+            then=self._then,
         )
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> PostgresHandle:
         """See `Journal.open`. Any number of processes may have it open with `write`."""
-        db = await connect(self.url, idle_in_transaction=CampaignAccess.lease_life / 3)
+        db = await connect(
+            self.url, idle_in_transaction=CampaignAccess.lease_life / 3, then=self._then
+        )
         try:
             found = await self._is_planned(db)
             record = await read_record(CampaignReads(db, found))
@@ -174,7 +181,7 @@ class PostgresJournal:
                 raise JournalError(f"{self._shown}: there is no such campaign any more")
         except psycopg.Error as error:
             await db.close()
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, self._then) from None
         except BaseException:
             await db.close()
             raise
@@ -190,7 +197,7 @@ class PostgresJournal:
             await access.announce(db)
         except psycopg.Error as error:
             await handle.close()
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, self._then) from None
         warning = await standby_warning(db)
         if warning is not None:
             await handle.warn(warning)

@@ -15,13 +15,13 @@ from promomsg.journal.unreachable import JournalUnreachable
 __all__ = ["ASK_AGAIN", "explain", "is_away", "place"]
 
 ASK_AGAIN: Final = "ask again"
-"""What to do, once a server that is away can be reached, for who has only looked."""
+"""What to do, once the server can do it again, for who has only looked."""
 
 _MENDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
     (errors.InsufficientPrivilege, f'grant that user the rights on "{SCHEMA}" and its tables, or give another'),
     (errors.ReadOnlySqlTransaction, "it is a standby or read-only: give the address of the primary"),
-    (errors.DiskFull, "free some space on the server, then resume"),
-    (errors.OutOfMemory, "the server has no memory left: free some, then resume"),
+    (errors.DiskFull, "free some space on the server, then {then}"),
+    (errors.OutOfMemory, "the server has no memory left: free some, then {then}"),
     (errors.UndefinedTable, "its tables are not there, or not those of this version: `promomsg fleet init` makes them"),
 )  # fmt: skip
 
@@ -122,7 +122,7 @@ def explain(error: Exception, where: str, then: str = "resume") -> JournalError:
     """An error of psycopg as the journal's, in one line: what, where, how to mend it.
 
     Args:
-        then: what to do once a server that is away can be reached.
+        then: what to do, or what happens, once the server can do it again.
     """
     text = _said(error)
     refusal = _refusal(error)
@@ -130,7 +130,7 @@ def explain(error: Exception, where: str, then: str = "resume") -> JournalError:
         return JournalError(f"{where}: {text.partition('FATAL: ')[2] or text}; {refusal}")
     for kind, mend in _MENDS:
         if isinstance(error, kind):
-            return JournalError(f"{where}: {text}; {mend}")
+            return JournalError(f"{where}: {text}; {mend.replace('{then}', then)}")
     if is_away(error):
         return JournalUnreachable(
             f"{where}: it cannot be reached now ({text[:200] or 'the connection is lost'}); see that it runs "

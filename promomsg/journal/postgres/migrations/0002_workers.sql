@@ -5,7 +5,7 @@
 CREATE TABLE worker (
     started_at  double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
     seen_at     double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
-    concurrency integer NOT NULL,         -- calls at once, of each account
+    concurrency integer NOT NULL,         -- calls at once, of each campaign
     draining    boolean NOT NULL DEFAULT false, -- it is asked to take no more work and to end
     name        text PRIMARY KEY,         -- as in chunk.holder and tally.worker
     version     text NOT NULL,            -- of promomsg
