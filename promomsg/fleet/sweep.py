@@ -21,6 +21,7 @@ from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.later_looks import due_looks
 from promomsg.fleet.placing import place_jobs
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
+from promomsg.fleet.task_context import IT_GOES_ON
 from promomsg.fleet.worker_table import read_workers, remove_gone
 from promomsg.journal.counts import STATE_NUMBERS
 from promomsg.journal.postgres.database import Connection, explain
@@ -181,5 +182,6 @@ async def _asked(db: Connection, rule: Rule, workers: int) -> Sequence[Wanted]:
     except psycopg.Error as error:
         if db.closed:
             raise
-        log.warning("a look for what is to be done failed: %s", explain(error, rule.__name__))
+        told = explain(error, rule.__name__, IT_GOES_ON)
+        log.warning("a look for what is to be done failed: %s", told)
         return ()

@@ -561,5 +561,5 @@ async def test_what_a_worker_cannot_work_with_is_refused_in_one_line(
     rows(url_of(fleet), "DELETE FROM queue_version")
     with pytest.raises(JournalError, match="it has no queue yet; make it with `promomsg fleet"):
         await fleet.work(channel)
-    with pytest.raises(JournalError, match=r"cannot be reached now .* then the worker goes on"):
+    with pytest.raises(JournalError, match=r"cannot be reached now .* then start the worker again"):
         await Fleet("postgresql://me:sesame@localhost:1/x").work(channel)

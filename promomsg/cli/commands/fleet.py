@@ -258,7 +258,7 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
 
             print_to_stderr(f"to be removed with everything in them: {' '.join(meant)}")
             if not sys.stdin.isatty():
-                raise CommandError("without a terminal, --yes says that they are to be removed")
+                raise CommandError("nothing was removed: without a terminal it takes --yes")
             if not await interrupts.ask(f"remove {counted(len(meant), 'campaign')}?"):
                 raise CommandError("nothing was removed")
         removed.append(await interrupts.unless(found.prune(ended_before=before)))

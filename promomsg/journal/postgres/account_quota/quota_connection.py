@@ -33,6 +33,8 @@ _HANGS_UP: Final = 8.0
 """Seconds for a transaction; a connection on which it takes longer is lost."""
 _CLOSES_IN: Final = 2.0
 """The same once nobody needs it any more."""
+_THEN: Final = "sending can go on"
+"""What comes of it once the server can do it again, in a worker and in a process that sends by itself."""
 
 _LOCK: Final = b"""
 WITH locked AS MATERIALIZED (
@@ -152,7 +154,7 @@ class QuotaConnection:
     def _explained(self, error: BaseException) -> QuotaStoreError:
         if not isinstance(error, Exception):
             return QuotaStoreAway(f"{self._where}: stopped")
-        told = error if isinstance(error, JournalError) else explain(error, self._where)
+        told = error if isinstance(error, JournalError) else explain(error, self._where, _THEN)
         if isinstance(told, JournalUnreachable):
             return QuotaStoreAway(str(told))
         return QuotaStoreError(str(told))
@@ -180,7 +182,10 @@ class QuotaConnection:
     async def _transaction(self, waiting: list[_AskedChange]) -> list[Callable[[], None]]:
         if self._db is None:
             self._db = await connect(
-                self._url, answers_in=_ANSWERS_IN, idle_in_transaction=_STANDS_STILL
+                self._url,
+                answers_in=_ANSWERS_IN,
+                idle_in_transaction=_STANDS_STILL,
+                then=_THEN,
             )
         db = self._db
         changes: defaultdict[RowKey, list[_AskedChange]] = defaultdict(list)

@@ -29,6 +29,8 @@ _LIFE: Final = 15.0
 """Seconds for which a refresh is somebody's: after that another process may try."""
 _WAITS: Final = 5.0
 """Seconds for the database to answer: without it a process fetches a token of its own."""
+_THEN: Final = "the token is shared again"
+"""What comes of it once the server can do it again."""
 
 _ROW: Final = "channel = %(channel)s AND origin = %(origin)s AND account = %(account)s"
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
@@ -110,7 +112,7 @@ class AccountTokens:
         """The row that a statement returns, if any."""
         try:
             async with asyncio.timeout(_WAITS):
-                db = await connect(self._url, answers_in=_WAITS)
+                db = await connect(self._url, answers_in=_WAITS, then=_THEN)
                 try:
                     # A cancelled statement would wait for the server once more.
                     with hung_up_after(db, _WAITS / 2):
@@ -123,4 +125,4 @@ class AccountTokens:
         except TimeoutError:
             raise JournalError(f"{self._where}: it did not answer within {_WAITS:g} s") from None
         except psycopg.Error as error:
-            raise explain(error, self._where) from None
+            raise explain(error, self._where, _THEN) from None
