@@ -17,6 +17,7 @@ from waiting import wait_for
 
 from promomsg import Campaign
 from promomsg.engine.joining import Part, do_part
+from promomsg.errors import JournalError
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.records import Control
@@ -148,6 +149,22 @@ async def test_a_retry_is_begun_by_nobody_before_the_suppression_list_is_looked_
         assert (await do_part(journal, worker, SENDS)).state == "done"
     assert box.ledger.deliveries("500001") == 1
     assert box.ledger.deliveries("500002") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_retry_that_comes_too_early_stops_nobody_who_sends(
+    box: Sandbox, journal: PostgresJournal
+) -> None:
+    async with wechat(box) as channel:
+        await Campaign(channel, MESSAGE, ids(20), journal=journal, **QUICK).hand_over()
+        sender = await journal.open(write=True)
+        lease = await sender.take(groups=True, singles=True, idempotent=False)
+        assert lease is not None
+        assert await sender.intend(lease, [lease.single_sends[0].seq], 0.0, "1970-01-01")
+        with pytest.raises(JournalError, match="are out"):
+            await Campaign.retry(journal, channel, failed=True).plan()
+        assert (await sender.control()).requested is Control.RUN
+        await sender.close()
 
 
 def test_a_sender_that_is_killed_costs_no_more_than_its_calls_in_flight(

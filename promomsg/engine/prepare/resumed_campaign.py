@@ -25,7 +25,7 @@ from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 from promomsg.intake.python.iterables import as_source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import existing_journal
@@ -245,9 +245,14 @@ class RetriedCampaign(ResumedCampaign):
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
         # The user's word for this set is newer than a pause or a cancel of the campaign; but nobody sends
         # before those are left out whom the suppression list has by now.
+        before = (await handle.control()).requested
         await handle.set_control(Control.PAUSE)
         now = self._clock.time()
-        for state in self._states:
-            await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
+        try:
+            for state in self._states:
+                await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
+        except JournalError:
+            await handle.set_control(before)  # others have calls out, and go on
+            raise
         await make_groups(handle, self._channel, settings)
         await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))
