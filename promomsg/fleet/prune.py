@@ -13,6 +13,7 @@ import psycopg
 
 from promomsg.fleet.worker_table import ALIVE_FOR, drain, read_workers, remove_gone
 from promomsg.journal.postgres.campaign_tables import remove_ended, remove_half_plans
+from promomsg.journal.postgres.connections.lost_answers import hung_up_after
 from promomsg.journal.postgres.database import ASK_AGAIN, Connection, connect, explain, place
 
 __all__ = ["Pruned", "drain_workers", "prune", "prune_is_due"]
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 _DAY: Final = 86_400
+_LONGEST: Final = 600.0
+"""Seconds for all of it: a worker that ends waits for it, and an answer may be lost on the way."""
 _HAS_QUEUE: Final = b"SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
 _GONE_FROM_QUEUE: Final = (
     b"DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - interval '1 day'"
@@ -113,7 +116,8 @@ async def prune_is_due(db: Connection) -> bool:
 async def _on(url: str, call: Callable[[Connection], Awaitable[T]]) -> T:
     db = await connect(url, then=ASK_AGAIN)
     try:
-        return await call(db)
+        with hung_up_after(db, _LONGEST):
+            return await call(db)
     except psycopg.Error as error:
         raise explain(error, place(url), ASK_AGAIN) from None
     finally:

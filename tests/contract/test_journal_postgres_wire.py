@@ -14,6 +14,7 @@ from postgres_server import PostgresServer
 from swallowing_wire import Side, swallowing
 
 from promomsg.errors import JournalError
+from promomsg.fleet import prune
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.database import Connection
 from promomsg.journal.postgres.handle import PostgresHandle
@@ -117,3 +118,22 @@ async def test_an_access_token_is_not_waited_for_longer_than_a_fetch_takes(
         with pytest.raises(JournalError):
             await store.read()
         assert clock() - began < 3.0
+
+
+async def test_tidying_up_ends_when_answers_are_lost(
+    server: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is about to end waits for it."""
+    monkeypatch.setattr(prune, "_LONGEST", 0.3)
+    open_one = prune.connect
+
+    async with swallowing(server.folder, folder) as (wire, url), asyncio.timeout(20):
+
+        async def then_lost(*args: Any, **more: Any) -> Connection:
+            db = await open_one(*args, **more)
+            wire.swallows = "answers"
+            return db
+
+        monkeypatch.setattr(prune, "connect", then_lost)
+        with pytest.raises(JournalError):
+            await prune.prune(url)

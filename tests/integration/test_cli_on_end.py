@@ -120,6 +120,7 @@ def test_one_that_cannot_be_told_is_a_line_and_changes_no_exit_status(
         ("", "on_end is empty"),
         ("command:", "write 'https://"),
         ("command:a 'b", "cannot be split"),
+        (r"command:a \u0000b", "NUL"),
     ],
 )
 def test_a_wrong_one_is_refused_before_anything_is_sent(

@@ -58,6 +58,8 @@ def read_on_end(section: TableReader, folder: Path) -> OnEnd | None:
             )
         return OnEnd(folder, url=text)
     try:
+        if "\0" in text:
+            raise ValueError("a NUL character")
         words = tuple(shlex.split(text.removeprefix("command:")))
     except ValueError as error:
         raise UsageError(
