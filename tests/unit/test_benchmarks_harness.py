@@ -247,7 +247,8 @@ def test_several_senders_of_one_campaign_are_measured_at_a_small_size(
     with Session(Options(rounds=1, scale=0.02)) as session:
         result = SUITES["fleet"](session)
     seen = result.samples
-    assert all(values[0] > 0 for values in seen.values())
+    # The server's time is counted in hundredths of a second, of which so few messages may take none.
+    assert all(values[0] > 0 for name, values in seen.items() if "the server's CPU" not in name)
     # Of 400 messages no more than 128 are intended at once.
     commits = seen["one process, PostgreSQL: commits a thousand messages: commits"][0]
     assert 4 / 0.4 <= commits < 1000
