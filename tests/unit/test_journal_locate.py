@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,32 @@ def test_a_file_needs_nothing_of_a_fleet() -> None:
         "assert not any('psycopg' in name or 'postgres' in name for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+WITHOUT = "import sys; sys.modules['psycopg'] = sys.modules['procrastinate'] = None; "
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["worker"],
+        ["fleet", "init"],
+        ["fleet", "status"],
+        ["fleet", "workers"],
+        ["fleet", "drain"],
+        ["fleet", "prune"],
+        ["status", "fleet:autumn"],
+        ["resume", "fleet:autumn", "--yes"],
+        ["report", "fleet:autumn"],
+        ["pause", "fleet:autumn"],
+    ],
+)
+def test_the_terminal_names_the_extra_that_is_missing(words: list[str]) -> None:
+    text = f"{WITHOUT}from promomsg.cli import main; sys.exit(main({words!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PROMOMSG_FLEET": "postgresql://db.example/fleet"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "pip install 'promomsg[fleet]'" in line

@@ -37,11 +37,12 @@ def worker(url: str | None, concurrency: int, file: Path | None, allow_file_secr
     """Send the campaigns of a database, until SIGTERM or Ctrl-C: calls in flight finish then."""
     from promomsg.cli.campaign.worker_accounts import worker_accounts
     from promomsg.cli.output.printing import print_line, print_to_stderr
-    from promomsg.fleet.worker import Worker
     from promomsg.journal.locate import fleet_url
+
+    url = fleet_url(url, "worker")  # says so where the extra is missing
+    from promomsg.fleet.worker import Worker
     from promomsg.journal.postgres.database import place
 
-    url = fleet_url(url, "worker")
     where = place(url)
     accounts = worker_accounts(file, file_secrets=allow_file_secrets)
     for line in accounts.missing:
