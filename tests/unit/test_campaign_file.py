@@ -14,7 +14,7 @@ from promomsg.cli.campaign.campaign_values import (
     AccountFile,
     CampaignFile,
 )
-from promomsg.cli.campaign.durations import parse_duration
+from promomsg.durations import parse_duration
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Everyone, Retailers, Roles, Secret
 from promomsg.wechat.message import WeChatMessage

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from promomsg.cli.campaign.durations import parse_duration
 from promomsg.cli.campaign.secret_references import read_secret
+from promomsg.durations import parse_duration
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 from promomsg.suggest import did_you_mean, quoted
