@@ -156,6 +156,17 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         State.PENDING,
         "look at the report; then `promomsg resume JOURNAL`, or cancel",
     ),
+    "FIRST_STOPPED": (
+        "more of the first few than first_stop_above allows are failed or unknown",
+        State.PENDING,
+        "look at the report; mend the cause and `promomsg retry JOURNAL --failed`, or "
+        "`promomsg resume JOURNAL --approve` to go on with the others, or cancel",
+    ),
+    "FIRST_ASK": (
+        "the first few were sent to, and first_ask has the others wait for your word",
+        State.PENDING,
+        "look at the report; then `promomsg resume JOURNAL --approve`, or cancel",
+    ),
     "SINGLES_PER_DAY": (
         "the pace's own singles_per_day are used up for this China-time day",
         State.PENDING,

@@ -10,6 +10,7 @@ from promomsg.alipay.codes import CODES
 from promomsg.channels.alipay_tokens import TOKEN_STORE
 from promomsg.cli import main
 from promomsg.code_meanings import brief_meaning, explain
+from promomsg.engine.schedule.first_few import FIRST_ASK, FIRST_STOPPED
 from promomsg.engine.sending.run_control import JOURNAL_GONE
 from promomsg.errors import UsageError
 from promomsg.model import Code
@@ -17,7 +18,15 @@ from promomsg.transport.access_token import TOKEN_REFUSED
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 from promomsg.wechat.codes import ROWS
 
-HALTS = ("MAX_ERROR_RATE", SINGLES_PER_DAY, JOURNAL_GONE, TOKEN_REFUSED, TOKEN_STORE)
+HALTS = (
+    "MAX_ERROR_RATE",
+    SINGLES_PER_DAY,
+    JOURNAL_GONE,
+    TOKEN_REFUSED,
+    TOKEN_STORE,
+    FIRST_STOPPED,
+    FIRST_ASK,
+)
 EVERY = [*(code.value for code in Code), *ROWS, *CODES, *HALTS]
 
 

@@ -1,0 +1,143 @@
+"""The first few of a campaign: how they came out decides whether the others are sent to.
+
+Pure: counts, times and options in, a decision out. What is kept of it, and who acts on it, is elsewhere.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from promomsg.engine.schedule.first_options import FirstOptions
+from promomsg.journal.records import Counts
+
+__all__ = ["FIRST_ASK", "FIRST_STOPPED", "FirstDecision", "FirstPhase", "decide_first"]
+
+FIRST_STOPPED: Final = "FIRST_STOPPED"
+"""The code of a halt because too many of the first few failed or are unknown."""
+FIRST_ASK: Final = "FIRST_ASK"
+"""The code of a halt because a person is to say whether it goes on (`first_ask`)."""
+
+_CODES: Final = 3
+"""Codes that a halt's text names, the most frequent first."""
+_WHAT_NEXT: Final = "resume with --approve goes on with the others, cancel ends it"
+
+
+class FirstPhase(StrEnum):
+    """Where a campaign with a first few stands."""
+
+    SENDING = "sending"
+    """The first few are sent to, or their group sends are followed."""
+    WAITING = "waiting"
+    """All of them are answered, and are being looked at."""
+    STOPPED = "stopped"
+    """Too many of them failed or are unknown: the others wait for a person's word."""
+    ASKING = "asking"
+    """They were looked at, and the others wait for a person's word."""
+    PASSED = "passed"
+    """The others are sent to."""
+
+
+class FirstDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first few mean for the others.
+
+    Attributes:
+        phase: where the campaign stands; the others are open in `PASSED` alone.
+        answered_at: Unix seconds since when all of the first few are answered, as it is to be kept; None:
+            they are not.
+        until: Unix seconds when the wait is over; None: nobody waits for a moment.
+        code, text: of the halt, in `STOPPED` and `ASKING`.
+    """
+
+    phase: FirstPhase
+    answered_at: float | None = None
+    until: float | None = None
+    code: str = ""
+    text: str = ""
+
+    @property
+    def others_are_open(self) -> bool:
+        """Whether everybody may be sent to."""
+        return self.phase is FirstPhase.PASSED
+
+
+def decide_first(
+    counts: Counts,
+    *,
+    answered_at: float | None,
+    now: float,
+    options: FirstOptions,
+    passed: bool = False,
+    tried_again: bool = False,
+) -> FirstDecision:
+    """What the first few, as they stand now, mean for the others.
+
+    The wait begins when the last of them is answered: when their group sends are complete, too. Only the
+    times that are passed in count, so whoever asks, and after whatever restart, gets the same answer.
+
+    Args:
+        counts: of the first few alone. Skipped and cancelled ones are no part of the share.
+        answered_at: Unix seconds since when all are answered, as it was kept; None: nothing was kept.
+        now: Unix seconds.
+        passed: it was decided before that the others are sent to, here or by a person: that stays.
+        tried_again: some of them are sent to again at the user's word, so that nothing is decided before
+            they are answered. Otherwise too many stop the campaign as soon as they are too many.
+    """
+    if passed:
+        return FirstDecision(phase=FirstPhase.PASSED, answered_at=answered_at)
+    looked_at = counts.sent + counts.failed + counts.unknown + counts.pending
+    bad = counts.failed + counts.unknown
+    too_many = bad > options.stop_above * looked_at
+    if counts.pending:
+        if too_many and not tried_again:
+            return _stopped(counts, bad, looked_at, options, None)
+        return FirstDecision(phase=FirstPhase.SENDING)
+    if answered_at is None or answered_at > now:
+        answered_at = now  # or the clock was set back, and the wait would be longer by as much
+    if too_many:
+        return _stopped(counts, bad, looked_at, options, answered_at)
+    until = answered_at + options.wait
+    if now < until:
+        return FirstDecision(phase=FirstPhase.WAITING, answered_at=answered_at, until=until)
+    if options.ask:
+        text = (
+            f"the first {looked_at:,} are answered: {_results(counts)}; look at them: {_WHAT_NEXT}"
+        )
+        return FirstDecision(
+            phase=FirstPhase.ASKING, answered_at=answered_at, code=FIRST_ASK, text=text
+        )
+    return FirstDecision(phase=FirstPhase.PASSED, answered_at=answered_at)
+
+
+def _stopped(
+    counts: Counts, bad: int, looked_at: int, options: FirstOptions, answered_at: float | None
+) -> FirstDecision:
+    text = (
+        f"{bad:,} of the first {looked_at:,} were not sent ({_percent(bad / looked_at)}, over "
+        f"{_percent(options.stop_above)}): {_results(counts)}; mend the cause and retry those who failed, "
+        f"or {_WHAT_NEXT}"
+    )
+    return FirstDecision(
+        phase=FirstPhase.STOPPED, answered_at=answered_at, code=FIRST_STOPPED, text=text
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
+
+
+def _results(counts: Counts) -> str:
+    """`17 sent, 2 failed, 1 unknown (2 x 43101, 1 x NO_ANSWER)`."""
+    named = (
+        ("sent", counts.sent),
+        ("failed", counts.failed),
+        ("unknown", counts.unknown),
+        ("pending", counts.pending),
+    )
+    text = ", ".join(f"{number:,} {name}" for name, number in named if number or name == "sent")
+    codes = sorted(counts.by_code.items(), key=lambda item: (-item[1], item[0]))[:_CODES]
+    if codes:
+        text += f" ({', '.join(f'{number:,} x {code}' for code, number in codes)})"
+    return text
