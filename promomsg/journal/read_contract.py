@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
+from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
 
 __all__ = ["CampaignView", "Rows"]
@@ -21,6 +22,12 @@ class Rows(Protocol):
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq."""
+
+    def timeline(self, most: int) -> Timeline:
+        """How many came to which outcome in which stretch of time, in `most` stretches at the most.
+
+        Whom planning failed or skipped is not in it, nor the members of an audience whom nobody named.
+        """
 
     def keep(self) -> None:
         """Of a campaign that is closed: they stay readable after `Journal.discard`."""
@@ -46,6 +53,9 @@ class CampaignView(Protocol):
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq. Whom a sender that died left intended is
         as a resume will take them."""
+
+    def timeline(self, most: int) -> Timeline:
+        """See `Rows.timeline`."""
 
     def elapsed(self) -> float:
         """Seconds from the complete plan to the last thing that happened."""

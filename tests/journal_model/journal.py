@@ -37,8 +37,9 @@ from promomsg.journal.records import (
     SendResult,
     Standing,
 )
+from promomsg.journal.timeline import Timeline, timeline_of
 from promomsg.model import Code, Outcome, SingleSend, State
-from promomsg.states import Event, GroupState, IllegalMove, move
+from promomsg.states import FINAL, Event, GroupState, IllegalMove, move
 
 __all__ = ["ModelHandle", "ModelJournal", "ModelReader"]
 
@@ -78,6 +79,10 @@ class ModelReader:
         for row in self._store.in_order():
             if wanted is None or row.state in wanted:
                 yield self._store.outcome(row)
+
+    def timeline(self, most: int) -> Timeline:
+        found = [row for row in self._store.in_order() if row.state in FINAL]
+        return timeline_of(((row.at, row.state) for row in found if row.at is not None), most)
 
     def elapsed(self) -> float:
         times = [row.at for row in self._store.rows.values() if row.at is not None]

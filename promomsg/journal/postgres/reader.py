@@ -17,6 +17,7 @@ from promomsg.journal.postgres.statements import (
     provider_answers,
     reading,
 )
+from promomsg.journal.postgres.statements.timeline import bounds_text, stretches_text
 from promomsg.journal.postgres.statements.transaction import statement
 from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import (
@@ -29,8 +30,15 @@ from promomsg.journal.records import (
     Standing,
 )
 from promomsg.journal.state_sql import group_move
+from promomsg.journal.timeline import (
+    EMPTY,
+    Timeline,
+    step_between,
+    stretches_of,
+    timeline_of,
+)
 from promomsg.model import IDEMPOTENT_CHANNELS, Outcome, State
-from promomsg.states import GroupEvent
+from promomsg.states import FINAL, GroupEvent
 
 __all__ = ["PostgresRows", "PostgresView"]
 
@@ -99,15 +107,28 @@ class PostgresView:
 
     def raw_rows(self, states: Iterable[State] | None = None) -> Iterator[tuple[Any, ...]]:
         """The same, as `statements.reading.outcome` takes them."""
-        standing = self.standing()
-        source = reading.AS_THEY_ARE
-        if standing.in_doubt is not None:
-            source = reading.AS_ASKED_AGAIN if standing.asks_again else reading.AS_LOST
+        source = self._source()
         text = reading.page_text(None if states is None else frozenset(states), source)
         after = -1
         while page := self._rows(text, {"after": after}):
             after = page[-1][0]
             yield from page
+
+    def _source(self) -> str:
+        """What rows are read from."""
+        standing = self.standing()
+        if standing.in_doubt is None:
+            return reading.AS_THEY_ARE
+        return reading.AS_ASKED_AGAIN if standing.asks_again else reading.AS_LOST
+
+    def timeline(self, most: int) -> Timeline:
+        """See `promomsg.journal.read_contract.Rows.timeline`."""
+        source = self._source()
+        [(first, last)] = self._rows(bounds_text(source))
+        if first is None:
+            return EMPTY
+        step = step_between(first, last, most)
+        return stretches_of(self._rows(stretches_text(source), {"step": step}), step)
 
     def senders(self) -> list[str]:
         """See `Journal.senders`: who holds leases that live."""
@@ -172,6 +193,17 @@ class PostgresRows:
         view = self._view()
         try:
             yield from view.rows(states)
+        finally:
+            view.close()
+
+    def timeline(self, most: int) -> Timeline:
+        """See `promomsg.journal.read_contract.Rows.timeline`."""
+        if self._kept is not None:
+            rows = _unpacked(self._kept, FINAL)
+            return timeline_of(((row.at, row.state) for row in rows if row.at is not None), most)
+        view = self._view()
+        try:
+            return view.timeline(most)
         finally:
             view.close()
 

@@ -28,6 +28,8 @@ from promomsg.journal.sqlite.statements.campaign_row import clicks as kept_click
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.sqlite.statements.suppression import reached_page
+from promomsg.journal.sqlite.statements.timeline import timeline
+from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
 
 __all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "Reader", "ReportRows", "wal_size"]
@@ -169,6 +171,10 @@ class Reader:
                 raise JournalError(f"{self.name}: it is damaged (its rows are not in order)")
             after = last
             yield from found
+
+    def timeline(self, most: int, source: RowSource = RECIPIENTS) -> Timeline:
+        """See `promomsg.journal.read_contract.Rows.timeline`."""
+        return self.read(partial(timeline, most=most, source=source))
 
     def reached(self) -> Iterator[list[Reached]]:
         """See `promomsg.journal.contract.Journal.reached`."""
@@ -386,6 +392,13 @@ class ReportRows:
             return
         with JournalReader(self._path) as reader:
             yield from reader.rows(states, self._source(reader))
+
+    def timeline(self, most: int) -> Timeline:
+        """See `promomsg.journal.read_contract.Rows.timeline`."""
+        if self._kept is not None:
+            return self._kept.timeline(most)
+        with JournalReader(self._path) as reader:
+            return reader.timeline(most, self._source(reader))
 
     def keep(self) -> None:
         """See `JournalReader.detach`."""

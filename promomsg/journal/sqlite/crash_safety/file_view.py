@@ -11,6 +11,7 @@ from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_
 from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
 from promomsg.private_files import open_private
 
@@ -64,6 +65,10 @@ class FileView:
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """See `CampaignView.rows`."""
         return self.reader.rows(states, source_of(self.reader))
+
+    def timeline(self, most: int) -> Timeline:
+        """See `CampaignView.timeline`."""
+        return self.reader.timeline(most, source_of(self.reader))
 
     def elapsed(self) -> float:
         return self.reader.elapsed()
