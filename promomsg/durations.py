@@ -1,4 +1,4 @@
-"""Durations as people write them: seconds, or `60s`, `2h`, `1h30m`."""
+"""Durations as people write and read them: seconds, or `60s`, `2h`, `1h30m`; `3 min 20 s`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from promomsg.errors import UsageError
 
-__all__ = ["parse_duration"]
+__all__ = ["format_duration", "parse_duration"]
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.ASCII)
@@ -36,3 +36,13 @@ def parse_duration(value: Any, where: str) -> float:
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise UsageError(f"{where}: {value!r} is not a duration; write seconds, or '60s', '1h30m'")
     return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
-from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
+from promomsg.timeline import Timeline
 
 __all__ = ["CampaignView", "Rows"]
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from journal_rows import DAY, NOW, Make, result, row, sealed, take
 
-from promomsg.journal.timeline import step_between, timeline_of
 from promomsg.model import State
+from promomsg.timeline import step_between, timeline_of
 
 TO_THE_MINUTE = NOW - NOW % 60
 

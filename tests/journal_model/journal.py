@@ -37,9 +37,9 @@ from promomsg.journal.records import (
     SendResult,
     Standing,
 )
-from promomsg.journal.timeline import Timeline, timeline_of
 from promomsg.model import Code, Outcome, SingleSend, State
 from promomsg.states import FINAL, Event, GroupState, IllegalMove, move
+from promomsg.timeline import Timeline, timeline_of
 
 __all__ = ["ModelHandle", "ModelJournal", "ModelReader"]
 

@@ -16,6 +16,7 @@ from promomsg.cli import exit_status as exits
 from promomsg.cli.output import printing, progress
 from promomsg.cli.output.plan_and_result import print_rows_left_out
 from promomsg.cli.output.resumable_csv import PartialCsv
+from promomsg.durations import format_duration
 from promomsg.errors import UsageError
 from promomsg.intake.spreadsheet_guards import guard_formula, without_guards
 from promomsg.model import Outcome, Recipient, State
@@ -72,7 +73,7 @@ def test_a_table_streams_and_aligns_wide_characters() -> None:
     ("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert printing.format_duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_a_private_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

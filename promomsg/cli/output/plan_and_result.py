@@ -6,9 +6,10 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from promomsg.cli.output.printing import format_duration, format_time, print_table
+from promomsg.cli.output.printing import format_time, print_table
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
+from promomsg.durations import format_duration
 from promomsg.model import Outcome
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ __all__ = [
     "command_line",
     "counted",
     "finish_output",
-    "format_duration",
     "format_time",
     "print_json",
     "print_line",
@@ -72,16 +71,6 @@ def command_line(*words: str) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 group call`, `1,200 single calls`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def format_duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def format_time(at: float | None) -> str:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from promomsg.cli.output.printing import counted, format_duration, print_to_stderr
+from promomsg.cli.output.printing import counted, print_to_stderr
 from promomsg.control_characters import escaped
+from promomsg.durations import format_duration
 
 __all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]
 

@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 
 from promomsg.errors import JournalError
+from promomsg.journal.counts import STATES
 from promomsg.journal.postgres.database import ASK_AGAIN, explain
 from promomsg.journal.postgres.statements import (
     campaign_row,
@@ -17,7 +18,6 @@ from promomsg.journal.postgres.statements import (
     provider_answers,
     reading,
 )
-from promomsg.journal.postgres.statements.timeline import bounds_text, stretches_text
 from promomsg.journal.postgres.statements.transaction import statement
 from promomsg.journal.reasons import INTERRUPTED
 from promomsg.journal.records import (
@@ -30,15 +30,15 @@ from promomsg.journal.records import (
     Standing,
 )
 from promomsg.journal.state_sql import group_move
-from promomsg.journal.timeline import (
+from promomsg.model import IDEMPOTENT_CHANNELS, Outcome, State
+from promomsg.states import FINAL, GroupEvent
+from promomsg.timeline import (
     EMPTY,
     Timeline,
     step_between,
     stretches_of,
     timeline_of,
 )
-from promomsg.model import IDEMPOTENT_CHANNELS, Outcome, State
-from promomsg.states import FINAL, GroupEvent
 
 __all__ = ["PostgresRows", "PostgresView"]
 
@@ -124,11 +124,12 @@ class PostgresView:
     def timeline(self, most: int) -> Timeline:
         """See `promomsg.journal.read_contract.Rows.timeline`."""
         source = self._source()
-        [(first, last)] = self._rows(bounds_text(source))
+        [(first, last)] = self._rows(reading.bounds_text(source))
         if first is None:
             return EMPTY
         step = step_between(first, last, most)
-        return stretches_of(self._rows(stretches_text(source), {"step": step}), step)
+        rows = self._rows(reading.stretches_text(source), {"step": step})
+        return stretches_of(((n, STATES[state], count) for n, state, count in rows), step)
 
     def senders(self) -> list[str]:
         """See `Journal.senders`: who holds leases that live."""

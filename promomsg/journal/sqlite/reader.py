@@ -28,9 +28,8 @@ from promomsg.journal.sqlite.statements.campaign_row import clicks as kept_click
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.sqlite.statements.suppression import reached_page
-from promomsg.journal.sqlite.statements.timeline import timeline
-from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
+from promomsg.timeline import Timeline
 
 __all__ = ["DAMAGED", "NOT_OURS", "JournalReader", "Reader", "ReportRows", "wal_size"]
 
@@ -174,7 +173,7 @@ class Reader:
 
     def timeline(self, most: int, source: RowSource = RECIPIENTS) -> Timeline:
         """See `promomsg.journal.read_contract.Rows.timeline`."""
-        return self.read(partial(timeline, most=most, source=source))
+        return self.read(partial(read.timeline, most=most, source=source))
 
     def reached(self) -> Iterator[list[Reached]]:
         """See `promomsg.journal.contract.Journal.reached`."""

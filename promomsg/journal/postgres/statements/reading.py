@@ -33,6 +33,7 @@ __all__ = [
     "PAGE",
     "SENDERS_AT_WORK",
     "STANDING",
+    "bounds_text",
     "counts_of",
     "kept_counts",
     "outcome",
@@ -40,6 +41,7 @@ __all__ = [
     "outcomes_end",
     "page",
     "page_text",
+    "stretches_text",
     "untouched",
 ]
 
@@ -133,6 +135,22 @@ def page_text(states: Collection[State] | None, rows: str = AS_THEY_ARE) -> str:
     wanted = "" if states is None else f" AND {in_state(*states)}" if states else " AND false"
     return _OUTCOMES.format(
         rows=f"(SELECT * FROM {rows} AS p WHERE seq > %(after)s{wanted} ORDER BY seq LIMIT {PAGE})"
+    )
+
+
+_REACHED_AT: Final = f"at IS NOT NULL AND {in_state(*FINAL)}"
+
+
+def bounds_text(rows: str) -> str:
+    """The statement of when the first and the last outcome came; `rows`: what they are read from."""
+    return f"SELECT min(at), max(at) FROM {rows} AS p WHERE {_REACHED_AT}"
+
+
+def stretches_text(rows: str) -> str:
+    """The statement of (stretch number, state number, how many), in stretches of %(step)s seconds."""
+    return (
+        f"SELECT floor(at / %(step)s)::bigint, state, count(*) FROM {rows} AS p"
+        f" WHERE {_REACHED_AT} GROUP BY 1, 2"
     )
 
 

@@ -11,9 +11,9 @@ from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_
 from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.reader import JournalReader
-from promomsg.journal.timeline import Timeline
 from promomsg.model import Outcome, State
 from promomsg.private_files import open_private
+from promomsg.timeline import Timeline
 
 __all__ = ["FileView"]
 

@@ -17,6 +17,7 @@ from promomsg.journal.records import CampaignRecord, GroupRow
 from promomsg.journal.state_sql import UNSENT, in_group_state, in_state
 from promomsg.model import Outcome, Recipient, State
 from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
+from promomsg.timeline import EMPTY, Timeline, step_between, stretches_of
 
 __all__ = [
     "GROUP_COLUMNS",
@@ -32,6 +33,7 @@ __all__ = [
     "outcomes_end",
     "page",
     "record",
+    "timeline",
     "today",
     "untouched",
 ]
@@ -309,3 +311,20 @@ def outcomes_end(db: sqlite3.Connection) -> tuple[int, int]:
         " WHERE final_seqs IS NOT NULL ORDER BY log_no DESC LIMIT 1"
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)
+
+
+_REACHED_AT: Final = f"at IS NOT NULL AND {in_state(*FINAL)}"
+
+
+def timeline(db: sqlite3.Connection, *, most: int, source: RowSource) -> Timeline:
+    """See `promomsg.journal.read_contract.Rows.timeline`: two scans of the recipients."""
+    rows = f"(SELECT * FROM {source.rows}) WHERE {_REACHED_AT}"
+    first, last = db.execute(f"SELECT min(at), max(at) FROM {rows}", source.args).fetchone()
+    if first is None:
+        return EMPTY
+    step = step_between(first, last, most)
+    found = db.execute(
+        f"SELECT CAST(at AS INTEGER) / :step, state, count(*) FROM {rows} GROUP BY 1, 2",
+        {**source.args, "step": step},
+    )
+    return stretches_of(((n, STATES[state], count) for n, state, count in found), step)

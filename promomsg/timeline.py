@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from promomsg.journal.counts import STATES
 from promomsg.model import State
 
 __all__ = ["EMPTY", "Timeline", "step_between", "stretches_of", "timeline_of"]
@@ -43,10 +42,9 @@ def step_between(first: float, last: float, most: int) -> int:
     return _DAY * math.ceil(wanted / _DAY)
 
 
-def stretches_of(rows: Iterable[tuple[int, int, int]], step: int) -> Timeline:
-    """The timeline of (stretch number, state number, how many)."""
-    found = sorted((int(stretch) * step, STATES[state], count) for stretch, state, count in rows)
-    return Timeline(step, tuple(found))
+def stretches_of(rows: Iterable[tuple[int, State, int]], step: int) -> Timeline:
+    """The timeline of (number of the stretch, state, how many)."""
+    return Timeline(step, tuple(sorted((int(n) * step, state, count) for n, state, count in rows)))
 
 
 def timeline_of(reached: Iterable[tuple[float, State]], most: int) -> Timeline:
