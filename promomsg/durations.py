@@ -1,4 +1,4 @@
-"""Durations as people write and read them: seconds, or `60s`, `2h`, `1h30m`; `3 min 20 s`."""
+"""Durations as people write and read them: seconds, or `60s`, `2h`, `1h30m`, `2w`; `3 min 20 s`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from promomsg.errors import UsageError
 
 __all__ = ["format_duration", "parse_duration"]
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
 
 
 def parse_duration(value: Any, where: str) -> float:

@@ -10,13 +10,14 @@ from typing import Any, Final, TypeAlias
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Source
+from promomsg.intake.suppression.journal_since import JournalSince, split_age
 from promomsg.journal.contract import Journal
 from promomsg.model import Outcome, Recipient, Secret
 
 __all__ = ["Suppress", "check_suppress", "is_journal", "is_list", "is_source"]
 
 Suppress: TypeAlias = (
-    str | os.PathLike[str] | Journal | OpenedJournal | Source | Iterable[Any] | None
+    str | os.PathLike[str] | Journal | OpenedJournal | JournalSince | Source | Iterable[Any] | None
 )
 """What `suppress=` takes."""
 
@@ -30,9 +31,14 @@ def check_suppress(suppress: Any) -> None:
 
     Nothing is read or opened.
     """
-    if suppress is None or isinstance(suppress, os.PathLike) or is_journal(suppress):
+    if (
+        suppress is None
+        or isinstance(suppress, (os.PathLike, JournalSince))
+        or is_journal(suppress)
+    ):
         return
     if isinstance(suppress, str):
+        split_age(suppress)
         if suppress:
             return
     elif is_source(suppress) or (not _why_no_list(suppress) and isinstance(suppress, Iterable)):
@@ -59,7 +65,9 @@ def is_source(value: Any) -> bool:
 def is_list(item: Any) -> bool:
     """Whether an item of a list is a list itself: a file, a journal, a source or an iterable."""
     if isinstance(item, str):
-        return re.fullmatch(_FILE, item) is not None
+        return re.fullmatch(_FILE, item) is not None or split_age(item) is not None
+    if isinstance(item, JournalSince):
+        return True
     if isinstance(item, (os.PathLike, Recipient, Mapping, Outcome, Secret)):
         return isinstance(item, os.PathLike)
     if is_journal(item) or is_source(item):

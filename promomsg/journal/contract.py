@@ -27,6 +27,7 @@ from promomsg.journal.answers_contract import ProviderAnswers
 from promomsg.journal.plan_contract import PlanWriter
 from promomsg.journal.read_contract import CampaignView, Rows
 from promomsg.journal.records import (
+    NEVER,
     UNIQUE,
     CampaignRecord,
     Control,
@@ -121,9 +122,9 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
         """Prepares `mark_leaving` for `most` calls out at once (a call is out until its result is
         durable): one for each permit, group calls too.
 
-        To be called in every run before its first intent: from then on whoever is intended and not
-        marked is taken for not called by a later process's `recover`. Without it, or where it
-        cannot be done, all who are intended are in doubt there. A second call does nothing."""
+        For every run, before its first intent: from then on a later process's `recover` takes who is
+        intended and not marked for not called; without it all of them are in doubt there. A second
+        call does nothing."""
 
     def mark_leaving(self, lease: Lease, seq: int | None = None) -> None:
         """Says that the first byte of the call of this row (None: of the lease's group) is about to
@@ -357,9 +358,9 @@ class Journal(Protocol):
         """Who is, as far as it is known: `process 12`, or `host:12` of one on any machine. Who died on
         another machine is named until its leases end."""
 
-    def reached(self) -> Iterator[list[Reached]]:
-        """Everybody that this campaign sent to or may have, in pages: who is, or before a retry was,
-        sent, unknown or intended, who is maybe sent, and members of groups that were taken.
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+        """Everybody that this campaign sent to or may have since then (Unix seconds), in pages: who is,
+        or before a retry was, sent, unknown or intended, or is maybe sent; members of taken groups.
 
         Raises:
             JournalError: there is no journal, or it cannot be read; or it sent to an audience as
@@ -388,10 +389,8 @@ class Journal(Protocol):
 
     async def open(self, *, write: bool = False, after_lost_wal: bool = False) -> Handle:
         """The campaign that is there. `write` takes the sender's lock, which dies with its process.
-
-        Args:
-            after_lost_wal: go on although commits may be lost: whoever may have been sent to since
-                is left intended, for `recover`.
+        `after_lost_wal`: go on although commits may be lost: whoever may have been sent to since is left
+        intended, for `recover`.
 
         Raises:
             JournalError: there is none, it is another version's, it cannot be read or is damaged,

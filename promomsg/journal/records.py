@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from promomsg.model import ClickCount, SingleSend
 from promomsg.states import GroupState
 
 __all__ = [
+    "NEVER",
     "UNIQUE",
     "CampaignRecord",
     "ClickDay",
@@ -361,6 +363,9 @@ class Recovered(msgspec.Struct, kw_only=True):
     recent: tuple[float, ...] = ()
     singles_today: int = 0
 
+
+NEVER: Final = -math.inf
+"""A moment before all others, in Unix seconds: since then is whenever it was."""
 
 UNIQUE: Final = ("id", "openid", "unionid", "access_token", "request_id")
 """Columns besides the key that can say that a row is there twice, in the order they are asked."""

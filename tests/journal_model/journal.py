@@ -23,6 +23,7 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import (
+    NEVER,
     UNIQUE,
     CampaignRecord,
     ClickDay,
@@ -498,11 +499,11 @@ class ModelJournal:
             if self._store is not None and not self._store.sealed:
                 self._store = None
 
-    def reached(self) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
         """See `Journal.reached`."""
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
-        yield self._store.reached()
+        yield self._store.reached(since)
 
     def reader(self) -> ModelReader:
         """See `Journal.reader`."""

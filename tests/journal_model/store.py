@@ -197,10 +197,17 @@ class Store:
                 return found
             found.update(more)
 
-    def reached(self) -> list[Reached]:
-        """Everybody who was sent to or may have been."""
+    def reached(self, since: float) -> list[Reached]:
+        """Everybody who was sent to or may have been since then."""
         quiet = (GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED)
-        if any(g.row.audience is not None and g.row.state not in quiet for g in self.groups):
+
+        def late(at: float | None) -> bool:
+            return at is None or at >= since
+
+        def is_out(group: Group) -> bool:
+            return group.row.state not in quiet and late(group.row.sent_at)
+
+        if any(g.row.audience is not None and is_out(g) for g in self.groups):
             raise JournalError(
                 "it sent to an audience as one group, whose members it does not name: it cannot "
                 "say whom it sent to"
@@ -209,11 +216,11 @@ class Store:
         return [
             Reached(row.key, row.id, row.openid, row.unionid)
             for row in self.in_order()
-            if row.state in may
-            or any(attempt.state in may for attempt in row.history)
+            if (row.state in may and late(row.at))
+            or any(attempt.state in may and late(attempt.at) for attempt in row.history)
             or (
                 row.state is State.PENDING
-                and (row.maybe_sent or (row.group is not None and row.group.row.state not in quiet))
+                and (row.maybe_sent or (row.group is not None and is_out(row.group)))
             )
         ]
 

@@ -19,7 +19,7 @@ from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.journal import PostgresJournal
-from promomsg.journal.records import UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
+from promomsg.journal.records import NEVER, UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
@@ -115,17 +115,19 @@ class Journals:
         now = self.pass_time(1)
         await self.each("recover", idempotent=idempotent, at=now, day=DAY, recent=3)
 
-    def reached(self, number: int) -> object:
+    def reached(self, number: int, since: float = NEVER) -> object:
         try:
-            return [who for page in self.kinds[number].reached() for who in page]
+            return [who for page in self.kinds[number].reached(since) for who in page]
         except PromoError as error:
             return type(error)
 
     async def end(self) -> None:
         streams = [await stream(handle) for handle in self.handles]
         assert streams[1:] == streams[:1] * (len(streams) - 1)
-        reached = [self.reached(number) for number in range(len(self.kinds))]
-        assert reached[1:] == reached[:1] * (len(reached) - 1)
+        now = self.pass_time(0)
+        for since in (NEVER, (NOW + now) / 2, now):
+            reached = [self.reached(number, since) for number in range(len(self.kinds))]
+            assert reached[1:] == reached[:1] * (len(reached) - 1)
         final = [o for o in await everybody(self.handles[0]) if o.state in FINAL]
         assert sorted(map(repr, streams[0])) == sorted(map(repr, final))
         for handle in self.handles:

@@ -19,6 +19,7 @@ from promomsg.cli.campaign.campaign_values import (
 from promomsg.cli.campaign.message_sections import read_message
 from promomsg.cli.campaign.on_end import read_on_end
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
+from promomsg.cli.campaign.suppress_key import read_suppress
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
@@ -28,7 +29,6 @@ from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from promomsg.journal.contract import Journal
     from promomsg.transport.pace import Pace
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
@@ -242,7 +242,7 @@ class _Reader:
             columns=self._columns(campaign),
             encoding=campaign.text("encoding", "auto"),
             sheet=_sheet(campaign),
-            suppress=self._suppress(campaign),
+            suppress=read_suppress(campaign, self.folder, self.fleet),
             durability="power" if synced == "power" else "process",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
@@ -264,21 +264,6 @@ class _Reader:
         if named is not None or self.fleet is not None:
             return FleetPlace(name if named is None else named, self.fleet)
         return campaign.path("journal", self.folder) or self.folder / f"{name}.db"
-
-    def _suppress(
-        self, campaign: TableReader
-    ) -> Path | Journal | tuple[Path | Journal, ...] | None:
-        """The list's file or files, or campaigns in a database (`fleet:NAME`)."""
-        found, given = campaign.paths("suppress", self.folder), campaign.table.get("suppress")
-        if found is None or given is None:
-            return None
-        if not isinstance(found, tuple):
-            return self._list_or_campaign(found, given)
-        return tuple(map(self._list_or_campaign, found, given))
-
-    def _list_or_campaign(self, path: Path, text: str) -> Path | Journal:
-        name = fleet_name(text)
-        return path if name is None else FleetPlace(name, self.fleet).journal()
 
     def _recipients(self, campaign: TableReader) -> Path | tuple[Path, ...] | None:
         """The list's file or files; `-`, standard input, is no file of the folder."""

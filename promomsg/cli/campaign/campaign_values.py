@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.cli.journal_place import JournalPlace
     from promomsg.delivery import PollPolicy
+    from promomsg.intake.suppression.journal_since import JournalSince
     from promomsg.journal.contract import Journal
     from promomsg.journal.locate import Durability
     from promomsg.transport.pace import Pace
     from promomsg.wechat.message import WeChatMessage
+
+    Suppressed: TypeAlias = Path | Journal | JournalSince
+    """What one entry of `suppress` names."""
 
 __all__ = [
     "FROM_ENVIRONMENT",
@@ -126,7 +130,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalPlace
     columns: dict[str, str]
     encoding: str
-    suppress: Path | Journal | tuple[Path | Journal, ...] | None
+    suppress: Suppressed | tuple[Suppressed, ...] | None
     durability: Durability
     max_group_size: int
     max_error_rate: float | None

@@ -146,7 +146,7 @@ class NewCampaign(CampaignStart):
             # Only a campaign with such a list loads what reads one.
             from promomsg.engine.prepare.suppression_list import SuppressionList
 
-            suppressed = SuppressionList(self.request.suppress, channel)
+            suppressed = SuppressionList(self.request.suppress, channel, self._clock)
             await suppressed.read(handle)
         foresees = source if isinstance(source, ForeseesRows) and suppressed is None else None
         await planner.read(source.batches(compiled.names, READ_SIZE), foresees)

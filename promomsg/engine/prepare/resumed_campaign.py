@@ -87,7 +87,7 @@ class ResumedCampaign(CampaignStart):
             # Only a resume with such a list loads what reads one.
             from promomsg.engine.prepare.suppression_list import SuppressionList
 
-            suppression = SuppressionList(self.request.suppress, channel, self.address)
+            suppression = SuppressionList(self.request.suppress, channel, self._clock, self.address)
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.address)

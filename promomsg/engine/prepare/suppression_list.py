@@ -32,12 +32,13 @@ from promomsg.intake.arrow.parquet import read_parquet
 from promomsg.intake.by_suffix import read_file
 from promomsg.intake.headings import column_of_heading
 from promomsg.intake.sources import NAMELESS_KEY, Source
+from promomsg.intake.suppression.journal_since import JournalSince, journal_since
 from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
 from promomsg.intake.suppression.suppression_file import SuppressionFile
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import is_in_fleet, journal_at, temporary_journal
-from promomsg.journal.records import CampaignRecord
+from promomsg.journal.records import NEVER, CampaignRecord
 from promomsg.model import Outcome, Recipient, Secret
 
 __all__ = [
@@ -65,14 +66,18 @@ class SuppressionList:
     Args:
         given: see `Suppress`.
         channel: where people are reached by user tokens, any value may be one.
+        clock: from which the ages of journals are counted.
         own: the address of the campaign's own journal, which is no list for it.
 
     Attributes:
         values: how many different keys and addresses there are, once it has been read.
     """
 
-    def __init__(self, given: Suppress, channel: Channel, own: str | None = None) -> None:
+    def __init__(
+        self, given: Suppress, channel: Channel, clock: Clock, own: str | None = None
+    ) -> None:
         check_suppress(given)
+        self._clock = clock
         self._given = given
         self._secret = channel.needs_tokens
         self._own = own
@@ -122,7 +127,14 @@ class SuppressionList:
         return [*notices, *(SUMMARY + notice for notice in self._notices)]
 
     async def _batches(self, given: Any) -> AsyncIterator[ListedValues]:
-        if isinstance(given, (str, os.PathLike)):
+        if isinstance(given, str):
+            given = await to_thread.run_sync(journal_since, given) or given
+        if isinstance(given, JournalSince):
+            journal = await to_thread.run_sync(_aged_journal, given)
+            since = self._clock.time() - given.age
+            async for batch in _from_thread(self._journal(journal, since)):
+                yield batch
+        elif isinstance(given, (str, os.PathLike)):
             async for batch in self._file(given):
                 yield batch
         elif is_journal(given):
@@ -151,8 +163,8 @@ class SuppressionList:
                 yield batch
             self._notices += file.notices
 
-    def _journal(self, journal: Any) -> Iterator[ListedValues]:
-        """Everybody that a campaign sent to or may have."""
+    def _journal(self, journal: Any, since: float = NEVER) -> Iterator[ListedValues]:
+        """Everybody that a campaign sent to, or may have, since then."""
         if isinstance(journal, OpenedJournal):
             journal = journal.journal
         where = journal.address
@@ -162,7 +174,7 @@ class SuppressionList:
                 "itself; leave it out"
             )
         where = where or "the journal"
-        for page in journal.reached():
+        for page in journal.reached(since):
             batch = ListedValues(secret=self._secret)
             for key, *addresses in page:
                 there = [address for address in addresses if address is not None]
@@ -290,7 +302,7 @@ async def preview_suppression(
     )
     handle = await journal.create(record)
     try:
-        suppressed = SuppressionList(suppress, channel)
+        suppressed = SuppressionList(suppress, channel, clock)
         await suppressed.read(handle)
         if recipients is None:
             return [f"suppression list: {suppressed.values} values"]
@@ -301,6 +313,25 @@ async def preview_suppression(
         return suppressed.notices(await handle.left_out())
     finally:
         await handle.close()
+
+
+def _aged_journal(given: JournalSince) -> Any:
+    """The journal that is meant.
+
+    Raises:
+        UsageError: it is not there, or a list, whose values have no times.
+    """
+    place = given.journal
+    if isinstance(place, str) and is_in_fleet(place):
+        return journal_at(place)
+    if isinstance(place, (str, os.PathLike)):
+        if kind_of_list(place) != "journal":
+            raise UsageError(
+                f"suppress = {given.text!r}: {os.fspath(place)} is a list, which does not say when somebody "
+                "was sent to; an age goes with a campaign's journal"
+            )
+        return journal_at(place)
+    return place
 
 
 async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:

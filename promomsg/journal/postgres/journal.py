@@ -35,7 +35,7 @@ from promomsg.journal.postgres.sealed.account_tokens import TOKEN_PURPOSE, Accou
 from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.journal.postgres.statements.campaign_row import read_record
 from promomsg.journal.postgres.statements.transaction import CampaignReads
-from promomsg.journal.records import CampaignRecord, Control, Reached
+from promomsg.journal.records import NEVER, CampaignRecord, Control, Reached
 from promomsg.suggest import did_you_mean
 from promomsg.transport.token_store import TokenStore
 
@@ -239,11 +239,11 @@ class PostgresJournal:
         row = db.execute(campaign_tables.find, (self.name,)).fetchone()
         return None if row is None else (int(row[0]), row[1] is not None)
 
-    def reached(self) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while senders run and after."""
         try:
             with connect_now(self.url) as db:
-                yield from reached_pages(db, self._is_planned_now(db), self._shown)
+                yield from reached_pages(db, self._is_planned_now(db), self._shown, since)
         except psycopg.Error as error:
             raise explain(error, self._where, ASK_AGAIN) from None
 

@@ -21,7 +21,7 @@ import msgspec
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.counts import RunningCounts
-from promomsg.journal.records import CampaignRecord, Control, Durability, Reached
+from promomsg.journal.records import NEVER, CampaignRecord, Control, Durability, Reached
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import (
@@ -362,7 +362,7 @@ class SqliteJournal:
                 if db is not None:
                     db.close()
 
-    def reached(self) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while a sender runs and after."""
         with JournalReader(self.path) as reader:
             if reader.warnings() and not self.is_being_sent():
@@ -370,7 +370,7 @@ class SqliteJournal:
                     f"{self.path}: its last commits are lost, so that it does not say who was sent "
                     "to; resume it first (--after-lost-wal), then they are unknown in it"
                 )
-            yield from reader.reached()
+            yield from reader.reached(since)
 
     def rows_later(self) -> ReportRows:
         """See `Journal.rows_later`."""

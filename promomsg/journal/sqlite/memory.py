@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.records import CampaignRecord, Control, Reached, Standing
+from promomsg.journal.records import NEVER, CampaignRecord, Control, Reached, Standing
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
@@ -177,10 +177,10 @@ class MemoryJournal:
         finally:
             db.close()
 
-    def reached(self) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
         """See `Journal.reached`."""
         with Reader(MEMORY, self._connect()) as reader:
-            yield from reader.reached()
+            yield from reader.reached(since)
 
     def rows_later(self) -> MemoryRows:
         """See `Journal.rows_later`."""

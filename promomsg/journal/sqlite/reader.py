@@ -16,7 +16,15 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.counts import RunningCounts
-from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, GroupRow, Reached
+from promomsg.journal.records import (
+    NEVER,
+    CampaignRecord,
+    ClickDay,
+    Control,
+    Counts,
+    GroupRow,
+    Reached,
+)
 from promomsg.journal.sqlite import schema as sqlite_schema
 from promomsg.journal.sqlite.connect import connect, explain
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position, read_mark
@@ -175,11 +183,11 @@ class Reader:
         """See `promomsg.journal.read_contract.Rows.timeline`."""
         return self.read(partial(read.timeline, most=most, source=source))
 
-    def reached(self) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
         """See `promomsg.journal.contract.Journal.reached`."""
         after = -1
         while True:
-            page, after = self.read(partial(reached_page, after=after))
+            page, after = self.read(partial(reached_page, after=after, since=since))
             if not page:
                 return
             yield page

@@ -12,7 +12,7 @@ import psycopg
 
 from promomsg.errors import JournalError
 from promomsg.journal.postgres.statements.transaction import statement
-from promomsg.journal.records import Reached
+from promomsg.journal.records import NEVER, Reached
 from promomsg.journal.state_sql import in_group_state, in_state
 from promomsg.model import State
 from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED
@@ -21,7 +21,9 @@ __all__ = ["reached_pages"]
 
 _PAGE: Final = 1_000
 
-_OUT: Final = f"NOT {in_group_state(*GROUP_REACHED_NOBODY)}"
+_LATE: Final = "coalesce({at}, %(since)s) >= %(since)s"
+_OUT: Final = f"NOT {in_group_state(*GROUP_REACHED_NOBODY)} AND {_LATE.format(at='sent_at')}"
+_MAYBE: Final = f"{in_state(*MAYBE_REACHED)} AND {_LATE.format(at='at')}"
 _AUDIENCE: Final = (
     "SELECT 1 FROM group_send WHERE campaign = %(campaign)s AND audience IS NOT NULL"
     f" AND {_OUT} LIMIT 1"
@@ -29,27 +31,27 @@ _AUDIENCE: Final = (
 _REACHED: Final = f"""
 SELECT seq, key, id, openid, unionid FROM this.recipient
 WHERE seq > %(after)s AND (
-    {in_state(*MAYBE_REACHED)}
+    {_MAYBE}
     OR {in_state(State.PENDING)} AND (
         maybe_sent OR group_no IN (
             SELECT group_no FROM group_send WHERE campaign = %(campaign)s AND {_OUT})
     )
     OR seq IN (SELECT seq FROM attempt_history
-               WHERE campaign = %(campaign)s AND {in_state(*MAYBE_REACHED)})
+               WHERE campaign = %(campaign)s AND {_MAYBE})
 )
 ORDER BY seq LIMIT {_PAGE}
 """
 
 
 def reached_pages(
-    db: psycopg.Connection[tuple[Any, ...]], campaign: int, name: str
+    db: psycopg.Connection[tuple[Any, ...]], campaign: int, name: str, since: float = NEVER
 ) -> Iterator[list[Reached]]:
-    """Everybody who was sent to or may have been, in pages.
+    """Everybody who was sent to or may have been since then, in pages.
 
     Raises:
         JournalError: an audience was sent to as one group: nobody names its members.
     """
-    args: dict[str, Any] = {"campaign": campaign, "after": -1}
+    args: dict[str, Any] = {"campaign": campaign, "after": -1, "since": since}
     if db.execute(statement(_AUDIENCE, campaign), args).fetchone() is not None:
         raise JournalError(
             f"{name}: it sent to an audience as one group, whose members it does not name: it cannot "
