@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal, TypedDict, TypeVar
 
 import msgspec
 
 from promomsg.argument_checks import check_yes_or_no, is_text
 from promomsg.delivery import PollPolicy
+from promomsg.engine.schedule.first_options import FIRST_STOP_ABOVE, FIRST_WAIT
+from promomsg.engine.schedule.time_options import TimeOptions, checked_times, given_times
 from promomsg.errors import JournalError, UsageError
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.suggest import did_you_mean
@@ -77,6 +80,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             (`NOT_SELECTED`).
         durability: `"power"` survives a power cut, `"process"` a killed process.
         poll, retry: see `PollPolicy` and `RetryPolicy`.
+        start_at, finish_by: nothing goes out before the one and from the other on; who was not sent to
+            by then becomes `cancelled` (`FINISH_BY`). A datetime with its zone, or text, like
+            `"2026-12-12 09:00"`. In a resume, `start_at="now"` takes the start back.
+        between: nothing goes out outside of these hours: `"09:00-21:00"`, `"Mon-Fri 09:00-21:00"`, or a
+            list of them.
+        zone: the time zone of the three, by name; default `"Asia/Shanghai"` for WeChat.
+        zone_column: the column of the list that names the zone of each recipient.
+        first: so many are sent to first, 20 or `"2%"`; the others once they are looked at.
+        first_stop_above: the share of them over which failed and unknown ones stop the campaign.
+        first_wait: how long they are looked at, seconds or text; default `"10m"`.
+        first_ask: a person says whether it goes on.
+        max_per_person: nobody gets more messages than that, `"2 in 7d"`.
     """
 
     concurrency: int = _CONCURRENCY
@@ -92,6 +107,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     durability: Literal["power", "process"] = "power"
     poll: PollPolicy = msgspec.field(default_factory=PollPolicy)
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+    start_at: str | None = None
+    finish_by: str | None = None
+    between: tuple[str, ...] | None = None
+    zone: str | None = None
+    zone_column: str | None = None
+    first: int | str | None = None
+    first_stop_above: float = FIRST_STOP_ABOVE
+    first_wait: float | str = FIRST_WAIT
+    first_ask: bool = False
+    max_per_person: str | None = None
 
     def __post_init__(self) -> None:
         _whole("concurrency", self.concurrency, 1, _MOST_AT_ONCE)
@@ -120,6 +145,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise UsageError(f"retry={self.retry!r}: give promomsg.RetryPolicy(attempts=8)")
         if self.only is not None:
             msgspec.structs.force_setattr(self, "only", _keys(self.only))
+        self._set_times(checked_times(**msgspec.structs.asdict(given_times(self))))
+
+    def _set_times(self, times: TimeOptions) -> None:
+        for name in times.__struct_fields__:
+            msgspec.structs.force_setattr(self, name, getattr(times, name))
+
+    @property
+    def times(self) -> TimeOptions:
+        """The options that say when it is sent."""
+        return given_times(self)
+
+    def in_zone_of(self, channel: str) -> Settings:
+        """The same with the time zone named that its times are in, and each moment with its offset.
+
+        Args:
+            channel: its name, `"wechat"`.
+
+        Raises:
+            UsageError: no zone is known, or a moment is not one there.
+        """
+        return msgspec.structs.replace(
+            self, **msgspec.structs.asdict(self.times.of_channel(channel))
+        )
 
     @property
     def wanted_connections(self) -> int:
@@ -194,6 +242,16 @@ class Options(TypedDict, total=False):
     durability: Literal["power", "process"]
     poll: PollPolicy
     retry: RetryPolicy
+    start_at: datetime | str | None
+    finish_by: datetime | str | None
+    between: str | Iterable[str] | None
+    zone: str | None
+    zone_column: str | None
+    first: int | str | None
+    first_stop_above: float
+    first_wait: float | str
+    first_ask: bool
+    max_per_person: str | None
 
 
 def settings_of(options: Any) -> Settings:

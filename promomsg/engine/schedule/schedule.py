@@ -1,0 +1,207 @@
+"""When a campaign may send: its start, its end and its hours, as one decision at a moment.
+
+Pure: the time is passed in. Whoever may send asks with the wall clock at that moment, so a clock that was
+set, a process that slept and one that was started anew come to the right answer by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from promomsg.hours import Hours, format_moment
+
+__all__ = ["ALWAYS_OPEN", "EARLIER", "Opening", "Schedule"]
+
+EARLIER: Final = 2.0
+"""Seconds before the end of its hours, and before `finish_by`, from which nothing goes out: it has to
+arrive before them, and the provider's clock is another."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may be sent to, from a moment on.
+
+    Attributes:
+        cohorts: the numbers of the cohorts that are open; None: all of them.
+        since, until: Unix seconds from and before which this is so; a clock that was set is asked anew.
+        closes_at: when the first of those that are open closes; None: not because of the time.
+        next_at: when the next of those that are closed opens; None: none does, or it is not known when.
+        why: while nobody may be sent to, the reason for people.
+        is_over: `finish_by` has come: who was not sent to is cancelled.
+    """
+
+    cohorts: tuple[int, ...] | None = None
+    since: float = -inf
+    until: float = inf
+    closes_at: float | None = None
+    next_at: float | None = None
+    why: str = ""
+    is_over: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody may be sent to."""
+        return self.cohorts == ()
+
+    def holds(self, now: float) -> bool:
+        """Whether it is still so at that moment (Unix seconds)."""
+        return self.since <= now < self.until
+
+
+ALWAYS_OPEN: Final = Opening()
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """The times at which a campaign may send.
+
+    Attributes:
+        start_at: Unix seconds before which nothing goes out; None: at once.
+        finish_by: Unix seconds from which nothing goes out; None: however long it takes.
+        hours: outside of which nothing goes out; None: at any time.
+        zone: whose clocks they are of, by name; also for the moments that people are told.
+        zones: the same by cohort, None for `zone`; one cohort when nobody is of another.
+    """
+
+    start_at: float | None = None
+    finish_by: float | None = None
+    hours: Hours | None = None
+    zone: str | None = None
+    zones: tuple[str | None, ...] = (None,)
+
+    def opening(self, now: float) -> Opening:
+        """Who may be sent to at that moment (Unix seconds)."""
+        finish_by, start_at = self.finish_by, self.start_at
+        if finish_by is not None and now >= finish_by - EARLIER:
+            why = f"it was to be finished by {self.shown(finish_by)}"
+            return Opening(cohorts=(), since=now, why=why, is_over=True)
+        end = inf if finish_by is None else finish_by - EARLIER
+        if start_at is not None and now < start_at:
+            opens = self.first_opening(start_at)
+            why = f"it starts at {self.shown(start_at)}"
+            if opens is not None and opens > start_at:
+                why += f", and its hours ({self.hours}) begin at {self.shown(opens)}"
+            return Opening(
+                cohorts=(),
+                since=now,
+                until=min(start_at, end),
+                next_at=_sooner(opens, end),
+                why=why,
+            )
+        if self.hours is None:
+            return Opening(since=now, until=end, closes_at=None if end == inf else end)
+        return self._opening_by_hours(self.hours, now, end)
+
+    def _opening_by_hours(self, hours: Hours, now: float, end: float) -> Opening:
+        is_open: list[int] = []
+        closes, opens = end, inf
+        by_zone = {zone: _hours_at(hours, now, zone) for zone in set(self._zones())}
+        for number, zone in enumerate(self._zones()):
+            closes_at, opens_at = by_zone[zone]
+            if closes_at is None:
+                opens = min(opens, opens_at)
+            else:
+                is_open.append(number)
+                closes = min(closes, closes_at)
+        why = ""
+        if not is_open:
+            then = f"it goes on at {self.shown(opens)}"
+            if self.finish_by is not None and opens >= end:
+                then = f"it was to be finished by {self.shown(self.finish_by)}, before they begin again"
+            why = f"outside its hours ({hours}); {then}"
+        everybody = len(is_open) == len(self.zones)
+        return Opening(
+            cohorts=None if everybody else tuple(is_open),
+            since=now,
+            until=min(closes, opens),
+            closes_at=closes if is_open and closes < inf else None,
+            next_at=None if everybody else _sooner(opens, end),
+            why=why,
+        )
+
+    def first_opening(self, at: float) -> float | None:
+        """The first moment from this one on at which the hours of a cohort are open; None: there is none."""
+        if self.hours is None:
+            return at
+        found = []
+        for zone in set(self._zones()):
+            closes_at, opens_at = _hours_at(self.hours, at, zone)
+            found.append(at if closes_at is not None else opens_at)
+        first = min(found)
+        return None if first == inf else first
+
+    def ends_at(self, now: float, work: Sequence[float]) -> float | None:
+        """When work that is begun now comes to its end, at the earliest; None: not before `finish_by`.
+
+        Those who are open share the pace, who closes first goes first.
+
+        Args:
+            work: seconds of work by cohort, at the pace that all of them share.
+        """
+        left = list(work)
+        at, closed = now, 0
+        while any(seconds > 0 for seconds in left):
+            found = self.opening(at)
+            if found.is_over or closed > _MOST_CLOSED:
+                return None
+            open_now = range(len(left)) if found.cohorts is None else found.cohorts
+            until = found.until
+            busy = [n for n in open_now if n < len(left) and left[n] > 0]
+            if not busy:
+                if until == inf:
+                    return None
+                at, closed = until, closed + 1
+                continue
+            closed = 0
+            # Nobody else can use the time of those whose hours end first.
+            busy.sort(key=lambda number: (self._closes(number, at), number))
+            for number in busy:
+                seconds = min(left[number], until - at)
+                left[number] -= seconds
+                at += seconds
+                if at >= until:
+                    break
+        return at
+
+    def _closes(self, number: int, at: float) -> float:
+        if self.hours is None:
+            return inf
+        closes_at, _ = _hours_at(self.hours, at, self._zone(number))
+        return inf if closes_at is None else closes_at
+
+    def _zone(self, number: int) -> str:
+        return (self.zones[number] if number < len(self.zones) else None) or self.zone or "UTC"
+
+    def _zones(self) -> Iterator[str]:
+        return (self._zone(number) for number in range(len(self.zones)))
+
+    def shown(self, at: float) -> str:
+        """A moment for people, in the campaign's zone."""
+        return format_moment(at, self.zone)
+
+
+_MOST_CLOSED: Final = 100
+"""Openings in a row at which nobody who is left may be sent to: their hours never come."""
+
+
+def _sooner(opens: float | None, end: float) -> float | None:
+    found = min(inf if opens is None else opens, end)
+    return None if found == inf else found
+
+
+def _hours_at(hours: Hours, now: float, name: str) -> tuple[float | None, float]:
+    """When hours that are open close (None: they are closed), and when those that are closed open; both
+    `inf` for never."""
+    zone = ZoneInfo(name)
+    change = hours.next_change(now, zone)
+    if not hours.are_open(now, zone):
+        return None, inf if change is None else change
+    if change is None:
+        return inf, inf
+    if now < change - EARLIER:
+        return change - EARLIER, inf
+    after = hours.next_change(change, zone)
+    return None, inf if after is None else after
