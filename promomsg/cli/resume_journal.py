@@ -39,7 +39,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         no_wait: leave when every call is answered, groups still pending.
-        after_lost_wal, provider_is_back: see `Campaign.resume`.
+        after_lost_wal, provider_is_back, approve: see `Campaign.resume`.
     """
 
     everyone: bool = False
@@ -48,6 +48,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     no_wait: bool = False
     after_lost_wal: bool = False
     provider_is_back: bool = False
+    approve: bool = False
 
 
 def resume_journal(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
@@ -193,7 +194,7 @@ async def _resume(
     flags: ResumeFlags,
     interrupts: Interrupts,
 ) -> int:
-    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.campaign.to_engine import approved_options_of, open_channel, run_options_of
     from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.engine.campaign import Campaign
 
@@ -206,7 +207,8 @@ async def _resume(
             suppress=file.suppress,
             after_lost_wal=flags.after_lost_wal,
             provider_is_back=flags.provider_is_back,
-            **run_options_of(file),
+            approve=flags.approve,
+            **(approved_options_of(file) if flags.approve else run_options_of(file)),
         )
         return await plan_and_send(again, options, interrupts)
 

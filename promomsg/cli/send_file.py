@@ -29,6 +29,7 @@ class SendFlags(msgspec.Struct, frozen=True, kw_only=True):
     max_recipients: int | None = None
     everyone: bool = False
     no_wait: bool = False
+    first: int | str | None = None
     test_to: tuple[str, ...] = ()
 
 
@@ -75,6 +76,7 @@ def campaign_for(
     file: CampaignFile, flags: SendFlags, channel: Any, journal: JournalPlace | None
 ) -> Any:
     """The campaign that a file and the command line ask for; without a journal, to plan only."""
+    from promomsg.cli.campaign.first_section import FIRST_KEYS
     from promomsg.cli.campaign.to_engine import options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 
@@ -86,8 +88,12 @@ def campaign_for(
     options = options_of(file)
     if flags.max_recipients is not None:
         options["max_recipients"] = flags.max_recipients
+    if flags.first is not None:
+        options["first"] = flags.first
     if flags.test_to:
         options["only"] = flags.test_to
+        for name in FIRST_KEYS:  # a test is looked at as a whole
+            options.pop(name, None)
     return Campaign(
         channel,
         file.message,

@@ -130,6 +130,7 @@ class Campaign(RunningCampaign):
         suppress: Suppress = None,
         after_lost_wal: bool = False,
         provider_is_back: bool = False,
+        approve: bool = False,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -150,12 +151,16 @@ class Campaign(RunningCampaign):
             provider_is_back: after a halt because the provider could not be reached: you know
                 that it is back. Without it a run looks first, and nobody is tried once as many
                 sends are in doubt as one outage may cost (`concurrency` + 8).
-            options: override what the journal kept.
+            approve: the others may follow the first few (`first`), however those came out. Without it
+                a campaign that halted on them (`FIRST_STOPPED`, `FIRST_ASK`) halts again.
+            options: override what the journal kept. With `approve`, those that decide who is sent to
+                and how have to be the planned ones; `first` and its like stay as planned.
 
         Raises:
             JournalError: another process is sending it, it is not this channel's, it is damaged,
                 or commits of it may be lost and `after_lost_wal` is not set.
-            UsageError: the recipients or the message are not the ones it was planned with.
+            UsageError: the recipients or the message, or with `approve` an option, are not the ones it
+                was planned with; or there is nothing to approve.
         """
         request = CampaignRequest(
             channel=channel,
@@ -172,7 +177,10 @@ class Campaign(RunningCampaign):
 
         return cls._of(
             ResumedCampaign(
-                request, after_lost_wal=after_lost_wal, provider_is_back=provider_is_back
+                request,
+                after_lost_wal=after_lost_wal,
+                provider_is_back=provider_is_back,
+                approve=approve,
             )
         )
 

@@ -12,7 +12,13 @@ import msgspec
 
 from promomsg.argument_checks import check_yes_or_no, is_text
 from promomsg.delivery import PollPolicy
-from promomsg.engine.schedule.first_options import FIRST_STOP_ABOVE, FIRST_WAIT
+from promomsg.engine.schedule.first_options import (
+    FIRST_STOP_ABOVE,
+    FIRST_WAIT,
+    FirstOptions,
+    check_first_is_there,
+    checked_first,
+)
 from promomsg.engine.schedule.time_options import TimeOptions, checked_times, given_times
 from promomsg.errors import JournalError, UsageError
 from promomsg.model import GROUP_THRESHOLD
@@ -87,10 +93,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             list of them.
         zone: the time zone of the three, by name; default `"Asia/Shanghai"` for WeChat.
         zone_column: the column of the list that names the zone of each recipient.
-        first: so many are sent to first, 20 or `"2%"`; the others once they are looked at.
-        first_stop_above: the share of them over which failed and unknown ones stop the campaign.
-        first_wait: how long they are looked at, seconds or text; default `"10m"`.
-        first_ask: a person says whether it goes on.
+        first: so many are sent to first, and the others once it is seen how that went: a whole number,
+            or a share of those to be sent to, like `"2%"`; None: all at once.
+        first_stop_above: the share of them, 0 to 1, over which failed and unknown ones stop the
+            campaign; default 0.1.
+        first_wait: how long they are looked at once the last of them is answered: seconds, or text
+            such as `"10m"`, the default.
+        first_ask: stop after that in any case, until `resume(approve=True)`.
         max_per_person: nobody gets more messages than that, `"2 in 7d"`.
     """
 
@@ -145,6 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise UsageError(f"retry={self.retry!r}: give promomsg.RetryPolicy(attempts=8)")
         if self.only is not None:
             msgspec.structs.force_setattr(self, "only", _keys(self.only))
+        msgspec.structs.force_setattr(self, "first_wait", self._checked_first().wait)
         self._set_times(checked_times(**msgspec.structs.asdict(given_times(self))))
 
     def _set_times(self, times: TimeOptions) -> None:
@@ -168,6 +178,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return msgspec.structs.replace(
             self, **msgspec.structs.asdict(self.times.of_channel(channel))
         )
+
+    def _checked_first(self) -> FirstOptions:
+        return checked_first(
+            self.first,
+            stop_above=self.first_stop_above,
+            wait=self.first_wait,
+            ask=self.first_ask,
+        )
+
+    @property
+    def first_few(self) -> FirstOptions | None:
+        """When the others follow the first few; None: everybody is sent to at once."""
+        return None if self.first is None else self._checked_first()
 
     @property
     def wanted_connections(self) -> int:
@@ -264,6 +287,7 @@ def settings_of(options: Any) -> Settings:
     for name in options:
         if name not in known:
             raise UsageError(f"there is no option {name!r}{did_you_mean(name, known)}")
+    check_first_is_there(options)
     return Settings(**options)
 
 

@@ -17,14 +17,14 @@ from promomsg.engine.schedule.first_options import (
 from promomsg.journal.records import Counts
 
 
-def checked(**given: Any) -> FirstOptions | None:
+def checked(**given: Any) -> FirstOptions:
     said = {"first": 20, "stop_above": 0.1, "wait": "10m", "ask": False, **given}
     return checked_first(said.pop("first"), **said)
 
 
 def test_they_are_looked_at_for_ten_minutes_and_one_in_ten_may_fail() -> None:
     assert checked() == FirstOptions(first=20, stop_above=0.1, wait=600.0, ask=False)
-    assert checked(first=None) is None
+    assert checked(first=None).first is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from promomsg.cli.campaign.campaign_values import (
     CampaignFile,
     WeChatSection,
 )
+from promomsg.cli.campaign.first_section import FIRST_KEYS, read_first
 from promomsg.cli.campaign.message_sections import read_message
 from promomsg.cli.campaign.on_end import read_on_end
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
@@ -199,7 +200,7 @@ class _Reader:
             "campaign",
             "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
-            "on_end",
+            "on_end", *FIRST_KEYS,
         )  # fmt: skip
 
     def read(
@@ -250,6 +251,7 @@ class _Reader:
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
             route=campaign.choice("route", ("single", "group")),
             resolve=campaign.flag("resolve", False),
+            first=read_first(campaign),
             pace=pace,
             concurrency=concurrency,
             groups_in_flight=groups_in_flight,

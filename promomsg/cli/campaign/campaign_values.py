@@ -114,6 +114,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         columns: our name → the recipients file's heading.
         sheet: of an Excel list: its name, or its number from 1.
         suppress: a suppression list or journal, or several of them.
+        first: of the options `first`, `first_stop_above`, `first_wait` and `first_ask` those it gives.
         pace: None when the file says nothing of how fast to send.
         notices: what the plan should say of the file.
         on_end: who is told when a run is over.
@@ -141,6 +142,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int
     groups_in_flight: int
     poll: PollPolicy
+    first: dict[str, Any] = msgspec.field(default_factory=dict)
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
     on_end: OnEnd | None = None

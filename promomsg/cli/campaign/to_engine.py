@@ -13,10 +13,12 @@ from promomsg.cli.campaign.campaign_values import (
     CampaignFile,
     WeChatSection,
 )
+from promomsg.cli.campaign.first_section import FIRST_KEYS
 from promomsg.errors import UsageError
 from promomsg.model import Everyone
 
 __all__ = [
+    "approved_options_of",
     "open_channel",
     "open_wechat",
     "options_of",
@@ -147,6 +149,11 @@ def run_options_of(file: CampaignFile) -> dict[str, Any]:
     }
 
 
+def approved_options_of(file: CampaignFile) -> dict[str, Any]:
+    """The same with what decides who is sent to and how, which has to be as it was planned."""
+    return {name: value for name, value in options_of(file).items() if name not in FIRST_KEYS}
+
+
 def options_of(file: CampaignFile) -> dict[str, Any]:
     """Everything that a new campaign takes beside channel, message and recipients."""
     return {
@@ -155,4 +162,5 @@ def options_of(file: CampaignFile) -> dict[str, Any]:
         "resolve": file.resolve,
         "expand": file.expand,
         "max_group_size": file.max_group_size,
+        **file.first,
     }

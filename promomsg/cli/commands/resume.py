@@ -26,6 +26,11 @@ __all__ = ["resume"]
     is_flag=True,
     help="The provider's outage is over: send without testing that first.",
 )
+@click.option(
+    "--approve",
+    is_flag=True,
+    help="Let the others follow the first few, however those came out.",
+)
 def resume(
     journal: JournalPlace,
     campaign: Path | None,
@@ -37,6 +42,7 @@ def resume(
     as_json: bool,
     after_lost_wal: bool,
     provider_is_back: bool,
+    approve: bool,
 ) -> int:
     """Go on with the campaign in JOURNAL: send what is pending, follow its group sends.
 
@@ -51,5 +57,6 @@ def resume(
             as_json=as_json,
             after_lost_wal=after_lost_wal,
             provider_is_back=provider_is_back,
+            approve=approve,
         ),
     )

@@ -10,6 +10,7 @@ import click
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_of_journal import Overrides
 from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.campaign.first_section import as_first
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, exists
 from promomsg.cli.resume_journal import ResumeFlags, resume_unless_at_work
@@ -51,6 +52,11 @@ def send_options(command: Any) -> Any:
         ),
         click.option("--everyone", is_flag=True, help="Confirm that it goes to every promoter."),
         click.option(
+            "--first",
+            metavar="N",
+            help='Send to N (20, or "2%") first, and to the others once it is seen how that went.',
+        ),
+        click.option(
             "--test-to",
             metavar="KEY,…",
             help="Send to these keys only, into a journal of their own.",
@@ -78,6 +84,7 @@ def send(
     allow_file_secrets: bool,
     max_recipients: int | None,
     everyone: bool,
+    first: str | None,
     test_to: str | None,
     as_json: bool,
     dry_run: bool,
@@ -96,6 +103,7 @@ def send(
         max_recipients=max_recipients,
         everyone=everyone,
         no_wait=no_wait,
+        first=None if first is None else as_first(first),
         test_to=_keys(test_to),
     )
     campaign = load_campaign(
@@ -128,6 +136,7 @@ def plan(
     allow_file_secrets: bool,
     max_recipients: int | None,
     everyone: bool,
+    first: str | None,
     test_to: str | None,
     as_json: bool,
 ) -> int:
@@ -138,6 +147,7 @@ def plan(
         as_json=as_json,
         max_recipients=max_recipients,
         everyone=everyone,
+        first=None if first is None else as_first(first),
         test_to=_keys(test_to),
     )
     campaign = load_campaign(

@@ -169,6 +169,11 @@ class NewCampaign(CampaignStart):
         """Raises when somebody is to be left out of one call to a whole audience."""
         if self.request.suppress is not None:
             raise UsageError(SUPPRESS_NEEDS_EXPAND)
+        if self._settings.first is not None:
+            raise UsageError(
+                "first: an audience that is sent to as one group call has nobody to send to first: "
+                "say expand=true, or give a list of recipients"
+            )
         if self._settings.only is not None:
             raise UsageError(
                 "only: an audience that is sent to as one group has no keys to choose from: "

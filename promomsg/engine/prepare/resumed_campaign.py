@@ -23,6 +23,8 @@ from promomsg.engine.prepare.resume_checks import (
 )
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
+from promomsg.engine.schedule.first_options import refuse_first
+from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import JournalError, UsageError
@@ -46,7 +48,7 @@ class ResumedCampaign(CampaignStart):
     """An unfinished campaign that is sent on: its journal, checked against what the caller brings.
 
     Args:
-        after_lost_wal, provider_is_back: as `Campaign.resume` has them.
+        after_lost_wal, provider_is_back, approve: as `Campaign.resume` has them.
     """
 
     def __init__(
@@ -55,11 +57,15 @@ class ResumedCampaign(CampaignStart):
         *,
         after_lost_wal: bool = False,
         provider_is_back: bool = False,
+        approve: bool = False,
     ) -> None:
         channel, options = request.channel, request.options
         check_channel(channel, "Campaign.resume(journal, channel)")
-        check_yes_or_no(after_lost_wal=after_lost_wal, provider_is_back=provider_is_back)
+        check_yes_or_no(
+            after_lost_wal=after_lost_wal, provider_is_back=provider_is_back, approve=approve
+        )
         check_suppress(request.suppress)
+        refuse_first(options)
         settings_of(options)
         super().__init__(
             request, existing_journal(request.journal, options.get("durability", "power"))
@@ -69,6 +75,7 @@ class ResumedCampaign(CampaignStart):
         self._message = None if message is None else channel.compile(message).snapshot()
         self._after_lost_wal = after_lost_wal
         self._provider_is_back = provider_is_back
+        self._approve = approve
 
     async def _make_plan(self, *, shown: bool) -> Plan:
         """Opens the journal as its sender, checks it, and says what is left to do."""
@@ -81,6 +88,9 @@ class ResumedCampaign(CampaignStart):
         check_account(record, channel, untouched=other and await handle.untouched())
         if self._message is not None:
             check_message(record.message, self._message)
+        if self._approve:
+            check_may_approve(record)
+            check_planned_settings(record.settings, self.request.options)
         suppression = None
         if self.request.suppress is not None:
             # Read before anything in the journal changes: the list may not be understood.

@@ -20,6 +20,7 @@ __all__ = [
     "check_first_is_there",
     "checked_first",
     "first_count",
+    "refuse_first",
 ]
 
 FIRST_STOP_ABOVE: Final = 0.1
@@ -36,20 +37,20 @@ class FirstOptions(msgspec.Struct, frozen=True, kw_only=True):
     """When the others follow the first few.
 
     Attributes:
-        first: how many they are: a whole number, or text such as `"2%"`.
+        first: how many they are: a whole number, or text such as `"2%"`; None: there are none.
         stop_above: the share of them, 0 to 1, above which failed and unknown ones stop the campaign.
         wait: seconds that they are looked at once the last of them is answered.
         ask: whether a person has to say that it goes on.
     """
 
-    first: int | str
+    first: int | str | None = None
     stop_above: float = FIRST_STOP_ABOVE
     wait: float = 600.0
     ask: bool = False
 
 
-def checked_first(first: Any, *, stop_above: Any, wait: Any, ask: Any) -> FirstOptions | None:
-    """The four options, each in its range; None: the campaign has no first few.
+def checked_first(first: Any, *, stop_above: Any, wait: Any, ask: Any) -> FirstOptions:
+    """The four options, each in its range.
 
     Raises:
         UsageError: one that is not.
@@ -65,9 +66,8 @@ def checked_first(first: Any, *, stop_above: Any, wait: Any, ask: Any) -> FirstO
     seconds = parse_duration(wait, "first_wait")
     if not isinstance(ask, bool):
         raise UsageError(f"first_ask={ask!r}: say True or False")
-    if first is None:
-        return None
-    _share_or_number(first)
+    if first is not None:
+        _share_or_number(first)
     return FirstOptions(first=first, stop_above=stop_above, wait=seconds, ask=ask)
 
 
@@ -82,6 +82,21 @@ def check_first_is_there(given: Iterable[str]) -> None:
         for name in FIRST_OPTIONS:
             if name in names:
                 raise UsageError(f"{name} says nothing without first: say how many, like first=20")
+
+
+def refuse_first(given: Iterable[str]) -> None:
+    """Raises UsageError when a resume or a retry says something of the first few: every sender has to
+    decide alike, so the journal's own word counts.
+
+    Args:
+        given: the names of the options that were given.
+    """
+    for name in given:
+        if name == "first" or name in FIRST_OPTIONS:
+            raise UsageError(
+                f"{name} is decided when a campaign is planned: leave it out; approve=True goes on "
+                "past the first few"
+            )
 
 
 def first_count(first: int | str, recipients: int) -> int:
