@@ -13,8 +13,10 @@ from promomsg.engine.schedule.first_few import (
     FirstDecision,
     FirstPhase,
     decide_first,
+    with_first_few,
 )
 from promomsg.engine.schedule.first_options import FirstOptions, first_count
+from promomsg.engine.schedule.schedule import Opening
 from promomsg.journal.records import Counts
 
 NUMBERS = st.integers(0, 40)
@@ -126,3 +128,40 @@ def test_the_first_few_are_at_least_one_and_at_most_all_and_a_share_is_rounded_u
     found = first_count(f"{hundredths / 100}%", recipients)
     assert found == 0 if recipients == 0 else 1 <= found <= recipients
     assert 0 <= found - Fraction(hundredths * recipients, 10_000) < 1 or found in (0, 1)
+
+
+HOURS = st.builds(
+    lambda cohorts, until: Opening(cohorts=cohorts, until=until, next_at=until),
+    st.none() | st.lists(st.integers(0, 3), unique=True).map(lambda found: tuple(sorted(found))),
+    TIMES,
+)
+
+
+@given(COUNTS, OPTIONS, TIMES, st.none() | TIMES, HOURS, st.sets(st.integers(0, 3)), st.booleans())
+def test_nobody_is_sent_to_outside_of_their_hours_or_before_the_others_are_open(
+    counts: Counts,
+    options: FirstOptions,
+    now: float,
+    answered_at: float | None,
+    hours: Opening,
+    first: set[int],
+    passed: bool,
+) -> None:
+    decision = decide_first(
+        counts, answered_at=answered_at, now=now, options=options, passed=passed
+    )
+    found = with_first_few(hours, decision, first=first, cohorts=4, zone="Asia/Shanghai")
+    may = set(range(4)) if found.cohorts is None else set(found.cohorts)
+    by_hours = set(range(4)) if hours.cohorts is None else set(hours.cohorts)
+    assert may <= by_hours
+    if decision.others_are_open:
+        assert found == hours
+    elif decision.phase is FirstPhase.SENDING:
+        assert may == by_hours & first
+    else:
+        assert not may
+    assert found.until <= hours.until
+    if not may and by_hours:
+        assert found.why
+    if decision.until is not None and not hours.is_closed:
+        assert found.next_at == decision.until

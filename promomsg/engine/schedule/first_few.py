@@ -5,15 +5,25 @@ Pure: counts, times and options in, a decision out. What is kept of it, and who 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from promomsg.engine.schedule.first_options import FirstOptions
+from promomsg.engine.schedule.schedule import Opening
+from promomsg.hours import format_moment
 from promomsg.journal.records import Counts
 
-__all__ = ["FIRST_ASK", "FIRST_STOPPED", "FirstDecision", "FirstPhase", "decide_first"]
+__all__ = [
+    "FIRST_ASK",
+    "FIRST_STOPPED",
+    "FirstDecision",
+    "FirstPhase",
+    "decide_first",
+    "with_first_few",
+]
 
 FIRST_STOPPED: Final = "FIRST_STOPPED"
 """The code of a halt because too many of the first few failed or are unknown."""
@@ -141,3 +151,41 @@ def _results(counts: Counts) -> str:
     if codes:
         text += f" ({', '.join(f'{number:,} x {code}' for code, number in codes)})"
     return text
+
+
+def with_first_few(
+    opening: Opening,
+    decision: FirstDecision,
+    *,
+    first: Collection[int],
+    cohorts: int,
+    zone: str | None,
+) -> Opening:
+    """Who may be sent to at these times, and as the first few came out.
+
+    Args:
+        first: the numbers of the cohorts that are sent to first.
+        cohorts: how many cohorts there are.
+        zone: the time zone in which people are told of moments, by name.
+    """
+    if decision.others_are_open or opening.is_over:
+        return opening
+    replace = msgspec.structs.replace
+    if decision.phase is FirstPhase.SENDING:
+        by_time = range(cohorts) if opening.cohorts is None else opening.cohorts
+        found = tuple(number for number in by_time if number in first)
+        if found or opening.is_closed:
+            return replace(opening, cohorts=found)
+        return replace(opening, cohorts=(), why="the first few are outside their hours")
+    if decision.until is None:
+        return replace(opening, cohorts=(), why=decision.text)
+    until = decision.until
+    if opening.is_closed and opening.until > until:
+        return opening  # and it is open by then
+    return replace(
+        opening,
+        cohorts=(),
+        until=min(opening.until, until),
+        next_at=until,
+        why=f"the first few are looked at; the others follow at {format_moment(until, zone)}",
+    )
