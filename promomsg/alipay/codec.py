@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +24,7 @@ from promomsg.alipay.models import (
 from promomsg.alipay.signing import Signature
 from promomsg.control_characters import is_garbled, replace_halves
 from promomsg.errors import OutcomeUnknown, ProviderError
+from promomsg.idempotency_key import derive_idempotency_key
 from promomsg.masking import Mask, Masker, mask_start, printable
 from promomsg.model import Answer, Code, Secret, Verdict
 from promomsg.untrusted_json import ConflictingKeys, NotJsonError, parse
@@ -88,11 +88,9 @@ def encode(request: SendRequest | TokenRequest, extra: bytes = b"") -> bytes:
 def derive_request_id(run_id: str, key: str, generation: int) -> str:
     """The idempotency key of one recipient in one run: 48 hex digits, always the same.
 
-    Other runs, recipients and generations get others (docs/facts/alipay.md, "Idempotency"). The
-    three are told apart by NULs that the first two cannot hold, so no two triples read the same.
+    Other runs, recipients and generations get others (docs/facts/alipay.md, "Idempotency").
     """
-    material = f"{generation}\0{run_id}\0{key}".encode("utf-8", "surrogatepass")
-    return blake2b(material, digest_size=24, person=b"alipay requestId").hexdigest()
+    return derive_idempotency_key(run_id, key, generation, person=b"alipay requestId")
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ is filled in by `body`, whose bytes are both signed and sent
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,6 +15,15 @@ import msgspec
 
 from promomsg.alipay.message_body import MessageBody
 from promomsg.alipay.models import LIMITS, MAX_TEMPLATES, ContentTemplate
+from promomsg.compiled_texts import (
+    CompiledTexts,
+    compile_json,
+    json_as_text,
+    json_texts,
+    render_json,
+    value_problem,
+    whole_text,
+)
 from promomsg.control_characters import find_control
 from promomsg.errors import UsageError
 from promomsg.model import Code, Problem, Secret
@@ -25,7 +34,6 @@ __all__ = ["AlipayMessage", "CompiledAlipayMessage"]
 NO_REDIRECT: Final = (
     "the message has no redirect_url: PUSH and INBOX messages need one (the page that a tap opens)"
 )
-_MAY_STAND_IN_TEXT: Final = "\t\n\r"
 _TABLE_FIELDS: Final = frozenset(
     {"appId", "accessToken", "requestId", "templateCode", "redirectUrl", "templates", "extendInfo"}
 )
@@ -55,7 +63,7 @@ class AlipayMessage(msgspec.Struct, frozen=True):
     extra: Mapping[str, Any] | None = None
 
 
-class CompiledAlipayMessage:
+class CompiledAlipayMessage(CompiledTexts):
     """An `AlipayMessage` compiled: a `promomsg.channels.base.CompiledMessage`.
 
     Args:
@@ -73,7 +81,7 @@ class CompiledAlipayMessage:
         self._templates = [
             {
                 "templateParameters": {
-                    name: _compile(text, f"templates[{at}].parameters.{name}", table)
+                    name: compile_json(text, f"templates[{at}].parameters.{name}", table)
                     for name, text in template.parameters.items()
                 }
             }
@@ -85,21 +93,23 @@ class CompiledAlipayMessage:
             url = _required(message.redirect_url, "redirect_url", None)
             if find_control(url) or " " in url:
                 raise UsageError("redirect_url: a space or control character; percent-encode it")
-            self._url = MessageText(_whole(url, "redirect_url"), "redirect_url", table, url=True)
+            self._url = MessageText(
+                whole_text(url, "redirect_url"), "redirect_url", table, url=True
+            )
         info = message.extend_info
         if info is not None and not isinstance(info, (str, Mapping)):
             raise UsageError(f"extend_info: give text or a mapping, not {type(info).__name__}")
         self._info = (
-            _whole(info, "extend_info")
+            whole_text(info, "extend_info")
             if isinstance(info, str)
             else None
             if info is None
-            else _compile(info, "extend_info", table)
+            else compile_json(info, "extend_info", table)
         )
         fields = {**(extra or {}), **(message.extra or {})}
         if taken := sorted(_TABLE_FIELDS.intersection(fields)):
             raise UsageError(f"extra: {taken[0]!r} is a field of its own; give it by its name")
-        self._extra = _compile(fields, "extra", table)
+        self._extra = compile_json(fields, "extra", table)
         self._source = msgspec.structs.replace(message, templates=templates, extra=fields)
         self._prepare()
 
@@ -111,26 +121,9 @@ class CompiledAlipayMessage:
             _stop(_too_long("redirectUrl", static_url))
         self._static_info = None
         if self._info is not None and _is_static(self._info):
-            self._static_info = _as_text(self._info)
+            self._static_info = json_as_text(self._info)
             _stop(_too_long("extendInfo", self._static_info))
         self._body = MessageBody(self._code, self._url, self._templates, self._info, self._extra)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return self._table.names
-
-    @property
-    def optional(self) -> frozenset[str]:
-        return self._table.optional
-
-    @property
-    def braced(self) -> Mapping[str, str]:
-        """See `PlaceholderTable.braced`."""
-        return self._table.braced
-
-    @property
-    def has_placeholders(self) -> bool:
-        return bool(self._table.placeholders)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -138,24 +131,19 @@ class CompiledAlipayMessage:
         languages = [template.get("language") for template in self._templates]
         if len(set(languages)) < len(languages):
             found.append("two templates of the message have the same language")
-        return (*found, *self._table.notices)
-
-    def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        return self._table.resolve(params, key)
+        return (*found, *super().notices)
 
     def problem(self, values: Sequence[str]) -> Problem | None:
-        for placeholder, value in zip(self._table.placeholders, values, strict=True):
-            if find_control(value, _MAY_STAND_IN_TEXT):
-                return Problem(
-                    Code.BAD_ROW, f"{{{placeholder.name}}}: a control character or half a character"
-                )
+        wrong = value_problem(self._table, values)
+        if wrong is not None:
+            return wrong
         if self._url is not None and self._url.literal is None:
             url = self._url.render(values)
             found = _too_long("redirectUrl", url)
             if found or not url:
                 return found or Problem(Code.MISSING_PARAM, "redirectUrl: nothing is left of it")
         if self._info is not None and self._static_info is None:
-            return _too_long("extendInfo", _as_text(_render(self._info, values)))
+            return _too_long("extendInfo", json_as_text(render_json(self._info, values)))
         return None
 
     def message_digest(self, values: Sequence[str]) -> bytes | None:
@@ -173,21 +161,18 @@ class CompiledAlipayMessage:
             return None
         return self._table.columns(params, keys)
 
-    def message_digests(self, values: Sequence[tuple[str, ...]]) -> list[bytes | None]:
-        return [self.message_digest(one) for one in values]
-
     def preview(self, values: Sequence[str]) -> dict[str, str]:
         shown = {"templateCode": self._code}
-        for template in _render(self._templates, values):
+        for template in render_json(self._templates, values):
             language = template.get("language", "")
             for name, text in template["templateParameters"].items():
                 shown[f"{language} {name}".strip()] = text
         if self._url is not None:
             shown["redirectUrl"] = self._url.render(values)
         if self._info is not None:
-            shown["extendInfo"] = _as_text(_render(self._info, values))
-        for name, value in _render(self._extra, values).items():
-            shown[name] = _as_text(value)
+            shown["extendInfo"] = json_as_text(render_json(self._info, values))
+        for name, value in render_json(self._extra, values).items():
+            shown[name] = json_as_text(value)
         return shown
 
     def snapshot(self) -> dict[str, Any]:
@@ -228,19 +213,12 @@ def _too_long(field: str, text: str) -> Problem | None:
     return Problem(Code.OVER_LIMIT, f"{field}: {len(text)} characters, at most {limit} are allowed")
 
 
-def _whole(text: str, where: str) -> str:
-    """`text`, when all of it can go out."""
-    if find_control(text, _MAY_STAND_IN_TEXT):
-        raise UsageError(f"{where}: a control character or half a character in it; remove it")
-    return text
-
-
 def _required(text: Any, where: str, limit: int | None) -> str:
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"{where}: give text, at least one character")
     if limit is not None and len(text) > limit:
         raise UsageError(f"{where}: {len(text)} characters, at most {limit} are allowed")
-    return _whole(text, where)
+    return whole_text(text, where)
 
 
 def _templates(given: Any) -> list[ContentTemplate]:
@@ -268,49 +246,8 @@ def _template(item: Any, where: str) -> ContentTemplate:
                 f"{where}.parameters.{name}: give text, not {type(text).__name__} ({text!r})"
             )
     # A copy: what the caller does with the mapping later must not change the message.
-    return ContentTemplate(dict(item.parameters), _whole(item.language or "", where) or None)
-
-
-def _compile(value: Any, where: str, table: PlaceholderTable) -> Any:
-    """A JSON value whose texts with placeholders are `MessageText`."""
-    if isinstance(value, str):
-        text = MessageText(_whole(value, where), where, table)
-        return text if text.literal is None else text.literal
-    if isinstance(value, Mapping):
-        compiled = {}
-        for name, item in value.items():
-            if not isinstance(name, str):
-                raise UsageError(f"{where}: the name {name!r} is not text")
-            compiled[_whole(name, where)] = _compile(item, f"{where}.{name}", table)
-        return compiled
-    if isinstance(value, (list, tuple)):
-        return [_compile(item, f"{where}[{at}]", table) for at, item in enumerate(value)]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    raise UsageError(f"{where}: {type(value).__name__} is not a JSON value; write it as text")
-
-
-def _texts(node: Any) -> Iterator[MessageText]:
-    if isinstance(node, MessageText):
-        yield node
-    elif isinstance(node, (dict, list)):
-        for item in node.values() if isinstance(node, dict) else node:
-            yield from _texts(item)
+    return ContentTemplate(dict(item.parameters), whole_text(item.language or "", where) or None)
 
 
 def _is_static(node: Any) -> bool:
-    return next(_texts(node), None) is None
-
-
-def _render(node: Any, values: Sequence[str]) -> Any:
-    if isinstance(node, MessageText):
-        return node.render(values)
-    if isinstance(node, dict):
-        return {name: _render(item, values) for name, item in node.items()}
-    if isinstance(node, list):
-        return [_render(item, values) for item in node]
-    return node
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return all(isinstance(text, str) for _, text in json_texts(node))

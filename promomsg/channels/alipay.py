@@ -23,19 +23,15 @@ from promomsg.alipay.models import (
 from promomsg.alipay.signing import SignatureEncoding
 from promomsg.channels.alipay_account import AlipayAccount, key_as_secret
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
-from promomsg.channels.base import Advice, CompiledMessage
-from promomsg.channels.client import Client
+from promomsg.channels.base import CompiledMessage
+from promomsg.channels.client import ChannelBase
 from promomsg.channels.single_call import (
     as_secret,
-    call_at_pace,
-    outcome_of,
-    recipient_type_error,
-    single_send_for,
 )
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import UsageError
-from promomsg.model import Answer, Code, Outcome, Problem, Recipient, Secret, SingleSend, Verdict
+from promomsg.model import Answer, Code, Problem, Secret, SingleSend, Verdict
 from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
@@ -47,7 +43,7 @@ _NO_STORE: Final = "with a token store (tokens = …) it would be refreshed"
 _UNVERIFIED: Final = "verify = false: the wallet's answers are believed without their signatures"
 
 
-class AlipayMiniProgram(Client):
+class AlipayMiniProgram(ChannelBase[AlipayMessage]):
     """One Mini Program at one wallet.
 
     Args:
@@ -79,11 +75,10 @@ class AlipayMiniProgram(Client):
     """
 
     name: ClassVar[str] = "alipay"
+    message_type: ClassVar[type[AlipayMessage]] = AlipayMessage
     idempotent: ClassVar[bool] = True
     needs_tokens: ClassVar[bool] = True
-    groups: ClassVar[bool] = False
-    probes_by_reading: ClassVar[bool] = False
-    daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
+    account_keys: ClassVar[tuple[str, ...]] = ("client_id", "app_id")
 
     _account: AlipayAccount
 
@@ -129,11 +124,8 @@ class AlipayMiniProgram(Client):
             signature_encoding=signature_encoding,
             clock=clock,
         )
-        self._single_calls = self._http.connections.calls.share()
         self._extra = dict(extra or {})
-        self._clock = clock
-        self._pacer = self._new_pacer(pace)
-        self._random_id = random_id
+        super().__init__(self._http, pace=pace, clock=clock, random_id=random_id)
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
 
     def with_options(
@@ -196,11 +188,7 @@ class AlipayMiniProgram(Client):
     def notices(self) -> tuple[str, ...]:
         return () if self._account.verifies else (_UNVERIFIED,)
 
-    def compile(self, message: Any) -> CompiledAlipayMessage:
-        if not isinstance(message, AlipayMessage):
-            raise UsageError(
-                f"an Alipay campaign sends an AlipayMessage, not {type(message).__name__}"
-            )
+    def compile_message(self, message: AlipayMessage) -> CompiledAlipayMessage:
         return CompiledAlipayMessage(message, self._extra)
 
     def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledAlipayMessage:
@@ -316,40 +304,7 @@ class AlipayMiniProgram(Client):
             last_check,
         )
 
-    async def advise(self) -> Advice | None:
-        return None
-
     # The endpoints, typed.
-
-    async def send_one(self, message: AlipayMessage, to: Recipient) -> Outcome:
-        """One send, at the channel's pace; nothing is tried again but a refreshed token.
-
-        Returns the outcome: `sent`, `failed`, or `unknown` when the answer was lost. Its
-        recipient has the `request_id` that was used: sending to it again is safe, the wallet
-        answers for the same message.
-
-        Raises:
-            UsageError: no access token, a missing parameter, a message over a limit, or a client
-                that is closed or another event loop's.
-            ProviderError: nobody can be reached (credentials, traffic). NotSent: nothing went out.
-        """
-        if (wrong := recipient_type_error(to)) is not None:
-            del to  # it may be a token, and this frame is shown with the error
-            raise wrong
-        compiled = self.compile(message)
-        if not (to.request_id or "").strip():
-            request_id = codec.derive_request_id(self._random_id(), to.key or "", 0)
-            to = msgspec.structs.replace(to, request_id=request_id)
-        single_send = single_send_for(self, compiled, to)
-
-        answer = await call_at_pace(
-            self._pacer.singles,
-            self._http,
-            self._single_calls,
-            lambda check: self.deliver(compiled, single_send, check),
-            lambda answer: self.renew(single_send, answer),
-        )
-        return outcome_of(to, answer, self._clock.time())
 
     async def apply_token(
         self,

@@ -16,7 +16,7 @@ from promomsg.alipay.keys import refuse_own_key
 from promomsg.alipay.models import APPLY_PATH, LIMITS, SEND_PATH, TokenRequest, UserToken
 from promomsg.alipay.signing import Signature, SignatureEncoding
 from promomsg.channels.alipay_signing import SigningThreads
-from promomsg.channels.single_call import lost_answer, not_sent, waiting_as_asked
+from promomsg.channels.single_call import failed_call, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
@@ -168,13 +168,8 @@ class AlipayAccount:
             answer = await self._http.post(
                 to.url, body, headers, has_permit=True, last_check=last_check
             )
-        except NotSent as error:
-            return not_sent(error)
-        except OutcomeUnknown as error:
-            return lost_answer(error)
-        except UsageError as error:
-            # The client was closed, or is used from another event loop: nothing left.
-            return Answer(Verdict.HALT, Code.CLIENT, str(error))
+        except (NotSent, OutcomeUnknown, UsageError) as error:
+            return failed_call(error)
         except BaseException as error:
             clear_traceback_locals(error)
             del body

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, Typ
 
 import msgspec
 
+from promomsg.channels.from_file import FromCampaignFile, Section
+from promomsg.compiled_texts import ChannelMessage
 from promomsg.model import (
     Answer,
     Audience,
@@ -37,15 +39,17 @@ __all__ = [
     "CompiledMessage",
     "FailureFile",
     "Following",
+    "FromCampaignFile",
     "Message",
     "Probing",
+    "Section",
     "UserFacing",
     "WithAccountToken",
     "has_account_token",
     "has_groups",
 ]
 
-Message: TypeAlias = "WeChatMessage | AlipayMessage"
+Message: TypeAlias = "WeChatMessage | AlipayMessage | ChannelMessage"
 """What `send` and `Campaign` take: the message of their channel."""
 
 
@@ -138,7 +142,7 @@ class Channel(Protocol):
     """One account at one provider, as the engine uses it."""
 
     name: ClassVar[str]
-    """`"wechat"` or `"alipay"`: written into the journal, which then belongs to it."""
+    """`"wechat"`, `"alipay"`, or a name of your own: written into the journal, which then belongs to it."""
     idempotent: ClassVar[bool]
     """The provider dedupes on `SingleSend.request_id`: a lost answer may be asked for again."""
     needs_tokens: ClassVar[bool]
@@ -375,7 +379,7 @@ def has_groups(channel: Channel) -> TypeGuard[Following]:
 
 _ENGINE_ONLY: Final = frozenset(
     name
-    for kind in (Channel, WithAccountToken, Probing, Following)
+    for kind in (Channel, WithAccountToken, Probing, Following, FromCampaignFile)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
-) - {"account", "base_url", "get_delivery", "name"}
+) | {"compile_message"} - {"account", "base_url", "get_delivery", "name"}

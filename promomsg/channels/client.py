@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from promomsg.channels.base import UserFacing
+from promomsg.answers import CodeMeaning
+from promomsg.channels.base import Advice, CompiledMessage, Section, UserFacing
+from promomsg.channels.single_call import (
+    call_at_pace,
+    outcome_of,
+    recipient_type_error,
+    single_send_for,
+)
 from promomsg.clock import Clock
+from promomsg.errors import UsageError
+from promomsg.idempotency_key import derive_idempotency_key
+from promomsg.model import Answer, Code, Outcome, Problem, Recipient, SingleSend
 from promomsg.transport.connections import Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
+from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
 
-__all__ = ["Client"]
+__all__ = ["ChannelBase", "M"]
+
+M = TypeVar("M", bound=msgspec.Struct)
+"""The message that a channel sends."""
 
 
-class Client(UserFacing):
-    """A client of one account. Those derived from it share its pool, and close nothing."""
+class ChannelBase(UserFacing, Generic[M]):
+    """A client of one account, and all of `promomsg.channels.base.Channel` that has a default. Those
+    derived from it share its pool, and close nothing.
+
+    Args:
+        http: its session.
+        pace: how fast to send; None: what the provider advises, else 50 singles a second.
+        clock: the machine's, or a test's.
+        random_id: gives the run id from which `send_one` derives an idempotency key.
+
+    `account` is asked for while this runs: whatever it is made of has to be there before.
+    """
 
     name: ClassVar[str]
+    message_type: ClassVar[type[Any]]
+    """The class of the messages that it sends."""
+    idempotent: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
+    groups: ClassVar[bool] = False
+    probes_by_reading: ClassVar[bool] = False
+    daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
+
+    addresses: ClassVar[tuple[str, ...]] = ("openid",)
+    account_keys: ClassVar[tuple[str, ...]] = ()
+    default_base_url: ClassVar[str] = ""
+    codes: ClassVar[Mapping[str, CodeMeaning]] = {}
 
     _http: HttpSession
     _account: Any
@@ -28,6 +67,20 @@ class Client(UserFacing):
     _single_calls: SemaphoreShare
     _pacer: Pacer
     _owns_pool = True
+
+    def __init__(
+        self,
+        http: HttpSession,
+        *,
+        pace: Pace | None,
+        clock: Clock,
+        random_id: Callable[[], str] = secrets.token_hex,
+    ) -> None:
+        self._http = http
+        self._clock = clock
+        self._single_calls = http.connections.calls.share()
+        self._random_id = random_id
+        self._pacer = self._new_pacer(pace)
 
     def _derive(
         self,
@@ -65,7 +118,36 @@ class Client(UserFacing):
         if self._owns_pool:
             await self._http.close()
 
-    # The engine's interface.
+    async def send_one(self, message: M, to: Recipient) -> Outcome:
+        """One send outside a campaign, at the channel's pace; nothing is tried again but a refused token.
+
+        Returns the outcome: `sent`, `failed`, or `unknown` when the answer was lost. On a channel with
+        idempotency keys its recipient has the `request_id` that was used: sending to it again is safe,
+        the provider answers for the same message.
+
+        Raises:
+            UsageError: no usable address or access token, a missing parameter, a message over a limit,
+                or a client that is closed or another event loop's.
+            ProviderError: nobody can be reached (credentials, quota). NotSent: nothing went out.
+        """
+        if (wrong := recipient_type_error(to)) is not None:
+            del to  # it may be a token, and this frame is shown with the error
+            raise wrong
+        compiled = self.compile(message)
+        if self.idempotent and not (to.request_id or "").strip():
+            request_id = self.request_id(self._random_id(), to.key or "", 0)
+            to = msgspec.structs.replace(to, request_id=request_id)
+        single_send = single_send_for(self, compiled, to)
+        answer = await call_at_pace(
+            self._pacer.singles,
+            self._http,
+            self._single_calls,
+            lambda check: self.deliver(compiled, single_send, check),
+            lambda answer: self.renew(single_send, answer),
+        )
+        return outcome_of(to, answer, self._clock.time())
+
+    # The engine's interface: see `promomsg.channels.base.Channel`.
 
     @property
     def account(self) -> str:
@@ -87,8 +169,108 @@ class Client(UserFacing):
     def connections(self) -> Connections:
         return self._http.connections
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return ()
+
     def expect(self, concurrency: int) -> None:
         self._http.expect(concurrency)
 
     async def connect_ahead(self, calls: int) -> int:
         return await self._http.connect_ahead(calls)
+
+    def compile(self, message: Any) -> CompiledMessage:
+        return self.compile_message(self._of_its_kind(message))
+
+    def _of_its_kind(self, message: Any) -> M:
+        wanted = self.message_type
+        if not isinstance(message, wanted):
+            given = message.__name__ if isinstance(message, type) else type(message).__name__
+            raise UsageError(f"channel {self.name!r} sends a {wanted.__name__}, not {given}")
+        checked: M = message
+        return checked
+
+    def compile_message(self, message: M) -> CompiledMessage:
+        """The message, checked and encoded; `compile` calls it once its class is known to be right.
+
+        Raises:
+            UsageError: a fixed part of it is wrong; the text names the field.
+        """
+        raise NotImplementedError
+
+    def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledMessage:
+        try:
+            message: M = msgspec.convert(snapshot, self.message_type)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"not a kept message of channel {self.name!r}: {error}") from None
+        return self.compile_message(message)
+
+    def check_address(
+        self,
+        id: str | None,
+        openid: str | None,
+        unionid: str | None,
+        token: str | None,
+        request_id: str | None,
+    ) -> Problem | None:
+        given = {"id": id, "openid": openid, "unionid": unionid}
+        address = next((found for name in self.addresses if (found := given[name])), None)
+        if address is None:
+            *others, last = self.addresses
+            names = f"{', '.join(others)} or {last}" if others else last
+            return Problem(Code.NO_ADDRESS, f"the row has no {names}")
+        if not address.isascii() and not _encodable(address):
+            return Problem(Code.BAD_ADDRESS, f"{address!r} is not Unicode text")
+        return None
+
+    def are_addressed(
+        self,
+        ids: Sequence[str | None] | None,
+        openids: Sequence[str | None] | None,
+        unionids: Sequence[str | None] | None,
+        tokens: Sequence[str | None] | None,
+        request_ids: Sequence[str | None] | None,
+    ) -> bool:
+        given = {"id": ids, "openid": openids, "unionid": unionids}
+        columns = [found for name in self.addresses if (found := given[name]) is not None]
+        try:
+            return bool(columns) and all("".join(column).isascii() for column in columns)  # type: ignore[arg-type]
+        except TypeError:  # a row without one of them
+            return False
+
+    async def prepare(self) -> None:
+        return None
+
+    def request_id(self, run_id: str, key: str, generation: int) -> str | None:
+        if not self.idempotent:
+            return None
+        return derive_idempotency_key(run_id, key, generation, person=self.name.encode()[:16])
+
+    async def deliver(
+        self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
+    ) -> Answer:
+        raise NotImplementedError
+
+    async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
+        return None
+
+    async def advise(self) -> Advice | None:
+        return None
+
+    # What a campaign file says of it: see `promomsg.channels.base.FromCampaignFile`.
+
+    @classmethod
+    def read_account(cls, section: Section) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def read_message(cls, section: Section) -> M:
+        raise NotImplementedError
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,7 +9,7 @@ import msgspec
 
 from promomsg.addresses import parse_address
 from promomsg.channels.base import Channel, CompiledMessage
-from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
+from promomsg.errors import Halted, NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
 from promomsg.message_parameters import plain_parameter
 from promomsg.model import (
     Answer,
@@ -35,6 +35,7 @@ __all__ = [
     "as_secret",
     "call_at_pace",
     "error_of",
+    "failed_call",
     "lost_answer",
     "not_sent",
     "outcome_of",
@@ -183,6 +184,23 @@ def lost_answer(error: OutcomeUnknown) -> Answer:
         readable=False,
         status=error.status,
     )
+
+
+def failed_call(error: PromoError) -> Answer:
+    """What a send comes to whose call raised instead of being answered. Before the first byte nothing
+    was sent; after it the answer was lost.
+
+    Args:
+        error: NotSent, OutcomeUnknown, Halted, or a UsageError (the client was closed, or is another
+            event loop's: nothing left).
+    """
+    if isinstance(error, NotSent):
+        return not_sent(error)
+    if isinstance(error, OutcomeUnknown):
+        return lost_answer(error)
+    if isinstance(error, Halted):
+        return Answer(Verdict.HALT, error.code, error.detail, error.rid, status=error.status)
+    return Answer(Verdict.HALT, Code.CLIENT, str(error))
 
 
 def waiting_as_asked(answer: Answer, headers: Mapping[str, str], now: float) -> Answer:

@@ -13,7 +13,7 @@ import msgspec
 import yarl
 
 from promomsg.channels.read_retries import READ_TRIES, retry_read
-from promomsg.channels.single_call import TOKENS_TRIED, lost_answer, not_sent, waiting_as_asked
+from promomsg.channels.single_call import TOKENS_TRIED, failed_call, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import (
     Halted,
@@ -24,7 +24,7 @@ from promomsg.errors import (
     UsageError,
 )
 from promomsg.masking import LiveMasker, Mask
-from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.model import Answer, Secret, Verdict
 from promomsg.pasted_secret import pasted_secret
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refused_again
@@ -55,6 +55,7 @@ class WeChatAccount:
     Args:
         appid, secret, source, legacy: as `WeChatPromoter` has them; either a secret or a source.
         http: the pool, which other accounts may share.
+        what: the class of the client, for messages.
 
     Raises:
         UsageError: no appid; neither or both of a secret and a token source.
@@ -69,16 +70,17 @@ class WeChatAccount:
         *,
         legacy: bool,
         clock: Clock,
+        what: str = "WeChatPromoter",
     ) -> None:
         if not isinstance(appid, str) or not appid.strip():
-            raise UsageError("WeChatPromoter(appid): the appid is empty; it looks like 'wx0123…'")
+            raise UsageError(f"{what}(appid): the appid is empty; it looks like 'wx0123…'")
         if (not secret) == (source is None):
             raise UsageError(
-                "WeChatPromoter: give either the appsecret (secret=…) or a token source (token=…)"
+                f"{what}: give either the appsecret (secret=…) or a token source (token=…)"
             )
         self.appid = appid.strip()
         self.http = http
-        self._secret = None if secret is None else pasted_secret("WeChatPromoter(secret=…)", secret)
+        self._secret = None if secret is None else pasted_secret(f"{what}(secret=…)", secret)
         self._source = source
         self._legacy_token = legacy
         self._clock = clock
@@ -239,25 +241,14 @@ class WeChatAccount:
             try:
                 async with self.http.permit_yielded():
                     token = await self.token()
-            except NotSent as error:
-                return not_sent(error)
-            except Halted as error:
-                return Answer(
-                    Verdict.HALT, error.code, error.detail, error.rid, status=error.status
-                )
-            except UsageError as error:
-                return Answer(Verdict.HALT, Code.CLIENT, str(error))
+            except (NotSent, Halted, UsageError) as error:
+                return failed_call(error)
         try:
             status, headers, content = await self.http.post(
                 self._url(path, token), body, _JSON, has_permit=True, last_check=last_check
             )
-        except NotSent as error:
-            return not_sent(error)
-        except OutcomeUnknown as error:
-            return lost_answer(error)
-        except UsageError as error:
-            # The client was closed, or is used from another event loop: nothing left.
-            return Answer(Verdict.HALT, Code.CLIENT, str(error))
+        except (NotSent, OutcomeUnknown, UsageError) as error:
+            return failed_call(error)
         except BaseException as error:
             clear_traceback_locals(error)
             del token

@@ -9,26 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from promomsg.channels.base import Advice
 from promomsg.channels.promoters import audience_filters, recipient_from
-from promomsg.channels.single_call import lost_answer, not_sent
 from promomsg.channels.wechat_account import WeChatAccount
 from promomsg.clock import Clock, china_day
-from promomsg.errors import Halted, NotSent, OutcomeUnknown, PromoError, ProviderError, UsageError
 from promomsg.masking import Mask
 from promomsg.model import (
-    Answer,
     Audience,
     ClickCount,
-    Code,
     Delivery,
     Promoters,
     Recipient,
-    Verdict,
 )
 from promomsg.wechat import click_days, codec, endpoints
 from promomsg.wechat.message import CompiledWeChatMessage
-from promomsg.wechat.models import Clicks, Promoter, Quota, Role
+from promomsg.wechat.models import Clicks, Promoter, Role
 
 __all__ = ["WeChatReads"]
 
@@ -151,12 +145,6 @@ class WeChatReads:
         """The account's promoter roles (`getrole`)."""
         return await self._account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles)
 
-    async def get_quota(self, path: str = endpoints.SINGLESENDMSG) -> Quota:
-        """What is left of an endpoint's daily quota, and its rate limit (`quota/get`)."""
-        return await self._account.ask(
-            endpoints.QUOTA_GET, codec.quota_body(path), codec.read_quota
-        )
-
     # For the engine.
 
     async def count_audience(self, audience: Audience) -> int:
@@ -214,52 +202,12 @@ class WeChatReads:
             ClickCount(msg_id=row.msg_id, people=row.click_uv, clicks=row.click_pv) for row in rows
         ]
 
-    async def probe(self, earlier: int, msg_id: str | None) -> Answer:
+    async def _read_something(self, earlier: int, msg_id: str | None) -> None:
         account = self._account
-        try:
-            if earlier % 2 == 0:
-                body = codec.quota_body(endpoints.SINGLESENDMSG)
-                await account.ask(endpoints.QUOTA_GET, body, codec.read_quota, tries=1)
-            elif msg_id is not None:
-                await self.get_delivery(msg_id)
-            else:
-                await account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles, tries=1)
-        except ProviderError as error:
-            there = error.verdict is not Verdict.UNKNOWN
-            return Answer(
-                Verdict(error.verdict),
-                error.code,
-                error.detail,
-                error.rid,
-                readable=there,
-                status=error.status,
-            )
-        except Halted as error:
-            # Of the token: who says that was there to say it, and the next send will halt.
-            return Answer(Verdict.HALT, error.code, error.detail, error.rid, status=error.status)
-        except UsageError as error:
-            return Answer(Verdict.HALT, Code.CLIENT, str(error), readable=False)
-        except NotSent as error:
-            return not_sent(error)
-        except OutcomeUnknown as error:
-            return lost_answer(error)
-        except PromoError as error:
-            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, str(error), readable=False)
-        return Answer(Verdict.SENT)
-
-    async def advise(self) -> Advice | None:
-        try:
-            quota = await self._account.ask(
-                endpoints.QUOTA_GET,
-                codec.quota_body(endpoints.SINGLESENDMSG),
-                codec.read_quota,
-                tries=1,
-            )
-        except PromoError:
-            return None
-        return Advice(
-            calls=quota.call_count,
-            per_seconds=quota.refresh_second,
-            daily_limit=quota.daily_limit,
-            daily_remaining=quota.remain,
-        )
+        if earlier % 2 == 0:
+            body = codec.quota_body(endpoints.SINGLESENDMSG)
+            await account.ask(endpoints.QUOTA_GET, body, codec.read_quota, tries=1)
+        elif msg_id is not None:
+            await self.get_delivery(msg_id)
+        else:
+            await account.ask(endpoints.GETROLE, codec.roles_body(), codec.read_roles, tries=1)

@@ -6,10 +6,12 @@ What a send's answer means never raises: it is an `Answer`. Reads, which are in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from promomsg.answers import read_object, unknown_answer, unreadable_answer
 from promomsg.errors import NotSent, ProviderError, TransportError, UsageError
 from promomsg.masking import Mask
 from promomsg.model import (
@@ -24,8 +26,8 @@ from promomsg.model import (
     Verdict,
 )
 from promomsg.suggest import did_you_mean
-from promomsg.untrusted_json import ConflictingKeys, NotJsonError, describe, parse, to_text
-from promomsg.wechat.codes import ParsedErrcode, parse_errcode
+from promomsg.untrusted_json import ConflictingKeys, NotJsonError, parse, to_text
+from promomsg.wechat.codes import ROWS, Meaning, ParsedErrcode, parse_errcode
 from promomsg.wechat.models import (
     ClicksRequest,
     DeliveryRequest,
@@ -192,14 +194,20 @@ def _named(what: str, value: object) -> str:
 # Answers of sends.
 
 
-def read_single(status: int, body: bytes, mask: Mask = str) -> Answer:
-    """What the answer of a `singlesendmsg` means. Never raises; SENT only for errcode 0."""
+def read_single(
+    status: int, body: bytes, mask: Mask = str, rows: Mapping[str, Meaning] = ROWS
+) -> Answer:
+    """What the answer of a send to one person means. Never raises; SENT only for errcode 0.
+
+    Args:
+        rows: the meanings of the errcodes, by their text.
+    """
     if status == 200 and body in _USUAL_SUCCESS:
         return _SENT
     fast = _decode_fast(status, body)
     if fast is not None and fast.errcode == 0:
         return _SENT
-    parsed = _parse_answer(status, body, mask)
+    parsed = _parse_answer(status, body, mask, rows)
     if isinstance(parsed, Answer):
         return parsed
     if parsed[0].row.code == "0":
@@ -253,53 +261,19 @@ def _decode_fast(status: int, body: bytes) -> SendAnswer | None:
 
 
 def _parse_answer(
-    status: int, body: bytes, mask: Mask
+    status: int, body: bytes, mask: Mask, rows: Mapping[str, Meaning] = ROWS
 ) -> tuple[ParsedErrcode, dict[str, Any]] | Answer:
     """What the answer says, and all of it; or what an unreadable one comes to."""
-    if not (200 <= status < 300 or 400 <= status < 500):
-        # A 5xx is unknown, whatever its body says (docs/design.md, "Verdicts").
-        return _unreadable(status, body, rid=rid_of_answer(body, mask))
-    try:
-        data = parse(body)
-    except NotJsonError as error:
-        return _unreadable(status, body, f"that is {error}")
-    if not isinstance(data, dict):
-        return _unreadable(status, body, "that is not a JSON object")
-    if isinstance(data, ConflictingKeys) and data.conflicting & {"errcode", "msg_id"}:
-        keys = ", ".join(sorted(data.conflicting & {"errcode", "msg_id"}))
-        why = f"that gives {keys} twice, with different values"
-        return _unknown(status, body, why, rid_of_answer(body, mask))
-    parsed = parse_errcode(data, mask)
+    data = read_object(status, body, mask, decisive=("errcode", "msg_id"))
+    if isinstance(data, Answer):
+        return msgspec.structs.replace(data, rid=rid_of_answer(body, mask))
+    parsed = parse_errcode(data, mask, rows)
     if parsed is None:
         why = "without a readable errcode"
-        return _unreadable(status, body, why, rid_of_answer(body, mask))
+        return unreadable_answer(status, body, why, rid_of_answer(body, mask))
     if parsed.row.code == "0" and status >= 300:
-        return _unknown(status, body, "with errcode 0", parsed.rid)
+        return unknown_answer(status, body, "with errcode 0", parsed.rid)
     return parsed, data
-
-
-def _unreadable(status: int, body: bytes, why: str = "", rid: str | None = None) -> Answer:
-    """What an answer without a readable result comes to."""
-    if status == 429:
-        # A gateway's limit: it let nothing through (docs/facts/wechat.md, "HTTP answers").
-        detail = f"too many calls: {_describe(429, body, why)}"
-        return Answer(Verdict.THROTTLED, Code.HTTP_429, detail, rid, status=429)
-    return _unknown(status, body, why, rid)
-
-
-def _unknown(status: int, body: bytes, why: str, rid: str | None = None) -> Answer:
-    return Answer(
-        Verdict.UNKNOWN,
-        Code.NO_ANSWER,
-        _describe(status, body, why),
-        rid,
-        readable=False,
-        status=status,
-    )
-
-
-def _describe(status: int, body: bytes, why: str) -> str:
-    return f"HTTP {status} {why}".rstrip() + f": {describe(body)}"
 
 
 def _answer(parsed: ParsedErrcode, verdict: Verdict, status: int) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -174,11 +175,14 @@ def request_id_of(errmsg: object, mask: Mask = str) -> str | None:
     return found[1] if found and mask(found[1]) == found[1] else None
 
 
-def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | None:
+def parse_errcode(
+    data: dict[str, Any], mask: Mask = str, rows: Mapping[str, Meaning] = ROWS
+) -> ParsedErrcode | None:
     """What an answer's object says; None when its errcode is missing or not a whole number.
 
     Args:
         mask: takes the secrets of the call out of what is kept of the errmsg.
+        rows: the meanings, by errcode; those of other endpoints have codes of their own.
     """
     code = to_code(data.get("errcode"))
     if code is None:
@@ -187,7 +191,7 @@ def parse_errcode(data: dict[str, Any], mask: Mask = str) -> ParsedErrcode | Non
     errmsg = errmsg if isinstance(errmsg, str) else ""
     rid = request_id_of(errmsg, mask)  # before the text is cut: it stands at the end
     errmsg = printable(errmsg, DETAIL_LIMIT, mask)
-    row = meaning_of(code)
-    advice = advice_for(code, errmsg)
+    row = rows.get(code) or meaning_of(code)
+    advice = row.advice or advice_for(code, errmsg)
     text = errmsg or row.text
     return ParsedErrcode(row, f"{text} ({advice})" if advice else text, rid)

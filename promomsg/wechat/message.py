@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from promomsg.compiled_texts import CompiledTexts
 from promomsg.control_characters import excerpt, find_control
 from promomsg.errors import UsageError
 from promomsg.model import Audience, Code, Problem
@@ -64,7 +65,7 @@ class _Fill(NamedTuple):
     url: bool
 
 
-class CompiledWeChatMessage:
+class CompiledWeChatMessage(CompiledTexts):
     """A `WeChatMessage` compiled: static parts checked and encoded, the rest filled a recipient.
 
     Satisfies `channels.base.CompiledMessage`. Pure: holds no address and no credential.
@@ -73,7 +74,7 @@ class CompiledWeChatMessage:
         UsageError: a static part is wrong; the field is named.
     """
 
-    __slots__ = ("_fields", "_fills", "_kinded", "_message", "_parts", "_plain", "_table")
+    __slots__ = ("_fields", "_fills", "_kinded", "_message", "_parts", "_plain")
 
     def __init__(self, message: WeChatMessage) -> None:
         self._message = _checked(message)
@@ -154,39 +155,6 @@ class CompiledWeChatMessage:
 
     def __repr__(self) -> str:
         return f"CompiledWeChatMessage({self._message!r})"
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The parameters its placeholders use, `key` left out."""
-        return self._table.names
-
-    @property
-    def optional(self) -> frozenset[str]:
-        """Those of `names` that have a fallback wherever they stand."""
-        return self._table.optional
-
-    @property
-    def braced(self) -> Mapping[str, str]:
-        """See `PlaceholderTable.braced`."""
-        return self._table.braced
-
-    @property
-    def has_placeholders(self) -> bool:
-        """Whether it has any placeholder."""
-        return bool(self._fills)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What a user should know before sending."""
-        return tuple(self._table.notices)
-
-    def values(self, params: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        """This recipient's values, one a placeholder.
-
-        Raises:
-            promomsg.placeholders.MissingParam: a value is missing or empty, without a fallback.
-        """
-        return self._table.resolve(params, key)
 
     def problem(self, values: Sequence[str]) -> Problem | None:
         """What is wrong with this recipient's message: BAD_ROW or OVER_LIMIT, or None."""

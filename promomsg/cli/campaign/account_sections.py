@@ -1,4 +1,4 @@
-"""`[wechat]` and `[alipay]` of a campaign file: whose account, by which secrets, which way."""
+"""`[wechat]`, `[alipay]` or `[NAME]` of a campaign file: whose account, by which secrets, which way."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, AlipaySection, WeChatSection
+from promomsg.channels.installed import channel_class
+from promomsg.cli.campaign.campaign_values import (
+    FROM_ENVIRONMENT,
+    AlipaySection,
+    AnySection,
+    OwnSection,
+    WeChatSection,
+)
+from promomsg.cli.campaign.channel_section import ChannelSection
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 from promomsg.wechat.endpoints import BASE_URL
 
-__all__ = ["AccountSections", "extra_fields"]
+__all__ = ["AccountSections", "account_id", "extra_fields"]
 
 
 class AccountSections:
@@ -29,6 +37,49 @@ class AccountSections:
         self._folder = folder
         self._environ = environ
         self._file_secrets = file_secrets
+
+    def read(
+        self, channel: str, table: Any, file: str, base_url: str | None, name: str | None = None
+    ) -> AnySection:
+        """The account of a channel; `base_url` of the command line wins over the file's.
+
+        Args:
+            channel: its name.
+            name: the table's, for messages; None: the channel's.
+        """
+        if channel == "wechat":
+            return self.wechat(table, file, base_url, name or channel)
+        if channel == "alipay":
+            return self.alipay(table, file, base_url, name or channel)
+        return self._of_own(channel, table, file, base_url, name or channel)
+
+    def message(self, channel: str, table: Any, file: str) -> Any:
+        """`[message]` of a channel that another package brings."""
+        section = ChannelSection(table, file, "message", self._secret, self._folder)
+        message = channel_class(channel).read_message(section)
+        section.refuse_unasked()
+        return message
+
+    def _of_own(
+        self, channel: str, table: Any, file: str, base_url: str | None, name: str
+    ) -> OwnSection:
+        kind = channel_class(channel)
+        section = ChannelSection(table, file, name, self._secret, self._folder)
+        account = account_id(section, kind)
+        default = kind.default_base_url
+        if base_url is None and not default:
+            section.need("base_url", '"https://…"')
+        url, proxy, seconds = _url(section, default), self._proxy(section), _timeout(section)
+        arguments = kind.read_account(section)
+        section.refuse_unasked()
+        return OwnSection(
+            kind=kind,
+            arguments=arguments,
+            account_id=account,
+            base_url=url if base_url is None else base_url,
+            proxy=proxy,
+            timeout=seconds,
+        )
 
     def wechat(
         self, table: Any, file: str, base_url: str | None, name: str = "wechat"
@@ -104,6 +155,15 @@ class AccountSections:
         return Secret(text)
 
 
+def account_id(section: TableReader, kind: Any) -> str:
+    """Whose account a table is of, as `Channel.account` has it; no secret is read for it.
+
+    Args:
+        kind: the channel's class.
+    """
+    return "/".join(section.required(key, '"…"').strip() for key in kind.account_keys)
+
+
 def _command(section: TableReader, key: str) -> tuple[str, ...]:
     """The words of `"command:…"`, as a shell splits them; no shell runs them."""
     kind, _, line = section.text(key).partition(":")
@@ -138,7 +198,7 @@ def extra_fields(section: TableReader) -> dict[str, Any] | None:
 
 def _url(section: TableReader, default: str) -> str:
     url = section.text("base_url", default)
-    if not url.lower().startswith(("https://", "http://")):
+    if "base_url" in section and not url.lower().startswith(("https://", "http://")):
         raise UsageError(
             f"{section.where('base_url')} begins with neither https:// nor http:// (loopback only)"
         )

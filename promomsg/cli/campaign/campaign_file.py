@@ -6,15 +6,20 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from promomsg.cli.campaign.account_sections import AccountSections
 from promomsg.cli.campaign.campaign_values import (
     STANDARD_INPUT,
     AccountFile,
-    AlipaySection,
+    AnySection,
     CampaignFile,
-    WeChatSection,
+)
+from promomsg.cli.campaign.channel_key import (
+    belonging,
+    channel_of,
+    channel_of_account,
+    sections_of,
 )
 from promomsg.cli.campaign.first_section import FIRST_KEYS, read_first
 from promomsg.cli.campaign.message_sections import read_message
@@ -33,10 +38,6 @@ if TYPE_CHECKING:
     from promomsg.transport.pace import Pace
 
 __all__ = ["AccountFile", "CampaignFile", "load_account", "load_campaign"]
-
-_SECTIONS: Final = (
-    "campaign", "wechat", "alipay", "message", "templates", "audience", "pace", "poll",
-)  # fmt: skip
 
 
 def load_campaign(
@@ -155,10 +156,11 @@ class _Reader:
         self.top = top
         self.environ = environ
         self.file_secrets = file_secrets
+        sections = sections_of(top)
         for name, value in top.items():
-            if name not in _SECTIONS:
+            if name not in sections:
                 what = "section" if isinstance(value, dict) else "place at the top for"
-                hint = did_you_mean(name, _SECTIONS) or f"; there are {quoted(_SECTIONS)}"
+                hint = did_you_mean(name, sections) or f"; there are {quoted(sections)}"
                 raise UsageError(f"{shown}: there is no {what} {name!r}{hint}")
 
     def section(self, name: str, *known: str, table: Any = None) -> TableReader:
@@ -167,20 +169,7 @@ class _Reader:
         return TableReader(table, self.shown, name, known or None)
 
     def read_account(self, base_url: str | None) -> AccountFile:
-        campaign = self._campaign()
-        channel = campaign.choice("channel", ("wechat", "alipay"))
-        if channel is None:
-            # A file of an account alone: its one section says which.
-            there = [name for name in ("wechat", "alipay") if name in self.top]
-            if len(there) != 1:
-                raise UsageError(
-                    f"{self.shown}: it says nothing of an account: add [wechat] with appid and secret"
-                    if not there
-                    else f'{self.shown}: [campaign] channel is missing; add channel = "wechat"'
-                )
-            channel = there[0]
-        if channel not in self.top:
-            raise UsageError(f"{self.shown}: the section [{channel}] is missing")
+        channel = channel_of_account(self._campaign(), self.top, self.shown)
         msg_type = None
         if channel == "wechat" and "message" in self.top:
             msg_type = TableReader(self.top["message"], self.shown, "message", None).whole(
@@ -208,8 +197,8 @@ class _Reader:
     ) -> CampaignFile:
         campaign = _dated(self._campaign(), day)
         campaign.need("channel", '"wechat"')
-        channel = campaign.choice("channel", ("wechat", "alipay")) or ""
-        self._only_for(channel)
+        channel = channel_of(campaign) or ""
+        belonging(channel, self.top, self.shown)
         name = campaign.text("name", self.file.stem)
         if not name.isprintable() or "/" in name or "\\" in name or name in (".", ".."):
             raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
@@ -227,7 +216,7 @@ class _Reader:
                 + (" or an [audience]" if channel == "wechat" else "")
             )
         account = self._account(channel, base_url)
-        message, notices = read_message(self.top, self.shown, channel)
+        message, notices = read_message(self.top, self.shown, channel, self._sections())
         pace, concurrency, groups_in_flight = self._pace()
         synced = campaign.choice("durability", ("power", "process"), "power")
         return CampaignFile(
@@ -274,21 +263,11 @@ class _Reader:
             return tuple(STANDARD_INPUT if one == self.folder / "-" else one for one in found)
         return STANDARD_INPUT if found == self.folder / "-" else found
 
-    def _only_for(self, channel: str) -> None:
-        strangers = ("alipay",) if channel == "wechat" else ("wechat", "templates", "audience")
-        for name in strangers:
-            if name in self.top:
-                raise UsageError(
-                    f"{self.shown}: [{name}] does not belong to channel = {channel!r}; take it out"
-                )
-        for name in (channel, "message"):
-            if name not in self.top:
-                raise UsageError(f"{self.shown}: the section [{name}] is missing")
+    def _account(self, channel: str, base_url: str | None) -> AnySection:
+        return self._sections().read(channel, self.top[channel], self.shown, base_url)
 
-    def _account(self, channel: str, base_url: str | None) -> WeChatSection | AlipaySection:
-        sections = AccountSections(self.folder, self.environ, file_secrets=self.file_secrets)
-        read = sections.wechat if channel == "wechat" else sections.alipay
-        return read(self.top[channel], self.shown, base_url)
+    def _sections(self) -> AccountSections:
+        return AccountSections(self.folder, self.environ, file_secrets=self.file_secrets)
 
     def _columns(self, campaign: TableReader) -> dict[str, str]:
         if "columns" not in campaign:

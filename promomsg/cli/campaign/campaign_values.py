@@ -12,14 +12,13 @@ from promomsg.url_origins import origin
 from promomsg.wechat.endpoints import BASE_URL
 
 if TYPE_CHECKING:
-    from promomsg.alipay.message import AlipayMessage
+    from promomsg.channels.base import Message
     from promomsg.cli.journal_place import JournalPlace
     from promomsg.delivery import PollPolicy
     from promomsg.intake.suppression.journal_since import JournalSince
     from promomsg.journal.contract import Journal
     from promomsg.journal.locate import Durability
     from promomsg.transport.pace import Pace
-    from promomsg.wechat.message import WeChatMessage
 
     Suppressed: TypeAlias = Path | Journal | JournalSince
     """What one entry of `suppress` names."""
@@ -29,8 +28,10 @@ __all__ = [
     "STANDARD_INPUT",
     "AccountFile",
     "AlipaySection",
+    "AnySection",
     "CampaignFile",
     "OnEnd",
+    "OwnSection",
     "WeChatSection",
 ]
 
@@ -52,6 +53,11 @@ class WeChatSection(msgspec.Struct, frozen=True, kw_only=True):
     proxy: Secret = FROM_ENVIRONMENT
     timeout: float = 30.0
 
+    @property
+    def account_id(self) -> str:
+        """As `Channel.account` has it."""
+        return self.appid
+
 
 class AlipaySection(msgspec.Struct, frozen=True, kw_only=True):
     """`[alipay]`. `public_key` is the wallet's; None only with `verify` off. `tokens` is a path."""
@@ -69,20 +75,45 @@ class AlipaySection(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     extra: dict[str, Any] | None = None
 
+    @property
+    def account_id(self) -> str:
+        """As `Channel.account` has it."""
+        return f"{self.client_id}/{self.app_id}"
+
+
+class OwnSection(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of a channel that another package brings.
+
+    Attributes:
+        kind: the channel's class, a `FromCampaignFile`.
+        arguments: what the class made of its section; secrets in it hide themselves.
+        account_id: as `Channel.account` has it.
+    """
+
+    kind: Any
+    arguments: dict[str, Any]
+    account_id: str
+    base_url: str
+    proxy: Secret = FROM_ENVIRONMENT
+    timeout: float = 30.0
+
+
+AnySection = WeChatSection | AlipaySection | OwnSection
+
 
 class AccountFile(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign file says of its account, for the commands that only ask the provider.
 
     Attributes:
         path: the file itself.
-        channel: `"wechat"` or `"alipay"`.
+        channel: `"wechat"`, `"alipay"`, or the name of an installed one.
         pace: None when the file says nothing of how fast to send.
         msg_type: `[message]`'s, when the file has one.
     """
 
     path: Path
     channel: str
-    account: WeChatSection | AlipaySection
+    account: AnySection
     pace: Pace | None
     poll: PollPolicy
     msg_type: int | None = None
@@ -107,7 +138,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: the file itself.
         name: the campaign's; the file's stem by default.
-        channel: `"wechat"` or `"alipay"`.
+        channel: `"wechat"`, `"alipay"`, or the name of an installed one.
         recipients, audience: exactly one of them is there; recipients may be `STANDARD_INPUT`. An
             audience of `Everyone` is only what the file asks for: it needs `--everyone` besides.
         expand: whether every member of the audience becomes a recipient.
@@ -123,8 +154,8 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     name: str
     channel: str
-    account: WeChatSection | AlipaySection
-    message: WeChatMessage | AlipayMessage
+    account: AnySection
+    message: Message
     recipients: Path | tuple[Path, ...] | None
     audience: Audience | None
     expand: bool
@@ -150,7 +181,4 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def account_id(self) -> str:
         """The appid, or the client id and app id, as `Channel.account` has it."""
-        account = self.account
-        if isinstance(account, WeChatSection):
-            return account.appid
-        return f"{account.client_id}/{account.app_id}"
+        return self.account.account_id

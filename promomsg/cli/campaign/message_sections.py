@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promomsg.cli.campaign.account_sections import extra_fields
+from promomsg.cli.campaign.account_sections import AccountSections, extra_fields
 from promomsg.cli.campaign.table_reader import TableReader, kind_of
 from promomsg.errors import UsageError
 
 if TYPE_CHECKING:
     from promomsg.alipay.message import AlipayMessage
     from promomsg.alipay.models import ContentTemplate
+    from promomsg.channels.base import Message
     from promomsg.wechat.message import WeChatMessage
 
 __all__ = ["read_message"]
 
 
 def read_message(
-    top: dict[str, Any], file: str, channel: str
-) -> tuple[WeChatMessage | AlipayMessage, tuple[str, ...]]:
+    top: dict[str, Any], file: str, channel: str, sections: AccountSections
+) -> tuple[Message, tuple[str, ...]]:
     """The message, and what the plan should say of it.
 
     Args:
         top: the whole file; `[message]` is in it.
         file: its name, for messages.
-        channel: `"wechat"` or `"alipay"`.
+        channel: its name.
+        sections: reads the message of a channel that another package brings.
 
     Raises:
         UsageError: a key is missing, unknown or wrong. What the provider's rules say of the texts
@@ -32,7 +34,9 @@ def read_message(
     """
     if channel == "wechat":
         return _wechat_message(top, file)
-    return _alipay_message(top, file), ()
+    if channel == "alipay":
+        return _alipay_message(top, file), ()
+    return sections.message(channel, top["message"], file), ()
 
 
 def _wechat_message(top: dict[str, Any], file: str) -> tuple[WeChatMessage, tuple[str, ...]]:

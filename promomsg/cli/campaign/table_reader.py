@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -51,10 +51,16 @@ class TableReader:
         if not isinstance(table, dict):
             raise UsageError(f"{file}: [{name}] is {kind_of(table)}, not a table")
         self.table: dict[str, Any] = table
-        for key in table:
-            if known is not None and key not in known:
-                hint = did_you_mean(key, known) or f"; the keys are {quoted(known, 20)}"
-                raise UsageError(f"{file}: [{name}] has no key {key!r}{hint}")
+        if known is not None:
+            self.refuse_unknown(known)
+
+    def refuse_unknown(self, known: Iterable[str]) -> None:
+        """Raises UsageError when the table has another key than these."""
+        names = tuple(known)
+        for key in self.table:
+            if key not in names:
+                hint = did_you_mean(key, names) or f"; the keys are {quoted(names, 20)}"
+                raise UsageError(f"{self.file}: [{self.name}] has no key {key!r}{hint}")
 
     def __contains__(self, key: str) -> bool:
         return key in self.table

@@ -51,7 +51,18 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
                 )
             )
             return
-        yield await stack.enter_async_context(await _alipay(file, account, stack))
+        if isinstance(account, AlipaySection):
+            yield await stack.enter_async_context(await _alipay(file, account, stack))
+            return
+        yield await stack.enter_async_context(
+            account.kind(
+                **account.arguments,
+                base_url=account.base_url,
+                pace=file.pace,
+                timeout=account.timeout,
+                proxy=account.proxy.reveal(),
+            )
+        )
 
 
 def _token_source(account: WeChatSection, folder: Path) -> Any:

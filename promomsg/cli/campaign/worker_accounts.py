@@ -17,8 +17,10 @@ from typing import Any, Final, NamedTuple
 import anyio
 
 from promomsg.channels.base import Channel
-from promomsg.cli.campaign.account_sections import AccountSections
-from promomsg.cli.campaign.campaign_values import AccountFile, AlipaySection, WeChatSection
+from promomsg.channels.installed import channel_class
+from promomsg.cli.campaign.account_sections import AccountSections, account_id
+from promomsg.cli.campaign.campaign_values import AccountFile, WeChatSection
+from promomsg.cli.campaign.channel_key import channel_of
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
 from promomsg.cli.campaign.secret_references import SecretMissing, read_secret
 from promomsg.cli.campaign.table_reader import TableReader
@@ -173,7 +175,9 @@ class AccountsOfFile(_OpenedAccounts):
                 self._read(key)
             except SecretMissing as error:
                 missing.append(f"{error}: without it nothing is sent for the {key}")
-        if not environ.get(_KEY) and any(key.channel == "alipay" for key in self._listed):
+        if not environ.get(_KEY) and any(
+            channel_class(key.channel).needs_tokens for key in self._listed
+        ):
             missing.append(
                 f"{_KEY} is not set: the user tokens of wallets' campaigns cannot be read without "
                 "the key that they are encrypted with, and nothing is sent of these"
@@ -184,16 +188,11 @@ class AccountsOfFile(_OpenedAccounts):
     def _key(self, listed: _Listed) -> AccountKey:
         section = TableReader(listed.table, self._shown, f"account {listed.number}", None)
         section.need("channel", '"wechat"')
-        channel = section.choice("channel", ("wechat", "alipay")) or ""
-        if channel == "wechat":
-            account = section.required("appid", '"wx…"')
-            base_url = section.text("base_url", BASE_URL)
-        else:
-            client_id = section.required("client_id", '"…"')
-            app_id = section.required("app_id", '"P…"')
-            account = f"{client_id}/{app_id}"
-            base_url = section.required("base_url", '"https://…/api"')
-        return AccountKey(channel, account.strip(), origin(base_url))
+        kind = channel_class(channel_of(section) or "")
+        if not kind.default_base_url:
+            section.need("base_url", '"https://…/api"')
+        base_url = section.text("base_url", kind.default_base_url)
+        return AccountKey(kind.name, account_id(section, kind), origin(base_url))
 
     def _find(self, record: CampaignRecord) -> AccountKey:
         asked = AccountKey.of_record(record)
@@ -213,11 +212,7 @@ class AccountsOfFile(_OpenedAccounts):
         name = f"account {number}"
         table = dict(table)
         channel, pace = table.pop("channel"), table.pop("pace", {})
-        account: WeChatSection | AlipaySection
-        if channel == "wechat":
-            account = self._sections.wechat(table, self._shown, None, name)
-        else:
-            account = self._sections.alipay(table, self._shown, None, name)
+        account = self._sections.read(channel, table, self._shown, None, name)
         return AccountFile(
             path=self._path,
             channel=channel,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from promomsg import open_file_limit
-from promomsg.channels.base import CompiledMessage
+from promomsg.channels.base import CompiledMessage, has_account_token
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, STANDARD_INPUT, CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
@@ -278,10 +278,11 @@ async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[CheckResu
     except PromoError as error:
         yield CheckResult("fail", "token", f"{error}; check appid and secret at the platform")
         return
-    yield CheckResult("ok", "token", "the account gets an access token")
+    if has_account_token(channel):
+        yield CheckResult("ok", "token", "the account gets an access token")
     advice = await channel.advise()
     if advice is None:
-        yield CheckResult("warn", "quota", "quota/get cannot be read; set [pace] to your quota")
+        yield CheckResult("warn", "quota", "the quota cannot be read; set [pace] to yours")
         return
     left = "" if advice.daily_remaining is None else f"{advice.daily_remaining:,} calls left today"
     level = "warn" if advice.daily_remaining is not None and advice.daily_remaining <= 0 else "ok"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promomsg.channels.installed import channel_class
 from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.command_errors import Interrupted
@@ -97,7 +98,7 @@ async def _retry(
     found = opened.report()
     sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
     print_to_stderr(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
-    if which["unknown"] and found.unknown and file.channel == "wechat":
+    if which["unknown"] and found.unknown and not channel_class(file.channel).idempotent:
         print_to_stderr(
             "warning: unknown ones may have been reached; some may get the message twice"
         )

@@ -1,0 +1,164 @@
+"""A channel whose provider takes one HTTP call for each recipient, with a key of the account's in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict, Unpack
+
+import aiohttp
+import msgspec
+
+from promomsg.channels.client import ChannelBase, M
+from promomsg.channels.single_call import failed_call, waiting_as_asked
+from promomsg.clock import SYSTEM_CLOCK, Clock
+from promomsg.errors import NotSent, OutcomeUnknown, UsageError
+from promomsg.masking import Mask
+from promomsg.model import Answer, Code, Secret, SingleSend, Verdict
+from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.transport.connections import MAX_CONNECTIONS
+from promomsg.transport.last_check import LastCheck, asks_last_check
+from promomsg.transport.pace import Pace
+from promomsg.transport.session import HttpSession
+
+__all__ = ["ChannelOptions", "HttpChannel", "HttpRequest"]
+
+
+class ChannelOptions(TypedDict, total=False):
+    """What every client takes beside its account: see `promomsg.WeChatPromoter`."""
+
+    session: aiohttp.ClientSession | None
+    pace: Pace | None
+    timeout: float
+    proxy: str | None
+    max_connections: int
+    clock: Clock
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """One POST of a send.
+
+    Attributes:
+        path: below `base_url`, not encoded.
+        body: the bytes that are sent.
+        headers: beside the content type, which is JSON's unless they say another.
+        query: names and values, not encoded.
+    """
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] | None = None
+    query: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.path!r})"  # a key may be in all the rest
+
+
+class HttpChannel(ChannelBase[M]):
+    """One account at a provider that takes one POST for each recipient.
+
+    A subclass says `name` and `message_type`, and implements `compile_message`, `request` and `read`;
+    with `read_account` and `read_message` it is used from campaign files too. Whatever goes wrong on the
+    way is a verdict here: `NotSent` before the first byte, `UNKNOWN` after it.
+
+    Args:
+        account: whose it is: `Channel.account`.
+        base_url: the provider's; https, or http to this machine.
+        secrets: those of the account: they are masked in whatever the provider says.
+        options: see `ChannelOptions`.
+
+    Raises:
+        UsageError: an option that cannot be right.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        base_url: str,
+        secrets: Iterable[Secret] = (),
+        **options: Unpack[ChannelOptions],
+    ) -> None:
+        if not isinstance(account, str) or not account.strip():
+            raise UsageError(f"{type(self).__name__}: the account is empty")
+        self._account = account.strip()
+        self._secrets = tuple(secrets)
+        http = HttpSession(
+            base_url,
+            timeout=options.get("timeout", 30.0),
+            proxy=options.get("proxy"),
+            session=options.get("session"),
+            max_connections=options.get("max_connections", MAX_CONNECTIONS),
+            secrets=lambda: [secret.reveal() for secret in self._secrets],
+        )
+        super().__init__(http, pace=options.get("pace"), clock=options.get("clock", SYSTEM_CLOCK))
+
+    def __repr__(self) -> str:
+        # A client whose constructor raised is shown by crash reporters too.
+        base_url = getattr(getattr(self, "_http", None), "base_url", None)
+        account = getattr(self, "_account", None)
+        return f"{type(self).__name__}({account!r}, base_url={base_url!r})"
+
+    @property
+    def account(self) -> str:
+        return str(self._account)
+
+    def request(self, compiled: Any, single_send: SingleSend) -> HttpRequest:
+        """The call for one recipient. Pure, and called anew for each attempt.
+
+        Args:
+            compiled: what `compile_message` made.
+            single_send: whom to send to: their addresses, `values`, and `request_id`, the
+                idempotency key of a channel that is `idempotent`.
+        """
+        raise NotImplementedError
+
+    def read(self, status: int, body: bytes, mask: Mask) -> Answer:
+        """What an answer means. Pure; `promomsg.channel.read_object` has the rules of answers that
+        have no readable result.
+
+        Args:
+            status: of HTTP.
+            mask: takes the account's secrets out of a text that is kept.
+        """
+        raise NotImplementedError
+
+    @asks_last_check
+    async def deliver(
+        self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
+    ) -> Answer:
+        request, wrong = attempt(self.request, compiled, single_send)
+        if not isinstance(request, HttpRequest):
+            return Answer(Verdict.HALT, Code.CLIENT, f"the request cannot be made: {wrong}")
+        try:
+            status, headers, content = await self._http.post(
+                self._http.url(request.path, request.query),
+                request.body,
+                request.headers,
+                has_permit=True,
+                last_check=last_check,
+            )
+        except (NotSent, OutcomeUnknown, UsageError) as error:
+            return failed_call(error)
+        except BaseException as error:
+            clear_traceback_locals(error)
+            del request
+            raise
+        answer, wrong = attempt(self.read, status, content, self._http.mask)
+        if not isinstance(answer, Answer):
+            detail = f"HTTP {status}: the answer cannot be read: {wrong}"
+            return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, detail, readable=False, status=status)
+        if answer.verdict is Verdict.THROTTLED:
+            return waiting_as_asked(answer, headers, self._clock.time())
+        return answer
+
+
+def attempt(call: Callable[..., Any], *args: Any) -> tuple[Any, str]:
+    """What an author's function returns, or None and why not: a UsageError's text, of anything else the
+    kind alone, since its text may hold what it should not."""
+    try:
+        return call(*args), f"{getattr(call, '__name__', 'it')}() returned something else"
+    except UsageError as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 - a send ends in a verdict, whatever an author's code does
+        clear_traceback_locals(error)
+        return None, f"{type(error).__name__} in {getattr(call, '__name__', 'it')}()"
