@@ -146,6 +146,11 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         State.CANCELLED,
         "send to them as a new campaign, if they are to be reached after all",
     ),
+    Code.FINISH_BY: (
+        "finish_by came before this recipient was sent to",
+        State.CANCELLED,
+        "send to them as a new campaign, if it is not too late for the message",
+    ),
     Code.UNSIGNED: (
         "the wallet's answer says success, but its signature is missing or wrong",
         State.UNKNOWN,

@@ -20,6 +20,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
         "cancelled", "pending", "elapsed_s", "journal",
     ),
     "campaign.halted": ("campaign", "code", "detail"),
+    "campaign.waiting": ("campaign", "until", "reason"),
     "group.accepted": ("campaign", "group", "msg_id", "members"),
     "group.percent": ("campaign", "group", "msg_id", "percent", "next_poll_s"),
     "group.done": ("campaign", "group", "msg_id", "send_cnt", "fail_cnt"),

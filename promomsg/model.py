@@ -118,6 +118,8 @@ class Code(StrEnum):
     """The 7 days in which a group's result can be had are over."""
     CANCELLED = "CANCELLED"
     """The campaign was cancelled before this recipient was sent to."""
+    FINISH_BY = "FINISH_BY"
+    """`finish_by` came before this recipient was sent to."""
     UNSIGNED = "UNSIGNED"
     """The wallet's answer says success but its signature is missing or wrong."""
 

@@ -19,6 +19,7 @@ from promomsg.cli.output.progress import make_view
 from promomsg.engine.joining import standing_of
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import CANNOT_BE_REACHED, ENDED, Report
+from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
@@ -167,8 +168,9 @@ class _Watching:
         """The report as of now. Between two pieces of work nobody has anything in hand, and the campaign
         goes on all the same: whom a dead worker had out is pending until another takes over."""
         row, counts, groups = await handle.control(), await handle.counts(), await handle.groups()
-        state, reason = standing_of(row, counts, groups, time.time())
         record, elapsed = await to_thread.run_sync(self._record)
+        waiting = waiting_of(record, row.parked_until, time.time())
+        state, reason = standing_of(row, counts, groups, waiting.why)
         if state == "sending" and record.outage is not None:
             reason = CANNOT_BE_REACHED
         if state != "following":
@@ -186,6 +188,7 @@ class _Watching:
             reason=reason,
             rows=self._journal.rows_later(),
             elapsed_s=elapsed,
+            waits_until=waiting.until,
             journal=self._journal.address,
         )
 

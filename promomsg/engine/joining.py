@@ -22,6 +22,7 @@ from promomsg.engine.prepare.resume_checks import check_account, read_back
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import campaign_state
 from promomsg.engine.run import Run
+from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import Control, ControlRow, Counts, GroupRow
@@ -68,6 +69,7 @@ async def do_part(
     enough: Callable[[], bool] | None = None,
     tokens: RecipientTokens | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    now: Callable[[], float | None] | None = None,
     rng: Random | None = None,
 ) -> PartDone:
     """Does a part of a campaign whose plan is complete, until it has nothing to take.
@@ -83,6 +85,8 @@ async def do_part(
         enough: asked again and again once `part.seconds` are over: whether it is to end now. None: it is.
         tokens: the user tokens, for a channel that needs them; closed by the caller. None: those that
             the journal keeps.
+        now: the wall clock that the campaign's hours and days go by, where it is not `clock`; it says None
+            when it does not know.
 
     Raises:
         JournalError: it is another account's, its plan is not complete, or it failed in the middle.
@@ -92,42 +96,51 @@ async def do_part(
     share_account(journal, channel)
     handle = await journal.open(write=True)
     try:
-        record = handle.record
-        check_account(record, channel)
+        check_account(handle.record, channel)
         row, counts = await handle.control(), await handle.counts()
-        if not counts.pending or not _may_do(part, row, clock):
-            return await _found(handle, channel, clock)
-        compiled, settings = read_back(record, channel, journal.address)
-        if concurrency is not None:
-            settings = msgspec.structs.replace(settings, concurrency=concurrency)
+        wall = now or clock.time
+        if not counts.pending or not _may_do(part, row, wall()):
+            return await _found(handle, channel, wall)
         if part.singles and channel.needs_tokens and tokens is None:
             tokens = await _kept_tokens(handle)
-        await _set_pace(channel, handle)
-        channel.expect(settings.wanted_connections)
-        run = Run(
-            RunContext(
-                handle=handle,
-                channel=channel,
-                compiled=compiled,
-                settings=settings,
-                tokens=tokens,
-                counts=counts,
-                groups=[],
-                journal=journal,
-                rows=journal.rows_later(),
-                address=journal.address,
-                part=part,
-            ),
-            clock=clock,
-            rng=rng or Random(),  # noqa: S311 - spreads pauses, guards nothing
-        )
+        context = await _context(journal, handle, channel, concurrency, tokens)
+        context.part, context.counts, context.now = part, counts, now
+        # It spreads pauses, and guards nothing.
+        run = Run(context, clock=clock, rng=rng or Random())  # noqa: S311
         run.control.heed(row)
         await _drive(run, part.seconds, stop, enough, clock)
         if run.error is not None:
             raise run.error
-        return await _found(handle, channel, clock, calls=run.calls)
+        return await _found(handle, channel, wall, calls=run.calls)
     finally:
         await run_shielded(handle.close)
+
+
+async def _context(
+    journal: Journal,
+    handle: Handle,
+    channel: Channel,
+    concurrency: int | None,
+    tokens: RecipientTokens | None,
+) -> RunContext:
+    """What a run needs of the campaign, with the channel set up for it."""
+    compiled, settings = read_back(handle.record, channel, journal.address)
+    if concurrency is not None:
+        settings = msgspec.structs.replace(settings, concurrency=concurrency)
+    await _set_pace(channel, handle)
+    channel.expect(settings.wanted_connections)
+    return RunContext(
+        handle=handle,
+        channel=channel,
+        compiled=compiled,
+        settings=settings,
+        tokens=tokens,
+        counts=Counts(),
+        groups=[],
+        journal=journal,
+        rows=journal.rows_later(),
+        address=journal.address,
+    )
 
 
 async def _kept_tokens(handle: Handle) -> RecipientTokens:
@@ -141,13 +154,15 @@ async def _kept_tokens(handle: Handle) -> RecipientTokens:
     return tokens
 
 
-def _may_do(part: Part, row: ControlRow, clock: Clock) -> bool:
+def _may_do(part: Part, row: ControlRow, now: float | None) -> bool:
     """Whether anything of a part may be done in a campaign of which this is asked."""
     if row.halted is not None:
         return False
     if row.requested is Control.CANCEL or part.polls:
         return True
-    return row.requested is not Control.PAUSE and _parked_until(row, clock.time()) is None
+    if row.requested is Control.PAUSE or now is None:
+        return False
+    return _parked_until(row, now) is None
 
 
 def _parked_until(row: ControlRow, now: float) -> float | None:
@@ -156,12 +171,12 @@ def _parked_until(row: ControlRow, now: float) -> float | None:
 
 
 def standing_of(
-    row: ControlRow, counts: Counts, groups: Sequence[GroupRow], now: float
+    row: ControlRow, counts: Counts, groups: Sequence[GroupRow], waiting: str
 ) -> tuple[str, str]:
     """One word for where a campaign stands that others send, and why; see `PartDone.state`.
 
     Args:
-        now: Unix seconds.
+        waiting: for what nobody may send now, as `Waiting.why`; empty: they may.
     """
     return campaign_state(
         counts,
@@ -169,7 +184,7 @@ def standing_of(
         control=row.requested,
         halted=row.halted,
         running=row.halted is None,
-        waits_for_day=_parked_until(row, now) is not None,
+        waiting=waiting,
     )
 
 
@@ -220,12 +235,16 @@ async def _drive(
             run.stop()
 
 
-async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0) -> PartDone:
+async def _found(
+    handle: Handle, channel: Channel, wall: Callable[[], float | None], calls: int = 0
+) -> PartDone:
     """Where the campaign stands after a part of it."""
     row, counts = await handle.control(), await handle.counts()
     groups = await handle.groups() if counts.pending and has_groups(channel) else []
     followed = [g for g in groups if g.state is GroupState.ACCEPTED]
-    state, _ = standing_of(row, counts, groups, clock.time())
+    now = wall() or 0.0
+    waiting = waiting_of(handle.record, row.parked_until, now)
+    state, _ = standing_of(row, counts, groups, waiting.why)
     # Who gave a group up had to end; a part polls it on.
     moments = [g.next_poll_at for g in followed if g.next_poll_at is not None]
     return PartDone(
@@ -233,6 +252,6 @@ async def _found(handle: Handle, channel: Channel, clock: Clock, calls: int = 0)
         calls=calls,
         work_left=counts.pending > sum(g.planned for g in followed),
         next_poll_at=min(moments, default=None),
-        parked_until=_parked_until(row, clock.time()),
+        parked_until=_parked_until(row, now),
         halted=row.halted if counts.pending else None,
     )

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
+from promomsg.clock import SYSTEM_CLOCK
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
+from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.errors import UsageError
 from promomsg.journal.contract import CampaignView, Journal
 from promomsg.journal.locate import journal_at, journal_behind
@@ -76,23 +78,30 @@ class OpenedJournal:
         self.close()
 
 
-def report_of_view(view: CampaignView, journal: Journal, address: str | None) -> Report:
+def report_of_view(
+    view: CampaignView, journal: Journal, address: str | None, *, goes_on: bool = False
+) -> Report:
     """Where a campaign that is looked at stands.
 
     Args:
         journal: its outcomes are read from it when they are asked for.
         address: `Report.journal`.
+        goes_on: somebody sends it on when its time comes, though nobody has it in hand.
     """
     record = view.record
     standing = view.standing()
+    waiting = waiting_of(record, None, SYSTEM_CLOCK.time())
     state, reason = campaign_state(
         standing.counts,
         standing.groups,
         control=view.control(),
         halted=record.halted,
         running=standing.running,
+        waiting=waiting.why,
         in_doubt=standing.in_doubt is not None,
     )
+    if state == "waiting" and not (standing.running or goes_on):
+        reason += "; nobody is there to send it then: resume it"
     if state == "sending" and record.outage is not None:
         reason = CANNOT_BE_REACHED
     doubts = list(standing.warnings)
@@ -108,6 +117,7 @@ def report_of_view(view: CampaignView, journal: Journal, address: str | None) ->
         elapsed_s=view.elapsed(),
         journal=address,
         warnings=doubts,
+        waits_until=waiting.until,
     )
 
 

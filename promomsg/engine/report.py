@@ -10,7 +10,7 @@ import msgspec
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow
-from promomsg.model import Outcome, State
+from promomsg.model import Code, Outcome, State
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
 
@@ -76,6 +76,7 @@ class Progress(msgspec.Struct, frozen=True):
         groups: the group sends.
         warnings: what a person should know.
         elapsed_s: seconds that this run took so far.
+        waits_until: while it waits, Unix seconds of when it goes on; None: it does not wait.
     """
 
     campaign: str
@@ -92,12 +93,15 @@ class Progress(msgspec.Struct, frozen=True):
     groups: list[GroupProgress]
     warnings: list[str]
     elapsed_s: float
+    waits_until: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `send`, `resume` and `status` share
-        (docs/design.md, "The document"): plain JSON values."""
+        (docs/design.md, "The document"): plain JSON values; `waits_until` only while it waits."""
         document = msgspec.structs.asdict(self)
         document["groups"] = [group.to_dict() for group in self.groups]
+        if self.waits_until is None:
+            del document["waits_until"]
         return document
 
     def __getitem__(self, name: str) -> Any:
@@ -151,35 +155,42 @@ def campaign_state(
     control: Control,
     halted: str | None,
     running: bool,
-    waits_for_day: bool = False,
+    waiting: str = "",
     in_doubt: bool = False,
 ) -> tuple[str, str]:
     """One word for where a campaign stands, and why.
 
-    `done`, `cancelled` · running: `sending`, `following`, `paused`, `waiting` (for the next
-    China-time day) · not running and resumable: `halted`, `paused`, `following`, `stopped`.
+    `done`, `cancelled` · running: `sending`, `following`, `paused`, `waiting` (for its start, its
+    hours, or the next China-time day) · not running and resumable: `halted`, `paused`, `following`,
+    `waiting`, `stopped`.
 
     Args:
+        waiting: until when nothing may go out, and why; empty: it may.
         in_doubt: its sender died and calls were out, which only a resume can end.
     """
     if counts.pending == 0 and not in_doubt:
         if counts.cancelled:
+            late = counts.by_code.get(Code.FINISH_BY.value, 0)
+            if late:
+                return "cancelled", f"{late} were not sent by finish_by"
             return "cancelled", "it was cancelled before its end"
         return "done", ""
     out = sum(g.planned for g in groups if g.state is GroupState.ACCEPTED)
     only_groups = out > 0 and out >= counts.pending
     if running:
-        if waits_for_day:
-            return "waiting", "the daily quota is used up; it goes on on the next China-time day"
-        if control is Control.PAUSE and not only_groups:
+        if only_groups:
+            return "following", ""
+        if control is Control.PAUSE:
             return "paused", "paused by request"
-        return ("following" if only_groups else "sending"), ""
+        return ("waiting", waiting) if waiting else ("sending", "")
     if halted is not None:
         return "halted", halted
     if control is Control.PAUSE:
         return "paused", "paused by request"
     if only_groups:
         return "following", "group sends are not complete yet; resume follows them on"
+    if waiting:
+        return "waiting", waiting
     return "stopped", "it was stopped before its end"
 
 
@@ -198,6 +209,7 @@ class Report:
         warnings: what a person should know.
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
+        waits_until: while it waits, Unix seconds of when it goes on.
         host: where it was sent, `https://api.weixin.qq.com`.
         journal: the journal's path, or `fleet:NAME`; None when it was kept in memory or was a temporary one that
             is gone.
@@ -215,6 +227,7 @@ class Report:
         elapsed_s: float = 0.0,
         journal: str | None = None,
         warnings: Iterable[str] = (),
+        waits_until: float | None = None,
     ) -> None:
         self.campaign = record.name
         self.state = state
@@ -230,6 +243,7 @@ class Report:
         self.groups = list(groups)
         self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
         self.elapsed_s = elapsed_s
+        self.waits_until = waits_until if state == "waiting" else None
         self.journal = journal
         self.host = origin(record.base_url)
         self._rows = rows
@@ -278,6 +292,7 @@ class Report:
             ],
             warnings=list(self.warnings),
             elapsed_s=round(self.elapsed_s, 3),
+            waits_until=self.waits_until,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
+from promomsg.engine.schedule.waiting import NOT_WAITING
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
 from promomsg.engine.sending.held_leases import HeldLeases
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.errors import JournalError
+from promomsg.journal.reasons import CANCELLED, FINISHED
 from promomsg.journal.records import Control
 from promomsg.log_events import EVENTS, log_event
 from promomsg.model import Outcome
@@ -64,6 +66,8 @@ class Run:
             daily_codes=channel.daily_quota_codes,
             wait_for_day=settings.on_daily_quota == "wait",
             patient=part is None,
+            schedule=settings.times.schedule(),
+            now=context.now,
             rng=rng,
         )
         self._brakes = Brakes(handle, channel, settings, self.control, clock=clock, rng=rng)
@@ -97,7 +101,7 @@ class Run:
         self.ended = anyio.Event()
         self.error: JournalError | None = None
         self._elapsed: float | None = None
-        self._closed_state: tuple[str, str] | None = None
+        self._closed_state: tuple[str, str, float | None] | None = None
 
     def _add_groups(self, channel: Following, settings: Settings) -> None:
         """What sends and follows groups. It is loaded for a channel that has them."""
@@ -203,7 +207,8 @@ class Run:
                 await self._send()
                 await self._brakes.reachability.save()
                 if self.control.cancelled:
-                    await self._handle.cancel_pending(self._clock.time())
+                    reason = FINISHED if self.control.is_over else CANCELLED
+                    await self._handle.cancel_pending(self._clock.time(), reason)
                 await self._count()
                 self.submitted.set()
                 self._notify()
@@ -303,7 +308,11 @@ class Run:
         """Sends that were called, single and group ones."""
         return self._brakes.calls
 
-    def _state(self) -> tuple[str, str]:
+    def _state(self) -> tuple[str, str, float | None]:
+        """Where it stands, why, and until when it waits."""
+        ended, waiting = self.ended.is_set(), self.control.waiting
+        if ended and self.control.waits_for_day:
+            waiting = NOT_WAITING  # it is a later run that may send
         halted = self._handle.record.halted
         control = Control.PAUSE if self.control.paused else Control.RUN
         state, reason = campaign_state(
@@ -311,12 +320,12 @@ class Run:
             self._group_rows,
             control=control,
             halted=str(self.error) if self.error is not None else halted,
-            running=not self.ended.is_set(),
-            waits_for_day=self.control.waits_for_day,
+            running=not ended,
+            waiting=waiting.why,
         )
         if state == "sending":
             reason = self._brakes.stalled_by(self._limiter)
-        return state, reason
+        return state, reason, waiting.until
 
     def _seconds(self) -> float:
         if self._elapsed is not None:
@@ -357,7 +366,7 @@ class Run:
 
     def report_now(self) -> Report:
         """The report, as of now."""
-        state, reason = self._closed_state or self._state()
+        state, reason, waits_until = self._closed_state or self._state()
         return Report(
             self._handle.record,
             self._counts,
@@ -367,6 +376,7 @@ class Run:
             rows=self._context.rows,
             elapsed_s=self._seconds(),
             journal=self._context.address,
+            waits_until=waits_until,
         )
 
     @property

@@ -124,7 +124,7 @@ class Fleet:
             journal = self.journal(found.name)
             report, state, ended_at = None, "planning", None
             if found.planned_at is not None:
-                report = report_of_view(view, journal, journal.address)
+                report = report_of_view(view, journal, journal.address, goes_on=goes_on)
                 state = report.state
                 if state in ENDED:
                     ended_at = found.planned_at + report.elapsed_s

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.engine.joining import Part, do_part
+from promomsg.engine.schedule.asked_clock import AskedClock
 from promomsg.fleet.jobs import SHIFT
 from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
 from promomsg.fleet.task_context import TaskContext
@@ -35,6 +36,9 @@ RETURNING c.chunk_no
 """
 
 
+_SERVER_TIME: Final = b"SELECT extract(epoch FROM clock_timestamp())::double precision"
+
+
 class Task(NamedTuple):
     """Something a worker can do.
 
@@ -50,6 +54,9 @@ class Task(NamedTuple):
 async def _shift(context: TaskContext) -> None:
     """Sends until there is nothing to take, or, once the shift has had its time, until others wait."""
     channel = await context.channel()
+    # Workers' clocks may differ, and the campaign's hours are the same for all of them.
+    [(told,)] = await context.rows(_SERVER_TIME)
+    server = AskedClock(SYSTEM_CLOCK, told)
     began = SYSTEM_CLOCK.monotonic()
     length = _SHORT_SHIFT if context.others_wait() else _SHIFT
     done = await do_part(
@@ -59,6 +66,7 @@ async def _shift(context: TaskContext) -> None:
         concurrency=context.concurrency,
         stop=context.stop,
         enough=context.others_wait,
+        now=server.time,
     )
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from promomsg.journal.answers_contract import ProviderAnswers
 from promomsg.journal.plan_contract import PlanWriter
 from promomsg.journal.read_contract import CampaignView, Rows
+from promomsg.journal.reasons import CANCELLED
 from promomsg.journal.records import (
     NEVER,
     UNIQUE,
@@ -248,9 +249,9 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
             recent: how many of the latest intents are wanted (`Recovered.recent`).
         """
 
-    async def cancel_pending(self, at: float) -> int:
-        """Pending singles and planned groups are cancelled; groups that are out are still followed.
-        Returns how many people are not sent to any more."""
+    async def cancel_pending(self, at: float, reason: Reason = CANCELLED) -> int:
+        """Pending singles and planned groups are cancelled; groups that are out are followed on. Returns
+        how many people are not sent to any more."""
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
         """`retry`: failed (or unknown) recipients are pending again; returns how many.

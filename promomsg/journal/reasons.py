@@ -11,6 +11,7 @@ __all__ = [
     "CANCELLED",
     "COMMITS_LOST",
     "EXPIRED",
+    "FINISHED",
     "INTERRUPTED",
     "LINKED",
     "LISTED",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 CANCELLED: Final = Reason(Code.CANCELLED.value, "cancelled")
+FINISHED: Final = Reason(Code.FINISH_BY.value, "not sent by finish_by")
 COMMITS_LOST: Final = Reason(
     Code.INTERRUPTED.value, "the last commits of the journal are lost: it may have been sent"
 )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from journal_model.groups import INTERRUPTED, ModelGroups
 from journal_model.store import Row
 from promomsg.errors import JournalError
+from promomsg.journal.reasons import CANCELLED
 from promomsg.journal.records import UNIQUE, Lease, Reason, Recovered, fingerprint
 from promomsg.model import Code, State
 from promomsg.states import Event, GroupEvent, GroupState, move
@@ -60,15 +61,14 @@ class ModelRecovery(ModelGroups):
                 self._store.log(row)
         return ended
 
-    async def cancel_pending(self, at: float) -> int:
+    async def cancel_pending(self, at: float, reason: Reason = CANCELLED) -> int:
         store = self._store_for_writing()
-        code, detail = Code.CANCELLED.value, "cancelled"
-        count = self._close_all(store.singles(), State.CANCELLED, Reason(code, detail), at)
+        count = self._close_all(store.singles(), State.CANCELLED, reason, at)
         for group in store.groups:
             if group.row.state is GroupState.PLANNED:
                 self._move(group, GroupEvent.CANCEL)
-                group.row.code, group.row.detail = code, detail
-                count += self._close_group(group, State.CANCELLED, Reason(code, detail), at)
+                group.row.code, group.row.detail = reason.code, reason.detail
+                count += self._close_group(group, State.CANCELLED, reason, at)
         return count
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:

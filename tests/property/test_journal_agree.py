@@ -19,6 +19,7 @@ from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.reasons import CANCELLED, FINISHED
 from promomsg.journal.records import NEVER, UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.journal import SqliteJournal
@@ -219,7 +220,8 @@ async def act(journals: Journals, data: st.DataObject) -> None:
             journals.leases.append(taken)
     elif what == "cancel":
         if data.draw(_few) == 0:
-            await journals.each("cancel_pending", now)
+            reason = data.draw(st.sampled_from([CANCELLED, FINISHED]))
+            await journals.each("cancel_pending", now, reason)
     elif what == "suppress":
         await journals.list_suppressed(data)
         smallest = data.draw(st.integers(1, 4))

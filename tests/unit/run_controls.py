@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, cast
 
 from clocks import FakeClock
+from journal_rows import record
 
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.records import Control, ControlRow, Counts
@@ -17,6 +18,7 @@ class ControlJournal:
     """A journal with nothing but its control row."""
 
     def __init__(self) -> None:
+        self.record = record()
         self.requested = Control.RUN
         self.halted: str | None = None
         self.parked_until: float | None = None

@@ -18,7 +18,7 @@ OUT = [GroupRow(group_no=1, state=GroupState.ACCEPTED, planned=50)]
         (Counts(planned=3, failed=3), {"running": True}, "done"),
         (Counts(planned=3, sent=1, cancelled=2), {}, "cancelled"),
         (Counts(planned=3, pending=3), {"running": True}, "sending"),
-        (Counts(planned=3, pending=3), {"running": True, "waits_for_day": True}, "waiting"),
+        (Counts(planned=3, pending=3), {"running": True, "waiting": "until 9"}, "waiting"),
         (Counts(planned=3, pending=3), {"running": True, "control": Control.PAUSE}, "paused"),
         (Counts(planned=3, pending=3), {"halted": "45009: used up"}, "halted"),
         (Counts(planned=3, pending=3), {"control": Control.PAUSE}, "paused"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -13,6 +13,7 @@ from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.report import Report
+from promomsg.engine.schedule.schedule import ALWAYS_OPEN
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
@@ -67,6 +68,7 @@ class RunContext(msgspec.Struct):
         stream_from: the cursor from which outcomes are streamed.
         kept_warning: once closed: where a temporary journal is that was not removed.
         part: None: all of the campaign, to its end.
+        now: the wall clock that its hours go by, as `RunControl` has it; None: the run's.
     """
 
     handle: Handle
@@ -83,6 +85,7 @@ class RunContext(msgspec.Struct):
     stream_from: tuple[int, int] = (-1, 0)
     kept_warning: str = ""
     part: Part | None = None
+    now: Callable[[], float | None] | None = None
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
@@ -169,6 +172,10 @@ class CampaignStart(ABC):
     async def hand_over(self) -> None:
         """Makes the plan durable and lets go of it: who opens the journal from here on may send it."""
         context = await self.start()
+        schedule = context.settings.times.schedule()
+        opening = ALWAYS_OPEN if schedule is None else schedule.opening(self._clock.time())
+        if opening.is_closed and opening.next_at is not None:
+            await context.handle.park(opening.next_at)
         context.rows.close()
         if context.tokens is not None:
             context.tokens.close()

@@ -51,6 +51,7 @@ class NewCampaign(CampaignStart):
         settings = settings_of(request.options)
         channel = request.channel
         check_channel(channel, SEND_CALL)
+        settings = settings.in_zone_of(channel.name)
         check_name(name)
         check_suppress(request.suppress)
         self._compiled = channel.compile(request.message)

@@ -101,7 +101,8 @@ class ResumedCampaign(CampaignStart):
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.address)
-        self._settings = settings = msgspec.structs.replace(kept, **self.request.options)
+        settings = msgspec.structs.replace(kept, **self.request.options)
+        self._settings = settings = settings.in_zone_of(channel.name)
         advice = None if channel.pacer.configured else await ask_quota(channel)
         notices = [*channel.notices, *set_default_pace(channel, advice)]
         now = self._clock.time()
@@ -114,6 +115,8 @@ class ResumedCampaign(CampaignStart):
                 notices += await self._apply_suppression(handle, suppression, now)
         record.account = channel.account
         keep_pace(record, channel)
+        # Whoever else sends it, and who looks at it, goes by these too.
+        record.settings |= msgspec.structs.asdict(settings.times)
         await handle.save(record)
         return await describe_plan(
             handle,

@@ -15,7 +15,7 @@ import msgspec
 
 from promomsg.hours import Hours, format_moment
 
-__all__ = ["ALWAYS_OPEN", "EARLIER", "Opening", "Schedule"]
+__all__ = ["ALWAYS_OPEN", "EARLIER", "TIME_NOT_KNOWN", "Opening", "Schedule"]
 
 EARLIER: Final = 2.0
 """Seconds before the end of its hours, and before `finish_by`, from which nothing goes out: it has to
@@ -53,6 +53,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ALWAYS_OPEN: Final = Opening()
+TIME_NOT_KNOWN: Final = Opening(cohorts=(), why="what time it is has to be asked for again")
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from promomsg.engine.schedule.schedule import Schedule
 
-__all__ = ["NOW", "TimeOptions", "checked_times", "given_times"]
+__all__ = ["NOW", "TimeOptions", "checked_times", "given_times", "kept_times"]
 
 NOW: Final = "now"
 """`start_at` of a campaign that is to begin at once, whatever its journal says."""
@@ -92,6 +92,19 @@ class TimeOptions(msgspec.Struct, frozen=True, kw_only=True):
 def given_times(options: Any) -> TimeOptions:
     """The same of a value that has these attributes."""
     return TimeOptions(**{name: getattr(options, name) for name in TimeOptions.__struct_fields__})
+
+
+def kept_times(settings: Mapping[str, Any]) -> TimeOptions:
+    """The same of the settings that a journal keeps. One of an earlier version has none of them.
+
+    Raises:
+        JournalError: they are not what promomsg writes.
+    """
+    kept = {n: settings[n] for n in TimeOptions.__struct_fields__ if settings.get(n) is not None}
+    try:
+        return msgspec.convert(kept, TimeOptions)
+    except msgspec.ValidationError as error:
+        raise JournalError(f"when it is to be sent cannot be read back: {error}") from None
 
 
 def checked_times(

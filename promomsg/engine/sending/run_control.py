@@ -6,7 +6,8 @@ In none of these states does a send go out:
 | --- | --- | --- |
 | paused | yes | the user's request, here or in the control row; nobody is pending any more |
 | waiting for the day | yes | the next China-time day (`on_daily_quota="wait"`) |
-| cancelled | yes | - |
+| waiting for its start or its hours | yes | the wall clock, whatever it was set to meanwhile |
+| cancelled, or over by `finish_by` | yes | - |
 | stopped (a halt, or the block was left) | no | - |
 """
 
@@ -20,6 +21,13 @@ from typing import Any, Final
 import anyio
 
 from promomsg.clock import Clock, next_china_midnight
+from promomsg.engine.schedule.schedule import (
+    ALWAYS_OPEN,
+    TIME_NOT_KNOWN,
+    Opening,
+    Schedule,
+)
+from promomsg.engine.schedule.waiting import NOT_WAITING, Waiting, waiting_at
 from promomsg.engine.sending.decision import Halt
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
@@ -39,7 +47,7 @@ _READ_CONTROL_EVERY: Final = 0.5
 have written."""
 
 _ASK_AGAIN: Final = 60.0
-"""Seconds of the clock that never jumps after which a campaign that waits for the day asks the wall
+"""Seconds of the clock that never jumps after which a campaign that waits for a time asks the wall
 clock again."""
 
 
@@ -86,7 +94,10 @@ class RunControl:
     Args:
         daily_codes: the codes by which the provider says that a day's quota is used up.
         wait_for_day: such a halt is waited out until the next China-time day.
-        patient: senders wait out a pause and a used-up day; else they end.
+        patient: senders wait out a pause, a used-up day and what `schedule` says; else they end.
+        schedule: when it may send; None: at any time.
+        now: the wall clock that the schedule and the days go by, Unix seconds; it says None while it does
+            not know, and nothing goes out then. None: `clock`'s.
     """
 
     def __init__(
@@ -97,6 +108,8 @@ class RunControl:
         daily_codes: frozenset[str] = frozenset(),
         wait_for_day: bool = False,
         patient: bool = True,
+        schedule: Schedule | None = None,
+        now: Callable[[], float | None] | None = None,
         rng: Random | None = None,
     ) -> None:
         self._handle = handle
@@ -104,16 +117,22 @@ class RunControl:
         self._daily_codes = daily_codes | {SINGLES_PER_DAY}
         self._wait_for_day = wait_for_day
         self._patient = patient
+        self._schedule = schedule
+        self._opening = ALWAYS_OPEN
+        self._now = now or clock.time
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
         self.halt: Halt | None = None
         self.stopping = False
         self.paused = False
         self.cancelled = False
+        self.is_over = False
+        """`finish_by` has come: whoever is pending is cancelled for that."""
         self.waits_until: float | None = None
         """Unix seconds until which the daily quota keeps the campaign waiting."""
         self._waits_at_most = 0.0
         self._parked: float | None = None
         """What the journal says of how long nobody sends, as far as it is known here."""
+        self._logged = NOT_WAITING
         self._wrote_halt = False
         self.changed = anyio.Event()
         self._sending_scopes: list[anyio.CancelScope] = []
@@ -122,9 +141,41 @@ class RunControl:
         self._requests = 0
         self._unwritten = 0
 
-    def may_send(self) -> bool:
-        """Whether a call may still go out."""
-        return not (self.stopping or self.paused or self.waits_for_day)
+    def may_send(self, cohort: int | None = None) -> bool:
+        """Whether a call may still go out.
+
+        Args:
+            cohort: of the recipients that it is for; None: whether one for anybody may.
+        """
+        if self.stopping or self.paused or self.waits_for_day:
+            return False
+        if self._schedule is None:
+            return True
+        cohorts = self.opening().cohorts
+        return cohorts is None or (bool(cohorts) if cohort is None else cohort in cohorts)
+
+    def opening(self) -> Opening:
+        """Who may be sent to now, by the campaign's schedule."""
+        if self._schedule is None:
+            return ALWAYS_OPEN
+        now = self._now()
+        if now is None:
+            return TIME_NOT_KNOWN
+        # Every message asks: what was found holds until it changes, or the clock is set back.
+        if not self._opening.holds(now):
+            self._opening = self._schedule.opening(now)
+        return self._opening
+
+    @property
+    def waiting(self) -> Waiting:
+        """For what it waits, and until when."""
+        parked = self.waits_until if self.waits_for_day else None
+        return waiting_at(self.opening(), parked, self._time())
+
+    def _time(self) -> float:
+        """Unix seconds, by this machine's own clock when no other is known."""
+        now = self._now()
+        return self._clock.time() if now is None else now
 
     def _notify(self) -> None:
         event, self.changed = self.changed, anyio.Event()
@@ -154,6 +205,12 @@ class RunControl:
         self.cancelled = True
         self._stop_sending()
 
+    def _end_when_over(self) -> None:
+        """Cancels what is left once `finish_by` has come."""
+        if not self.stopping and self.opening().is_over:
+            self.is_over = True
+            self.cancel()
+
     def _stop_sending(self) -> None:
         self.stopping = True
         for scope in self._sending_scopes:
@@ -169,26 +226,33 @@ class RunControl:
             self.stop(halt)
             return
         if not self.waits_for_day:
-            now = self._clock.time()
+            now = self._time()
             # Some seconds into the day, apart from everybody else who waits for midnight.
             self._wait_until(next_china_midnight(now) + 5 + 25 * self._rng.random())
 
     def _wait_until(self, until: float) -> None:
         self.waits_until = until
         # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
-        self._waits_at_most = self._clock.monotonic() + until - self._clock.time()
+        self._waits_at_most = self._clock.monotonic() + until - self._time()
         self._notify()
 
     @property
     def waits_for_day(self) -> bool:
         """Whether the campaign waits for the next China-time day."""
-        return self.waits_until is not None and self._waits_for() > 0
+        return self.waits_until is not None and self._day_waits_for() > 0
+
+    def _day_waits_for(self) -> float:
+        """Seconds that are left of that, by whichever clock says less; 0: it does not wait for it."""
+        if self.waits_until is None:
+            return 0.0
+        by_monotonic = self._waits_at_most - self._clock.monotonic()
+        return min(self.waits_until - self._time(), by_monotonic)
 
     def _waits_for(self) -> float:
-        """Seconds that are left of that, by whichever clock says less."""
-        assert self.waits_until is not None
-        clock = self._clock
-        return min(self.waits_until - clock.time(), self._waits_at_most - clock.monotonic())
+        """Seconds until the next moment at which it may go on."""
+        opening = self.opening()
+        closed_for = opening.until - self._time() if opening.is_closed else 0.0
+        return max(closed_for, self._day_waits_for())
 
     def apply(self, control: Control) -> None:
         """Takes over what the control row says."""
@@ -229,8 +293,13 @@ class RunControl:
 
     async def write_park(self) -> None:
         """The same of how long nobody sends."""
-        if self.waits_until is not None and self.waits_until > (self._parked or 0.0):
-            self._parked = self.waits_until
+        until, opening = self.waits_until or 0.0, self.opening()
+        # Who waits for its hours goes by the schedule, and by a clock that may be set meanwhile; who does
+        # a part leaves the waiting to others.
+        if not self._patient and opening.is_closed:
+            until = max(until, opening.next_at or 0.0)
+        if until > (self._parked or 0.0):
+            self._parked = until
             await self._handle.park(self._parked)
 
     def _heed_unparked(self, row: ControlRow) -> None:
@@ -263,27 +332,44 @@ class RunControl:
             # A row that was read before the user's latest request was written is out of date.
             if requests == self._requests and not self._unwritten:
                 self.heed(row)
+            self._end_when_over()
             await self.write_halt()
             self._heed_unparked(row)
             await self.write_park()
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
     async def until_sending(self) -> bool:
-        """Waits out a pause and a used-up day; False: nothing is to be sent any more, since the
-        campaign is stopping, or has nobody left who is pending, or this run is not patient."""
-        while not self.stopping:
+        """Waits out a pause, a used-up day and closed hours; False: nothing is to be sent any more,
+        since the campaign is stopping, or has nobody left who is pending, or this run is not patient."""
+        while True:
+            self._end_when_over()
+            if self.stopping:
+                return False
             if self.may_send():
                 return True
             if not self._patient or not (await self._handle.counts()).pending:
                 return False
             wait = _READ_CONTROL_EVERY
             if not self.paused:
+                self._log_waiting()
                 wait = min(max(self._waits_for(), 0.001), _ASK_AGAIN)
             async with anyio.create_task_group() as waiting:
                 waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
                 await self._clock.sleep(wait)
                 waiting.cancel_scope.cancel()
-        return False
+
+    def _log_waiting(self) -> None:
+        waiting = self.waiting
+        if waiting != self._logged and waiting.why:
+            self._logged = waiting
+            log_event(
+                log,
+                "campaign.waiting",
+                "%(campaign)s: waiting: %(reason)s",
+                campaign=self._handle.record.name,
+                reason=waiting.why,
+                until=waiting.until,
+            )
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

@@ -19,7 +19,8 @@ from promomsg.journal.postgres.planning import (
     suppression,
 )
 from promomsg.journal.postgres.statements import campaign_row
-from promomsg.journal.records import UNIQUE, CampaignRecord, Outage, Place, PlannedRow
+from promomsg.journal.reasons import CANCELLED
+from promomsg.journal.records import UNIQUE, CampaignRecord, Outage, Place, PlannedRow, Reason
 from promomsg.journal.unreachable import JournalUnreachable
 from promomsg.model import State
 
@@ -181,9 +182,9 @@ class PlanningCalls(OpenCampaign):
 
     # Planned anew.
 
-    async def cancel_pending(self, at: float) -> int:
+    async def cancel_pending(self, at: float, reason: Reason = CANCELLED) -> int:
         """See `Handle.cancel_pending`."""
-        return await self._access.do(anew.cancel_pending, at)
+        return await self._access.do(anew.cancel_pending, at, reason)
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
         """See `Handle.reopen`."""

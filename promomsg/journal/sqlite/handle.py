@@ -11,6 +11,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.answers_contract import FAILURE_FILE_LIMIT
+from promomsg.journal.reasons import CANCELLED
 from promomsg.journal.records import (
     UNIQUE,
     CampaignRecord,
@@ -285,8 +286,8 @@ class SqliteHandle(PlanHandle):
             slots.forget_earlier()
         return found
 
-    async def cancel_pending(self, at: float) -> int:
-        return await self._do(recovery.cancel_pending, at)
+    async def cancel_pending(self, at: float, reason: Reason = CANCELLED) -> int:
+        return await self._do(recovery.cancel_pending, at, reason)
 
     async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
         return await self._do(recovery.reopen, state, include_unnamed)

@@ -20,7 +20,8 @@ from promomsg.journal.postgres.statements.group_rows import (
     move_group_row,
 )
 from promomsg.journal.postgres.statements.transaction import Transaction
-from promomsg.journal.reasons import CANCELLED, LISTED, UNNAMED
+from promomsg.journal.reasons import LISTED, UNNAMED
+from promomsg.journal.records import Reason
 from promomsg.journal.state_sql import group_move, in_group_state, in_state, recipient_move
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
@@ -80,12 +81,12 @@ async def take_back(
     return sum(count for _, count in by_code)
 
 
-async def cancel_pending(tx: Transaction, at: float) -> int:
+async def cancel_pending(tx: Transaction, at: float, reason: Reason) -> int:
     """Pending singles and planned groups are cancelled; who may have been sent to is unknown."""
-    count = await close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, CANCELLED, at)
+    count = await close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, reason, at)
     for group in await group_rows(tx, _CANCEL.where):
-        await move_group_row(tx, group, _CANCEL, code=CANCELLED.code, detail=CANCELLED.detail)
-        count += await close_members(tx, group, Event.CANCEL, CANCELLED, at)
+        await move_group_row(tx, group, _CANCEL, code=reason.code, detail=reason.detail)
+        count += await close_members(tx, group, Event.CANCEL, reason, at)
     return count
 
 

@@ -13,8 +13,8 @@ import msgspec
 
 from promomsg.clock import china_day
 from promomsg.errors import JournalError
-from promomsg.journal.reasons import CANCELLED, COMMITS_LOST, INTERRUPTED, UNNAMED
-from promomsg.journal.records import Recovered
+from promomsg.journal.reasons import COMMITS_LOST, INTERRUPTED, UNNAMED
+from promomsg.journal.records import Reason, Recovered
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
@@ -254,12 +254,12 @@ def adopt(tx: Transaction, group_no: int, msg_id: str, at: float, next_poll_at: 
     )
 
 
-def cancel_pending(tx: Transaction, at: float) -> int:
+def cancel_pending(tx: Transaction, at: float, reason: Reason) -> int:
     """Pending singles and planned groups are cancelled; who may have been sent to is unknown."""
-    count = close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, CANCELLED, at)
+    count = close_rows(tx, Event.CANCEL, "group_no IS NULL", {}, reason, at)
     for group in groups.select(tx.db, _CANCEL.where):
-        groups.move(tx, group, _CANCEL, code=CANCELLED.code, detail=CANCELLED.detail)
-        count += groups.close_members(tx, group, Event.CANCEL, CANCELLED, at)
+        groups.move(tx, group, _CANCEL, code=reason.code, detail=reason.detail)
+        count += groups.close_members(tx, group, Event.CANCEL, reason, at)
     return count
 
 

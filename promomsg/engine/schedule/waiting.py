@@ -1,0 +1,50 @@
+"""For what a campaign waits, as it is told to people: its start, its hours, or the next day."""
+
+from __future__ import annotations
+
+import msgspec
+
+from promomsg.engine.schedule.schedule import ALWAYS_OPEN, Opening
+from promomsg.engine.schedule.time_options import kept_times
+from promomsg.journal.records import CampaignRecord
+
+__all__ = ["NOT_WAITING", "Waiting", "waiting_at", "waiting_of"]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A campaign that may not send now.
+
+    Attributes:
+        why: until when, and why, for people; empty: it may.
+        until: Unix seconds; None: it is not known, or it may.
+    """
+
+    why: str = ""
+    until: float | None = None
+
+
+NOT_WAITING = Waiting()
+
+
+def waiting_at(opening: Opening, parked_until: float | None, now: float) -> Waiting:
+    """For what a campaign waits, if it does.
+
+    Args:
+        opening: by its schedule.
+        parked_until: Unix seconds before which nobody sends, as its journal has it; None: nobody waits.
+        now: Unix seconds.
+    """
+    if opening.is_closed and not opening.is_over:
+        return Waiting(opening.why, opening.next_at)
+    if parked_until is not None and parked_until > now:
+        return Waiting(
+            "the daily quota is used up; it goes on on the next China-time day", parked_until
+        )
+    return NOT_WAITING
+
+
+def waiting_of(record: CampaignRecord, parked_until: float | None, now: float) -> Waiting:
+    """The same of a campaign's record."""
+    schedule = kept_times(record.settings).schedule()
+    opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
+    return waiting_at(opening, parked_until, now)
