@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-__all__ = ["open_private", "rename_new", "write_private"]
+__all__ = ["open_private", "rename_new", "replaced_file", "write_private"]
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -89,4 +91,27 @@ def write_private(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that only its owner can read, put in place in one step when the block ends well.
+
+    Raises:
+        OSError: it cannot be written. Then, and after any error of the block, an earlier file of that
+            name is untouched.
+    """
+    from tempfile import mkstemp  # 4 ms, for the few who write such a file
+
+    # Under a name that nobody has: `NAME.partial` may be a download to be resumed.
+    descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
         raise

@@ -118,6 +118,7 @@ def report_of_view(
         journal=address,
         warnings=doubts,
         waits_until=waiting.until,
+        clicks=view.clicks(),
     )
 
 

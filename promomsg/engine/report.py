@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
-from promomsg.journal.records import CampaignRecord, Control, Counts, GroupRow
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, GroupRow
 from promomsg.model import Code, Outcome, State
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
+
+if TYPE_CHECKING:
+    from promomsg.report_formats.contents import ReportContents
 
 __all__ = [
     "CANNOT_BE_REACHED",
@@ -207,6 +212,7 @@ class Report:
         by_code: of those not sent, how many by code.
         groups: the group sends (`msg_id`, `percent`, `send_cnt`, `fail_cnt`, `state`).
         warnings: what a person should know.
+        clicks: what was kept of clicks, by day.
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
         waits_until: while it waits, Unix seconds of when it goes on.
@@ -228,7 +234,11 @@ class Report:
         journal: str | None = None,
         warnings: Iterable[str] = (),
         waits_until: float | None = None,
+        clicks: Iterable[ClickDay] = (),
     ) -> None:
+        self._record = record
+        self._counts = counts
+        self.clicks = list(clicks)
         self.campaign = record.name
         self.state = state
         self.reason = reason
@@ -312,6 +322,71 @@ class Report:
             raise Halted(code or self.state, detail or f"{self.pending} are pending; resume it")
         if self.failed or self.unknown:
             raise SomeFailed(self)
+
+    def to_html(self, *, most_rows: int = 500) -> str:
+        """The report as one HTML page, to look at, to print and to pass on: nothing in it is fetched from
+        elsewhere.
+
+        Args:
+            most_rows: people who were not sent to that are listed by name; the CSV has them all.
+
+        Raises:
+            UsageError: Jinja2 is not installed: `pip install 'promomsg[reports]'`.
+        """
+        from promomsg.report_formats.html_report import to_html
+
+        return to_html(self.contents(), most_rows=most_rows)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with one row per row read: key, verdict, code, detail, attempts, group, at
+        (UTC), rid.
+
+        Raises:
+            UsageError: pyarrow or pandas is not installed.
+        """
+        from promomsg.report_formats.parquet_report import to_frame
+
+        return to_frame(self.outcomes())
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> int:
+        """Writes the columns of `to_frame` to a Parquet file that only its owner can read; an earlier one
+        is replaced once the new one is complete. Memory does not grow with the recipients.
+
+        Returns:
+            How many rows it has.
+
+        Raises:
+            UsageError: pyarrow is not installed, or the file cannot be written.
+        """
+        from promomsg.report_formats.parquet_report import save_parquet
+
+        return save_parquet(self.outcomes(), path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from promomsg.report_formats.notebook_report import counts_table
+
+        return counts_table(self.campaign, self.state, self.reason, self._counts)
+
+    def contents(self) -> ReportContents:
+        """All that the report's formats are made of, as it stands now."""
+        from promomsg.report_formats.contents import ReportContents
+
+        return ReportContents(
+            record=self._record,
+            state=self.state,
+            reason=self.reason,
+            counts=self._counts,
+            groups=tuple(self.groups),
+            warnings=tuple(self.warnings),
+            elapsed_s=self.elapsed_s,
+            host=self.host,
+            journal=self.journal,
+            made_at=time.time(),
+            timeline=self._rows.timeline(60),
+            clicks=tuple(self.clicks),
+            outcomes=self._rows.rows,
+        )
 
     def __repr__(self) -> str:
         return (

@@ -115,11 +115,12 @@ def _leave(place: Path, journal: Path, names: list[str]) -> None:
     """The reports, and what to do next."""
     from promomsg.cli.output.printing import command_line, private_file
     from promomsg.cli.output.report_writer import write_report
+    from promomsg.report_formats.contents import NOT_SENT
 
     with private_file(place / "report.json") as file:
-        write_report(journal, "json", everybody=True, file=file)
+        write_report(journal, "json", None, file)
     with private_file(place / "failures.csv") as file:
-        write_report(journal, "csv", everybody=False, file=file)
+        write_report(journal, "csv", NOT_SENT, file)
     campaign = place / f"{names[0]}.toml"
     print_line()
     print_line(f"left in {place}: campaign files, recipients, journals (demo-*.db), report.json,")

@@ -12,21 +12,47 @@ import click
 
 from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.printing import counted, finish_output, print_to_stderr
-from promomsg.cli.output.report_target import report_file
-from promomsg.cli.output.report_writer import write_report
+from promomsg.cli.output.report_target import raw_report_file, report_file
+from promomsg.cli.output.report_writer import write_cells, write_report
 from promomsg.cli.output.standard_streams import utf8_stdout
 from promomsg.cli.shared_options import journal_argument
 from promomsg.engine.opened_journal import open_journal
 from promomsg.errors import UsageError
+from promomsg.model import State
+from promomsg.report_formats.contents import NOT_SENT
+from promomsg.suggest import did_you_mean
 
 __all__ = ["report"]
 
 
-@click.command(short_help="List who was not reached and why, as a table, CSV or JSON.")
+def _states(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[State, ...] | None:
+    """`unknown,failed` as states."""
+    if text is None:
+        return None
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    known = [state.value for state in State if state is not State.INTENDED]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"report: --state {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}"
+            )
+    if not names:
+        raise UsageError(f"report: --state names none; there are {', '.join(known)}")
+    return tuple(State(name) for name in dict.fromkeys(names))
+
+
+@click.command(short_help="List who was not reached and why, as a table or a file.")
 @journal_argument
 @click.option(
-    "--format", "file_format", type=click.Choice(("table", "json", "csv")), default="table",
+    "--format", "file_format", type=click.Choice(("table", "json", "csv", "html", "parquet", "xlsx")),
+    default="table",
     help="How; default table.",
+)  # fmt: skip
+@click.option(
+    "--state", "states", metavar="STATE,…", callback=_states,
+    help="Only those in these states: unknown, or failed,unknown.",
 )  # fmt: skip
 @click.option("--all", "everybody", is_flag=True, help="Every row read, the sent ones too.")
 @click.option(
@@ -42,6 +68,7 @@ __all__ = ["report"]
 def report(
     journal: JournalPlace,
     file_format: str,
+    states: tuple[State, ...] | None,
     everybody: bool,
     output: Path | None,
     bom: bool,
@@ -49,16 +76,28 @@ def report(
 ) -> int:
     """List the recipients of JOURNAL that were not sent to, and why; all of them with --all.
 
-    CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC).
+    CSV columns: key, verdict, code, detail, attempts, group, at (ISO 8601, UTC). html is a page to look
+    at, to print and to pass on; parquet and xlsx have one row a recipient.
     """
+    if states is not None and everybody:
+        raise UsageError("report: --all and --state: give one of them")
     if group is not None:
-        if output is not None or everybody or bom or file_format != "table":
+        if output is not None or everybody or states or bom or file_format != "table":
             raise UsageError(
                 "report: --failure-file goes to standard output as it came; leave out the other options"
             )
         return _give_out(journal, group)
+    if states is None:
+        states = None if everybody else NOT_SENT
+    if file_format in ("parquet", "xlsx"):
+        if output is None:
+            raise UsageError(f"report: --format {file_format} needs --output FILE")
+        with raw_report_file(output, journal) as raw:
+            write_cells(journal, file_format, states, raw)
+        print_to_stderr(f"written: {output}")
+        return 0
     with _sink(output, journal, bom and file_format == "csv", file_format != "table") as file:
-        nameless = write_report(journal, file_format, everybody=everybody, file=file)
+        nameless = write_report(journal, file_format, states, file)
     if nameless and file_format == "csv":
         print_to_stderr(
             f"notice: {counted(nameless, 'recipient')} of an audience have no rows, since nobody named "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
-import os
 import shlex
 import sys
 import unicodedata
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
-from tempfile import mkstemp
 from typing import IO, Any, Final
 
 from promomsg.cli.exit_status import ALL_SENT, WRONG
 from promomsg.cli.output.standard_streams import utf8_stdout, write_error_of
 from promomsg.control_characters import escaped
 from promomsg.errors import UsageError
+from promomsg.private_files import replaced_file
 
 __all__ = [
     "command_line",
@@ -30,6 +30,7 @@ __all__ = [
     "print_table",
     "print_to_stderr",
     "private_file",
+    "text_over",
 ]
 
 _SAMPLE: Final = 200
@@ -129,21 +130,22 @@ def private_file(path: Path, *, bom: bool = False) -> Iterator[IO[str]]:
         UsageError: it cannot be written; an earlier file of that name is untouched.
     """
     try:
-        # Under a name that nobody has: `NAME.partial` may be a download to be resumed.
-        descriptor, name = mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent
-        )
-        partial = Path(name)
-        try:
-            with os.fdopen(
-                descriptor, "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace",
-                newline="",
-            ) as file:  # fmt: skip
-                yield file
-            partial.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise
+        with replaced_file(path) as raw, text_over(raw, bom=bom) as file:
+            yield file
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def text_over(raw: IO[bytes], *, bom: bool = False) -> Iterator[IO[str]]:
+    """UTF-8 text onto a file of bytes, complete when the block ends well; `raw` stays open."""
+    encoding = "utf-8-sig" if bom else "utf-8"
+    file = io.TextIOWrapper(raw, encoding, errors="replace", newline="")
+    try:
+        yield file
+        file.flush()
+    finally:
+        with suppress(
+            OSError, ValueError
+        ):  # what was written is there already, or the block failed
+            file.detach()

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import IO, Final
 
 from promomsg.cli.journal_place import JournalPlace
-from promomsg.cli.output.printing import private_file
+from promomsg.cli.output.printing import text_over
 from promomsg.errors import UsageError
 from promomsg.journal.locate import ALL_ENDINGS
+from promomsg.private_files import replaced_file
 
-__all__ = ["report_file"]
+__all__ = ["raw_report_file", "report_file"]
 
 _SQLITE: Final = b"SQLite format 3\0"
 _THEN: Final = "give another --output"
@@ -22,7 +23,14 @@ _THEN: Final = "give another --output"
 
 @contextmanager
 def report_file(path: Path, journal: JournalPlace, *, bom: bool = False) -> Iterator[IO[str]]:
-    """A text file for a report of `journal`; an earlier report of that name is replaced.
+    """A text file for a report of `journal`, as `raw_report_file`."""
+    with raw_report_file(path, journal) as raw, text_over(raw, bom=bom) as file:
+        yield file
+
+
+@contextmanager
+def raw_report_file(path: Path, journal: JournalPlace) -> Iterator[IO[bytes]]:
+    """A file for a report of `journal`; an earlier report of that name is replaced.
 
     A link is followed. A terminal, a pipe or `/dev/null` is written to as it is; anything else is
     a private file, put in place in one step when the block ends well.
@@ -33,7 +41,7 @@ def report_file(path: Path, journal: JournalPlace, *, bom: bool = False) -> Iter
     """
     mode = _mode(path)
     if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        with _straight(path, bom) as file:
+        with _straight(path) as file:
             yield file
         return
     if mode is not None and not stat.S_ISREG(mode):
@@ -43,8 +51,11 @@ def report_file(path: Path, journal: JournalPlace, *, bom: bool = False) -> Iter
     if isinstance(journal, Path):
         _refuse_own(path, real, Path(os.path.realpath(journal)))
     _refuse_journals(path, real)
-    with private_file(real, bom=bom) as file:
-        yield file
+    try:
+        with replaced_file(real) as file:
+            yield file
+    except OSError as error:
+        raise UsageError(f"{real} cannot be written: {error.strerror}") from None
 
 
 def _mode(path: Path) -> int | None:
@@ -58,11 +69,9 @@ def _mode(path: Path) -> int | None:
 
 
 @contextmanager
-def _straight(path: Path, bom: bool) -> Iterator[IO[str]]:
+def _straight(path: Path) -> Iterator[IO[bytes]]:
     try:
-        with path.open(
-            "w", encoding="utf-8-sig" if bom else "utf-8", errors="replace", newline=""
-        ) as file:
+        with path.open("wb") as file:
             yield file
     except BrokenPipeError:
         raise  # a reader that has what it wanted

@@ -1,11 +1,11 @@
-"""The report of a journal, row by row: as a table, CSV or JSON."""
+"""The report of a journal, row by row, in each of its formats."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from typing import IO, Any, Final
+from collections.abc import Collection, Iterator
+from typing import IO, Any
 
 from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
@@ -16,38 +16,65 @@ from promomsg.intake.spreadsheet_guards import guard_formula
 from promomsg.intake.suppression.suppression_file import REPORT_HEADINGS
 from promomsg.model import Outcome, State
 
-__all__ = ["write_report"]
-
-_NOT_SENT: Final = tuple(s for s in State if s is not State.SENT)
+__all__ = ["write_cells", "write_report"]
 
 
-def write_report(journal: JournalPlace, file_format: str, *, everybody: bool, file: IO[str]) -> int:
+def write_report(
+    journal: JournalPlace, file_format: str, states: Collection[State] | None, file: IO[str]
+) -> int:
     """Writes a journal's report row by row: memory does not grow with the recipients.
 
     Returns how many of those it is about have no row: the members of an audience that was sent to
     as one group are counted, and only its failures are named.
 
     Args:
-        file_format: `"table"`, `"json"` or `"csv"`.
-        everybody: every row read; else only what was not sent.
+        file_format: `"table"`, `"json"`, `"csv"` or `"html"`, which lists the first of those who were not
+            sent to, whatever `states` says.
+        states: of whom; None: every row read.
 
     Raises:
         JournalError: it cannot be read.
+        UsageError: what the format needs is not installed.
     """
     with open_journal(to_open(journal)) as opened:
         found = opened.report()
+        if file_format == "html":
+            file.write(found.to_html())
+            return 0
         written = 0
 
         def rows() -> Iterator[Outcome]:
             nonlocal written
-            for outcome in opened.outcomes(None if everybody else _NOT_SENT):
+            for outcome in opened.outcomes(states):
                 written += 1
                 yield outcome
 
         _write(found, rows(), file_format, file)
     if all(group.audience is None for group in found.groups):
         return 0
-    return max(found.planned - (0 if everybody else found.sent) - written, 0)
+    counts = found.to_dict()
+    wanted: int = sum(
+        counts[state]
+        for state in State
+        if state is not State.INTENDED and (states is None or state in states)
+    )
+    return max(wanted - written, 0)
+
+
+def write_cells(
+    journal: JournalPlace, file_format: str, states: Collection[State] | None, file: IO[bytes]
+) -> None:
+    """The same as `"parquet"` or `"xlsx"`, one row a recipient."""
+    with open_journal(to_open(journal)) as opened:
+        rows = opened.outcomes(states)
+        if file_format == "parquet":
+            from promomsg.report_formats.parquet_report import write_parquet
+
+            write_parquet(rows, file)
+        else:
+            from promomsg.report_formats.workbook_report import write_workbook
+
+            write_workbook(opened.report().contents(), rows, file)
 
 
 def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str]) -> None:
