@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -85,7 +84,10 @@ def promomsg(*words: object) -> int:
 
     On asyncio's own loop, since coverage does not see into uvloop's; children have uvloop.
     """
-    with mock.patch.dict(sys.modules, {"uvloop": None}):
+    # This one module only: `mock.patch.dict` would forget the modules that a command is the first to
+    # load, and the next one would load them, and their classes, once more.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "uvloop", None)  # type: ignore[call-overload]
         return main([str(w) for w in words])
 
 
