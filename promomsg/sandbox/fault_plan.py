@@ -15,7 +15,7 @@ A plan is a TOML file (`promomsg sandbox --faults FILE`) or made in Python from 
     token_life = 60
 
 A rule with none of `calls`, `every` and `probability` takes every call. The first rule that
-applies wins; every rule counts all calls of its endpoints. Endpoints: sendmsg, singlesendmsg,
+applies wins; every rule counts all calls of its endpoints. Endpoints: sendmsg, singlesendmsg, subscribe_send,
 getmsg, getmsgclickdata, getpromoter, getrole, token (both token calls; stable_token for one
 alone), quota_get, clear_quota, failure_file, alipay.send, alipay.apply_token, other, and connect
 (an accepted connection, before any request: `refuse` only).
@@ -69,6 +69,7 @@ __all__ = ["ENDPOINTS", "KINDS", "Fault", "FaultPlan", "Injection"]
 ENDPOINTS: Final = (
     "sendmsg",
     "singlesendmsg",
+    "subscribe_send",
     "getmsg",
     "getmsgclickdata",
     "getpromoter",

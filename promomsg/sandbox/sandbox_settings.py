@@ -78,6 +78,9 @@ class SandboxSettings:
         roles: role_id → name.
         page_size: of getpromoter.
         refuse_single: address → errcode (43101, 40003, …).
+        subscribed_once: a second subscribe message to a user is 43101
+            (docs/facts/wechat-subscribe.md, "Subscribe send"); by default they are all delivered, so
+            that the ledger shows who got two.
         refuse_group: id → errcode in fail_info.
         group_fail_fraction: this share of a group fails too, chosen by seed and id, with
             `group_fail_code`.
@@ -135,6 +138,7 @@ class SandboxSettings:
     )
     page_size: int = 2000
     refuse_single: Mapping[str, int] = field(default_factory=dict)
+    subscribed_once: bool = False
     refuse_group: Mapping[str, int] = field(default_factory=dict)
     group_fail_fraction: float = 0.0
     group_fail_code: int = 103010

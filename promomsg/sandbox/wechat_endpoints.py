@@ -19,6 +19,7 @@ from promomsg.sandbox.known_promoters import FILTERS, KnownPromoters
 from promomsg.sandbox.ledger import Ledger
 from promomsg.sandbox.movable_clock import SandboxClock
 from promomsg.sandbox.sandbox_settings import SandboxSettings
+from promomsg.sandbox.subscribe_messages import SUBSCRIBE_FIELDS, serve_subscribe_send
 from promomsg.sandbox.wechat_requests import check_fields, decode_body, message_of, missing, text
 
 __all__ = ["ROUTES", "WeChatEndpoints"]
@@ -30,6 +31,7 @@ ROUTES: Final[Mapping[str, str]] = {
     "/promoter/getmsgclickdata": "getmsgclickdata",
     "/promoter/getpromoter": "getpromoter",
     "/promoter/getrole": "getrole",
+    "/cgi-bin/message/subscribe/send": "subscribe_send",
     "/cgi-bin/stable_token": "stable_token",
     "/cgi-bin/token": "token",
     "/cgi-bin/openapi/quota/get": "quota_get",
@@ -39,6 +41,7 @@ _MESSAGE: Final = frozenset({"msg_type", "content", "appid", "path"})
 _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "sendmsg": _MESSAGE | {"list_type", "role_id", "retail_id", "id"},
     "singlesendmsg": _MESSAGE | {"openid", "id"},
+    "subscribe_send": SUBSCRIBE_FIELDS,
     "getmsg": frozenset({"msg_id"}),
     "getmsgclickdata": frozenset(
         {"send_date", "dimonsion", "msg_type", "msg_id", "begin_send_time", "end_send_time"}
@@ -138,6 +141,8 @@ class WeChatEndpoints:
         self.quotas.take(appid, endpoint)
         if endpoint == "singlesendmsg":
             return self._single(data, settings)
+        if endpoint == "subscribe_send":
+            return serve_subscribe_send(data, settings, self._ledger, self._clock.time())
         if endpoint == "sendmsg":
             message = message_of(data, settings)
             return self.groups.send(data, message, lambda line: self._complain(endpoint, line))
