@@ -84,6 +84,11 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
     Code.SUPPRESSED: (
         "the key or the address is on the suppression list", State.SKIPPED, "nothing",
     ),
+    Code.MAX_PER_PERSON: (
+        "other campaigns have sent, or will send, as many messages as `max_per_person` lets a person have",
+        State.SKIPPED,
+        "nothing; a campaign that is planned once the window is over counts anew",
+    ),
     Code.NOT_SELECTED: ("`--test-to` or only= left the row out", State.SKIPPED, "nothing"),
     Code.MISSING_PARAM: (
         "a {placeholder} of the message has no value in this row",

@@ -90,6 +90,8 @@ class Code(StrEnum):
     """The row's own request_id stood in an earlier row: the provider would send nothing for it."""
     SUPPRESSED = "SUPPRESSED"
     """The key or the address is on the suppression list."""
+    MAX_PER_PERSON = "MAX_PER_PERSON"
+    """Other campaigns have sent, or will send, as many messages to them as `max_per_person` lets one have."""
     NOT_SELECTED = "NOT_SELECTED"
     """`--test-to` or another selection left the row out."""
     MISSING_PARAM = "MISSING_PARAM"

@@ -92,7 +92,8 @@ def campaign_for(
         options["first"] = flags.first
     if flags.test_to:
         options["only"] = flags.test_to
-        for name in FIRST_KEYS:  # a test is looked at as a whole
+        # A test is looked at as a whole, and may be made as often as it takes.
+        for name in (*FIRST_KEYS, "max_per_person"):
             options.pop(name, None)
     return Campaign(
         channel,

@@ -12,6 +12,7 @@ import msgspec
 
 from promomsg.argument_checks import check_yes_or_no, is_text
 from promomsg.delivery import PollPolicy
+from promomsg.engine.frequency.frequency_cap import FrequencyCap, parse_frequency_cap
 from promomsg.engine.schedule.first_options import (
     FIRST_STOP_ABOVE,
     FIRST_WAIT,
@@ -100,7 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         first_wait: how long they are looked at once the last of them is answered: seconds, or text
             such as `"10m"`, the default.
         first_ask: stop after that in any case, until `resume(approve=True)`.
-        max_per_person: nobody gets more messages than that, `"2 in 7d"`.
+        max_per_person: nobody gets more messages than that, `"2 in 7d"`, counted over the campaigns of
+            the same account whose journals are in the same folder, or fleet; the others are skipped
+            (`MAX_PER_PERSON`). None: not counted.
     """
 
     concurrency: int = _CONCURRENCY
@@ -154,6 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise UsageError(f"retry={self.retry!r}: give promomsg.RetryPolicy(attempts=8)")
         if self.only is not None:
             msgspec.structs.force_setattr(self, "only", _keys(self.only))
+        self.cap  # noqa: B018 - refuses what is none
         msgspec.structs.force_setattr(self, "first_wait", self._checked_first().wait)
         self._set_times(checked_times(**msgspec.structs.asdict(given_times(self))))
 
@@ -191,6 +195,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def first_few(self) -> FirstOptions | None:
         """When the others follow the first few; None: everybody is sent to at once."""
         return None if self.first is None else self._checked_first()
+
+    @property
+    def cap(self) -> FrequencyCap | None:
+        """How many messages a person may have; None: nobody counts."""
+        return None if self.max_per_person is None else parse_frequency_cap(self.max_per_person)
 
     @property
     def wanted_connections(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from promomsg.journal.frequency.cap_contract import CapCounter
 from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
 from promomsg.model import Secret
@@ -38,7 +39,7 @@ class KeptTokens(RecipientTokens, Protocol):
         ...
 
 
-class PlanWriter(Protocol):
+class PlanWriter(CapCounter, Protocol):
     """A plan in the making.
 
     Rows are added in batches, then come the set-based steps, then `seal`. Nothing can be taken

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 from journal_model.groups import INTERRUPTED, ModelGroups
 from journal_model.store import Row
-from promomsg.errors import JournalError
+from promomsg.errors import JournalError, UsageError
+from promomsg.journal.frequency.cap_contract import MessageCap, OverCap
 from promomsg.journal.reasons import CANCELLED
 from promomsg.journal.records import UNIQUE, Lease, Reason, Recovered, fingerprint
 from promomsg.model import Code, State
@@ -188,3 +189,14 @@ class ModelRecovery(ModelGroups):
         if dissolved:
             store.cut()
         return len(rows)
+
+    # Messages per person: nothing is beside a journal in memory.
+
+    async def hold_cap(self) -> bool:
+        raise UsageError("max_per_person: this journal is in memory")
+
+    async def release_cap(self) -> None:
+        """It is never held."""
+
+    async def skip_over_cap(self, cap: MessageCap, *, smallest_group: int, at: float) -> OverCap:
+        raise UsageError("max_per_person: this journal is in memory")

@@ -22,6 +22,7 @@ from promomsg.cli.campaign.channel_key import (
     sections_of,
 )
 from promomsg.cli.campaign.first_section import FIRST_KEYS, read_first
+from promomsg.cli.campaign.max_per_person_key import read_max_per_person
 from promomsg.cli.campaign.message_sections import read_message
 from promomsg.cli.campaign.on_end import read_on_end
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
@@ -189,7 +190,7 @@ class _Reader:
             "campaign",
             "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
-            "on_end", *FIRST_KEYS,
+            "on_end", "max_per_person", *FIRST_KEYS,
         )  # fmt: skip
 
     def read(
@@ -241,6 +242,7 @@ class _Reader:
             route=campaign.choice("route", ("single", "group")),
             resolve=campaign.flag("resolve", False),
             first=read_first(campaign),
+            max_per_person=read_max_per_person(campaign),
             pace=pace,
             concurrency=concurrency,
             groups_in_flight=groups_in_flight,

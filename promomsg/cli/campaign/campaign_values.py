@@ -174,6 +174,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     groups_in_flight: int
     poll: PollPolicy
     first: dict[str, Any] = msgspec.field(default_factory=dict)
+    max_per_person: str | None = None
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
     on_end: OnEnd | None = None

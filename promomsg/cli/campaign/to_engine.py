@@ -173,5 +173,6 @@ def options_of(file: CampaignFile) -> dict[str, Any]:
         "resolve": file.resolve,
         "expand": file.expand,
         "max_group_size": file.max_group_size,
+        "max_per_person": file.max_per_person,
         **file.first,
     }

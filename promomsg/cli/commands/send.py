@@ -173,14 +173,17 @@ def _keys(text: str | None) -> tuple[str, ...]:
 async def _plan(file: CampaignFile, flags: SendFlags, interrupts: Interrupts) -> int:
     import anyio
 
+    from promomsg.cli.campaign.max_per_person_key import beside
     from promomsg.cli.campaign.to_engine import open_channel
     from promomsg.cli.output.plan_and_result import plan_document, print_plan, print_rows_left_out
     from promomsg.cli.output.printing import finish_output, print_json
 
     journal = journal_for(file, flags.test_to)
     async with open_channel(file) as channel:
-        # A plan leaves nothing behind: it is made in a temporary journal.
-        campaign = campaign_for(file, flags, channel, None)
+        # A plan leaves nothing behind: it is made in a temporary journal, or, where messages per person are
+        # counted, in half a one beside the others.
+        counts = file.max_per_person is not None and not flags.test_to
+        campaign = campaign_for(file, flags, channel, beside(journal) if counts else None)
         try:
             found = await interrupts.unless(campaign.plan())
             if flags.as_json:

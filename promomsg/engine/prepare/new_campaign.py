@@ -8,6 +8,12 @@ from collections.abc import AsyncIterator
 from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
 from promomsg.channels.base import Advice
 from promomsg.engine.campaign_request import CampaignRequest
+from promomsg.engine.frequency.counted_cap import (
+    CAP_NEEDS_EXPAND,
+    CAP_NEEDS_PLACE,
+    count_again,
+    count_at_planning,
+)
 from promomsg.engine.prepare.audience import AudienceRoute, decide_audience, expands, resolve_ids
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import (
@@ -59,6 +65,8 @@ class NewCampaign(CampaignStart):
         self._settings = settings
         self._temporary = request.journal is None
         super().__init__(request, journal_of(request.journal, settings.durability))
+        if settings.cap is not None and (self._temporary or self.address is None):
+            raise UsageError(CAP_NEEDS_PLACE)
         self._record = CampaignRecord(
             name=name or "campaign",
             channel=channel.name,
@@ -158,6 +166,7 @@ class NewCampaign(CampaignStart):
         left_out: list[str] = []
         if suppressed is not None:
             left_out = suppressed.notices(await handle.left_out())
+        left_out += await count_at_planning(handle, settings, self._clock)
         await make_groups(handle, channel, settings)
         columns = source.parameters | {"key"}
         notices += source.notices
@@ -170,6 +179,8 @@ class NewCampaign(CampaignStart):
         """Raises when somebody is to be left out of one call to a whole audience."""
         if self.request.suppress is not None:
             raise UsageError(SUPPRESS_NEEDS_EXPAND)
+        if self._settings.cap is not None:
+            raise UsageError(CAP_NEEDS_EXPAND)
         if self._settings.first is not None:
             raise UsageError(
                 "first: an audience that is sent to as one group call has nobody to send to first: "
@@ -187,7 +198,11 @@ class NewCampaign(CampaignStart):
         assert handle is not None
         self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
-        await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
+        async with count_again(handle, self._settings, self._clock) as notice:
+            if notice is not None:
+                self._record.warnings.append(notice)
+                self._planned = await handle.plan_counts()
+            await handle.seal(self._record, chunk_size=chunk_size(self._settings.concurrency))
         context = await self._context()
         singles, groups = self._planned
         log_event(

@@ -11,6 +11,7 @@ from anyio import to_thread
 from promomsg.argument_checks import SUPPRESS_NEEDS_EXPAND, check_channel, check_yes_or_no
 from promomsg.clock import china_day
 from promomsg.engine.campaign_request import CampaignRequest
+from promomsg.engine.frequency.counted_cap import CAP_NEEDS_EXPAND, count_again
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import ask_quota, keep_pace, set_default_pace
 from promomsg.engine.prepare.plan import Plan, describe_plan
@@ -227,6 +228,16 @@ class ResumedCampaign(CampaignStart):
         if (await handle.control()).requested is Control.PAUSE:
             await handle.set_control(Control.RUN)
 
+    async def _count_cap_again(self, handle: Handle) -> None:
+        """Skips who has had, or will have, too many messages of others since the plan was made."""
+        if self._settings.cap is None or not (await handle.counts()).pending:
+            return
+        if any(g.audience and g.state is GroupState.PLANNED for g in await handle.groups()):
+            raise UsageError(CAP_NEEDS_EXPAND)
+        async with count_again(handle, self._settings, self._clock) as notice:
+            if notice is not None:
+                await handle.warn(notice)
+
     async def start(self) -> RunContext:
         """The open journal, ready to go on."""
         assert self._handle is not None
@@ -234,6 +245,7 @@ class ResumedCampaign(CampaignStart):
         outage = self._handle.record.outage
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
+        await self._count_cap_again(self._handle)
         await self._let_everybody_send(self._handle)
         context = await self._context()
         context.stream_from = self._stream_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promomsg.journal.plan_contract import KeptTokens
+from promomsg.journal.postgres.frequency.capped_calls import CappedCalls
 from promomsg.journal.postgres.planning_calls import PlanningCalls
 from promomsg.journal.postgres.sealed.user_tokens import open_user_tokens
 from promomsg.journal.postgres.sending_calls import SendingCalls
@@ -10,7 +11,7 @@ from promomsg.journal.postgres.sending_calls import SendingCalls
 __all__ = ["PostgresHandle"]
 
 
-class PostgresHandle(PlanningCalls, SendingCalls):
+class PostgresHandle(CappedCalls, PlanningCalls, SendingCalls):
     """See `promomsg.journal.contract.Handle`."""
 
     async def recipient_tokens(self, *, make: bool = False) -> KeptTokens | None:

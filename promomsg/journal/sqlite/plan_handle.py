@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
@@ -16,6 +16,10 @@ from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.statements import planning, suppression
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import State
+
+if TYPE_CHECKING:
+    from promomsg.journal.frequency.cap_contract import MessageCap, OverCap
+    from promomsg.journal.sqlite.frequency.folder_cap import FolderCap
 
 __all__ = ["PlanHandle", "Seal"]
 
@@ -44,6 +48,12 @@ class PlanHandle:
         self._added = AddedRows()
         self._do = access.do
         self._read = access.read
+        self._folder_cap: FolderCap | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Where the journal is, or will be; None in memory."""
+        raise NotImplementedError
 
     async def _plan(self, call: Callable[..., T], *args: Any) -> T:
         if self._seal is None:
@@ -120,6 +130,27 @@ class PlanHandle:
         return self._skipped(
             await self._plan(planning.mark_duplicates, self._added, columns, places)
         )
+
+    def _cap(self) -> FolderCap:
+        if self._folder_cap is None:
+            # Only a campaign with a cap loads what counts.
+            from promomsg.journal.sqlite.frequency.folder_cap import FolderCap
+
+            self._folder_cap = FolderCap(self._access, self._record, self.path)
+        return self._folder_cap
+
+    async def hold_cap(self) -> bool:
+        return self._cap().hold()
+
+    async def release_cap(self) -> None:
+        if self._folder_cap is not None:
+            self._folder_cap.release()
+
+    async def skip_over_cap(self, cap: MessageCap, *, smallest_group: int, at: float) -> OverCap:
+        planning = self._seal is not None
+        over = await self._cap().skip(cap, planning=planning, smallest_group=smallest_group, at=at)
+        self._skipped(over.skipped)
+        return over
 
     async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
         return await self._do(planning.shared_messages, at_least, self._known)

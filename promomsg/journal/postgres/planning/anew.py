@@ -26,10 +26,21 @@ from promomsg.journal.state_sql import group_move, in_group_state, in_state, rec
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent, GroupState
 
-__all__ = ["NO_REASON", "cancel_pending", "reopen", "seal_retry", "suppress_pending", "take_back"]
+__all__ = [
+    "NO_REASON",
+    "cancel_pending",
+    "cut_again",
+    "leave_groups",
+    "reopen",
+    "seal_retry",
+    "skip_blocked",
+    "suppress_pending",
+    "take_back",
+]
 
 _PENDING: Final = in_state(State.PENDING)
 _CANCEL: Final = group_move(GroupEvent.CANCEL)
+_BLOCKED: Final = "seq IN (SELECT seq FROM pg_temp.blocked)"
 
 NO_REASON: Final = "code = '', detail = '', rid = NULL"
 
@@ -149,36 +160,59 @@ async def suppress_pending(
     await refuse_intended(tx)
     if not await find_blocked(tx, columns, pepper):
         return 0
-    blocked = "seq IN (SELECT seq FROM pg_temp.blocked)"
+    changed, dissolved = await skip_blocked(tx, LISTED, at, smallest_group)
+    if dissolved:
+        await cut_again(tx)
+    return changed
+
+
+async def cut_again(tx: Transaction) -> None:
+    """Cuts all singles into chunks of the same size as before."""
+    (chunk_size,) = await tx.row("SELECT chunk_size FROM campaign WHERE campaign = %(campaign)s")
+    await cut_chunks(tx, chunk_size)
+
+
+async def skip_blocked(
+    tx: Transaction, reason: Reason, at: float, smallest_group: int
+) -> tuple[int, bool]:
+    """Skips who is in pg_temp.blocked, of a plan that is complete, and pending; returns how many, and whether
+    a group was dissolved, so that its others are in no chunk yet."""
+    dissolved = await leave_groups(tx, reason, smallest_group)
+    blocked = f"group_no IS NULL AND {_BLOCKED}"
+    return await close_rows(tx, Event.SKIP, blocked, {}, reason, at), dissolved
+
+
+async def leave_groups(
+    tx: Transaction, reason: Reason, smallest_group: int, *, planning: bool = False
+) -> bool:
+    """Takes who is in pg_temp.blocked out of the groups that are not out; whether one was dissolved, since it
+    would have had fewer than `smallest_group` members.
+
+    Args:
+        planning: the plan is not complete: nobody knows of a group that is dissolved, and it goes.
+    """
     dissolved = False
     leaving = await tx.rows(
-        f"SELECT group_no, count(*) FROM this.recipient WHERE {_PENDING} AND {blocked}"
+        f"SELECT group_no, count(*) FROM this.recipient WHERE {_PENDING} AND {_BLOCKED}"
         f" AND group_no IN (SELECT group_no FROM group_send"
         f" WHERE campaign = %(campaign)s AND {_CANCEL.where})"
         " GROUP BY group_no ORDER BY group_no"
     )
     for group_no, leave in leaving:
         group = await get_group(tx, group_no)
-        left = group.planned - leave
+        one = {"group_no": group_no, "left": group.planned - leave}
         out_of_it = "UPDATE this.recipient SET group_no = NULL WHERE group_no = %(group_no)s"
-        if left >= smallest_group:
-            one = {"group_no": group_no, "left": left}
-            await tx.change(f"{out_of_it} AND {blocked}", one)
-            await tx.change(
-                "UPDATE group_send SET planned = %(left)s"
-                " WHERE campaign = %(campaign)s AND group_no = %(group_no)s",
-                one,
-            )
+        of_it = "WHERE campaign = %(campaign)s AND group_no = %(group_no)s"
+        if one["left"] >= smallest_group:
+            await tx.change(f"{out_of_it} AND {_BLOCKED}", one)
+            await tx.change(f"UPDATE group_send SET planned = %(left)s {of_it}", one)
+            continue
+        await tx.change(out_of_it, one)
+        if planning:
+            await tx.change(f"DELETE FROM group_send {of_it}", one)
         else:
-            await tx.change(out_of_it, {"group_no": group_no})
             await move_group_row(
-                tx, group, _CANCEL, planned=0, code=LISTED.code, detail=LISTED.detail
+                tx, group, _CANCEL, planned=0, code=reason.code, detail=reason.detail
             )
-            dissolved = True
-    changed = await close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, LISTED, at)
-    if dissolved:
-        (chunk_size,) = await tx.row(
-            "SELECT chunk_size FROM campaign WHERE campaign = %(campaign)s"
-        )
-        await cut_chunks(tx, chunk_size)
-    return changed
+        dissolved = True
+    return dissolved

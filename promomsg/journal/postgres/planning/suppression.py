@@ -22,6 +22,7 @@ __all__ = [
     "find_blocked",
     "left_out",
     "list_values",
+    "make_blocked",
     "select_chosen",
     "suppress_listed",
 ]
@@ -222,13 +223,18 @@ async def select_chosen(tx: Transaction) -> int:
     return int(left)
 
 
+async def make_blocked(tx: Transaction) -> None:
+    """Has pg_temp.blocked, who is to be skipped and why, with nobody in it."""
+    for text in _BLOCKED.split(";")[:2]:
+        await tx.change(text)
+
+
 async def find_blocked(tx: Transaction, columns: Collection[str], pepper: bytes | None) -> bool:
     """Fills temp.blocked with every row of everybody whose key or address is on the list.
 
     Rows of any state count: a duplicate that is skipped already says whose address it is.
     """
-    for text in _BLOCKED.split(";")[:2]:
-        await tx.change(text)
+    await make_blocked(tx)
     if await tx.first("SELECT 1 FROM pg_temp.listed LIMIT 1") is None:
         return False
     await tx.change("ANALYZE pg_temp.listed")

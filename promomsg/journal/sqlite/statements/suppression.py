@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.reasons import LINKED, LISTED, NOT_SELECTED
-from promomsg.journal.records import NEVER, Reached, fingerprint
+from promomsg.journal.records import NEVER, Reached, Reason, fingerprint
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
 from promomsg.journal.sqlite.statements.planning import cut_chunks
@@ -31,10 +31,13 @@ from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED, Event, GroupEve
 __all__ = [
     "absent_key",
     "choose_keys",
+    "leave_groups",
     "left_out",
     "list_values",
+    "make_blocked",
     "reached_page",
     "select_chosen",
+    "skip_blocked",
     "suppress_listed",
     "suppress_pending",
 ]
@@ -49,6 +52,7 @@ _LINKS: Final = {**{name: name for name in _LISTED}, "access_token": "fingerprin
 _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
 _CANCEL_GROUP: Final = group_move(GroupEvent.CANCEL)
+_BLOCKED: Final = "seq IN (SELECT seq FROM temp.blocked)"
 
 
 def _as_json(values: Iterable[object]) -> str:
@@ -80,7 +84,7 @@ def list_values(
             " (position INTEGER PRIMARY KEY, value TEXT NOT NULL, refusal TEXT NOT NULL, inside TEXT,"
             " is_key INTEGER NOT NULL)"
         )
-        _make_blocked(db)
+        make_blocked(db)
         db.execute("DELETE FROM temp.listed")
         db.execute("DELETE FROM temp.doubtful")
     if pepper is not None:
@@ -169,7 +173,8 @@ def select_chosen(tx: Transaction) -> int:
     return int(left)
 
 
-def _make_blocked(db: sqlite3.Connection) -> None:
+def make_blocked(db: sqlite3.Connection) -> None:
+    """Has temp.blocked, who is to be skipped and why, with nobody in it."""
     db.execute(
         "CREATE TEMP TABLE IF NOT EXISTS blocked (seq INTEGER PRIMARY KEY, detail TEXT NOT NULL)"
     )
@@ -181,7 +186,7 @@ def _find_blocked(db: sqlite3.Connection, columns: Collection[str], pepper: byte
 
     Rows of any state count: a duplicate that is skipped already says whose address it is.
     """
-    _make_blocked(db)
+    make_blocked(db)
     if db.execute("SELECT 1 FROM temp.listed LIMIT 1").fetchone() is None:
         return False
     if pepper is None:
@@ -290,14 +295,37 @@ def suppress_pending(
     tx: Transaction, columns: Collection[str], at: float, smallest_group: int, pepper: bytes | None
 ) -> int:
     """The same for a plan that is complete: who is in a group that is not out leaves it."""
-    db = tx.db
-    refuse_intended(db)
-    if not _find_blocked(db, columns, pepper):
+    refuse_intended(tx.db)
+    if not _find_blocked(tx.db, columns, pepper):
         return 0
-    blocked = "seq IN (SELECT seq FROM temp.blocked)"
+    return skip_blocked(tx, LISTED, at, smallest_group)
+
+
+def skip_blocked(tx: Transaction, reason: Reason, at: float, smallest_group: int) -> int:
+    """Skips who is in temp.blocked, of a plan that is complete, and pending; returns how many."""
+    refuse_intended(tx.db)
+    dissolved = leave_groups(tx, reason, smallest_group)
+    blocked = f"group_no IS NULL AND {_BLOCKED}"
+    changed = close_rows(tx, Event.SKIP, blocked, {}, reason, at)
+    if dissolved:
+        (chunk_size,) = tx.db.execute("SELECT chunk_size FROM campaign").fetchone()
+        cut_chunks(tx.db, chunk_size)
+    return changed
+
+
+def leave_groups(
+    tx: Transaction, reason: Reason, smallest_group: int, *, planning: bool = False
+) -> bool:
+    """Takes who is in temp.blocked out of the groups that are not out; whether one was dissolved, since it
+    would have had fewer than `smallest_group` members.
+
+    Args:
+        planning: the plan is not complete: nobody knows of a group that is dissolved, and it goes.
+    """
+    db = tx.db
     dissolved = False
     for group_no, leave in db.execute(
-        f"SELECT group_no, count(*) FROM recipient WHERE {_PENDING} AND {blocked}"
+        f"SELECT group_no, count(*) FROM recipient WHERE {_PENDING} AND {_BLOCKED}"
         f" AND group_no IN (SELECT group_no FROM group_send WHERE {_CANCEL_GROUP.where})"
         " GROUP BY group_no ORDER BY group_no"
     ).fetchall():
@@ -305,15 +333,14 @@ def suppress_pending(
         left = group.planned - leave
         out_of_it = "UPDATE recipient SET group_no = NULL WHERE group_no = ?"
         if left >= smallest_group:
-            db.execute(f"{out_of_it} AND {blocked}", (group_no,))
+            db.execute(f"{out_of_it} AND {_BLOCKED}", (group_no,))
             db.execute("UPDATE group_send SET planned = ? WHERE group_no = ?", (left, group_no))
+            continue
+        db.execute(out_of_it, (group_no,))
+        if planning:
+            db.execute("DELETE FROM group_send WHERE group_no = ?", (group_no,))
         else:
-            db.execute(out_of_it, (group_no,))
-            code, detail, _ = LISTED
+            code, detail, _ = reason
             groups.move(tx, group, _CANCEL_GROUP, planned=0, code=code, detail=detail)
-            dissolved = True
-    changed = close_rows(tx, Event.SKIP, f"group_no IS NULL AND {blocked}", {}, LISTED, at)
-    if dissolved:
-        (chunk_size,) = db.execute("SELECT chunk_size FROM campaign").fetchone()
-        cut_chunks(db, chunk_size)
-    return changed
+        dissolved = True
+    return dissolved

@@ -1,0 +1,1 @@
+"""Messages per person, counted over the journals of one folder."""
