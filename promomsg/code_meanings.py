@@ -17,7 +17,7 @@ from promomsg.model import Code, State, Verdict
 from promomsg.suggest import nearest
 from promomsg.wechat import codes as wechat
 
-__all__ = ["Explanation", "brief_meaning", "explain"]
+__all__ = ["OWN_CODES", "Explanation", "brief_meaning", "explain"]
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -198,6 +198,8 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         "mend the store that the reason names, then `promomsg resume JOURNAL`",
     ),
 }  # fmt: skip
+OWN_CODES: Final = tuple(map(str, _OWN))
+"""The codes that are promomsg's own."""
 _OWN_SOURCE: Final = 'docs/guide.md, "Outcomes"'
 _SHAPE: Final = re.compile(r"-?[0-9]{1,9}|[A-Z][A-Z0-9_]{2,63}", re.ASCII)
 

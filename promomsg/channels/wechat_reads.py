@@ -39,7 +39,8 @@ class WeChatReads:
         """One poll of a group send (`getmsg`), within 7 days of it.
 
         Raises:
-            ProviderError, TransportError.
+            ProviderError: it was refused.
+            TransportError: no readable answer came.
         """
 
         def read(status: int, body: bytes, mask: Mask) -> Delivery:
@@ -174,7 +175,8 @@ class WeChatReads:
 
         Raises:
             UsageError: the day is not over yet, or more than 90 days ago.
-            ProviderError, TransportError.
+            ProviderError: it was refused.
+            TransportError: no readable answer came.
         """
         found: list[str] = []
         for day in sorted({china_day(begin), china_day(end)}):

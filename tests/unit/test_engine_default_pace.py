@@ -14,6 +14,7 @@ from promomsg.engine.prepare.default_pace import (
     quota_notices,
     set_default_pace,
 )
+from promomsg.engine.prepare.plan import _estimated_seconds
 from promomsg.transport.pace import Pacer
 
 
@@ -69,3 +70,25 @@ async def test_advice_is_passed_on_and_a_quota_too_small_is_said() -> None:
     [small] = quota_notices(advice, 8)
     assert "7 single calls left" in small
     assert quota_notices(advice, 7) == quota_notices(None, 8) == quota_notices(Advice(), 8) == []
+
+
+@pytest.mark.parametrize(
+    ("singles", "single_rate", "groups", "group_rate", "seconds"),
+    [
+        (120, 40.0, 0, None, 3.0),
+        (120, 40.0, 1, None, 3.0),  # a group call at no pace does not make the single ones quick
+        (120, None, 2, 0.5, 4.0),
+        (120, 40.0, 2, 0.5, 4.0),
+        (120, None, 1, None, None),
+        (0, 40.0, 1, None, None),
+        (0, None, 0, None, 0.0),
+    ],
+)
+def test_the_time_of_a_plan_is_that_of_its_slower_kind_of_calls(
+    singles: int,
+    single_rate: float | None,
+    groups: int,
+    group_rate: float | None,
+    seconds: float | None,
+) -> None:
+    assert _estimated_seconds(singles, single_rate, groups, group_rate) == seconds

@@ -113,11 +113,14 @@ def _estimated_seconds(
     singles: int, single_rate: float | None, groups: int, group_rate: float | None
 ) -> float | None:
     """Single and group calls go out side by side: the longer of the two counts."""
-    if (singles and single_rate is None) or (groups and group_rate is None):
+    times = [
+        calls / rate
+        for calls, rate in ((singles, single_rate), (groups, group_rate))
+        if calls and rate is not None
+    ]
+    if not times and (singles or groups):
         return None
-    single_time = singles / single_rate if single_rate else 0.0
-    group_time = groups / group_rate if group_rate else 0.0
-    return max(single_time, group_time)
+    return max(times, default=0.0)
 
 
 def _pace_in_words(pace: Pace, singles: int) -> str:

@@ -1,0 +1,78 @@
+"""What MkDocs calls while it builds the site (`mkdocs.yml`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from codes_page import with_codes
+from mkdocs.structure.files import File, Files
+from names_page import with_names
+from outside import ROOT, outside_pages, place_of, rewritten
+
+_TOP: Final = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+_CHINESE: Final = "zh"
+"""The folder below docs/ whose pages are Chinese."""
+_POLICY: Final = (
+    "default-src 'none'; base-uri 'none'; form-action 'self'; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline'; worker-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'"
+)
+"""A browser that is asked for something from another host refuses it."""
+_DIAGRAM: Final = re.compile(r"(<!-- drawn: (\w+) -->)\n```mermaid\n.*?```\n", re.DOTALL)
+
+
+def on_config(config: Any) -> Any:
+    """Puts the pages of the repository's top and the Chinese ones into the navigation."""
+    top = [place_of(name) for name in _TOP if (ROOT / name).is_file()]
+    for entry in config.nav:
+        if "Project" in entry:
+            entry["Project"] = top
+    chinese = Path(config.docs_dir) / _CHINESE
+    pages = sorted(path.relative_to(config.docs_dir).as_posix() for path in chinese.rglob("*.md"))
+    if pages:
+        first = f"{_CHINESE}/index.md"
+        config.nav.append({"中文": sorted(pages, key=lambda page: (page != first, page))})
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the files outside of docs/ that pages link to."""
+    pages = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
+    top = [name for name in _TOP if (ROOT / name).is_file()]
+    made = outside_pages([*pages, *top])
+    for name in top:
+        made.setdefault(name, rewritten((ROOT / name).read_text(encoding="utf-8"), name))
+    for name, text in made.items():
+        page = File.generated(config, place_of(name), content=text)
+        if not page.src_uri.startswith("project/"):
+            page.inclusion = page.inclusion.NOT_IN_NAV
+        files.append(page)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """A page's text as the site needs it: its links, its tables of codes, its pictures."""
+    if page.file.generated_by is not None:
+        return markdown
+    text = rewritten(markdown, f"docs/{page.file.src_uri}")
+    text = with_names(with_codes(text)) if "<!-- made: " in text else text
+    return _DIAGRAM.sub(r"\1\n![\2](pictures/\2-states.svg)\n", text)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Says of a page which language it is in, and that it loads nothing from elsewhere."""
+    if page.file.src_uri.startswith(f"{_CHINESE}/") or page.file.src_uri.endswith("zh-CN.md"):
+        output = output.replace('<html lang="en"', '<html lang="zh-CN"', 1)
+    return _with_policy(output)
+
+
+def on_post_template(output: str, template_name: str, **_: Any) -> str:
+    """The same for the page of an error."""
+    return _with_policy(output) if template_name == "404.html" else output
+
+
+def _with_policy(html: str) -> str:
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    return re.sub(r"<head>", f"<head>{policy}", html, count=1)
