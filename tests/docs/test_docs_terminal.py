@@ -18,12 +18,12 @@ import pytest
 from markdown_blocks import ROOT, Block, all_blocks, blocks, read, section
 
 import promomsg
-from promomsg.cli.app import COMMANDS
+from promomsg.cli.app import COMMANDS, cli
 from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.table_reader import TableReader
 from promomsg.cli.campaign.worker_accounts import AccountsOfFile, worker_accounts
 from promomsg.cli.exit_status import TABLE
-from promomsg.sandbox import Sandbox
+from promomsg.sandbox import FaultPlan, Sandbox
 
 
 def command(name: str) -> click.Command:
@@ -66,8 +66,9 @@ def command_lines() -> list[tuple[Block, list[str]]]:
     found = []
     for block in all_blocks("sh"):
         for line in block.text.replace("\\\n", " ").splitlines():
-            for part in line.partition("#")[0].split("&&"):
-                words = shlex.split(part.rstrip().removesuffix("&"))
+            for part in re.split(r"&&|\|\|", line.partition("#")[0]):
+                command_alone = re.sub(r" \d?>>? ?\S+", "", part)
+                words = shlex.split(command_alone.rstrip().removesuffix("&"))
                 if words and words[0] == "promomsg":
                     found.append((block, words))
     return found
@@ -79,7 +80,9 @@ def test_command_lines_of_the_pages_are_real() -> None:
     for block, (_, name, *words) in lines:
         assert name in COMMANDS, f"{block}: there is no promomsg {name}"
         # Parses as the terminal would: unknown options and missing arguments raise.
-        command(name).make_context(name, list(words))
+        real = cli.get_command(click.Context(cli), name)
+        assert real is not None
+        real.make_context(name, list(words))
 
 
 def test_the_two_commands_stand_in_the_readme_as_they_are() -> None:
@@ -95,8 +98,22 @@ def is_of_accounts(block: Block) -> bool:
     return "[[account]]" in block.text
 
 
-CAMPAIGN_FILES = [block for block in all_blocks("toml") if not is_of_accounts(block)]
+def is_fault_plan(block: Block) -> bool:
+    return "[[fault]]" in block.text
+
+
 FILES_OF_ACCOUNTS = [block for block in all_blocks("toml") if is_of_accounts(block)]
+FAULT_PLANS = [block for block in all_blocks("toml") if is_fault_plan(block)]
+CAMPAIGN_FILES = [
+    block for block in all_blocks("toml") if not (is_of_accounts(block) or is_fault_plan(block))
+]
+
+
+@pytest.mark.parametrize("block", FAULT_PLANS, ids=str)
+def test_fault_plans_of_the_pages_load(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.toml"
+    file.write_text(block.text, encoding="utf-8")
+    assert FaultPlan.load(file)
 
 
 @pytest.mark.parametrize("block", FILES_OF_ACCOUNTS, ids=str)
