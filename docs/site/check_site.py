@@ -80,7 +80,9 @@ def problems(site: Path) -> list[str]:
             found.append(f"{name}: has no policy that keeps a browser from other hosts")
         for link in page.links:
             found += [f"{name}: links to {link}, {why}" for why in _wrong_link(link, path, pages)]
-        found += [f"{name}: loads {one}, {why}" for one in page.loads for why in _wrong_load(one, path)]
+        found += [
+            f"{name}: loads {one}, {why}" for one in page.loads for why in _wrong_load(one, path)
+        ]
     for path in sorted((*site.rglob("*.css"), *site.rglob("*.svg"))):
         text = path.read_text(encoding="utf-8")
         loads = Page(text).loads if path.suffix == ".svg" else in_style(text)

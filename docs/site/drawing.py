@@ -40,9 +40,7 @@ def picture(width: int, height: int, title: str, parts: Iterable[str]) -> str:
 
 def box(x: float, y: float, width: float, height: float, kind: str = "") -> str:
     """A rounded box whose upper left corner is at (x, y)."""
-    return (
-        f'<rect class="box {kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="7"/>'
-    )
+    return f'<rect class="box {kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="7"/>'
 
 
 def text(x: float, y: float, words: str, kind: str = "") -> str:

@@ -89,5 +89,7 @@ class HouseDocstrings(griffe.Extension):
         first = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
         by_name = griffe.ParameterKind.keyword_only
         ordered = sorted(fields.values(), key=lambda field: field.kind is by_name)
-        made = griffe.Function("__init__", parameters=griffe.Parameters(first, *ordered), parent=one)
+        made = griffe.Function(
+            "__init__", parameters=griffe.Parameters(first, *ordered), parent=one
+        )
         one.set_member("__init__", made)

@@ -71,9 +71,7 @@ def _file_rows(layers: list[list[str]], top: float) -> tuple[list[str], float]:
     parts: list[str] = []
     for number, names in enumerate(layers):
         if number:
-            parts.append(
-                f'<path class="line asked" d="M{_LEFT + 10} {top - 3:g}H{_RIGHT - 10}"/>'
-            )
+            parts.append(f'<path class="line asked" d="M{_LEFT + 10} {top - 3:g}H{_RIGHT - 10}"/>')
         x = _LEFT + 10.0
         for name in names:
             wide = len(name) * _LETTER + 20

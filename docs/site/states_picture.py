@@ -17,9 +17,7 @@ from promomsg.states import FINAL, GROUP_MOVES, MOVES, Event, GroupEvent, GroupS
 
 _WIDE: Final = 120
 _HIGH: Final = 40
-_ASKED: Final = frozenset(
-    {Event.RETRY_FAILED, Event.RETRY_UNKNOWN, Event.ADOPT, GroupEvent.ADOPT}
-)
+_ASKED: Final = frozenset({Event.RETRY_FAILED, Event.RETRY_UNKNOWN, Event.ADOPT, GroupEvent.ADOPT})
 """What happens only at a user's request: drawn with a broken line."""
 
 
@@ -46,9 +44,7 @@ _RECIPIENT_WAYS: Final[dict[tuple[StrEnum, StrEnum], Way]] = {
     (State.INTENDED, State.INTENDED): Way(
         ((430, 230), (430, 190), (490, 190), (490, 230)), (460, 182)
     ),
-    (State.INTENDED, State.SENT): Way(
-        ((520, 240), (620, 240), (620, 100), (800, 100)), (712, 116)
-    ),
+    (State.INTENDED, State.SENT): Way(((520, 240), (620, 240), (620, 100), (800, 100)), (712, 116)),
     (State.INTENDED, State.FAILED): Way(((520, 252), (800, 252)), (712, 244)),
     (State.INTENDED, State.UNKNOWN): Way(
         ((520, 264), (620, 264), (620, 412), (800, 412)), (712, 404)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import html
+import io
 import os
 import pty
 import re
@@ -60,7 +61,9 @@ class Screen:
 
     def feed(self, shown: str) -> None:
         """Takes in what a program wrote."""
-        for part in re.findall(r"\x1b\[\d*A|\x1b\[2?K|\x1b\[\?25[lh]|\r|\n|[^\x1b\r\n]+|\x1b\[[\d;]*m", shown):
+        for part in re.findall(
+            r"\x1b\[\d*A|\x1b\[2?K|\x1b\[\?25[lh]|\r|\n|[^\x1b\r\n]+|\x1b\[[\d;]*m", shown
+        ):
             if part == "\n":
                 self._row += 1
                 self.lines += [""] * (self._row + 1 - len(self.lines))
@@ -87,7 +90,9 @@ def _files(folder: Path, url: str) -> None:
     (folder / "promoters.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "blocked.csv").write_text("key\ncrm-17\ncrm-1017\n", encoding="utf-8")
     (folder / "autumn.toml").write_text(_CAMPAIGN.replace("URL", url), encoding="utf-8")
-    faults = '[settings]\npoll_steps = [40, 60, 80, 100]\n[settings.refuse_single]\n"11030" = 43101\n'
+    faults = (
+        '[settings]\npoll_steps = [40, 60, 80, 100]\n[settings.refuse_single]\n"11030" = 43101\n'
+    )
     (folder / "sandbox.toml").write_text(faults, encoding="utf-8")
 
 
@@ -124,7 +129,7 @@ def _run(folder: Path, environment: dict[str, str]) -> str:
 
 def _svg(shown: str) -> str:
     """A screen as SVG, with fonts that are there instead of some from elsewhere."""
-    console = Console(record=True, width=_COLUMNS, file=open(os.devnull, "w"), force_terminal=True)
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown))
     template = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     template = template.replace("Fira Code, monospace", _FONTS).replace("arial", "sans-serif")
@@ -162,4 +167,6 @@ def terminal() -> dict[str, str]:
         finally:
             sandbox.terminate()
             sandbox.wait()
-    return {"terminal.svg": _svg(shown.replace(url, "http://127.0.0.1:8765").replace(name, "/home/me"))}
+    return {
+        "terminal.svg": _svg(shown.replace(url, "http://127.0.0.1:8765").replace(name, "/home/me"))
+    }

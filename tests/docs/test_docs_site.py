@@ -101,7 +101,8 @@ def test_a_file_of_the_source_is_a_page_that_shows_it(site: Path) -> None:
 
 def test_the_pictures_drawn_from_the_code_are_current() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "make_pictures.py", "--check"],
+        [sys.executable, ROOT / "docs" / "site" / "make_pictures.py", "--check"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -141,7 +142,15 @@ def test_a_site_with_faults_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "bare.html").write_text("<html><body></body></html>", encoding="utf-8")
     (tmp_path / "a.css").write_text("p { background: url('https://cdn.example/q.png') }")
     said = "\n".join(problems(tmp_path))
-    for one in ("fonts.example", "cdn.example/y.css", "z.png", "q.png", "gone.js", "#bottom", "other.html"):
+    for one in (
+        "fonts.example",
+        "cdn.example/y.css",
+        "z.png",
+        "q.png",
+        "gone.js",
+        "#bottom",
+        "other.html",
+    ):
         assert one in said
     assert "bare.html: has no policy" in said
     assert len(said.splitlines()) == 8
@@ -152,7 +161,9 @@ def test_links_are_rewritten_outside_of_code_alone() -> None:
     assert rewritten(text, "docs/guide.md").splitlines() == [
         "[a](project/README.md#more) [b](states.md) ![p](pictures/x.svg)", "```md", "[c](../x.py)", "```",
     ]  # fmt: skip
-    assert linked_files("docs/howto/cron.md", "[a](../../examples/batch.py)") == {"examples/batch.py"}
+    assert linked_files("docs/howto/cron.md", "[a](../../examples/batch.py)") == {
+        "examples/batch.py"
+    }
     assert rewritten("[a](promomsg/states.py) [b](docs/guide.md)", "README.md") == (
         "[a](../source/promomsg/states.py.md) [b](../guide.md)"
     )

@@ -1,8 +1,8 @@
 """Draws the pictures of the documentation, from the code and from a real run.
 
-python docs/make_pictures.py              # the layers and the states, from pyproject.toml and states.py
-python docs/make_pictures.py --terminal   # the terminal too: runs campaigns against the sandbox
-python docs/make_pictures.py --check      # exit 1 when one of the first is not current
+python docs/site/make_pictures.py              # the layers and the states, from pyproject.toml and states.py
+python docs/site/make_pictures.py --terminal   # the terminal too: runs campaigns against the sandbox
+python docs/site/make_pictures.py --check      # exit 1 when one of the first is not current
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-sys.path[:0] = [str(Path(__file__).with_name("site")), str(Path(__file__).parents[1])]
-
 from layers_picture import architecture
 from states_picture import group_states, recipient_states
 
-FOLDER: Final = Path(__file__).with_name("pictures")
+FOLDER: Final = Path(__file__).parents[1] / "pictures"
 FROM_CODE: Final[dict[str, Callable[[], str]]] = {
     "layers.svg": architecture,
     "recipient-states.svg": recipient_states,
@@ -35,7 +33,7 @@ def main() -> int:
             if not path.is_file() or path.read_text("utf-8") != svg
         ]
         for path in old:
-            print(f"docs/pictures/{path.name} is not current; run: python docs/make_pictures.py",
+            print(f"docs/pictures/{path.name} is not current; run: python docs/site/make_pictures.py",
                   file=sys.stderr)  # fmt: skip
         return 1 if old else 0
     if "--terminal" in sys.argv[1:]:
