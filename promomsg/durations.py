@@ -39,10 +39,12 @@ def parse_duration(value: Any, where: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `2 h 05 min`."""
+    """`12 s`, `3 min 20 s`, `2 h 05 min`, `14 d 20 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 4 * 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"

@@ -42,7 +42,8 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         yes: do not ask.
         as_json: one document on stdout, the rest on stderr.
-        submit: leave when every call is answered, groups still pending.
+        submit: leave when every call is answered, groups still pending, and when it waits for its start,
+            its hours, or the next day.
         resume_with: the command that goes on with it.
         notices: of the campaign file, to be shown with the plan.
         left: of a resumed campaign: how many are pending (0: not known); None for a new one.
@@ -218,6 +219,8 @@ async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: In
                 document = run.progress.to_dict()
                 view.show(document, run.in_flight)
                 paused = document["state"] == "paused"
+                if options.submit and document["state"] == "waiting":
+                    break
                 await anyio.sleep(0 if paused else _LOOK_EVERY)
             over()
 

@@ -38,7 +38,8 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says beside the journal and its `Overrides`.
 
     Attributes:
-        no_wait: leave when every call is answered, groups still pending.
+        no_wait: leave when every call is answered, groups still pending, and when it is to wait.
+        times: when it is sent from now on: options of a campaign; what is not among them stays.
         after_lost_wal, provider_is_back, approve: see `Campaign.resume`.
     """
 
@@ -49,6 +50,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     after_lost_wal: bool = False
     provider_is_back: bool = False
     approve: bool = False
+    times: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def resume_journal(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
@@ -209,6 +211,7 @@ async def _resume(
             provider_is_back=flags.provider_is_back,
             approve=flags.approve,
             **(approved_options_of(file) if flags.approve else run_options_of(file)),
+            **flags.times,
         )
         return await plan_and_send(again, options, interrupts)
 
@@ -250,5 +253,7 @@ def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
             yes=flags.yes,
             as_json=flags.as_json,
             everyone=flags.everyone,
+            no_wait=flags.no_wait,
+            times=flags.times,
         ),
     )

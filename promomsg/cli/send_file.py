@@ -30,6 +30,7 @@ class SendFlags(msgspec.Struct, frozen=True, kw_only=True):
     everyone: bool = False
     no_wait: bool = False
     first: int | str | None = None
+    times: dict[str, Any] = msgspec.field(default_factory=dict)
     test_to: tuple[str, ...] = ()
 
 
@@ -77,6 +78,7 @@ def campaign_for(
 ) -> Any:
     """The campaign that a file and the command line ask for; without a journal, to plan only."""
     from promomsg.cli.campaign.first_section import FIRST_KEYS
+    from promomsg.cli.campaign.time_section import TIME_KEYS
     from promomsg.cli.campaign.to_engine import options_of, recipients_of
     from promomsg.engine.campaign import Campaign
 
@@ -92,9 +94,10 @@ def campaign_for(
         options["first"] = flags.first
     if flags.test_to:
         options["only"] = flags.test_to
-        # A test is looked at as a whole, and may be made as often as it takes.
-        for name in (*FIRST_KEYS, "max_per_person"):
+        # A test is looked at as a whole, by who asked for it, now, and as often as it takes.
+        for name in (*FIRST_KEYS, *TIME_KEYS, "max_per_person"):
             options.pop(name, None)
+    options |= flags.times
     return Campaign(
         channel,
         file.message,

@@ -178,7 +178,10 @@ class _Watching:
         elif self._following_since is None:
             self._following_since = time.monotonic()
         self.is_over = (
-            self._is_left or state in _STANDS_STILL or self._has_followed_long_enough(record)
+            self._is_left
+            or state in _STANDS_STILL
+            or (self._submit and state == "waiting")
+            or self._has_followed_long_enough(record)
         )
         return Report(
             record,
@@ -256,6 +259,8 @@ class _Watching:
         left = f"{report.state}: {report.pending:,} are pending"
         if report.state == "following":
             return f"{left}, and the workers follow their groups; {look}"
+        if report.state == "waiting":
+            return f"{left} ({report.reason}), and the workers go on then; {look}"
         return f"{left}; go on with: {self._resume_with}"
 
     async def close(self) -> None:

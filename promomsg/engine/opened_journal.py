@@ -100,11 +100,11 @@ def report_of_view(
         waiting=waiting.why,
         in_doubt=standing.in_doubt is not None,
     )
-    if state == "waiting" and not (standing.running or goes_on):
-        reason += "; nobody is there to send it then: resume it"
     if state == "sending" and record.outage is not None:
         reason = CANNOT_BE_REACHED
     doubts = list(standing.warnings)
+    if state == "waiting" and not (standing.running or goes_on):
+        doubts.append("nobody is there to go on with it when its time comes: resume it")
     if standing.in_doubt is not None:
         doubts += _were_out(standing.in_doubt, standing.asks_again)
     return Report(

@@ -28,6 +28,7 @@ from promomsg.cli.campaign.on_end import read_on_end
 from promomsg.cli.campaign.pace_section import QUOTAS, read_pace
 from promomsg.cli.campaign.suppress_key import read_suppress
 from promomsg.cli.campaign.table_reader import TableReader
+from promomsg.cli.campaign.time_section import CAMPAIGN_TIMES, PACE_TIMES, read_times
 from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.delivery import PollPolicy
@@ -190,7 +191,7 @@ class _Reader:
             "campaign",
             "name", "channel", "recipients", "sheet", "encoding", "suppress", "journal", "durability",
             "max_group_size", "max_error_rate", "on_daily_quota", "route", "resolve", "columns",
-            "on_end", "max_per_person", *FIRST_KEYS,
+            "on_end", "max_per_person", *FIRST_KEYS, *CAMPAIGN_TIMES,
         )  # fmt: skip
 
     def read(
@@ -243,6 +244,7 @@ class _Reader:
             resolve=campaign.flag("resolve", False),
             first=read_first(campaign),
             max_per_person=read_max_per_person(campaign),
+            times=read_times(campaign, self._pace_section()),
             pace=pace,
             concurrency=concurrency,
             groups_in_flight=groups_in_flight,
@@ -307,14 +309,15 @@ class _Reader:
 
     def _pace(self) -> tuple[Pace | None, int, int]:
         """`[pace]`, its concurrency and its groups in flight."""
-        section = self.section(
-            "pace", *QUOTAS, "concurrency", "groups_in_flight",
-        )  # fmt: skip
+        section = self._pace_section()
         return (
             read_pace(section),
             section.whole("concurrency", 1, 1000) or 64,
             section.whole("groups_in_flight", 1, 1000) or 1,
         )
+
+    def _pace_section(self) -> TableReader:
+        return self.section("pace", *QUOTAS, "concurrency", "groups_in_flight", *PACE_TIMES)
 
     def _poll(self) -> PollPolicy:
         section = self.section("poll", "first_after", "every", "give_up_after")

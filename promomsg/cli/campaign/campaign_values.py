@@ -146,6 +146,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         sheet: of an Excel list: its name, or its number from 1.
         suppress: a suppression list or journal, or several of them.
         first: of the options `first`, `first_stop_above`, `first_wait` and `first_ask` those it gives.
+        times: of the options `start_at`, `finish_by`, `zone`, `between` and `zone_column` those it gives.
         pace: None when the file says nothing of how fast to send.
         notices: what the plan should say of the file.
         on_end: who is told when a run is over.
@@ -175,6 +176,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     poll: PollPolicy
     first: dict[str, Any] = msgspec.field(default_factory=dict)
     max_per_person: str | None = None
+    times: dict[str, Any] = msgspec.field(default_factory=dict)
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
     on_end: OnEnd | None = None

@@ -14,6 +14,7 @@ from promomsg.cli.campaign.campaign_values import (
     WeChatSection,
 )
 from promomsg.cli.campaign.first_section import FIRST_KEYS
+from promomsg.cli.campaign.time_section import TIME_KEYS
 from promomsg.errors import UsageError
 from promomsg.model import Everyone
 
@@ -162,7 +163,8 @@ def run_options_of(file: CampaignFile) -> dict[str, Any]:
 
 def approved_options_of(file: CampaignFile) -> dict[str, Any]:
     """The same with what decides who is sent to and how, which has to be as it was planned."""
-    return {name: value for name, value in options_of(file).items() if name not in FIRST_KEYS}
+    as_planned = (*FIRST_KEYS, *TIME_KEYS)
+    return {name: value for name, value in options_of(file).items() if name not in as_planned}
 
 
 def options_of(file: CampaignFile) -> dict[str, Any]:
@@ -175,4 +177,5 @@ def options_of(file: CampaignFile) -> dict[str, Any]:
         "max_group_size": file.max_group_size,
         "max_per_person": file.max_per_person,
         **file.first,
+        **file.times,
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from promomsg.cli.campaign.campaign_of_journal import Overrides
+from promomsg.cli.campaign.time_section import given_times_of, time_options
 from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.resume_journal import ResumeFlags, resume_journal
 from promomsg.cli.shared_options import resume_options
@@ -31,6 +33,7 @@ __all__ = ["resume"]
     is_flag=True,
     help="Let the others follow the first few, however those came out.",
 )
+@time_options
 def resume(
     journal: JournalPlace,
     campaign: Path | None,
@@ -43,6 +46,7 @@ def resume(
     after_lost_wal: bool,
     provider_is_back: bool,
     approve: bool,
+    **times: Any,
 ) -> int:
     """Go on with the campaign in JOURNAL: send what is pending, follow its group sends.
 
@@ -58,5 +62,6 @@ def resume(
             after_lost_wal=after_lost_wal,
             provider_is_back=provider_is_back,
             approve=approve,
+            times=given_times_of(times),
         ),
     )

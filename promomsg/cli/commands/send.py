@@ -11,6 +11,7 @@ from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_of_journal import Overrides
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.campaign.first_section import as_first
+from promomsg.cli.campaign.time_section import given_times_of, time_options
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, exists
 from promomsg.cli.resume_journal import ResumeFlags, resume_unless_at_work
@@ -61,6 +62,7 @@ def send_options(command: Any) -> Any:
             metavar="KEY,…",
             help="Send to these keys only, into a journal of their own.",
         ),
+        time_options,
         json_option,
     ):
         command = option(command)
@@ -74,7 +76,9 @@ def send_options(command: Any) -> Any:
 @click.option(
     "--or-resume", is_flag=True, help="Resume the campaign when its journal exists already."
 )
-@click.option("--no-wait", is_flag=True, help="Do not follow group sends; resume does later.")
+@click.option(
+    "--no-wait", is_flag=True, help="Wait for no group send, start or hours; resume does later."
+)
 def send(
     file: Path,
     recipients: Path | None,
@@ -91,6 +95,7 @@ def send(
     yes: bool,
     or_resume: bool,
     no_wait: bool,
+    **times: Any,
 ) -> int:
     """Plan the campaign in FILE, show the plan, ask, and send it."""
     if or_resume and test_to is not None:
@@ -103,6 +108,7 @@ def send(
         max_recipients=max_recipients,
         everyone=everyone,
         no_wait=no_wait,
+        times=given_times_of(times),
         first=None if first is None else as_first(first),
         test_to=_keys(test_to),
     )
@@ -120,7 +126,9 @@ def send(
         return resume_unless_at_work(
             campaign.journal,
             Overrides(campaign.path, recipients, base_url, allow_file_secrets),
-            ResumeFlags(everyone=everyone, yes=yes, as_json=as_json, no_wait=no_wait),
+            ResumeFlags(
+                everyone=everyone, yes=yes, as_json=as_json, no_wait=no_wait, times=flags.times
+            ),
         )
     return send_file(campaign, flags)
 
@@ -139,6 +147,7 @@ def plan(
     first: str | None,
     test_to: str | None,
     as_json: bool,
+    **times: Any,
 ) -> int:
     """Show what sending the campaign in FILE would do: calls, time, messages, rows left out."""
     flags = SendFlags(
@@ -147,6 +156,7 @@ def plan(
         as_json=as_json,
         max_recipients=max_recipients,
         everyone=everyone,
+        times=given_times_of(times),
         first=None if first is None else as_first(first),
         test_to=_keys(test_to),
     )

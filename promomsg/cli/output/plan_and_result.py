@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+import msgspec
+
 from promomsg.cli.output.printing import format_time, print_table
+from promomsg.cli.output.progress import waiting_text
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
 from promomsg.durations import format_duration
@@ -14,6 +18,7 @@ from promomsg.model import Outcome
 
 if TYPE_CHECKING:
     from promomsg.engine.prepare.plan import Plan, Sample
+    from promomsg.engine.schedule.plan_times import PlanTimes
 
 __all__ = [
     "outcome_cells",
@@ -50,6 +55,9 @@ def print_plan(
             "time",
             "not limited" if plan.seconds is None else f"about {format_duration(plan.seconds)}",
         )
+    if plan.times is not None:
+        for name, value in _times(plan.times):
+            put(name, value)
     put("journal", journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):
@@ -71,8 +79,33 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     if plan.groups:
         calls = f"{calls}, group calls: {_groups(plan)}"
     print(f"  {pending}{calls}", file=out)
+    if plan.times is not None:
+        for name, value in _times(plan.times):
+            print(f"  {name}: {escaped(value)}", file=out)
     for text in plan.notices:
         print(f"  notice: {escaped(text)}", file=out)
+
+
+def _times(times: PlanTimes) -> Iterator[tuple[str, str]]:
+    """When it is sent: what it is called, and what it is."""
+    from promomsg.hours import format_moment  # for a plan that has times
+
+    now = time.time()
+    if times.start_at is not None:
+        ahead = times.start_at - now
+        yield (
+            "starts",
+            format_moment(times.start_at, times.zone)
+            + (f", in {format_duration(ahead)}" if ahead > 0 else ""),
+        )
+    if times.hours:
+        yield "hours", f"{', '.join(times.hours)} ({times.zone or 'of each recipient'})"
+        if times.begins_at is not None and times.begins_at > max(now, times.start_at or 0.0):
+            yield "first call", format_moment(times.begins_at, times.zone)
+    if times.ends_at is not None:
+        yield "ends about", format_moment(round(times.ends_at / 60) * 60, times.zone)
+    if times.finish_by is not None:
+        yield "to be finished by", format_moment(times.finish_by, times.zone)
 
 
 def _groups(plan: Plan) -> str:
@@ -127,6 +160,7 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
         "not_sent": dict(sorted(plan.not_sent.items())),
         "pace": plan.pace,
         "seconds": plan.seconds,
+        "times": None if plan.times is None else msgspec.structs.asdict(plan.times),
         "journal": journal,
         "samples": [sample(s) for s in plan.samples],
         "longest": None if plan.longest is None else sample(plan.longest),
@@ -137,7 +171,7 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
 def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = None) -> None:
     """Where a campaign stands, or how it ended; `host` is where it was sent."""
     out = file or sys.stdout
-    state, reason = document["state"], document["reason"]
+    state, reason = document["state"], waiting_text(document)
     print(
         escaped(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out
     )

@@ -15,7 +15,15 @@ from promomsg.cli.output.printing import counted, print_to_stderr
 from promomsg.control_characters import escaped
 from promomsg.durations import format_duration
 
-__all__ = ["FallbackView", "Meter", "View", "is_drawable", "make_view", "progress_line"]
+__all__ = [
+    "FallbackView",
+    "Meter",
+    "View",
+    "is_drawable",
+    "make_view",
+    "progress_line",
+    "waiting_text",
+]
 
 _WINDOW: Final = 10.0
 """Seconds that the rate is taken over."""
@@ -66,9 +74,16 @@ class Meter:
 
 
 def progress_line(
-    document: Mapping[str, Any], meter: Meter | None = None, in_flight: int = 0
+    document: Mapping[str, Any],
+    meter: Meter | None = None,
+    in_flight: int = 0,
+    now: float | None = None,
 ) -> str:
-    """The counts in one line."""
+    """The counts in one line.
+
+    Args:
+        now: Unix seconds; None: the machine's clock.
+    """
     parts = [
         f"{document['state']}: {document['sent']:,} sent, {document['failed']:,} failed, "
         f"{document['unknown']:,} unknown, {document['pending']:,} pending of "
@@ -78,20 +93,35 @@ def progress_line(
         parts.append(f"{document['skipped']:,} skipped")
     if document["cancelled"]:
         parts.append(f"{document['cancelled']:,} cancelled")
-    if meter is not None:
+    if meter is not None and document["state"] != "waiting":
         parts.append(f"{meter.rate:.1f}/s")
         left = meter.left(document)
         if left is not None and not document["reason"]:
             parts.append(f"about {format_duration(left)} left")
     if in_flight:
         parts.append(f"{in_flight} in flight")
-    if document["state"] == "sending":
+    if document["state"] == "waiting":
+        parts.append(waiting_text(document, now))
+    elif document["state"] == "sending":
         if document["reason"]:
             parts.append(document["reason"])
         elif meter is not None and meter.quiet >= _QUIET:
             why = "" if in_flight else " (the rest waits for another try, or for the pace)"
             parts.append(f"no result for {format_duration(meter.quiet)}{why}")
     return ", ".join(parts)
+
+
+def waiting_text(document: Mapping[str, Any], now: float | None = None) -> str:
+    """For what a campaign waits, and how long still: `it starts at 2026-12-12 09:00 (…), in 2 h 05 min`.
+
+    Args:
+        now: Unix seconds; None: the machine's clock.
+    """
+    until, reason = document.get("waits_until"), str(document["reason"])
+    if until is None:
+        return reason
+    left = max(until - (time.time() if now is None else now), 0.0)
+    return f"{reason}, in {format_duration(left)}"
 
 
 def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -166,13 +196,18 @@ class PlainView:
         # A poll that found nothing new is shown too, since the next one is later.
         percents = [g["percent"] for g in _followed(document)]
         looks = (percents, _next_poll(_followed(document)))
-        key = (document["state"], stalled, document["pending"], document["planned"], looks)
+        # While it waits, a line an hour tells that it is still there.
+        until = document.get("waits_until")
+        hours_left = None if until is None else (until - self._wall()) // 3600
+        counts = (document["pending"], document["planned"], hours_left)
+        key = (document["state"], stalled, counts, looks)
         quiet = document["state"] == "sending" and self._now() - self._last >= _QUIET
         if key == self._shown and not quiet:
             return
         self._last = self._now()
         self._shown = key
-        line = "; ".join([progress_line(document, self._meter, in_flight), *groups])
+        counts_line = progress_line(document, self._meter, in_flight, self._wall())
+        line = "; ".join([counts_line, *groups])
         if self._stamped:
             at = datetime.fromtimestamp(self._wall()).astimezone()
             line = f"{at:%Y-%m-%d %H:%M:%S} {line}"

@@ -27,6 +27,7 @@ from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens
+from promomsg.engine.schedule.plan_times import check_times
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
@@ -83,7 +84,10 @@ class NewCampaign(CampaignStart):
         """Reads, checks and writes the whole list, once; nothing is sent and no file appears."""
         channel, compiled = self._channel, self._compiled
         settings, record = self._settings, self._record
+        schedule, now = settings.times.schedule(), self._clock.time()
         notices = [*channel.notices, *compiled.notices]
+        if schedule is not None:
+            notices += check_times(schedule, now)
         source, routed = await self._source_to_read()
         if routed is not None:
             notices += routed.notices
@@ -110,7 +114,14 @@ class NewCampaign(CampaignStart):
         notices += quota_notices(advice, singles)
         notices += day_notices(channel.pacer.day_limit, singles)
         plan = await describe_plan(
-            handle, channel, compiled, name=record.name, notices=notices, longest=planner.longest
+            handle,
+            channel,
+            compiled,
+            name=record.name,
+            notices=notices,
+            longest=planner.longest,
+            schedule=schedule,
+            now=now,
         )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(

@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.engine.schedule.plan_times import PlanTimes, late_notices, plan_times
+from promomsg.engine.schedule.schedule import Schedule
 from promomsg.journal.contract import Handle
 from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
@@ -40,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         seconds: estimated time of the calls at the pace; None when it is not limited.
         pace: the pace in words.
         notices: what each route gives up, encodings, quotas: worth knowing before saying yes.
+        times: when it is sent; None: at once, at any time.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     pace: str
     notices: tuple[str, ...]
+    times: PlanTimes | None = None
 
     @property
     def to_send(self) -> int:
@@ -71,6 +75,8 @@ async def describe_plan(
     name: str,
     notices: Sequence[str],
     longest: Sample | None = None,
+    schedule: Schedule | None = None,
+    now: float = 0.0,
 ) -> Plan:
     """What the journal has planned and not sent, as a `Plan`.
 
@@ -78,6 +84,8 @@ async def describe_plan(
         name: the campaign's name.
         notices: what else is worth knowing; what each route gives up is added.
         longest: the longest rendered message, when the list has just been read.
+        schedule: when it may be sent; None: at any time.
+        now: Unix seconds.
     """
     counts = await handle.counts()
     singles, _ = await handle.plan_counts()
@@ -91,6 +99,10 @@ async def describe_plan(
             for key, _, values in await handle.sample(_SAMPLES)
         ]
     pacer = channel.pacer
+    seconds = _estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate)
+    work = None if seconds is None else (seconds,)
+    to_send = singles + sum(g.planned for g in groups)
+    notices = [*notices, *late_notices(schedule, now, work, to_send)]
     return Plan(
         name=name,
         channel=channel.name,
@@ -103,9 +115,10 @@ async def describe_plan(
         not_sent=dict(counts.by_code),
         samples=tuple(samples),
         longest=longest,
-        seconds=_estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate),
+        seconds=seconds,
         pace=_pace_in_words(pacer.pace, singles),
         notices=(*notices, *_drawbacks(channel, singles, len(groups))),
+        times=plan_times(schedule, now, work),
     )
 
 

@@ -126,6 +126,8 @@ class ResumedCampaign(CampaignStart):
             name=record.name,
             notices=notices,
             longest=planner.longest,
+            schedule=settings.times.schedule(),
+            now=now,
         )
 
     async def _recover(self, handle: Handle, now: float) -> None:

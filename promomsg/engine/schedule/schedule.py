@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from promomsg.hours import Hours, format_moment
 
-__all__ = ["ALWAYS_OPEN", "EARLIER", "TIME_NOT_KNOWN", "Opening", "Schedule"]
+__all__ = ["ALWAYS_OPEN", "EARLIER", "TIME_NOT_KNOWN", "Opening", "Schedule", "WorkDone"]
 
 EARLIER: Final = 2.0
 """Seconds before the end of its hours, and before `finish_by`, from which nothing goes out: it has to
@@ -56,6 +56,18 @@ ALWAYS_OPEN: Final = Opening()
 TIME_NOT_KNOWN: Final = Opening(cohorts=(), why="what time it is has to be asked for again")
 
 
+class WorkDone(NamedTuple):
+    """What came of work at the times of a schedule.
+
+    Attributes:
+        ends_at: Unix seconds at which it ends; None: not before `finish_by`.
+        left: seconds of it that are left then.
+    """
+
+    ends_at: float | None
+    left: float
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """The times at which a campaign may send.
 
@@ -82,9 +94,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         end = inf if finish_by is None else finish_by - EARLIER
         if start_at is not None and now < start_at:
             opens = self.first_opening(start_at)
-            why = f"it starts at {self.shown(start_at)}"
-            if opens is not None and opens > start_at:
-                why += f", and its hours ({self.hours}) begin at {self.shown(opens)}"
+            why = f"it starts at {self.shown(start_at if opens is None else opens)}"
             return Opening(
                 cohorts=(),
                 since=now,
@@ -134,10 +144,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         first = min(found)
         return None if first == inf else first
 
-    def ends_at(self, now: float, work: Sequence[float]) -> float | None:
-        """When work that is begun now comes to its end, at the earliest; None: not before `finish_by`.
+    def work_through(self, now: float, work: Sequence[float]) -> WorkDone:
+        """When work that is begun now comes to its end, at the earliest.
 
-        Those who are open share the pace, who closes first goes first.
+        Those who are open share the pace; who closes first goes first.
 
         Args:
             work: seconds of work by cohort, at the pace that all of them share.
@@ -147,25 +157,21 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         while any(seconds > 0 for seconds in left):
             found = self.opening(at)
             if found.is_over or closed > _MOST_CLOSED:
-                return None
+                return WorkDone(None, sum(left))
             open_now = range(len(left)) if found.cohorts is None else found.cohorts
             until = found.until
             busy = [n for n in open_now if n < len(left) and left[n] > 0]
-            if not busy:
-                if until == inf:
-                    return None
-                at, closed = until, closed + 1
-                continue
-            closed = 0
+            closed = 0 if busy else closed + 1
             # Nobody else can use the time of those whose hours end first.
-            busy.sort(key=lambda number: (self._closes(number, at), number))
-            for number in busy:
+            for number in sorted(busy, key=lambda number: self._closes(number, at)):
                 seconds = min(left[number], until - at)
                 left[number] -= seconds
                 at += seconds
-                if at >= until:
-                    break
-        return at
+            if any(seconds > 0 for seconds in left):
+                if until == inf:
+                    return WorkDone(None, sum(left))
+                at = until
+        return WorkDone(at, 0.0)
 
     def _closes(self, number: int, at: float) -> float:
         if self.hours is None:

@@ -118,7 +118,7 @@ class RunControl:
         self._wait_for_day = wait_for_day
         self._patient = patient
         self._schedule = schedule
-        self._opening = ALWAYS_OPEN
+        self._opening: Opening | None = None
         self._now = now or clock.time
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
         self.halt: Halt | None = None
@@ -162,9 +162,10 @@ class RunControl:
         if now is None:
             return TIME_NOT_KNOWN
         # Every message asks: what was found holds until it changes, or the clock is set back.
-        if not self._opening.holds(now):
-            self._opening = self._schedule.opening(now)
-        return self._opening
+        opening = self._opening
+        if opening is None or not opening.holds(now):
+            opening = self._opening = self._schedule.opening(now)
+        return opening
 
     @property
     def waiting(self) -> Waiting:
