@@ -94,6 +94,7 @@ def row(seq: int, key: str | None = None, **changes: Any) -> PlannedRow:
         "state": "pending",
         "code": "",
         "detail": "",
+        "cohort": 0,
     }
     return PlannedRow(**{**fields, **changes})
 

@@ -20,20 +20,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from promomsg.journal.answers_contract import ProviderAnswers
-from promomsg.journal.plan_contract import PlanWriter
+from promomsg.journal.plan_contract import PlanWriter, Replanning
 from promomsg.journal.read_contract import CampaignView, Rows
 from promomsg.journal.reasons import CANCELLED
 from promomsg.journal.records import (
     NEVER,
-    UNIQUE,
     CampaignRecord,
     Control,
     ControlRow,
     Counts,
+    FirstFew,
     GroupCounts,
     GroupRow,
     Lease,
@@ -55,7 +55,7 @@ FLEET: Final = "fleet:"
 """How an address begins that is a campaign's name in a database (`Journal.address`)."""
 
 
-class Handle(PlanWriter, ProviderAnswers, Protocol):
+class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
     """One open campaign, its planning (`plan_contract`) and what the provider says of it later
     (`answers_contract`) included. Every method raises `JournalError` when the journal cannot do it.
 
@@ -80,7 +80,14 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
         """Seconds that a result nobody waits for is held back, so that more go into one commit."""
 
     # Sending.
-    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+    async def take(
+        self,
+        *,
+        groups: bool,
+        singles: bool,
+        idempotent: bool,
+        cohorts: Sequence[int] | None = None,
+    ) -> Lease | None:
         """The next chunk with work that no lease holds; None when there is none.
 
         It is held for `lease_life` seconds, counted by the journal: then another may take it. In the
@@ -91,9 +98,12 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
         Args:
             groups, singles: which kinds are wanted (groups first).
             idempotent: whether the channel's provider deduplicates on our key.
+            cohorts: the cohorts that may be sent to now; None: all of them.
         """
 
-    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+    async def is_work_left(
+        self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
+    ) -> bool:
         """Whether chunks of these kinds are not done, whoever holds them: who has nothing to take and
         holds none waits meanwhile, since they may come back. Never where only one may send."""
 
@@ -253,44 +263,15 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
         """Pending singles and planned groups are cancelled; groups that are out are followed on. Returns
         how many people are not sent to any more."""
 
-    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
-        """`retry`: failed (or unknown) recipients are pending again; returns how many.
-
-        Their attempt is kept in the history, and they leave their group: the caller makes new ones
-        (`shared_messages`, `make_groups`), then calls `seal_retry`. Failed ones get a new
-        generation of their idempotency key; unknown ones keep it, and are maybe sent from then on.
-        Rows that planning refused stay; those with the code `UNNAMED` too, without
-        `include_unnamed`.
-
-        Raises:
-            JournalError: singles are intended, or `state` is neither failed nor unknown.
-        """
-
-    async def seal_retry(self, *, chunk_size: int) -> None:
-        """Cuts what `reopen` made pending into chunks, and makes it durable."""
-
-    async def suppress_pending(
-        self,
-        columns: Collection[str] = UNIQUE,
-        *,
-        smallest_group: int,
-        at: float,
-    ) -> int:
-        """`suppress` for a plan that is complete; returns how many are not sent to any more.
-
-        Who is in a planned group leaves it; a group that would have fewer than `smallest_group`
-        then is cancelled, and its others become singles. Groups that are out keep theirs.
-
-        Raises:
-            JournalError: singles are intended.
-        """
-
     async def set_control(self, control: Control) -> None:
         """Writes what is asked of the senders; see `Journal.request`."""
 
     async def control(self) -> ControlRow:
         """What is asked of the senders now, and whether one of them has stopped or parked the
         campaign, in one look."""
+
+    async def set_first_few(self, found: FirstFew | None) -> None:
+        """Keeps how far the first few got; every sender has it with `control`."""
 
     async def halt(self, code: str, detail: str) -> None:
         """Stops the campaign for every sender, each at its next look at `control`. The first halt
@@ -319,6 +300,10 @@ class Handle(PlanWriter, ProviderAnswers, Protocol):
     # Reading.
     async def counts(self) -> Counts:
         """How many are in each state."""
+
+    async def cohort_counts(self, cohorts: Sequence[int] | None = None) -> dict[int, Counts]:
+        """How many rows of each of these cohorts (None: of all) are in each state. It looks at all of
+        them; the people of an audience that was not expanded are not in it."""
 
     async def untouched(self) -> bool:
         """Whether a message has surely reached nobody: no recipient is, or was, intended, sent,

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from promomsg.journal.frequency.cap_contract import CapCounter
 from promomsg.journal.planned_columns import PlannedColumns
-from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
-from promomsg.model import Secret
+from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow, SharedMessage
+from promomsg.model import Secret, State
 
-__all__ = ["KeptTokens", "PlanWriter", "RecipientTokens"]
+__all__ = ["KeptTokens", "PlanWriter", "RecipientTokens", "Replanning"]
 
 
 class RecipientTokens(Protocol):
@@ -105,12 +105,22 @@ class PlanWriter(CapCounter, Protocol):
         names the earlier row's key and, by `places` (in order of seq), where it stands. Access
         tokens are compared by their fingerprints."""
 
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        """(digest, how many) of each rendered message that at least so many pending singles with an
-        id share. The digest is None for a message without placeholders, which comes first."""
+    async def pending_keys(self, after: int, limit: int) -> list[tuple[int, str, int]]:
+        """(seq, key, cohort) of the next pending rows whose seq is above `after`, in order of seq."""
 
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        """Puts those who share that message, in order of seq, into new groups of these sizes.
+    async def set_cohort(self, seqs: Sequence[int], cohort: int) -> None:
+        """Puts these rows into another cohort. Before any group is made."""
+
+    async def shared_messages(self, at_least: int) -> list[SharedMessage]:
+        """Each rendered message that at least so many pending singles with an id, of one cohort,
+        share: by digest and cohort. The digest is None for a message without placeholders, which
+        comes first."""
+
+    async def make_groups(
+        self, message_digest: bytes | None, sizes: Sequence[int], cohort: int = 0
+    ) -> None:
+        """Puts those of a cohort who share that message, in order of seq, into new groups of these
+        sizes.
 
         Raises:
             JournalError: there are fewer of them, or a size is below 1.
@@ -132,10 +142,47 @@ class PlanWriter(CapCounter, Protocol):
         """
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
-        """Cuts the singles into chunks, keeps `record` and makes the plan durable, at once."""
+        """Cuts the singles of each cohort into chunks, keeps `record` and makes the plan durable, at
+        once."""
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
         """The first pending rows: (key, address, values)."""
 
     async def plan_counts(self) -> tuple[int, int]:
         """(singles, groups) that are pending: calls to make."""
+
+
+class Replanning(Protocol):
+    """A plan that is complete, and is changed between two runs."""
+
+    async def reopen(self, state: State, *, include_unnamed: bool, at: float) -> int:
+        """`retry`: failed (or unknown) recipients are pending again; returns how many.
+
+        Their attempt is kept in the history, and they leave their group: the caller makes new ones
+        (`shared_messages`, `make_groups`), then calls `seal_retry`. Failed ones get a new
+        generation of their idempotency key; unknown ones keep it, and are maybe sent from then on.
+        Rows that planning refused stay; those with the code `UNNAMED` too, without
+        `include_unnamed`.
+
+        Raises:
+            JournalError: singles are intended, or `state` is neither failed nor unknown.
+        """
+
+    async def seal_retry(self, *, chunk_size: int) -> None:
+        """Cuts what `reopen` made pending into chunks, and makes it durable."""
+
+    async def suppress_pending(
+        self,
+        columns: Collection[str] = UNIQUE,
+        *,
+        smallest_group: int,
+        at: float,
+    ) -> int:
+        """`suppress` for a plan that is complete; returns how many are not sent to any more.
+
+        Who is in a planned group leaves it; a group that would have fewer than `smallest_group`
+        then is cancelled, and its others become singles. Groups that are out keep theirs.
+
+        Raises:
+            JournalError: singles are intended.
+        """

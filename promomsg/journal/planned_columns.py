@@ -19,7 +19,8 @@ class PlannedColumns(NamedTuple):
     value in it.
 
     `group_no` is a guess: the group, from 1, that `make_groups` will most likely put each row into.
-    A right guess spares it a change of every row, a wrong one is taken back.
+    A right guess spares it a change of every row, a wrong one is taken back. `cohort` is the number
+    of each row's cohort; None: all are in cohort 0.
     """
 
     seq: Sequence[int]
@@ -32,12 +33,15 @@ class PlannedColumns(NamedTuple):
     values: Sequence[str | None] | None = None
     message_digest: Sequence[bytes | None] | None = None
     group_no: Sequence[int] | None = None
+    cohort: Sequence[int] | None = None
 
 
 def as_columns(rows: Sequence[PlannedRow]) -> PlannedColumns:
     """Some pending rows, at least one, as columns."""
-    seq, key, *others = list(zip(*rows, strict=True))[:9]
-    return PlannedColumns(seq, key, *(None if set(c) == _NOTHING else c for c in others))
+    seq, key, *others = list(zip(*rows, strict=True))
+    optional = [None if set(c) == _NOTHING else c for c in others[:7]]
+    cohorts = others[-1] if any(others[-1]) else None
+    return PlannedColumns(seq, key, *optional)._replace(cohort=cohorts)
 
 
 _NOTHING: Final = {None}
@@ -54,12 +58,14 @@ class AddedRows:
         id_is_number: whether ids are numbers, as far as the first of each batch says.
         changed: whether a row was skipped, or given an id, since it was added.
         groups: groups that were made; in_groups: the people in them.
+        cohorts: whether rows are in another cohort than 0.
         guessed: how many rows were added with each guess of a group, while it is but a guess.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.digests = False
+        self.cohorts = False
         self.id_is_number = True
         self.changed = False
         self.groups = 0
@@ -92,6 +98,7 @@ class AddedRows:
         if rows.id is not None and not (rows.id[0] or "").isdecimal():
             self.id_is_number = False
         self.digests = self.digests or rows.message_digest is not None
+        self.cohorts = self.cohorts or rows.cohort is not None
         for name in _COMPARED:
             column = getattr(rows, name)
             if column is None:
@@ -140,9 +147,13 @@ class AddedRows:
     @property
     def one_set(self) -> range | None:
         """The rows by number when all of them are pending, follow one another, have an id and
-        get one message; else None."""
+        get one message at the same times; else None."""
         every = self.every
-        return every if self.values_in("id") == self.count and not self.digests else None
+        return (
+            every
+            if self.values_in("id") == self.count and not (self.digests or self.cohorts)
+            else None
+        )
 
     @property
     def every(self) -> range | None:

@@ -21,6 +21,7 @@ __all__ = [
     "ControlRow",
     "Counts",
     "Durability",
+    "FirstFew",
     "GroupCounts",
     "GroupRow",
     "InDoubt",
@@ -32,6 +33,7 @@ __all__ = [
     "Reason",
     "Recovered",
     "SendResult",
+    "SharedMessage",
     "Standing",
     "fingerprint",
 ]
@@ -48,6 +50,19 @@ class Control(StrEnum):
     CANCEL = "cancel"
 
 
+class FirstFew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far those got who are sent to first (`Cohort.first`), for every sender and every resume.
+
+    Attributes:
+        answered_at: Unix seconds since when each of them has an outcome; None: some have none.
+        approved: the digest of the plan whose others may be sent to, by the bound or by a person's
+            word; None: nobody has said so.
+    """
+
+    answered_at: float | None = None
+    approved: str | None = None
+
+
 class ControlRow(msgspec.Struct, frozen=True):
     """What every sender of a campaign heeds, as one look finds it.
 
@@ -55,11 +70,13 @@ class ControlRow(msgspec.Struct, frozen=True):
         requested: what the user asks for.
         halted: why a sender stopped it (`"45009: …"`); None: none did.
         parked_until: Unix seconds before which nobody sends; None: nobody waits.
+        first_few: how far the first few got; None: nothing is known yet (`Handle.set_first_few`).
     """
 
     requested: Control
     halted: str | None = None
     parked_until: float | None = None
+    first_few: FirstFew | None = None
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +113,8 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
         warnings: those of its runs so far, each once.
         halted: why the last run stopped before the end (`"45009: …"`); None when it did not.
         outage: the one whose end no run has seen yet (`Handle.keep_outage`); None for none.
+        cohorts: who is in each cohort, by its number, as plain JSON values
+            (`promomsg.engine.schedule.cohorts`); empty: all are in cohort 0.
     """
 
     name: str
@@ -112,6 +131,7 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
     warnings: list[str] = msgspec.field(default_factory=list)
     halted: str | None = None
     outage: Outage | None = None
+    cohorts: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
 def fingerprint(text: str, pepper: bytes) -> bytes:
@@ -136,7 +156,8 @@ class PlannedRow(NamedTuple):
 
     `values` is a JSON array of the message's values (None without placeholders), `message_digest` the
     16-byte digest of the rendered message (None without placeholders), `fingerprint` a keyed
-    digest that stands for an address which must not be kept (a user's access token).
+    digest that stands for an address which must not be kept (a user's access token). `cohort` is the
+    number of the cohort they are in.
     """
 
     seq: int
@@ -151,6 +172,21 @@ class PlannedRow(NamedTuple):
     state: str
     code: str
     detail: str
+    cohort: int = 0
+
+
+class SharedMessage(NamedTuple):
+    """Pending singles with an id, of one cohort, who get the same rendered message.
+
+    Attributes:
+        message_digest: of the message; None for one without placeholders.
+        members: how many they are.
+        cohort: the cohort's number.
+    """
+
+    message_digest: bytes | None
+    members: int
+    cohort: int = 0
 
 
 class Reason(NamedTuple):
@@ -184,12 +220,14 @@ class Lease(msgspec.Struct, frozen=True):
         epoch: raised by every `take`; the fence.
         group_no: the group's number when the chunk is a group; None for singles.
         single_sends: the chunk's pending singles, in order of `seq`; empty for a group.
+        cohort: the number of the cohort that all of it is in.
     """
 
     chunk_no: int
     epoch: int
     group_no: int | None = None
     single_sends: tuple[SingleSend, ...] = ()
+    cohort: int = 0
 
 
 class SendResult(NamedTuple):

@@ -234,12 +234,12 @@ async def test_other_files_and_versions_are_refused_and_left_alone(
     stranger.close()
     await (await sealed(journal, [row(0)])).close()
     db = sqlite3.connect(journal.path)
-    db.execute("PRAGMA user_version = 4")
+    db.execute("PRAGMA user_version = 5")
     db.close()
     for path, words in (
         (text, "it is not a journal"),
         (other, "not a promomsg journal"),
-        (Path(journal.path), "version 4, and this promomsg reads version 3"),
+        (Path(journal.path), "version 5, and this promomsg reads version 4"),
     ):
         before = path.read_bytes()
         strange = SqliteJournal(path)

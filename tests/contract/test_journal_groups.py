@@ -106,7 +106,7 @@ async def test_failures_without_names_leave_the_others_unknown(make: Make) -> No
     assert (await handle.counts()).by_code == {"7": 1, "UNNAMED": 3}
     assert await handle.reopen(State.UNKNOWN, include_unnamed=False, at=NOW) == 0
     assert await handle.reopen(State.UNKNOWN, include_unnamed=True, at=NOW) == 3
-    assert await handle.shared_messages(3) == [(None, 3)]
+    assert await handle.shared_messages(3) == [(None, 3, 0)]
     await handle.make_groups(None, [3])
     await handle.seal_retry(chunk_size=8)
     lease = await take(handle, groups=True)

@@ -225,10 +225,10 @@ async def test_sets_become_groups_in_order(make: Make) -> None:
     rows[8] = rows[8]._replace(id=None, openid="o8")
     await handle.add_rows(rows)
     shared_messages = await handle.shared_messages(2)
-    assert shared_messages[0] == (None, 2)
-    assert sorted(count for _, count in shared_messages) == [2, 2, 4]
+    assert shared_messages[0] == (None, 2, 0)
+    assert sorted(count for _, count, _ in shared_messages) == [2, 2, 4]
     red = rows[0].message_digest
-    assert (await handle.shared_messages(3)) == [(red, 4)]
+    assert (await handle.shared_messages(3)) == [(red, 4, 0)]
     await handle.make_groups(red, [3, 1])
     with pytest.raises(JournalError):
         await handle.make_groups(None, [2, 1])

@@ -18,7 +18,7 @@ from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
-EARLIER = (1, 2)
+EARLIER = (1, 2, 3)
 
 
 @pytest.fixture(params=EARLIER)
@@ -117,7 +117,7 @@ async def test_a_campaign_that_an_earlier_version_has_begun_goes_on(
         assert (await opened.counts()).sent == 7
         await opened.close()
     db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert db.execute("PRAGMA user_version").fetchone() == (4,)
     db.close()
 
 

@@ -12,6 +12,7 @@ from promomsg.journal.records import (
     CampaignRecord,
     Control,
     ControlRow,
+    FirstFew,
     GroupCounts,
     GroupRow,
     Lease,
@@ -365,6 +366,9 @@ class ModelGroups:
 
     async def control(self) -> ControlRow:
         return self._store.control_row()
+
+    async def set_first_few(self, found: FirstFew | None) -> None:
+        self._store_for_writing().first_few = found
 
     async def halt(self, code: str, detail: str) -> None:
         record = self._store_for_writing().record

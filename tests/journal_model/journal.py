@@ -36,6 +36,7 @@ from promomsg.journal.records import (
     Reached,
     Reason,
     SendResult,
+    SharedMessage,
     Standing,
 )
 from promomsg.model import Code, Outcome, SingleSend, State
@@ -122,7 +123,11 @@ class ModelHandle(ModelRecovery):
     async def add_columns(self, rows: PlannedColumns) -> None:
         nothing = (None,) * len(rows.seq)
         columns = [nothing if column is None else column for column in rows[:9]]
-        pending = [PlannedRow(*fields, "pending", "", "") for fields in zip(*columns, strict=True)]
+        cohorts = rows.cohort or (0,) * len(rows.seq)
+        pending = [
+            PlannedRow(*fields, "pending", "", "", cohort)
+            for *fields, cohort in zip(*columns, cohorts, strict=True)
+        ]
         await self.add_rows(pending)
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
@@ -182,27 +187,44 @@ class ModelHandle(ModelRecovery):
                     first[value] = f"{row.key}{_stands(row.seq, places)}"
         return total
 
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
+    async def pending_keys(self, after: int, limit: int) -> list[tuple[int, str, int]]:
+        rows = [row for row in self._store.pending() if row.seq > after]
+        return [(row.seq, row.key, row.cohort) for row in rows[:limit]]
+
+    async def set_cohort(self, seqs: Sequence[int], cohort: int) -> None:
+        store = self._planning()
+        for seq in seqs:
+            store.rows[seq].cohort = cohort
+
+    async def shared_messages(self, at_least: int) -> list[SharedMessage]:
         store = self._store_for_writing()
-        count = Counter(row.message_digest for row in store.singles() if row.id is not None)
+        count = Counter(
+            (row.message_digest, row.cohort) for row in store.singles() if row.id is not None
+        )
         found = [
-            (message_digest, number)
-            for message_digest, number in count.items()
+            SharedMessage(digest, number, cohort)
+            for (digest, cohort), number in count.items()
             if number >= at_least
         ]
-        return sorted(found, key=lambda entry: (entry[0] is not None, entry[0] or b""))
+        return sorted(found, key=lambda one: (one[0] is not None, one[0] or b"", one[2]))
 
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
+    async def make_groups(
+        self, message_digest: bytes | None, sizes: Sequence[int], cohort: int = 0
+    ) -> None:
         store = self._store_for_writing()
         members = [
-            r for r in store.singles() if r.id is not None and r.message_digest == message_digest
+            r
+            for r in store.singles()
+            if (r.message_digest, r.cohort) == (message_digest, cohort) and r.id is not None
         ]
         if sum(sizes) > len(members) or any(size < 1 for size in sizes):
             raise JournalError("the set has fewer recipients than that")
         for size in sizes:
             some, members = members[:size], members[size:]
             values = some[0].values
-            group = store.add_group(size, message_digest=message_digest, values=values)
+            group = store.add_group(
+                size, message_digest=message_digest, values=values, cohort=cohort
+            )
             for row in some:
                 row.group = group
 
@@ -232,7 +254,14 @@ class ModelHandle(ModelRecovery):
 
     # Sending.
 
-    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+    async def take(
+        self,
+        *,
+        groups: bool,
+        singles: bool,
+        idempotent: bool,
+        cohorts: Sequence[int] | None = None,
+    ) -> Lease | None:
         store = self._store_for_writing()
         now = self._now()
         await asyncio.sleep(0)
@@ -240,18 +269,23 @@ class ModelHandle(ModelRecovery):
             if not (groups if wants_groups else singles):
                 continue
             for chunk in store.chunks.values():
+                if cohorts is not None and chunk.cohort not in cohorts:
+                    continue
                 if chunk.is_group == wants_groups and not chunk.is_held(now):
                     lease = self._try(chunk, now, idempotent)
                     if lease is not None:
                         return lease
         return None
 
-    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+    async def is_work_left(
+        self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
+    ) -> bool:
         now = self._now()
         return any(
             chunk.is_held(now) or self._has_work(chunk)
             for chunk in self._store.chunks.values()
             if (groups if chunk.is_group else singles)
+            and (cohorts is None or chunk.cohort in cohorts)
         )
 
     def _has_work(self, chunk: Chunk) -> bool:
@@ -284,7 +318,7 @@ class ModelHandle(ModelRecovery):
                 return None
         chunk.epoch += 1
         chunk.deadline = now + self.lease_life
-        return Lease(chunk.number, chunk.epoch, group_no, single_sends)
+        return Lease(chunk.number, chunk.epoch, group_no, single_sends, chunk.cohort)
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         self._store_for_writing()
@@ -413,6 +447,9 @@ class ModelHandle(ModelRecovery):
 
     async def counts(self) -> Counts:
         return self._store.counts()
+
+    async def cohort_counts(self, cohorts: Sequence[int] | None = None) -> dict[int, Counts]:
+        return self._store.cohort_counts(cohorts)
 
     async def untouched(self) -> bool:
         store = self._store

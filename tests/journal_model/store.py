@@ -14,6 +14,7 @@ from promomsg.journal.records import (
     Control,
     ControlRow,
     Counts,
+    FirstFew,
     GroupRow,
     PlannedRow,
     Reached,
@@ -63,6 +64,7 @@ class Row:
         self.attempts = 0
         self.maybe_sent = False
         self.generation = 0
+        self.cohort = planned.cohort
         self.group: Group | None = None
         self.history: list[Attempt] = []
 
@@ -88,8 +90,9 @@ class Row:
 class Group:
     """One group send, and the people of an audience that are not rows."""
 
-    def __init__(self, row: GroupRow, message_digest: bytes | None) -> None:
+    def __init__(self, row: GroupRow, message_digest: bytes | None, cohort: int) -> None:
         self.row = row
+        self.cohort = cohort
         self.message_digest = message_digest
         self.people: Counter[State] = Counter()
 
@@ -98,12 +101,15 @@ class Group:
 
 
 class Chunk:
-    """What is leased: a range of singles, or one group."""
+    """What is leased: a range of the singles of one cohort, or one group."""
 
-    def __init__(self, number: int, first: int, last: int, group: Group | None) -> None:
+    def __init__(
+        self, number: int, first: int, last: int, cohort: int, group: Group | None
+    ) -> None:
         self.number = number
         self.first = first
         self.last = last
+        self.cohort = cohort
         self.group = group
         self.epoch = 0
         self.deadline: float | None = None
@@ -135,6 +141,7 @@ class Store:
         self.chunk_size = 0
         self.control = Control.RUN
         self.parked_until: float | None = None
+        self.first_few: FirstFew | None = None
         self.rows: dict[int, Row] = {}
         self.groups: list[Group] = []
         self.chunks: dict[int, Chunk] = {}
@@ -162,7 +169,8 @@ class Store:
         if chunk.group is not None:
             return []
         numbers = range(chunk.first, chunk.last + 1)
-        return [self.rows[seq] for seq in numbers if seq in self.rows]
+        rows = [self.rows[seq] for seq in numbers if seq in self.rows]
+        return [row for row in rows if row.cohort == chunk.cohort]
 
     def pending(self) -> list[Row]:
         return [row for row in self.in_order() if row.state is State.PENDING]
@@ -237,6 +245,7 @@ class Store:
         message_digest: bytes | None = None,
         values: tuple[str, ...] = (),
         audience: dict[str, object] | None = None,
+        cohort: int = 0,
     ) -> Group:
         row = GroupRow(
             group_no=len(self.groups) + 1,
@@ -245,7 +254,7 @@ class Store:
             values=values,
             audience=audience,
         )
-        group = Group(row, message_digest)
+        group = Group(row, message_digest, cohort)
         self.groups.append(group)
         return group
 
@@ -255,15 +264,16 @@ class Store:
         have = {id(chunk.group) for chunk in self.chunks.values()}
         for group in self.groups:
             if group.row.state is GroupState.PLANNED and id(group) not in have:
-                self._add_chunk(-1, -1, group)
-        singles = self.singles()
-        for start in range(0, len(singles), self.chunk_size):
-            some = singles[start : start + self.chunk_size]
-            self._add_chunk(some[0].seq, some[-1].seq, None)
+                self._add_chunk(-1, -1, group.cohort, group)
+        for cohort in sorted({row.cohort for row in self.rows.values()}):
+            singles = [row.seq for row in self.singles() if row.cohort == cohort]
+            for start in range(0, len(singles), self.chunk_size):
+                some = singles[start : start + self.chunk_size]
+                self._add_chunk(some[0], some[-1], cohort, None)
         self.cutting = False
 
-    def _add_chunk(self, first: int, last: int, group: Group | None) -> None:
-        self.chunks[self.next_chunk] = Chunk(self.next_chunk, first, last, group)
+    def _add_chunk(self, first: int, last: int, cohort: int, group: Group | None) -> None:
+        self.chunks[self.next_chunk] = Chunk(self.next_chunk, first, last, cohort, group)
         self.next_chunk += 1
 
     def log(self, row: Row) -> None:
@@ -275,7 +285,7 @@ class Store:
         self.log(row)
 
     def control_row(self) -> ControlRow:
-        return ControlRow(self.control, self.record.halted, self.parked_until)
+        return ControlRow(self.control, self.record.halted, self.parked_until, self.first_few)
 
     def take_back(self, row: Row, *, doubted: bool = False) -> None:
         """Final → pending; what is left is kept in the row's history.
@@ -312,21 +322,31 @@ class Store:
             extra=row.extra,
         )
 
+    def cohort_counts(self, cohorts: Collection[int] | None) -> dict[int, Counts]:
+        found = {}
+        for cohort in sorted({row.cohort for row in self.rows.values()}):
+            if cohorts is None or cohort in cohorts:
+                rows = [row for row in self.rows.values() if row.cohort == cohort]
+                found[cohort] = _counted(Counter((row.state, row.code) for row in rows))
+        return found
+
     def counts(self) -> Counts:
         """Counted anew each time: the plain truth."""
-        people: Counter[tuple[State, str]] = Counter()
-        for row in self.rows.values():
-            people[row.state, row.code] += 1
+        people = Counter((row.state, row.code) for row in self.rows.values())
         for group in self.groups:
             for state, number in group.people.items():
                 people[state, group.row.code] += number
-        counts = Counts()
-        for (state, code), number in people.items():
-            if not number:
-                continue
-            name = State.PENDING if state is State.INTENDED else state
-            setattr(counts, name, getattr(counts, name) + number)
-            counts.planned += number
-            if state in _REASONED:
-                counts.by_code[code] = counts.by_code.get(code, 0) + number
-        return counts
+        return _counted(people)
+
+
+def _counted(people: Counter[tuple[State, str]]) -> Counts:
+    counts = Counts()
+    for (state, code), number in people.items():
+        if not number:
+            continue
+        name = State.PENDING if state is State.INTENDED else state
+        setattr(counts, name, getattr(counts, name) + number)
+        counts.planned += number
+        if state in _REASONED:
+            counts.by_code[code] = counts.by_code.get(code, 0) + number
+    return counts

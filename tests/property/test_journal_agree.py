@@ -20,7 +20,16 @@ from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.reasons import CANCELLED, FINISHED
-from promomsg.journal.records import NEVER, UNIQUE, Control, GroupCounts, Lease, PlannedRow, Reason
+from promomsg.journal.records import (
+    NEVER,
+    UNIQUE,
+    Control,
+    FirstFew,
+    GroupCounts,
+    Lease,
+    PlannedRow,
+    Reason,
+)
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.memory import MemoryJournal
@@ -33,6 +42,7 @@ _few = st.integers(0, 5)
 @st.composite
 def planned_rows(draw: st.DrawFn) -> list[PlannedRow]:
     rows = []
+    has_cohorts = draw(st.booleans())
     for seq in range(draw(st.integers(1, 14))):
         if draw(st.integers(0, 9)) == 0:
             rows.append(row(seq, state="failed", code="BAD_ROW", detail="no", id=None))
@@ -47,6 +57,7 @@ def planned_rows(draw: st.DrawFn) -> list[PlannedRow]:
                 fingerprint=draw(st.none() | st.sampled_from([b"x", b"y"])),
                 request_id=draw(st.none() | st.sampled_from(["r1", "r2", "r3", "r4"])),
                 word=draw(st.none() | st.sampled_from(["red", "blue"])),
+                cohort=draw(st.integers(0, 2)) if has_cohorts else 0,
             )
         )
     return rows
@@ -106,6 +117,7 @@ class Journals:
         await self.each("groups")
         await self.each("control")
         await self.each("plan_counts")
+        await self.each("cohort_counts")
         rows = [await everybody(handle) for handle in self.handles]
         assert rows[1:] == rows[:1] * (len(rows) - 1)
 
@@ -161,6 +173,10 @@ async def plan(journals: Journals, data: st.DataObject) -> None:
         elif step == "duplicates":
             await journals.each("mark_duplicates")
     await journals.each("sample", 3)
+    if data.draw(st.booleans()):
+        keys = await journals.each("pending_keys", data.draw(st.integers(-1, 3)), 9)
+        some = [seq for seq, _, _ in keys if data.draw(st.booleans())]
+        await journals.each("set_cohort", some, data.draw(st.integers(0, 3)))
     await group(journals, data)
     if data.draw(_few) == 0:
         await journals.each("add_audience_group", {"roles": [1]}, data.draw(st.integers(1, 9)))
@@ -169,12 +185,12 @@ async def plan(journals: Journals, data: st.DataObject) -> None:
 
 
 async def group(journals: Journals, data: st.DataObject) -> None:
-    for message_digest, count in await journals.each(
+    for message_digest, count, cohort in await journals.each(
         "shared_messages", data.draw(st.integers(1, 4))
     ):
         first = data.draw(st.integers(1, count))
         sizes = [size for size in (first, count - first) if size]
-        await journals.each("make_groups", message_digest, sizes)
+        await journals.each("make_groups", message_digest, sizes, cohort)
 
 
 async def act(journals: Journals, data: st.DataObject) -> None:
@@ -215,7 +231,13 @@ async def act(journals: Journals, data: st.DataObject) -> None:
     if what == "take":
         groups, singles = data.draw(st.sampled_from([(True, False), (False, True), (True, True)]))
         idempotent = data.draw(st.integers(0, 3)) == 0
-        taken = await journals.each("take", groups=groups, singles=singles, idempotent=idempotent)
+        taken = await journals.each(
+            "take",
+            groups=groups,
+            singles=singles,
+            idempotent=idempotent,
+            cohorts=data.draw(st.none() | st.lists(st.integers(0, 3), max_size=3, unique=True)),
+        )
         if taken is not None:
             journals.leases.append(taken)
     elif what == "cancel":
@@ -229,6 +251,8 @@ async def act(journals: Journals, data: st.DataObject) -> None:
         await journals.each("left_out")
     elif what == "stop":
         stop = data.draw(st.sampled_from(["halt", "park", "resume"]))
+        few = FirstFew(answered_at=now, approved=data.draw(st.none() | st.just("digest")))
+        await journals.each("set_first_few", data.draw(st.none() | st.just(few)))
         await journals.each(stop, *(("45009", "used up") if stop == "halt" else (now,)))
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))

@@ -34,8 +34,9 @@ async def make_groups(handle: Handle, channel: Channel, settings: Settings) -> N
         return
     if settings.route == "single":
         return
-    for message_digest, members in await handle.shared_messages(GROUP_THRESHOLD):
-        await handle.make_groups(message_digest, group_sizes(members, settings.max_group_size))
+    for message_digest, members, cohort in await handle.shared_messages(GROUP_THRESHOLD):
+        sizes = group_sizes(members, settings.max_group_size)
+        await handle.make_groups(message_digest, sizes, cohort)
     if settings.route == "group":
         singles, _ = await handle.plan_counts()
         if singles:

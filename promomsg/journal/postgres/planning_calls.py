@@ -20,7 +20,15 @@ from promomsg.journal.postgres.planning import (
 )
 from promomsg.journal.postgres.statements import campaign_row
 from promomsg.journal.reasons import CANCELLED
-from promomsg.journal.records import UNIQUE, CampaignRecord, Outage, Place, PlannedRow, Reason
+from promomsg.journal.records import (
+    UNIQUE,
+    CampaignRecord,
+    Outage,
+    Place,
+    PlannedRow,
+    Reason,
+    SharedMessage,
+)
 from promomsg.journal.unreachable import JournalUnreachable
 from promomsg.model import State
 
@@ -129,13 +137,26 @@ class PlanningCalls(OpenCampaign):
             await self._plan_over_all(planned_rows.mark_duplicates, self._added, columns, places)
         )
 
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
+    async def pending_keys(self, after: int, limit: int) -> list[tuple[int, str, int]]:
+        """See `Handle.pending_keys`."""
+        return await self._plan_over_all(planned_rows.pending_keys, after, limit)
+
+    async def set_cohort(self, seqs: Sequence[int], cohort: int) -> None:
+        """See `Handle.set_cohort`."""
+        await self._plan(planned_rows.set_cohort, seqs, cohort)
+        self._added.cohorts = True
+
+    async def shared_messages(self, at_least: int) -> list[SharedMessage]:
         """See `Handle.shared_messages`."""
         return await self._over_all(planned_groups.shared_messages, at_least, self._known)
 
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
+    async def make_groups(
+        self, message_digest: bytes | None, sizes: Sequence[int], cohort: int = 0
+    ) -> None:
         """See `Handle.make_groups`."""
-        await self._access.session(planned_groups.make_groups, message_digest, sizes, self._known)
+        await self._access.session(
+            planned_groups.make_groups, message_digest, sizes, cohort, self._known
+        )
         self._added.groups += len(sizes)
         self._added.in_groups += sum(sizes)
 

@@ -33,6 +33,7 @@ INDEXES: Final = {
     "by_unionid": "(unionid) WHERE unionid IS NOT NULL",
     "digest": "(message_digest) WHERE message_digest IS NOT NULL",
     "group_no": "(group_no) WHERE group_no IS NOT NULL",
+    "cohort": "(cohort, seq)",
 }
 """Indexes of a campaign's recipients that are made when they are needed; the first two are gone when
 its plan is complete."""
@@ -51,7 +52,7 @@ def _migrations() -> dict[int, str]:
     return {int(name[:4]): folder.joinpath(name).read_text("utf-8") for name in names}
 
 
-VERSION: Final = 5
+VERSION: Final = 6
 """The version of the tables that this package works with."""
 
 # Of the catalog itself: what a session has found missing once it would go on missing from its cache.

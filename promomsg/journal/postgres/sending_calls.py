@@ -24,6 +24,7 @@ from promomsg.journal.records import (
     Control,
     ControlRow,
     Counts,
+    FirstFew,
     GroupCounts,
     GroupRow,
     Lease,
@@ -62,18 +63,27 @@ class SendingCalls(OpenCampaign):
 
     # Sending.
 
-    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+    async def take(
+        self,
+        *,
+        groups: bool,
+        singles: bool,
+        idempotent: bool,
+        cohorts: Sequence[int] | None = None,
+    ) -> Lease | None:
         """See `Handle.take`."""
         lease = await self._access.do(
-            lease_calls.take, groups, singles, idempotent, self.lease_life
+            lease_calls.take, groups, singles, idempotent, self.lease_life, cohorts
         )
         if lease is not None:
             self._held[lease.chunk_no] = lease
         return lease
 
-    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+    async def is_work_left(
+        self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
+    ) -> bool:
         """See `Handle.is_work_left`."""
-        return await self._access.read(lease_calls.is_work_left, groups, singles)
+        return await self._access.read(lease_calls.is_work_left, groups, singles, cohorts)
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         """See `Handle.renew`."""
@@ -235,6 +245,10 @@ class SendingCalls(OpenCampaign):
         """See `Handle.control`."""
         return await self._access.read(campaign_row.control_row)
 
+    async def set_first_few(self, found: FirstFew | None) -> None:
+        """See `Handle.set_first_few`."""
+        await self._access.do(campaign_row.save_first_few, found)
+
     async def halt(self, code: str, detail: str) -> None:
         """See `Handle.halt`."""
         text = f"{code}: {detail}"
@@ -255,6 +269,10 @@ class SendingCalls(OpenCampaign):
     async def counts(self) -> Counts:
         """See `Handle.counts`."""
         return await self._access.read(reading.kept_counts)
+
+    async def cohort_counts(self, cohorts: Sequence[int] | None = None) -> dict[int, Counts]:
+        """See `Handle.cohort_counts`."""
+        return await self._access.read(reading.cohort_counts, cohorts)
 
     async def untouched(self) -> bool:
         """See `Handle.untouched`."""

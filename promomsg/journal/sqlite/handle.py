@@ -19,6 +19,7 @@ from promomsg.journal.records import (
     Control,
     ControlRow,
     Counts,
+    FirstFew,
     GroupCounts,
     GroupRow,
     Lease,
@@ -105,11 +106,22 @@ class SqliteHandle(PlanHandle):
 
     # Sending.
 
-    async def take(self, *, groups: bool, singles: bool, idempotent: bool) -> Lease | None:
+    async def take(
+        self,
+        *,
+        groups: bool,
+        singles: bool,
+        idempotent: bool,
+        cohorts: Sequence[int] | None = None,
+    ) -> Lease | None:
         now, life = self._now(), self.lease_life
-        return await self._do(leases.take, groups, singles, idempotent, now, life, skippable=True)
+        return await self._do(
+            leases.take, groups, singles, idempotent, now, life, cohorts, skippable=True
+        )
 
-    async def is_work_left(self, *, groups: bool, singles: bool) -> bool:
+    async def is_work_left(
+        self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
+    ) -> bool:
         """See `Handle.is_work_left`: there is no other sender."""
         return False
 
@@ -310,6 +322,9 @@ class SqliteHandle(PlanHandle):
     async def control(self) -> ControlRow:
         return await self._read(campaign_row.control_row)
 
+    async def set_first_few(self, found: FirstFew | None) -> None:
+        await self._do(lambda tx: campaign_row.save_first_few(tx.db, found))
+
     async def halt(self, code: str, detail: str) -> None:
         text = f"{code}: {detail}"
         await self._do(lambda tx: campaign_row.halt(tx.db, text))
@@ -342,6 +357,9 @@ class SqliteHandle(PlanHandle):
 
     async def counts(self) -> Counts:
         return await self._access.counts()
+
+    async def cohort_counts(self, cohorts: Sequence[int] | None = None) -> dict[int, Counts]:
+        return await self._read(reading.cohort_counts, cohorts)
 
     async def untouched(self) -> bool:
         return await self._read(reading.untouched)

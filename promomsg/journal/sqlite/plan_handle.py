@@ -11,9 +11,10 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.plan_contract import KeptTokens
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
-from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow
+from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow, SharedMessage
 from promomsg.journal.sqlite.access import Access
-from promomsg.journal.sqlite.statements import planning, suppression
+from promomsg.journal.sqlite.planning import planned_groups, planned_rows, sealing
+from promomsg.journal.sqlite.statements import suppression
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.model import State
 
@@ -74,17 +75,17 @@ class PlanHandle:
             await self.add_columns(as_columns(pending))
         if len(pending) < len(rows):
             final = [row for row in rows if row.state != State.PENDING]
-            await self._plan(planning.add_final, final)
+            await self._plan(planned_rows.add_final, final)
             reached("plan-batch")
 
     async def add_columns(self, rows: PlannedColumns) -> None:
-        await self._plan(planning.add_columns, rows)
+        await self._plan(planned_rows.add_columns, rows)
         self._added.add(rows)
         reached("plan-batch")
 
     async def assign_ids(self, found: Sequence[tuple[str | None, str | None, str]]) -> int:
         self._added.given_ids()
-        return await self._plan(planning.assign_ids, found)
+        return await self._plan(planned_rows.assign_ids, found)
 
     async def list_suppressed(
         self,
@@ -128,7 +129,7 @@ class PlanHandle:
         self, columns: Collection[str] = UNIQUE, places: Sequence[Place] = ()
     ) -> int:
         return self._skipped(
-            await self._plan(planning.mark_duplicates, self._added, columns, places)
+            await self._plan(planned_rows.mark_duplicates, self._added, columns, places)
         )
 
     def _cap(self) -> FolderCap:
@@ -152,16 +153,25 @@ class PlanHandle:
         self._skipped(over.skipped)
         return over
 
-    async def shared_messages(self, at_least: int) -> list[tuple[bytes | None, int]]:
-        return await self._do(planning.shared_messages, at_least, self._known)
+    async def pending_keys(self, after: int, limit: int) -> list[tuple[int, str, int]]:
+        return await self._read(planned_rows.pending_keys, after, limit)
 
-    async def make_groups(self, message_digest: bytes | None, sizes: Sequence[int]) -> None:
-        await self._do(planning.make_groups, message_digest, sizes, self._known)
+    async def set_cohort(self, seqs: Sequence[int], cohort: int) -> None:
+        await self._plan(planned_rows.set_cohort, seqs, cohort)
+        self._added.cohorts = True
+
+    async def shared_messages(self, at_least: int) -> list[SharedMessage]:
+        return await self._do(planned_groups.shared_messages, at_least, self._known)
+
+    async def make_groups(
+        self, message_digest: bytes | None, sizes: Sequence[int], cohort: int = 0
+    ) -> None:
+        await self._do(planned_groups.make_groups, message_digest, sizes, cohort, self._known)
         self._added.groups += len(sizes)
         self._added.in_groups += sum(sizes)
 
     async def add_audience_group(self, audience: Mapping[str, Any], planned: int) -> None:
-        await self._plan(planning.add_audience_group, audience, planned)
+        await self._plan(planned_groups.add_audience_group, audience, planned)
         self._added.groups += 1
 
     async def seal(self, record: CampaignRecord, *, chunk_size: int) -> None:
@@ -175,7 +185,7 @@ class PlanHandle:
 
         def sealed(tx: Transaction) -> None:
             tx.db.execute("BEGIN")
-            planning.seal(tx.db, record, chunk_size, self._added)
+            sealing.seal(tx.db, record, chunk_size, self._added)
             tx.db.execute("COMMIT")
             seal(tx.db, record)
 
@@ -185,7 +195,7 @@ class PlanHandle:
         reached("plan-sealed")
 
     async def sample(self, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
-        return await self._read(planning.sample, limit)
+        return await self._read(planned_rows.sample, limit)
 
     async def plan_counts(self) -> tuple[int, int]:
-        return await self._read(planning.plan_counts, self._known)
+        return await self._read(planned_rows.plan_counts, self._known)

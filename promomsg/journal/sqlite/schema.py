@@ -29,16 +29,21 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 1347571533
-VERSION: Final = 3
+VERSION: Final = 4
 _OLDEST: Final = 1
-_COLUMNS_OF_2: Final = (
-    ("campaign", "parked_until REAL", "NULL"),
-    ("group_send", "polls_at_100 INTEGER NOT NULL DEFAULT 0", "0"),
-    ("group_send", "given_up INTEGER NOT NULL DEFAULT 0", "0"),
-    ("group_send", "warned_of_age INTEGER NOT NULL DEFAULT 0", "0"),
-    ("group_send", "followed_since REAL", "NULL"),
+_COLUMNS: Final = (
+    (2, "campaign", "parked_until REAL", "NULL"),
+    (2, "group_send", "polls_at_100 INTEGER NOT NULL DEFAULT 0", "0"),
+    (2, "group_send", "given_up INTEGER NOT NULL DEFAULT 0", "0"),
+    (2, "group_send", "warned_of_age INTEGER NOT NULL DEFAULT 0", "0"),
+    (2, "group_send", "followed_since REAL", "NULL"),
+    (4, "campaign", "cohorts TEXT", "NULL"),
+    (4, "campaign", "first_few TEXT", "NULL"),
+    (4, "recipient", "cohort INTEGER NOT NULL DEFAULT 0", "0"),
+    (4, "group_send", "cohort INTEGER NOT NULL DEFAULT 0", "0"),
+    (4, "chunk", "cohort INTEGER NOT NULL DEFAULT 0", "0"),
 )
-"""Columns that version 1 has not: table, column, and what it stands for in a file without it."""
+"""Columns that came later: the version, table, column, and what it stands for in a file without it."""
 _TABLE_OF_3: Final = "click_day"
 _EMPTY_TABLE_OF_3: Final = (
     "SELECT NULL AS day, NULL AS by_message, NULL AS asked_at, NULL AS counts WHERE 0"
@@ -51,6 +56,7 @@ INDEXES: Final = {
     "recipient_message_digest": "ON recipient (message_digest) WHERE message_digest IS NOT NULL",
     "recipient_group_no": "ON recipient (group_no) WHERE group_no IS NOT NULL",
     "recipient_unsent": f"ON recipient (state, code) WHERE {UNSENT}",
+    "recipient_cohort": "ON recipient (cohort)",
 }
 """Indexes that planning makes when it needs them; the first two are gone when it is complete."""
 
@@ -89,13 +95,17 @@ def _ours(version: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str
         allowed = _things(db)
     finally:
         db.close()
-    if version < 2:
-        for table, column, _ in _COLUMNS_OF_2:
-            kind, text = needed[table]
-            needed[table] = allowed[table] = (kind, text.replace(f",{column}", "", 1))
+    for table, column, _ in _columns_since(version):
+        kind, text = needed[table]
+        needed[table] = allowed[table] = (kind, text.replace(f",{column}", "", 1))
     if version < 3:
         del needed[_TABLE_OF_3], allowed[_TABLE_OF_3]
     return needed, allowed
+
+
+def _columns_since(version: int) -> list[tuple[str, str, str]]:
+    """(table, column, its value) of each that a file of this version has not."""
+    return [entry for since, *entry in _COLUMNS if version < since]  # type: ignore[misc]
 
 
 def _version(db: sqlite3.Connection) -> int:
@@ -146,9 +156,10 @@ def bring_up(db: sqlite3.Connection) -> None:
     if version == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    for table, column, _ in _COLUMNS_OF_2 if version < 2 else ():
+    for table, column, _ in _columns_since(version):
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-    db.execute(_ours(VERSION)[0][_TABLE_OF_3][1])
+    if version < 3:
+        db.execute(_ours(VERSION)[0][_TABLE_OF_3][1])
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
@@ -159,13 +170,14 @@ def show_as_current(db: sqlite3.Connection) -> None:
     version = _version(db)
     if version == VERSION:
         return
-    columns = _COLUMNS_OF_2 if version < 2 else ()
+    columns = _columns_since(version)
     for name in dict.fromkeys(table for table, _, _ in columns):
         added = ", ".join(
             f"{value} AS {column.split()[0]}" for table, column, value in columns if table == name
         )
         db.execute(f"CREATE TEMP VIEW {name} AS SELECT *, {added} FROM main.{name}")  # noqa: S608 - constants of this file
-    db.execute(f"CREATE TEMP VIEW {_TABLE_OF_3} AS {_EMPTY_TABLE_OF_3}")
+    if version < 3:
+        db.execute(f"CREATE TEMP VIEW {_TABLE_OF_3} AS {_EMPTY_TABLE_OF_3}")
 
 
 _NULL_OR_TEXT: Final = "({0} IS NULL OR typeof({0}) = 'text')"
@@ -181,7 +193,7 @@ def _all(rule: str, *columns: str) -> list[str]:
 
 
 _TO_BE_SENT: Final = (
-    *_all(_WHOLE, "attempts", "generation", "maybe_sent"),
+    *_all(_WHOLE, "attempts", "generation", "maybe_sent", "cohort"),
     *_all(_TEXT, "key", "code", "detail"),
     *_all(_NULL_OR_TEXT, "id", "openid", "unionid", "request_id", "rid", "extra"),
     *_all(_NULL_OR_NUMBER, "at"),
@@ -205,7 +217,7 @@ _SHAPES: Final = (
         [
             *_all(_TEXT, "state", "code", "detail"),
             *_all(_WHOLE, "planned", "attempts", "polls", "polls_at_100"),
-            *_all(_WHOLE, "given_up", "warned_of_age"),
+            *_all(_WHOLE, "given_up", "warned_of_age", "cohort"),
             *_all(
                 _WHOLE,
                 "audience_pending",
@@ -225,7 +237,7 @@ _SHAPES: Final = (
         "chunk",
         "chunk_no",
         [
-            *_all(_WHOLE, "epoch", "done"),
+            *_all(_WHOLE, "epoch", "done", "cohort"),
             *_all(_NULL_OR_WHOLE, "group_no", "first_seq", "last_seq"),
             *_all(_NULL_OR_NUMBER, "deadline"),
             "(group_no IS NULL OR group_no IN (SELECT group_no FROM group_send))",
@@ -264,6 +276,7 @@ _SHAPES: Final = (
             "chunk_size BETWEEN 1 AND 1000000",
             *_all(_NULL_OR_TEXT, "opening"),
             *_all(_NULL_OR_NUMBER, "parked_until"),
+            *_all(_JSON, "cohorts", "first_few"),
         ],
     ),
 )

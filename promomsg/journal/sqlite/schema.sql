@@ -1,4 +1,4 @@
--- The journal of one campaign, version 3. The tables and the view are stable: query them freely
+-- The journal of one campaign, version 4. The tables and the view are stable: query them freely
 -- (sqlite3, DuckDB, pandas), while a sender runs too; write nothing.
 --
 -- Times are Unix seconds. Codes of a recipient's state:
@@ -6,7 +6,7 @@
 -- The view `outcomes` shows their names.
 
 PRAGMA application_id = 1347571533; -- 'PROM'
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- The campaign: one row. message, settings, source and warnings are JSON.
 CREATE TABLE campaign (
@@ -31,7 +31,9 @@ CREATE TABLE campaign (
                                               -- clean close
     opening       TEXT,               -- the sender that intended last: the wire slots beside the
                                       -- journal are of the same one; NULL: none is to be believed
-    parked_until  REAL                -- nobody sends before: the day's quota is used up; NULL: one may
+    parked_until  REAL,               -- nobody sends before: the day's quota is used up; NULL: one may
+    cohorts       TEXT,               -- JSON: who is in cohort 0, 1, …; NULL: all are in cohort 0
+    first_few     TEXT                -- JSON: how far the first few got; NULL: nothing is known yet
 );
 
 -- What another process asks of the sender: 'run', 'pause' or 'cancel'.
@@ -61,7 +63,8 @@ CREATE TABLE recipient (
     code           TEXT NOT NULL DEFAULT '',
     detail         TEXT NOT NULL DEFAULT '',
     rid            TEXT,
-    extra          TEXT
+    extra          TEXT,
+    cohort         INTEGER NOT NULL DEFAULT 0 -- who may be sent to at the same times (campaign.cohorts)
 );
 
 -- How many recipients there are in each state: what `status` shows, without a look at the recipients. It
@@ -105,10 +108,11 @@ CREATE TABLE group_send (
     given_up           INTEGER NOT NULL DEFAULT 0, -- 1: not polled any more until a resume
     warned_of_age      INTEGER NOT NULL DEFAULT 0, -- 1: it was said that its result can be had for a
                                                    -- day only
-    followed_since     REAL           -- since when it is polled: accepted, or resumed; NULL: it is not
+    followed_since     REAL,          -- since when it is polled: accepted, or resumed; NULL: it is not
+    cohort             INTEGER NOT NULL DEFAULT 0 -- of all its members
 );
 
--- What is leased: the pending singles with `first_seq <= seq <= last_seq`, or one group.
+-- What is leased: the pending singles of one cohort with `first_seq <= seq <= last_seq`, or one group.
 CREATE TABLE chunk (
     chunk_no  INTEGER PRIMARY KEY,
     group_no  INTEGER,                -- NULL: singles
@@ -116,7 +120,8 @@ CREATE TABLE chunk (
     last_seq  INTEGER,
     epoch     INTEGER NOT NULL DEFAULT 0, -- raised by every take: the fence
     deadline  REAL,                   -- of the lease; NULL: nobody holds it
-    done      INTEGER NOT NULL DEFAULT 0
+    done      INTEGER NOT NULL DEFAULT 0,
+    cohort    INTEGER NOT NULL DEFAULT 0 -- of its singles, or of its group
 );
 CREATE INDEX chunk_open ON chunk (chunk_no) WHERE done = 0;
 CREATE INDEX chunk_started ON chunk (chunk_no) WHERE done = 0 AND epoch > 0;

@@ -142,8 +142,9 @@ async def _reopen_audiences(tx: Transaction, event: Event, state: State, ended: 
                 WHERE campaign = %(campaign)s AND group_no = %(group_no)s
             )
             INSERT INTO group_send (campaign, group_no, planned, audience_pending, audience,
-                                    message_values, message_digest)
-            SELECT campaign, %(new)s, {counted}, {counted}, audience, message_values, message_digest
+                                    message_values, message_digest, cohort)
+            SELECT campaign, %(new)s, {counted}, {counted}, audience, message_values, message_digest,
+                   cohort
             FROM old RETURNING planned
             """,
             one,

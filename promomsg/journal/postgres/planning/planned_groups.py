@@ -16,6 +16,7 @@ from promomsg.journal.planned_columns import AddedRows
 from promomsg.journal.postgres.planning.planned_rows import forget_guesses
 from promomsg.journal.postgres.statements.chunks import make_index
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
+from promomsg.journal.records import SharedMessage
 from promomsg.journal.state_sql import in_state
 from promomsg.model import State
 
@@ -28,8 +29,8 @@ _SET: Final = f"{in_state(State.PENDING)} AND group_no IS NULL AND id IS NOT NUL
 _FREE: Final = f"{in_state(State.PENDING, row='r')} AND r.group_no IS NULL"
 
 _INSERT: Final = """
-INSERT INTO group_send (campaign, group_no, planned, message_values, message_digest)
-SELECT %(campaign)s, group_no, planned, message_values, %(digest)s::bytea
+INSERT INTO group_send (campaign, group_no, planned, message_values, message_digest, cohort)
+SELECT %(campaign)s, group_no, planned, message_values, %(digest)s::bytea, %(cohort)s
 FROM unnest(%(numbers)s::integer[], %(sizes)s::bigint[], %(values)s::text[])
      AS g (group_no, planned, message_values)
 """
@@ -45,8 +46,9 @@ async def last_group(reads: CampaignReads) -> int:
 
 async def shared_messages(
     tx: Transaction, at_least: int, added: AddedRows | None
-) -> list[tuple[bytes | None, int]]:
-    """Sets that could be a group, by digest (None first); a sort only when there are digests.
+) -> list[SharedMessage]:
+    """Sets that could be a group, by digest (None first) and cohort; a sort only when there are
+    digests or cohorts.
 
     Args:
         added: the rows of a plan in the making; None for a journal that was opened.
@@ -56,21 +58,24 @@ async def shared_messages(
         if every is None or len(every) < max(at_least, 1):
             await forget_guesses(tx, added)
         if every is not None and not added.groups:
-            return [(None, len(every))] if len(every) >= max(at_least, 1) else []
-    (bare,) = await tx.row(
-        f"SELECT count(*) FROM this.recipient WHERE {_SET} AND message_digest IS NULL"
+            return [SharedMessage(None, len(every))] if len(every) >= max(at_least, 1) else []
+    bare = await tx.rows(
+        "SELECT NULL, count(*), cohort FROM this.recipient"
+        f" WHERE {_SET} AND message_digest IS NULL"
+        " GROUP BY cohort HAVING count(*) >= %(at_least)s ORDER BY cohort",
+        {"at_least": max(at_least, 1)},
     )
-    found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
+    found = [SharedMessage(*one) for one in bare]
     if added is None or added.digests:
         sets = await tx.rows(
-            f"SELECT message_digest, count(*) FROM this.recipient"
-            f" WHERE {_SET} AND message_digest IS NOT NULL"
-            " GROUP BY message_digest HAVING count(*) >= %(at_least)s ORDER BY message_digest",
+            "SELECT message_digest, count(*), cohort FROM this.recipient"
+            f" WHERE {_SET} AND message_digest IS NOT NULL GROUP BY message_digest, cohort"
+            " HAVING count(*) >= %(at_least)s ORDER BY message_digest, cohort",
             {"at_least": at_least},
         )
         if sets:
             await make_index(tx, "digest")  # `make_groups` looks each of them up
-        found += [(digest, count) for digest, count in sets]
+        found += [SharedMessage(*one) for one in sets]
     return found
 
 
@@ -78,6 +83,7 @@ async def make_groups(
     tx: Transaction,
     message_digest: bytes | None,
     sizes: Sequence[int],
+    cohort: int,
     added: AddedRows | None,
 ) -> None:
     """Splits one set, in order of seq; `added` as `shared_messages` has it."""
@@ -92,7 +98,7 @@ async def make_groups(
         if every is not None and sizes and min(sizes) > 0 and sum(sizes) <= len(every):
             await _split_all(tx, last, every, sizes)
             return
-    await _split_set(tx, last, message_digest, sizes)
+    await _split_set(tx, last, message_digest, sizes, cohort)
 
 
 async def _insert(
@@ -101,6 +107,7 @@ async def _insert(
     sizes: Sequence[int],
     digest: bytes | None = None,
     values: Sequence[str | None] | None = None,
+    cohort: int = 0,
 ) -> None:
     await tx.change(
         _INSERT,
@@ -109,6 +116,7 @@ async def _insert(
             "sizes": list(sizes),
             "values": [None] * len(sizes) if values is None else list(values),
             "digest": digest,
+            "cohort": cohort,
         },
     )
 
@@ -125,12 +133,12 @@ async def _split_all(tx: Transaction, last: int, every: range, sizes: Sequence[i
 
 
 async def _split_set(
-    tx: Transaction, last: int, digest: bytes | None, sizes: Sequence[int]
+    tx: Transaction, last: int, digest: bytes | None, sizes: Sequence[int], cohort: int
 ) -> None:
     same = "message_digest IS NULL" if digest is None else "message_digest = %(digest)s"
     numbered = (
         "SELECT seq, message_values, row_number() OVER (ORDER BY seq) AS place"
-        f" FROM this.recipient WHERE {_SET} AND {same}"
+        f" FROM this.recipient WHERE {_SET} AND cohort = {int(cohort)} AND {same}"
     )
     starts = list(accumulate(sizes, initial=1))
     args: dict[str, Any] = {"last": last, "digest": digest, "starts": starts[:-1]}
@@ -154,7 +162,8 @@ async def _split_set(
     for number, (start, size) in enumerate(zip(starts, sizes, strict=False), last + 1):
         if size < 1 or start - 1 + size > put:
             raise JournalError(f"group {number} of {size}: the set has fewer recipients than that")
-    await _insert(tx, last, sizes, digest, [firsts[start] for start in starts[:-1]])
+    values = [firsts[start] for start in starts[:-1]]
+    await _insert(tx, last, sizes, digest, values, cohort)
 
 
 async def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:

@@ -31,8 +31,11 @@ __all__ = [
     "forget_guesses",
     "look_at_all",
     "mark_duplicates",
+    "number_rows",
+    "pending_keys",
     "plan_counts",
     "sample",
+    "set_cohort",
 ]
 
 _values = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -50,6 +53,7 @@ _OPTIONAL: Final = {
     "values": "message_values",
     "message_digest": "message_digest",
     "group_no": "group_no",
+    "cohort": "cohort",
 }
 """Columns of planned rows that may be None, and what the table calls them."""
 
@@ -72,6 +76,7 @@ _FINAL: Final = (
 async def add_final(tx: Transaction, rows: Sequence[PlannedRow]) -> None:
     """Writes rows that are not pending."""
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    columns.pop()  # they are in cohort 0
     columns[9] = [number(State(state)) for state in columns[9]]
     await _copy(tx, _FINAL, columns)
     for row in rows:
@@ -85,6 +90,32 @@ async def _copy(tx: Transaction, names: Sequence[str], columns: Sequence[Sequenc
     text = statement(f"COPY this.recipient ({', '.join(names)}) FROM STDIN", tx.campaign)
     async with tx.db.cursor() as cursor, cursor.copy(text) as copy:
         await copy.write(copy_text(columns))
+
+
+async def number_rows(tx: Transaction) -> None:
+    """Makes the index of the rows' numbers, unless it is there."""
+    await tx.change(
+        f"CREATE UNIQUE INDEX IF NOT EXISTS recipient_{tx.campaign}_seq ON this.recipient (seq)"
+    )
+
+
+async def pending_keys(tx: Transaction, after: int, limit: int) -> list[tuple[int, str, int]]:
+    """(seq, key, cohort) of the next pending rows, in order of seq."""
+    await number_rows(tx)
+    return await tx.rows(
+        f"SELECT seq, key, cohort FROM this.recipient WHERE {_PENDING} AND seq > %(after)s"
+        " ORDER BY seq LIMIT %(limit)s",
+        {"after": after, "limit": limit},
+    )
+
+
+async def set_cohort(tx: Transaction, seqs: Sequence[int], cohort: int) -> None:
+    """Puts rows into another cohort."""
+    await number_rows(tx)
+    await tx.change(
+        "UPDATE this.recipient SET cohort = %(cohort)s WHERE seq = ANY(%(seqs)s::bigint[])",
+        {"cohort": cohort, "seqs": list(seqs)},
+    )
 
 
 async def look_at_all(tx: Transaction) -> None:

@@ -9,7 +9,11 @@ from typing import Final
 from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import AddedRows
 from promomsg.journal.postgres.campaign_tables import planning_key, removal
-from promomsg.journal.postgres.planning.planned_rows import forget_guesses, look_at_all
+from promomsg.journal.postgres.planning.planned_rows import (
+    forget_guesses,
+    look_at_all,
+    number_rows,
+)
 from promomsg.journal.postgres.statements.campaign_row import save_record
 from promomsg.journal.postgres.statements.chunks import cut_chunks
 from promomsg.journal.postgres.statements.transaction import Transaction
@@ -43,12 +47,12 @@ async def seal_plan(
     await forget_guesses(tx, added)
     for name in ("by_openid", "by_unionid"):
         await tx.change(f"DROP INDEX IF EXISTS recipient_{tx.campaign}_{name}")
-    await tx.change(f"CREATE UNIQUE INDEX recipient_{tx.campaign}_seq ON this.recipient (seq)")
+    await number_rows(tx)
     await look_at_all(tx)
     if (await tx.row(_HAS_TOKENS))[0]:
         await tx.change(f"ALTER TABLE user_token_{tx.campaign} ADD PRIMARY KEY (seq)")
         await tx.change(f"ANALYZE user_token_{tx.campaign}")
-    await cut_chunks(tx, chunk_size)
+    await cut_chunks(tx, chunk_size, has_cohorts=added.cohorts)
     await tx.change(
         f"ALTER TABLE recipient ATTACH PARTITION this.recipient FOR VALUES IN ({tx.campaign})"
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction
-from promomsg.journal.records import CampaignRecord, Control, ControlRow, Outage
+from promomsg.journal.records import CampaignRecord, Control, ControlRow, FirstFew, Outage
 from promomsg.journal.state_sql import in_group_state
 from promomsg.states import GroupState
 
@@ -24,6 +24,7 @@ __all__ = [
     "record_of",
     "requested_control",
     "resume",
+    "save_first_few",
     "save_outage",
     "save_record",
     "set_control",
@@ -31,12 +32,13 @@ __all__ = [
 
 _encode = msgspec.json.Encoder().encode
 _json = msgspec.json.Decoder().decode
+_few = msgspec.json.Decoder(FirstFew).decode
 
 _COLUMNS: Final = (
     "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
-    "campaign_file", "created_at", "planned_at", "halted",
+    "campaign_file", "created_at", "planned_at", "halted", "cohorts",
 )  # fmt: skip
-_OF_JSON: Final = ("message", "settings", "source")
+_OF_JSON: Final = ("message", "settings", "source", "cohorts")
 
 # Nothing of this package but its own constants is put together into statements.
 _ADD: Final = (
@@ -86,6 +88,7 @@ def record_of(row: Sequence[Any]) -> CampaignRecord:
     for name in (*_OF_JSON, "outage"):
         if values[name] is not None:
             values[name] = _json(values[name])
+    values["cohorts"] = values["cohorts"] or []
     return msgspec.convert(values, CampaignRecord)
 
 
@@ -125,11 +128,22 @@ async def set_control(tx: Transaction, control: Control) -> None:
 
 async def control_row(reads: CampaignReads) -> ControlRow:
     """What every sender heeds."""
-    requested, halted, parked_until = await reads.row(
-        "SELECT requested, halted, parked_until FROM control JOIN campaign USING (campaign)"
-        " WHERE campaign = %(campaign)s"
+    requested, halted, parked_until, first_few = await reads.row(
+        "SELECT requested, halted, parked_until, first_few"
+        " FROM control JOIN campaign USING (campaign) WHERE campaign = %(campaign)s"
     )
-    return ControlRow(Control(requested), halted, parked_until)
+    return ControlRow(
+        Control(requested), halted, parked_until, None if first_few is None else _few(first_few)
+    )
+
+
+async def save_first_few(tx: Transaction, found: FirstFew | None) -> None:
+    """Writes how far the first few got."""
+    kept = None if found is None else _encode(found).decode()
+    await tx.change(
+        "UPDATE campaign SET first_few = %(first_few)s WHERE campaign = %(campaign)s",
+        {"first_few": kept},
+    )
 
 
 async def halt(tx: Transaction, text: str) -> None:

@@ -27,7 +27,8 @@ _LOCK_ALL: Final = (
 )
 _OUT: Final = f"""
 SELECT 1 FROM chunk WHERE campaign = %(campaign)s AND NOT done AND epoch > 0 AND group_no IS NULL
-AND EXISTS (SELECT 1 FROM this.recipient WHERE seq BETWEEN first_seq AND last_seq AND {_LOSE.where})
+AND EXISTS (SELECT 1 FROM this.recipient AS r
+            WHERE seq BETWEEN first_seq AND last_seq AND r.cohort = chunk.cohort AND {_LOSE.where})
 LIMIT 1
 """
 _DROP: Final = (
@@ -38,8 +39,9 @@ _CLOSE: Final = (
     " epoch = epoch + 1 WHERE campaign = %(campaign)s AND group_no IS NULL"
 )
 _GROUPS: Final = f"""
-INSERT INTO chunk (campaign, chunk_no, group_no)
-SELECT %(campaign)s, %(last)s + row_number() OVER (ORDER BY group_no), group_no FROM group_send
+INSERT INTO chunk (campaign, chunk_no, group_no, cohort)
+SELECT %(campaign)s, %(last)s + row_number() OVER (ORDER BY group_no), group_no, cohort
+FROM group_send
 WHERE campaign = %(campaign)s AND {_PLANNED_GROUP} AND group_no NOT IN (
     SELECT group_no FROM chunk WHERE campaign = %(campaign)s AND group_no IS NOT NULL)
 """
@@ -50,6 +52,16 @@ SELECT %(campaign)s, %(last)s + 1 + part, min(seq), max(seq) FROM (
     FROM this.recipient WHERE {_UNSETTLED} AND group_no IS NULL
 ) AS numbered GROUP BY part
 """
+_SINGLES_OF_COHORTS: Final = f"""
+INSERT INTO chunk (campaign, chunk_no, cohort, first_seq, last_seq)
+SELECT %(campaign)s, %(last)s + row_number() OVER (ORDER BY cohort, part), cohort, min(seq), max(seq)
+FROM (
+    SELECT seq, cohort,
+           (row_number() OVER (PARTITION BY cohort ORDER BY seq) - 1) / %(size)s AS part
+    FROM this.recipient WHERE {_UNSETTLED} AND group_no IS NULL
+) AS numbered GROUP BY cohort, part
+"""
+_HAS_COHORTS: Final = "SELECT EXISTS (SELECT FROM this.recipient WHERE cohort <> 0)"
 
 
 async def refuse_intended(tx: Transaction) -> None:
@@ -67,17 +79,25 @@ async def make_index(tx: Transaction, name: str) -> None:
     )
 
 
-async def cut_chunks(tx: Transaction, chunk_size: int) -> None:
+async def cut_chunks(tx: Transaction, chunk_size: int, *, has_cohorts: bool | None = None) -> None:
     """Cuts every single that is not settled into new chunks, and gives each new group its own.
 
-    Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
+    Args:
+        has_cohorts: whether there are other cohorts than 0; None: the rows are asked.
+
+    Chunks are ranges of seq within a cohort, so no row is touched. Old numbers are not used again: a lease on one
     of them must never fit a new chunk.
     """
     last = await _last_chunk(tx)
     await tx.change(_DROP, {"last": last})
     await tx.change(_CLOSE)
     groups = await tx.change(_GROUPS, {"last": last})
-    await tx.change(_SINGLES, {"last": last + groups, "size": chunk_size})
+    if has_cohorts is None:
+        (has_cohorts,) = await tx.row(_HAS_COHORTS)
+    if has_cohorts:
+        await make_index(tx, "cohort")
+    singles = _SINGLES_OF_COHORTS if has_cohorts else _SINGLES
+    await tx.change(singles, {"last": last + groups, "size": chunk_size})
     if await tx.first("SELECT 1 FROM group_send WHERE campaign = %(campaign)s LIMIT 1") is not None:
         await make_index(tx, "group_no")
     await tx.change(

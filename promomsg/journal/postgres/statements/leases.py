@@ -34,7 +34,7 @@ _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 
 _OF_SINGLES: Final = (
     "SELECT FROM this.recipient AS r WHERE r.campaign = c.campaign"
-    " AND r.seq BETWEEN c.first_seq AND c.last_seq AND r.group_no IS NULL AND {state}"
+    " AND r.seq BETWEEN c.first_seq AND c.last_seq AND r.cohort = c.cohort AND r.group_no IS NULL AND {state}"
 )
 _OF_GROUP: Final = (
     "SELECT FROM group_send AS g WHERE g.campaign = c.campaign AND g.group_no = c.group_no"
@@ -47,20 +47,21 @@ _CLAIM: Final = f"""
 WITH next AS MATERIALIZED (
     SELECT chunk_no FROM chunk AS c
     WHERE campaign = %(campaign)s AND NOT done AND (group_no IS NULL) = %(singles)s
-      AND (deadline IS NULL OR deadline <= {_NOW})
+      AND (deadline IS NULL OR deadline <= {_NOW}) {{{{open}}}}
     ORDER BY chunk_no LIMIT 1 FOR NO KEY UPDATE {{skip}}
 )
 UPDATE chunk AS c SET epoch = epoch + 1, deadline = {_NOW} + %(life)s, holder = %(worker)s
 FROM next WHERE c.campaign = %(campaign)s AND c.chunk_no = next.chunk_no
-RETURNING c.chunk_no, c.epoch, c.group_no, c.first_seq, c.last_seq, {_NOW}
+RETURNING c.chunk_no, c.epoch, c.group_no, c.first_seq, c.last_seq, c.cohort, {_NOW}
 """
 _CLAIM_FREE: Final = _CLAIM.format(skip="SKIP LOCKED")
 _CLAIM_ANY: Final = _CLAIM.format(skip="")
+_OPEN: Final = "AND cohort = ANY(%(cohorts)s::smallint[])"
 
 _SINGLES: Final = f"""
 SELECT seq, key, id, openid, unionid, message_values, request_id, attempts, maybe_sent, generation
 FROM this.recipient WHERE campaign = %(campaign)s AND seq BETWEEN %(first)s AND %(last)s
-  AND {_INTEND.where} AND group_no IS NULL ORDER BY seq
+  AND cohort = %(cohort)s AND {_INTEND.where} AND group_no IS NULL ORDER BY seq
 """
 _DONE: Final = (
     "UPDATE chunk SET done = true, deadline = NULL"
@@ -84,7 +85,7 @@ _END: Final = _LEASES.format(deadline=_NOW)
 
 _IS_WORK_LEFT: Final = (
     "SELECT EXISTS (SELECT FROM chunk WHERE campaign = %(campaign)s AND NOT done"
-    " AND (group_no IS NULL) = ANY(%(singles)s::boolean[]))"
+    " AND (group_no IS NULL) = ANY(%(singles)s::boolean[]) {open})"
 )
 
 _RELEASE: Final = (
@@ -112,18 +113,27 @@ class _Claimed(NamedTuple):
     group_no: int | None
     first_seq: int | None
     last_seq: int | None
+    cohort: int
     at: float
 
 
 async def take(
-    tx: Transaction, groups: bool, singles: bool, idempotent: bool, life: float
+    tx: Transaction,
+    groups: bool,
+    singles: bool,
+    idempotent: bool,
+    life: float,
+    cohorts: Sequence[int] | None = None,
 ) -> Lease | None:
-    """The next chunk with work that nobody holds: groups first, then singles in order of seq."""
+    """The next chunk with work that nobody holds: groups first, then singles by cohort and in order
+    of seq."""
+    some = {"open": "" if cohorts is None else _OPEN}
+    free, any_of_them = _CLAIM_FREE.format(**some), _CLAIM_ANY.format(**some)
     for wanted, of_singles in ((groups, False), (singles, True)):
-        args = {"singles": of_singles, "life": life, "worker": tx.worker}
+        args = {"singles": of_singles, "life": life, "worker": tx.worker, **_cohorts(cohorts)}
         while wanted:
             # Nothing free: it may only have been locked for a moment, by the results of its holder.
-            row = await tx.first(_CLAIM_FREE, args) or await tx.first(_CLAIM_ANY, args)
+            row = await tx.first(free, args) or await tx.first(any_of_them, args)
             if row is None:
                 break
             lease = await _inherit(tx, _Claimed(*row), idempotent)
@@ -132,14 +142,19 @@ async def take(
     return None
 
 
+def _cohorts(cohorts: Sequence[int] | None) -> dict[str, list[int]]:
+    return {} if cohorts is None else {"cohorts": list(cohorts)}
+
+
 async def _inherit(tx: Transaction, claimed: _Claimed, idempotent: bool) -> Lease | None:
     """Ends what the last holder of a chunk left intended; None: nothing of it is to be sent."""
     single_sends: tuple[SingleSend, ...] = ()
     if claimed.group_no is None:
-        span = {"first": claimed.first_seq, "last": claimed.last_seq}
+        span = (claimed.first_seq, claimed.last_seq, claimed.cohort)
         if claimed.epoch > 1:
-            await end_leftovers(tx, claimed.first_seq, claimed.last_seq, idempotent=idempotent)
-        single_sends = tuple(map(_single_send, await tx.rows(_SINGLES, span)))
+            await end_leftovers(tx, *span, idempotent=idempotent)
+        args = dict(zip(("first", "last", "cohort"), span, strict=True))
+        single_sends = tuple(map(_single_send, await tx.rows(_SINGLES, args)))
         has_work = bool(single_sends)
     else:
         group = await get_group(tx, claimed.group_no)
@@ -147,7 +162,9 @@ async def _inherit(tx: Transaction, claimed: _Claimed, idempotent: bool) -> Leas
             await lose_group(tx, group, INTERRUPTED, claimed.at)
         has_work = group.state in _CALLABLE_GROUPS
     if has_work:
-        return Lease(claimed.chunk_no, claimed.epoch, claimed.group_no, single_sends)
+        return Lease(
+            claimed.chunk_no, claimed.epoch, claimed.group_no, single_sends, claimed.cohort
+        )
     await tx.change(_DONE, {"chunk_no": claimed.chunk_no})
     return None
 
@@ -183,10 +200,13 @@ async def renew(tx: Transaction, leases: Sequence[Lease], life: float) -> frozen
     return frozenset(chunk_no for (chunk_no,) in rows)
 
 
-async def is_work_left(reads: CampaignReads, groups: bool, singles: bool) -> bool:
+async def is_work_left(
+    reads: CampaignReads, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
+) -> bool:
     """Whether chunks of these kinds are not done, whoever holds them."""
     kinds = [of_singles for of_singles in (False, True) if (singles if of_singles else groups)]
-    (found,) = await reads.row(_IS_WORK_LEFT, {"singles": kinds})
+    text = _IS_WORK_LEFT.format(open="" if cohorts is None else _OPEN)
+    (found,) = await reads.row(text, {"singles": kinds, **_cohorts(cohorts)})
     return bool(found)
 
 

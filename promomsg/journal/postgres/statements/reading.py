@@ -118,6 +118,7 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {S
                AND deadline > extract(epoch FROM clock_timestamp())),
        (SELECT count(*) FROM chunk AS c JOIN this.recipient AS r
             ON r.campaign = %(campaign)s AND r.seq BETWEEN c.first_seq AND c.last_seq
+            AND r.cohort = c.cohort
         WHERE c.campaign = %(campaign)s AND NOT c.done AND c.epoch > 0 AND r.group_no IS NULL
           AND {in_state(State.INTENDED, row="r")})
 """
@@ -172,6 +173,22 @@ def counts_of(rows: Iterable[tuple[Any, ...]]) -> Counts:
 async def kept_counts(reads: CampaignReads) -> Counts:
     """All counts: no recipient is looked at."""
     return counts_of(await reads.rows(COUNTS))
+
+
+_COHORTS: Final = """
+SELECT cohort, state, code, count(*) FROM this.recipient {some} GROUP BY cohort, state, code
+ORDER BY cohort
+"""
+
+
+async def cohort_counts(reads: CampaignReads, cohorts: Collection[int] | None) -> dict[int, Counts]:
+    """See `Handle.cohort_counts`."""
+    some = "" if cohorts is None else "WHERE cohort = ANY(%(cohorts)s::smallint[])"
+    args = {} if cohorts is None else {"cohorts": list(cohorts)}
+    found: dict[int, RunningCounts] = {}
+    for cohort, *row in await reads.rows(_COHORTS.format(some=some), args):
+        found.setdefault(cohort, RunningCounts()).fill([tuple(row)])
+    return {cohort: counts.totals() for cohort, counts in found.items()}
 
 
 async def page(

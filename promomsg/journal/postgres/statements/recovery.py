@@ -30,7 +30,8 @@ __all__ = ["adopt", "end_leftovers", "recover"]
 _ASK_AGAIN: Final = recipient_move(Event.NOT_SENT)
 _LOSE: Final = recipient_move(Event.UNKNOWN, State.INTENDED)
 _IN_CHUNK: Final = (
-    "campaign = %(campaign)s AND seq BETWEEN %(first)s AND %(last)s AND group_no IS NULL"
+    "campaign = %(campaign)s AND seq BETWEEN %(first)s AND %(last)s AND cohort = %(cohort)s"
+    " AND group_no IS NULL"
 )
 # Whoever may have been sent to before keeps the reason of that.
 _KEEPS: Final = "maybe_sent AND code <> ''"
@@ -57,11 +58,12 @@ async def end_leftovers(
     tx: Transaction,
     first: int | None,
     last: int | None,
+    cohort: int,
     *,
     idempotent: bool,
     at: float | None = None,
 ) -> int:
-    """Intended singles of a range of seq are unknown, or with an idempotent channel pending and maybe
+    """Intended singles of a chunk are unknown, or with an idempotent channel pending and maybe
     sent; returns how many.
 
     Args:
@@ -70,6 +72,7 @@ async def end_leftovers(
     args: dict[str, Any] = {
         "first": first,
         "last": last,
+        "cohort": cohort,
         "code": INTERRUPTED.code,
         "detail": INTERRUPTED.detail,
     }
@@ -85,7 +88,7 @@ async def end_leftovers(
 
 # Locked, so that what their senders were let in with is committed, and nobody is let in meanwhile.
 _LEFT: Final = """
-SELECT chunk_no, group_no, first_seq, last_seq FROM chunk
+SELECT chunk_no, group_no, first_seq, last_seq, cohort FROM chunk
 WHERE campaign = %(campaign)s AND NOT done AND epoch > 0 AND (
     deadline IS NULL OR deadline <= extract(epoch FROM clock_timestamp())
     OR chunk_no = ANY(%(own)s::integer[]))
@@ -115,14 +118,14 @@ async def recover(
     `own`: those of other senders who are at work stay as they are."""
     found = Recovered()
     left = await tx.rows(_LEFT, {"own": list(own)})
-    for _, group_no, first, last in left:
+    for _, group_no, *span in left:
         if group_no is None:
-            ended = await end_leftovers(tx, first, last, idempotent=idempotent, at=at)
+            ended = await end_leftovers(tx, *span, idempotent=idempotent, at=at)
             if idempotent:
                 found.again += ended
             else:
                 found.unknown += ended
-    groups = [group_no for _, group_no, _, _ in left if group_no is not None]
+    groups = [group_no for _, group_no, *_ in left if group_no is not None]
     if groups:
         where = f"{_LOSE_GROUP.where} AND group_no = ANY(%(groups)s::integer[])"
         for group in await group_rows(tx, where, {"groups": groups}):

@@ -18,7 +18,7 @@ from typing import Final
 from promomsg.journal.reasons import COMMITS_LOST
 from promomsg.journal.sqlite.crash_safety.commit_mark import Position
 from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
-from promomsg.journal.sqlite.statements.planning import cut_chunks
+from promomsg.journal.sqlite.planning.sealing import cut_chunks
 from promomsg.journal.state_sql import group_move, recipient_move
 from promomsg.model import State
 from promomsg.states import Event, GroupEvent
@@ -122,14 +122,16 @@ def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
     reason = {"code": COMMITS_LOST.code, "detail": COMMITS_LOST.detail}
     keep = "maybe_sent = 1 AND code <> ''"
     people = 0
-    for first, last in db.execute(
-        f"SELECT first_seq, last_seq FROM chunk WHERE {started} AND group_no IS NULL ORDER BY chunk_no"
+    for first, last, cohort in db.execute(
+        "SELECT first_seq, last_seq, cohort FROM chunk"
+        f" WHERE {started} AND group_no IS NULL ORDER BY chunk_no"
     ).fetchall():
         people += db.execute(
             f"UPDATE recipient SET {_INTEND.sets}, code = iif({keep}, code, :code),"
             f" detail = iif({keep}, detail, :detail)"
-            f" WHERE seq BETWEEN :first AND :last AND {_INTEND.where} AND group_no IS NULL",
-            {**reason, "first": first, "last": last},
+            " WHERE seq BETWEEN :first AND :last AND cohort = :cohort"
+            f" AND {_INTEND.where} AND group_no IS NULL",
+            {**reason, "first": first, "last": last, "cohort": cohort},
         ).rowcount
     groups = f"group_no IN (SELECT group_no FROM chunk WHERE {started}) AND {_INTEND_GROUP.where}"
     (members,) = db.execute(

@@ -16,6 +16,7 @@ from promomsg.journal.records import (
     ClickDay,
     Control,
     ControlRow,
+    FirstFew,
     Outage,
 )
 from promomsg.journal.state_sql import in_group_state
@@ -31,6 +32,7 @@ __all__ = [
     "park",
     "requested_control",
     "resume",
+    "save_first_few",
     "save_outage",
     "save_record",
     "sent_days",
@@ -39,6 +41,7 @@ __all__ = [
 
 _encode = msgspec.json.Encoder().encode
 _texts = msgspec.json.Decoder(list[str]).decode
+_few = msgspec.json.Decoder(FirstFew).decode
 _counts = msgspec.json.Decoder(tuple[ClickCount, ...]).decode
 
 
@@ -47,15 +50,17 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
     db.execute(
         """
         INSERT INTO campaign (only_row, name, channel, account, run_id, message, settings, source,
-                              base_url, campaign_file, created_at, planned_at, warnings, halted)
-        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                              base_url, campaign_file, created_at, planned_at, warnings, halted,
+                              cohorts)
+        VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (only_row) DO UPDATE SET
             name = excluded.name, channel = excluded.channel, account = excluded.account,
             run_id = excluded.run_id, message = excluded.message, settings = excluded.settings,
             source = excluded.source, base_url = excluded.base_url,
             campaign_file = excluded.campaign_file,
             created_at = excluded.created_at, planned_at = excluded.planned_at,
-            warnings = excluded.warnings, halted = excluded.halted
+            warnings = excluded.warnings, halted = excluded.halted,
+            cohorts = excluded.cohorts
         """,
         (
             record.name,
@@ -71,6 +76,7 @@ def save_record(db: sqlite3.Connection, record: CampaignRecord) -> None:
             record.planned_at,
             _encode(record.warnings).decode(),
             record.halted,
+            _encode(record.cohorts).decode() if record.cohorts else None,
         ),
     )
 
@@ -103,10 +109,18 @@ def set_control(db: sqlite3.Connection, control: Control) -> None:
 
 def control_row(db: sqlite3.Connection) -> ControlRow:
     """What every sender heeds."""
-    requested, halted, parked_until = db.execute(
-        "SELECT requested, halted, parked_until FROM control, campaign"
+    requested, halted, parked_until, first_few = db.execute(
+        "SELECT requested, halted, parked_until, first_few FROM control, campaign"
     ).fetchone()
-    return ControlRow(Control(requested), halted, parked_until)
+    return ControlRow(
+        Control(requested), halted, parked_until, None if first_few is None else _few(first_few)
+    )
+
+
+def save_first_few(db: sqlite3.Connection, found: FirstFew | None) -> None:
+    """Writes how far the first few got."""
+    kept = None if found is None else _encode(found).decode()
+    db.execute("UPDATE campaign SET first_few = ?", (kept,))
 
 
 def halt(db: sqlite3.Connection, text: str) -> None:

@@ -14,9 +14,9 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.reasons import COMMITS_LOST
 from promomsg.journal.records import Control, GroupRow, Lease, Reason
+from promomsg.journal.sqlite.planning.planned_groups import index_digests
 from promomsg.journal.sqlite.statements.campaign_row import requested_control
 from promomsg.journal.sqlite.statements.closing import close_rows
-from promomsg.journal.sqlite.statements.planning import index_digests
 from promomsg.journal.sqlite.statements.reading import GROUP_COLUMNS, group_row
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import Move, group_move

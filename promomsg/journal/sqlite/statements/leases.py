@@ -28,12 +28,17 @@ _CALLABLE_GROUPS: Final = group_transition(GroupEvent.INTEND).starts
 IS_RUNNING: Final = f"(SELECT requested FROM control WHERE only_row = 1) = '{Control.RUN.value}'"
 
 _NEXT_CHUNK: Final = """
-SELECT chunk_no, group_no, first_seq, last_seq, epoch, deadline FROM chunk
-WHERE done = 0 AND chunk_no > ? AND group_no IS {kind} AND (deadline IS NULL OR deadline <= ?)
+SELECT chunk_no, group_no, first_seq, last_seq, epoch, deadline, cohort FROM chunk
+WHERE done = 0 AND chunk_no > ? AND group_no IS {kind} AND (deadline IS NULL OR deadline <= ?) {open}
 ORDER BY chunk_no LIMIT 1
 """
-_NEXT_GROUP: Final = _NEXT_CHUNK.format(kind="NOT NULL")
-_NEXT_SINGLES: Final = _NEXT_CHUNK.format(kind="NULL")
+_KINDS: Final = ("NOT NULL", "NULL")
+_NEXT_OF_ALL: Final = tuple(_NEXT_CHUNK.format(kind=kind, open="") for kind in _KINDS)
+_NEXT_OF_SOME: Final = tuple(
+    _NEXT_CHUNK.format(kind=kind, open="AND cohort IN (SELECT value FROM json_each(?))")
+    for kind in _KINDS
+)
+"""The next group, and the next singles."""
 _TAKE: Final = "UPDATE chunk SET epoch = epoch + 1, deadline = ? WHERE chunk_no = ?"
 _DONE: Final = (
     "UPDATE chunk SET done = 1, epoch = epoch + (deadline IS NOT NULL), deadline = NULL"
@@ -47,12 +52,12 @@ SELECT json_group_array(json_array(seq, key, id, openid, unionid, message_values
            FILTER (WHERE {_INTEND.where}),
        count(*) FILTER (WHERE {in_state(State.INTENDED)})
 FROM (SELECT * FROM recipient
-      WHERE seq BETWEEN ? AND ? AND {_UNSETTLED} AND group_no IS NULL ORDER BY seq)
+      WHERE seq BETWEEN ? AND ? AND cohort = ? AND {_UNSETTLED} AND group_no IS NULL ORDER BY seq)
 """
 
 _OF_SINGLES: Final = (
     "SELECT 1 FROM recipient WHERE seq BETWEEN chunk.first_seq AND chunk.last_seq"
-    " AND {state} AND group_no IS NULL"
+    " AND cohort = chunk.cohort AND {state} AND group_no IS NULL"
 )
 _OF_GROUP: Final = "SELECT 1 FROM group_send WHERE group_no = chunk.group_no AND {state}"
 _RELEASE: Final = (
@@ -87,16 +92,25 @@ class _Chunk(msgspec.Struct, frozen=True):
     last_seq: int | None
     epoch: int
     deadline: float | None
+    cohort: int
 
 
 def take(
-    tx: Transaction, groups: bool, singles: bool, idempotent: bool, now: float, life: float
+    tx: Transaction,
+    groups: bool,
+    singles: bool,
+    idempotent: bool,
+    now: float,
+    life: float,
+    cohorts: Sequence[int] | None = None,
 ) -> Lease | None:
-    """The next chunk with work: groups first, then singles in order of seq."""
-    for wanted, next_chunk in ((groups, _NEXT_GROUP), (singles, _NEXT_SINGLES)):
+    """The next chunk with work: groups first, then singles by cohort and in order of seq."""
+    statements = _NEXT_OF_ALL if cohorts is None else _NEXT_OF_SOME
+    some = () if cohorts is None else (_encode(cohorts).decode(),)
+    for wanted, next_chunk in zip((groups, singles), statements, strict=True):
         after = 0
         while wanted:
-            row = tx.db.execute(next_chunk, (after, now)).fetchone()
+            row = tx.db.execute(next_chunk, (after, now, *some)).fetchone()
             if row is None:
                 break
             chunk = _Chunk(*row)
@@ -110,7 +124,9 @@ def take(
             if has_work:
                 tx.db.execute(_TAKE, (now + life, chunk.chunk_no))
                 tx.leased(chunk.chunk_no, group=chunk.group_no is not None)
-                return Lease(chunk.chunk_no, chunk.epoch + 1, chunk.group_no, single_sends)
+                return Lease(
+                    chunk.chunk_no, chunk.epoch + 1, chunk.group_no, single_sends, chunk.cohort
+                )
     return None
 
 
@@ -118,7 +134,7 @@ def _pending_singles(
     tx: Transaction, chunk: _Chunk, idempotent: bool, now: float
 ) -> tuple[SingleSend, ...]:
     """Those of a chunk that nobody holds, once what its last holder left intended is ended."""
-    span = (chunk.first_seq, chunk.last_seq)
+    span = (chunk.first_seq, chunk.last_seq, chunk.cohort)
     text, out = tx.db.execute(_SINGLES, span).fetchone()
     if out and chunk.deadline is None:
         return ()  # commits are lost: `recover` ends them

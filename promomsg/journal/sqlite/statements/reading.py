@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.errors import JournalError
 from promomsg.journal.counts import STATES, RunningCounts
-from promomsg.journal.records import CampaignRecord, GroupRow
+from promomsg.journal.records import CampaignRecord, Counts, GroupRow
 from promomsg.journal.state_sql import UNSENT, in_group_state, in_state
 from promomsg.model import Outcome, Recipient, State
 from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
@@ -23,6 +23,7 @@ __all__ = [
     "GROUP_COLUMNS",
     "RECIPIENTS",
     "RowSource",
+    "cohort_counts",
     "count_again",
     "elapsed",
     "group_row",
@@ -61,19 +62,20 @@ def record(db: sqlite3.Connection) -> CampaignRecord:
     """The campaign's row."""
     row = db.execute(
         "SELECT name, channel, account, run_id, message, settings, source, base_url,"
-        " campaign_file, created_at, planned_at, warnings, halted, outage FROM campaign"
+        " campaign_file, created_at, planned_at, warnings, halted, outage, cohorts FROM campaign"
     ).fetchone()
     if row is None:
         raise JournalError("it holds no campaign: it is damaged")
     names = (
         "name", "channel", "account", "run_id", "message", "settings", "source", "base_url",
-        "campaign_file", "created_at", "planned_at", "warnings", "halted", "outage",
+        "campaign_file", "created_at", "planned_at", "warnings", "halted", "outage", "cohorts",
     )  # fmt: skip
     values = dict(zip(names, row, strict=True))
     for name in ("message", "settings", "source", "warnings"):
         values[name] = _json(values[name])
     if values["outage"] is not None:
         values["outage"] = _json(values["outage"])
+    values["cohorts"] = _json(values["cohorts"]) if values["cohorts"] is not None else []
     return msgspec.convert(values, CampaignRecord)
 
 
@@ -83,6 +85,20 @@ def kept_counts(db: sqlite3.Connection) -> RunningCounts:
     found = RunningCounts()
     found.fill(msgspec.convert(rows, list[_CountRow]))
     return found
+
+
+def cohort_counts(db: sqlite3.Connection, cohorts: Collection[int] | None) -> dict[int, Counts]:
+    """See `Handle.cohort_counts`."""
+    some = "" if cohorts is None else "WHERE cohort IN (SELECT value FROM json_each(?))"
+    args = () if cohorts is None else (msgspec.json.encode(list(cohorts)).decode(),)
+    found: dict[int, RunningCounts] = {}
+    for cohort, *row in db.execute(
+        f"SELECT cohort, state, code, count(*) FROM recipient {some}"
+        " GROUP BY cohort, state, code ORDER BY cohort",
+        args,
+    ):
+        found.setdefault(cohort, RunningCounts()).fill(msgspec.convert([row], list[_CountRow]))
+    return {cohort: counts.totals() for cohort, counts in found.items()}
 
 
 def count_again(db: sqlite3.Connection) -> tuple[RunningCounts, float | None]:

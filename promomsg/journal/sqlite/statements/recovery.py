@@ -16,9 +16,9 @@ from promomsg.errors import JournalError
 from promomsg.journal.reasons import COMMITS_LOST, INTERRUPTED, UNNAMED
 from promomsg.journal.records import Reason, Recovered
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
+from promomsg.journal.sqlite.planning.sealing import cut_chunks
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
-from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import group_move, in_group_state, recipient_move
 from promomsg.model import State
@@ -45,7 +45,7 @@ _CANCEL: Final = group_move(GroupEvent.CANCEL)
 _COMMITS_LOST: Final = f"detail = '{COMMITS_LOST.detail}'"
 # Whoever may have been sent to before keeps the reason of that.
 _HAS_REASON: Final = "maybe_sent = 1 AND code <> ''"
-_IN_CHUNK: Final = "seq BETWEEN :first AND :last"
+_IN_CHUNK: Final = "seq BETWEEN :first AND :last AND cohort = :cohort"
 _ASK_AGAIN_IN_CHUNK: Final = f"""
 UPDATE recipient
 SET {_ASK_AGAIN.sets}, maybe_sent = 1, code = iif({_HAS_REASON}, code, :code),
@@ -89,10 +89,10 @@ def recover(
         found.uncalled = _put_back(tx, left.singles, at)
         found.uncalled_groups = groups.put_back_uncalled(tx, left.groups)
     chunks = db.execute(
-        f"SELECT first_seq, last_seq FROM chunk WHERE {_STARTED_SINGLES} ORDER BY chunk_no"
+        f"SELECT first_seq, last_seq, cohort FROM chunk WHERE {_STARTED_SINGLES} ORDER BY chunk_no"
     ).fetchall()
-    for first, last in chunks:
-        ended = end_leftovers(tx, first, last, idempotent=idempotent, now=at, at=at)
+    for span in chunks:
+        ended = end_leftovers(tx, *span, idempotent=idempotent, now=at, at=at)
         if idempotent:
             found.again += ended
         else:
@@ -120,19 +120,20 @@ def end_leftovers(
     tx: Transaction,
     first: int | None,
     last: int | None,
+    cohort: int,
     *,
     idempotent: bool,
     now: float,
     at: float | None = None,
 ) -> int:
-    """Intended singles of a range of seq, whose sender has no say in them any more: unknown, or with
+    """Intended singles of a chunk, whose sender has no say in them any more: unknown, or with
     an idempotent channel pending and maybe sent. Returns how many.
 
     Args:
         at: what those who are unknown have as their moment; None: it stays that of their intent.
     """
     db = tx.db
-    args = {"first": first, "last": last}
+    args = {"first": first, "last": last, "cohort": cohort}
     reason = {"code": INTERRUPTED.code, "detail": INTERRUPTED.detail}
     if idempotent:
         return db.execute(_ASK_AGAIN_IN_CHUNK, {**args, **reason}).rowcount
@@ -162,9 +163,10 @@ def intended(db: sqlite3.Connection) -> list[tuple[int, float]]:
     # CROSS JOIN keeps this order, and NOT INDEXED keeps SQLite from an index of its own: each would
     # read every recipient.
     return db.execute(
-        "SELECT r.seq, r.at FROM (SELECT first_seq, last_seq FROM chunk"
+        "SELECT r.seq, r.at FROM (SELECT first_seq, last_seq, cohort FROM chunk"
         f" WHERE {_STARTED_SINGLES}) AS c CROSS JOIN recipient AS r NOT INDEXED"
-        f" WHERE r.seq BETWEEN c.first_seq AND c.last_seq AND {_OUT.where} AND r.group_no IS NULL"
+        " WHERE r.seq BETWEEN c.first_seq AND c.last_seq AND r.cohort = c.cohort"
+        f" AND {_OUT.where} AND r.group_no IS NULL"
     ).fetchall()
 
 
@@ -267,8 +269,9 @@ def refuse_intended(db: sqlite3.Connection) -> None:
     """Raises JournalError while singles are intended: new chunks would leave them, and their results,
     without a lease."""
     out = db.execute(
-        f"SELECT 1 FROM chunk WHERE {_STARTED_SINGLES} AND EXISTS (SELECT 1 FROM recipient"
-        f" WHERE seq BETWEEN first_seq AND last_seq AND {_LOSE.where}) LIMIT 1"
+        f"SELECT 1 FROM chunk WHERE {_STARTED_SINGLES} AND EXISTS (SELECT 1 FROM recipient AS r"
+        " WHERE r.seq BETWEEN first_seq AND last_seq AND r.cohort = chunk.cohort"
+        f" AND {_OUT.where}) LIMIT 1"
     ).fetchone()
     if out is not None:
         raise JournalError("single sends are out: settle or recover them, then retry")
@@ -306,8 +309,8 @@ def reopen(tx: Transaction, state: State, include_unnamed: bool) -> int:
         db.execute(f"UPDATE group_send SET {counted} = 0 WHERE group_no = ?", (group.group_no,))
         db.execute(
             "INSERT INTO group_send"
-            " (planned, audience_pending, audience, message_values, message_digest)"
-            " SELECT ?, ?, audience, message_values, message_digest"
+            " (planned, audience_pending, audience, message_values, message_digest, cohort)"
+            " SELECT ?, ?, audience, message_values, message_digest, cohort"
             " FROM group_send WHERE group_no = ?",
             (people, people, group.group_no),
         )

@@ -14,9 +14,9 @@ import msgspec
 from promomsg.errors import JournalError
 from promomsg.journal.reasons import LINKED, LISTED, NOT_SELECTED
 from promomsg.journal.records import NEVER, Reached, Reason, fingerprint
+from promomsg.journal.sqlite.planning.sealing import cut_chunks
 from promomsg.journal.sqlite.statements import groups
 from promomsg.journal.sqlite.statements.closing import close_rows
-from promomsg.journal.sqlite.statements.planning import cut_chunks
 from promomsg.journal.sqlite.statements.recovery import refuse_intended
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import (

@@ -10,18 +10,16 @@ steps sort on disk, so memory stays flat. Statements and their costs: docs/desig
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from promomsg.errors import JournalError
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns
 from promomsg.journal.reasons import UNIQUE_VALUES
-from promomsg.journal.records import CampaignRecord, Place, PlannedRow
+from promomsg.journal.records import Place, PlannedRow
 from promomsg.journal.sqlite.schema import INDEXES
-from promomsg.journal.sqlite.statements.campaign_row import save_record
 from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import (
     group_move,
@@ -33,18 +31,15 @@ from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 
 __all__ = [
-    "add_audience_group",
     "add_columns",
     "add_final",
     "assign_ids",
-    "cut_chunks",
-    "index_digests",
-    "make_groups",
+    "forget_guesses",
     "mark_duplicates",
+    "pending_keys",
     "plan_counts",
     "sample",
-    "seal",
-    "shared_messages",
+    "set_cohort",
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -64,17 +59,34 @@ _OPTIONAL: Final = {
     "values": "message_values",
     "message_digest": "message_digest",
     "group_no": "group_no",
+    "cohort": "cohort",
 }
 """Columns of planned rows that may be None, and what the table calls them."""
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 99
 """Rows of one statement: half of what a statement each takes. Some SQLite binds no more than 999
-values, and no row has more than nine: with a group, it has no message of its own."""
+values, and no row has more than ten: with a group, it has no message of its own."""
 
 _INSERT_FINAL: Final = """
 INSERT INTO recipient (seq, key, id, openid, unionid, fingerprint, request_id, message_values,
                        message_digest, state, code, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+
+def pending_keys(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, str, int]]:
+    """(seq, key, cohort) of the next pending rows, in order of seq."""
+    return db.execute(
+        f"SELECT seq, key, cohort FROM recipient WHERE {_PENDING} AND seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
+    ).fetchall()
+
+
+def set_cohort(tx: Transaction, seqs: Sequence[int], cohort: int) -> None:
+    """Puts rows into another cohort."""
+    tx.db.execute(
+        "UPDATE recipient SET cohort = ? WHERE seq IN (SELECT value FROM json_each(?))",
+        (cohort, _encode(list(seqs)).decode()),
+    )
 
 
 def add_columns(tx: Transaction, rows: PlannedColumns) -> None:
@@ -175,11 +187,11 @@ def mark_duplicates(
             total += found
     db.execute("DELETE FROM temp.again")
     if total:
-        _forget_guesses(db, added)
+        forget_guesses(db, added)
     return total
 
 
-def _forget_guesses(db: sqlite3.Connection, added: AddedRows) -> None:
+def forget_guesses(db: sqlite3.Connection, added: AddedRows) -> None:
     """Takes the rows out of the groups that they were only guessed to be in."""
     if added.guessed:
         db.execute("UPDATE recipient SET group_no = NULL WHERE group_no IS NOT NULL")
@@ -205,124 +217,6 @@ def _keep_places(db: sqlite3.Connection, places: Sequence[Place]) -> None:
     db.executemany("INSERT INTO temp.place VALUES (?, ?, ?)", places)
 
 
-_SET: Final = f"{_PENDING} AND group_no IS NULL AND id IS NOT NULL"
-
-
-def shared_messages(
-    tx: Transaction, at_least: int, added: AddedRows | None
-) -> list[tuple[bytes | None, int]]:
-    """Sets that could be a group, by digest (None first); a sort only when there are digests.
-
-    Args:
-        added: the rows of a plan in the making; None for a journal that was opened.
-    """
-    db = tx.db
-    if added is not None:
-        every = added.one_set
-        if every is None or len(every) < max(at_least, 1):
-            _forget_guesses(db, added)
-        if every is not None and not added.groups:
-            return [(None, len(every))] if len(every) >= max(at_least, 1) else []
-    (bare,) = db.execute(
-        f"SELECT count(*) FROM recipient WHERE {_SET} AND message_digest IS NULL"
-    ).fetchone()
-    found: list[tuple[bytes | None, int]] = [(None, bare)] if bare and bare >= at_least else []
-    if added is None or added.digests:
-        sets = db.execute(
-            f"SELECT message_digest, count(*) FROM recipient WHERE {_SET} AND message_digest IS NOT NULL"
-            " GROUP BY message_digest HAVING count(*) >= ? ORDER BY message_digest",
-            (at_least,),
-        ).fetchall()
-        if sets:
-            index_digests(db)  # `make_groups` looks each of them up
-        found += sets
-    return found
-
-
-def index_digests(db: sqlite3.Connection) -> None:
-    """Makes the index of rendered messages, unless it is there: for the search of those who get one
-    of them. Most campaigns need none, and of a million different texts it takes a second."""
-    db.execute(
-        f"CREATE INDEX IF NOT EXISTS recipient_message_digest {INDEXES['recipient_message_digest']}"
-    )
-
-
-def make_groups(
-    tx: Transaction,
-    message_digest: bytes | None,
-    sizes: Sequence[int],
-    added: AddedRows | None,
-) -> None:
-    """Splits one set, in order of seq; `added` as `shared_messages` has it."""
-    db = tx.db
-    if message_digest is None and added is not None and not added.groups:
-        every = added.one_set
-        if added.are_guessed(sizes):
-            added.guessed.clear()
-            db.executemany(
-                "INSERT INTO group_send (group_no, planned) VALUES (?, ?)", enumerate(sizes, 1)
-            )
-            return
-        _forget_guesses(db, added)
-        if every is not None and sizes and min(sizes) > 0 and sum(sizes) <= len(every):
-            _make_groups_of_all(db, every, sizes)
-            return
-    same, args = (
-        ("message_digest IS NULL", ())
-        if message_digest is None
-        else ("message_digest = ?", (message_digest,))
-    )
-    (group_no,) = db.execute("SELECT coalesce(max(group_no), 0) FROM group_send").fetchone()
-    after = -1
-    for size in sizes:
-        group_no += 1
-        where = f"{_SET} AND {same} AND seq > ?"
-        last = db.execute(
-            f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1 OFFSET ?",
-            (*args, after, size - 1),
-        ).fetchone()
-        if last is None or size < 1:
-            raise JournalError(
-                f"group {group_no} of {size}: the set has fewer recipients than that"
-            )
-        (message_values,) = db.execute(
-            f"SELECT message_values FROM recipient WHERE {where} ORDER BY seq LIMIT 1",
-            (*args, after),
-        ).fetchone()
-        db.execute(
-            f"UPDATE recipient SET group_no = ? WHERE {where} AND seq <= ?",
-            (group_no, *args, after, last[0]),
-        )
-        db.execute(
-            "INSERT INTO group_send (group_no, planned, message_values, message_digest) VALUES (?, ?, ?, ?)",
-            (group_no, size, message_values, message_digest),
-        )
-        after = last[0]
-
-
-def _make_groups_of_all(db: sqlite3.Connection, every: range, sizes: Sequence[int]) -> None:
-    """Groups of rows that are all in one set: each is a range of seq, and no row is looked at."""
-    first = every.start
-    (group_no,) = db.execute("SELECT coalesce(max(group_no), 0) FROM group_send").fetchone()
-    for size in sizes:
-        group_no += 1
-        db.execute(
-            "UPDATE recipient SET group_no = ? WHERE seq BETWEEN ? AND ?",
-            (group_no, first, first + size - 1),
-        )
-        db.execute("INSERT INTO group_send (group_no, planned) VALUES (?, ?)", (group_no, size))
-        first += size
-
-
-def add_audience_group(tx: Transaction, audience: Mapping[str, Any], planned: int) -> None:
-    """A group whose people are not rows."""
-    tx.db.execute(
-        "INSERT INTO group_send (planned, audience_pending, audience) VALUES (?, ?, ?)",
-        (planned, planned, _encode(audience).decode()),
-    )
-    tx.counts.add(State.PENDING, "", planned)
-
-
 def sample(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:
     """The first pending rows: (key, address, values)."""
     return [
@@ -344,67 +238,3 @@ def plan_counts(db: sqlite3.Connection, added: AddedRows | None) -> tuple[int, i
     (singles,) = db.execute(f"SELECT count(*) FROM recipient WHERE {_PENDING} {alone}").fetchone()
     (groups,) = db.execute(f"SELECT count(*) FROM group_send WHERE {_PLANNED_GROUP}").fetchone()
     return singles, groups
-
-
-def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = None) -> None:
-    """Cuts every single that is not settled into new chunks, and gives each new group its own.
-
-    Args:
-        singles: the singles, by number, where that is known without a look at them.
-
-    Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
-    of them must never fit a new chunk.
-    """
-    (last,) = db.execute("SELECT coalesce(max(chunk_no), 0) FROM chunk").fetchone()
-    db.execute("DELETE FROM chunk WHERE group_no IS NULL AND chunk_no < ?", (last,))
-    db.execute(
-        "UPDATE chunk SET done = 1, first_seq = NULL, deadline = NULL, epoch = epoch + 1"
-        " WHERE group_no IS NULL"
-    )
-    db.execute(
-        f"INSERT INTO chunk (group_no) SELECT group_no FROM group_send WHERE {_PLANNED_GROUP}"
-        " AND group_no NOT IN (SELECT group_no FROM chunk WHERE group_no IS NOT NULL) ORDER BY group_no"
-    )
-    if singles is None:
-        _cut_by_looking(db, chunk_size)
-    else:
-        parts = (singles[at : at + chunk_size] for at in range(0, len(singles), chunk_size))
-        db.executemany(
-            "INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)",
-            ((some[0], some[-1]) for some in parts),
-        )
-    if db.execute("SELECT 1 FROM group_send LIMIT 1").fetchone() is not None:
-        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_group_no {INDEXES['recipient_group_no']}")
-    db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
-
-
-def _cut_by_looking(db: sqlite3.Connection, chunk_size: int) -> None:
-    where = f"{_UNSETTLED} AND group_no IS NULL AND seq > ?"
-    after = -1
-    while True:
-        first = db.execute(
-            f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (after,)
-        ).fetchone()
-        if first is None:
-            break
-        (end,) = db.execute(
-            f"SELECT max(seq) FROM (SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT ?)",
-            (after, chunk_size),
-        ).fetchone()
-        db.execute("INSERT INTO chunk (first_seq, last_seq) VALUES (?, ?)", (first[0], end))
-        after = end
-
-
-def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int, added: AddedRows) -> None:
-    """Completes the plan in the file; making it durable is the caller's."""
-    _forget_guesses(db, added)
-    db.execute("DROP INDEX IF EXISTS by_openid")
-    db.execute("DROP INDEX IF EXISTS by_unionid")
-    db.execute(f"CREATE INDEX recipient_unsent {INDEXES['recipient_unsent']}")
-    save_record(db, record)
-    db.execute("UPDATE campaign SET sender_open = 1")
-    singles = added.every
-    if singles is not None and added.groups:
-        # A group's people are no singles; of some groups and some singles, which is which is asked.
-        singles = range(0) if added.in_groups == added.count else None
-    cut_chunks(db, chunk_size, singles)

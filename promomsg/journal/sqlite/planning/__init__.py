@@ -1,0 +1,1 @@
+"""Planning in SQL: rows, groups of them, and the chunks that are leased."""
