@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from promomsg.model import Secret as Secret
     from promomsg.model import State as State
     from promomsg.model import Verdict as Verdict
+    from promomsg.telemetry.hooks import Hooks as Hooks
+    from promomsg.telemetry.otel import OpenTelemetry as OpenTelemetry
     from promomsg.transport.pace import Pace as Pace
     from promomsg.wechat.message import WeChatMessage as WeChatMessage
     from promomsg.wechat.models import Clicks as Clicks
@@ -111,6 +113,8 @@ else:
         "promomsg.journal.sqlite.memory": "MemoryJournal",
         "promomsg.journal.sqlite.journal": "SqliteJournal",
         "promomsg.model": "Audience Code Delivery Everyone Failure Outcome Promoters Recipient Retailers Roles Secret State Verdict",
+        "promomsg.telemetry.hooks": "Hooks",
+        "promomsg.telemetry.otel": "OpenTelemetry",
         "promomsg.transport.pace": "Pace",
         "promomsg.wechat.message": "WeChatMessage",
         "promomsg.wechat.models": "Clicks Promoter Quota Role",

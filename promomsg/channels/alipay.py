@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aiohttp
 import msgspec
@@ -15,19 +15,13 @@ from msgspec import UNSET, UnsetType
 
 from promomsg.alipay import codec
 from promomsg.alipay.message import AlipayMessage, CompiledAlipayMessage
-from promomsg.alipay.models import (
-    LIMITS,
-    UserToken,
-    UserTokens,
-)
+from promomsg.alipay.models import LIMITS, SEND_PATH, UserToken, UserTokens
 from promomsg.alipay.signing import SignatureEncoding
 from promomsg.channels.alipay_account import AlipayAccount, key_as_secret
 from promomsg.channels.alipay_tokens import TOKEN_STORE, RefreshedTokens, StoreError
 from promomsg.channels.base import CompiledMessage
 from promomsg.channels.client import ChannelBase
-from promomsg.channels.single_call import (
-    as_secret,
-)
+from promomsg.channels.single_call import as_secret
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.control_characters import find_control, has_blank
 from promomsg.errors import UsageError
@@ -36,6 +30,9 @@ from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
 from promomsg.transport.session import HttpSession
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.hooks import GivenHooks
 
 __all__ = ["AlipayMiniProgram"]
 
@@ -68,6 +65,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
         clock: the machine's by default.
         extra: request fields of this wallet's own, by its names for them (`customerBelongsTo`,
             `authClientId`); a message's own go before them.
+        hooks: told of all that goes through this client and those derived from it.
         random_id: gives the run id from which `send_one` derives a requestId.
 
     Raises:
@@ -79,6 +77,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
     idempotent: ClassVar[bool] = True
     needs_tokens: ClassVar[bool] = True
     account_keys: ClassVar[tuple[str, ...]] = ("client_id", "app_id")
+    send_path: ClassVar[str] = SEND_PATH
 
     _account: AlipayAccount
 
@@ -101,6 +100,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
         max_connections: int = MAX_CONNECTIONS,
         clock: Clock = SYSTEM_CLOCK,
         extra: Mapping[str, Any] | None = None,
+        hooks: GivenHooks = None,
         random_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
         # Out of this frame's locals: an error here may be shown with them.
@@ -125,7 +125,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
             clock=clock,
         )
         self._extra = dict(extra or {})
-        super().__init__(self._http, pace=pace, clock=clock, random_id=random_id)
+        super().__init__(self._http, pace=pace, clock=clock, hooks=hooks, random_id=random_id)
         self._users = RefreshedTokens(tokens, self._refresh) if tokens is not None else None
 
     def with_options(

@@ -20,6 +20,7 @@ from promomsg.channels.single_call import failed_call, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.telemetry.in_force import time_call
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.header_lines import HeaderLines
 from promomsg.transport.last_check import LastCheck
@@ -205,17 +206,27 @@ class AlipayAccount:
             refresh_token=refresh_token,
             **more,
         )
+        timer = time_call("token", "alipay", self._http.base_url, APPLY_PATH, self._http.observers)
         try:
             async with self._http.read_permit():
+                if timer is not None:
+                    timer.start()
                 answer, signature = await self._post(self._apply_to, codec.encode(request))
             mask = codec.masking(auth_code, refresh_token)
-            return codec.read_token(answer.status, answer.body, signature, mask)
+            token = codec.read_token(answer.status, answer.body, signature, mask)
+            if timer is not None:
+                timer.finish(answer.status)
+            return token
         except ProviderError as error:
+            if timer is not None:
+                timer.fail(error)
             clear_traceback_locals(error)
             if error.verdict == Verdict.THROTTLED:
                 error.retry_after = retry_after(answer.headers, self._clock.time())
             raise
         except BaseException as error:
+            if timer is not None:
+                timer.fail(error)
             clear_traceback_locals(error)
             raise
 

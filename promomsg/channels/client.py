@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,11 +22,15 @@ from promomsg.clock import Clock
 from promomsg.errors import UsageError
 from promomsg.idempotency_key import derive_idempotency_key
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, SingleSend
+from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.connections import Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.pace import Pace, Pacer
 from promomsg.transport.session import HttpSession
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.hooks import GivenHooks, Hooks
 
 __all__ = ["ChannelBase", "M"]
 
@@ -42,6 +46,7 @@ class ChannelBase(UserFacing, Generic[M]):
         http: its session.
         pace: how fast to send; None: what the provider advises, else 50 singles a second.
         clock: the machine's, or a test's.
+        hooks: told of all that goes through this client and those derived from it.
         random_id: gives the run id from which `send_one` derives an idempotency key.
 
     `account` is asked for while this runs: whatever it is made of has to be there before.
@@ -67,6 +72,12 @@ class ChannelBase(UserFacing, Generic[M]):
     _single_calls: SemaphoreShare
     _pacer: Pacer
     _owns_pool = True
+    hooks: tuple[Hooks, ...] = ()
+    """Those that are told of all that goes through this client; a campaign has its own beside them."""
+    send_path: ClassVar[str] = ""
+    """The endpoint that sends to one person, below the base URL: what hooks are told of a call."""
+    group_path: ClassVar[str] = ""
+    """The same of a group send."""
 
     def __init__(
         self,
@@ -74,9 +85,17 @@ class ChannelBase(UserFacing, Generic[M]):
         *,
         pace: Pace | None,
         clock: Clock,
+        hooks: GivenHooks = None,
         random_id: Callable[[], str] = secrets.token_hex,
     ) -> None:
         self._http = http
+        if hooks is not None:
+            # Loaded for whoever has hooks.
+            from promomsg.telemetry.hooks import as_hooks
+            from promomsg.telemetry.observers import Observers
+
+            self.hooks = as_hooks(hooks)
+            http.observers = Observers.of(self.hooks, None)
         self._clock = clock
         self._single_calls = http.connections.calls.share()
         self._random_id = random_id
@@ -117,6 +136,8 @@ class ChannelBase(UserFacing, Generic[M]):
         """Closes the connections, of derived clients too; a derived client's close does nothing."""
         if self._owns_pool:
             await self._http.close()
+            if self._http.observers is not None:
+                await self._http.observers.drained()
 
     async def send_one(self, message: M, to: Recipient) -> Outcome:
         """One send outside a campaign, at the channel's pace; nothing is tried again but a refused token.
@@ -138,11 +159,12 @@ class ChannelBase(UserFacing, Generic[M]):
             request_id = self.request_id(self._random_id(), to.key or "", 0)
             to = msgspec.structs.replace(to, request_id=request_id)
         single_send = single_send_for(self, compiled, to)
+        deliver = observe_calls(self.deliver, "single", self, self._http.observers)
         answer = await call_at_pace(
             self._pacer.singles,
             self._http,
             self._single_calls,
-            lambda check: self.deliver(compiled, single_send, check),
+            lambda check: deliver(compiled, single_send, check),
             lambda answer: self.renew(single_send, answer),
         )
         return outcome_of(to, answer, self._clock.time())

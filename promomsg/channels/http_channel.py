@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import aiohttp
 import msgspec
@@ -20,6 +20,9 @@ from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
 from promomsg.transport.session import HttpSession
 
+if TYPE_CHECKING:
+    from promomsg.telemetry.hooks import GivenHooks
+
 __all__ = ["ChannelOptions", "HttpChannel", "HttpRequest"]
 
 
@@ -31,6 +34,7 @@ class ChannelOptions(TypedDict, total=False):
     timeout: float
     proxy: str | None
     max_connections: int
+    hooks: GivenHooks
     clock: Clock
 
 
@@ -90,7 +94,12 @@ class HttpChannel(ChannelBase[M]):
             max_connections=options.get("max_connections", MAX_CONNECTIONS),
             secrets=lambda: [secret.reveal() for secret in self._secrets],
         )
-        super().__init__(http, pace=options.get("pace"), clock=options.get("clock", SYSTEM_CLOCK))
+        super().__init__(
+            http,
+            pace=options.get("pace"),
+            clock=options.get("clock", SYSTEM_CLOCK),
+            hooks=options.get("hooks"),
+        )
 
     def __repr__(self) -> str:
         # A client whose constructor raised is shown by crash reporters too.

@@ -27,6 +27,7 @@ from promomsg.model import (
     SingleSend,
     Verdict,
 )
+from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.untrusted_json import NotJsonError, parse
 from promomsg.wechat import codec, endpoints
@@ -54,6 +55,7 @@ class WeChatPromoter(WeChatReads, WeChatChannel[WeChatMessage]):
             them fairly; never over half of `ulimit -n`. A campaign with a higher
             concurrency raises it.
         legacy_token: use `GET /cgi-bin/token`, each call of which ends the token before it.
+        hooks: told of all that goes through this client and those derived from it.
 
     Raises:
         UsageError: neither or both of `secret` and `token`; a base URL that is not http(s).
@@ -64,6 +66,7 @@ class WeChatPromoter(WeChatReads, WeChatChannel[WeChatMessage]):
     groups: ClassVar[bool] = True
     addresses: ClassVar[tuple[str, ...]] = ("id", "openid", "unionid")
     send_path: ClassVar[str] = endpoints.SINGLESENDMSG
+    group_path: ClassVar[str] = endpoints.SENDMSG
 
     # The engine's interface.
 
@@ -147,11 +150,12 @@ class WeChatPromoter(WeChatReads, WeChatChannel[WeChatMessage]):
                     f"send_group: {len(ids)} promoters; a group send needs at least "
                     f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
                 )
+        deliver = observe_calls(self.deliver_group, "group", self, self._http.observers)
         answer = await call_at_pace(
             self._pacer.groups,
             self._http,
             self._single_calls,
-            lambda check: self.deliver_group(compiled, (), audience, check),
+            lambda check: deliver(compiled, (), audience, check),
         )
         if answer.verdict is not Verdict.ACCEPTED or answer.msg_id is None:
             raise error_of(answer)

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from copy import copy
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import yarl
@@ -26,6 +26,7 @@ from promomsg.errors import (
 from promomsg.masking import LiveMasker, Mask
 from promomsg.model import Answer, Secret, Verdict
 from promomsg.pasted_secret import pasted_secret
+from promomsg.telemetry.in_force import in_force, put_in_force, time_call
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refused_again
 from promomsg.transport.last_check import LastCheck
@@ -33,6 +34,10 @@ from promomsg.transport.retry_after import retry_after
 from promomsg.transport.session import HttpAnswer, HttpSession
 from promomsg.transport.token_store import TokenStore
 from promomsg.wechat import codec, endpoints
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.hook_events import CallKind
+    from promomsg.telemetry.observed_calls import CallTimer
 
 __all__ = ["TokenCallable", "WeChatAccount"]
 
@@ -141,18 +146,33 @@ class WeChatAccount:
                     "token=…: the callable is not async; give an async one, (stale) -> str"
                 )
             return FetchedToken(await pending, None)
+        method, path = (
+            ("GET", endpoints.TOKEN) if self._legacy_token else ("POST", endpoints.STABLE_TOKEN)
+        )
+        timer = self._time("token", path, method)
         try:
             answer = await self._ask_for_token()
         except BaseException as error:
+            if timer is not None:
+                timer.fail(error)
             clear_traceback_locals(error)
             raise
         failure: PromoError
         try:
             token, expires_in = codec.read_token(answer.status, answer.body, self.mask)
+            if timer is not None:
+                timer.finish(answer.status)
             return FetchedToken(token.reveal(), expires_in)
         except (ProviderError, OutcomeUnknown) as error:
             failure = self._error_without_answer(error, answer)
+        if timer is not None:
+            timer.fail(failure)
         raise failure
+
+    def _time(self, kind: CallKind, path: str, method: str = "POST") -> CallTimer | None:
+        return time_call(
+            kind, "wechat", self.http.base_url, path, self.http.observers, method=method
+        )
 
     async def _ask_for_token(self) -> HttpAnswer:
         assert self._secret is not None
@@ -180,7 +200,8 @@ class WeChatAccount:
         if seconds > 0:
             raise self._hold.refusal(seconds)
         try:
-            return await self.tokens.get(self._fetch_token)
+            with put_in_force(in_force() or self.http.observers):
+                return await self.tokens.get(self._fetch_token)
         except OutcomeUnknown as error:
             clear_traceback_locals(error)
             raise NotSent(f"no access token: {error}", status=error.status, rid=error.rid) from None
@@ -260,8 +281,11 @@ class WeChatAccount:
             return waiting_as_asked(answer, headers, self._clock.time())
         return answer
 
-    async def _read(self, path: str, body: bytes) -> HttpAnswer:
+    async def _read(self, path: str, body: bytes, timer: CallTimer | None) -> HttpAnswer:
         """One read, tried again with each newer token.
+
+        Args:
+            timer: of the last of its calls, and told of those before it.
 
         Raises:
             ProviderError, TransportError.
@@ -273,12 +297,16 @@ class WeChatAccount:
             token = Secret(await self.token())
             if refused is not None and token == refused[0]:
                 raise refused[1]
+            if timer is not None:
+                timer.start()
             answer = await self.http.post(
                 self._url(path, token.reveal()), body, _JSON, limit=_READ_LIMIT
             )
             if not codec.token_refused(answer.body):
                 break
             self.tokens.mark_stale(token.reveal())
+            if timer is not None:
+                timer.finish(answer.status, Verdict.RETRY, "TOKEN_REFUSED")
             rid = codec.rid_of_answer(answer.body, self.mask)
             refused = token, refused_again(answer.status, rid)
         return answer
@@ -301,16 +329,24 @@ class WeChatAccount:
         )
 
     async def _ask_once(self, path: str, body: bytes, read: Callable[[int, bytes, Mask], T]) -> T:
+        timer = self._time("poll" if path == endpoints.GETMSG else "read", path)
         try:
-            answer = await self._read(path, body)
+            answer = await self._read(path, body, timer)
         except BaseException as error:
+            if timer is not None:
+                timer.fail(error)
             clear_traceback_locals(error)
             raise
         failure: PromoError
         try:
-            return read(answer.status, self._without_secrets(answer.body), self.mask)
+            value = read(answer.status, self._without_secrets(answer.body), self.mask)
+            if timer is not None:
+                timer.finish(answer.status)
+            return value
         except (ProviderError, OutcomeUnknown) as error:
             failure = self._error_without_answer(error, answer)
+        if timer is not None:
+            timer.fail(failure)
         raise failure
 
     def _without_secrets(self, body: bytes) -> bytes:

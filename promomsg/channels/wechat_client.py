@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import aiohttp
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,9 @@ from promomsg.transport.token_store import TokenStore
 from promomsg.wechat import codec, endpoints
 from promomsg.wechat.codes import ROWS, Meaning
 from promomsg.wechat.models import Quota
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.hooks import GivenHooks
 
 __all__ = ["WeChatChannel"]
 
@@ -81,6 +84,7 @@ class WeChatChannel(ChannelBase[M]):
         proxy: str | None = None,
         max_connections: int = MAX_CONNECTIONS,
         legacy_token: bool = False,
+        hooks: GivenHooks = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         secret, wrong = as_secret(secret)  # out of this frame's locals
@@ -98,7 +102,7 @@ class WeChatChannel(ChannelBase[M]):
         self._account = WeChatAccount(
             appid, secret, token, http, legacy=legacy_token, clock=clock, what=type(self).__name__
         )
-        super().__init__(http, pace=pace, clock=clock)
+        super().__init__(http, pace=pace, clock=clock, hooks=hooks)
 
     def with_account(
         self,

@@ -29,7 +29,7 @@ from promomsg.shielded import run_shielded
 from promomsg.traceback_locals import clear_traceback_locals
 
 if TYPE_CHECKING:
-    pass
+    from promomsg.telemetry.hooks import GivenHooks
 
 __all__ = ["Campaign", "Options", "send"]
 
@@ -61,6 +61,7 @@ class Campaign(RunningCampaign):
             a generator), `read_csv(…)` and its kin, a journal or its path (whom it sent to or may
             have; with an age, `"autumn.db since 7d"`, within that time only), or a list of these. What in it cannot be understood in full is a UsageError.
         campaign_file: the TOML file it comes from; the journal remembers it.
+        hooks: told what happens (`Hooks`, or several), beside those of the channel.
         clock: where the time comes from.
         rng: the randomness of pauses.
         options: see `Settings`.
@@ -86,6 +87,7 @@ class Campaign(RunningCampaign):
         journal: str | os.PathLike[str] | Journal | None = None,
         suppress: Suppress = None,
         campaign_file: str | None = None,
+        hooks: GivenHooks = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -97,6 +99,7 @@ class Campaign(RunningCampaign):
             message=message,
             suppress=suppress,
             options=options,
+            hooks=hooks,
             clock=clock,
             rng=rng,
         )
@@ -131,6 +134,7 @@ class Campaign(RunningCampaign):
         after_lost_wal: bool = False,
         provider_is_back: bool = False,
         approve: bool = False,
+        hooks: GivenHooks = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -153,6 +157,7 @@ class Campaign(RunningCampaign):
                 sends are in doubt as one outage may cost (`concurrency` + 8).
             approve: the others may follow the first few (`first`), however those came out. Without it
                 a campaign that halted on them (`FIRST_STOPPED`, `FIRST_ASK`) halts again.
+            hooks: as in `Campaign`.
             options: override what the journal kept. With `approve`, those that decide who is sent to
                 and how have to be the planned ones; `first` and its like stay as planned.
 
@@ -169,6 +174,7 @@ class Campaign(RunningCampaign):
             message=message,
             suppress=suppress,
             options=options,
+            hooks=hooks,
             clock=clock,
             rng=rng,
         )
@@ -196,6 +202,7 @@ class Campaign(RunningCampaign):
         include_unnamed: bool = False,
         recipients: Recipients | None = None,
         suppress: Suppress = None,
+        hooks: GivenHooks = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         **options: Unpack[Options],
@@ -208,7 +215,7 @@ class Campaign(RunningCampaign):
                 channel has idempotency keys.
             include_unnamed: with `unknown`, also members of a group whose failures the provider
                 counted without naming them: most of them did get the message.
-            suppress: as in `resume`.
+            suppress, hooks: as in `resume`.
         """
         check_yes_or_no(failed=failed, unknown=unknown, include_unnamed=include_unnamed)
         if not failed and not unknown:
@@ -221,6 +228,7 @@ class Campaign(RunningCampaign):
             recipients=recipients,
             suppress=suppress,
             options=options,
+            hooks=hooks,
             clock=clock,
             rng=rng,
         )
@@ -316,6 +324,7 @@ async def send(
     name: str | None = None,
     journal: str | os.PathLike[str] | Journal | None = None,
     suppress: Suppress = None,
+    hooks: GivenHooks = None,
     clock: Clock = SYSTEM_CLOCK,
     **options: Unpack[Options],
 ) -> Report:
@@ -338,6 +347,7 @@ async def send(
             name=name,
             journal=journal,
             suppress=suppress,
+            hooks=hooks,
             clock=clock,
             **options,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.engine.suppress_argument import Suppress
 from promomsg.intake.sources import Recipients
 from promomsg.journal.contract import Journal
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.hooks import GivenHooks
 
 __all__ = ["CampaignRequest"]
 
@@ -29,6 +32,7 @@ class CampaignRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         recipients, message: None in a resume that does not need them.
         options: see `Settings`; those that were not given are missing.
         rng: the randomness of pauses; None: a new one.
+        hooks: told what happens, beside those of the channel.
     """
 
     channel: Channel
@@ -39,6 +43,7 @@ class CampaignRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     options: Mapping[str, Any]
     clock: Clock = SYSTEM_CLOCK
     rng: Random | None = None
+    hooks: GivenHooks = None
 
     def __repr__(self) -> str:
         return "CampaignRequest(…)"

@@ -28,6 +28,7 @@ from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import Control, ControlRow, Counts, GroupRow
 from promomsg.shielded import run_shielded
 from promomsg.states import GroupState
+from promomsg.telemetry.in_force import given_hooks
 
 __all__ = ["Part", "PartDone", "do_part", "pace_of", "standing_of"]
 
@@ -105,6 +106,7 @@ async def do_part(
             tokens = await _kept_tokens(handle)
         context = await _context(journal, handle, channel, concurrency, tokens)
         context.part, context.counts, context.now = part, counts, now
+        _observe(context)
         # It spreads pauses, and guards nothing.
         run = Run(context, clock=clock, rng=rng or Random())  # noqa: S311
         run.control.heed(row)
@@ -141,6 +143,19 @@ async def _context(
         rows=journal.rows_later(),
         address=journal.address,
     )
+
+
+def _observe(context: RunContext) -> None:
+    """Has the client's hooks told of this part."""
+    hooks = given_hooks(None, context.channel)
+    if hooks:
+        # Loaded for a client with hooks.
+        from promomsg.engine.observing.observed_start import ObservedStart
+
+        record = context.handle.record
+        carried = record.settings.get("carried", {})
+        started = ObservedStart(hooks, context.channel, "part", record.name, carried)
+        context.observers, context.observed_since = started.observers, started.began_at
 
 
 async def _kept_tokens(handle: Handle) -> RecipientTokens:

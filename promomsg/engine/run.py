@@ -25,6 +25,7 @@ from promomsg.journal.reasons import CANCELLED, FINISHED
 from promomsg.journal.records import Control
 from promomsg.log_events import EVENTS, log_event
 from promomsg.model import Outcome
+from promomsg.telemetry.in_force import set_in_force
 from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Run:
 
     def __init__(self, context: RunContext, *, clock: Clock, rng: Random) -> None:
         self._context = context
+        self._observer = context.observer(clock)
         part = context.part
         self._handle = handle = context.handle
         self._clock = clock
@@ -141,6 +143,7 @@ class Run:
 
     async def drive(self) -> None:
         """Runs to the end; a cancellation from outside waits until calls in flight are back."""
+        set_in_force(self._context.observers)
         try:
             with anyio.CancelScope(shield=True):
                 await self._drive()
@@ -161,6 +164,8 @@ class Run:
             self.submitted.set()
             self.ended.set()
             self._notify()
+            if self._observer is not None:
+                self._observer.ended(self.progress(), self.error)
             if self._context.part is None and log.isEnabledFor(logging.INFO):
                 self._log_end()
 
@@ -200,6 +205,9 @@ class Run:
             if part is None:
                 watching.start_soon(self._keep_counts)
             watching.start_soon(self._leases.run)
+            if self._observer is not None:
+                self._observer.started(self._counts)
+                watching.start_soon(self._observer.look, self)
             async with anyio.create_task_group() as following:
                 if self._poller is not None:
                     poll = self._poller.run if part is None else self._poller.run_once
@@ -245,6 +253,8 @@ class Run:
         groups = await self._handle.groups() if self._group_rows else self._group_rows
         # The two change together, or a campaign would look done before its groups do.
         self._counts, self._group_rows = await self._handle.counts(), groups
+        if self._observer is not None:
+            self._observer.counted(self._counts)
 
     async def _keep_counts(self) -> None:
         """Keeps what `progress` shows fresh, a few times a second at the most."""
@@ -302,6 +312,11 @@ class Run:
         groups = 0 if self._groups is None else self._groups.in_flight
         singles = 0 if self._dispatcher is None else self._dispatcher.in_flight
         return singles + groups
+
+    @property
+    def pending(self) -> int:
+        """Recipients without an outcome, as they were counted last."""
+        return self._counts.pending
 
     @property
     def calls(self) -> int:

@@ -32,6 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
 _CONCURRENCY: Final = 64
+_NO_SETTINGS: Final = ("pace", "carried")
+"""What a journal keeps beside them, under their names."""
 _MOST_AT_ONCE: Final = 1_000
 """Calls in flight: the campaign file's limit too."""
 
@@ -217,7 +219,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def from_snapshot(cls, kept: dict[str, Any]) -> Settings:
-        """The settings a journal kept, beside the pace (`default_pace.pace_of`).
+        """The settings a journal kept, beside the pace (`default_pace.pace_of`) and what hooks carry.
 
         Raises:
             JournalError: one that this version does not have, or a value of another type: to run
@@ -225,7 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             UsageError: a value out of its range.
         """
         try:
-            return msgspec.convert({n: v for n, v in kept.items() if n != "pace"}, cls)
+            return msgspec.convert({n: v for n, v in kept.items() if n not in _NO_SETTINGS}, cls)
         except msgspec.ValidationError as error:
             raise JournalError(f"its settings are of another version: {error}") from None
 

@@ -18,6 +18,7 @@ from promomsg.errors import Halted, JournalError, NotSent, UsageError
 from promomsg.log_events import log_event
 from promomsg.model import Secret
 from promomsg.pasted_secret import pasted_secret
+from promomsg.telemetry.in_force import in_force
 from promomsg.transport.token_store import TokenStore
 
 __all__ = ["TOKEN_REFUSED", "AccessTokenCache", "FetchedToken", "refused_again"]
@@ -163,6 +164,8 @@ class AccessTokenCache:
         # A Secret, since asyncio's debug log prints the result of a task.
         token, good_for = await self._shared(fetch) or await self._fetched(fetch)
         log_event(log, "token.refreshed", "the access token was refreshed", expires_in=good_for)
+        if (observers := in_force()) is not None:
+            observers.token_refreshed(good_for)
         if self._fetching is asyncio.current_task():  # an abandoned fetch never overwrites a newer
             self._token = token.reveal()
             self._stale = None

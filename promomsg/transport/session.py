@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -31,6 +31,9 @@ from promomsg.transport.last_check import LastCheck, Withheld
 from promomsg.transport.proxies import choose_proxy
 from promomsg.transport.timeouts import DeadlineTimer, HttpCall, check_seconds
 from promomsg.transport.urls import check_base_url, is_loopback
+
+if TYPE_CHECKING:
+    from promomsg.telemetry.observers import Observers
 
 __all__ = ["HttpAnswer", "HttpSession"]
 
@@ -59,6 +62,7 @@ class HttpSession:
         base_url: as given, without the trailing slash.
         loopback: whether base_url's host is this machine.
         connections: the limit of calls that are out at once, and who shares it.
+        observers: who is told of calls outside of campaigns; None: nobody.
 
     Raises:
         UsageError: base_url or another argument cannot be right.
@@ -92,6 +96,7 @@ class HttpSession:
         self._mask = LiveMasker(self._known_secrets)
         self._pool = HttpPool(self._base, session, max_connections)
         self.connections = self._pool.connections
+        self.observers: Observers | None = None
         self._timer: DeadlineTimer | None = None
         """None: this session has made no call yet."""
         self._http: HttpClient | None = None

@@ -41,6 +41,7 @@ NOT_TAKEN = {
         "base_url": "another provider, so another pool",
         "session": "another pool",
         "max_connections": "the pool's permits",
+        "hooks": "they watch all that goes through the pool; a campaign has its own",
         "clock": "the life of the account's token is counted by it",
     },
     AlipayMiniProgram: {
@@ -55,6 +56,7 @@ NOT_TAKEN = {
         "base_url": "another wallet, so another pool",
         "session": "another pool",
         "max_connections": "the pool's permits",
+        "hooks": "they watch all that goes through the pool; a campaign has its own",
         "clock": "the account signs by it",
     },
 }

@@ -22,6 +22,7 @@ from promomsg.journal.contract import Handle
 from promomsg.journal.records import GroupRow, Lease, Reason
 from promomsg.log_events import log_event
 from promomsg.model import Answer, Audience, Code, Promoters, State
+from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.connections import CampaignShare
 
 __all__ = ["GroupSender"]
@@ -85,6 +86,7 @@ class GroupSender:
     async def run(self) -> None:
         """Returns when no group is left to send, by other senders neither, or the control says
         stop."""
+        self._deliver = observe_calls(self._deliver, "group", self._channel)
         with anyio.CancelScope() as scope:
             if not self._control.attach_sending(scope):
                 return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -19,7 +20,14 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
 from promomsg.journal.records import Counts, GroupRow
 from promomsg.model import Outcome
+from promomsg.telemetry.in_force import given_hooks, put_in_force, set_in_force
 from promomsg.url_origins import origin
+
+if TYPE_CHECKING:
+    from promomsg.clock import Clock
+    from promomsg.engine.observing.observed_start import ObservedStart
+    from promomsg.engine.observing.run_observer import RunObserver
+    from promomsg.telemetry.observers import Observers
 
 log = logging.getLogger("promomsg.engine")
 
@@ -69,6 +77,7 @@ class RunContext(msgspec.Struct):
         kept_warning: once closed: where a temporary journal is that was not removed.
         part: None: all of the campaign, to its end.
         now: the wall clock that its hours go by, as `RunControl` has it; None: the run's.
+        observers: who is told what happens; None: nobody. observed_since: monotonic seconds.
     """
 
     handle: Handle
@@ -86,12 +95,25 @@ class RunContext(msgspec.Struct):
     kept_warning: str = ""
     part: Part | None = None
     now: Callable[[], float | None] | None = None
+    observers: Observers | None = None
+    observed_since: float = 0.0
+
+    def observer(self, clock: Clock) -> RunObserver | None:
+        """Who tells the hooks what the run does; None: there are none."""
+        if self.observers is None:
+            return None
+        # Loaded for a run with hooks.
+        from promomsg.engine.observing.run_observer import RunObserver
+
+        return RunObserver(self, clock, self.observed_since)
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
         if self.tokens is not None:
             self.tokens.close()
         await self.handle.close()
+        if self.observers is not None:
+            await self.observers.drained()
         if not self.temporary:
             return
         if not clean:
@@ -130,6 +152,9 @@ class CampaignStart(ABC):
         self._handle: Handle | None = None
         self._tokens: RecipientTokens | None = None
         self._plan: Plan | None = None
+        self._observed: ObservedStart | None = None
+        """What its hooks are told by, until it is sent; None: it has none."""
+        self._hooks = given_hooks(request.hooks, request.channel)
 
     @property
     def address(self) -> str | None:
@@ -144,8 +169,22 @@ class CampaignStart(ABC):
         """
         if self._plan is None:
             share_account(self._journal, self._channel)
-            self._plan = await self._make_plan(shown=shown)
+            with put_in_force(None):  # who plans it says who observes, once its name is known
+                self._plan = await self._make_plan(shown=shown)
+            if self._observed is not None:
+                self._observed.planned(self._plan)
         return self._plan
+
+    def _observe(
+        self, kind: Literal["new", "resume", "retry"], name: str, carried: Mapping[str, str]
+    ) -> None:
+        """Its hooks are told what happens from here on."""
+        if self._hooks and self._observed is None:
+            # Loaded for a campaign with hooks.
+            from promomsg.engine.observing.observed_start import ObservedStart
+
+            self._observed = ObservedStart(self._hooks, self._channel, kind, name, carried)
+            set_in_force(self._observed.observers)
 
     @abstractmethod
     async def _make_plan(self, *, shown: bool) -> Plan: ...
@@ -171,7 +210,10 @@ class CampaignStart(ABC):
 
     async def hand_over(self) -> None:
         """Makes the plan durable and lets go of it: who opens the journal from here on may send it."""
+        observed = self._observed
         context = await self.start()
+        if observed is not None:
+            observed.not_sent("handed_over")
         schedule = context.settings.times.schedule()
         opening = ALWAYS_OPEN if schedule is None else schedule.opening(self._clock.time())
         if opening.is_closed and opening.next_at is not None:
@@ -197,7 +239,10 @@ class CampaignStart(ABC):
             rows=self._journal.rows_later(),
             address=self._journal.address,
         )
-        self._handle = self._tokens = None
+        if self._observed is not None:
+            context.observers = self._observed.observers
+            context.observed_since = self._observed.began_at
+        self._handle = self._tokens = self._observed = None
         return context
 
     async def not_sent(self) -> AsyncIterator[Outcome]:
@@ -208,8 +253,10 @@ class CampaignStart(ABC):
 
     async def discard(self) -> None:
         """Closes the journal and forgets the user tokens; nothing was sent."""
-        handle, tokens = self._handle, self._tokens
-        self._handle = self._tokens = None
+        handle, tokens, observed = self._handle, self._tokens, self._observed
+        self._handle = self._tokens = self._observed = None
+        if observed is not None:
+            observed.not_sent("discarded" if self._plan is not None else "failed")
         if tokens is not None:
             tokens.close()
         if handle is not None:

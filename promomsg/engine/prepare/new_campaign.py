@@ -84,6 +84,7 @@ class NewCampaign(CampaignStart):
         """Reads, checks and writes the whole list, once; nothing is sent and no file appears."""
         channel, compiled = self._channel, self._compiled
         settings, record = self._settings, self._record
+        self._observe("new", record.name, {})
         schedule, now = settings.times.schedule(), self._clock.time()
         notices = [*channel.notices, *compiled.notices]
         if schedule is not None:
@@ -209,6 +210,8 @@ class NewCampaign(CampaignStart):
         assert handle is not None
         self._channel.expect(self._settings.wanted_connections)
         self._record.planned_at = self._clock.time()
+        if self._observed is not None:
+            self._record.settings["carried"] = await self._observed.observers.carried()
         async with count_again(handle, self._settings, self._clock) as notice:
             if notice is not None:
                 self._record.warnings.append(notice)

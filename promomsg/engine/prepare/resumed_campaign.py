@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from anyio import to_thread
@@ -52,6 +52,8 @@ class ResumedCampaign(CampaignStart):
         after_lost_wal, provider_is_back, approve: as `Campaign.resume` has them.
     """
 
+    _kind: Literal["resume", "retry"] = "resume"
+
     def __init__(
         self,
         request: CampaignRequest,
@@ -85,6 +87,7 @@ class ResumedCampaign(CampaignStart):
             write=True, after_lost_wal=self._after_lost_wal
         )
         record = handle.record
+        self._observe(self._kind, record.name, record.settings.get("carried", {}))
         other = record.account != channel.account
         check_account(record, channel, untouched=other and await handle.untouched())
         if self._message is not None:
@@ -261,6 +264,8 @@ class RetriedCampaign(ResumedCampaign):
         states: `FAILED`, `UNKNOWN` or both: who is to be sent to again.
         include_unnamed: as `Campaign.retry` has it.
     """
+
+    _kind = "retry"
 
     def __init__(
         self, request: CampaignRequest, *, states: Sequence[State], include_unnamed: bool

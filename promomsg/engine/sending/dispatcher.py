@@ -58,6 +58,7 @@ from promomsg.engine.settings import Settings
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Reason, SendResult
 from promomsg.model import Answer, SingleSend, State
+from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.connections import CampaignShare
 
 __all__ = ["Dispatcher"]
@@ -264,16 +265,15 @@ class Dispatcher:
 
     async def _work(self) -> None:
         ready = self._ready
-        deliver, compiled = behind_last_check(self._channel.deliver), self._compiled
-        retries, refused = self._retries, self._refused.answers
+        deliver = observe_calls(behind_last_check(self._channel.deliver), "single", self._channel)
+        compiled, retries, refused = self._compiled, self._retries, self._refused.answers
         check = FirstByteCheck(
             self._handle, self._control, self._breaker, self._limiter, self._clock
         )
-        calls = self._share.calls
+        calls, loop = self._share.calls, asyncio.get_running_loop()
         connections = calls.semaphore
         # A connection is kept from call to call while nobody waits for one.
         connected = False
-        loop = asyncio.get_running_loop()
         while True:
             if connected and (connections.has_waiters or not ready):
                 connected = False

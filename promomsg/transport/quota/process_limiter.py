@@ -46,6 +46,10 @@ class ProcessLimiter(WindowLimiter):
         away: as `RateLimiter.away`.
     """
 
+    _sharing = False
+    _day_left: int | None = None
+    """Of a shared quota: calls that are left of the day, as it was heard last."""
+
     def __init__(self, clock: Clock = SYSTEM_CLOCK, *, guard: float = GUARD) -> None:
         super().__init__(clock, guard=guard)
         self.day_limit: int | None = None
@@ -57,6 +61,15 @@ class ProcessLimiter(WindowLimiter):
     def limit_today(self) -> int | None:
         """As `RateLimiter.limit_today`."""
         return self.day_limit
+
+    @property
+    def used_today(self) -> int | None:
+        """Calls of this China-time day, whoever shares it; None: it has no limit, and nobody counts, or
+        it is not known yet."""
+        limit, left = self.limit_today, self._day_left
+        if not self._sharing:
+            left = None if limit is None else self._days.left(self._today(), limit)
+        return None if limit is None or left is None else limit - left
 
     def _today(self) -> str:
         """The China-time day; a clock that is set back has no new one."""

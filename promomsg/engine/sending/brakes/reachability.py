@@ -33,6 +33,7 @@ from promomsg.journal.contract import Handle
 from promomsg.log_events import log_event
 from promomsg.model import Answer, Code, Verdict
 from promomsg.states import GroupState
+from promomsg.telemetry.in_force import in_force
 
 __all__ = ["Reachability"]
 
@@ -153,6 +154,8 @@ class Reachability:
                     campaign=self._handle.record.name,
                     base_url=self._channel.base_url,
                 )
+                if (observers := in_force()) is not None:
+                    observers.breaker_closed()
 
     def _are_the_last_few(self, answer: Answer) -> bool:
         """Whether so few singles are left that no more than these can be lost: where a lost answer
@@ -177,6 +180,8 @@ class Reachability:
                 base_url=self._channel.base_url,
                 code=str(answer.code),
             )
+            if (observers := in_force()) is not None:
+                observers.breaker_opened(str(answer.code))
         if breaker.exhausted:
             self._halt()
         if breaker.is_open:
