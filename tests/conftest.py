@@ -20,6 +20,11 @@ from clocks import FakeClock
 _STATE = os.environ["PROMOMSG_STATE"] = tempfile.mkdtemp(prefix="promomsg-state-")
 atexit.register(shutil.rmtree, _STATE, ignore_errors=True)
 
+# What the terminal says is tested in English, whatever the developer's own language is.
+for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
+    if os.environ.get(_name, "").startswith("zh"):
+        os.environ[_name] = "C.UTF-8"
+
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -10,6 +11,14 @@ import click
 
 from promomsg.cli.command_errors import line_for, only_error
 from promomsg.cli.exit_status import INTERRUPTED, WRONG
+from promomsg.cli.language.help_pages import HelpContext
+from promomsg.cli.language.terminal_language import (
+    LANGUAGES,
+    _,
+    language_for,
+    speak,
+    translated,
+)
 from promomsg.control_characters import escaped
 from promomsg.suggest import nearest
 
@@ -116,6 +125,13 @@ _LOG_JSON: Final = click.Option(
 )  # fmt: skip
 
 
+_LANG: Final = click.Option(
+    ["--lang"], type=click.Choice(LANGUAGES), expose_value=False, is_eager=True,
+    help="The language of what a person reads; default by LC_ALL, LC_MESSAGES or LANG.",
+)  # fmt: skip
+"""Read before all others, by `language_for`: it is the language of their errors too."""
+
+
 def _show_log(ctx: click.Context, *, verbose: int = 0, as_json: bool = False) -> None:
     asked: dict[str, Any] = ctx.meta.setdefault("promomsg.log", {"verbose": 0, "as_json": False})
     asked["verbose"] = max(asked["verbose"], verbose)
@@ -126,17 +142,22 @@ def _show_log(ctx: click.Context, *, verbose: int = 0, as_json: bool = False) ->
         show_log(**asked)
 
 
-def _add_log_options(command: click.Command) -> None:
+def _add_common_options(command: click.Command) -> None:
     """Every command has them; of a group, each of its commands."""
+    command.context_class = HelpContext
     if isinstance(command, click.Group):
         for one in command.commands.values():
-            _add_log_options(one)
+            _add_common_options(one)
     elif _VERBOSE not in command.params:
         command.params += [_VERBOSE, _LOG_JSON]
+    if _LANG not in command.params:
+        command.params.append(_LANG)
 
 
 class _Commands(click.Group):
     """Knows its commands by the table above, so that `--help` imports none of them."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -148,8 +169,8 @@ class _Commands(click.Group):
         module = import_module(f"promomsg.cli.commands.{entry.module}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
-        command.epilog = f"Example: {entry.example}"
-        _add_log_options(command)
+        command.epilog = _("Example: {0}").format(entry.example)
+        _add_common_options(command)
         return command
 
     def resolve_command(
@@ -193,8 +214,12 @@ def cli(ctx: click.Context, debug: bool) -> int:
     return 0
 
 
+cli.params.append(_LANG)
+
+
 def run(argv: list[str]) -> int:
     """Runs one command; whatever goes wrong is one line on stderr and an exit status."""
+    speak(language_for(argv, os.environ))
     debug = False
     if argv and argv[0] == "--debug":
         debug = True
@@ -209,6 +234,8 @@ def run(argv: list[str]) -> int:
         return WRONG  # the reader of an --output that is a pipe has gone
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, no secrets
         return _failed(only_error(error), debug)
+    finally:
+        speak("en")
     return result if isinstance(result, int) else 0
 
 
@@ -222,5 +249,5 @@ def _failed(error: BaseException, debug: bool) -> int:
 
 def _complain(text: str, status: int) -> int:
     one = " ".join(escaped(part) for part in text.splitlines() if part.strip())
-    print(f"promomsg: {one}", file=sys.stderr, flush=True)
+    print(f"promomsg: {translated(one)}", file=sys.stderr, flush=True)
     return status

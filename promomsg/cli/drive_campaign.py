@@ -14,6 +14,7 @@ from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.interrupts import Interrupts
 from promomsg.cli.journal_place import FleetPlace
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.output.plan_and_result import (
     print_plan,
     print_rest,
@@ -180,7 +181,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
     elif interrupts.asked and document["pending"]:
         status = INTERRUPTED
     if document["pending"]:
-        why = "paused" if paused else document["state"]
+        why = _("paused" if paused else document["state"])
         print_to_stderr(
             f"{why}: {document['pending']:,} are pending; go on with: {options.resume_with}"
         )

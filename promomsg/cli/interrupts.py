@@ -16,6 +16,7 @@ import anyio
 
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.exit_status import INTERRUPTED
+from promomsg.cli.language.terminal_language import translated
 
 __all__ = ["Interrupts", "run_async"]
 
@@ -122,7 +123,7 @@ class Interrupts:
             # What came before goes to the loop's own handlers, which run here.
             await anyio.sleep(0.01)
             if not self.asked:
-                print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+                print(f"{translated(question)} [y/N]: ", end="", file=sys.stderr, flush=True)
                 # Waiting for both at once, a signal right before the read is not lost.
                 if came not in select.select([sys.stdin, came], [], [])[0]:
                     return _answer()
@@ -132,7 +133,7 @@ class Interrupts:
 
 def _answer() -> bool:
     try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
     except (OSError, ValueError):
         return False  # the terminal is gone, or that was no text
 

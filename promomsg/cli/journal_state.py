@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from promomsg.cli.exit_status import status_of
 from promomsg.cli.journal_place import JournalPlace, to_open
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import print_json
 from promomsg.errors import UsageError
@@ -43,12 +44,15 @@ def being_sent_by(journal: JournalPlace, state: str) -> str:
     """That others are sending it, and who: `another process is sending it (process 12, sending)`,
     `host:12 and host:13 are sending it (sending)`."""
     if not isinstance(journal, Path):
-        who = " and ".join(journal.journal().senders())
-        verb = "are" if " and " in who else "is"
-        return f"{who or 'somebody'} {verb} sending it ({state})"
+        senders = journal.journal().senders()
+        if len(senders) > 1:
+            return f"{_(' and ').join(senders)} are sending it ({_(state)})"
+        return f"{senders[0] if senders else 'somebody'} is sending it ({_(state)})"
     from promomsg.journal.locate import journal_at
 
-    return f"another process is sending it ({', '.join([*journal_at(journal).senders(), state])})"
+    return (
+        f"another process is sending it ({', '.join([*journal_at(journal).senders(), _(state)])})"
+    )
 
 
 def require_everyone(

@@ -14,7 +14,8 @@ from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.exit_status import INTERRUPTED, status_of
 from promomsg.cli.interrupts import Interrupts
 from promomsg.cli.journal_place import FleetPlace, words_for
-from promomsg.cli.output.printing import command_line, counted, print_to_stderr
+from promomsg.cli.language.terminal_language import _
+from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.cli.output.progress import make_view
 from promomsg.engine.joining import standing_of
 from promomsg.engine.opened_journal import open_journal
@@ -64,7 +65,9 @@ async def workers_of(place: FleetPlace) -> list[FleetWorker]:
 def who_sends(workers: Sequence[FleetWorker]) -> str:
     """`2 workers send it (host:12, host:13)`."""
     names = ", ".join(worker.name for worker in workers)
-    return f"{counted(len(workers), 'worker')} send{'s' * (len(workers) == 1)} it ({names})"
+    if len(workers) == 1:
+        return f"1 worker sends it ({names})"
+    return f"{len(workers):,} workers send it ({names})"
 
 
 async def watch_workers(
@@ -256,7 +259,7 @@ class _Watching:
         if interrupted:
             stop = command_line("pause", *words)
             return f"this was the watching only, the workers go on; {look}; stop them with: {stop}"
-        left = f"{report.state}: {report.pending:,} are pending"
+        left = f"{_(report.state)}: {report.pending:,} are pending"
         if report.state == "following":
             return f"{left}, and the workers follow their groups; {look}"
         if report.state == "waiting":

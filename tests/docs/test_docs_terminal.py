@@ -42,7 +42,7 @@ def options(name: str) -> set[str]:
     }
 
 
-EVERYWHERE = {"--verbose", "--log-json"}
+EVERYWHERE = {"--verbose", "--log-json", "--lang"}
 """Options of every command, which the page says once."""
 
 

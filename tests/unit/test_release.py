@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gettext
+import io
 import os
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
-    "promomsg", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md",
+    "promomsg", "tests", "benchmarks", "docs", "examples", "hatch_build.py", "pyproject.toml", "README.md",
     "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
 )  # fmt: skip
 
@@ -67,9 +69,26 @@ def test_the_wheel_has_what_is_not_python_too(packages: dict[str, bytes], tmp_pa
     assert not [name for name in names if not name.startswith(("promomsg/", "promomsg-0.1.0."))]
 
 
+def test_the_wheel_has_the_chinese_of_the_terminal_compiled(
+    packages: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = "promomsg/cli/locale/zh_CN/LC_MESSAGES/"
+    wheel = tmp_path / "promomsg.whl"
+    wheel.write_bytes(packages["promomsg-0.1.0-py3-none-any.whl"])
+    with zipfile.ZipFile(wheel) as opened:
+        compiled = gettext.GNUTranslations(io.BytesIO(opened.read(f"{folder}promomsg.mo")))
+    assert compiled.gettext("nothing was sent") == "没有发送任何消息"
+
+
 def test_the_source_has_the_tests_and_the_pages(packages: dict[str, bytes], tmp_path: Path) -> None:
     source = tmp_path / "promomsg.tar.gz"
     source.write_bytes(packages["promomsg-0.1.0.tar.gz"])
     with tarfile.open(source) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"tests/conftest.py", "docs/design.md", "SECURITY.md", "CHANGELOG.md"} <= names
+    assert {
+        "tests/conftest.py",
+        "docs/design.md",
+        "hatch_build.py",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    } <= names

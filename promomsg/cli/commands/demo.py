@@ -10,6 +10,7 @@ import click
 from promomsg.cli.demo_files import PORT, files_for, folder_for, write_files
 from promomsg.cli.exit_status import ALL_SENT, FAILURES
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.output.printing import print_line, print_to_stderr
 from promomsg.errors import UsageError
 
@@ -125,7 +126,7 @@ def _leave(place: Path, journal: Path, names: list[str]) -> None:
     print_line()
     print_line(f"left in {place}: campaign files, recipients, journals (demo-*.db), report.json,")
     print_line(f"failures.csv; the reports are of {journal.name}")
-    print_line("next:")
+    print_line(_("next:"))
     print_line(f"  1. edit {campaign}")
     print_line(
         f"  2. {command_line('sandbox', '--port', str(PORT), '--faults', str(place / 'sandbox.toml'))}"

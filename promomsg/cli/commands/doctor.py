@@ -18,6 +18,7 @@ from promomsg.cli.campaign.campaign_file import load_campaign
 from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, STANDARD_INPUT, CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import FleetPlace
+from promomsg.cli.language.terminal_language import _, translated
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
@@ -72,7 +73,10 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
     if as_json:
         print_json({"findings": [finding._asdict() for finding in findings]})
     else:
-        print_table(("", "what", "detail"), findings)
+        print_table(
+            ("", "what", "detail"),
+            ((_(f.level), _(f.what), translated(f.detail)) for f in findings),
+        )
     return WRONG if any(f.level == "fail" for f in findings) else finish_output()
 
 
@@ -320,4 +324,5 @@ async def _clock(file: CampaignFile) -> AsyncIterator[CheckResult]:
     off = now - (there + 0.5)
     level = "fail" if abs(off) > _SKEW_FAIL else "warn" if abs(off) > _SKEW_WARN else "ok"
     mend = "" if level == "ok" else "; set it by NTP"
-    yield CheckResult(level, "clock", f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}{mend}")
+    by = f"{abs(off):.1f} s ahead" if off > 0 else f"{abs(off):.1f} s behind"
+    yield CheckResult(level, "clock", f"{by}{mend}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 import msgspec
 
+from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.language.wide_text import padded
 from promomsg.cli.output.printing import finish_output, print_json, print_line
 from promomsg.cli.shared_options import json_option
 from promomsg.code_meanings import explain as meanings_of
@@ -27,7 +29,10 @@ def explain(code: str, as_json: bool) -> int:
         return finish_output()
     for one in found:
         print_line(f"{one.code} ({one.origin}): {one.meaning}")
-        print_line(f"  the recipient  {one.outcome}")
-        print_line(f"  what to do     {one.advice}")
-        print_line(f"  source         {one.source}")
+        for label, text in (
+            (_("the recipient"), translated(one.outcome)),
+            (_("what to do"), translated(one.advice)),
+            (_("source"), one.source),
+        ):
+            print_line(f"  {padded(label, 13)}  {text}")
     return finish_output()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.shared_options import json_option, yes_option
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def status(url: str | None, as_json: bool) -> int:
         print_line(found.place)
         print_table(
             ("campaign", "state", *_COUNTS, "sent by"),
-            ((one.name, one.state, *_counts(one), " ".join(one.senders)) for one in campaigns),
+            ((one.name, _(one.state), *_counts(one), " ".join(one.senders)) for one in campaigns),
         )
         for one in campaigns:
             for line in one.trouble:
@@ -143,7 +144,7 @@ def workers(url: str | None, as_json: bool) -> int:
         print_table(
             ("worker", "state", "concurrency", "version", "at"),
             (
-                (one.name, _state(one), f"{one.concurrency:,}", one.version, _doing(one))
+                (one.name, _(_state(one)), f"{one.concurrency:,}", one.version, _doing(one))
                 for one in listed
             ),
         )

@@ -6,6 +6,7 @@ import click
 
 from promomsg.cli.interrupts import run_async
 from promomsg.cli.journal_place import JournalPlace, to_open, words_for
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.shared_options import journal_argument
 
 __all__ = ["cancel", "pause"]
@@ -35,14 +36,17 @@ async def _ask(place: JournalPlace, request: str) -> int:
     with open_journal(to_open(place)) as opened:
         report = opened.report()
     if report.state in ENDED:
-        print_to_stderr(f"{report.campaign} has ended already ({report.state})")
+        print_to_stderr(f"{report.campaign} has ended already ({_(report.state)})")
         return 0
     journal = journal_at(to_open(place))
     await journal.request(Control(request))
     resume = command_line("resume", *words_for(place))
     if journal.is_being_sent():
-        then = f"; go on with: {resume}" if request == "pause" else ""
-        print_to_stderr(f"asked the sender of {report.campaign} to {request}{then}")
+        if request == "pause":
+            asked = f"asked the sender of {report.campaign} to pause; go on with: {resume}"
+        else:
+            asked = f"asked the sender of {report.campaign} to cancel"
+        print_to_stderr(asked)
     elif request == "pause":
         print_to_stderr(f"nobody is sending {report.campaign}; it is not sent until: {resume}")
     else:

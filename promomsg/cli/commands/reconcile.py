@@ -9,6 +9,7 @@ import click
 from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, to_open, words_for
+from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.shared_options import (
     base_url_option,
     file_secrets_option,
@@ -84,7 +85,7 @@ async def _reconcile(
                 str(m.members),
                 format_time(m.sent_at),
                 m.msg_id or "",
-                "adopted" if m.adopted else m.reason or "matches",
+                _("adopted") if m.adopted else translated(m.reason or "") or _("matches"),
             )
             for m in matches
         ),

@@ -14,6 +14,7 @@ from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, in_database, to_open
 from promomsg.cli.journal_state import report_of, require_everyone
+from promomsg.cli.language.terminal_language import _
 from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.resume_journal import recipients_again
 from promomsg.cli.shared_options import resume_options
@@ -96,8 +97,9 @@ async def _retry(
 
     # Planning a retry reopens the recipients, so the question comes before it.
     found = opened.report()
-    sets = [f"{getattr(found, name):,} {name}" for name in ("failed", "unknown") if which[name]]
-    print_to_stderr(f"{found.campaign}: {' and '.join(sets)}, at {found.host}")
+    texts = {"failed": _("{0:,} failed"), "unknown": _("{0:,} unknown")}
+    sets = [text.format(getattr(found, name)) for name, text in texts.items() if which[name]]
+    print_to_stderr(f"{found.campaign}: {_(' and ').join(sets)}, at {found.host}")
     if which["unknown"] and found.unknown and not channel_class(file.channel).idempotent:
         print_to_stderr(
             "warning: unknown ones may have been reached; some may get the message twice"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from promomsg.cli.output.printing import print_to_stderr
+from promomsg.cli.language.terminal_language import translated
 from promomsg.control_characters import escaped
 from promomsg.log_events import EVENTS
 
@@ -15,13 +16,15 @@ __all__ = ["JsonLines", "TextLines", "show_log"]
 
 
 class TextLines(logging.Handler):
-    """`2026-11-24 09:00:01 hold: the provider asks for fewer calls: …`, in local time."""
+    """`2026-11-24 09:00:01 hold: the provider asks for fewer calls: …`, in local time and in the
+    language of the terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record."""
         at = datetime.fromtimestamp(record.created).astimezone()
         name = getattr(record, "event", record.levelname.lower())
-        print_to_stderr(f"{at:%Y-%m-%d %H:%M:%S} {name}: {escaped(record.getMessage())}")
+        text = escaped(translated(record.getMessage()))
+        print(f"{at:%Y-%m-%d %H:%M:%S} {name}: {text}", file=sys.stderr, flush=True)
 
 
 class JsonLines(logging.Handler):
@@ -41,7 +44,8 @@ class JsonLines(logging.Handler):
         line |= {name: getattr(record, name, None) for name in EVENTS.get(event or "", ())}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-        print_to_stderr(json.dumps(line, ensure_ascii=False, default=str))
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        print(text, file=sys.stderr, flush=True)
 
 
 def show_log(verbose: int, as_json: bool) -> None:

@@ -9,11 +9,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from promomsg.cli.output.printing import format_time, print_table
+from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.language.wide_text import padded
+from promomsg.cli.output.printing import format_time, print_table, shown_duration
 from promomsg.cli.output.progress import waiting_text
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
-from promomsg.durations import format_duration
 from promomsg.model import Outcome
 
 if TYPE_CHECKING:
@@ -37,53 +38,56 @@ def print_plan(
     out = file or sys.stdout
 
     def put(name: str, value: str) -> None:
-        print(f"  {name:<18}{escaped(value)}", file=out)
+        print(f"  {padded(name, 18)}{escaped(translated(value))}", file=out)
 
     print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
-    put("rows read", f"{plan.rows:,}")
-    put("to send to", f"{plan.to_send:,}")
-    put("group calls", _groups(plan))
-    put("single calls", f"{plan.singles:,}")
+    put(_("rows read"), f"{plan.rows:,}")
+    put(_("to send to"), f"{plan.to_send:,}")
+    put(_("group calls"), _groups(plan))
+    put(_("single calls"), f"{plan.singles:,}")
     if plan.audience is not None:
-        put("audience", plan.audience)
+        put(_("audience"), plan.audience)
     if plan.not_sent:
         why = ", ".join(f"{number:,} {code}" for code, number in sorted(plan.not_sent.items()))
-        put("will not be sent", f"{sum(plan.not_sent.values()):,} ({why})")
+        put(_("will not be sent"), _("{0:,} ({1})").format(sum(plan.not_sent.values()), why))
     if plan.to_send:
-        put("pace", plan.pace)
+        put(_("pace"), plan.pace)
         put(
-            "time",
-            "not limited" if plan.seconds is None else f"about {format_duration(plan.seconds)}",
+            _("time"),
+            _("not limited")
+            if plan.seconds is None
+            else _("about {0}").format(shown_duration(plan.seconds)),
         )
     if plan.times is not None:
         for name, value in _times(plan.times):
             put(name, value)
-    put("journal", journal)
+    put(_("journal"), journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):
         if sample.fields not in seen:
             seen.append(sample.fields)
-            _print_sample(f"message {number}", sample, out)
+            _print_sample(number, sample, out)
     if plan.longest is not None and plan.longest.fields not in seen:
-        _print_sample("longest message", plan.longest, out)
+        _print_sample(None, plan.longest, out)
     for text in (*notices, *plan.notices):
-        print(f"  notice: {escaped(text)}", file=out)
+        print(f"  {_('notice')}: {escaped(translated(text))}", file=out)
 
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     """What is left of a campaign that is resumed."""
     out = file or sys.stdout
     print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
-    pending = f"{left:,} are pending, " if left else ""
-    calls = f"{plan.singles:,} single calls to make ({plan.pace})"
+    parts = [_("{0:,} are pending").format(left)] if left else []
+    pace = translated(plan.pace)
+    parts.append(_("{0:,} single calls to make ({1})").format(plan.singles, pace))
     if plan.groups:
-        calls = f"{calls}, group calls: {_groups(plan)}"
-    print(f"  {pending}{calls}", file=out)
+        parts.append(_("group calls: {0}").format(_groups(plan)))
+    print(f"  {_(', ').join(parts)}", file=out)
     if plan.times is not None:
         for name, value in _times(plan.times):
             print(f"  {name}: {escaped(value)}", file=out)
     for text in plan.notices:
-        print(f"  notice: {escaped(text)}", file=out)
+        print(f"  {_('notice')}: {escaped(translated(text))}", file=out)
 
 
 def _times(times: PlanTimes) -> Iterator[tuple[str, str]]:
@@ -93,32 +97,38 @@ def _times(times: PlanTimes) -> Iterator[tuple[str, str]]:
     now = time.time()
     if times.start_at is not None:
         ahead = times.start_at - now
-        yield (
-            "starts",
-            format_moment(times.start_at, times.zone)
-            + (f", in {format_duration(ahead)}" if ahead > 0 else ""),
-        )
+        at = format_moment(times.start_at, times.zone)
+        if ahead > 0:
+            at = _("{0}, in {1}").format(at, shown_duration(ahead))
+        yield _("starts"), at
     if times.hours:
-        yield "hours", f"{', '.join(times.hours)} ({times.zone or 'of each recipient'})"
+        yield _("hours"), f"{', '.join(times.hours)} ({times.zone or _('of each recipient')})"
         if times.begins_at is not None and times.begins_at > max(now, times.start_at or 0.0):
-            yield "first call", format_moment(times.begins_at, times.zone)
+            yield _("first call"), format_moment(times.begins_at, times.zone)
     if times.ends_at is not None:
-        yield "ends about", format_moment(round(times.ends_at / 60) * 60, times.zone)
+        yield _("ends about"), format_moment(round(times.ends_at / 60) * 60, times.zone)
     if times.finish_by is not None:
-        yield "to be finished by", format_moment(times.finish_by, times.zone)
+        yield _("to be finished by"), format_moment(times.finish_by, times.zone)
 
 
 def _groups(plan: Plan) -> str:
     if not plan.groups:
         return "0"
     sizes = sorted(set(plan.groups))
-    spread = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-    return f"{len(plan.groups):,} (of {spread})"
+    one_size = _("{0:,} (of {1:,})")
+    spread = one_size if len(sizes) == 1 else _("{0:,} (of {1:,} to {2:,})")
+    return spread.format(len(plan.groups), sizes[0], sizes[-1])
 
 
-def _print_sample(title: str, sample: Sample, out: IO[str]) -> None:
-    to = f" to {sample.key}" if sample.key else ""
-    print(escaped(f"  {title}{to}"), file=out)
+def _print_sample(number: int | None, sample: Sample, out: IO[str]) -> None:
+    """One message as it would be sent; without a number, the longest one."""
+    if number is None:
+        title = _("longest message to {0}") if sample.key else _("longest message")
+        title = title.format(sample.key)
+    else:
+        title = _("message {0} to {1}") if sample.key else _("message {0}")
+        title = title.format(number, sample.key)
+    print(escaped(f"  {title}"), file=out)
     for name, text in sample.fields.items():
         print(escaped(f"    {name}: {text}"), file=out)
 
@@ -131,13 +141,14 @@ async def print_rows_left_out(
     shown = 0
     async for outcome in rows:
         if shown == 0:
-            print("  will not be sent:", file=out)
+            print(f"  {_('will not be sent')}:", file=out)
         if limit is not None and shown == limit:
-            print("    … `promomsg plan` lists them all", file=out)
+            print(f"    {_('… `promomsg plan` lists them all')}", file=out)
             return
         shown += 1
         key = outcome.recipient.key or ""
-        print(escaped(f"    {key}  {outcome.code}  {outcome.detail}").rstrip(), file=out)
+        detail = translated(outcome.detail)
+        print(escaped(f"    {key}  {outcome.code}  {detail}").rstrip(), file=out)
 
 
 def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict[str, Any]:
@@ -171,25 +182,26 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
 def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = None) -> None:
     """Where a campaign stands, or how it ended; `host` is where it was sent."""
     out = file or sys.stdout
-    state, reason = document["state"], waiting_text(document)
-    print(
-        escaped(f"{document['campaign']}: {state}" + (f" ({reason})" if reason else "")), file=out
-    )
+    state, reason = _(document["state"]), waiting_text(document)
+    if reason:
+        state = _("{0} ({1})").format(state, reason)
+    print(escaped(f"{document['campaign']}: {state}"), file=out)
     for name in ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"):
-        print(f"  {name:<10}{document[name]:>12,}", file=out)
+        print(f"  {padded(_(name), 10)}{document[name]:>12,}", file=out)
     if document["by_code"]:
         codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
-        print(escaped(f"  by code   {codes}"), file=out)
+        print(escaped(f"  {padded(_('by code'), 10)}{codes}"), file=out)
         for code in document["by_code"]:
             if meaning := brief_meaning(code):
-                print(escaped(f"    {code}: {meaning}"), file=out)
-        print("  what to do: promomsg explain CODE", file=out)
+                print(escaped(f"    {code}: {translated(meaning)}"), file=out)
+        print(f"  {_('what to do: promomsg explain CODE')}", file=out)
     if document["groups"]:
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
-        print(escaped(f"  warning: {text}"), file=out)
-    where = f", at {host}" if host else ""
-    print(escaped(f"  took {format_duration(document['elapsed_s'])}{where}"), file=out)
+        print(escaped(f"  {_('warning')}: {translated(text)}"), file=out)
+    took = _("took {0}, at {1}") if host else _("took {0}")
+    took = took.format(shown_duration(document["elapsed_s"]), host)
+    print(escaped(f"  {took}"), file=out)
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
@@ -197,7 +209,7 @@ def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
         return "–" if value is None else str(value)
 
     print_table(
-        ("  group", "planned", "percent", "send_cnt", "fail_cnt", "state"),
+        ("  " + _("group"), "planned", _("percent"), "send_cnt", "fail_cnt", _("state")),
         (
             (
                 f"  {text(g['msg_id'])}",
@@ -205,7 +217,7 @@ def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
                 text(g["percent"]),
                 text(g["send_cnt"]),
                 text(g["fail_cnt"]),
-                text(g["state"]),
+                _(text(g["state"])),
             )
             for g in groups
         ),
@@ -214,7 +226,8 @@ def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
 
 
 def outcome_cells(outcome: Outcome) -> tuple[str, ...]:
-    """An outcome as the cells of `report`: key, verdict, code, detail, attempts, group, at."""
+    """An outcome as the cells of `report`: key, verdict, code, detail, attempts, group, at; in
+    English, for a program and for a person alike."""
     return (
         outcome.recipient.key or "",
         outcome.state.value,

@@ -7,7 +7,6 @@ import io
 import json
 import shlex
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
@@ -15,8 +14,11 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from promomsg.cli.exit_status import ALL_SENT, WRONG
+from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.language.wide_text import padded, width
 from promomsg.cli.output.standard_streams import utf8_stdout, write_error_of
 from promomsg.control_characters import escaped
+from promomsg.durations import format_duration
 from promomsg.errors import UsageError
 from promomsg.private_files import replaced_file
 
@@ -30,6 +32,7 @@ __all__ = [
     "print_table",
     "print_to_stderr",
     "private_file",
+    "shown_duration",
     "text_over",
 ]
 
@@ -39,13 +42,13 @@ _WIDEST: Final = 60
 
 
 def print_line(text: str = "") -> None:
-    """One line on stdout."""
-    print(text, file=sys.stdout)
+    """One line on stdout, in the language of the terminal."""
+    print(translated(text), file=sys.stdout)
 
 
 def print_to_stderr(text: str) -> None:
-    """One line on stderr, at once."""
-    print(text, file=sys.stderr, flush=True)
+    """One line on stderr, at once, in the language of the terminal."""
+    print(translated(text), file=sys.stderr, flush=True)
 
 
 def print_json(document: Any) -> None:
@@ -70,8 +73,13 @@ def command_line(*words: str) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 group call`, `1,200 single calls`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    """`1 group call`, `1,200 single calls`, in the language of the terminal."""
+    return _(f"{{0:,}} {one if number == 1 else many or one + 's'}").format(number)
+
+
+def shown_duration(seconds: float) -> str:
+    """`3 min 20 s`, in the language of the terminal."""
+    return translated(format_duration(seconds))
 
 
 def format_time(at: float | None) -> str:
@@ -83,25 +91,15 @@ def format_time(at: float | None) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def width(text: str) -> int:
-    """Columns that a text takes on a terminal: most Chinese characters take two."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
-
-
-def _padded(text: str, to: int) -> str:
-    return text + " " * (to - width(text))
-
-
 def print_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, file: IO[str] | None = None
 ) -> int:
-    """Prints rows under headings as they come; returns how many. Memory does not grow with them."""
+    """Prints rows under headings as they come; returns how many. Memory does not grow with them.
+
+    The headings are shown in the language of the terminal; the cells as they are.
+    """
     out = file or sys.stdout
+    headings = [_(heading) for heading in headings]
     stream = iter(rows)
     first = [tuple(map(escaped, row)) for row in islice(stream, _SAMPLE)]
     widths = [
@@ -110,7 +108,7 @@ def print_table(
     ]
 
     def put(row: Sequence[str]) -> None:
-        cells = [_padded(cell, w) for cell, w in zip(row, widths, strict=True)]
+        cells = [padded(cell, w) for cell, w in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip(), file=out)
 
     put(headings)

@@ -11,9 +11,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from promomsg.cli.output.printing import counted, print_to_stderr
+from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.output.printing import counted, print_to_stderr, shown_duration
 from promomsg.control_characters import escaped
-from promomsg.durations import format_duration
 
 __all__ = [
     "FallbackView",
@@ -84,31 +84,31 @@ def progress_line(
     Args:
         now: Unix seconds; None: the machine's clock.
     """
-    parts = [
-        f"{document['state']}: {document['sent']:,} sent, {document['failed']:,} failed, "
-        f"{document['unknown']:,} unknown, {document['pending']:,} pending of "
-        f"{document['planned']:,}"
-    ]
+    counts = _("{0}: {1:,} sent, {2:,} failed, {3:,} unknown, {4:,} pending of {5:,}")
+    names = ("sent", "failed", "unknown", "pending", "planned")
+    parts = [counts.format(_(document["state"]), *(document[name] for name in names))]
     if document["skipped"]:
-        parts.append(f"{document['skipped']:,} skipped")
+        parts.append(_("{0:,} skipped").format(document["skipped"]))
     if document["cancelled"]:
-        parts.append(f"{document['cancelled']:,} cancelled")
+        parts.append(_("{0:,} cancelled").format(document["cancelled"]))
     if meter is not None and document["state"] != "waiting":
-        parts.append(f"{meter.rate:.1f}/s")
+        parts.append(_("{0:.1f}/s").format(meter.rate))
         left = meter.left(document)
         if left is not None and not document["reason"]:
-            parts.append(f"about {format_duration(left)} left")
+            parts.append(_("about {0} left").format(shown_duration(left)))
     if in_flight:
-        parts.append(f"{in_flight} in flight")
+        parts.append(_("{0} in flight").format(in_flight))
     if document["state"] == "waiting":
         parts.append(waiting_text(document, now))
     elif document["state"] == "sending":
         if document["reason"]:
-            parts.append(document["reason"])
+            parts.append(translated(document["reason"]))
         elif meter is not None and meter.quiet >= _QUIET:
-            why = "" if in_flight else " (the rest waits for another try, or for the pace)"
-            parts.append(f"no result for {format_duration(meter.quiet)}{why}")
-    return ", ".join(parts)
+            quiet = _("no result for {0}")
+            if not in_flight:
+                quiet = _("no result for {0} (the rest waits for another try, or for the pace)")
+            parts.append(quiet.format(shown_duration(meter.quiet)))
+    return _(", ").join(parts)
 
 
 def waiting_text(document: Mapping[str, Any], now: float | None = None) -> str:
@@ -117,11 +117,11 @@ def waiting_text(document: Mapping[str, Any], now: float | None = None) -> str:
     Args:
         now: Unix seconds; None: the machine's clock.
     """
-    until, reason = document.get("waits_until"), str(document["reason"])
+    until, reason = document.get("waits_until"), translated(str(document["reason"]))
     if until is None:
         return reason
     left = max(until - (time.time() if now is None else now), 0.0)
-    return f"{reason}, in {format_duration(left)}"
+    return _("{0}, in {1}").format(reason, shown_duration(left))
 
 
 def _followed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -145,13 +145,13 @@ def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
     lines = []
     for group in groups[:_GROUPS]:
         percent = "?" if group["percent"] is None else group["percent"]
-        name = escaped(str(group["msg_id"] or "no msg_id yet"))
-        lines.append(f"group {name} ({group['planned']:,}): {percent}%")
+        name = escaped(str(group["msg_id"] or _("no msg_id yet")))
+        lines.append(_("group {0} ({1:,}): {2}%").format(name, group["planned"], percent))
     if len(groups) > _GROUPS:
-        lines.append(f"and {counted(len(groups) - _GROUPS, 'more group')}")
+        lines.append(_("and {0}").format(counted(len(groups) - _GROUPS, "more group")))
     upcoming = _next_poll(groups)
     if upcoming is not None:
-        lines.append(f"next poll in {format_duration(max(upcoming - now, 0.0))}")
+        lines.append(_("next poll in {0}").format(shown_duration(max(upcoming - now, 0.0))))
     return lines
 
 
@@ -207,7 +207,7 @@ class PlainView:
         self._last = self._now()
         self._shown = key
         counts_line = progress_line(document, self._meter, in_flight, self._wall())
-        line = "; ".join([counts_line, *groups])
+        line = _("; ").join([counts_line, *groups])
         if self._stamped:
             at = datetime.fromtimestamp(self._wall()).astimezone()
             line = f"{at:%Y-%m-%d %H:%M:%S} {line}"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from promomsg.cli.journal_place import JournalPlace, to_open
+from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
 from promomsg.cli.output.printing import print_table
 from promomsg.engine.opened_journal import open_journal
@@ -88,7 +89,12 @@ def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[st
     else:
         print_result(found.to_dict(), found.host, file)
         print(file=file)
-        print_table(REPORT_HEADINGS, (outcome_cells(o) for o in rows), file=file)
+        print_table(REPORT_HEADINGS, (_for_a_person(o) for o in rows), file=file)
+
+
+def _for_a_person(outcome: Outcome) -> tuple[str, ...]:
+    key, verdict, code, detail, *rest = outcome_cells(outcome)
+    return (key, _(verdict), code, translated(detail), *rest)
 
 
 def _write_json(document: dict[str, Any], rows: Iterator[Outcome], file: IO[str]) -> None:

@@ -1,0 +1,225 @@
+"""The messages of one language, and an English text known again among them.
+
+An error says in English what is wrong, with its values in it, whoever catches it. So that a person reads
+it in another language, the terminal finds the message that the text was made from: its words in their
+order, with anything in its holes. `'crm-1' is not text` is `{0!r} is not text`. Where several fit, the one
+with the most words of its own counts; what stands in a hole may be a text itself. A text that is put
+together of several is taken apart at its punctuation. What nothing fits stays English.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+import os
+import re
+from collections.abc import Iterator
+from string import Formatter
+from typing import Final, Self
+
+from promomsg.cli.language.texts_of_others import WORDS_IN_TEXTS
+
+__all__ = ["Catalogue", "Pattern"]
+
+_QUOTED: Final = re.compile(r"""b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_NUMBER: Final = re.compile(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?%?|inf|nan")
+_FEW_LETTERS: Final = 6
+"""A message with fewer letters of its own, `and {0}`, fits nearly any text: it counts only with numbers in
+its holes, `row 7`."""
+_NUMBERED: Final = re.compile(r"\S*\d\S*").fullmatch
+_PUNCTUATION: Final = (("; ", "；"), (": ", "："), (". ", "。"), (", ", "，"), (" (", "（"))
+_OWN_SPACE: Final = frozenset("，；：。（")
+"""No blank stands before these."""
+_FOLLOWS: Final = (" ", ";", ",", ".")
+"""How a message begins that is the end of a text; one that is the beginning ends with a blank."""
+_MOST_PIECES: Final = 16
+"""A text with more punctuation than that is not ours, and is not taken apart."""
+_DEEPEST: Final = 24
+"""Pieces in pieces; what is deeper is a stranger's text, and stays as it is."""
+_LONGEST: Final = 4000
+"""Characters of a text that is looked at."""
+_KEPT: Final = 5000
+"""Texts whose translation is remembered: the rows of a report say the same few things."""
+
+
+class Pattern:
+    """A message with holes.
+
+    Args:
+        message: with `{0}` for a value, `{0!r}` for a quoted one and `{0:,}` for a number.
+        translation: with the same holes, in any order.
+
+    Attributes:
+        letters, length: how many letters, and characters, it has of its own.
+        longest: the longest piece of text between its holes.
+    """
+
+    def __init__(self, message: str, translation: str) -> None:
+        self._literals = [""]
+        self._holes: list[tuple[str, re.Pattern[str] | None]] = []
+        for literal, name, spec, conversion in Formatter().parse(message):
+            self._literals[-1] += literal
+            if name is not None:
+                form = _QUOTED if conversion else _NUMBER if spec else None
+                self._holes.append((name, form))
+                self._literals.append("")
+        self._translation = translation
+        self.letters = sum(c.isalpha() for literal in self._literals for c in literal)
+        self.length = sum(map(len, self._literals))
+        self.longest = max(self._literals, key=len)
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """What stands in the holes when `text` was made from this message; else None.
+
+        It looks once from left to right, however often a piece between two holes is in the text.
+        """
+        first, last = self._literals[0], self._literals[-1]
+        end = len(text) - len(last)
+        if not text.startswith(first) or not text.endswith(last) or end < len(first):
+            return None
+        at, found = len(first), {}
+        for number, (name, form) in enumerate(self._holes):
+            is_last = number == len(self._holes) - 1
+            following = self._literals[number + 1]
+            if form is not None:
+                value = form.match(text, at, end)
+                upto = -1 if value is None else value.end()
+                if (is_last and upto != end) or not text.startswith(following, max(upto, 0)):
+                    return None
+            elif is_last:
+                upto = end
+            elif following:
+                upto = text.find(following, at, end)
+            else:
+                upto = self._before_next(number, text, at, end)
+            if upto < at:
+                return None
+            found[name] = text[at:upto]
+            at = upto + (0 if is_last else len(following))
+        return found
+
+    def _before_next(self, number: int, text: str, at: int, end: int) -> int:
+        """Where a hole ends that the next one follows at once: before what that one has to be."""
+        form = self._holes[number + 1][1]
+        value = None if form is None else form.search(text, at, end)
+        return at if form is None else -1 if value is None else value.start()
+
+    def filled(self, values: dict[str, str]) -> str:
+        """The translation with these values."""
+        return "".join(
+            literal + ("" if name is None else values[name])
+            for literal, name, _, _ in Formatter().parse(self._translation)
+        )
+
+
+class _Messages(gettext.GNUTranslations):
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Every message and its translation: gettext has no public way to list them."""
+        found: dict[str, str] = vars(self)["_catalog"]
+        return ((msgid, text) for msgid, text in found.items() if msgid)
+
+
+class Catalogue:
+    """One language.
+
+    Args:
+        messages: English with holes, and the same in this language.
+    """
+
+    def __init__(self, messages: dict[str, str]) -> None:
+        self._messages = messages
+        self._known: dict[str, str] = {}
+        patterns = []
+        for message, translation in messages.items():
+            if message[:1] in _FOLLOWS:
+                patterns.append(Pattern(f"{{before}}{message}", f"{{before}}{translation}"))
+            elif message[-1:] == " ":
+                patterns.append(Pattern(f"{message}{{after}}", f"{translation}{{after}}"))
+            if "{" in message.replace("{{", ""):
+                patterns.append(Pattern(message.strip(), translation.strip()))
+            elif " " in message.strip():
+                self._known[message.strip().format()] = translation.strip().format()
+        self._words = {word: messages.get(word, word) for word in WORDS_IN_TEXTS}
+        self._complete = frozenset(self._known)
+        self._patterns = sorted(patterns, key=lambda one: (-one.letters, -one.length))
+
+    @classmethod
+    def load(cls, folder: str, locale: str) -> Self:
+        """The catalogue of a locale: its `.mo`, or in a source tree, which has none, its `.po`."""
+        base = os.path.join(folder, locale, "LC_MESSAGES", "promomsg")
+        try:
+            with open(f"{base}.mo", "rb") as compiled:
+                raw = compiled.read()
+        except FileNotFoundError:
+            from promomsg.cli.language.po_file import compile_po
+
+            with open(f"{base}.po", encoding="utf-8") as source:
+                raw = compile_po(source.read())
+        return cls(dict(_Messages(io.BytesIO(raw)).pairs()))
+
+    def message(self, message: str) -> str:
+        """The translation of a message as the source has it, holes and all."""
+        return self._messages.get(message, message)
+
+    def text(self, text: str) -> str:
+        """An English text in this language; itself where no message fits."""
+        core = text.strip()
+        if not core or len(core) > _LONGEST:
+            return text
+        before, _, after = text.partition(core)
+        return before + self._translated(core, 0) + after
+
+    def _translated(self, text: str, depth: int) -> str:
+        known = self._known.get(text)
+        if known is not None:
+            return known
+        if " " not in text or depth > _DEEPEST:
+            return text
+        found = self._by_pattern(text, depth) or self._by_pieces(text, depth) or text
+        if len(self._known) > _KEPT + len(self._complete):
+            self._known = {one: self._known[one] for one in self._complete}
+        self._known[text] = found
+        return found
+
+    def _by_pattern(self, text: str, depth: int) -> str | None:
+        for pattern in self._patterns:
+            if pattern.longest not in text:
+                continue
+            holes = pattern.match(text)
+            if holes is None:
+                continue
+            if pattern.letters < _FEW_LETTERS and not all(map(_NUMBERED, holes.values())):
+                continue
+            inside = {name: self._hole(value, depth + 1) for name, value in holes.items()}
+            return pattern.filled(inside)
+        return None
+
+    def _hole(self, text: str, depth: int) -> str:
+        core = text.strip()
+        found = self._words.get(core) or self._translated(core, depth)
+        if found[:1] in _OWN_SPACE and found != core:
+            return found
+        return text.replace(core, found, 1) if core else text
+
+    def _by_pieces(self, text: str, depth: int) -> str | None:
+        """A text put together of several, taken apart where the least of it stays English."""
+        found_all = []
+        if sum(text.count(mark) for mark, _ in _PUNCTUATION) > _MOST_PIECES:
+            return None
+        for mark, sign in _PUNCTUATION:
+            before, found, after = text.partition(mark)
+            if not found:
+                continue
+            end = ""
+            if mark == " (":
+                if not text.endswith(")"):
+                    continue
+                after, end = after[:-1], "）"
+            pieces = (self._translated(before, depth + 1), self._translated(after, depth + 1))
+            if pieces != (before, after):
+                found_all.append(f"{pieces[0]}{sign}{pieces[1]}{end}")
+        return min(found_all, key=_english_left, default=None)
+
+
+def _english_left(text: str) -> int:
+    return sum(c.isascii() and c.isalpha() for c in text)
