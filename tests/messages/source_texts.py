@@ -24,12 +24,12 @@ _SQL: Final = re.compile(
     r"|GRANT|COMMENT|DO|ANALYZE|VACUUM|LISTEN|NOTIFY|SAVEPOINT|RELEASE|EXPLAIN|UNION|GROUP|HAVING|USING)\b"
 )
 _SQL_IN_IT: Final = re.compile(
-    r"\b(?:SELECT|MATERIALIZED|WHERE|COLLATE|NULL|INTEGER|EPOCH|iif)\b|\b(?:AND|AS|IN|BETWEEN) *[{(}0-9]"
+    r"\b(?:SELECT|MATERIALIZED|WHERE|COLLATE|GLOB|NULL|INTEGER|EPOCH|iif)\b|\b(?:AND|AS|IN|BETWEEN) *[{(}0-9]"
     r"|^\(\{0\} OR| AND w\.|::|%s|=excluded|%\(\w+\)s|^ PRIMARY| AND maybe_|to_char\(|^[\w/]+; charset|\r\n|^event: |^do_part"
 )
 _NO_TEXT: Final = re.compile(
     r"promomsg [a-z]|docs/[\w/]+\.md|[A-Z][\w-]+: |[\s{{}}\d.]+$|PRAGMA|extract\(|\(\?|POST |CONNECT |HttpAnswer"
-    r"|[A-Z]\w+( [A-Z_]\w+)+$|<[A-Za-z]|yyyy-|module \{|promomsg\.\w+\(\w+, |\.NET"
+    r"|[A-Z]\w+( [A-Z_]\w+)+$|<[A-Za-z]|\w+ TEXT|\(\w+, \w+\)|yyyy-|module \{|promomsg\.\w+\(\w+, |\.NET"
 )
 """Commands, citations, HTTP's own lines, names and reprs."""
 _OF_OTHERS: Final = frozenset({

@@ -97,6 +97,7 @@ FROM_ELSEWHERE: Final = (
     "No closing quotation",
     # durations
     "{0:d} s",
+    "{0:d} d {1:d} h",
     # types in the holes of a text
     "a {0}",
 )  # fmt: skip
