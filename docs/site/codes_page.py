@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -17,13 +16,14 @@ _TABLES: Final = {
     "Alipay+ resultCode": tuple(CODES),
 }
 """Whose codes a table has, and which."""
+_NO_MARKUP: Final = {"&": "&amp;", "<": "&lt;", "|": "&#124;", "{": "&#123;", "*": "&#42;"}
 _MADE: Final = re.compile(rf"<!-- made: ({'|'.join(map(re.escape, _TABLES))}) -->")
 _CITED: Final = re.compile(r"docs/([\w/-]+\.md), \"([^\"]+)\"")
 
 
 def _cell(text: str) -> str:
     """A text as a table's cell: what stands in angle brackets, braces or bars is no markup."""
-    for sign, written in (("&", "&amp;"), ("<", "&lt;"), ("|", "&#124;"), ("*", "\\*")):
+    for sign, written in _NO_MARKUP.items():
         text = text.replace(sign, written)
     return text
 
@@ -34,7 +34,7 @@ def _source(text: str) -> str:
     if found is None:
         return _cell(text)
     anchor = re.sub(r"[^\w\- ]", "", found[2].lower()).replace(" ", "-")
-    return f"[{posixpath.basename(found[1])}]({found[1]}#{anchor})"
+    return f"[{found[2]}]({found[1]}#{anchor})"
 
 
 def _row(one: Explanation) -> str:
@@ -45,7 +45,7 @@ def _row(one: Explanation) -> str:
 
 def table(origin: str, codes: Iterable[str]) -> str:
     """The codes of one origin: meaning, what becomes of the recipient, what to do, and where it says so."""
-    lines = ["| code | meaning | the recipient is | what to do | source |", "| --- " * 5 + "|"]
+    lines = ["| code | meaning | recipient | what to do | source |", "| --- " * 5 + "|"]
     lines += [_row(one) for code in codes for one in explain(code) if one.origin == origin]
     return "\n".join(lines)
 

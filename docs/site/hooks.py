@@ -24,17 +24,31 @@ _DIAGRAM: Final = re.compile(r"(<!-- drawn: (\w+) -->)\n```mermaid\n.*?```\n", r
 
 
 def on_config(config: Any) -> Any:
-    """Puts the pages of the repository's top and the Chinese ones into the navigation."""
-    top = [place_of(name) for name in _TOP if (ROOT / name).is_file()]
-    for entry in config.nav:
-        if "Project" in entry:
-            entry["Project"] = top
-    chinese = Path(config.docs_dir) / _CHINESE
-    pages = sorted(path.relative_to(config.docs_dir).as_posix() for path in chinese.rglob("*.md"))
+    """Puts the pages of the repository's top, what the providers say, and the Chinese ones into the
+    navigation."""
+    docs = Path(config.docs_dir)
+    _fill(config.nav, "Project", [place_of(name) for name in _TOP if (ROOT / name).is_file()])
+    _fill(config.nav, "What the providers say", _pages_of(docs, "facts"))
+    pages = _pages_of(docs, _CHINESE)
     if pages:
-        first = f"{_CHINESE}/index.md"
-        config.nav.append({"中文": sorted(pages, key=lambda page: (page != first, page))})
+        config.nav.append({"中文": pages})
     return config
+
+
+def _pages_of(docs: Path, folder: str) -> list[str]:
+    """The pages below a folder of docs/, its index first."""
+    pages = [path.relative_to(docs).as_posix() for path in (docs / folder).rglob("*.md")]
+    return sorted(pages, key=lambda page: (page != f"{folder}/index.md", page))
+
+
+def _fill(nav: list[Any], section: str, pages: list[str]) -> None:
+    """Puts pages into the section of that title, wherever it is in the navigation."""
+    for entry in nav:
+        for title, below in entry.items() if isinstance(entry, dict) else ():
+            if title == section:
+                entry[title] = pages
+            elif isinstance(below, list):
+                _fill(below, section, pages)
 
 
 def on_files(files: Files, config: Any) -> Files:

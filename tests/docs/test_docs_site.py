@@ -81,6 +81,7 @@ def test_every_code_is_on_the_page_of_codes(site: Path) -> None:
     anchors = Page(text).anchors
     assert {*OWN_CODES, *ROWS, *CODES} <= anchors
     assert "the recipient refuses messages" in text
+    assert "give the placeholder a fallback: {name|客官}" in text.replace("&#124;", "|")
     assert "<!-- made" not in text
 
 
