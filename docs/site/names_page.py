@@ -38,6 +38,11 @@ def _about(name: str) -> str:
 def with_names(text: str) -> str:
     """The page with the table in its place."""
     pages = pages_of_names()
+    missing = [name for name in promomsg.__all__ if f"promomsg.{name}" not in pages]
+    if missing:
+        raise SystemExit(
+            f"docs/reference/ has no line for {', '.join(missing)}; give each one on a page"
+        )
     rows = ["| name | what it is |", "| --- | --- |"]
     for name in promomsg.__all__:
         page = pages[f"promomsg.{name}"][0].name
