@@ -8,6 +8,7 @@ from typing import Any, cast
 from clocks import FakeClock
 from journal_rows import record
 
+from promomsg.engine.schedule.schedule import Schedule
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.records import Control, ControlRow, Counts
 
@@ -39,12 +40,15 @@ class ControlJournal:
         return Counts(planned=1, pending=1)
 
 
-def run_control(clock: FakeClock, *, wait: bool = False) -> RunControl:
+def run_control(
+    clock: FakeClock, *, wait: bool = False, schedule: Schedule | None = None
+) -> RunControl:
     """A control with nothing behind it."""
     return RunControl(
         cast(Any, ControlJournal()),
         clock,
         daily_codes=frozenset({"45009"}),
         wait_for_day=wait,
+        schedule=schedule,
         rng=Random(1),
     )
