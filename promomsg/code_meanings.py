@@ -7,11 +7,13 @@ is stated once; promomsg's own are stated here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from promomsg.alipay import codes as alipay
+from promomsg.answers import CodeMeaning
 from promomsg.errors import UsageError
 from promomsg.model import Code, State, Verdict
 from promomsg.suggest import nearest
@@ -25,7 +27,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     Attributes:
         code: the code.
-        origin: whose it is: `WeChat errcode`, `Alipay+ resultCode`, `promomsg`.
+        origin: whose it is: `WeChat errcode`, `Alipay+ resultCode`, `channel NAME`, `promomsg`.
         meaning: what it says.
         outcome: what becomes of the recipient.
         advice: what to do.
@@ -204,8 +206,13 @@ _OWN_SOURCE: Final = 'docs/guide.md, "Outcomes"'
 _SHAPE: Final = re.compile(r"-?[0-9]{1,9}|[A-Z][A-Z0-9_]{2,63}", re.ASCII)
 
 
-def explain(code: str) -> list[Explanation]:
+def explain(
+    code: str, others: Mapping[str, Mapping[str, CodeMeaning]] | None = None
+) -> list[Explanation]:
     """What a code means, whosever it is; a code may be of more than one.
+
+    Args:
+        others: what the channels of other packages say of theirs, by the channel's name.
 
     Raises:
         UsageError: it has the form of no code.
@@ -215,6 +222,12 @@ def explain(code: str) -> list[Explanation]:
     found = [
         one for one in (_of_promomsg(text), _of_wechat(text), _of_alipay(text)) if one is not None
     ]
+    for name, codes in (others or {}).items():
+        found += [
+            _of_channel(name, spelt, codes[spelt])
+            for spelt in dict.fromkeys((code.strip(), text))
+            if spelt in codes
+        ]
     if found:
         return found
     near = nearest(text, [*_OWN, *alipay.CODES])
@@ -229,11 +242,15 @@ def explain(code: str) -> list[Explanation]:
     return [_unknown(text)]
 
 
-def brief_meaning(code: str) -> str:
-    """A line's worth of what a code means; empty for one that nobody has described."""
+def brief_meaning(code: str, *, ours_alone: bool = False) -> str:
+    """A line's worth of what a code means; empty for one that nobody has described.
+
+    Args:
+        ours_alone: whether only promomsg's own codes are meant, and no provider's.
+    """
     own = _OWN.get(code)
-    if own is not None:
-        return own[0]
+    if own is not None or ours_alone:
+        return own[0] if own is not None else ""
     row = wechat.ROWS.get(code)
     if row is not None:
         return row.text
@@ -269,6 +286,18 @@ def _of_alipay(code: str) -> Explanation | None:
     return Explanation(
         code,
         "Alipay+ resultCode",
+        meaning.text,
+        outcome,
+        _joined(meaning.advice, advice),
+        meaning.source,
+    )
+
+
+def _of_channel(channel: str, code: str, meaning: CodeMeaning) -> Explanation:
+    outcome, advice = _OF_VERDICT[meaning.verdict]
+    return Explanation(
+        code,
+        f"channel {channel}",
         meaning.text,
         outcome,
         _joined(meaning.advice, advice),

@@ -177,10 +177,8 @@ class CompiledJson(CompiledTexts):
         return columns
 
     def preview(self, values: Sequence[str]) -> dict[str, str]:
-        """The rendered message, field name to text."""
-        return {
-            name: json_as_text(value) for name, value in render_json(self._body, values).items()
-        }
+        """The rendered message: where a value stands (`data.thing1.value`) to its text."""
+        return dict(_leaves(render_json(self._body, values), ""))
 
     def snapshot(self) -> dict[str, Any]:
         """The message as plain JSON values."""
@@ -267,6 +265,19 @@ def json_texts(node: Any, where: str = "") -> Iterator[tuple[str, MessageText | 
     elif isinstance(node, list):
         for at, item in enumerate(node):
             yield from json_texts(item, f"{where}[{at}]")
+
+
+def _leaves(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    """The values in a JSON value that hold no others, each with where it stands."""
+    inside: list[tuple[str, Any]] = []
+    if isinstance(node, dict):
+        inside = [(f"{where}.{name}" if where else name, item) for name, item in node.items()]
+    elif isinstance(node, list):
+        inside = [(f"{where}[{at}]", item) for at, item in enumerate(node)]
+    if not inside:
+        yield where, json_as_text(node)
+    for place, item in inside:
+        yield from _leaves(item, place)
 
 
 def render_json(node: Any, values: Sequence[str]) -> Any:

@@ -382,4 +382,9 @@ _ENGINE_ONLY: Final = frozenset(
     for kind in (Channel, WithAccountToken, Probing, Following, FromCampaignFile)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
-) | {"compile_message"} - {"account", "base_url", "get_delivery", "name"}
+) | {"compile_message", "has_wechat_codes", "send_path", "call"} - {
+    "account",
+    "base_url",
+    "get_delivery",
+    "name",
+}

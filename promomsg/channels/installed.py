@@ -7,15 +7,26 @@ for that channel, and at no other time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
+from promomsg.answers import CodeMeaning
+from promomsg.code_meanings import brief_meaning
 from promomsg.errors import UsageError
 from promomsg.suggest import did_you_mean
 
-__all__ = ["ENTRY_POINTS", "OWN_CHANNELS", "channel_class", "installed_channels"]
+__all__ = [
+    "ENTRY_POINTS",
+    "OWN_CHANNELS",
+    "channel_class",
+    "codes_of_others",
+    "installed_channels",
+    "text_of_code",
+]
 
 ENTRY_POINTS: Final = "promomsg.channels"
 """The group of entry points: the channel's name, and where its class is."""
@@ -64,6 +75,29 @@ def channel_class(name: str) -> Any:
     if kind.name != name:  # type: ignore[attr-defined] # asked for above
         raise UsageError(f"{whose}: its class has another name, {kind.name!r}")  # type: ignore[attr-defined]
     return kind
+
+
+def codes_of_others() -> dict[str, Mapping[str, CodeMeaning]]:
+    """What the channels of other packages say of their codes; one that cannot be loaded says nothing."""
+    found = {}
+    for name in installed_channels()[len(OWN_CHANNELS) :]:
+        with suppress(UsageError):
+            found[name] = channel_class(name).codes
+    return found
+
+
+def text_of_code(channel: str, code: str) -> str:
+    """A line's worth of what a code means in a campaign of this channel; empty when nobody knows."""
+    if channel in OWN_CHANNELS:
+        return brief_meaning(code)
+    codes: Mapping[str, CodeMeaning] = {}
+    shared = False
+    with suppress(UsageError):
+        kind = channel_class(channel)
+        codes, shared = kind.codes, getattr(kind, "has_wechat_codes", False)
+    if code in codes:
+        return codes[code].text
+    return brief_meaning(code, ours_alone=not shared)
 
 
 def _found() -> dict[str, EntryPoint]:

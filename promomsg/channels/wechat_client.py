@@ -46,6 +46,8 @@ class WeChatChannel(ChannelBase[M]):
     daily_quota_codes: ClassVar[frozenset[str]] = frozenset({"45009"})
     account_keys: ClassVar[tuple[str, ...]] = ("appid",)
     default_base_url: ClassVar[str] = endpoints.BASE_URL
+    has_wechat_codes: ClassVar[bool] = True
+    """Its codes are WeChat's errcodes, beside those of `codes`."""
     send_path: ClassVar[str]
     """The endpoint that sends to one person, whose quota is asked for."""
     codes: ClassVar[Mapping[str, CodeMeaning]] = {}

@@ -113,7 +113,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
     if options.as_json:
         print_json(result.document)
     else:
-        print_result(result.document, result.host)
+        print_result(result.document, result.host, channel=result.channel)
     if options.on_end is not None:
         document = {**result.document, "exit_status": result.status}
         await tell(options.on_end, document, print_to_stderr)
@@ -187,7 +187,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         )
     elif interrupts.asked:
         print_to_stderr("interrupted, but everything had been sent: nothing is left to resume")
-    return RunResult(document, campaign.report.host, status)
+    return RunResult(document, campaign.report.host, status, campaign.report.channel)
 
 
 async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: Interrupts) -> bool:

@@ -36,7 +36,7 @@ def print_report(report: Report, as_json: bool) -> int:
     if as_json:
         print_json(document)
     else:
-        print_result(document, report.host)
+        print_result(document, report.host, channel=report.channel)
     return status_of(document)
 
 

@@ -48,11 +48,12 @@ _STANDS_STILL: Final = ENDED | {"halted", "paused"}
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """How a run ended: its document, where it was sent, and the exit status."""
+    """How a run ended: its document, where it was sent, the exit status, and over which channel."""
 
     document: dict[str, Any]
     host: str
     status: int
+    channel: str
 
 
 async def workers_of(place: FleetPlace) -> list[FleetWorker]:
@@ -244,7 +245,7 @@ class _Watching:
         if report.pending:
             print_to_stderr(self._what_is_left(report, interrupted))
         status = INTERRUPTED if interrupted and report.pending else status_of(document)
-        return RunResult(document, report.host, status)
+        return RunResult(document, report.host, status, report.channel)
 
     def _final(self) -> Report:
         """As it was seen last, or as it is now when it was not seen."""

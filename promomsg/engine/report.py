@@ -217,6 +217,7 @@ class Report:
         elapsed_s: seconds this run took.
         waits_until: while it waits, Unix seconds of when it goes on.
         host: where it was sent, `https://api.weixin.qq.com`.
+        channel: over what: `"wechat"`, `"alipay"`, or the name of another one.
         journal: the journal's path, or `fleet:NAME`; None when it was kept in memory or was a temporary one that
             is gone.
     """
@@ -256,6 +257,7 @@ class Report:
         self.waits_until = waits_until if state == "waiting" else None
         self.journal = journal
         self.host = origin(record.base_url)
+        self.channel = record.channel
         self._rows = rows
 
     def failures(self) -> Outcomes:

@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST_GROUP_LIMIT: Final = 2 * GROUP_THRESHOLD - 1
 """From 99 on, any set of 50 or more splits into groups that are none of them under 50."""
 _CONCURRENCY: Final = 64
-_NO_SETTINGS: Final = ("pace", "carried")
+_NO_SETTINGS: Final = ("pace", "carried", "idempotent")
 """What a journal keeps beside them, under their names."""
 _MOST_AT_ONCE: Final = 1_000
 """Calls in flight: the campaign file's limit too."""

@@ -9,10 +9,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from promomsg.model import ClickCount, SingleSend
+from promomsg.model import IDEMPOTENT_CHANNELS, ClickCount, SingleSend
 from promomsg.states import GroupState
 
 __all__ = [
+    "IDEMPOTENT",
     "NEVER",
     "UNIQUE",
     "CampaignRecord",
@@ -36,7 +37,11 @@ __all__ = [
     "SharedMessage",
     "Standing",
     "fingerprint",
+    "is_asked_again",
 ]
+
+IDEMPOTENT: Final = "idempotent"
+"""In a record's settings: its channel is another package's, and its provider deduplicates."""
 
 Durability = Literal["power", "process"]
 """What a commit outlives: a power cut, or only the end of the process."""
@@ -132,6 +137,12 @@ class CampaignRecord(msgspec.Struct, kw_only=True):
     halted: str | None = None
     outage: Outage | None = None
     cohorts: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+def is_asked_again(record: CampaignRecord) -> bool:
+    """Whether the campaign's provider deduplicates on our key, so that who may have been called is
+    called again. A channel that another package brings has said so when it was planned."""
+    return record.channel in IDEMPOTENT_CHANNELS or record.settings.get(IDEMPOTENT) is True
 
 
 def fingerprint(text: str, pepper: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from promomsg.channels.installed import codes_of_others
 from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.language.wide_text import padded
 from promomsg.cli.output.printing import finish_output, print_json, print_line
@@ -22,8 +23,8 @@ __all__ = ["explain"]
 @click.argument("code")
 @json_option
 def explain(code: str, as_json: bool) -> int:
-    """Say what CODE means: a WeChat errcode, a wallet's resultCode, or one of promomsg's own."""
-    found = meanings_of(code)
+    """Say what CODE means: a WeChat errcode, a wallet's resultCode, one of promomsg's own, or of an installed channel."""
+    found = meanings_of(code, codes_of_others())
     if as_json:
         print_json({"code": found[0].code, "meanings": [msgspec.to_builtins(one) for one in found]})
         return finish_output()

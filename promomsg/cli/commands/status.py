@@ -38,7 +38,7 @@ def status(journal: JournalPlace, watch: bool, as_json: bool) -> int:
     if as_json:
         print_json(document)
     else:
-        print_result(document, found.host)
+        print_result(document, found.host, channel=found.channel)
     return finish_output()
 
 

@@ -9,11 +9,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from promomsg.channels.installed import text_of_code
 from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.language.wide_text import padded
 from promomsg.cli.output.printing import format_time, print_table, shown_duration
 from promomsg.cli.output.progress import waiting_text
-from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import escaped
 from promomsg.model import Outcome
 
@@ -179,8 +179,10 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
     }
 
 
-def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = None) -> None:
-    """Where a campaign stands, or how it ended; `host` is where it was sent."""
+def print_result(
+    document: Mapping[str, Any], host: str, file: IO[str] | None = None, *, channel: str
+) -> None:
+    """Where a campaign stands, or how it ended; `host` is where it was sent, over `channel`."""
     out = file or sys.stdout
     state, reason = _(document["state"]), waiting_text(document)
     if reason:
@@ -192,7 +194,7 @@ def print_result(document: Mapping[str, Any], host: str, file: IO[str] | None = 
         codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
         print(escaped(f"  {padded(_('by code'), 10)}{codes}"), file=out)
         for code in document["by_code"]:
-            if meaning := brief_meaning(code):
+            if meaning := text_of_code(channel, code):
                 print(escaped(f"    {code}: {translated(meaning)}"), file=out)
         print(f"  {_('what to do: promomsg explain CODE')}", file=out)
     if document["groups"]:

@@ -87,7 +87,7 @@ def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[st
     elif file_format == "json":
         _write_json({**found.to_dict(), "host": found.host}, rows, file)
     else:
-        print_result(found.to_dict(), found.host, file)
+        print_result(found.to_dict(), found.host, file, channel=found.channel)
         print(file=file)
         print_table(REPORT_HEADINGS, (_for_a_person(o) for o in rows), file=file)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
-from promomsg.channels.base import Advice
+from promomsg.channels.base import Advice, Channel
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.frequency.counted_cap import (
     CAP_NEEDS_EXPAND,
@@ -35,9 +35,9 @@ from promomsg.intake.python.iterables import as_source
 from promomsg.intake.sources import ForeseesRows, Source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import journal_of
-from promomsg.journal.records import CampaignRecord
+from promomsg.journal.records import IDEMPOTENT, CampaignRecord
 from promomsg.log_events import log_event
-from promomsg.model import Audience, Outcome, State
+from promomsg.model import IDEMPOTENT_CHANNELS, Audience, Outcome, State
 
 __all__ = ["NewCampaign"]
 
@@ -74,7 +74,7 @@ class NewCampaign(CampaignStart):
             account=channel.account,
             run_id=run_id,
             message=self._compiled.snapshot(),
-            settings=settings.snapshot(),
+            settings=settings.snapshot() | _of_channel(channel),
             base_url=channel.base_url,
             campaign_file=campaign_file,
             created_at=self._clock.time(),
@@ -246,3 +246,10 @@ class NewCampaign(CampaignStart):
         await super().discard()
         if self._temporary:
             self._journal.discard()
+
+
+def _of_channel(channel: Channel) -> dict[str, bool]:
+    """What a journal cannot know by the name of a channel that another package brings: that its
+    provider deduplicates."""
+    others = channel.idempotent and channel.name not in IDEMPOTENT_CHANNELS
+    return {IDEMPOTENT: True} if others else {}

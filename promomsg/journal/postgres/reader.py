@@ -28,9 +28,10 @@ from promomsg.journal.records import (
     GroupRow,
     InDoubt,
     Standing,
+    is_asked_again,
 )
 from promomsg.journal.state_sql import group_move
-from promomsg.model import IDEMPOTENT_CHANNELS, Outcome, State
+from promomsg.model import Outcome, State
 from promomsg.states import FINAL, GroupEvent
 from promomsg.timeline import (
     EMPTY,
@@ -97,7 +98,7 @@ class PostgresView:
         if running or not (singles or lost):
             return Standing(counts, groups, running)
         in_doubt = InDoubt(singles, len(lost), sum(group.planned for group in lost))
-        again = self.record.channel in IDEMPOTENT_CHANNELS
+        again = is_asked_again(self.record)
         _lose(counts, in_doubt.members + (0 if again else singles))
         return Standing(counts, [_as_lost(group) for group in groups], False, in_doubt, again)
 

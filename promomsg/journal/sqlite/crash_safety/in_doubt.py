@@ -11,7 +11,7 @@ import msgspec
 
 from promomsg.journal.counts import RunningCounts
 from promomsg.journal.reasons import COMMITS_LOST, INTERRUPTED
-from promomsg.journal.records import GroupRow, InDoubt
+from promomsg.journal.records import GroupRow, InDoubt, is_asked_again
 from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
 from promomsg.journal.sqlite.crash_safety.sender_slots import left_slots
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
@@ -20,7 +20,7 @@ from promomsg.journal.sqlite.reader import JournalReader
 from promomsg.journal.sqlite.statements import groups, recovery
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.state_sql import group_move, number, recipient_move
-from promomsg.model import IDEMPOTENT_CHANNELS, State
+from promomsg.model import State
 from promomsg.states import Event, GroupEvent
 
 __all__ = ["LeftIntended", "intended_in", "left_intended", "source_of"]
@@ -115,7 +115,7 @@ def intended_in(reader: JournalReader) -> LeftIntended:
     record = reader.record
     left, _ = left_slots(reader, reader.finding(), read_mark(reader.path, record.run_id))
     singles, out = reader.read(lambda db: (recovery.intended(db), list(groups.intended(db))))
-    return LeftIntended(singles, out, left, record.channel in IDEMPOTENT_CHANNELS)
+    return LeftIntended(singles, out, left, is_asked_again(record))
 
 
 def left_intended(reader: JournalReader) -> LeftIntended | None:
