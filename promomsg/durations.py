@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from promomsg.errors import UsageError
 
-__all__ = ["format_duration", "parse_duration"]
+__all__ = ["format_age", "format_duration", "parse_duration"]
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
@@ -48,3 +48,16 @@ def format_duration(seconds: float) -> str:
     if whole < 4 * 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+
+
+def format_age(seconds: float) -> str:
+    """`just now`, `12 min ago`, `5 h ago`, `3 days ago`; a time to come: `in 2 h`."""
+    if abs(seconds) < 60:
+        return "just now"
+    number, unit = int(abs(seconds) // _SECONDS["d"]), "day"
+    if not number:
+        number, unit = int(abs(seconds) // _SECONDS["h"]), "h"
+    if not number:
+        number, unit = int(abs(seconds) // _SECONDS["m"]), "min"
+    text = f"{number} {unit}" + ("s" if unit == "day" and number > 1 else "")
+    return f"{text} ago" if seconds > 0 else f"in {text}"

@@ -67,6 +67,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg follow 1000001 --campaign autumn.toml",
     ),
     "status": Entry("status", "Show where a campaign stands.", "promomsg status autumn.db --watch"),
+    "list": Entry("list_campaigns", "List the campaigns of a folder.", "promomsg list campaigns/"),
     "report": Entry(
         "report",
         "List who was not reached and why, as a table, CSV or JSON.",
@@ -94,6 +95,16 @@ COMMANDS: Final[dict[str, Entry]] = {
         "promomsg doctor autumn.toml",
     ),
     "keys": Entry("keys", "Make a key pair for a wallet's portal.", "promomsg keys --output keys"),
+    "archive": Entry(
+        "archive",
+        "Keep a campaign that is over as Parquet and JSON.",
+        "promomsg archive autumn.db --output archive/",
+    ),
+    "purge": Entry(
+        "purge",
+        "Remove campaigns that were over long ago.",
+        "promomsg purge campaigns/ --older-than 90d",
+    ),
     "sandbox": Entry(
         "sandbox",
         "Serve a stand-in for both providers on this machine.",
@@ -167,7 +178,8 @@ class _Commands(click.Group):
             return None
         entry = COMMANDS[cmd_name]
         module = import_module(f"promomsg.cli.commands.{entry.module}")
-        command = getattr(module, cmd_name)
+        # `list` and the like are Python's names: such a command is called as its module.
+        command = getattr(module, cmd_name, None) or getattr(module, entry.module)
         assert isinstance(command, click.Command)
         command.epilog = _("Example: {0}").format(entry.example)
         _add_common_options(command)

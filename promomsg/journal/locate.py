@@ -4,6 +4,7 @@ names one. Each kind is loaded when the first journal of it is asked for."""
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from promomsg.errors import UsageError
@@ -25,10 +26,15 @@ __all__ = [
     "journal_at",
     "journal_behind",
     "journal_of",
+    "journal_paths",
     "open_reader",
     "temporary_journal",
 ]
 
+_SQLITE: Final = b"SQLite format 3\0"
+_HEAD: Final = 72
+"""Bytes of a SQLite file up to the end of its application id (sqlite.org/fileformat.html, "The Database
+Header")."""
 _FLEET_URL: Final = "PROMOMSG_FLEET"
 """The environment variable with the database's URL."""
 
@@ -161,6 +167,28 @@ def open_reader(path: str | os.PathLike[str]) -> JournalReader:
     from promomsg.journal.sqlite.reader import JournalReader
 
     return JournalReader(path)
+
+
+def journal_paths(folder: str | os.PathLike[str]) -> list[Path]:
+    """The journals of a folder, by name, told by the first bytes of each file; nothing is opened as one.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    from promomsg.journal.sqlite.schema import APPLICATION_ID
+
+    found = []
+    for path in sorted(Path(folder).iterdir()):
+        if path.name.endswith(ALL_ENDINGS) or not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+        except OSError:
+            continue
+        if head.startswith(_SQLITE) and head[68:72] == APPLICATION_ID.to_bytes(4, "big"):
+            found.append(path)
+    return found
 
 
 def half_plan(path: str | os.PathLike[str]) -> str:

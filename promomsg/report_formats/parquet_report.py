@@ -11,7 +11,7 @@ from promomsg.errors import UsageError
 from promomsg.model import Outcome
 from promomsg.private_files import replaced_file
 from promomsg.report_formats.contents import COLUMNS
-from promomsg.report_formats.typed_rows import batches, needs
+from promomsg.report_formats.typed_rows import batches, needs, record_batch
 
 __all__ = ["save_parquet", "to_frame", "write_parquet"]
 
@@ -31,9 +31,7 @@ def _schema(arrow: Any) -> Any:
 
 def _record_batches(arrow: Any, schema: Any, outcomes: Iterable[Outcome]) -> Iterable[Any]:
     for rows in batches(outcomes):
-        columns = zip(*rows, strict=True)
-        arrays = [arrow.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
-        yield arrow.record_batch(arrays, schema=schema)
+        yield record_batch(arrow, schema, rows)
 
 
 def write_parquet(outcomes: Iterable[Outcome], file: IO[bytes]) -> int:

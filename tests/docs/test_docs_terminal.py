@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from promomsg.sandbox import FaultPlan, Sandbox
 
 
 def command(name: str) -> click.Command:
-    found = getattr(import_module(f"promomsg.cli.commands.{COMMANDS[name][0]}"), name)
+    found = cli.get_command(click.Context(cli), name)
     assert isinstance(found, click.Command)
     return found
 

@@ -37,12 +37,11 @@ from promomsg.journal.sqlite.crash_safety.open_flag import check_whole, set_open
 from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots, left_slots
 from promomsg.journal.sqlite.crash_safety.side_files import (
     LOCK,
-    MARK,
     PLANNING,
-    SIDE_FILES,
-    SLOTS,
     clear_side_files,
     refuse_foreign_log,
+    remove_database,
+    remove_failure_files,
 )
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, holder, is_locked
@@ -56,7 +55,6 @@ from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["JournalReader", "SqliteJournal"]
 
-_SIDES: Final = ("", *SIDE_FILES, MARK, SLOTS)
 _CACHE_KIB: Final = 8_000
 """Page cache of the writer."""
 _PLANNING_CACHE_KIB: Final = 2_000
@@ -158,7 +156,7 @@ class SqliteJournal:
 
         def release() -> None:
             with suppress(OSError):
-                _remove(self._planning)  # half a plan
+                remove_database(self._planning)  # half a plan
             made.lock.release()
 
         access = WriteAccess(
@@ -179,7 +177,7 @@ class SqliteJournal:
                     f"{self.path}: there is a journal already; resume it, or give another path"
                 )
             refuse_foreign_log(self.path)
-            _remove(self._planning)
+            remove_database(self._planning)
             fd = os.open(self._planning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.fchmod(fd, 0o600)
             os.close(fd)
@@ -200,7 +198,7 @@ class SqliteJournal:
                 raise
         except (sqlite3.Error, OSError) as error:
             with suppress(OSError):
-                _remove(self._planning)
+                remove_database(self._planning)
             lock.release()
             raise explain(error, self.path) from None
         except BaseException:
@@ -383,9 +381,10 @@ class SqliteJournal:
 
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""
-        _remove(self.path)
-        _remove(self._planning)
-        _remove(self.path + LOCK)
+        remove_database(self.path)
+        remove_database(self._planning)
+        remove_database(self.path + LOCK)
+        remove_failure_files(self.path)
 
 
 async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None = None) -> _Opened:
@@ -402,14 +401,8 @@ async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None
             opened = running.result()
             opened.close()
             if unwanted is not None:
-                _remove(unwanted)
+                remove_database(unwanted)
         raise
-
-
-def _remove(path: str) -> None:
-    for side in _SIDES:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(f"{path}{side}")
 
 
 def _sync(path: str, flags: int) -> None:

@@ -4,6 +4,7 @@ them there.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from contextlib import suppress
@@ -23,6 +24,8 @@ __all__ = [
     "failure_file",
     "refuse_foreign_log",
     "refuse_planted",
+    "remove_database",
+    "remove_failure_files",
 ]
 
 WAL: Final = "-wal"
@@ -43,6 +46,20 @@ ALL_ENDINGS: Final = (*SIDE_FILES, MARK, SLOTS, LOCK, PLANNING)
 def failure_file(path: str, group_no: int) -> str:
     """The file beside a journal that is a group's failure file as it came."""
     return f"{path}.group-{group_no}.failures"
+
+
+def remove_database(path: str) -> None:
+    """Removes a journal's file and what belongs to its content; the sender's lock stays."""
+    for side in ("", *SIDE_FILES, MARK, SLOTS):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(f"{path}{side}")
+
+
+def remove_failure_files(path: str) -> None:
+    """Removes those of all groups of a journal that goes."""
+    for found in glob.glob(f"{glob.escape(path)}.group-*.failures"):
+        with suppress(FileNotFoundError):
+            os.unlink(found)
 
 
 def refuse_planted(path: str) -> None:

@@ -1,0 +1,44 @@
+"""Removing a journal whose campaign is over: never one that somebody could still go on with."""
+
+from __future__ import annotations
+
+from promomsg.engine.opened_journal import OpenedJournal
+from promomsg.engine.report import ENDED
+from promomsg.errors import UsageError
+from promomsg.journal.contract import Journal
+
+__all__ = ["remove_if_over"]
+
+
+async def remove_if_over(journal: Journal, *, last_before: float | None = None) -> None:
+    """Removes a journal and every file beside it, as the only sender of it: nobody goes on with the
+    campaign while it is looked at for the last time.
+
+    Args:
+        last_before: only when the last thing happened before this Unix time.
+
+    Raises:
+        UsageError: the campaign is not over, or something happened in it since. Nothing was removed.
+        JournalError: somebody sends it, or it cannot be read.
+    """
+    from anyio import to_thread
+
+    handle = await journal.open(write=True)
+    try:
+        refusal = await to_thread.run_sync(_refusal, journal, last_before)
+    finally:
+        await handle.close()
+    if refusal:
+        raise UsageError(refusal)
+    await to_thread.run_sync(journal.discard)
+
+
+def _refusal(journal: Journal, last_before: float | None) -> str:
+    with OpenedJournal(journal) as opened:
+        report, begun = opened.report(), opened.record.planned_at
+    # This very process has it open for sending, so who is pending is what counts.
+    if report.pending or (report.state not in ENDED and report.planned):
+        return f"{opened.address}: its campaign is not over ({report.state}); it was kept"
+    if last_before is not None and (begun or last_before) + report.elapsed_s >= last_before:
+        return f"{opened.address}: something happened in it since; it was kept"
+    return ""

@@ -1,0 +1,155 @@
+"""`list`, `archive` and `purge`: what is there, what is kept elsewhere, and what may go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from campaigning import MESSAGE, QUICK, ids, wechat
+from cli_campaigns import one_document, promomsg
+
+import promomsg as package
+from promomsg.housekeeping import archive_files
+from promomsg.journal.sqlite.lock import SenderLock
+from promomsg.sandbox import Sandbox
+
+LONG_AGO = 100 * 86_400
+
+
+@pytest.fixture
+def folder(served: Sandbox, tmp_path: Path) -> Path:
+    """Three campaigns: one that is done, one that was left in the middle, one done long ago."""
+    served.settings.refuse_single = {"500002": 43101}
+
+    async def send() -> None:
+        async with wechat(served) as channel:
+            for name in ("done", "old"):
+                await package.send(
+                    channel, MESSAGE, ids(9), name=name, journal=tmp_path / f"{name}.db", **QUICK
+                )
+            stopped = package.Campaign(
+                channel, MESSAGE, ids(7), name="left", journal=tmp_path / "left.db", **QUICK
+            )
+            async with stopped as run:
+                run.pause()
+
+    asyncio.run(send())
+    grow_old(tmp_path / "old.db")
+    grow_old(tmp_path / "left.db")
+    (tmp_path / "notes.txt").write_text("no journal")
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE mine (x)").connection.close()
+    return tmp_path
+
+
+def grow_old(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE campaign SET planned_at = planned_at - ?", (LONG_AGO,))
+    db.execute("UPDATE recipient_count SET last_at = last_at - ?", (LONG_AGO,))
+    db.execute("UPDATE recipient SET at = at - ?", (LONG_AGO,))
+    db.commit()
+    db.close()
+
+
+def test_a_folder_says_where_each_campaign_stands(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.db").write_bytes((folder / "done.db").read_bytes()[:9000])
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert promomsg("list", folder, "--json") == 0
+    by_name = {Path(one["journal"]).name: one for one in one_document(capsys)["campaigns"]}
+    assert sorted(by_name) == ["broken.db", "done.db", "left.db", "old.db"]
+    done, left = by_name["done.db"], by_name["left.db"]
+    assert (done["state"], done["sent"], done["failed"]) == ("done", 8, 1)
+    assert (left["state"], left["pending"]) == ("paused", 7)
+    assert "broken.db" in by_name["broken.db"]["error"]
+    assert promomsg("list", folder) == 0
+    shown = capsys.readouterr()
+    lines = [line.split() for line in shown.out.splitlines()[2:]]
+    assert [line[0] for line in lines][:1] == ["done.db"]  # the newest first
+    assert "100 days ago" in shown.out
+    assert "cannot be read" in shown.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert promomsg("list", folder / "nowhere") == 1
+    assert "give a folder" in capsys.readouterr().err
+
+
+def test_an_archive_says_all_that_the_journal_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with package.open_journal(folder / "done.db") as opened:
+        outcomes, document = list(opened.report().outcomes()), opened.report().to_dict()
+    assert promomsg("archive", folder / "done.db", "--output", folder / "kept", "--yes") == 0
+    assert "removed: " in capsys.readouterr().err
+    assert not list(folder.glob("done.db*"))
+    rows = pq.read_table(folder / "kept" / "done.archive.parquet").to_pylist()
+    assert [(row["key"], row["id"], row["state"], row["code"]) for row in rows] == [
+        (o.recipient.key, o.recipient.id, o.state.value, o.code) for o in outcomes
+    ]
+    assert [row["at"].timestamp() for row in rows] == pytest.approx([o.at for o in outcomes])
+    kept = json.loads((folder / "kept" / "done.archive.json").read_text())
+    assert {name: kept[name] for name in document} == document
+    assert kept["record"]["account"] == "wx0001"
+    assert {path.stat().st_mode & 0o777 for path in (folder / "kept").iterdir()} == {0o600}
+
+
+def test_a_campaign_that_is_not_over_is_neither_archived_nor_removed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promomsg("archive", folder / "left.db", "--yes") == 1
+    assert "not over (paused); resume or cancel it first" in capsys.readouterr().err
+    assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 0
+    assert sorted(path.name for path in folder.glob("*.db")) == ["done.db", "left.db", "other.db"]
+    assert "1 journal removed" in capsys.readouterr().err
+
+
+def test_without_a_terminal_nothing_is_removed_unasked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = sorted(os.listdir(folder))
+    assert promomsg("purge", folder, "--older-than", "90d") == 1
+    assert "without a terminal it takes --yes" in capsys.readouterr().err
+    assert promomsg("purge", folder, "--older-than", "90d", "--dry-run", "--json") == 0
+    document = one_document(capsys)
+    assert document["meant"] == [str(folder / "old.db")]
+    assert document["removed"] == []
+    assert sorted(os.listdir(folder)) == names
+    assert promomsg("archive", folder / "old.db", "--json") == 0
+    assert one_document(capsys)["removed"] is False
+    assert (folder / "old.db").exists()
+    assert promomsg("archive", folder / "old.db") == 1  # never over an earlier one
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_an_archive_that_is_not_what_was_written_removes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = archive_files._sync_folder
+
+    def lose_a_row(place: Path) -> None:
+        written(place)
+        path = place / "done.archive.parquet"
+        pq.write_table(pa.Table.from_pylist(pq.read_table(path).to_pylist()[1:]), path)
+
+    monkeypatch.setattr(archive_files, "_sync_folder", lose_a_row)
+    assert promomsg("archive", folder / "done.db", "--yes") == 1
+    assert "the journal kept" in capsys.readouterr().err
+    assert (folder / "done.db").exists()
+    assert not list(folder.glob("*.archive.*"))
+
+
+def test_a_journal_that_somebody_sends_from_stays(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = SenderLock(str(folder / "old.db"))
+    try:
+        assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 0
+    finally:
+        lock.release()
+    assert "kept: " in capsys.readouterr().err
+    assert (folder / "old.db").exists()
