@@ -15,7 +15,7 @@ from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
-from promomsg.engine.schedule.waiting import NOT_WAITING
+from promomsg.engine.schedule.waiting import NOT_WAITING, schedule_of
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
 from promomsg.engine.sending.held_leases import HeldLeases
@@ -68,7 +68,7 @@ class Run:
             daily_codes=channel.daily_quota_codes,
             wait_for_day=settings.on_daily_quota == "wait",
             patient=part is None,
-            schedule=settings.times.schedule(),
+            schedule=schedule_of(handle.record),
             now=context.now,
             rng=rng,
         )

@@ -153,7 +153,10 @@ def test_a_start_that_is_a_little_past_begins_at_once_and_says_so() -> None:
 
 
 def test_a_wallet_has_no_zone_of_its_own() -> None:
-    for options in ({"between": "09:00-21:00"}, {"start_at": "2026-12-12 09:00"}):
+    for options in (
+        {"between": "09:00-21:00", "zone_column": "zone"},
+        {"start_at": "2026-12-12 09:00"},
+    ):
         with pytest.raises(UsageError, match="in which time zone"):
             settings_of(options).in_zone_of("alipay")
     told = settings_of({"start_at": "2026-12-12 09:00", "zone": "Asia/Manila"}).in_zone_of("alipay")

@@ -15,6 +15,7 @@ from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.report import Report
 from promomsg.engine.schedule.schedule import ALWAYS_OPEN
+from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Handle, Journal, Rows
@@ -214,7 +215,7 @@ class CampaignStart(ABC):
         context = await self.start()
         if observed is not None:
             observed.not_sent("handed_over")
-        schedule = context.settings.times.schedule()
+        schedule = schedule_of(context.handle.record)
         opening = ALWAYS_OPEN if schedule is None else schedule.opening(self._clock.time())
         if opening.is_closed and opening.next_at is not None:
             await context.handle.park(opening.next_at)

@@ -28,6 +28,7 @@ from promomsg.engine.prepare.planner import READ_SIZE, Planner
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens
 from promomsg.engine.schedule.plan_times import check_times
+from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
@@ -121,7 +122,7 @@ class NewCampaign(CampaignStart):
             name=record.name,
             notices=notices,
             longest=planner.longest,
-            schedule=schedule,
+            schedule=schedule_of(record),
             now=now,
         )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:

@@ -100,7 +100,7 @@ async def describe_plan(
         ]
     pacer = channel.pacer
     seconds = _estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate)
-    work = None if seconds is None else (seconds,)
+    work = None if seconds is None else await _by_cohort(handle, seconds, schedule)
     to_send = singles + sum(g.planned for g in groups)
     notices = [*notices, *late_notices(schedule, now, work, to_send)]
     return Plan(
@@ -120,6 +120,16 @@ async def describe_plan(
         notices=(*notices, *_drawbacks(channel, singles, len(groups))),
         times=plan_times(schedule, now, work),
     )
+
+
+async def _by_cohort(handle: Handle, seconds: float, schedule: Schedule | None) -> list[float]:
+    """The time of the calls by cohort, where not all recipients are of one."""
+    if schedule is None or len(schedule.zones) == 1:
+        return [seconds]
+    counts = await handle.cohort_counts()
+    pending = [counts[no].pending if no in counts else 0 for no in range(len(schedule.zones))]
+    everybody = sum(pending)
+    return [seconds * number / everybody for number in pending] if everybody else [0.0]
 
 
 def _estimated_seconds(

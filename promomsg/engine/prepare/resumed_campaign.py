@@ -26,6 +26,7 @@ from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.schedule.first_options import refuse_first
 from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
+from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import JournalError, UsageError
@@ -129,7 +130,7 @@ class ResumedCampaign(CampaignStart):
             name=record.name,
             notices=notices,
             longest=planner.longest,
-            schedule=settings.times.schedule(),
+            schedule=schedule_of(record),
             now=now,
         )
 

@@ -57,10 +57,10 @@ class TimeOptions(msgspec.Struct, frozen=True, kw_only=True):
             return self
         name = self.zone or _ZONES.get(channel)
         zone = _zone(name)
-        if zone is None and self.between is not None and self.zone_column is None:
+        if zone is None and self.between is not None:
             raise UsageError(
-                "between: in which time zone? say it by zone, like 'Asia/Tokyo', or name a column of the "
-                "list that says it for each recipient, by zone_column"
+                "between: in which time zone? say it by zone, like 'Asia/Tokyo'; with zone_column it is "
+                "that of recipients who have none there"
             )
         return msgspec.structs.replace(
             self,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from promomsg.engine.schedule.schedule import ALWAYS_OPEN, Opening
+from promomsg.engine.schedule.cohorts import cohorts_of
+from promomsg.engine.schedule.schedule import ALWAYS_OPEN, Opening, Schedule
 from promomsg.engine.schedule.time_options import kept_times
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["NOT_WAITING", "Waiting", "waiting_at", "waiting_of"]
+__all__ = ["NOT_WAITING", "Waiting", "schedule_of", "waiting_at", "waiting_of"]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -45,6 +46,11 @@ def waiting_at(opening: Opening, parked_until: float | None, now: float) -> Wait
 
 def waiting_of(record: CampaignRecord, parked_until: float | None, now: float) -> Waiting:
     """The same of a campaign's record."""
-    schedule = kept_times(record.settings).schedule()
+    schedule = schedule_of(record)
     opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
     return waiting_at(opening, parked_until, now)
+
+
+def schedule_of(record: CampaignRecord) -> Schedule | None:
+    """When a campaign may be sent, as its record says; None: at any time."""
+    return kept_times(record.settings).schedule(tuple(one.zone for one in cohorts_of(record)))

@@ -1,7 +1,7 @@
 """The last check of a campaign's send, right before its first byte leaves.
 
 It is asked with the connection in hand (`transport.last_check`): whether the campaign may still
-send, whether its lease is surely ours, whether the provider is known to be out of reach, and whether the sliding window has room. The
+send, whether it is within the hours of its recipients, whether its lease is surely ours, whether the provider is known to be out of reach, and whether the sliding window has room. The
 order of a send is permit, pace, connection, intent, this check, wire slot, first byte
 (docs/design.md, "The order of a send").
 """
@@ -75,13 +75,17 @@ class FirstByteCheck:
         breaker, held = self._breaker, self._held
         if held is None or self._now() >= held.deadline:
             return False  # somebody else may have it by now, and call the same people
-        return self._control.may_send() and (not breaker.is_open or breaker.is_probe(self._call))
+        if not self._control.may_send(held.lease.cohort):
+            return False
+        return not breaker.is_open or breaker.is_probe(self._call)
 
     def passes(self) -> bool:
         """Whether it may leave at this very moment; then it does."""
         # `_may_go` and `_leave` in one piece: every message asks.
         breaker, held = self._breaker, self._held
-        if held is None or self._now() >= held.deadline or not self._control.may_send():
+        if held is None or self._now() >= held.deadline:
+            return False
+        if not self._control.may_send(held.lease.cohort):
             return False
         if breaker.is_open and not breaker.is_probe(self._call):
             return False
