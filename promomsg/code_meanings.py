@@ -97,6 +97,10 @@ _OWN: Final[dict[str, tuple[str, State, str]]] = {
         State.FAILED,
         "fill the cell, or give the placeholder a fallback: {name|客官}",
     ),
+    Code.BAD_ZONE: (
+        "what the column of time zones has in this row is none", State.FAILED,
+        "name it like Europe/Paris, or leave the cell empty: then it is the campaign's `zone`",
+    ),
     Code.BAD_ROW: (
         "the row cannot be read as a recipient", State.FAILED, "mend the row that detail names",
     ),

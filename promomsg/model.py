@@ -96,6 +96,8 @@ class Code(StrEnum):
     """`--test-to` or another selection left the row out."""
     MISSING_PARAM = "MISSING_PARAM"
     """A placeholder of the message has no value in this row."""
+    BAD_ZONE = "BAD_ZONE"
+    """What the column of time zones has in this row is none."""
     BAD_ROW = "BAD_ROW"
     """The row cannot be read as a recipient."""
     BAD_ADDRESS = "BAD_ADDRESS"

@@ -24,10 +24,12 @@ from promomsg.engine.prepare.default_pace import (
     set_default_pace,
 )
 from promomsg.engine.prepare.plan import Plan, describe_plan
-from promomsg.engine.prepare.planner import READ_SIZE, Planner
+from promomsg.engine.prepare.planner import READ_SIZE, Planner, check_source
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens
+from promomsg.engine.schedule.cohorts import first_cohorts
 from promomsg.engine.schedule.plan_times import check_times
+from promomsg.engine.schedule.planned_cohorts import PlannedCohorts
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
@@ -101,14 +103,15 @@ class NewCampaign(CampaignStart):
         self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
             self._tokens = await handle.recipient_tokens(make=True) or EncryptedTokens()
-        planner = Planner(handle, channel, compiled, settings, self._tokens)
+        cohorts = PlannedCohorts(settings.times, settings.first)
+        planner = Planner(handle, channel, compiled, settings, self._tokens, cohorts)
         left_out: list[str] = []
         if source is None:
             assert routed is not None
             await handle.add_audience_group(routed.record, routed.planned)
             record.source = {"kind": "audience", "audience": routed.record}
         else:
-            read_notices, left_out = await self._read(source, planner, handle)
+            read_notices, left_out = await self._read(source, planner, handle, cohorts)
             notices += [*read_notices, *left_out]
         record.warnings = list(dict.fromkeys([*channel.notices, *compiled.notices, *left_out]))
         self._planned = await handle.plan_counts()
@@ -139,7 +142,8 @@ class NewCampaign(CampaignStart):
         source, compiled = self._source, self._compiled
         if not isinstance(source, Audience):
             # In a thread: it may read much of a file, and other campaigns use this event loop.
-            await to_thread.run_sync(source.check, compiled.names, compiled.optional)
+            column = self._settings.zone_column
+            await to_thread.run_sync(check_source, source, compiled, column)
             return source, None
         if compiled.has_placeholders and not expands(source, self._settings):
             raise UsageError(
@@ -152,7 +156,7 @@ class NewCampaign(CampaignStart):
         return routed.rows, routed
 
     async def _read(
-        self, source: Source, planner: Planner, handle: Handle
+        self, source: Source, planner: Planner, handle: Handle, cohorts: PlannedCohorts
     ) -> tuple[list[str], list[str]]:
         """Reads the list, takes out who is not to be sent to, and forms the groups.
 
@@ -171,7 +175,7 @@ class NewCampaign(CampaignStart):
             suppressed = SuppressionList(self.request.suppress, channel, self._clock)
             await suppressed.read(handle)
         foresees = source if isinstance(source, ForeseesRows) and suppressed is None else None
-        await planner.read(source.batches(compiled.names, READ_SIZE), foresees)
+        await planner.read(source.batches(cohorts.names(compiled.names), READ_SIZE), foresees)
         if suppressed is not None:
             await suppressed.check_keys(handle)
         notices = await resolve_ids(handle, channel) if settings.resolve else []
@@ -180,9 +184,11 @@ class NewCampaign(CampaignStart):
         if suppressed is not None:
             left_out = suppressed.notices(await handle.left_out())
         left_out += await count_at_planning(handle, settings, self._clock)
-        await make_groups(handle, channel, settings)
+        await cohorts.choose_first(handle)
+        cohorts.keep_in(self._record)
+        await make_groups(handle, channel, settings, first_cohorts(self._record))
         columns = source.parameters | {"key"}
-        notices += source.notices
+        notices += [*source.notices, *cohorts.notices()]
         notices += [notice for name, notice in compiled.braced.items() if name in columns]
         described = await to_thread.run_sync(source.describe)
         self._record.source = {**described, "digest": planner.digest, "rows": planner.rows}

@@ -26,24 +26,25 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
-from promomsg.channels.rendered_columns import ColumnRenderer
+from promomsg.channels.rendered_columns import ColumnRenderer, RenderedColumns
 from promomsg.clock import let_others_run
 from promomsg.engine.prepare.plan import Sample
 from promomsg.engine.prepare.routing import group_sizes
 from promomsg.engine.prepare.row_places import RowPlaces
 from promomsg.engine.recipient_tokens import RecipientTokens
+from promomsg.engine.schedule.planned_cohorts import PlannedCohorts
 from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.intake.row_batch import RowBatch
-from promomsg.intake.sources import ForeseesRows
+from promomsg.intake.sources import ForeseesRows, Source
 from promomsg.journal.contract import Handle
 from promomsg.journal.planned_columns import PlannedColumns
 from promomsg.journal.records import PlannedRow, fingerprint
 from promomsg.model import GROUP_THRESHOLD, Code, Problem, State
 from promomsg.placeholders import MissingParam
-from promomsg.suggest import quoted
+from promomsg.suggest import did_you_mean, quoted
 
-__all__ = ["READ_SIZE", "Planner", "address_columns"]
+__all__ = ["READ_SIZE", "Planner", "address_columns", "check_source"]
 
 READ_SIZE: Final = 1_000
 """Rows of a list that are read, planned and written at a time."""
@@ -61,6 +62,24 @@ def address_columns(channel: Channel) -> tuple[str, ...]:
     return ("access_token",) if channel.needs_tokens else ("id", "openid", "unionid")
 
 
+def check_source(source: Source, compiled: CompiledMessage, zone_column: str | None) -> None:
+    """Looks at a list before it is read.
+
+    Raises:
+        UsageError: a column that the message, or `zone_column`, names is not there.
+    """
+    source.check(compiled.names, compiled.optional)
+    if zone_column is None:
+        return
+    try:
+        source.check(compiled.names | {zone_column}, compiled.optional)
+    except UsageError:
+        hint = did_you_mean(zone_column, source.parameters)
+        raise UsageError(
+            f"zone_column: no column of the list is called {zone_column!r}{hint}"
+        ) from None
+
+
 class Planner:
     """Writes one campaign's rows.
 
@@ -68,9 +87,11 @@ class Planner:
         handle: the journal under construction.
         compiled: the compiled message.
         tokens: where `read` keeps the user tokens; None for a channel without them.
+        cohorts: which cohort each row is in; None: all are in one.
 
     Attributes:
         rows: how many have been read.
+        cohorts: as given.
     """
 
     def __init__(
@@ -80,7 +101,9 @@ class Planner:
         compiled: CompiledMessage,
         settings: Settings,
         tokens: RecipientTokens | None = None,
+        cohorts: PlannedCohorts | None = None,
     ) -> None:
+        self.cohorts = cohorts or PlannedCohorts(settings.times)
         self._handle = handle
         self._channel = channel
         self._compiled = compiled
@@ -105,7 +128,7 @@ class Planner:
         of columns by then and still be the same list. Row numbers tie tokens to recipients, so one
         row more at the top would send everybody's message with the next one's token.
         """
-        return self._digest.hexdigest()
+        return self.cohorts.digest_with(self._digest.hexdigest())
 
     @property
     def longest(self) -> Sample | None:
@@ -177,6 +200,7 @@ class Planner:
             or settings.resolve
             or settings.only is not None
             or self._compiled.has_placeholders
+            or not self.cohorts.is_one
         ):
             return iter(())
         sizes = group_sizes(rows, settings.max_group_size)
@@ -195,11 +219,19 @@ class Planner:
             return None
         values: Sequence[str] | None = None
         digests: Sequence[bytes | None] | None = None
+        rendered: RenderedColumns | None = None
         if self._renderer is not None:
             rendered = self._renderer.render(batch.params, batch.keys)
             if rendered is None:
                 return None
-            values, digests, (place, longest, size) = rendered
+            values, digests = rendered.values, rendered.digests
+        numbers: Sequence[int] | None = None
+        if self.cohorts.column is not None:
+            numbers = self.cohorts.numbers(batch.params, len(batch))
+            if numbers is None:
+                return None
+        if rendered is not None:
+            place, longest, size = rendered.longest
             if self._longest is None or size > self._longest[0]:
                 self._longest = (size, batch.keys[place], longest)
         ids, openids, unionids, _, request_ids = addresses
@@ -220,6 +252,7 @@ class Planner:
             values,
             digests,
             guesses if len(guesses) == len(batch) and ids is not None else None,
+            numbers,
         )
 
     def _convert(self, batch: RowBatch) -> tuple[list[PlannedRow], list[tuple[int, str]]]:
@@ -231,6 +264,8 @@ class Planner:
         """
         check = self._channel.check_address
         needs_tokens = self._channel.needs_tokens
+        number_of = None if self.cohorts.column is None else self.cohorts.number
+        cohort = 0
         has_placeholders = self._has_placeholders
         planned: list[PlannedRow] = []
         tokens: list[tuple[int, str]] = []
@@ -244,6 +279,9 @@ class Planner:
                 problem = check(id, openid, unionid, token, request_id)
             if problem is None and has_placeholders:
                 values, message_digest, problem = self._render(params, key)
+            if number_of is not None:
+                cohort, no_zone = number_of(params)
+                problem = problem or no_zone
             if needs_tokens and token is not None and problem is None:
                 mark = fingerprint(token, self._pepper)
                 tokens.append((seq, token))
@@ -251,13 +289,13 @@ class Planner:
                 planned.append(
                     PlannedRow(
                         seq, key, id, openid, unionid, mark, request_id, values, message_digest,
-                        pending, "", "",
+                        pending, "", "", cohort,
                     )
                 )  # fmt: skip
             elif self._only is not None and key not in self._only:
                 planned.append(
                     PlannedRow(
-                        seq, key, id, openid, unionid, None, request_id, None, None,
+                        seq, key, id, openid, unionid, None, request_id, values, None,
                         State.SKIPPED.value, Code.NOT_SELECTED.value, "not selected",
                     )
                 )  # fmt: skip
@@ -265,7 +303,7 @@ class Planner:
                 detail = f"{where}: {problem.detail}" if where else problem.detail
                 planned.append(
                     PlannedRow(
-                        seq, key, id, openid, unionid, None, request_id, None, None,
+                        seq, key, id, openid, unionid, None, request_id, values, None,
                         State.FAILED.value, problem.code.value, detail,
                     )
                 )  # fmt: skip

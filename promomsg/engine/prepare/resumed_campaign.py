@@ -15,7 +15,7 @@ from promomsg.engine.frequency.counted_cap import CAP_NEEDS_EXPAND, count_again
 from promomsg.engine.prepare.campaign_start import CampaignStart, RunContext
 from promomsg.engine.prepare.default_pace import ask_quota, keep_pace, set_default_pace
 from promomsg.engine.prepare.plan import Plan, describe_plan
-from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns
+from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns, check_source
 from promomsg.engine.prepare.resume_checks import (
     check_account,
     check_message,
@@ -24,6 +24,7 @@ from promomsg.engine.prepare.resume_checks import (
 )
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
+from promomsg.engine.schedule.cohorts import first_cohorts
 from promomsg.engine.schedule.first_options import refuse_first
 from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
 from promomsg.engine.schedule.waiting import schedule_of
@@ -197,7 +198,8 @@ class ResumedCampaign(CampaignStart):
             isinstance(source, StandardInput) or await to_thread.run_sync(same_file, source, kept)
         ):
             return
-        await to_thread.run_sync(source.check, self._compiled.names, self._compiled.optional)
+        cohorts = planner.cohorts
+        await to_thread.run_sync(check_source, source, self._compiled, cohorts.column)
         wanted: RecipientTokens | None = None
         if self._channel.needs_tokens:
             there = await self._handle.recipient_tokens(make=True)
@@ -205,7 +207,8 @@ class ResumedCampaign(CampaignStart):
             self._tokens = there or EncryptedTokens()
             if there is None or not await there.has_all():
                 wanted = self._tokens
-        await planner.read_tokens(source.batches(self._compiled.names, READ_SIZE), wanted)
+        names = cohorts.names(self._compiled.names)
+        await planner.read_tokens(source.batches(names, READ_SIZE), wanted)
         if planner.digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.address or 'the journal'} was planned "
@@ -287,5 +290,6 @@ class RetriedCampaign(ResumedCampaign):
         except JournalError:
             await handle.set_control(before)  # others have calls out, and go on
             raise
-        await make_groups(handle, self._channel, settings)
+        first = first_cohorts(handle.record)
+        await make_groups(handle, self._channel, settings, first)
         await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))

@@ -7,6 +7,7 @@ have a promoter id goes out as group sends; everybody else gets a single send
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from promomsg.channels.base import Channel
@@ -21,8 +22,14 @@ _SMALLEST_CHUNK: Final = 512
 """Singles in one leased chunk: a few hundred are one short transaction of the journal."""
 
 
-async def make_groups(handle: Handle, channel: Channel, settings: Settings) -> None:
+async def make_groups(
+    handle: Handle, channel: Channel, settings: Settings, first: Collection[int] = ()
+) -> None:
     """Makes the group sends of a plan or of a retry; who is in none of them is sent to singly.
+
+    Args:
+        first: the numbers of the cohorts that are sent to first: each of them is seen by itself, in a
+            single send, unless `route="group"` asks for groups alone.
 
     Raises:
         UsageError: `route="group"`, and the channel has no group send, or somebody has no promoter
@@ -35,6 +42,8 @@ async def make_groups(handle: Handle, channel: Channel, settings: Settings) -> N
     if settings.route == "single":
         return
     for message_digest, members, cohort in await handle.shared_messages(GROUP_THRESHOLD):
+        if cohort in first and settings.route != "group":
+            continue
         sizes = group_sizes(members, settings.max_group_size)
         await handle.make_groups(message_digest, sizes, cohort)
     if settings.route == "group":

@@ -10,7 +10,7 @@ import msgspec
 
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["ALL", "Cohort", "cohorts_of", "first_cohorts"]
+__all__ = ["ALL", "Cohort", "cohorts_of", "first_cohorts", "zones_of"]
 
 
 class Cohort(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -32,6 +32,11 @@ ALL = (Cohort(),)
 def cohorts_of(record: CampaignRecord) -> tuple[Cohort, ...]:
     """The cohorts of a campaign, by their number in its journal."""
     return msgspec.convert(record.cohorts, tuple[Cohort, ...]) or ALL
+
+
+def zones_of(record: CampaignRecord) -> tuple[str | None, ...]:
+    """The zone of each of them; None: the campaign's."""
+    return tuple(cohort.zone for cohort in cohorts_of(record))
 
 
 def first_cohorts(record: CampaignRecord) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "check_first_is_there",
     "checked_first",
     "first_count",
+    "first_share",
     "refuse_first",
 ]
 
@@ -108,6 +109,12 @@ def first_count(first: int | str, recipients: int) -> int:
     if isinstance(found, Fraction):
         found = -(-found.numerator * recipients // found.denominator)
     return min(max(found, 1), recipients)
+
+
+def first_share(first: int | str) -> Fraction | None:
+    """The share of the recipients that are sent to first; None: it is a number of them."""
+    found = _share_or_number(first)
+    return found if isinstance(found, Fraction) else None
 
 
 def _share_or_number(first: Any) -> int | Fraction:
