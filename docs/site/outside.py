@@ -7,11 +7,12 @@ repository's top are pages too, below `project/`, and a file of the source is a 
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCED: Final = re.compile(r"^(`{3,})[^\n]*\n.*?^\1`*$", re.DOTALL | re.MULTILINE)
@@ -109,7 +110,19 @@ def page_of(file: str) -> str:
     text = (ROOT / file).read_text(encoding="utf-8")
     if file.endswith(".md"):
         return rewritten(text, file)
+    head = f"---\nsearch:\n  exclude: true\nhide: [toc]\n---\n# {posixpath.basename(file)}\n\n`{file}`\n\n"
+    if file.endswith(".ipynb"):
+        return head + "\n".join(map(_cell, json.loads(text)["cells"]))
+    return head + _block(text, _LANGUAGES.get(Path(file).suffix, "text"))
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    """A cell of a notebook: its prose, or its code."""
+    text = "".join(cell["source"])
+    return f"{text}\n" if cell["cell_type"] == "markdown" else _block(text, "python")
+
+
+def _block(text: str, language: str) -> str:
+    """A text as a fenced block, whatever fences are in it."""
     fence = "`" * max(4, *(len(run) + 1 for run in re.findall(r"`+", text) or [""]))
-    language = _LANGUAGES.get(Path(file).suffix, "text")
-    head = f"---\nsearch:\n  exclude: true\nhide: [toc]\n---\n# {posixpath.basename(file)}\n"
-    return f"{head}\n`{file}`\n\n{fence}{language}\n{text.rstrip()}\n{fence}\n"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import html
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from promomsg.code_meanings import OWN_CODES
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
+import outside
 from check_site import Page, problems
 from names_page import pages_of_names
 from outside import linked_files, rewritten
@@ -172,3 +174,15 @@ def test_links_are_rewritten_outside_of_code_alone() -> None:
     assert rewritten("[a](promomsg/states.py) [b](docs/guide.md)", "README.md") == (
         "[a](../source/promomsg/states.py.md) [b](../guide.md)"
     )
+
+
+def test_a_notebook_is_a_page_of_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Sending\n", "from a notebook"]},
+        {"cell_type": "code", "source": ["await promomsg.send()"], "outputs": []},
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    monkeypatch.setattr(outside, "ROOT", tmp_path)
+    text = outside.page_of("a.ipynb")
+    assert "# Sending\nfrom a notebook\n" in text
+    assert "````python\nawait promomsg.send()\n````\n" in text
