@@ -90,12 +90,7 @@ class ChannelBase(UserFacing, Generic[M]):
     ) -> None:
         self._http = http
         if hooks is not None:
-            # Loaded for whoever has hooks.
-            from promomsg.telemetry.hooks import as_hooks
-            from promomsg.telemetry.observers import Observers
-
-            self.hooks = as_hooks(hooks)
-            http.observers = Observers.of(self.hooks, None)
+            self.watch(hooks)
         self._clock = clock
         self._single_calls = http.connections.calls.share()
         self._random_id = random_id
@@ -125,6 +120,19 @@ class ChannelBase(UserFacing, Generic[M]):
 
     def _new_pacer(self, pace: Pace | None) -> Pacer:
         return Pacer(pace, self._clock, account=(self.name, self._http.base_url, self.account))
+
+    def watch(self, hooks: GivenHooks) -> None:
+        """Has hooks told of all that goes through this client from now on, as `hooks=` of a client does.
+
+        Raises:
+            UsageError: they are none.
+        """
+        # Loaded for whoever has hooks.
+        from promomsg.telemetry.hooks import as_hooks
+        from promomsg.telemetry.observers import Observers
+
+        self.hooks = (*self.hooks, *as_hooks(hooks))
+        self._http.observers = Observers.of(self.hooks, None)
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ import msgspec
 
 from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
+from promomsg.engine.observing.observe_run import observe_run
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
 from promomsg.engine.schedule.waiting import NOT_WAITING, schedule_of
@@ -54,7 +55,7 @@ class Run:
 
     def __init__(self, context: RunContext, *, clock: Clock, rng: Random) -> None:
         self._context = context
-        self._observer = context.observer(clock)
+        self._observer = observe_run(context, clock)
         part = context.part
         self._handle = handle = context.handle
         self._clock = clock

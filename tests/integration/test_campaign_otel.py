@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids, wechat
+from cli_campaigns import campaign, promomsg
 from fault_campaigns import client, wallet_users
 from fault_campaigns import message as message_of
+from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -28,10 +30,9 @@ from promomsg import (
     WeChatPromoter,
     send,
 )
+from promomsg.cli.otel_hooks import otel_hooks
 from promomsg.engine.joining import Part, do_part
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
-
-pytestmark = pytest.mark.asyncio
 
 
 class Exported:
@@ -80,6 +81,7 @@ def attribute(span: ReadableSpan, name: str) -> Any:
     return (span.attributes or {})[name]
 
 
+@pytest.mark.asyncio
 async def test_spans_and_metrics_are_those_of_the_report_and_the_ledger() -> None:
     faults = FaultPlan([
         Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[3]),
@@ -142,6 +144,7 @@ async def test_spans_and_metrics_are_those_of_the_report_and_the_ledger() -> Non
     assert sdk.sums("promomsg.recipients.pending", "messaging.system") == {"wechat": 0}
 
 
+@pytest.mark.asyncio
 async def test_no_secret_and_nobody_is_in_what_leaves_the_process() -> None:
     faults = FaultPlan([
         Fault(endpoint="singlesendmsg", kind="reset_before_reading", calls=[4]),
@@ -165,6 +168,7 @@ async def test_no_secret_and_nobody_is_in_what_leaves_the_process() -> None:
     assert [text for text in (*secrets, *people_of) if text in told] == []
 
 
+@pytest.mark.asyncio
 async def test_a_share_of_the_sends_has_spans_and_the_first_that_failed_all(box: Sandbox) -> None:
     sdk = Exported(single_spans=0.1)
     settings = SandboxSettings(refuse_single={"o-3": 43101, "o-33": 43101})
@@ -178,6 +182,7 @@ async def test_a_share_of_the_sends_has_spans_and_the_first_that_failed_all(box:
             OpenTelemetry(single_spans=wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.asyncio
 async def test_whoever_goes_on_has_a_span_with_a_link_to_the_one_it_was_planned_under(
     box: Sandbox, tmp_path: Path
 ) -> None:
@@ -198,6 +203,7 @@ async def test_whoever_goes_on_has_a_span_with_a_link_to_the_one_it_was_planned_
     assert working.sums("promomsg.recipients", "promomsg.recipient.state") == {"sent": 8}
 
 
+@pytest.mark.asyncio
 async def test_a_halt_is_an_error_of_the_campaigns_span(box: Sandbox) -> None:
     sdk = Exported()
     async with wechat(
@@ -211,6 +217,7 @@ async def test_a_halt_is_an_error_of_the_campaigns_span(box: Sandbox) -> None:
     assert [p.value for p in sdk.points("promomsg.quota.limit")] == [2]
 
 
+@pytest.mark.asyncio
 async def test_without_an_sdk_it_does_nothing_and_without_the_api_it_says_what_to_install(
     box: Sandbox, channel: WeChatPromoter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,3 +226,16 @@ async def test_without_an_sdk_it_does_nothing_and_without_the_api_it_says_what_t
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(UsageError, match=r"pip install 'promomsg\[otel\]'"):
         OpenTelemetry()
+
+
+def test_the_terminal_reports_itself_where_an_sdk_is_set_up(
+    served: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert otel_hooks() is None
+    sdk = Exported()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: sdk.tracing)
+    assert promomsg("send", campaign(tmp_path, served.url, 5), "--yes") == 0
+    [sent] = sdk.spans("campaign")
+    assert attribute(sent, "promomsg.campaign.name") == "autumn"
+    assert attribute(sent, "promomsg.recipients.sent") == 5
+    assert "a-secret-of-nobody" not in "".join(span.to_json() for span in sdk.spans())

@@ -15,6 +15,7 @@ from promomsg.cli.campaign.campaign_values import (
 )
 from promomsg.cli.campaign.first_section import FIRST_KEYS
 from promomsg.cli.campaign.time_section import TIME_KEYS
+from promomsg.cli.otel_hooks import otel_hooks
 from promomsg.errors import UsageError
 from promomsg.model import Everyone
 
@@ -36,34 +37,36 @@ async def open_channel(file: CampaignFile | AccountFile) -> AsyncIterator[Any]:
         UsageError: a key that does not load, a base URL that cannot be one.
     """
     async with AsyncExitStack() as stack:
-        account = file.account
-        if isinstance(account, WeChatSection):
-            from promomsg.channels.wechat import WeChatPromoter
+        client = await _client(file, stack)
+        hooks = otel_hooks()
+        if hooks is not None and hasattr(client, "watch"):
+            client.watch(hooks)
+        yield await stack.enter_async_context(client)
 
-            yield await stack.enter_async_context(
-                WeChatPromoter(
-                    account.appid,
-                    account.secret,
-                    token=_token_source(account, file.path.parent),
-                    base_url=account.base_url,
-                    pace=file.pace,
-                    timeout=account.timeout,
-                    proxy=account.proxy.reveal(),
-                )
-            )
-            return
-        if isinstance(account, AlipaySection):
-            yield await stack.enter_async_context(await _alipay(file, account, stack))
-            return
-        yield await stack.enter_async_context(
-            account.kind(
-                **account.arguments,
-                base_url=account.base_url,
-                pace=file.pace,
-                timeout=account.timeout,
-                proxy=account.proxy.reveal(),
-            )
+
+async def _client(file: CampaignFile | AccountFile, stack: AsyncExitStack) -> Any:
+    account = file.account
+    if isinstance(account, WeChatSection):
+        from promomsg.channels.wechat import WeChatPromoter
+
+        return WeChatPromoter(
+            account.appid,
+            account.secret,
+            token=_token_source(account, file.path.parent),
+            base_url=account.base_url,
+            pace=file.pace,
+            timeout=account.timeout,
+            proxy=account.proxy.reveal(),
         )
+    if isinstance(account, AlipaySection):
+        return await _alipay(file, account, stack)
+    return account.kind(
+        **account.arguments,
+        base_url=account.base_url,
+        pace=file.pace,
+        timeout=account.timeout,
+        proxy=account.proxy.reveal(),
+    )
 
 
 def _token_source(account: WeChatSection, folder: Path) -> Any:

@@ -25,9 +25,7 @@ from promomsg.telemetry.in_force import given_hooks, put_in_force, set_in_force
 from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
-    from promomsg.clock import Clock
     from promomsg.engine.observing.observed_start import ObservedStart
-    from promomsg.engine.observing.run_observer import RunObserver
     from promomsg.telemetry.observers import Observers
 
 log = logging.getLogger("promomsg.engine")
@@ -98,15 +96,6 @@ class RunContext(msgspec.Struct):
     now: Callable[[], float | None] | None = None
     observers: Observers | None = None
     observed_since: float = 0.0
-
-    def observer(self, clock: Clock) -> RunObserver | None:
-        """Who tells the hooks what the run does; None: there are none."""
-        if self.observers is None:
-            return None
-        # Loaded for a run with hooks.
-        from promomsg.engine.observing.run_observer import RunObserver
-
-        return RunObserver(self, clock, self.observed_since)
 
     async def close(self, *, clean: bool, report: Report) -> None:
         """Closes the journal; a temporary one goes when the campaign came to its end."""
