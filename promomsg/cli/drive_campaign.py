@@ -182,9 +182,10 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         status = INTERRUPTED
     if document["pending"]:
         why = _("paused" if paused else document["state"])
-        print_to_stderr(
-            f"{why}: {document['pending']:,} are pending; go on with: {options.resume_with}"
-        )
+        few = campaign.report.first
+        needs_a_word = few is not None and few.needs_a_word
+        go_on = f"{options.resume_with} --approve" if needs_a_word else options.resume_with
+        print_to_stderr(f"{why}: {document['pending']:,} are pending; go on with: {go_on}")
     elif interrupts.asked:
         print_to_stderr("interrupted, but everything had been sent: nothing is left to resume")
     return RunResult(document, campaign.report.host, status, campaign.report.channel)

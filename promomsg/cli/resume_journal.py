@@ -78,6 +78,10 @@ def _go_on(
 
     if found.state in ENDED:
         return print_report(found, flags.as_json)
+    if found.first is not None and found.first.needs_a_word and not flags.approve:
+        word = overrides.resume_command(journal, everyone=flags.everyone)
+        print_to_stderr(f"the others wait for a person's word: `{word} --approve` goes on")
+        return print_report(found, flags.as_json)
     joins = False
     if isinstance(journal, Path):
         if _end_pause(journal, opened):

@@ -9,7 +9,7 @@ import anyio
 
 from promomsg.engine.report import Report
 from promomsg.engine.run import Run
-from promomsg.engine.sending.run_control import ControlRequest
+from promomsg.engine.sending.control_request import ControlRequest
 from promomsg.journal.records import Control
 from promomsg.shielded import run_shielded
 

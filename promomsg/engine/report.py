@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
+from promomsg.engine.schedule.first_few import FirstProgress
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, GroupRow
@@ -82,6 +83,7 @@ class Progress(msgspec.Struct, frozen=True):
         warnings: what a person should know.
         elapsed_s: seconds that this run took so far.
         waits_until: while it waits, Unix seconds of when it goes on; None: it does not wait.
+        first: how the first few stand (`first`); None: it has none.
     """
 
     campaign: str
@@ -99,12 +101,18 @@ class Progress(msgspec.Struct, frozen=True):
     warnings: list[str]
     elapsed_s: float
     waits_until: float | None = None
+    first: FirstProgress | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The document that `send`, `resume` and `status` share
-        (docs/design.md, "The document"): plain JSON values; `waits_until` only while it waits."""
+        (docs/design.md, "The document"): plain JSON values; `waits_until` only while it waits,
+        `first` only where there are first few."""
         document = msgspec.structs.asdict(self)
         document["groups"] = [group.to_dict() for group in self.groups]
+        if self.first is None:
+            del document["first"]
+        else:
+            document["first"] = self.first.to_dict()
         if self.waits_until is None:
             del document["waits_until"]
         return document
@@ -216,6 +224,7 @@ class Report:
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
         waits_until: while it waits, Unix seconds of when it goes on.
+        first: how the first few stand; None: it has none.
         host: where it was sent, `https://api.weixin.qq.com`.
         channel: over what: `"wechat"`, `"alipay"`, or the name of another one.
         journal: the journal's path, or `fleet:NAME`; None when it was kept in memory or was a temporary one that
@@ -235,6 +244,7 @@ class Report:
         journal: str | None = None,
         warnings: Iterable[str] = (),
         waits_until: float | None = None,
+        first: FirstProgress | None = None,
         clicks: Iterable[ClickDay] = (),
     ) -> None:
         self._record = record
@@ -255,6 +265,7 @@ class Report:
         self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
         self.elapsed_s = elapsed_s
         self.waits_until = waits_until if state == "waiting" else None
+        self.first = first
         self.journal = journal
         self.host = origin(record.base_url)
         self.channel = record.channel
@@ -305,6 +316,7 @@ class Report:
             warnings=list(self.warnings),
             elapsed_s=round(self.elapsed_s, 3),
             waits_until=self.waits_until,
+            first=self.first,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from promomsg.clock import Clock
 from promomsg.engine.observing.observe_run import observe_run
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
+from promomsg.engine.schedule.first_watch import watch_of
 from promomsg.engine.schedule.waiting import NOT_WAITING, schedule_of
 from promomsg.engine.sending.brakes.brakes import Brakes
 from promomsg.engine.sending.dispatcher import Dispatcher
@@ -70,6 +71,7 @@ class Run:
             wait_for_day=settings.on_daily_quota == "wait",
             patient=part is None,
             schedule=schedule_of(handle.record),
+            first=watch_of(handle),
             now=context.now,
             rng=rng,
         )
@@ -134,7 +136,7 @@ class Run:
                 clock=self._clock,
                 leases=self._leases,
                 share=self._share,
-                accepted=_not_followed if self._poller is None else self._poller.accepted,
+                accepted=None if self._poller is None else self._poller.accepted,
             )
 
     def _notify(self) -> None:
@@ -200,6 +202,7 @@ class Run:
         settings, part = self._context.settings, self._context.part
         if part is None:
             self._log_start()
+        await self.control.look_at_first(await self._handle.control())
         await self._handle.make_slots(2 * settings.concurrency + settings.groups_in_flight)
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.control.watch)
@@ -393,6 +396,7 @@ class Run:
             elapsed_s=self._seconds(),
             journal=self._context.address,
             waits_until=waits_until,
+            first=self.control.first_progress(),
         )
 
     @property
@@ -406,10 +410,6 @@ class Run:
         report = self.report_now()
         await self._context.close(clean=report.pending == 0 and self.error is None, report=report)
         return report
-
-
-def _not_followed(group_no: int) -> None:
-    """A group was accepted by a part that does not poll: whoever finds its look due polls it."""
 
 
 def _first(group: BaseExceptionGroup[JournalError]) -> JournalError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from promomsg.engine.campaign_block import BlockInTask, CampaignBlock
 from promomsg.engine.report import Progress, Report
-from promomsg.engine.sending.run_control import ControlRequest
+from promomsg.engine.sending.control_request import ControlRequest
 from promomsg.errors import UsageError
 from promomsg.journal.records import Control
 from promomsg.model import Outcome

@@ -270,8 +270,9 @@ class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
         """What is asked of the senders now, and whether one of them has stopped or parked the
         campaign, in one look."""
 
-    async def set_first_few(self, found: FirstFew | None) -> None:
-        """Keeps how far the first few got; every sender has it with `control`."""
+    async def set_first_few(self, found: FirstFew | None, *, instead_of: FirstFew | None) -> bool:
+        """Keeps how far the first few got; every sender has it with `control`. False, and nothing
+        changed: what was kept is not `instead_of` (any more)."""
 
     async def halt(self, code: str, detail: str) -> None:
         """Stops the campaign for every sender, each at its next look at `control`. The first halt

@@ -13,32 +13,11 @@ from promomsg.model import IDEMPOTENT_CHANNELS, ClickCount, SingleSend
 from promomsg.states import GroupState
 
 __all__ = [
-    "IDEMPOTENT",
-    "NEVER",
-    "UNIQUE",
-    "CampaignRecord",
-    "ClickDay",
-    "Control",
-    "ControlRow",
-    "Counts",
-    "Durability",
-    "FirstFew",
-    "GroupCounts",
-    "GroupRow",
-    "InDoubt",
-    "Lease",
-    "Outage",
-    "Place",
-    "PlannedRow",
-    "Reached",
-    "Reason",
-    "Recovered",
-    "SendResult",
-    "SharedMessage",
-    "Standing",
-    "fingerprint",
-    "is_asked_again",
-]
+    "IDEMPOTENT", "NEVER", "UNIQUE", "CampaignRecord", "ClickDay", "Control", "ControlRow",
+    "Counts", "Durability", "FirstFew", "GroupCounts", "GroupRow", "InDoubt", "Lease", "Outage",
+    "Place", "PlannedRow", "Reached", "Reason", "Recovered", "SendResult", "SharedMessage",
+    "Standing", "fingerprint", "is_asked_again",
+]  # fmt: skip
 
 IDEMPOTENT: Final = "idempotent"
 """In a record's settings: its channel is another package's, and its provider deduplicates."""
@@ -62,10 +41,15 @@ class FirstFew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         answered_at: Unix seconds since when each of them has an outcome; None: some have none.
         approved: the digest of the plan whose others may be sent to, by the bound or by a person's
             word; None: nobody has said so.
+        by_person: whether it was a person's word.
+        tried_again: some of them are sent to again at the user's word: they are looked at once all
+            are answered.
     """
 
     answered_at: float | None = None
     approved: str | None = None
+    by_person: bool = False
+    tried_again: bool = False
 
 
 class ControlRow(msgspec.Struct, frozen=True):

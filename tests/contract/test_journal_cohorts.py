@@ -165,9 +165,13 @@ async def test_the_cohorts_and_the_first_few_outlive_the_process(make: Make) -> 
     await handle.add_rows([row(0, cohort=2)])
     await handle.seal(record(planned_at=NOW, cohorts=NAMED), chunk_size=8)
     assert (await handle.control()).first_few is None
-    await handle.set_first_few(FirstFew(answered_at=NOW + 1))
-    assert (await handle.control()).first_few == FirstFew(answered_at=NOW + 1)
-    await handle.set_first_few(FirstFew(answered_at=NOW + 1, approved="digest"))
+    answered = FirstFew(answered_at=NOW + 1)
+    assert await handle.set_first_few(answered, instead_of=None)
+    assert not await handle.set_first_few(FirstFew(answered_at=NOW + 2), instead_of=None)
+    assert (await handle.control()).first_few == answered
+    approved = FirstFew(answered_at=NOW + 1, approved="digest", by_person=True)
+    assert await handle.set_first_few(approved, instead_of=answered)
+    assert not await handle.set_first_few(answered, instead_of=answered)
     await handle.resume(NOW + 3)
     await handle.save(record(planned_at=NOW, cohorts=NAMED))
     await handle.close()
@@ -176,8 +180,8 @@ async def test_the_cohorts_and_the_first_few_outlive_the_process(make: Make) -> 
     view.close()
     handle = await journal.open(write=True)
     assert handle.record.cohorts == NAMED
-    assert (await handle.control()).first_few == FirstFew(answered_at=NOW + 1, approved="digest")
-    await handle.set_first_few(None)
+    assert (await handle.control()).first_few == approved
+    assert await handle.set_first_few(None, instead_of=approved)
     assert (await handle.control()).first_few is None
     assert len(await everybody(handle)) == 1
     await handle.close()

@@ -367,8 +367,12 @@ class ModelGroups:
     async def control(self) -> ControlRow:
         return self._store.control_row()
 
-    async def set_first_few(self, found: FirstFew | None) -> None:
-        self._store_for_writing().first_few = found
+    async def set_first_few(self, found: FirstFew | None, *, instead_of: FirstFew | None) -> bool:
+        store = self._store_for_writing()
+        if store.first_few != instead_of:
+            return False
+        store.first_few = found
+        return True
 
     async def halt(self, code: str, detail: str) -> None:
         record = self._store_for_writing().record

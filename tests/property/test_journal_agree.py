@@ -252,7 +252,8 @@ async def act(journals: Journals, data: st.DataObject) -> None:
     elif what == "stop":
         stop = data.draw(st.sampled_from(["halt", "park", "resume"]))
         few = FirstFew(answered_at=now, approved=data.draw(st.none() | st.just("digest")))
-        await journals.each("set_first_few", data.draw(st.none() | st.just(few)))
+        marks = st.none() | st.just(few)
+        await journals.each("set_first_few", data.draw(marks), instead_of=data.draw(marks))
         await journals.each(stop, *(("45009", "used up") if stop == "halt" else (now,)))
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))

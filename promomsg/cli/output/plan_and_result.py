@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,10 +18,11 @@ from promomsg.control_characters import escaped
 from promomsg.model import Outcome
 
 if TYPE_CHECKING:
-    from promomsg.engine.prepare.plan import Plan, Sample
+    from promomsg.engine.prepare.plan import Plan, PlannedFirst, Sample
     from promomsg.engine.schedule.plan_times import PlanTimes
 
 __all__ = [
+    "first_line",
     "outcome_cells",
     "plan_document",
     "print_plan",
@@ -61,6 +62,8 @@ def print_plan(
     if plan.times is not None:
         for name, value in _times(plan.times):
             put(name, value)
+    if plan.first is not None:
+        put(_("first"), _first_in_words(plan.first, plan.to_send))
     put(_("journal"), journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):
@@ -71,6 +74,17 @@ def print_plan(
         _print_sample(None, plan.longest, out)
     for text in (*notices, *plan.notices):
         print(f"  {_('notice')}: {escaped(translated(text))}", file=out)
+
+
+def _first_in_words(first: PlannedFirst, to_send: int) -> str:
+    """`20 of 1,000, then a look for 10m (stops above 10%)`."""
+    text = _("{0:,} of {1:,}, then a look for {2} (stops above {3})")
+    if first.ask:
+        text = _(
+            "{0:,} of {1:,}, then a look for {2} (stops above {3}, else for `resume --approve`)"
+        )
+    share = f"{100 * first.stop_above:.3g}%"
+    return text.format(first.planned, to_send, shown_duration(first.wait), share)
 
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
@@ -172,6 +186,7 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
         "pace": plan.pace,
         "seconds": plan.seconds,
         "times": None if plan.times is None else msgspec.structs.asdict(plan.times),
+        "first": None if plan.first is None else msgspec.structs.asdict(plan.first),
         "journal": journal,
         "samples": [sample(s) for s in plan.samples],
         "longest": None if plan.longest is None else sample(plan.longest),
@@ -197,6 +212,8 @@ def print_result(
             if meaning := text_of_code(channel, code):
                 print(escaped(f"    {code}: {translated(meaning)}"), file=out)
         print(f"  {_('what to do: promomsg explain CODE')}", file=out)
+    if "first" in document:
+        print(f"  {first_line(document['first'])}", file=out)
     if document["groups"]:
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
@@ -204,6 +221,25 @@ def print_result(
     took = _("took {0}, at {1}") if host else _("took {0}")
     took = took.format(shown_duration(document["elapsed_s"]), host)
     print(escaped(f"  {took}"), file=out)
+
+
+_PHASES: Final = {
+    "sending": "they are sent to, and the others wait",
+    "waiting": "they are looked at, and the others wait",
+    "stopped": "too many were not sent: the others wait for `resume --approve`",
+    "asking": "the others wait for `resume --approve`",
+    "passed": "the others follow",
+}
+
+
+def first_line(first: Mapping[str, Any]) -> str:
+    """How the first few stand: `first 20: 13 sent, 7 failed; the others follow`."""
+    names = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
+    shown = (name for name in names if first[name] or name == "sent")
+    counts = _(", ").join(f"{first[name]:,} {_(name)}" for name in shown)
+    return _("first {0:,}: {1}; {2}").format(
+        first["planned"], counts, translated(_PHASES[first["phase"]])
+    )
 
 
 def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:

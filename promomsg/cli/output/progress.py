@@ -89,6 +89,11 @@ def progress_line(
     parts = [counts.format(_(document["state"]), *(document[name] for name in names))]
     if document["skipped"]:
         parts.append(_("{0:,} skipped").format(document["skipped"]))
+    if document.get("first", {}).get("phase") == "sending":
+        few = document["first"]
+        answered = few["planned"] - few["pending"]
+        text = _("{0:,} of the first {1:,} answered")
+        parts.append(text.format(answered, few["planned"]))
     if document["cancelled"]:
         parts.append(_("{0:,} cancelled").format(document["cancelled"]))
     if meter is not None and document["state"] != "waiting":

@@ -30,6 +30,10 @@ __all__ = ["GroupSender"]
 log = logging.getLogger("promomsg.engine")
 
 
+def _not_followed(group_no: int) -> None:
+    """A group was accepted by a part that does not poll."""
+
+
 class GroupSender:
     """Sends every planned group of one campaign, `groups_in_flight` at a time.
 
@@ -37,7 +41,8 @@ class GroupSender:
         brakes: what slows or stops it, shared with the single sends.
         leases: those of the run, shared with them too.
         share: the campaign's part of the client's connections, shared with them too.
-        accepted: called with the number of each accepted group, so that it is followed.
+        accepted: called with the number of each accepted group, so that it is followed; None: by
+            whoever finds its look due.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class GroupSender:
         clock: Clock,
         leases: HeldLeases,
         share: CampaignShare,
-        accepted: Callable[[int], None],
+        accepted: Callable[[int], None] | None,
     ) -> None:
         self._handle = handle
         self._channel = channel
@@ -64,7 +69,7 @@ class GroupSender:
         self._clock = clock
         self._leases = leases
         self._share = share
-        self._accepted = accepted
+        self._accepted = accepted or _not_followed
         self._limiter = channel.pacer.groups
         self._deliver = behind_last_check(channel.deliver_group)
         self._no_more = False

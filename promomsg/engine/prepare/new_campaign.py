@@ -127,6 +127,7 @@ class NewCampaign(CampaignStart):
             longest=planner.longest,
             schedule=schedule_of(record),
             now=now,
+            first=settings.first_few,
         )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(

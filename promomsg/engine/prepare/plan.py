@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 from promomsg.channels.base import Channel, CompiledMessage
+from promomsg.engine.schedule.cohorts import first_cohorts
+from promomsg.engine.schedule.first_options import FirstOptions
 from promomsg.engine.schedule.plan_times import PlanTimes, late_notices, plan_times
 from promomsg.engine.schedule.schedule import Schedule
 from promomsg.journal.contract import Handle
@@ -15,7 +17,7 @@ from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
 from promomsg.url_origins import origin
 
-__all__ = ["Plan", "Sample", "describe_plan"]
+__all__ = ["Plan", "PlannedFirst", "Sample", "describe_plan"]
 
 _SAMPLES: Final = 3
 """Rendered messages that a plan shows."""
@@ -26,6 +28,22 @@ class Sample(msgspec.Struct, frozen=True):
 
     key: str
     fields: dict[str, str]
+
+
+class PlannedFirst(msgspec.Struct, frozen=True):
+    """Whom a campaign is sent to before the others.
+
+    Attributes:
+        planned: how many they are.
+        stop_above: the share of failed and unknown ones over which the others are not sent to.
+        wait: seconds for which they are looked at.
+        ask: whether a person then says that it goes on.
+    """
+
+    planned: int
+    stop_above: float
+    wait: float
+    ask: bool
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         samples: up to three rendered messages; longest: the longest one.
         seconds: estimated time of the calls at the pace; None when it is not limited.
         pace: the pace in words.
+        first: whom it is sent to before the others; None: it is sent to all at once.
         notices: what each route gives up, encodings, quotas: worth knowing before saying yes.
         times: when it is sent; None: at once, at any time.
     """
@@ -60,6 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pace: str
     notices: tuple[str, ...]
     times: PlanTimes | None = None
+    first: PlannedFirst | None = None
 
     @property
     def to_send(self) -> int:
@@ -77,6 +97,7 @@ async def describe_plan(
     longest: Sample | None = None,
     schedule: Schedule | None = None,
     now: float = 0.0,
+    first: FirstOptions | None = None,
 ) -> Plan:
     """What the journal has planned and not sent, as a `Plan`.
 
@@ -86,6 +107,7 @@ async def describe_plan(
         longest: the longest rendered message, when the list has just been read.
         schedule: when it may be sent; None: at any time.
         now: Unix seconds.
+        first: the options of the first few; None: there are none.
     """
     counts = await handle.counts()
     singles, _ = await handle.plan_counts()
@@ -119,6 +141,7 @@ async def describe_plan(
         pace=_pace_in_words(pacer.pace, singles),
         notices=(*notices, *_drawbacks(channel, singles, len(groups))),
         times=plan_times(schedule, now, work),
+        first=None if first is None else await _planned_first(handle, first),
     )
 
 
@@ -130,6 +153,12 @@ async def _by_cohort(handle: Handle, seconds: float, schedule: Schedule | None) 
     pending = [counts[no].pending if no in counts else 0 for no in range(len(schedule.zones))]
     everybody = sum(pending)
     return [seconds * number / everybody for number in pending] if everybody else [0.0]
+
+
+async def _planned_first(handle: Handle, first: FirstOptions) -> PlannedFirst:
+    counts = await handle.cohort_counts(first_cohorts(handle.record))
+    planned = sum(one.planned for one in counts.values())
+    return PlannedFirst(planned, first.stop_above, first.wait, first.ask)
 
 
 def _estimated_seconds(

@@ -26,6 +26,7 @@ from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.schedule.cohorts import first_cohorts
 from promomsg.engine.schedule.first_options import refuse_first
+from promomsg.engine.schedule.first_watch import approve, look_again
 from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings, settings_of
@@ -133,6 +134,7 @@ class ResumedCampaign(CampaignStart):
             longest=planner.longest,
             schedule=schedule_of(record),
             now=now,
+            first=settings.first_few,
         )
 
     async def _recover(self, handle: Handle, now: float) -> None:
@@ -255,6 +257,8 @@ class ResumedCampaign(CampaignStart):
         if outage is not None and self._provider_is_back:
             await self._handle.keep_outage(None)
         await self._count_cap_again(self._handle)
+        if self._approve and self._settings.first_few is not None:
+            await approve(self._handle, self._clock, self._settings.first_few)
         await self._let_everybody_send(self._handle)
         context = await self._context()
         context.stream_from = self._stream_from
@@ -285,11 +289,14 @@ class RetriedCampaign(ResumedCampaign):
         await handle.set_control(Control.PAUSE)
         now = self._clock.time()
         try:
+            again = 0
             for state in self._states:
-                await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
+                again += await handle.reopen(state, include_unnamed=self._include_unnamed, at=now)
         except JournalError:
             await handle.set_control(before)  # others have calls out, and go on
             raise
+        if again and settings.first_few is not None:
+            await look_again(handle)
         first = first_cohorts(handle.record)
         await make_groups(handle, self._channel, settings, first)
         await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,7 +21,10 @@ __all__ = [
     "FIRST_STOPPED",
     "FirstDecision",
     "FirstPhase",
+    "FirstProgress",
     "decide_first",
+    "first_progress",
+    "results_in_words",
     "with_first_few",
 ]
 
@@ -112,9 +115,7 @@ def decide_first(
     if now < until:
         return FirstDecision(phase=FirstPhase.WAITING, answered_at=answered_at, until=until)
     if options.ask:
-        text = (
-            f"the first {looked_at:,} are answered: {_results(counts)}; look at them: {_WHAT_NEXT}"
-        )
+        text = f"the first {looked_at:,} are answered: {results_in_words(counts)}; look at them: {_WHAT_NEXT}"
         return FirstDecision(
             phase=FirstPhase.ASKING, answered_at=answered_at, code=FIRST_ASK, text=text
         )
@@ -126,7 +127,7 @@ def _stopped(
 ) -> FirstDecision:
     text = (
         f"{bad:,} of the first {looked_at:,} were not sent ({_percent(bad / looked_at)}, over "
-        f"{_percent(options.stop_above)}): {_results(counts)}; mend the cause and retry those who failed, "
+        f"{_percent(options.stop_above)}): {results_in_words(counts)}; mend the cause and retry those who failed, "
         f"or {_WHAT_NEXT}"
     )
     return FirstDecision(
@@ -138,8 +139,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _results(counts: Counts) -> str:
-    """`17 sent, 2 failed, 1 unknown (2 x 43101, 1 x NO_ANSWER)`."""
+def results_in_words(counts: Counts) -> str:
+    """How many came to what, with the most frequent codes: `17 sent, 2 failed, 1 unknown (2 x 43101, 1 x NO_ANSWER)`."""
     named = (
         ("sent", counts.sent),
         ("failed", counts.failed),
@@ -188,4 +189,56 @@ def with_first_few(
         until=min(opening.until, until),
         next_at=until,
         why=f"the first few are looked at; the others follow at {format_moment(until, zone)}",
+    )
+
+
+class FirstProgress(msgspec.Struct, frozen=True):
+    """How the first few came out so far, and what that means for the others.
+
+    Attributes:
+        phase: `sending`: they are sent to, or their group sends are followed; `waiting`: all are
+            answered and looked at; `stopped`: too many of them failed or are unknown; `asking`: a
+            person is to say whether it goes on; `passed`: the others are sent to.
+        planned, sent, failed, unknown, skipped, cancelled, pending: how many of them.
+        by_code: of those not sent, how many by code.
+        until: while it waits, Unix seconds of when the others follow.
+    """
+
+    phase: str
+    planned: int
+    sent: int
+    failed: int
+    unknown: int
+    skipped: int
+    cancelled: int
+    pending: int
+    by_code: dict[str, int]
+    until: float | None = None
+
+    @property
+    def needs_a_word(self) -> bool:
+        """Whether the others wait for a person's word (`approve=True`)."""
+        return self.phase in ("stopped", "asking")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the document of `--json`: `until` only while it waits."""
+        document = msgspec.structs.asdict(self)
+        if self.until is None:
+            del document["until"]
+        return document
+
+
+def first_progress(counts: Counts, decision: FirstDecision) -> FirstProgress:
+    """The first few as they stand: their counts, and what was decided by them."""
+    return FirstProgress(
+        phase=decision.phase.value,
+        planned=counts.planned,
+        sent=counts.sent,
+        failed=counts.failed,
+        unknown=counts.unknown,
+        skipped=counts.skipped,
+        cancelled=counts.cancelled,
+        pending=counts.pending,
+        by_code=dict(sorted(counts.by_code.items())),
+        until=decision.until,
     )

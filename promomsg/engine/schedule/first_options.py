@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ __all__ = [
     "checked_first",
     "first_count",
     "first_share",
+    "kept_first",
     "refuse_first",
 ]
 
@@ -70,6 +71,22 @@ def checked_first(first: Any, *, stop_above: Any, wait: Any, ask: Any) -> FirstO
     if first is not None:
         _share_or_number(first)
     return FirstOptions(first=first, stop_above=stop_above, wait=seconds, ask=ask)
+
+
+def kept_first(settings: Mapping[str, Any]) -> FirstOptions | None:
+    """The same of the settings that a journal keeps; None: the campaign has no first few.
+
+    Raises:
+        UsageError: one is out of its range.
+    """
+    if settings.get("first") is None:
+        return None
+    return checked_first(
+        settings["first"],
+        stop_above=settings.get("first_stop_above", FIRST_STOP_ABOVE),
+        wait=settings.get("first_wait", FIRST_WAIT),
+        ask=settings.get("first_ask", False),
+    )
 
 
 def check_first_is_there(given: Iterable[str]) -> None:

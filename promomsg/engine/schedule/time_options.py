@@ -89,6 +89,11 @@ class TimeOptions(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def usual_zone(channel: str) -> str | None:
+    """The time zone of a channel whose recipients are in one country, by name; None for the others."""
+    return _ZONES.get(channel)
+
+
 def given_times(options: Any) -> TimeOptions:
     """The same of a value that has these attributes."""
     return TimeOptions(**{name: getattr(options, name) for name in TimeOptions.__struct_fields__})

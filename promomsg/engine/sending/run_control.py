@@ -7,6 +7,7 @@ In none of these states does a send go out:
 | paused | yes | the user's request, here or in the control row; nobody is pending any more |
 | waiting for the day | yes | the next China-time day (`on_daily_quota="wait"`) |
 | waiting for its start or its hours | yes | the wall clock, whatever it was set to meanwhile |
+| looking at the first few | yes | the wall clock; a person's word (`approve`) |
 | cancelled, or over by `finish_by` | yes | - |
 | stopped (a halt, or the block was left) | no | - |
 """
@@ -14,13 +15,15 @@ In none of these states does a send go out:
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
 from promomsg.clock import Clock, next_china_midnight
+from promomsg.engine.schedule.first_few import FirstProgress
+from promomsg.engine.schedule.first_watch import FirstWatch
 from promomsg.engine.schedule.schedule import (
     ALWAYS_OPEN,
     TIME_NOT_KNOWN,
@@ -29,13 +32,12 @@ from promomsg.engine.schedule.schedule import (
 )
 from promomsg.engine.schedule.waiting import NOT_WAITING, Waiting, waiting_at
 from promomsg.engine.sending.decision import Halt
-from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control, ControlRow
 from promomsg.log_events import log_event
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
-__all__ = ["JOURNAL_GONE", "ControlRequest", "RunControl", "Wakeup"]
+__all__ = ["JOURNAL_GONE", "RunControl", "Wakeup"]
 
 log = logging.getLogger("promomsg.engine")
 
@@ -96,6 +98,7 @@ class RunControl:
         wait_for_day: such a halt is waited out until the next China-time day.
         patient: senders wait out a pause, a used-up day and what `schedule` says; else they end.
         schedule: when it may send; None: at any time.
+        first: its first few, who decide about the others; None: there are none.
         now: the wall clock that the schedule and the days go by, Unix seconds; it says None while it does
             not know, and nothing goes out then. None: `clock`'s.
     """
@@ -109,6 +112,7 @@ class RunControl:
         wait_for_day: bool = False,
         patient: bool = True,
         schedule: Schedule | None = None,
+        first: FirstWatch | None = None,
         now: Callable[[], float | None] | None = None,
         rng: Random | None = None,
     ) -> None:
@@ -118,6 +122,7 @@ class RunControl:
         self._wait_for_day = wait_for_day
         self._patient = patient
         self._schedule = schedule
+        self._first = first
         self._opening: Opening | None = None
         self._now = now or clock.time
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
@@ -149,14 +154,18 @@ class RunControl:
         """
         if self.stopping or self.paused or self.waits_for_day:
             return False
-        if self._schedule is None:
+        if self._is_always_open:
             return True
         cohorts = self.opening().cohorts
         return cohorts is None or (bool(cohorts) if cohort is None else cohort in cohorts)
 
+    @property
+    def _is_always_open(self) -> bool:
+        return self._schedule is None and (self._first is None or self._first.others_are_open)
+
     def opening(self) -> Opening:
-        """Who may be sent to now, by the campaign's schedule."""
-        if self._schedule is None:
+        """Who may be sent to now, by the campaign's schedule and as its first few came out."""
+        if self._is_always_open:
             return ALWAYS_OPEN
         now = self._now()
         if now is None:
@@ -164,8 +173,32 @@ class RunControl:
         # Every message asks: what was found holds until it changes, or the clock is set back.
         opening = self._opening
         if opening is None or not opening.holds(now):
-            opening = self._opening = self._schedule.opening(now)
+            schedule, first = self._schedule, self._first
+            opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
+            if first is not None:
+                opening = first.opening(opening)
+            self._opening = opening
         return opening
+
+    async def look_at_first(self, row: ControlRow) -> None:
+        """Looks how the first few came out, and stops the campaign when the others are not to follow.
+
+        Args:
+            row: the control row as it was just read.
+        """
+        if self._first is None or self._first.is_settled or self.stopping:
+            return
+        before = self._first.decision
+        decision = await self._first.look(row.first_few, self._time())
+        if decision != before:
+            self._opening = None
+            self._notify()
+        if decision.code:
+            self.stop(Halt(decision.code, decision.text))
+
+    def first_progress(self) -> FirstProgress | None:
+        """How the first few stand; None: there are none."""
+        return None if self._first is None else self._first.progress()
 
     @property
     def waiting(self) -> Waiting:
@@ -334,6 +367,7 @@ class RunControl:
             if requests == self._requests and not self._unwritten:
                 self.heed(row)
             self._end_when_over()
+            await self.look_at_first(row)
             await self.write_halt()
             self._heed_unparked(row)
             await self.write_park()
@@ -350,6 +384,10 @@ class RunControl:
                 return True
             if not self._patient or not (await self._handle.counts()).pending:
                 return False
+            if self._first is not None and not self._first.others_are_open:
+                await self.look_at_first(await self._handle.control())
+                if self.may_send():
+                    continue
             wait = _READ_CONTROL_EVERY
             if not self.paused:
                 self._log_waiting()
@@ -376,36 +414,3 @@ class RunControl:
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
-
-
-class ControlRequest:
-    """A pause, a continuation or a cancellation that was asked for: in effect already, and in the
-    journal once awaited.
-
-    Raises (when awaited):
-        JournalError: it could not be written.
-    """
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self._error: PromoError | None = None
-
-    async def write(
-        self, set_control: Callable[[Control], Awaitable[None]], run: RunControl, control: Control
-    ) -> None:
-        """Writes it into the journal by `set_control`, and has `run` know that it is there."""
-        try:
-            await set_control(control)
-        except PromoError as error:
-            self._error = error
-        finally:
-            run.written()
-            self.done.set()
-
-    def __await__(self) -> Any:
-        return self._wait().__await__()
-
-    async def _wait(self) -> None:
-        await self.done.wait()
-        if self._error is not None:
-            raise self._error

@@ -245,9 +245,9 @@ class SendingCalls(OpenCampaign):
         """See `Handle.control`."""
         return await self._access.read(campaign_row.control_row)
 
-    async def set_first_few(self, found: FirstFew | None) -> None:
+    async def set_first_few(self, found: FirstFew | None, *, instead_of: FirstFew | None) -> bool:
         """See `Handle.set_first_few`."""
-        await self._access.do(campaign_row.save_first_few, found)
+        return await self._access.do(campaign_row.save_first_few, found, instead_of)
 
     async def halt(self, code: str, detail: str) -> None:
         """See `Handle.halt`."""

@@ -322,8 +322,8 @@ class SqliteHandle(PlanHandle):
     async def control(self) -> ControlRow:
         return await self._read(campaign_row.control_row)
 
-    async def set_first_few(self, found: FirstFew | None) -> None:
-        await self._do(lambda tx: campaign_row.save_first_few(tx.db, found))
+    async def set_first_few(self, found: FirstFew | None, *, instead_of: FirstFew | None) -> bool:
+        return await self._do(lambda tx: campaign_row.save_first_few(tx.db, found, instead_of))
 
     async def halt(self, code: str, detail: str) -> None:
         text = f"{code}: {detail}"

@@ -137,13 +137,17 @@ async def control_row(reads: CampaignReads) -> ControlRow:
     )
 
 
-async def save_first_few(tx: Transaction, found: FirstFew | None) -> None:
-    """Writes how far the first few got."""
-    kept = None if found is None else _encode(found).decode()
-    await tx.change(
-        "UPDATE campaign SET first_few = %(first_few)s WHERE campaign = %(campaign)s",
-        {"first_few": kept},
+async def save_first_few(
+    tx: Transaction, found: FirstFew | None, instead_of: FirstFew | None
+) -> bool:
+    """Writes how far the first few got, unless something else is kept by now than `instead_of`."""
+    now, before = (None if few is None else _encode(few).decode() for few in (found, instead_of))
+    changed = await tx.change(
+        "UPDATE campaign SET first_few = %(now)s"
+        " WHERE campaign = %(campaign)s AND first_few IS NOT DISTINCT FROM %(before)s",
+        {"now": now, "before": before},
     )
+    return bool(changed)
 
 
 async def halt(tx: Transaction, text: str) -> None:

@@ -117,10 +117,15 @@ def control_row(db: sqlite3.Connection) -> ControlRow:
     )
 
 
-def save_first_few(db: sqlite3.Connection, found: FirstFew | None) -> None:
-    """Writes how far the first few got."""
+def save_first_few(
+    db: sqlite3.Connection, found: FirstFew | None, instead_of: FirstFew | None
+) -> bool:
+    """Writes how far the first few got, unless something else is kept by now than `instead_of`."""
+    if control_row(db).first_few != instead_of:
+        return False
     kept = None if found is None else _encode(found).decode()
     db.execute("UPDATE campaign SET first_few = ?", (kept,))
+    return True
 
 
 def halt(db: sqlite3.Connection, text: str) -> None:
