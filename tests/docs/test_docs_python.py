@@ -39,21 +39,25 @@ class Reader(NamedTuple):
     folder: Path
     port: int
 
-    def follow(self, *steps: str) -> str:
-        """What the terminal shows of these steps; the stand-in that they start ends with them."""
+    def follow(self, *steps: str, language: str = "C") -> str:
+        """What the terminal shows of these steps; the stand-in that they start ends with them.
+
+        Args:
+            language: of the reader's system.
+        """
         started = "sandbox --port 8765"
         script = "\n".join(steps).replace("8765", str(self.port))
         assert started.replace("8765", str(self.port)) in script
         up = f"until (: < /dev/tcp/127.0.0.1/{self.port}) 2>/dev/null; do :; done"
         script = script.replace(" &\n", f" &\n{up}\n", 1)
-        return self._on_a_terminal(f"set -e\ntrap 'kill %1' EXIT\n{script}\n")
+        return self._on_a_terminal(f"set -e\ntrap 'kill %1' EXIT\n{script}\n", language)
 
-    def _on_a_terminal(self, script: str) -> str:
+    def _on_a_terminal(self, script: str, language: str) -> str:
         """Answers yes to whatever is asked."""
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),
-            "LANG": "C.UTF-8",
+            "LANG": f"{language}.UTF-8",
             "TERM": "dumb",
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         }
@@ -92,23 +96,52 @@ def shell_blocks(page: str, title: str) -> list[str]:
     return [b.text for b in blocks(page, "sh") if b.text in text]
 
 
-def test_readme_runs_as_its_reader_runs_it(reader: Reader) -> None:
-    (prepare,) = shell_blocks("README.md", "From Python")
-    (commands,) = shell_blocks("README.md", "From the terminal")
-    campaign_file = blocks("README.md", "toml")[0].text.replace("8765", str(reader.port))
+class Readme(NamedTuple):
+    """A README: its headings, the language of its reader's system, and two lines of the terminal in it."""
+
+    page: str
+    python: str
+    terminal: str
+    language: str
+    calls: str
+    sent: str
+
+
+READMES = (
+    Readme("README.md", "From Python", "From the terminal", "C", "single calls", "sent"),
+    Readme("README.zh-CN.md", "用 Python", "用终端", "zh_CN", "单发调用", "已发送"),
+)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.page)
+def test_readme_runs_as_its_reader_runs_it(reader: Reader, readme: Readme) -> None:
+    (prepare,) = shell_blocks(readme.page, readme.python)
+    (commands,) = shell_blocks(readme.page, readme.terminal)
+    campaign_file = blocks(readme.page, "toml")[0].text.replace("8765", str(reader.port))
     (reader.folder / "autumn.toml").write_text(campaign_file, encoding="utf-8")
     out = reader.follow(
         prepare,
-        f"{sys.executable} {RUNNER} README.md {reader.port}",
+        f"{sys.executable} {RUNNER} {readme.page} {reader.port}",
         "echo and now the terminal",
         commands,
+        language=readme.language,
     )
     python, _, terminal = out.partition("and now the terminal")
     assert "3 planned, 3 sent" in python
     assert "Traceback" not in python
-    assert re.search(r"^  single calls +3$", terminal, re.MULTILINE)
-    assert re.search(r"^  sent +3$", terminal, re.MULTILINE)
+    assert re.search(rf"^  {readme.calls} +3$", terminal, re.MULTILINE)
+    assert re.search(rf"^  {readme.sent} +3$", terminal, re.MULTILINE)
     assert len((reader.folder / "not-sent.csv").read_text().splitlines()) == 1
+
+
+def without_comments(page: str) -> list[str]:
+    """A page's blocks but those that show what is printed."""
+    found = [block.text for kind in ("sh", "toml", "python") for block in blocks(page, kind)]
+    return [re.sub(r" *# .*", "", text) for text in found]
+
+
+def test_the_readme_has_the_same_blocks_in_chinese() -> None:
+    assert without_comments("README.zh-CN.md") == without_comments("README.md")
 
 
 def test_guide_runs_as_its_reader_runs_it(reader: Reader) -> None:

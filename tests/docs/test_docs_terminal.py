@@ -61,6 +61,22 @@ def test_the_page_has_no_command_that_is_not_there() -> None:
     assert re.findall(r"^## promomsg (\w+)$", read("docs/terminal.md"), re.M) == list(COMMANDS)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented_in_chinese(name: str) -> None:
+    page = section("docs/zh/terminal.md", f"promomsg {name}")
+    missing = options(name) - set(re.findall(r"--[a-z][a-z-]*", page)) - EVERYWHERE
+    assert not missing, f"docs/zh/terminal.md says nothing of {name} {sorted(missing)}"
+
+
+def test_the_chinese_page_has_the_files_and_the_commands_of_the_english_one() -> None:
+    for kind in ("toml", "sh", "json"):
+        ours, theirs = (
+            [re.sub(r" *# .*", "", block.text) for block in blocks(f"docs/{page}terminal.md", kind)]
+            for page in ("zh/", "")
+        )
+        assert ours == theirs
+
+
 def command_lines() -> list[tuple[Block, list[str]]]:
     found = []
     for block in all_blocks("sh"):
@@ -189,12 +205,18 @@ def test_exit_statuses_are_the_ones_of_the_table() -> None:
         assert rows[str(status)].startswith(re.split("[,;]", text)[0])
 
 
-def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
-    shown = read("README.md").partition("<!-- from the demo -->")[2].partition("```text\n")[2]
+@pytest.mark.parametrize(
+    ("page", "mark", "language"),
+    [("README.md", "from the demo", "en"), ("README.zh-CN.md", "演示的输出", "zh")],
+)
+def test_the_readme_shows_what_the_demo_prints(
+    page: str, mark: str, language: str, tmp_path: Path
+) -> None:
+    shown = read(page).partition(f"<!-- {mark} -->")[2].partition("```text\n")[2]
     lines = [line for line in shown.partition("```")[0].splitlines() if line.strip() != "…"]
     assert len(lines) > 10
     done = subprocess.run(
-        [sys.executable, "-m", "promomsg.cli", "demo"],
+        [sys.executable, "-m", "promomsg.cli", "demo", "--lang", language],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

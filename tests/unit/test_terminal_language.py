@@ -197,6 +197,9 @@ def test_english_is_as_it_was_written() -> None:
 def test_speaking_chinese_and_english_again(in_chinese: None) -> None:
     assert translated("nothing was sent") == "没有发送任何消息"
     assert _("about {0} left").format("3 秒") == "还需约 3 秒"
+    assert _("{0:,} skipped").format(1200) == "跳过 1,200"
+    assert translated("3 days ago") == "3 天前"
+    assert translated("14 d 20 h") == "14 天 20 小时"
     assert _("no message of ours") == "no message of ours"
     speak("en")
     assert translated("nothing was sent") == "nothing was sent"

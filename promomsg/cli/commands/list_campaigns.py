@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.output.printing import (
     finish_output,
     format_size,
@@ -54,9 +55,9 @@ def _cells(one: FolderCampaign, now: float) -> tuple[str, ...]:
     return (
         one.path.name,
         progress.campaign,
-        progress.state,
+        _(progress.state),
         *(f"{getattr(progress, name):,}" for name in _COUNTS),
-        "–" if one.begun_at is None else format_age(now - one.begun_at),
+        "–" if one.begun_at is None else translated(format_age(now - one.begun_at)),
         format_size(one.size),
     )
 

@@ -25,8 +25,8 @@ _QUOTED: Final = re.compile(r"""b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _NUMBER: Final = re.compile(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?%?|inf|nan")
 _FEW_LETTERS: Final = 6
 """A message with fewer letters of its own, `and {0}`, fits nearly any text: it counts only with numbers in
-its holes, `row 7`."""
-_NUMBERED: Final = re.compile(r"\S*\d\S*").fullmatch
+its holes, `row 7`, `3 days ago`."""
+_NUMBERED: Final = re.compile(r"\S*\d\S*(?: \S+)?").fullmatch
 _PUNCTUATION: Final = (("; ", "；"), (": ", "："), (". ", "。"), (", ", "，"), (" (", "（"))
 _OWN_SPACE: Final = frozenset("，；：。（")
 """No blank stands before these."""
@@ -128,6 +128,7 @@ class Catalogue:
 
     def __init__(self, messages: dict[str, str]) -> None:
         self._messages = messages
+        self._forms: dict[str, str] = {}
         self._known: dict[str, str] = {}
         patterns = []
         for message, translation in messages.items():
@@ -158,8 +159,12 @@ class Catalogue:
         return cls(dict(_Messages(io.BytesIO(raw)).pairs()))
 
     def message(self, message: str) -> str:
-        """The translation of a message as the source has it, holes and all."""
-        return self._messages.get(message, message)
+        """The translation of a message as the source has it, holes and all: `{0:,}` for a number of the
+        source's form."""
+        found = self._forms.get(message)
+        if found is None:
+            found = self._forms[message] = _formed(message, self._messages.get(message, message))
+        return found
 
     def text(self, text: str) -> str:
         """An English text in this language; itself where no message fits."""
@@ -219,6 +224,22 @@ class Catalogue:
             if pieces != (before, after):
                 found_all.append(f"{pieces[0]}{sign}{pieces[1]}{end}")
         return min(found_all, key=_english_left, default=None)
+
+
+def _formed(message: str, translation: str) -> str:
+    """The translation, each hole in the form that it has in the message."""
+    if "{" not in message:
+        return translation
+    forms = {}
+    for _, name, spec, conversion in Formatter().parse(message):
+        if name is not None:
+            forms[name] = (
+                f"{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
+            )
+    return "".join(
+        literal.replace("{", "{{").replace("}", "}}") + ("" if name is None else forms[name])
+        for literal, name, _, _ in Formatter().parse(translation)
+    )
 
 
 def _english_left(text: str) -> int:

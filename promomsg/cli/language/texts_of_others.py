@@ -98,6 +98,10 @@ FROM_ELSEWHERE: Final = (
     # durations
     "{0:d} s",
     "{0:d} d {1:d} h",
+    "{0:d} min",
+    "{0:d} h",
+    "{0:d} day",
+    "{0:d} days",
     # types in the holes of a text
     "a {0}",
 )  # fmt: skip
