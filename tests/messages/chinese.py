@@ -50,9 +50,11 @@ def source() -> Catalog:
 
 
 def read() -> Catalog:
-    """The catalogue as it is in the repository."""
-    with PO.open("rb") as file:
-        return read_po(file, locale="zh_CN", charset="utf-8")
+    """The catalogue as it is in the repository, without the messages that have no Chinese: after a merge of
+    two changes one may stand there twice, once with and once without."""
+    entries = PO.read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    filled = "\n\n".join(entry for entry in entries if not entry.endswith('msgstr ""'))
+    return read_po(io.BytesIO(filled.encode()), locale="zh_CN", charset="utf-8")
 
 
 def update() -> int:
