@@ -40,7 +40,7 @@ JOURNALS = ("sqlite", "memory")
 ON_POSTGRES = frozenset(
     f"test_{suite}"
     for suite in (
-        "campaign_audience", "campaign_groups", "campaign_later_answers", "campaign_parts", "campaign_reconcile", "campaign_report",
+        "campaign_audience", "campaign_groups", "campaign_hours", "campaign_later_answers", "campaign_parts", "campaign_reconcile", "campaign_report",
         "campaign_resume", "campaign_retry", "campaign_stream", "campaign_verdicts",
         "suppression_given",
     )
