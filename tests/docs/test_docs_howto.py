@@ -43,10 +43,10 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         yield made
 
 
-def with_a_campaign(terminal: Terminal) -> None:
+def with_a_campaign(terminal: Terminal, faults: str = FAULTS) -> None:
     """The README's campaign file and list, and the stand-in: of three people it refuses one, and of one the
     answer is lost, twice."""
-    (terminal.folder / "sandbox.toml").write_text(FAULTS, encoding="utf-8")
+    (terminal.folder / "sandbox.toml").write_text(faults, encoding="utf-8")
     file = blocks("README.md", "toml")[0].text + "[pace]\nconcurrency = 1\n"
     (terminal.folder / "autumn.toml").write_text(terminal.here(file), encoding="utf-8")
     prepare = next(b.text for b in blocks("README.md", "sh") if "promoters.csv" in b.text)
@@ -68,6 +68,13 @@ def words_are_real(words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None
     command.make_context(words[0], words[1:])
+
+
+def state(journal: Path) -> str:
+    try:
+        return promomsg.open_journal(journal).report().state
+    except promomsg.JournalError:  # not planned yet
+        return ""
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -129,6 +136,34 @@ def test_the_container_runs_a_command_that_there_is() -> None:
     assert len(runs) == 3
     for words in runs:
         words_are_real(shlex.split(words))
+
+
+def test_a_careful_campaign_is_planned_tried_and_waits(terminal: Terminal) -> None:
+    with_a_campaign(terminal, faults="")
+    terminal.type("sed -i s/crm/summer/ promoters.csv")
+    assert terminal.type("promomsg send autumn.toml --journal summer.db --yes")[0] == 0
+    people = "key,id,name\nsummer-1,1001,小明\ncrm-1,2001,小明\ncrm-2,2002,小红\n"
+    (terminal.folder / "promoters.csv").write_text(people, encoding="utf-8")
+    (terminal.folder / "blocked.csv").write_text("key\ncrm-9\n", encoding="utf-8")
+    (file,) = blocks("docs/howto/careful.md", "toml")
+    here = re.sub(r"^between = .*\n", "", file.text, flags=re.MULTILINE)  # tests run at any hour
+    server = f'[wechat]\nbase_url = "http://127.0.0.1:{terminal.here("8765")}"\n'
+    (terminal.folder / "autumn.toml").write_text(
+        here.replace("[wechat]\n", server), encoding="utf-8"
+    )
+    plan, tried, sent = blocks("docs/howto/careful.md", "sh")[0].text.splitlines()
+    status, shown = terminal.type(plan)
+    assert status == 0, shown
+    assert "2035-11-11 09:00" in shown
+    assert re.search(
+        r"^  will not be sent +1 \(1 SUPPRESSED\)$", shown, re.M
+    )  # whom summer reached
+    assert terminal.type(tried)[0] == 0
+    journal = terminal.folder / "autumn.db"
+    status, shown = terminal.type(sent, lambda: journal.exists() and "waiting" in state(journal))
+    assert status == 130, shown
+    with promomsg.open_journal(journal) as opened:
+        assert opened.report().pending == 2
 
 
 def test_the_service_of_the_page_sends_a_campaign(terminal: Terminal) -> None:
