@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.engine.joining import Part, do_part
-from promomsg.engine.schedule.asked_clock import AskedClock
+from promomsg.fleet.asked_clock import AskedClock
 from promomsg.fleet.jobs import SHIFT
 from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
 from promomsg.fleet.task_context import TaskContext

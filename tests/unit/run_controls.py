@@ -10,7 +10,7 @@ from journal_rows import record
 
 from promomsg.engine.schedule.schedule import Schedule
 from promomsg.engine.sending.run_control import RunControl
-from promomsg.journal.records import Control, ControlRow, Counts
+from promomsg.journal.records import Control, ControlRow, Counts, GroupRow
 
 __all__ = ["run_control"]
 
@@ -35,6 +35,9 @@ class ControlJournal:
 
     async def park(self, until: float) -> None:
         self.parked_until = until
+
+    async def groups(self) -> list[GroupRow]:
+        return []
 
     async def counts(self) -> Counts:
         return Counts(planned=1, pending=1)

@@ -309,3 +309,24 @@ async def test_the_log_says_for_what_a_campaign_waits(
         "campaign: waiting: it starts at 2035-11-11 09:00 (Asia/Shanghai)"
     )
     assert record.until == datetime.fromisoformat("2035-11-11 09:00+08:00").timestamp()  # type: ignore[attr-defined]
+
+
+async def test_who_waits_for_hours_does_not_wait_for_members_of_groups_that_are_out() -> None:
+    clock = FakeClock(start=utc("2026-12-12 12:58"), auto=True)  # two minutes before nine
+    journal = ModelJournal()
+    channel = Dated(clock)
+    slow = Delivery("m1", percent=50, send_cnt=50, fail_cnt=0)
+    channel.looks["m1"] = deque([slow] * 3 + [Delivery("m1", percent=100, send_cnt=60, fail_cnt=0)])
+    options: dict[str, Any] = {"journal": journal, "clock": clock, "poll": POLL}
+    async with Campaign(channel, MESSAGE, people(60), between="09:00-21:00", **options) as run:
+        await run.submit()
+    night = FakeClock(start=utc("2026-12-12 13:30"), auto=True)
+    again = Dated(night)
+    again.looks = channel.looks
+    async with Campaign.resume(journal, again, clock=night) as resumed:
+        await (
+            resumed.submit()
+        )  # nothing is left to be called, so it does not last until the morning
+        assert night.time() < utc("2026-12-12 13:32")
+        assert (await resumed.wait()).sent == 60
+    assert night.time() < utc("2026-12-12 13:45")

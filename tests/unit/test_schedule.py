@@ -9,13 +9,13 @@ import pytest
 
 from promomsg import UsageError
 from promomsg.clock import Clock
-from promomsg.engine.schedule.asked_clock import AskedClock
 from promomsg.engine.schedule.plan_times import check_times, late_notices, plan_times
 from promomsg.engine.schedule.schedule import EARLIER, Schedule
 from promomsg.engine.schedule.time_options import kept_times
 from promomsg.engine.schedule.waiting import waiting_at
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.errors import JournalError
+from promomsg.fleet.asked_clock import AskedClock
 from promomsg.hours import parse_hours
 from promomsg.testing.fake_clock import FakeClock
 

@@ -24,17 +24,14 @@ import anyio
 from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.schedule.first_few import FirstProgress
 from promomsg.engine.schedule.first_watch import FirstWatch
-from promomsg.engine.schedule.schedule import (
-    ALWAYS_OPEN,
-    TIME_NOT_KNOWN,
-    Opening,
-    Schedule,
-)
+from promomsg.engine.schedule.opening_times import OpeningTimes
+from promomsg.engine.schedule.schedule import Opening, Schedule
 from promomsg.engine.schedule.waiting import NOT_WAITING, Waiting, waiting_at
 from promomsg.engine.sending.decision import Halt
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Control, ControlRow
 from promomsg.log_events import log_event
+from promomsg.states import GroupState
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
 
 __all__ = ["JOURNAL_GONE", "RunControl", "Wakeup"]
@@ -121,10 +118,8 @@ class RunControl:
         self._daily_codes = daily_codes | {SINGLES_PER_DAY}
         self._wait_for_day = wait_for_day
         self._patient = patient
-        self._schedule = schedule
         self._first = first
-        self._opening: Opening | None = None
-        self._now = now or clock.time
+        self._times = OpeningTimes(clock, schedule, first, now)
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
         self.halt: Halt | None = None
         self.stopping = False
@@ -154,31 +149,14 @@ class RunControl:
         """
         if self.stopping or self.paused or self.waits_for_day:
             return False
-        if self._is_always_open:
+        if self._times.are_all:
             return True
-        cohorts = self.opening().cohorts
+        cohorts = self._times.opening().cohorts
         return cohorts is None or (bool(cohorts) if cohort is None else cohort in cohorts)
-
-    @property
-    def _is_always_open(self) -> bool:
-        return self._schedule is None and (self._first is None or self._first.others_are_open)
 
     def opening(self) -> Opening:
         """Who may be sent to now, by the campaign's schedule and as its first few came out."""
-        if self._is_always_open:
-            return ALWAYS_OPEN
-        now = self._now()
-        if now is None:
-            return TIME_NOT_KNOWN
-        # Every message asks: what was found holds until it changes, or the clock is set back.
-        opening = self._opening
-        if opening is None or not opening.holds(now):
-            schedule, first = self._schedule, self._first
-            opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
-            if first is not None:
-                opening = first.opening(opening)
-            self._opening = opening
-        return opening
+        return self._times.opening()
 
     async def look_at_first(self, row: ControlRow) -> None:
         """Looks how the first few came out, and stops the campaign when the others are not to follow.
@@ -189,9 +167,9 @@ class RunControl:
         if self._first is None or self._first.is_settled or self.stopping:
             return
         before = self._first.decision
-        decision = await self._first.look(row.first_few, self._time())
+        decision = await self._first.look(row.first_few, self._times.time())
         if decision != before:
-            self._opening = None
+            self._times.decide_anew()
             self._notify()
         if decision.code:
             self.stop(Halt(decision.code, decision.text))
@@ -204,12 +182,7 @@ class RunControl:
     def waiting(self) -> Waiting:
         """For what it waits, and until when."""
         parked = self.waits_until if self.waits_for_day else None
-        return waiting_at(self.opening(), parked, self._time())
-
-    def _time(self) -> float:
-        """Unix seconds, by this machine's own clock when no other is known."""
-        now = self._now()
-        return self._clock.time() if now is None else now
+        return waiting_at(self.opening(), parked, self._times.time())
 
     def _notify(self) -> None:
         event, self.changed = self.changed, anyio.Event()
@@ -260,14 +233,14 @@ class RunControl:
             self.stop(halt)
             return
         if not self.waits_for_day:
-            now = self._time()
+            now = self._times.time()
             # Some seconds into the day, apart from everybody else who waits for midnight.
             self._wait_until(next_china_midnight(now) + 5 + 25 * self._rng.random())
 
     def _wait_until(self, until: float) -> None:
         self.waits_until = until
         # The day ends then by any clock: one that is set back meanwhile keeps nobody longer.
-        self._waits_at_most = self._clock.monotonic() + until - self._time()
+        self._waits_at_most = self._clock.monotonic() + until - self._times.time()
         self._notify()
 
     @property
@@ -280,12 +253,12 @@ class RunControl:
         if self.waits_until is None:
             return 0.0
         by_monotonic = self._waits_at_most - self._clock.monotonic()
-        return min(self.waits_until - self._time(), by_monotonic)
+        return min(self.waits_until - self._times.time(), by_monotonic)
 
     def _waits_for(self) -> float:
         """Seconds until the next moment at which it may go on."""
         opening = self.opening()
-        closed_for = opening.until - self._time() if opening.is_closed else 0.0
+        closed_for = opening.until - self._times.time() if opening.is_closed else 0.0
         return max(closed_for, self._day_waits_for())
 
     def apply(self, control: Control) -> None:
@@ -382,7 +355,7 @@ class RunControl:
                 return False
             if self.may_send():
                 return True
-            if not self._patient or not (await self._handle.counts()).pending:
+            if not self._patient or not await self._is_anybody_left():
                 return False
             if self._first is not None and not self._first.others_are_open:
                 await self.look_at_first(await self._handle.control())
@@ -396,6 +369,15 @@ class RunControl:
                 waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
                 await self._clock.sleep(wait)
                 waiting.cancel_scope.cancel()
+
+    async def _is_anybody_left(self) -> bool:
+        """Whether somebody is still to be sent to. Who waits for hours need not wait for members of groups
+        that are out; while it is paused, looks come often, and groups may be thousands."""
+        pending = (await self._handle.counts()).pending
+        if not pending or self.paused:
+            return pending > 0
+        groups = await self._handle.groups()
+        return pending > sum(g.planned for g in groups if g.state is GroupState.ACCEPTED)
 
     def _log_waiting(self) -> None:
         waiting = self.waiting

@@ -1,0 +1,69 @@
+"""Who may be sent to at this moment of a run: what its schedule and its first few say, by a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from promomsg.clock import Clock
+from promomsg.engine.schedule.first_watch import FirstWatch
+from promomsg.engine.schedule.schedule import (
+    ALWAYS_OPEN,
+    TIME_NOT_KNOWN,
+    Opening,
+    Schedule,
+)
+
+__all__ = ["OpeningTimes"]
+
+
+class OpeningTimes:
+    """Asked before every call.
+
+    Args:
+        schedule: when the campaign may send; None: at any time.
+        first: its first few, who decide about the others; None: there are none.
+        now: the wall clock that it goes by, as `RunControl` has it; None: `clock`'s.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        schedule: Schedule | None = None,
+        first: FirstWatch | None = None,
+        now: Callable[[], float | None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._schedule = schedule
+        self._first = first
+        self._now = now or clock.time
+        self._found: Opening | None = None
+
+    @property
+    def are_all(self) -> bool:
+        """Whether anybody may be sent to at any time."""
+        return self._schedule is None and (self._first is None or self._first.others_are_open)
+
+    def opening(self) -> Opening:
+        """Who may be sent to now."""
+        if self.are_all:
+            return ALWAYS_OPEN
+        now = self._now()
+        if now is None:
+            return TIME_NOT_KNOWN
+        # Every message asks: what was found holds until it changes, or the clock is set back.
+        found = self._found
+        if found is None or not found.holds(now):
+            found = ALWAYS_OPEN if self._schedule is None else self._schedule.opening(now)
+            if self._first is not None:
+                found = self._first.opening(found)
+            self._found = found
+        return found
+
+    def decide_anew(self) -> None:
+        """The first few have come out otherwise."""
+        self._found = None
+
+    def time(self) -> float:
+        """Unix seconds, by this machine's own clock when no other is known."""
+        now = self._now()
+        return self._clock.time() if now is None else now
