@@ -15,7 +15,7 @@ from typing import IO, Any, Final, NamedTuple
 __all__ = ["extract", "extract_errors"]
 
 _WORDS: Final = re.compile(
-    r"[A-Za-z]{2,}[\])}'`,;:]* [\[({'`]*(?:[A-Za-z]|\{\d)|\} [a-z]{2,}|[a-z]{2,}[,:;]? \{|\ban? (?:[A-Za-z]{2,}|\{)"
+    r"[A-Za-z]{2,}[\])}'`,;:]* [\[({'`]*(?:[A-Za-z]|\{\d)|\} [a-z]{2,}|\} [a-z] [a-z]|[a-z]{2,}[,:;]? \{|\ban? (?:[A-Za-z]{2,}|\{)"
 )
 """A text for a person: two words, or a word and a value."""
 _SQL: Final = re.compile(
@@ -28,7 +28,7 @@ _SQL_IN_IT: Final = re.compile(
     r"|^\(\{0\} OR| AND w\.|::|%s|=excluded|%\(\w+\)s|^ PRIMARY| AND maybe_|to_char\(|^[\w/]+; charset|\r\n|^event: |^do_part"
 )
 _NO_TEXT: Final = re.compile(
-    r"promomsg [a-z]|docs/[\w/]+\.md|[A-Z][\w-]+: |[\s{{}}\d.]+$|PRAGMA|extract\(|\(\?|POST |CONNECT |HttpAnswer"
+    r"promomsg [a-z]|docs/[\w/]+\.md|(?:Content|Client|User|Host|Proxy)[\w-]*: |[\s{{}}\d.]+$|PRAGMA|extract\(|\(\?|POST |CONNECT |HttpAnswer"
     r"|[A-Z]\w+( [A-Z_]\w+)+$|<[A-Za-z]|\w+ TEXT|\(\w+, \w+\)|yyyy-|module \{|promomsg\.\w+\(\w+, |\.NET"
 )
 """Commands, citations, HTTP's own lines, names and reprs."""

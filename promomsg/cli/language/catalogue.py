@@ -187,7 +187,11 @@ class Catalogue:
         return found
 
     def _by_pattern(self, text: str, depth: int) -> str | None:
+        """The message with the most words that fits; of several, the one that leaves the least English."""
+        letters, fitting = 0, []
         for pattern in self._patterns:
+            if pattern.letters < letters:
+                break
             if pattern.longest not in text:
                 continue
             holes = pattern.match(text)
@@ -196,8 +200,9 @@ class Catalogue:
             if pattern.letters < _FEW_LETTERS and not all(map(_NUMBERED, holes.values())):
                 continue
             inside = {name: self._hole(value, depth + 1) for name, value in holes.items()}
-            return pattern.filled(inside)
-        return None
+            letters = pattern.letters
+            fitting.append(pattern.filled(inside))
+        return min(fitting, key=_english_left, default=None)
 
     def _hole(self, text: str, depth: int) -> str:
         core = text.strip()
@@ -208,22 +213,28 @@ class Catalogue:
 
     def _by_pieces(self, text: str, depth: int) -> str | None:
         """A text put together of several, taken apart where the least of it stays English."""
-        found_all = []
-        if sum(text.count(mark) for mark, _ in _PUNCTUATION) > _MOST_PIECES:
+        places = [
+            (found.start(), mark, sign)
+            for mark, sign in _PUNCTUATION
+            for found in re.finditer(re.escape(mark), text)
+        ]
+        if len(places) > _MOST_PIECES:
             return None
-        for mark, sign in _PUNCTUATION:
-            before, found, after = text.partition(mark)
-            if not found:
-                continue
-            end = ""
+        together = []
+        for at, mark, sign in places:
+            before, after, end = text[:at], text[at + len(mark) :], ""
             if mark == " (":
                 if not text.endswith(")"):
                     continue
                 after, end = after[:-1], "）"
             pieces = (self._translated(before, depth + 1), self._translated(after, depth + 1))
             if pieces != (before, after):
-                found_all.append(f"{pieces[0]}{sign}{pieces[1]}{end}")
-        return min(found_all, key=_english_left, default=None)
+                together.append(f"{pieces[0]}{sign}{pieces[1]}{end}")
+        return min(together, key=_english_left, default=None)
+
+
+def _english_left(text: str) -> int:
+    return sum(c.isascii() and c.isalpha() for c in text)
 
 
 def _formed(message: str, translation: str) -> str:
@@ -240,7 +251,3 @@ def _formed(message: str, translation: str) -> str:
         literal.replace("{", "{{").replace("}", "}}") + ("" if name is None else forms[name])
         for literal, name, _, _ in Formatter().parse(translation)
     )
-
-
-def _english_left(text: str) -> int:
-    return sum(c.isascii() and c.isalpha() for c in text)

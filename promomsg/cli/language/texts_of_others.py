@@ -79,6 +79,14 @@ FROM_ELSEWHERE: Final = (
     "Cannot connect to host {0} ssl:{1} [{2}]",
     "Connect call failed {0}",
     "[Errno {0:d}] {1}",
+    # SQLite
+    "file is not a database",
+    "database disk image is malformed",
+    "attempt to write a readonly database",
+    "unable to open database file",
+    "disk I/O error",
+    "database or disk is full",
+    "database is locked",
     # Python
     "Invalid statement (at line {0:d}, column {1:d})",
     "Invalid value (at line {0:d}, column {1:d})",
