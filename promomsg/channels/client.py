@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -22,7 +22,6 @@ from promomsg.clock import Clock
 from promomsg.errors import UsageError
 from promomsg.idempotency_key import derive_idempotency_key
 from promomsg.model import Answer, Code, Outcome, Problem, Recipient, SingleSend
-from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.connections import Connections
 from promomsg.transport.fair_semaphore import SemaphoreShare
 from promomsg.transport.last_check import LastCheck
@@ -167,7 +166,10 @@ class ChannelBase(UserFacing, Generic[M]):
             request_id = self.request_id(self._random_id(), to.key or "", 0)
             to = msgspec.structs.replace(to, request_id=request_id)
         single_send = single_send_for(self, compiled, to)
-        deliver = observe_calls(self.deliver, "single", self, self._http.observers)
+        deliver: Callable[..., Awaitable[Answer]] = self.deliver
+        observers = self._http.observers
+        if observers is not None:
+            deliver = observers.observe_calls(deliver, "single", self)
         answer = await call_at_pace(
             self._pacer.singles,
             self._http,

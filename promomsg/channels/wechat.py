@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,7 +27,6 @@ from promomsg.model import (
     SingleSend,
     Verdict,
 )
-from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.untrusted_json import NotJsonError, parse
 from promomsg.wechat import codec, endpoints
@@ -150,7 +149,10 @@ class WeChatPromoter(WeChatReads, WeChatChannel[WeChatMessage]):
                     f"send_group: {len(ids)} promoters; a group send needs at least "
                     f"{GROUP_THRESHOLD}, use send_one or promomsg.send, which decides by itself"
                 )
-        deliver = observe_calls(self.deliver_group, "group", self, self._http.observers)
+        deliver: Callable[..., Awaitable[Answer]] = self.deliver_group
+        observers = self._http.observers
+        if observers is not None:
+            deliver = observers.observe_calls(deliver, "group", self)
         answer = await call_at_pace(
             self._pacer.groups,
             self._http,

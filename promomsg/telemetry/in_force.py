@@ -59,10 +59,7 @@ def put_in_force(observers: Observers | None) -> Iterator[None]:
 
 
 def observe_calls(
-    deliver: Callable[..., Awaitable[Any]],
-    kind: CallKind,
-    channel: Any,
-    of_client: Observers | None = None,
+    deliver: Callable[..., Awaitable[Any]], kind: CallKind, channel: Any
 ) -> Callable[..., Awaitable[Any]]:
     """A channel's `deliver` or `deliver_group`, its calls told to the observers in force. The same
     function when there are none: then they cost nothing.
@@ -70,9 +67,8 @@ def observe_calls(
     Args:
         deliver: takes the last check as its last argument.
         channel: whose it is.
-        of_client: the client's own observers, for a call outside of a campaign.
     """
-    observers = in_force() or of_client
+    observers = in_force()
     return deliver if observers is None else observers.observe_calls(deliver, kind, channel)
 
 
@@ -90,7 +86,7 @@ def time_call(
     Args:
         channel: its name.
         path: of the endpoint, below the base URL.
-        of_client: as `observe_calls`.
+        of_client: the client's own observers, for a call outside of a campaign.
     """
     observers = in_force() or of_client
     if observers is None:
