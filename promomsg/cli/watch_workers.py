@@ -20,6 +20,7 @@ from promomsg.cli.output.progress import make_view
 from promomsg.engine.joining import standing_of
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import CANNOT_BE_REACHED, ENDED, Report
+from promomsg.engine.schedule.first_few import FirstProgress
 from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError
@@ -172,8 +173,8 @@ class _Watching:
         """The report as of now. Between two pieces of work nobody has anything in hand, and the campaign
         goes on all the same: whom a dead worker had out is pending until another takes over."""
         row, counts, groups = await handle.control(), await handle.counts(), await handle.groups()
-        record, elapsed = await to_thread.run_sync(self._record)
-        waiting = waiting_of(record, row.parked_until, time.time())
+        record, elapsed, first = await to_thread.run_sync(self._record)
+        waiting = waiting_of(record, row.parked_until, time.time(), first)
         state, reason = standing_of(row, counts, groups, waiting.why)
         if state == "sending" and record.outage is not None:
             reason = CANNOT_BE_REACHED
@@ -196,13 +197,16 @@ class _Watching:
             rows=self._journal.rows_later(),
             elapsed_s=elapsed,
             waits_until=waiting.until,
+            first=first,
             journal=self._journal.address,
         )
 
-    def _record(self) -> tuple[CampaignRecord, float]:
-        """What the campaign is by now, its warnings and an outage, and for how many seconds it is sent."""
+    def _record(self) -> tuple[CampaignRecord, float, FirstProgress | None]:
+        """What the campaign is by now, its warnings and an outage, for how many seconds it is sent, and
+        how its first few stand."""
         with open_journal(self._journal) as opened:
-            return opened.record, opened.report().elapsed_s
+            report = opened.report()
+            return opened.record, report.elapsed_s, report.first
 
     def _has_followed_long_enough(self, record: CampaignRecord) -> bool:
         """Whether only groups are followed, for as long as a process would that sends by itself."""
@@ -265,7 +269,9 @@ class _Watching:
             return f"{left}, and the workers follow their groups; {look}"
         if report.state == "waiting":
             return f"{left} ({report.reason}), and the workers go on then; {look}"
-        return f"{left}; go on with: {self._resume_with}"
+        needs_a_word = report.first is not None and report.first.needs_a_word
+        go_on = f"{self._resume_with} --approve" if needs_a_word else self._resume_with
+        return f"{left}; go on with: {go_on}"
 
     async def close(self) -> None:
         """Lets go of the journal."""

@@ -22,6 +22,7 @@ from promomsg.engine.prepare.resume_checks import check_account, read_back
 from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import campaign_state
 from promomsg.engine.run import Run
+from promomsg.engine.schedule.first_watch import progress_of_handle
 from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Handle, Journal
@@ -258,7 +259,8 @@ async def _found(
     groups = await handle.groups() if counts.pending and has_groups(channel) else []
     followed = [g for g in groups if g.state is GroupState.ACCEPTED]
     now = wall() or 0.0
-    waiting = waiting_of(handle.record, row.parked_until, now)
+    first = await progress_of_handle(handle, row.first_few, now)
+    waiting = waiting_of(handle.record, row.parked_until, now, first)
     state, _ = standing_of(row, counts, groups, waiting.why)
     # Who gave a group up had to end; a part polls it on.
     moments = [g.next_poll_at for g in followed if g.next_poll_at is not None]

@@ -9,6 +9,7 @@ from typing import Self
 
 from promomsg.clock import SYSTEM_CLOCK
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
+from promomsg.engine.schedule.first_watch import progress_of
 from promomsg.engine.schedule.waiting import waiting_of
 from promomsg.errors import UsageError
 from promomsg.journal.contract import CampaignView, Journal
@@ -90,7 +91,9 @@ def report_of_view(
     """
     record = view.record
     standing = view.standing()
-    waiting = waiting_of(record, None, SYSTEM_CLOCK.time())
+    now = SYSTEM_CLOCK.time()
+    first = progress_of(record, view.first_few, now)
+    waiting = waiting_of(record, None, now, first)
     state, reason = campaign_state(
         standing.counts,
         standing.groups,
@@ -118,6 +121,7 @@ def report_of_view(
         journal=address,
         warnings=doubts,
         waits_until=waiting.until,
+        first=first,
         clicks=view.clicks(),
     )
 

@@ -3,10 +3,10 @@ loop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, FirstFew, Standing
 from promomsg.model import Outcome, State
 from promomsg.timeline import Timeline
 
@@ -49,6 +49,10 @@ class CampaignView(Protocol):
 
     def standing(self) -> Standing:
         """Where it stands at this moment."""
+
+    def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
+        """What is kept of the first few, and how they stand: those of these cohorts, as
+        `Handle.cohort_counts` has them."""
 
     def rows(self, states: Iterable[State] | None = None) -> Iterator[Outcome]:
         """Every row (or those in `states`) in order of seq. Whom a sender that died left intended is

@@ -29,6 +29,7 @@ from promomsg.journal.records import (
     ClickDay,
     Control,
     Counts,
+    FirstFew,
     GroupRow,
     Lease,
     Place,
@@ -69,6 +70,9 @@ class ModelReader:
 
     def control(self) -> Control:
         return self._store.control
+
+    def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
+        return self._store.first_few, self._store.cohort_counts(cohorts)
 
     def counts(self) -> Counts:
         return self._store.counts()

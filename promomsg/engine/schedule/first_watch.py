@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,12 +22,21 @@ from promomsg.engine.schedule.first_few import (
 from promomsg.engine.schedule.first_options import FirstOptions, kept_first
 from promomsg.engine.schedule.plan_digest import plan_digest
 from promomsg.engine.schedule.schedule import Opening
-from promomsg.engine.schedule.time_options import kept_times, usual_zone
+from promomsg.engine.schedule.waiting import zone_of
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import CampaignRecord, Counts, FirstFew
 from promomsg.log_events import log_event
 
-__all__ = ["FirstWatch", "add_counts", "approve", "decide_of_record", "look_again", "watch_of"]
+__all__ = [
+    "FirstWatch",
+    "add_counts",
+    "approve",
+    "decide_of_record",
+    "look_again",
+    "progress_of",
+    "progress_of_handle",
+    "watch_of",
+]
 
 log = logging.getLogger("promomsg.engine")
 
@@ -72,8 +81,35 @@ def watch_of(handle: Handle) -> FirstWatch | None:
     options = kept_first(record.settings)
     if options is None or not first_cohorts(record):
         return None
-    zone = kept_times(record.settings).zone or usual_zone(record.channel)
-    return FirstWatch(handle, options, zone)
+    return FirstWatch(handle, options, zone_of(record))
+
+
+def progress_of(
+    record: CampaignRecord,
+    look: Callable[[Sequence[int]], tuple[FirstFew | None, dict[int, Counts]]],
+    now: float,
+) -> FirstProgress | None:
+    """How the first few of a campaign stand that is only looked at; None: it has none.
+
+    Args:
+        look: what is kept of those of some cohorts, and their counts (`CampaignView.first_few`).
+        now: Unix seconds.
+    """
+    options, first = kept_first(record.settings), first_cohorts(record)
+    if options is None or not first:
+        return None
+    kept, by_cohort = look(first)
+    counts = add_counts(by_cohort.values())
+    return first_progress(counts, decide_of_record(record, options, kept, counts, now))
+
+
+async def progress_of_handle(
+    handle: Handle, kept: FirstFew | None, now: float
+) -> FirstProgress | None:
+    """The same of a campaign that is open; `kept` as its control row has it."""
+    first = first_cohorts(handle.record)
+    counts = await handle.cohort_counts(first) if first else {}
+    return progress_of(handle.record, lambda _: (kept, counts), now)
 
 
 class FirstWatch:

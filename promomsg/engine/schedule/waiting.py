@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from promomsg.engine.schedule.cohorts import cohorts_of
+from promomsg.engine.schedule.cohorts import cohorts_of, first_cohorts
+from promomsg.engine.schedule.first_few import (
+    FirstDecision,
+    FirstPhase,
+    FirstProgress,
+    with_first_few,
+)
 from promomsg.engine.schedule.schedule import ALWAYS_OPEN, Opening, Schedule
-from promomsg.engine.schedule.time_options import kept_times
+from promomsg.engine.schedule.time_options import kept_times, usual_zone
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["NOT_WAITING", "Waiting", "schedule_of", "waiting_at", "waiting_of"]
+__all__ = ["NOT_WAITING", "Waiting", "schedule_of", "waiting_at", "waiting_of", "zone_of"]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -44,11 +50,29 @@ def waiting_at(opening: Opening, parked_until: float | None, now: float) -> Wait
     return NOT_WAITING
 
 
-def waiting_of(record: CampaignRecord, parked_until: float | None, now: float) -> Waiting:
-    """The same of a campaign's record."""
+def waiting_of(
+    record: CampaignRecord,
+    parked_until: float | None,
+    now: float,
+    first: FirstProgress | None = None,
+) -> Waiting:
+    """The same of a campaign's record, and of how its first few stand; None: it has none."""
     schedule = schedule_of(record)
     opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
+    if first is not None and not first.needs_a_word:
+        opening = with_first_few(
+            opening,
+            FirstDecision(phase=FirstPhase(first.phase), until=first.until),
+            first=first_cohorts(record),
+            cohorts=len(record.cohorts),
+            zone=zone_of(record),
+        )
     return waiting_at(opening, parked_until, now)
+
+
+def zone_of(record: CampaignRecord) -> str | None:
+    """The time zone in which people are told of a campaign's moments, by name; None: in UTC."""
+    return kept_times(record.settings).zone or usual_zone(record.channel)
 
 
 def schedule_of(record: CampaignRecord) -> Schedule | None:

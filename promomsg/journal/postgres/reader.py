@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, Final
 
 import msgspec
@@ -25,6 +25,7 @@ from promomsg.journal.records import (
     ClickDay,
     Control,
     Counts,
+    FirstFew,
     GroupRow,
     InDoubt,
     Standing,
@@ -80,6 +81,11 @@ class PostgresView:
     def control(self) -> Control:
         """What was asked of its senders."""
         return Control(self._rows(campaign_row.CONTROL)[0][0])
+
+    def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
+        """See `CampaignView.first_few`."""
+        kept = campaign_row.first_few_of(self._rows(campaign_row.FIRST_FEW)[0][0])
+        return kept, reading.cohort_counts_of(self._rows(*reading.cohorts_asked(cohorts)))
 
     def standing(self) -> Standing:
         """See `CampaignView.standing`: all of one moment."""

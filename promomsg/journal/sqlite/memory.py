@@ -9,19 +9,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
-from promomsg.journal.records import NEVER, CampaignRecord, Control, Reached, Standing
+from promomsg.journal.records import (
+    NEVER,
+    CampaignRecord,
+    Control,
+    Counts,
+    FirstFew,
+    Reached,
+    Standing,
+)
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control
+from promomsg.journal.sqlite.statements.campaign_row import first_few, save_record, set_control
 from promomsg.journal.sqlite.writer import Writer
 
 __all__ = ["MemoryJournal", "MemoryRows", "MemoryView"]
@@ -42,6 +51,10 @@ class MemoryView(Reader):
     def __init__(self, db: sqlite3.Connection, is_being_sent: Callable[[], bool]) -> None:
         super().__init__(MEMORY, db)
         self._is_being_sent = is_being_sent
+
+    def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
+        """See `CampaignView.first_few`."""
+        return self.read(partial(first_few, cohorts=cohorts))
 
     def standing(self) -> Standing:
         """Where it stands at this moment."""

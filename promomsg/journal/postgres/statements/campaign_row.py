@@ -14,10 +14,12 @@ from promomsg.states import GroupState
 
 __all__ = [
     "CONTROL",
+    "FIRST_FEW",
     "RECORD",
     "add_campaign",
     "add_warnings",
     "control_row",
+    "first_few_of",
     "halt",
     "park",
     "read_record",
@@ -56,6 +58,7 @@ RECORD: Final = (
     " FROM campaign WHERE campaign = %(campaign)s"
 )
 CONTROL: Final = "SELECT requested FROM control WHERE campaign = %(campaign)s"
+FIRST_FEW: Final = "SELECT first_few FROM campaign WHERE campaign = %(campaign)s"
 _WARN: Final = (
     "INSERT INTO warning (campaign, text) SELECT %(campaign)s, text"
     " FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, place) ORDER BY place"
@@ -132,9 +135,12 @@ async def control_row(reads: CampaignReads) -> ControlRow:
         "SELECT requested, halted, parked_until, first_few"
         " FROM control JOIN campaign USING (campaign) WHERE campaign = %(campaign)s"
     )
-    return ControlRow(
-        Control(requested), halted, parked_until, None if first_few is None else _few(first_few)
-    )
+    return ControlRow(Control(requested), halted, parked_until, first_few_of(first_few))
+
+
+def first_few_of(kept: str | None) -> FirstFew | None:
+    """How far the first few got, as `FIRST_FEW` finds it."""
+    return None if kept is None else _few(kept)
 
 
 async def save_first_few(

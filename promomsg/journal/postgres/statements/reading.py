@@ -183,11 +183,22 @@ ORDER BY cohort
 
 async def cohort_counts(reads: CampaignReads, cohorts: Collection[int] | None) -> dict[int, Counts]:
     """See `Handle.cohort_counts`."""
-    some = "" if cohorts is None else "WHERE cohort = ANY(%(cohorts)s::smallint[])"
-    args = {} if cohorts is None else {"cohorts": list(cohorts)}
+    return cohort_counts_of(await reads.rows(*cohorts_asked(cohorts)))
+
+
+def cohorts_asked(cohorts: Collection[int] | None) -> tuple[str, dict[str, Any]]:
+    """The statement that `cohort_counts_of` takes the rows of, and what it binds."""
+    if cohorts is None:
+        return _COHORTS.format(some=""), {}
+    some = "WHERE cohort = ANY(%(cohorts)s::smallint[])"
+    return _COHORTS.format(some=some), {"cohorts": list(cohorts)}
+
+
+def cohort_counts_of(rows: Iterable[Sequence[Any]]) -> dict[int, Counts]:
+    """The counts of each cohort."""
     found: dict[int, RunningCounts] = {}
-    for cohort, *row in await reads.rows(_COHORTS.format(some=some), args):
-        found.setdefault(cohort, RunningCounts()).fill([tuple(row)])
+    for cohort, state, code, recipients in rows:
+        found.setdefault(cohort, RunningCounts()).fill([(state, code, recipients)])
     return {cohort: counts.totals() for cohort, counts in found.items()}
 
 

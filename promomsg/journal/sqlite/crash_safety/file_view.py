@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from promomsg.errors import JournalError
-from promomsg.journal.records import CampaignRecord, ClickDay, Control, Standing
+from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, FirstFew, Standing
 from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_of
 from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.statements.campaign_row import first_few
 from promomsg.model import Outcome, State
 from promomsg.private_files import open_private
 from promomsg.timeline import Timeline
@@ -34,6 +36,9 @@ class FileView:
 
     def control(self) -> Control:
         return self.reader.control()
+
+    def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
+        return self.reader.read(partial(first_few, cohorts=cohorts))
 
     def standing(self) -> Standing:
         """See `CampaignView.standing`."""

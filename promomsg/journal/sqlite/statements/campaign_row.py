@@ -16,9 +16,11 @@ from promomsg.journal.records import (
     ClickDay,
     Control,
     ControlRow,
+    Counts,
     FirstFew,
     Outage,
 )
+from promomsg.journal.sqlite.statements.reading import cohort_counts
 from promomsg.journal.state_sql import in_group_state
 from promomsg.model import ClickCount
 from promomsg.states import GroupState
@@ -27,6 +29,7 @@ __all__ = [
     "add_warnings",
     "clicks",
     "control_row",
+    "first_few",
     "halt",
     "keep_clicks",
     "park",
@@ -115,6 +118,13 @@ def control_row(db: sqlite3.Connection) -> ControlRow:
     return ControlRow(
         Control(requested), halted, parked_until, None if first_few is None else _few(first_few)
     )
+
+
+def first_few(
+    db: sqlite3.Connection, cohorts: Sequence[int]
+) -> tuple[FirstFew | None, dict[int, Counts]]:
+    """See `CampaignView.first_few`."""
+    return control_row(db).first_few, cohort_counts(db, cohorts)
 
 
 def save_first_few(
