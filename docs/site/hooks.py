@@ -14,6 +14,8 @@ from outside import ROOT, outside_pages, place_of, rewritten
 _TOP: Final = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 _CHINESE: Final = "zh"
 """The folder below docs/ whose pages are Chinese."""
+_IN_CHINESE: Final = "zh-CN.md"
+"""How a page of the repository's top ends that is."""
 _POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'unsafe-inline'; worker-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -27,18 +29,20 @@ def on_config(config: Any) -> Any:
     """Puts the pages of the repository's top, what the providers say, and the Chinese ones into the
     navigation."""
     docs = Path(config.docs_dir)
-    _fill(config.nav, "Project", [place_of(name) for name in _TOP if (ROOT / name).is_file()])
+    top = {name: place_of(name) for name in _TOP if (ROOT / name).is_file()}
+    chinese = [page for name, page in top.items() if name.endswith(_IN_CHINESE)]
+    others = [page for page in top.values() if page not in chinese]
+    _fill(config.nav, "Project", [{"README": others[0]}, *others[1:]])
     _fill(config.nav, "What the providers say", _pages_of(docs, "facts"))
-    pages = _pages_of(docs, _CHINESE)
-    if pages:
-        config.nav.append({"中文": pages})
+    _fill(config.nav, "中文", [*chinese, *_pages_of(docs, _CHINESE)])
     return config
 
 
 def _pages_of(docs: Path, folder: str) -> list[str]:
-    """The pages below a folder of docs/, its index first."""
+    """The pages below a folder of docs/, what is read first first."""
     pages = [path.relative_to(docs).as_posix() for path in (docs / folder).rglob("*.md")]
-    return sorted(pages, key=lambda page: (page != f"{folder}/index.md", page))
+    first = [f"{folder}/{name}.md" for name in ("index", "tutorial")]
+    return sorted(pages, key=lambda page: (page not in first, page))
 
 
 def _fill(nav: list[Any], section: str, pages: list[str]) -> None:
@@ -77,7 +81,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
     """Says of a page which language it is in, and that it loads nothing from elsewhere."""
-    if page.file.src_uri.startswith(f"{_CHINESE}/") or page.file.src_uri.endswith("zh-CN.md"):
+    if page.file.src_uri.startswith(f"{_CHINESE}/") or page.file.src_uri.endswith(_IN_CHINESE):
         output = output.replace('<html lang="en"', '<html lang="zh-CN"', 1)
     return _with_policy(output)
 

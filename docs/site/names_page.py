@@ -32,7 +32,7 @@ def _about(name: str) -> str:
         return "a type, for annotations"
     first = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
     sentence = re.split(r"(?<=\.) |: `|:$", first)[0].rstrip(":.")
-    return sentence.replace("|", "\\|")
+    return re.sub(r" \(docs/[^)]+\)", "", sentence).replace("|", "\\|")
 
 
 def with_names(text: str) -> str:
