@@ -9,7 +9,7 @@ from typing import Any, Final
 from codes_page import with_codes
 from mkdocs.structure.files import File, Files
 from names_page import with_names
-from outside import ROOT, outside_pages, place_of, rewritten
+from outside import ROOT, outside_pages, place_of, rewritten, without_breaks
 
 _TOP: Final = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 _CHINESE: Final = "zh"
@@ -34,7 +34,7 @@ def on_config(config: Any) -> Any:
     others = [page for page in top.values() if page not in chinese]
     _fill(config.nav, "Project", [{"README": others[0]}, *others[1:]])
     _fill(config.nav, "What the providers say", _pages_of(docs, "facts"))
-    _fill(config.nav, "中文", [*chinese, *_pages_of(docs, _CHINESE)])
+    _fill(config.nav, "中文", [*({"简介": page} for page in chinese), *_pages_of(docs, _CHINESE)])
     return config
 
 
@@ -72,6 +72,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """A page's text as the site needs it: its links, its tables of codes, its pictures."""
+    if _is_chinese(page):
+        markdown = without_breaks(markdown)
     if page.file.generated_by is not None:
         return markdown
     text = rewritten(markdown, f"docs/{page.file.src_uri}")
@@ -79,9 +81,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return _DIAGRAM.sub(r"\1\n![\2](pictures/\2-states.svg)\n", text)
 
 
+def _is_chinese(page: Any) -> bool:
+    name: str = page.file.src_uri
+    return name.startswith(f"{_CHINESE}/") or name.endswith(_IN_CHINESE)
+
+
 def on_post_page(output: str, page: Any, **_: Any) -> str:
     """Says of a page which language it is in, and that it loads nothing from elsewhere."""
-    if page.file.src_uri.startswith(f"{_CHINESE}/") or page.file.src_uri.endswith(_IN_CHINESE):
+    if _is_chinese(page):
         output = output.replace('<html lang="en"', '<html lang="zh-CN"', 1)
     return _with_policy(output)
 

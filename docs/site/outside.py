@@ -17,6 +17,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCED: Final = re.compile(r"^(`{3,})[^\n]*\n.*?^\1`*$", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"(\[[^\]\n]*\])\(([^)\s]+)\)")
+_BREAK: Final = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[`\u3000-\u9fff\uff00-\uffef])")
 _SOURCE_OF: Final = re.compile(r"(<img\b[^>]*\bsrc=\")([^\"]+)(\")")
 _LANGUAGES: Final = {
     ".py": "python", ".c": "c", ".sql": "sql", ".toml": "toml", ".yaml": "yaml", ".service": "ini",
@@ -48,6 +49,15 @@ def replaced(text: str, change: Callable[[str], str]) -> str:
         part = _LINK.sub(lambda found: f"{found[1]}({change(found[2])})", part)
         return _SOURCE_OF.sub(lambda found: f"{found[1]}{change(found[2])}{found[3]}", part)
 
+    return _outside_of_blocks(text, prose)
+
+
+def without_breaks(text: str) -> str:
+    """A Chinese text without the line breaks inside of its sentences, which would be shown as blanks."""
+    return _outside_of_blocks(text, lambda part: _BREAK.sub("", part))
+
+
+def _outside_of_blocks(text: str, prose: Callable[[str], str]) -> str:
     parts = []
     end = 0
     for block in _FENCED.finditer(text):

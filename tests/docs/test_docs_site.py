@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "docs" / "site"))
 import outside
 from check_site import Page, problems
 from names_page import pages_of_names
-from outside import linked_files, rewritten
+from outside import linked_files, rewritten, without_breaks
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,11 @@ def test_links_are_rewritten_outside_of_code_alone() -> None:
     assert rewritten("[a](promomsg/states.py) [b](docs/guide.md)", "README.md") == (
         "[a](../source/promomsg/states.py.md) [b](../guide.md)"
     )
+
+
+def test_a_line_break_in_a_chinese_sentence_is_no_blank() -> None:
+    text = "一个活动。\n这些人,\nabc\n\n- 一\n- 二\n```sh\n一\n二\n```\n"
+    assert without_breaks(text) == "一个活动。这些人,\nabc\n\n- 一\n- 二\n```sh\n一\n二\n```\n"
 
 
 def test_a_notebook_is_a_page_of_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
