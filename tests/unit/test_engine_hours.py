@@ -14,7 +14,7 @@ from journal_model import ModelJournal
 from run_controls import run_control
 from scripted_wechat import ScriptedWeChat
 
-from promomsg import Campaign, Pace, PollPolicy, Report, WeChatMessage
+from promomsg import Campaign, Pace, PollPolicy, Report, UsageError, WeChatMessage
 from promomsg.engine.schedule.schedule import Schedule
 from promomsg.model import Answer, Delivery, Verdict
 
@@ -330,3 +330,37 @@ async def test_who_waits_for_hours_does_not_wait_for_members_of_groups_that_are_
         assert night.time() < utc("2026-12-12 13:32")
         assert (await resumed.wait()).sent == 60
     assert night.time() < utc("2026-12-12 13:45")
+
+
+async def test_times_that_were_shown_and_not_agreed_to_change_nothing() -> None:
+    clock, journal = FakeClock(start=utc("2026-12-12 05:00")), ModelJournal()
+    async with Campaign(
+        Dated(clock), PERSONAL, people(2), journal=journal, clock=clock, start_at="2035-11-11 09:00"
+    ) as run:
+        await clock.advance(1.0)
+    shown = Campaign.resume(journal, Dated(clock), clock=clock, start_at="now")
+    assert (await shown.plan()).times is None
+    await shown.discard()
+    channel = Dated(clock)
+    async with Campaign.resume(journal, channel, clock=clock) as run:
+        await clock.advance(5.0)
+        assert (run.progress.state, channel.left_at) == ("waiting", [])
+
+
+async def test_a_retry_behind_finish_by_is_refused_and_nobody_is_lost_by_it() -> None:
+    clock, journal = FakeClock(auto=True), ModelJournal()
+    channel = Dated(clock)
+    channel.single_answers = deque([Answer(Verdict.FAILED, "43101", "no")])
+    end = clock.time() + 600.0
+    report = await sent(
+        channel, clock, 2, journal, finish_by=datetime.fromtimestamp(end, UTC), zone="Asia/Tokyo"
+    )
+    assert (report.sent, report.failed) == (1, 1)
+    later = FakeClock(start=end + HOUR, auto=True)
+    again = Campaign.retry(journal, Dated(later), failed=True, clock=later)
+    with pytest.raises(UsageError, match="is past: nobody would be sent to again"):
+        await again.plan()
+    async with Campaign.retry(
+        journal, Dated(later), failed=True, clock=later, finish_by="2035-11-11 09:00"
+    ) as run:
+        assert (await run.wait()).sent == 2

@@ -10,6 +10,7 @@ import click
 from promomsg.channels.installed import channel_class
 from promomsg.cli.campaign.campaign_of_journal import Overrides, campaign_of
 from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.campaign.time_section import given_times_of, time_options
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, in_database, to_open
@@ -36,6 +37,7 @@ __all__ = ["retry"]
     is_flag=True,
     help="With --unknown: also members of groups whose failures nobody named.",
 )
+@time_options
 def retry(
     journal: JournalPlace,
     campaign: Path | None,
@@ -48,6 +50,7 @@ def retry(
     failed: bool,
     unknown: bool,
     include_unnamed: bool,
+    **times: Any,
 ) -> int:
     """Send again to exactly the set you name of JOURNAL; those that were sent are never touched."""
     if not failed and not unknown:
@@ -63,6 +66,7 @@ def retry(
         "unknown": unknown,
         "include_unnamed": include_unnamed,
     }
+    given = given_times_of(times)
     from promomsg.engine.opened_journal import open_journal
 
     with open_journal(to_open(journal)) as opened:
@@ -77,7 +81,7 @@ def retry(
             place=in_database(journal),
         )
         return run_async(
-            lambda interrupts: _retry(journal, opened, file, options, which, yes, interrupts)
+            lambda interrupts: _retry(journal, opened, file, options, which, given, yes, interrupts)
         )
 
 
@@ -87,6 +91,7 @@ async def _retry(
     file: CampaignFile,
     options: SendOptions,
     which: dict[str, Any],
+    times: dict[str, Any],
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
@@ -121,6 +126,7 @@ async def _retry(
             suppress=file.suppress,
             **which,
             **run_options_of(file),
+            **times,
         )
         try:
             return await plan_and_send(again, options, interrupts)

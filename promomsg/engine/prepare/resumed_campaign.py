@@ -122,8 +122,6 @@ class ResumedCampaign(CampaignStart):
                 notices += await self._apply_suppression(handle, suppression, now)
         record.account = channel.account
         keep_pace(record, channel)
-        # Whoever else sends it, and who looks at it, goes by these too.
-        record.settings |= msgspec.structs.asdict(settings.times)
         await handle.save(record)
         return await describe_plan(
             handle,
@@ -132,7 +130,7 @@ class ResumedCampaign(CampaignStart):
             name=record.name,
             notices=notices,
             longest=planner.longest,
-            schedule=schedule_of(record),
+            schedule=schedule_of(record, settings.times),
             now=now,
             first=settings.first_few,
         )
@@ -234,6 +232,8 @@ class ResumedCampaign(CampaignStart):
     async def _let_everybody_send(self, handle: Handle) -> None:
         """Ends a halt and a pause. Not before it is to go on: others who may send it begin at once."""
         handle.record.halted = None
+        # Whoever else sends it, and who looks at it, goes by these times too.
+        handle.record.settings |= msgspec.structs.asdict(self._settings.times)
         await handle.save(handle.record)
         await handle.resume(self._clock.time())
         if (await handle.control()).requested is Control.PAUSE:
@@ -283,6 +283,12 @@ class RetriedCampaign(ResumedCampaign):
         self._include_unnamed = include_unnamed
 
     async def _reopen(self, handle: Handle, settings: Settings) -> None:
+        schedule = settings.times.schedule()
+        if schedule is not None and schedule.opening(self._clock.time()).is_over:
+            raise UsageError(
+                f"finish_by, {schedule.shown(schedule.finish_by or 0.0)}, is past: nobody would be sent to "
+                "again; give a later one (finish_by=…, or --finish-by)"
+            )
         # The user's word for this set is newer than a pause or a cancel of the campaign; but nobody sends
         # before those are left out whom the suppression list has by now.
         before = (await handle.control()).requested

@@ -12,7 +12,7 @@ from promomsg.engine.schedule.first_few import (
     with_first_few,
 )
 from promomsg.engine.schedule.schedule import ALWAYS_OPEN, Opening, Schedule
-from promomsg.engine.schedule.time_options import kept_times, usual_zone
+from promomsg.engine.schedule.time_options import TimeOptions, kept_times, usual_zone
 from promomsg.journal.records import CampaignRecord
 
 __all__ = ["NOT_WAITING", "Waiting", "schedule_of", "waiting_at", "waiting_of", "zone_of"]
@@ -75,6 +75,11 @@ def zone_of(record: CampaignRecord) -> str | None:
     return kept_times(record.settings).zone or usual_zone(record.channel)
 
 
-def schedule_of(record: CampaignRecord) -> Schedule | None:
-    """When a campaign may be sent, as its record says; None: at any time."""
-    return kept_times(record.settings).schedule(tuple(one.zone for one in cohorts_of(record)))
+def schedule_of(record: CampaignRecord, times: TimeOptions | None = None) -> Schedule | None:
+    """When a campaign may be sent, as its record says; None: at any time.
+
+    Args:
+        times: instead of those of the record.
+    """
+    times = times or kept_times(record.settings)
+    return times.schedule(tuple(one.zone for one in cohorts_of(record)))
