@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,11 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_standard_descriptors()
     with guarded_streams(), _signals_as_before(argv is not None):
         if find_spec("click") is None or find_spec("rich") is None:
-            print(
-                "promomsg: the terminal needs click and rich; install them with "
-                "python -m pip install 'promomsg[cli]'",
-                file=sys.stderr,
+            from promomsg.cli.language.terminal_language import language_for, speak, translated
+
+            speak(language_for(argv or (), os.environ))
+            needed = (
+                "the terminal needs click and rich; install them with "
+                "python -m pip install 'promomsg[cli]'"
             )
+            print(f"promomsg: {translated(needed)}", file=sys.stderr)
             return 1
         from promomsg.cli.app import run
 

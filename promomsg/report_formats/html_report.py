@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from promomsg.report_formats.bar_chart import bar_chart
 from promomsg.report_formats.contents import NOT_SENT, ReportContents
 from promomsg.report_formats.typed_rows import needs
 
-__all__ = ["MOST_ROWS", "Funnel", "to_html"]
+__all__ = ["ENGLISH", "MOST_ROWS", "Funnel", "PageLanguage", "to_html"]
 
 MOST_ROWS: Final = 500
 """Rows of people who were not sent to in the page; the CSV has them all."""
@@ -39,11 +39,34 @@ class Funnel(msgspec.Struct, frozen=True):
     share: float
 
 
-def to_html(contents: ReportContents, *, most_rows: int = MOST_ROWS) -> str:
+class PageLanguage(NamedTuple):
+    """The language of a page.
+
+    Attributes:
+        tag: as HTML names it.
+        message: a word or a text with holes in it.
+        text: an English text that is complete in it.
+    """
+
+    tag: str = "en"
+    message: Callable[[str], str] = str
+    text: Callable[[str], str] = str
+
+
+ENGLISH: Final = PageLanguage()
+
+
+def to_html(
+    contents: ReportContents,
+    *,
+    most_rows: int = MOST_ROWS,
+    language: PageLanguage = ENGLISH,
+) -> str:
     """The page of one campaign. Times are China time for WeChat, else UTC, and the page says which.
 
     Args:
         most_rows: people who were not sent to that are listed by name.
+        language: of all that a person reads.
 
     Raises:
         UsageError: Jinja2 is not installed.
@@ -64,7 +87,9 @@ def to_html(contents: ReportContents, *, most_rows: int = MOST_ROWS) -> str:
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:,}"
     environment.filters["share"] = _share
     environment.filters["marked"] = _marked
-    environment.filters["duration"] = format_duration
+    environment.filters["duration"] = lambda seconds: language.text(format_duration(seconds))
+    environment.filters["told"] = language.text
+    environment.globals["_"] = language.message
     environment.filters["time"] = time_text
     environment.filters["plain"] = lambda value: escaped(str(value))
     template = environment.from_string(_text("report.html.j2"))
@@ -75,6 +100,7 @@ def to_html(contents: ReportContents, *, most_rows: int = MOST_ROWS) -> str:
     not_sent = counts.planned - counts.sent
     return template.render(
         contents=contents,
+        language=language,
         counts=counts,
         record=contents.record,
         style=_text("report.css"),

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,13 @@ def test_a_campaign_from_plan_to_report_is_chinese(
     assert show("cancel", journal)[0] == 0
     assert show("pause", journal)[0] == 0
     assert show("retry", journal, "--failed", "--yes")[0] == 4
+    page = tmp_path / "report.html"
+    assert show("report", journal, "--format", "html", "--output", page)[0] == 0
+    html = page.read_text(encoding="utf-8")
+    assert '<html lang="zh-CN">' in html
+    seen = re.sub(r"<style>.*?</style>|<[^>]*>", "\n", html, flags=re.DOTALL)
+    assert english_in(unescape(seen)) == []
+    assert "为什么有人没有收到" in seen
     assert show("report", journal, "--output", tmp_path / "all.txt", "--all")[0] == 0
     assert english_in((tmp_path / "all.txt").read_text()) == []
 

@@ -34,6 +34,7 @@ _FILES: Final = [
     ("journal/*/statements/**", "ignore"),
     ("telemetry/otel.py", f"{__package__}.source_texts:extract_errors"),
     ("sandbox/**", f"{__package__}.source_texts:extract_errors"),
+    ("**.j2", "jinja2.ext:babel_extract"),
     ("**.py", f"{__package__}.source_texts:extract"),
 ]
 """Which texts of a file a person may read on a terminal: of the sandbox its own errors, since its answers

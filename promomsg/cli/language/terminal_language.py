@@ -23,7 +23,7 @@ SHOWN_WORDS: Final = (
     "done", "key", "verdict", "code", "detail", "attempts", "group", "at", "gone", "ending",
     "alive", "ok", "warn", "fail", "what", "adopted", "matches", "refused", "campaign", "worker", "people",
     "clicks", "members", "account", "recipients", "suppression", "token", "keys", "proxy", "descriptors",
-    "provider", "clock", "quota", "concurrency", "version", "journal", "begun", "size", "message", "state", "percent",
+    "provider", "clock", "quota", "concurrency", "version", "journal", "begun", "size", "clicked", "message", "state", "percent",
 )  # fmt: skip
 """Single words that are data in JSON and CSV, and are shown to a person in tables and lines."""
 

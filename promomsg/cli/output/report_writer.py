@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from promomsg.cli.journal_place import JournalPlace, to_open
-from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.language.terminal_language import _, is_wide, translated
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
 from promomsg.cli.output.printing import print_table
 from promomsg.engine.opened_journal import open_journal
@@ -40,7 +40,7 @@ def write_report(
     with open_journal(to_open(journal)) as opened:
         found = opened.report()
         if file_format == "html":
-            file.write(found.to_html())
+            file.write(_page(found))
             return 0
         written = 0
 
@@ -60,6 +60,13 @@ def write_report(
         if state is not State.INTENDED and (states is None or state in states)
     )
     return max(wanted - written, 0)
+
+
+def _page(found: Report) -> str:
+    from promomsg.report_formats.html_report import PageLanguage, to_html
+
+    language = PageLanguage("zh-CN" if is_wide() else "en", _, translated)
+    return to_html(found.contents(), language=language)
 
 
 def write_cells(
