@@ -27,12 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if find_spec("click") is None or find_spec("rich") is None:
             from promomsg.cli.language.terminal_language import language_for, speak, translated
 
-            speak(language_for(argv or (), os.environ))
+            speak(language_for(sys.argv[1:] if argv is None else argv, os.environ))
             needed = (
                 "the terminal needs click and rich; install them with "
                 "python -m pip install 'promomsg[cli]'"
             )
             print(f"promomsg: {translated(needed)}", file=sys.stderr)
+            speak("en")
             return 1
         from promomsg.cli.app import run
 

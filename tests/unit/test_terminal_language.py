@@ -14,6 +14,7 @@ import pytest
 from babel.messages.mofile import write_mo
 from messages.chinese import PO, problems, read
 
+from promomsg.cli import main
 from promomsg.cli.language.catalogue import Catalogue, Pattern
 from promomsg.cli.language.po_file import compile_po
 from promomsg.cli.language.terminal_language import _, language_for, speak, translated
@@ -234,6 +235,15 @@ def test_a_reader_of_english_loads_no_catalogue() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert run.stdout.splitlines()[-1].startswith("False")
+
+
+def test_what_is_missing_for_the_terminal_is_said_in_chinese_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("promomsg.cli.find_spec", lambda name: None)
+    assert main(["status", "--lang", "zh"]) == 1
+    assert "终端命令需要 click 和 rich" in capsys.readouterr().err
+    assert translated("nothing was sent") == "nothing was sent"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 160])
