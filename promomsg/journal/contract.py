@@ -279,7 +279,7 @@ class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
         stays (`CampaignRecord.halted`) until `resume`."""
 
     async def park(self, until: float) -> None:
-        """Nobody sends before that moment (Unix seconds): the day's quota is used up."""
+        """Nobody sends before that moment (Unix seconds): a new day, its start, its next hours."""
 
     async def resume(self, at: float) -> None:
         """At the user's request, before a campaign goes on: it is neither halted nor parked any more,

@@ -110,6 +110,24 @@ def test_a_campaign_is_handed_over_to_the_workers_and_watched_to_its_end(
     assert capsys.readouterr().out.count("BAD_ADDRESS") == 9
 
 
+def test_workers_wait_for_the_start_and_nobody_need_wait_with_them(
+    box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(folder, box.url, 30, campaign='start_at = "2035-11-11 09:00"')
+    worker()
+    capsys.readouterr()
+    assert promomsg("send", file, "--yes", "--json", "--no-wait", "--journal", *AT) == 5
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert (document["state"], document["pending"]) == ("waiting", 30)
+    assert "and the workers go on then; look again with: promomsg status fleet:autumn" in said.err
+    assert documents(capsys, "status", *AT)["waits_until"] == document["waits_until"]
+    assert documents(capsys, "status", *AT)["warnings"] == []
+    assert box.ledger.total == 0
+    assert promomsg("resume", *AT, "--start-at", "now", "--yes", "--json") == 0
+    assert one_document(capsys)["sent"] == box.ledger.total == 30
+
+
 def test_ctrl_c_ends_the_watching_only(
     box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:

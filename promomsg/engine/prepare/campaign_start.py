@@ -14,7 +14,6 @@ from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.prepare.plan import Plan
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.report import Report
-from promomsg.engine.schedule.schedule import ALWAYS_OPEN
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, UsageError
@@ -204,10 +203,10 @@ class CampaignStart(ABC):
         context = await self.start()
         if observed is not None:
             observed.not_sent("handed_over")
-        schedule = schedule_of(context.handle.record)
-        opening = ALWAYS_OPEN if schedule is None else schedule.opening(self._clock.time())
-        if opening.is_closed and opening.next_at is not None:
-            await context.handle.park(opening.next_at)
+        schedule, now = schedule_of(context.handle.record), self._clock.time()
+        if schedule is not None and now < (schedule.start_at or now):
+            # A moment is the same by every clock; whether hours are open is left to those who send.
+            await context.handle.park(schedule.opening(now).next_at or now)
         context.rows.close()
         if context.tokens is not None:
             context.tokens.close()

@@ -29,7 +29,7 @@ class CampaignOverview(NamedTuple):
         number, name: its number, and its name there.
         created_at: as its record has it.
         planned_at: when its plan was complete; None: it is not.
-        is_parked: nobody sends it before the next China-time day.
+        is_parked: nobody sends it before the next China-time day, its start or its hours.
     """
 
     number: int
