@@ -77,7 +77,7 @@ class Run:
         )
         self._brakes = Brakes(handle, channel, settings, self.control, clock=clock, rng=rng)
         self._limiter = channel.pacer.singles
-        self._leases = HeldLeases(handle, clock, patient=part is None)
+        self._leases = HeldLeases(handle, clock, patient=part is None, control=self.control)
         self._share = channel.connections.campaign()
         self._dispatcher: Dispatcher | None = None
         if part is None or part.singles:

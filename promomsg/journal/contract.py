@@ -105,7 +105,8 @@ class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
         self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
     ) -> bool:
         """Whether chunks of these kinds are not done, whoever holds them: who has nothing to take and
-        holds none waits meanwhile, since they may come back. Never where only one may send."""
+        holds none waits meanwhile, since they may come back. Never where only one may send, unless it
+        asks for some `cohorts` alone: for those that it may not take from now."""
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         """Each lease for another `lease_life` seconds from now, all in one step; the numbers of the

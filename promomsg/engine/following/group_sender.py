@@ -97,7 +97,11 @@ class GroupSender:
                 return
             async with anyio.create_task_group() as senders:
                 for _ in range(self._settings.groups_in_flight):
-                    senders.start_soon(self._send_groups)
+                    senders.start_soon(self._send_all)
+
+    async def _send_all(self) -> None:
+        with self._leases.sending():
+            await self._send_groups()
 
     async def _send_groups(self) -> None:
         while True:
@@ -126,7 +130,7 @@ class GroupSender:
         group = await self._handle.group(lease.group_no)
         audience = await self._audience(group)
         attempt = 0
-        while self._control.may_send() and (attempt or not self._no_more):
+        while self._control.may_send(lease.cohort) and (attempt or not self._no_more):
             pause: float | None = 0.0
             with anyio.CancelScope() as scope:
                 if not attempt:
@@ -156,7 +160,7 @@ class GroupSender:
             await self._share.calls.acquire()
             try:
                 await self._channel.connect_ahead(1)
-                if not self._control.may_send():
+                if not self._control.may_send(held.lease.cohort):
                     return attempt, None
                 if not self._reachability.may_go(held.lease):
                     return attempt, 0.0

@@ -59,6 +59,15 @@ class OpeningTimes:
             self._found = found
         return found
 
+    def without_those_open(self, opening: Opening) -> Opening:
+        """What an opening is to a campaign that has nobody left to call among those who are open."""
+        schedule, first = self._schedule, self._first
+        if schedule is None or not opening.cohorts:
+            return opening
+        if first is not None and not first.others_are_open:
+            return opening  # it is their answers that are waited for
+        return schedule.without_those_open(opening)
+
     def decide_anew(self) -> None:
         """The first few have come out otherwise."""
         self._found = None

@@ -133,6 +133,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             why=why,
         )
 
+    def without_those_open(self, opening: Opening) -> Opening:
+        """What an opening is to a campaign that has nobody left among those who are open."""
+        why = "those who are left are outside their hours"
+        if opening.next_at is not None:
+            why += f"; it goes on at {self.shown(opening.next_at)}"
+        return msgspec.structs.replace(opening, cohorts=(), why=why)
+
     def first_opening(self, at: float) -> float | None:
         """The first moment from this one on at which the hours of a cohort are open; None: there is none."""
         if self.hours is None:

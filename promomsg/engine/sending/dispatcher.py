@@ -107,8 +107,7 @@ class Dispatcher:
         self._ready: deque[tuple[LeasedChunk, SingleSend, float]] = deque()
         """Intended, when, and not called yet."""
         self._idle: list[asyncio.Future[None]] = []
-        self._calling = 0
-        self._closing = False
+        self._calling, self._closing = 0, False
         self._changed = Wakeup()
         """Set when the feeder may have a step to take that it had not before."""
         self._single_probe = object()
@@ -175,9 +174,10 @@ class Dispatcher:
 
     async def _feed(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
+            self._retries.leave_closed(self._control.opening().cohorts)
+            await self._chunks.release_finished()
             if not await self._control.until_sending():
                 return
-            await self._chunks.release_finished()
             # Whatever woke the feeder so far is in what is chosen now.
             self._changed.clear()
             step = self._next.choose(calling=self._calling)
@@ -205,10 +205,10 @@ class Dispatcher:
         """Waits for what every send needs, then intends as many as may go and hands them to the
         workers, until all have gone or something says stop: the rest is put back."""
         at = reserved = 0
-        intents = self._share.intents
+        intents, may_send, cohort = self._share.intents, self._control.may_send, chunk.lease.cohort
         try:
             while at < len(single_sends):
-                if not self._control.may_send() or not await self._brakes.ready():
+                if not may_send(cohort) or not await self._brakes.ready():
                     break
                 reserved = reserved or await self._before.reserve(len(single_sends) - at)
                 if reserved == 0:
@@ -217,13 +217,13 @@ class Dispatcher:
                 count = await self._before.acquire(reserved)
                 # An outage may have begun during these waits: then one call at a time.
                 may_go = self._reachability.may_go(self._single_probe)
-                if not may_go or not self._control.may_send():
+                if not may_go or not may_send(cohort):
                     intents.release(count)
                     break
                 if not await self._intend(chunk, single_sends[at : at + count]):
                     intents.release(count)
                     self._control.heed(await self._handle.control())
-                    if self._control.may_send() and self._chunks.abandon(chunk):
+                    if may_send() and self._chunks.abandon(chunk):
                         # The lease moved on, or its rows did: what is pending is taken afresh.
                         self._retries.drop_chunk(chunk)
                     break
@@ -413,7 +413,7 @@ class Dispatcher:
             )
         if refusal is not None:
             self._tasks.start_soon(self._retries.renew, chunk, single_send, refusal)
-        elif decision.again:
+        elif decision.again and self._chunks.holds(chunk):
             attempt = single_send.attempts - single_send.earlier
             self._retries.add(chunk, single_send, self._brakes.pause(decision, attempt))
         elif decision.state is State.PENDING:

@@ -3,10 +3,13 @@ surely ours (docs/design.md, "Leases")."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from typing import Final
 
 from promomsg.clock import Clock
+from promomsg.engine.sending.brakes.open_cohorts import OpenCohorts
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Lease
 
@@ -49,9 +52,22 @@ class HeldLeases:
 
     Args:
         patient: who has nothing to take waits for what other senders hold.
+        control: says which cohorts may be sent to; None: always all of them.
     """
 
-    def __init__(self, handle: Handle, clock: Clock, *, patient: bool = True) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        clock: Clock,
+        *,
+        patient: bool = True,
+        control: RunControl | None = None,
+    ) -> None:
+        self._cohorts: OpenCohorts | None = None
+        if control is not None:
+            self._cohorts = OpenCohorts(handle, control, clock, patient=patient)
+        self._asked: dict[bool, tuple[int, ...] | None] = {}
+        """The cohorts that were asked for last, of groups and of singles."""
         self._handle = handle
         self._patient = patient
         self._now = clock.monotonic
@@ -70,13 +86,24 @@ class HeldLeases:
             # results of its calls under way be shut out.
             await self.renew()
             now = self._now()
-        lease = await self._handle.take(groups=groups, singles=singles, idempotent=idempotent)
+        asked = self._asked[groups] = None if self._cohorts is None else self._cohorts.now()
+        lease = await self._handle.take(
+            groups=groups, singles=singles, idempotent=idempotent, cohorts=asked
+        )
         return None if lease is None else (lease, now + self._life)
 
+    def sending(self) -> AbstractContextManager[None]:
+        """A block in which a task sends, or looks for work."""
+        return nullcontext() if self._cohorts is None else self._cohorts.sending()
+
     async def left_to_others(self, *, groups: bool = False, singles: bool = False) -> bool:
-        """For who has nothing to take and holds none: whether other senders still have work of these
-        kinds. Then some time has passed, and it is to be asked for again: a lease may have run out or
-        been given back. Never for who is not patient."""
+        """For who has nothing to take and holds none: whether other senders, or cohorts that were closed,
+        still have work of these kinds. Then some time has passed, and it is to be asked for again: a
+        lease may have run out or been given back, and a cohort has opened. Never for who is not patient."""
+        if self._cohorts is not None:
+            asked = self._asked.get(groups)
+            if await self._cohorts.others_have_work(asked, groups=groups, singles=singles):
+                return True
         if not self._patient or not await self._handle.is_work_left(groups=groups, singles=singles):
             return False
         await self._sleep(_LOOK_AGAIN)

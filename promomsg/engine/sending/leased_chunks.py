@@ -88,16 +88,19 @@ class LeasedChunks:
         self._finished: list[LeasedChunk] = []
         self._taking = False
         self._no_more = False
+        self._cohorts: Sequence[int] | None = None
+        """Those that were open at the last look."""
         self._trying = anyio.CancelScope()
         self.exhausted = False
 
     async def tried(self, feed: Callable[[], Awaitable[None]]) -> None:
         """Runs what tries those whom `fresh` gives out. `take_no_more` ends its waits and begins it anew,
         for those who are left."""
-        with self._trying:
-            await feed()
-        if self._trying.cancelled_caught:
-            await feed()
+        with self._leases.sending():
+            with self._trying:
+                await feed()
+            if self._trying.cancelled_caught:
+                await feed()
 
     def take_no_more(self) -> None:
         """Leaves whoever was not tried yet to other senders. Who is on their way, or waits for a retry, is
@@ -184,6 +187,23 @@ class LeasedChunks:
         """The lease moved on, or its rows did: gives it back, to take afresh what is pending."""
         self.exhausted = False
         return self._drop(chunk)
+
+    def leave_closed(self, cohorts: Sequence[int] | None) -> list[LeasedChunk]:
+        """Gives back the chunks of other cohorts than these (None: of none), which may not be sent to now:
+        who was not intended yet is pending for whoever takes them later.
+
+        Returns:
+            Those that were given back.
+        """
+        if cohorts != self._cohorts:
+            self._cohorts = cohorts
+            self.exhausted = self._no_more
+        if cohorts is None:
+            return []
+        closed = [chunk for chunk in self._held if chunk.lease.cohort not in cohorts]
+        for chunk in closed:
+            self._drop(chunk)
+        return closed
 
     def _drop(self, chunk: LeasedChunk) -> bool:
         if chunk not in self._held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from promomsg.channels.base import Channel
@@ -46,6 +46,11 @@ class RetryQueue:
                 self._chunks.finish(item[2], 1)
         heapq.heapify(self._queue)
         self._chunks.take_no_more()
+
+    def leave_closed(self, cohorts: Sequence[int] | None) -> None:
+        """As `LeasedChunks.leave_closed`, with those who wait for a retry."""
+        for chunk in self._chunks.leave_closed(cohorts):
+            self.drop_chunk(chunk)
 
     def add(self, chunk: LeasedChunk, single_send: SingleSend, pause: float) -> None:
         """They may be called again in so many seconds."""

@@ -122,9 +122,7 @@ class RunControl:
         self._times = OpeningTimes(clock, schedule, first, now)
         self._rng = rng or Random()  # noqa: S311 - spreads wake-ups, guards nothing
         self.halt: Halt | None = None
-        self.stopping = False
-        self.paused = False
-        self.cancelled = False
+        self.stopping = self.paused = self.cancelled = False
         self.is_over = False
         """`finish_by` has come: whoever is pending is cancelled for that."""
         self.waits_until: float | None = None
@@ -132,6 +130,8 @@ class RunControl:
         self._waits_at_most = 0.0
         self._parked: float | None = None
         """What the journal says of how long nobody sends, as far as it is known here."""
+        self.nobody_is_open = False
+        """Who is left is in cohorts that are closed, though others are open."""
         self._logged = NOT_WAITING
         self._wrote_halt = False
         self.changed = anyio.Event()
@@ -181,8 +181,10 @@ class RunControl:
     @property
     def waiting(self) -> Waiting:
         """For what it waits, and until when."""
-        parked = self.waits_until if self.waits_for_day else None
-        return waiting_at(self.opening(), parked, self._times.time())
+        parked, opening = self.waits_until if self.waits_for_day else None, self.opening()
+        if self.nobody_is_open:
+            opening = self._times.without_those_open(opening)
+        return waiting_at(opening, parked, self._times.time())
 
     def _notify(self) -> None:
         event, self.changed = self.changed, anyio.Event()
@@ -255,11 +257,13 @@ class RunControl:
         by_monotonic = self._waits_at_most - self._clock.monotonic()
         return min(self.waits_until - self._times.time(), by_monotonic)
 
+    def closed_for(self) -> float:
+        """Seconds until the schedule says something else."""
+        return max(self.opening().until - self._times.time(), 0.001)
+
     def _waits_for(self) -> float:
         """Seconds until the next moment at which it may go on."""
-        opening = self.opening()
-        closed_for = opening.until - self._times.time() if opening.is_closed else 0.0
-        return max(closed_for, self._day_waits_for())
+        return max(self.closed_for() if self.opening().is_closed else 0.0, self._day_waits_for())
 
     def apply(self, control: Control) -> None:
         """Takes over what the control row says."""
@@ -303,7 +307,7 @@ class RunControl:
         until, opening = self.waits_until or 0.0, self.opening()
         # Who waits for its hours goes by the schedule, and by a clock that may be set meanwhile; who does
         # a part leaves the waiting to others.
-        if not self._patient and opening.is_closed:
+        if not self._patient and (opening.is_closed or self.nobody_is_open):
             until = max(until, opening.next_at or 0.0)
         if until > (self._parked or 0.0):
             self._parked = until

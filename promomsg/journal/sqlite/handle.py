@@ -123,7 +123,9 @@ class SqliteHandle(PlanHandle):
         self, *, groups: bool, singles: bool, cohorts: Sequence[int] | None = None
     ) -> bool:
         """See `Handle.is_work_left`: there is no other sender."""
-        return False
+        if cohorts is None:
+            return False
+        return await self._read(leases.is_work_left, groups, singles, cohorts)
 
     async def renew(self, leases_held: Sequence[Lease]) -> frozenset[int]:
         return await self._do(leases.renew, leases_held, self._now() + self.lease_life)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from promomsg.journal.state_sql import in_group_state, in_state, recipient_move
 from promomsg.model import SingleSend, State
 from promomsg.states import Event, GroupEvent, GroupState, group_transition
 
-__all__ = ["IS_RUNNING", "release", "renew", "take"]
+__all__ = ["IS_RUNNING", "is_work_left", "release", "renew", "take"]
 
 _INTEND: Final = recipient_move(Event.INTEND)
 _UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
@@ -185,6 +186,20 @@ def _single_sends(text: str) -> tuple[SingleSend, ...]:
             _single_rows(text)
         )
     )
+
+
+def is_work_left(
+    db: sqlite3.Connection, groups: bool, singles: bool, cohorts: Sequence[int]
+) -> bool:
+    """Whether chunks of these kinds, of these cohorts, are not done."""
+    kinds = [kind for kind, wanted in ((0, groups), (1, singles)) if wanted]
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM chunk WHERE done = 0"
+        " AND (group_no IS NULL) IN (SELECT value FROM json_each(?))"
+        " AND cohort IN (SELECT value FROM json_each(?)))",
+        (_encode(kinds).decode(), _encode(list(cohorts)).decode()),
+    ).fetchone()
+    return bool(found)
 
 
 def renew(tx: Transaction, leases: Sequence[Lease], deadline: float) -> frozenset[int]:
