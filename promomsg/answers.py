@@ -5,15 +5,19 @@ that every channel shares (docs/design.md, "Verdicts"). Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from promomsg.masking import Mask
+from promomsg.masking import Mask, printable
 from promomsg.model import Answer, Code, Verdict
 from promomsg.untrusted_json import ConflictingKeys, NotJsonError, describe, parse
 
-__all__ = ["CodeMeaning", "read_object", "unknown_answer", "unreadable_answer"]
+__all__ = ["MOST_WORDS", "CodeMeaning", "read_object", "unknown_answer", "unreadable_answer"]
+
+
+MOST_WORDS: Final = 500
+"""Characters of a provider's text that are kept."""
 
 
 class CodeMeaning(msgspec.Struct, frozen=True):
@@ -35,6 +39,27 @@ class CodeMeaning(msgspec.Struct, frozen=True):
     advice: str = ""
     retry_after: float | None = None
     token_failed: bool = False
+
+    def answer(self, code: str, status: int, words: object = "", mask: Mask = str) -> Answer:
+        """What an answer with this code comes to.
+
+        Args:
+            code: as the provider wrote it.
+            status: of HTTP.
+            words: the provider's own text; where it has none, ours.
+            mask: takes the secrets of the call out of it.
+        """
+        own = printable(words, MOST_WORDS, mask) if isinstance(words, str) else ""
+        detail = own or self.text
+        return Answer(
+            self.verdict,
+            code,
+            f"{detail} ({self.advice})" if self.advice else detail,
+            retry_after=self.retry_after,
+            token_failed=self.token_failed,
+            readable=self.verdict is not Verdict.UNKNOWN,
+            status=status,
+        )
 
 
 def read_object(

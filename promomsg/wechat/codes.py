@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from promomsg.answers import MOST_WORDS
 from promomsg.masking import Mask, printable
 from promomsg.model import Verdict
 from promomsg.untrusted_json import to_code
@@ -28,8 +29,7 @@ _FACTS: Final = 'docs/facts/wechat.md, "Error codes"'
 _ACCESS: Final = 'docs/facts/wechat.md, "Access token"'
 _DELIVERY: Final = 'docs/facts/wechat.md, "Delivery result"'
 
-DETAIL_LIMIT: Final = 500
-"""Characters of a provider's text that are kept."""
+DETAIL_LIMIT: Final = MOST_WORDS
 EMPTY: Final = "103006"
 """An empty list, of `getpromoter` and its kin: an empty page, not an error
 (docs/facts/wechat.md, "Sibling endpoints")."""
