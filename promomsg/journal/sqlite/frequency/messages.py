@@ -21,7 +21,7 @@ from promomsg.url_origins import origin
 
 __all__ = ["NAMELESS", "Account", "Message", "messages_of"]
 
-_PAGE: Final = 2_000
+_PAGE: Final = 5_000
 
 NAMELESS: Final = "(key GLOB 'row [0-9]*' AND NOT substr(key, 5) GLOB '*[^0-9]*')"
 """Of a recipient: its key only says where it stood in its list (`intake.sources.NAMELESS_KEY`)."""
@@ -39,7 +39,9 @@ _BEFORE: Final = (
     "(SELECT count(*) FROM attempt_history AS h WHERE h.seq = recipient.seq"
     f" AND {in_state(*MAYBE_REACHED, row='h')} AND {_LATE.format(at='h.at')})"
 )
-_PERSON: Final = f"iif({NAMELESS}, NULL, key), id, openid, unionid"
+_PERSON: Final = (
+    f"iif({NAMELESS}, NULL, key), nullif(id, key), nullif(openid, key), nullif(unionid, key)"
+)
 _FOUND: Final = f"""
 SELECT seq, {_PERSON}, 1 FROM recipient WHERE seq > :after AND {_NOW} ORDER BY seq LIMIT {_PAGE}
 """
@@ -67,7 +69,8 @@ class Account(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A person who had some messages, or will have them; who is nameless has no key."""
+    """A person who had some messages, or will have them: the key, unless it only says where they stood in
+    their list, and the addresses that differ from it."""
 
     key: str | None
     id: str | None
