@@ -13,6 +13,7 @@ import msgspec
 
 from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
+from promomsg.engine.frequency.counted_at_start import counted_when_begun
 from promomsg.engine.observing.observe_run import observe_run
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
@@ -173,14 +174,13 @@ class Run:
                 self._log_end()
 
     def _log_start(self) -> None:
-        record, counts = self._handle.record, self._counts
         log_event(
             log,
             "campaign.started",
             "%(campaign)s: sending, %(pending)s of %(planned)s are to come",
-            campaign=record.name,
-            planned=counts.planned,
-            pending=counts.pending,
+            campaign=self._handle.record.name,
+            planned=self._counts.planned,
+            pending=self._counts.pending,
             journal=self._context.address,
         )
 
@@ -234,7 +234,8 @@ class Run:
 
     async def _send(self) -> None:
         """Sends what is to be sent, at the pace that everybody who sends for the account shares."""
-        if self._dispatcher is None and self._groups is None:
+        idle = self._dispatcher is None and self._groups is None
+        if idle or not await counted_when_begun(self._context, self.control, self._clock):
             return
         channel = self._context.channel
         of = (channel.name, origin(channel.base_url), channel.account)

@@ -19,7 +19,13 @@ from promomsg.journal.frequency.cap_contract import MessageCap, OverCap
 from promomsg.model import GROUP_THRESHOLD
 from promomsg.shielded import run_shielded
 
-__all__ = ["CAP_NEEDS_EXPAND", "CAP_NEEDS_PLACE", "count_again", "count_at_planning"]
+__all__ = [
+    "CAP_NEEDS_EXPAND",
+    "CAP_NEEDS_PLACE",
+    "count_again",
+    "count_at_planning",
+]
+
 
 log = logging.getLogger("promomsg.engine")
 
@@ -58,10 +64,13 @@ async def count_at_planning(handle: Handle, settings: Settings, clock: Clock) ->
 
 @asynccontextmanager
 async def count_again(
-    handle: Handle, settings: Settings, clock: Clock
+    handle: Handle, settings: Settings, clock: Clock, *, after: float | None = None
 ) -> AsyncIterator[str | None]:
     """A block before whose end nobody else counts: in it the plan is made durable. Whoever is over the cap by
     now is skipped first; what there is to say of that, if anybody is. Nothing is done without a cap.
+
+    Args:
+        after: Unix seconds; nothing is done when it was counted at that moment or later.
 
     Raises:
         UsageError: as `CapCounter.hold_cap`.
@@ -73,7 +82,10 @@ async def count_again(
         return
     await _hold(handle, clock)
     try:
-        over = await _skip(handle, cap, clock)
+        if after is not None and await handle.is_cap_counted(after):
+            yield None
+            return
+        over = await _skip(handle, cap, clock, after)
         reached("cap-counted")
         if over.skipped:
             text = (
@@ -99,7 +111,10 @@ async def _hold(handle: Handle, clock: Clock) -> None:
         await clock.sleep(_LOOK_EVERY)
 
 
-async def _skip(handle: Handle, cap: FrequencyCap, clock: Clock) -> OverCap:
-    now = clock.time()
+async def _skip(
+    handle: Handle, cap: FrequencyCap, clock: Clock, after: float | None = None
+) -> OverCap:
+    # What senders on several machines wait for, they know by one clock, and this one may be another.
+    now = clock.time() if after is None else max(clock.time(), after)
     limit = MessageCap(cap.most, now - cap.window, cap.text)
     return await handle.skip_over_cap(limit, smallest_group=GROUP_THRESHOLD, at=now)

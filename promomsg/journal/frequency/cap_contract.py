@@ -68,6 +68,11 @@ class CapCounter(Protocol):
         """Lets the others count again; nothing is done where it is not held."""
         ...
 
+    async def is_cap_counted(self, since: float) -> bool:
+        """Whether this campaign was counted (`skip_over_cap`) at that moment or later, by whichever of its
+        senders. Of a journal with one sender at a time: by this one."""
+        ...
+
     async def skip_over_cap(self, cap: MessageCap, *, smallest_group: int, at: float) -> OverCap:
         """Skips (`MAX_PER_PERSON`) pending recipients who have had, or will have, `cap.most` messages by
         other campaigns; before the plan is complete, and after.

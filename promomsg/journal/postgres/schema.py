@@ -52,7 +52,7 @@ def _migrations() -> dict[int, str]:
     return {int(name[:4]): folder.joinpath(name).read_text("utf-8") for name in names}
 
 
-VERSION: Final = 6
+VERSION: Final = 7
 """The version of the tables that this package works with."""
 
 # Of the catalog itself: what a session has found missing once it would go on missing from its cache.

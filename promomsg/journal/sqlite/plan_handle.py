@@ -11,7 +11,7 @@ from promomsg.crashpoints import reached
 from promomsg.errors import JournalError
 from promomsg.journal.plan_contract import KeptTokens
 from promomsg.journal.planned_columns import AddedRows, PlannedColumns, as_columns
-from promomsg.journal.records import UNIQUE, CampaignRecord, Place, PlannedRow, SharedMessage
+from promomsg.journal.records import NEVER, UNIQUE, CampaignRecord, Place, PlannedRow, SharedMessage
 from promomsg.journal.sqlite.access import Access
 from promomsg.journal.sqlite.planning import planned_groups, planned_rows, sealing
 from promomsg.journal.sqlite.statements import suppression
@@ -50,6 +50,7 @@ class PlanHandle:
         self._do = access.do
         self._read = access.read
         self._folder_cap: FolderCap | None = None
+        self._cap_counted_at = NEVER
 
     @property
     def path(self) -> str | None:
@@ -151,7 +152,11 @@ class PlanHandle:
         planning = self._seal is not None
         over = await self._cap().skip(cap, planning=planning, smallest_group=smallest_group, at=at)
         self._skipped(over.skipped)
+        self._cap_counted_at = at
         return over
+
+    async def is_cap_counted(self, since: float) -> bool:
+        return self._cap_counted_at >= since
 
     async def pending_keys(self, after: int, limit: int) -> list[tuple[int, str, int]]:
         return await self._read(planned_rows.pending_keys, after, limit)

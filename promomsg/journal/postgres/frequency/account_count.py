@@ -17,7 +17,7 @@ from promomsg.journal.postgres.planning.anew import cut_again, leave_groups, ski
 from promomsg.journal.postgres.planning.suppression import make_blocked
 from promomsg.journal.postgres.statements.chunks import refuse_intended
 from promomsg.journal.postgres.statements.reading import SENDERS_AT_WORK
-from promomsg.journal.postgres.statements.transaction import Transaction, statement
+from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, statement
 from promomsg.journal.records import Control, Reason
 from promomsg.journal.state_sql import in_group_state, in_state, recipient_move
 from promomsg.model import IDEMPOTENT_CHANNELS, Code, State
@@ -30,7 +30,9 @@ __all__ = [
     "check_held",
     "count_messages",
     "hold",
+    "is_counted",
     "is_left_alone",
+    "keep_counted",
     "release",
     "skip_over",
     "skip_planned_over",
@@ -38,8 +40,8 @@ __all__ = [
 
 _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
-_LOCKS: Final = 0x50524F4E << 32
-"""Advisory locks of those who count for an account: 'PRON', and a digest of the account."""
+_LOCKS: Final = 0x50524F50 << 32
+"""Advisory locks of those who count for an account: 'PROP', and a digest of the account."""
 
 
 class CountedAccount(NamedTuple):
@@ -90,6 +92,22 @@ async def is_left_alone(tx: Transaction) -> bool:
     except JournalError:
         return False
     return await tx.first(SENDERS_AT_WORK) is None
+
+
+async def keep_counted(tx: Transaction, at: float) -> None:
+    """Keeps when the campaign is counted, for its other senders."""
+    await tx.change(
+        "UPDATE campaign SET cap_counted_at = %(at)s WHERE campaign = %(campaign)s", {"at": at}
+    )
+
+
+async def is_counted(reads: CampaignReads, since: float) -> bool:
+    """Whether it was at that moment or later."""
+    (found,) = await reads.row(
+        "SELECT coalesce(cap_counted_at >= %(since)s, false) FROM campaign WHERE campaign = %(campaign)s",
+        {"since": since},
+    )
+    return bool(found)
 
 
 _TABLES: Final = (

@@ -50,6 +50,7 @@ class CappedCalls(OpenCampaign):
                 await look_at_all(tx)
             elif not await account_count.is_left_alone(tx):
                 return 0, 0
+            await account_count.keep_counted(tx, at)
             await account_count.begin_count(tx)
             campaigns = await account_count.count_messages(tx, account, cap.since)
             if planning:
@@ -63,3 +64,7 @@ class CappedCalls(OpenCampaign):
         skipped, campaigns = await self._access.session(skip)
         self._added.changed = self._added.changed or bool(skipped)
         return OverCap(skipped, campaigns, "this database")
+
+    async def is_cap_counted(self, since: float) -> bool:
+        """See `CapCounter.is_cap_counted`."""
+        return await self._access.read(account_count.is_counted, since)
