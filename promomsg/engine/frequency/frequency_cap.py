@@ -10,7 +10,8 @@ from promomsg.errors import UsageError
 
 __all__ = ["FrequencyCap", "parse_frequency_cap"]
 
-_TEXT: Final = re.compile(r"\s*(\d+)\s+in\s+(\d.*?)\s*", re.IGNORECASE | re.ASCII)
+_TEXT: Final = re.compile(r"\s*(\d+)\s+in\s+(\d.*[a-z])\s*", re.IGNORECASE | re.ASCII)
+"""The time with its unit: nobody means seven seconds by 7."""
 _MOST: Final = 1_000
 _LONGEST: Final = 366 * 86_400.0
 
