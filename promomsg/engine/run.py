@@ -13,7 +13,7 @@ import msgspec
 
 from promomsg.channels.base import has_groups
 from promomsg.clock import Clock
-from promomsg.engine.frequency.counted_at_start import counted_when_begun
+from promomsg.engine.frequency.counted_at_start import may_begin
 from promomsg.engine.observing.observe_run import observe_run
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.report import Progress, Report, campaign_state
@@ -234,8 +234,7 @@ class Run:
 
     async def _send(self) -> None:
         """Sends what is to be sent, at the pace that everybody who sends for the account shares."""
-        idle = self._dispatcher is None and self._groups is None
-        if idle or not await counted_when_begun(self._context, self.control, self._clock):
+        if not await may_begin(self._context, self.control, self._clock):
             return
         channel = self._context.channel
         of = (channel.name, origin(channel.base_url), channel.account)

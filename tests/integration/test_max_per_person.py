@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from campaigning import MESSAGE, QUICK, ids, run_to_end, wechat
 from capped_sender import CappedSender
 from cli_campaigns import campaign, conserved, one_document, running
 from cli_campaigns import promomsg as terminal
+from clocks import FakeClock
 from fault_campaigns import client, message, wallet_users
+from test_campaign_hours import FAR, FAR_AT
 from test_suppression_age import Later
 
 import promomsg
 from promomsg import Campaign, JournalError, MemoryJournal, Report, UsageError, WeChatPromoter
+from promomsg.clock import DAY
+from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
 from promomsg.journal.postgres.journal import PostgresJournal
+from promomsg.journal.records import Control
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -100,7 +106,7 @@ async def test_what_is_in_doubt_or_to_come_counts_and_what_was_refused_or_cancel
     box.faults = FaultPlan()
     one = {"max_per_person": "1 in 7d"}
     assert left_out(await send(channel, PEOPLE, place("winter"), **one)) == ["1000", "1002", "1003"]
-    await stopped.request(promomsg.journal.records.Control.CANCEL)
+    await stopped.request(Control.CANCEL)
     report = await send(channel, PEOPLE, place("spring"), **one)
     assert left_out(report) == ["1000", "1001", "1002"]
 
@@ -134,21 +140,19 @@ def test_a_cap_holds_over_processes_and_one_that_is_killed_has_taken_nothing(
     served: Sandbox, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     where: Path | str = tmp_path if kind == "folder" else request.getfixturevalue("postgres")
-    cap = f"2 in {7 if kind == 'folder' else 8}d"
 
     def start(name: str, crash_at: str = "") -> CappedSender:
-        return CappedSender(where, f"{kind}-{name}", served.url, 60, cap, crash_at)
+        return CappedSender(where, f"{tmp_path.name}-{name}", served.url, 60, "1 in 7d", crash_at)
 
-    killed = start("killed", "cap-counted")
-    senders = [start(f"c{n}") for n in range(3)]
-    assert killed.report() is None
-    reports = [sender.report() for sender in senders]
+    senders = [start("killed", "cap-counted"), start("c1"), start("c2")]
+    killed, *reports = [sender.report() for sender in senders]
+    assert killed is None
     assert all(report is not None and conserved(report) for report in reports)
-    assert sorted(report["sent"] for report in reports if report) == [0, 60, 60]
+    assert sorted(report["sent"] for report in reports if report) == [0, 60]
     again = start("killed").report()
     assert again is not None
     assert again["by_code"] == {"MAX_PER_PERSON": 60}
-    assert messages(served) == dict.fromkeys(ids(60, 1000), 2)
+    assert messages(served) == dict.fromkeys(ids(60, 1000), 1)
 
 
 @pytest.mark.asyncio
@@ -197,6 +201,57 @@ async def test_a_campaign_that_goes_on_is_counted_again(
     check(report)
     assert (report.sent, left_out(report)) == (2, ["1001", "1002"])
     assert messages(box) == dict.fromkeys(PEOPLE, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_campaign_that_waits_for_its_start_is_counted_again_when_it_begins(
+    box: Sandbox, channel: WeChatPromoter, place: Place
+) -> None:
+    clock = FakeClock(start=FAR_AT - 60.0)
+    options: dict[str, Any] = {"start_at": FAR, "max_per_person": "1 in 7d", "clock": clock}
+    async with (
+        wechat(box, clock=clock) as slow,
+        Campaign(slow, MESSAGE, PEOPLE, journal=place("autumn"), **options, **QUICK) as run,
+    ):
+        await clock.advance_until(lambda: run.progress.state == "waiting", 1.0)
+        # Whoever counts meanwhile leaves them to it; who does not count takes them.
+        meanwhile = Later((FAR_AT - time.time()) / DAY)
+        capped = {"max_per_person": "1 in 7d", "clock": meanwhile}
+        assert left_out(await send(channel, PEOPLE, place("winter"), **capped)) == PEOPLE
+        await send(channel, PEOPLE[:2], place("spring"), clock=meanwhile)
+        await clock.advance_until(lambda: not run.progress.pending, 1.0)
+        report = await run.wait()
+    check(report)
+    assert left_out(report) == PEOPLE[:2]
+    assert messages(box) == dict.fromkeys(PEOPLE, 1)
+
+
+@pytest.mark.asyncio
+async def test_of_several_senders_the_first_one_counts_when_it_begins(
+    box: Sandbox, channel: WeChatPromoter, postgres: str, tmp_path: Path
+) -> None:
+    autumn, winter = (PostgresJournal(postgres, f"{tmp_path}-{n}") for n in range(2))
+    await Campaign(
+        channel, MESSAGE, PEOPLE, journal=autumn, start_at=FAR, max_per_person="1 in 7d", **QUICK
+    ).hand_over()
+    then = Later((FAR_AT - time.time()) / DAY)
+    await send(channel, PEOPLE[:1], winter, clock=then)
+    sends = Part(singles=True, groups=True)
+    assert (await do_part(autumn, channel, sends, now=lambda: FAR_AT - 1.0)).calls == 0
+    calls = []
+
+    async def part() -> None:
+        calls.append((await do_part(autumn, channel, sends, now=lambda: FAR_AT)).calls)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(part)
+    assert sum(calls) == 3
+    with promomsg.open_journal(autumn) as opened:
+        report = opened.report()
+    check(report)
+    assert left_out(report) == PEOPLE[:1]
+    assert [w for w in report.warnings if "more recipients" in w][1:] == []
 
 
 @pytest.mark.asyncio

@@ -7,17 +7,20 @@ from promomsg.engine.frequency.counted_cap import count_again
 from promomsg.engine.prepare.campaign_start import RunContext
 from promomsg.engine.sending.run_control import RunControl
 
-__all__ = ["counted_when_begun"]
+__all__ = ["may_begin"]
 
 
-async def counted_when_begun(context: RunContext, control: RunControl, clock: Clock) -> bool:
-    """Of a campaign with a cap and a start: waits for that, and counts once more, so that what others have sent
-    since the plan was made counts. False: nothing is to be sent any more, or not in this part.
+async def may_begin(context: RunContext, control: RunControl, clock: Clock) -> bool:
+    """Whether a run is to send: a part may only poll. With a cap and a start it waits for that, and counts once
+    more, so that what others have sent since the plan was made counts; False also when nothing is to be sent
+    any more by then, or not in this part.
 
     Raises:
         JournalError: as `count_again`.
     """
-    settings, handle = context.settings, context.handle
+    part, settings, handle = context.part, context.settings, context.handle
+    if part is not None and not (part.singles or part.groups):
+        return False
     schedule = None if settings.cap is None else settings.times.schedule()
     start = None if schedule is None else schedule.start_at
     if start is None or await handle.is_cap_counted(start):
