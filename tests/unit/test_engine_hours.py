@@ -126,6 +126,23 @@ async def test_a_campaign_starts_at_its_time_and_says_so_meanwhile(clock: FakeCl
     assert "waits_until" not in report.to_dict()
 
 
+async def test_a_clock_that_is_set_into_the_hours_is_noticed_at_once(clock: FakeClock) -> None:
+    channel = Dated(clock, Pace(unlimited=True))
+    async with Campaign(
+        channel,
+        PERSONAL,
+        people(3),
+        journal=ModelJournal(),
+        clock=clock,
+        start_at=datetime.fromtimestamp(clock.time() + 6 * HOUR, UTC),
+    ) as run:
+        await clock.advance(5.0)
+        assert run.progress.state == "waiting"
+        clock.jump(6 * HOUR)
+        await clock.advance(1.0)
+        assert run.progress.sent == 3
+
+
 @pytest.mark.parametrize("jump", [5 * HOUR, -5 * HOUR, 400 * 24 * HOUR])
 async def test_a_clock_that_is_set_moves_the_start(clock: FakeClock, jump: float) -> None:
     start = clock.time() + 6 * HOUR

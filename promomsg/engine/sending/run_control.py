@@ -140,6 +140,7 @@ class RunControl:
         self._ended = False
         self._requests = 0
         self._unwritten = 0
+        self._could_send = True
 
     def may_send(self, cohort: int | None = None) -> bool:
         """Whether a call may still go out.
@@ -347,8 +348,15 @@ class RunControl:
             await self.look_at_first(row)
             await self.write_halt()
             self._heed_unparked(row)
+            self._wake_who_may_send()
             await self.write_park()
             await self._clock.sleep(_READ_CONTROL_EVERY)
+
+    def _wake_who_may_send(self) -> None:
+        """Has those who wait look again, when nobody might send and now one may: a clock was set."""
+        could, self._could_send = self._could_send, self.may_send()
+        if self._could_send and not could:
+            self._notify()
 
     async def until_sending(self) -> bool:
         """Waits out a pause, a used-up day and closed hours; False: nothing is to be sent any more,
