@@ -81,6 +81,7 @@ class FakeProvider:
         self.open = 0
         self._server: asyncio.Server
         self._writers: set[asyncio.StreamWriter] = set()
+        self._over = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -96,6 +97,7 @@ class FakeProvider:
         traceback: TracebackType | None,
     ) -> None:
         self.stop_listening()
+        self._over = True
         for writer in tuple(self._writers):
             writer.transport.abort()
         await self._idle.wait()
@@ -117,6 +119,8 @@ class FakeProvider:
         self._idle.clear()
         self._writers.add(writer)
         try:
+            if self._over:  # it was accepted as the last thing of all
+                writer.transport.abort()
             while (call := await _read_call(reader)) is not None:
                 reply = self._other(call)
                 if reply is None:
