@@ -84,6 +84,8 @@ class OpenCohorts:
         kinds = {"groups": groups, "singles": singles}
         if not others or not await self._handle.is_work_left(**kinds, cohorts=others):
             return False
+        # The last of the first few may just have been answered.
+        await self._control.look_at_first(await self._handle.control())
         if self.now() != tuple(asked):
             return True
         if not self._patient:

@@ -1,0 +1,272 @@
+"""A campaign that is sent to a few first: how those come out decides about the others."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from campaigning import MESSAGE, QUICK, group_ids, honest, ids, journal_at, run_to_end, wechat
+from clocks import FakeClock
+from waiting import until
+
+from promomsg import Campaign, Report, UsageError, WeChatMessage, WeChatPromoter, open_journal
+from promomsg.engine.joining import Part, do_part
+from promomsg.journal.contract import Journal
+from promomsg.sandbox import Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+PEOPLE = ids(200)
+NOW: dict[str, Any] = {**QUICK, "route": "single", "first": 20, "first_wait": 0}
+SENDS = Part(singles=True, groups=True)
+
+
+def report_of(journal: Journal) -> Report:
+    with open_journal(journal) as opened:
+        return opened.report()
+
+
+def first_of(journal: Journal) -> set[str]:
+    """Who is among the first few, by key."""
+    return {outcome.recipient.key or "" for outcome in report_of(journal).outcomes() if outcome.at}
+
+
+async def halted(box: Sandbox, channel: WeChatPromoter, journal: Journal, **more: Any) -> Report:
+    """A campaign that halts on its first few: a third of them are refused."""
+    box.settings.refuse_single = {who: 43101 for who in PEOPLE if int(who) % 3 == 0}
+    report = await run_to_end(
+        Campaign(channel, MESSAGE, PEOPLE, journal=journal, **{**NOW, **more})
+    )
+    assert report.state == "halted"
+    return report
+
+
+async def test_under_the_bound_the_others_follow_by_themselves(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    report = await run_to_end(Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW))
+    assert (report.state, report.sent) == ("done", 200)
+    honest(report, box)
+    assert report.first is not None
+    assert (report.first.phase, report.first.planned, report.first.sent) == ("passed", 20, 20)
+
+
+async def test_over_the_bound_nobody_else_is_sent_to_until_a_person_says_so(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    report = await halted(box, channel, journal)
+    assert report.reason.startswith("FIRST_STOPPED: ")
+    assert "of the first 20 were not sent" in report.reason
+    assert "x 43101" in report.reason
+    assert "--approve" in report.reason
+    assert box.calls["singlesendmsg"] <= 20
+    assert report.pending >= 180
+    honest(report, box)
+    assert report.first is not None
+    assert report.first.phase == "stopped"
+
+    again = await run_to_end(Campaign.resume(journal, channel, **QUICK))
+    assert (again.state, again.reason) == ("halted", report.reason)
+    assert box.calls["singlesendmsg"] <= 20
+
+    last = await run_to_end(Campaign.resume(journal, channel, approve=True, **QUICK))
+    assert last.state == "done"
+    assert last.sent + last.failed == 200
+    assert any("a person let" in warning for warning in last.warnings)
+    honest(last, box)
+    assert box.ledger.twice() == []
+
+
+async def test_those_who_failed_can_be_retried_and_then_the_others_follow(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await halted(box, channel, journal)
+    box.settings.refuse_single = {}
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
+    assert (report.state, report.sent) == ("done", 200)
+    assert box.ledger.twice() == []
+    assert not any("a person let" in warning for warning in report.warnings)
+
+
+async def test_a_retry_that_fails_again_halts_again(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    first = await halted(box, channel, journal)
+    report = await run_to_end(Campaign.retry(journal, channel, failed=True, **QUICK))
+    assert report.state == "halted"
+    assert report.reason.startswith("FIRST_STOPPED")
+    assert first.pending >= report.pending >= 180
+    assert box.ledger.twice() == []
+
+
+async def test_a_person_can_be_asked_in_any_case(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    report = await run_to_end(
+        Campaign(channel, MESSAGE, PEOPLE, journal=journal, first_ask=True, **NOW)
+    )
+    assert report.state == "halted"
+    assert report.reason.startswith("FIRST_ASK: the first 20 are answered: 20 sent; ")
+    assert (report.sent, report.pending) == (20, 180)
+    last = await run_to_end(Campaign.resume(journal, channel, approve=True, **QUICK))
+    assert (last.state, last.sent) == ("done", 200)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_wait_begins_at_the_last_answer_and_a_restart_does_not_begin_it_anew(
+    box: Sandbox, tmp_path: Any, killed: bool
+) -> None:
+    clock = FakeClock()
+    journal = str(tmp_path / "campaign.db")
+    async with wechat(box, clock=clock) as channel:
+        options = {**NOW, "first_wait": "10m"}
+        campaign = Campaign(channel, MESSAGE, PEOPLE, journal=journal, clock=clock, **options)
+        run = await campaign.start()
+        await clock.advance_until(lambda: run.progress.state == "waiting", 0.5)
+        answered = clock.time()
+        assert box.calls["singlesendmsg"] == 20
+        first = run.progress.first
+        assert first is not None
+        assert (first.phase, first.sent) == ("waiting", 20)
+        assert first.until is not None
+        assert answered + 590 < first.until <= answered + 600
+        if killed:
+            await run.aclose()
+            await clock.advance(300)
+            run = await Campaign.resume(journal, channel, clock=clock, **QUICK).start()
+
+        def nobody_yet() -> None:
+            assert clock.time() >= answered + 590 or box.calls["singlesendmsg"] == 20
+
+        await clock.advance_until(lambda: clock.time() > answered + 580, 20, each=nobody_yet)
+        await clock.advance_until(lambda: box.calls["singlesendmsg"] > 20, 0.5, each=nobody_yet)
+        assert clock.time() <= answered + 620
+        await clock.advance_until(lambda: not run.progress.pending, 1)
+        assert (await run.wait()).sent == 200
+        await run.aclose()
+
+
+async def test_the_first_few_may_be_a_group_and_are_answered_when_it_is_complete(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.poll_steps = [10, 50, 100]
+    options = {**NOW, "route": "group", "first": 60}
+    report = await run_to_end(Campaign(channel, MESSAGE, PEOPLE, journal=journal, **options))
+    assert (report.state, report.sent) == ("done", 200)
+    assert [len(members) for members in group_ids(box)] == [60, 140]
+    kinds = [request.endpoint for request in box.calls.requests]
+    second = len(kinds) - kinds[::-1].index("sendmsg") - 1
+    assert kinds[:second].count("getmsg") >= 3
+
+
+async def test_a_group_whose_members_fail_stops_the_others(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.group_fail_fraction = 0.5
+    options = {**NOW, "route": "group", "first": 60}
+    report = await run_to_end(Campaign(channel, MESSAGE, PEOPLE, journal=journal, **options))
+    assert report.reason.startswith("FIRST_STOPPED")
+    assert report.pending == 140
+    assert box.calls["sendmsg"] == 1
+
+
+async def test_a_list_splits_alike_whatever_its_order_and_whoever_comes_after(
+    box: Sandbox, channel: WeChatPromoter, tmp_path: Any
+) -> None:
+    found = []
+    lists = (PEOPLE, PEOPLE[::-1], [*PEOPLE, *ids(100, 700_001)])
+    for number, people in enumerate(lists):
+        journal = str(tmp_path / f"{number}.db")
+        options = {**NOW, "first": "10%", "first_ask": True}
+        await run_to_end(Campaign(channel, MESSAGE, people, journal=journal, **options))
+        found.append(first_of(journal))  # type: ignore[arg-type]
+    assert found[0] == found[1]
+    assert found[0] <= found[2]
+
+
+async def test_what_is_given_with_a_word_for_the_others_is_what_was_planned(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await halted(box, channel, journal)
+    other = WeChatMessage(1, {"title": "another"}, "pages/index/index")
+
+    async def refused(says: str, **given: Any) -> None:
+        with pytest.raises(UsageError, match=says):
+            await run_to_end(Campaign.resume(journal, channel, approve=True, **QUICK, **given))
+
+    await refused("the message is not the one", message=other)
+    await refused("the recipients are not the list", recipients=[*PEOPLE, "900001"])
+    await refused("route was 'single' and is None now", route=None)
+    await refused("first_wait is decided when a campaign is planned", first_wait="1s")
+    assert report_of(journal).state == "halted"
+    assert box.calls["singlesendmsg"] <= 20
+    last = await run_to_end(
+        Campaign.resume(
+            journal,
+            channel,
+            approve=True,
+            message=MESSAGE,
+            recipients=PEOPLE,
+            route="single",
+            **QUICK,
+        )
+    )
+    assert last.state == "done"
+
+
+async def test_there_is_nothing_to_approve_in_a_campaign_without_first_few(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    campaign = Campaign(channel, MESSAGE, ids(3), journal=journal, **QUICK)
+    await campaign.hand_over()
+    with pytest.raises(UsageError, match="planned without first"):
+        await Campaign.resume(journal, channel, approve=True, **QUICK).plan()
+
+
+async def test_two_parts_at_once_come_to_one_decision(
+    box: Sandbox, channel: WeChatPromoter, postgres: str
+) -> None:
+    journal = journal_at("postgres", None, postgres)  # type: ignore[arg-type]
+    await Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW).hand_over()
+    async with wechat(box) as other:
+        while report_of(journal).pending:
+            await asyncio.gather(do_part(journal, channel, SENDS), do_part(journal, other, SENDS))
+    report = report_of(journal)
+    assert (report.state, report.sent) == ("done", 200)
+    assert box.ledger.twice() == []
+
+
+async def test_a_part_stops_the_others_for_all_and_a_word_opens_them_for_all(
+    box: Sandbox, channel: WeChatPromoter, postgres: str
+) -> None:
+    journal = journal_at("postgres", None, postgres)  # type: ignore[arg-type]
+    box.settings.refuse_single = {who: 43101 for who in PEOPLE if int(who) % 3 == 0}
+    await Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW).hand_over()
+    async with wechat(box) as other:
+        while (done := await do_part(journal, other, SENDS)).halted is None:
+            assert done.state in ("sending", "waiting")
+        assert done.halted.startswith("FIRST_STOPPED")
+        assert box.calls["singlesendmsg"] <= 20
+        assert (await do_part(journal, channel, SENDS)).calls == 0
+        await Campaign.resume(journal, channel, approve=True, **QUICK).hand_over()
+        while report_of(journal).pending:
+            await do_part(journal, other, SENDS)
+    report = report_of(journal)
+    assert (report.state, report.sent + report.failed) == ("done", 200)
+    assert sum("a person let" in warning for warning in report.warnings) == 1
+
+
+async def test_a_cancel_in_the_wait_ends_it(box: Sandbox, journal: Journal) -> None:
+    clock = FakeClock()
+    async with wechat(box, clock=clock) as channel:
+        options = {**NOW, "first_wait": "10m"}
+        async with Campaign(
+            channel, MESSAGE, PEOPLE, journal=journal, clock=clock, **options
+        ) as run:
+            await clock.advance_until(lambda: run.progress.state == "waiting", 0.5)
+            await run.cancel()
+            await until(lambda: not run.progress.pending)
+            report = await run.wait()
+    assert (report.sent, report.cancelled) == (20, 180)
+    honest(report, box)
