@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
 from promomsg import (
     AlipayMessage,
     AlipayMiniProgram,
@@ -12,6 +17,22 @@ from promomsg import (
 )
 from promomsg.testing.channel_contract import ChannelContract, ProviderCall, Reply
 from promomsg.testing.wallet_key import private_key
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "subscribe_channel"
+
+
+def loaded(path: Path) -> ModuleType:
+    """A module of the example, which is installed nowhere."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+loaded(EXAMPLE / "promomsg_subscribe.py")
+example = loaded(EXAMPLE / "tests" / "test_subscribe_channel.py")
 
 APPSECRET = "an-appsecret-of-the-tests"
 ACCESS_TOKEN = "an-access-token-of-the-tests"
@@ -66,3 +87,7 @@ class TestAlipayMiniProgram(ChannelContract):
             base_url=f"{base_url}/api",
             pace=Pace(unlimited=True),
         )
+
+
+class TestSubscribeChannel(example.TestSubscribeChannel):  # type: ignore[name-defined,misc]
+    """The example's, as its own tests have it."""

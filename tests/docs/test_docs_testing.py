@@ -1,4 +1,4 @@
-"""docs/testing.md as its reader follows it: its files in an empty folder, and pytest."""
+"""docs/testing.md and docs/own-channel.md as their reader follows them: their files in an empty folder, and pytest."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from markdown_blocks import blocks, read
 
 import promomsg.testing.plugin
 from promomsg.testing import LedgerChecks
+from promomsg.testing.channel_contract import ChannelContract
 
 PAGE = "docs/testing.md"
+CONTRACT = sum(name.startswith("test_") for name in dir(ChannelContract))
 
 
-def test_the_files_of_the_page_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "inherited"), [(PAGE, 0), ("docs/own-channel.md", CONTRACT)])
+def test_the_files_of_the_page_pass(page: str, inherited: int, tmp_path: Path) -> None:
     files = {}
-    for block in blocks(PAGE, "python"):
+    for block in blocks(page, "python"):
         named = re.match(r"# (\w+\.py)\n", block.text)
         assert named, f"{block} does not say which file it is"
         files[named[1]] = block.text
@@ -32,7 +35,7 @@ def test_the_files_of_the_page_pass(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    tests = sum(text.count("def test_") for text in files.values())
+    tests = inherited + sum(text.count("def test_") for text in files.values())
     assert f"{tests} passed" in done.stdout
 
 
