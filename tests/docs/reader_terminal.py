@@ -6,8 +6,8 @@ import os
 import pty
 import re
 import select
-import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,8 +21,14 @@ _BLOCK: Final = re.compile(
     r"(?:^[^\n]*`([\w.-]+)`[^\n]*[:：]\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )
 """A fenced block, with the name of the file that the line before it says it is."""
-_MOST: Final = 60.0
+_MOST: Final = 120.0
 """Seconds after which a step hangs."""
+_SHELL: Final = """
+import fcntl, os, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting"])
+"""
+"""A shell whose terminal is its standard input, so that Ctrl-C reaches what it runs."""
 
 
 def steps(page: str) -> list[tuple[str, str, str]]:
@@ -56,10 +62,13 @@ class Terminal:
             "PROMOMSG_STATE": str(folder),
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
         }
-        self._pid, self._shell = pty.fork()
-        if self._pid == 0:
-            os.chdir(folder)
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting"], environment)
+        self._shell, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SHELL],
+            cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
         self._count = 0
         self.type("stty -echo; PS2=; set +o history")
 
@@ -111,13 +120,10 @@ class Terminal:
         with suppress(OSError):
             os.write(self._shell, b"kill $(jobs -p) 2>/dev/null; wait; exit\n")
         give_up = time.monotonic() + 10
-        while time.monotonic() < give_up:
+        while self._process.poll() is None and time.monotonic() < give_up:
             with suppress(OSError):
                 if select.select([self._shell], [], [], 0.02)[0]:
                     os.read(self._shell, 65_536)
-            if os.waitpid(self._pid, os.WNOHANG)[0]:
-                break
-        else:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        self._process.kill()
+        self._process.wait()
         os.close(self._shell)
