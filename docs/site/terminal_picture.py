@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -23,13 +24,27 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+import promomsg
+
 _COLUMNS: Final = 100
 _LINES: Final = 34
-_MOMENT: Final = re.compile(r"sending: (\d+) sent.*group \w+ \([\d,]+\): [4-8]0%", re.DOTALL)
-"""What the screen shows when the picture is taken: single sends going out, a group half through."""
+_HALF_THROUGH: Final = re.compile(r"[4-8]0%[^\n]*\n[^\n]*\Z")
+"""What the end of the screen shows when the picture is taken: a group half through, while single sends go out."""
+_SANDBOX: Final = """\
+[settings]
+poll_steps = [40, 60, 80, 100]
+[settings.refuse_single]
+"11030" = 43101
+"""
+_COMMANDS: Final = {
+    "terminal.svg": "promomsg send autumn.toml",
+    "terminal-zh.svg": "promomsg send autumn.toml --lang zh",
+}
 _NAMED: Final = 169
 """Recipients with a text of their own, who get it one by one."""
-_TEXT: Final = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*)</text>')
+_TEXT: Final = re.compile(
+    r'(<text [^>]*?)x="([\d.]+)"([^>]*) textLength="([\d.]+)"([^>]*)>([^<]*)</text>'
+)
 _FONTS: Final = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _CAMPAIGN: Final = """\
 [campaign]
@@ -82,7 +97,7 @@ class Screen:
         return "\n".join(self.lines).rstrip()
 
 
-def _files(folder: Path, url: str) -> None:
+def _write_campaign(folder: Path, url: str) -> None:
     rows = ["key,id,name", *(f"crm-{n},{10_000 + n}," for n in range(1, 1_001))]
     names = [a + b for a in "王李张刘陈杨赵黄周吴徐孙胡" for b in "明红刚芳伟敏静丽强磊军洋艳"]
     rows += [f"crm-{n},{10_000 + n},{name}" for n, name in enumerate(names, 1_001)]
@@ -90,20 +105,16 @@ def _files(folder: Path, url: str) -> None:
     (folder / "promoters.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "blocked.csv").write_text("key\ncrm-17\ncrm-1017\n", encoding="utf-8")
     (folder / "autumn.toml").write_text(_CAMPAIGN.replace("URL", url), encoding="utf-8")
-    faults = (
-        '[settings]\npoll_steps = [40, 60, 80, 100]\n[settings.refuse_single]\n"11030" = 43101\n'
-    )
-    (folder / "sandbox.toml").write_text(faults, encoding="utf-8")
 
 
-def _run(folder: Path, environment: dict[str, str]) -> str:
-    """The screen of `promomsg send autumn.toml` in the middle of its run."""
+def _run(folder: Path, command: str, environment: dict[str, str]) -> str:
+    """The screen of a command that sends `autumn.toml`, in the middle of its run."""
     screen = Screen()
-    screen.feed("$ promomsg send autumn.toml\r\n")
+    screen.feed(f"$ {command}\r\n")
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, _COLUMNS, 0, 0))
-    sending = subprocess.Popen(
-        [sys.executable, "-m", "promomsg", "send", "autumn.toml"],
+    sending = subprocess.Popen(  # noqa: S603 - a command of this file
+        [sys.executable, "-m", *command.split()],
         cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
@@ -119,8 +130,9 @@ def _run(folder: Path, environment: dict[str, str]) -> str:
         elif not answered and "[y/N]" in screen.text:
             os.write(ours, b"y\n")
             answered = True
-        elif not taken and (found := _MOMENT.search(screen.text)) and int(found[1]) > _NAMED / 3:
-            taken = screen.text
+        elif answered and not taken and _HALF_THROUGH.search(screen.text):
+            sent = promomsg.open_journal(folder / "autumn.db").report().sent
+            taken = screen.text if _NAMED / 3 < sent < _NAMED else ""
     os.close(ours)
     if not taken:
         raise SystemExit(f"the run has not come to what the picture shows:\n{screen.text}")
@@ -135,26 +147,45 @@ def _svg(shown: str) -> str:
     template = template.replace("Fira Code, monospace", _FONTS).replace("arial", "sans-serif")
     template = template.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
     svg = console.export_svg(title="promomsg", code_format=template, unique_id="terminal")
-    return re.sub(r"[ \t]+\n", "\n", _TEXT.sub(_as_wide_as_it_is, svg))
+    return re.sub(r"[ \t]+\n", "\n", _TEXT.sub(_in_its_cells, svg))
 
 
-def _as_wide_as_it_is(found: re.Match[str]) -> str:
-    """A text without the length that rich gives it where it has Chinese in it: a character counts as two."""
-    words = html.unescape(found[3])
-    return found[0] if cell_len(words) == len(words) else f"{found[2].strip()}>{found[3]}</text>"
+def _in_its_cells(found: re.Match[str]) -> str:
+    """A text with Chinese in it, each run of it where its first cell is: rich takes all characters for
+    one cell wide."""
+    before, x, between, length, after, written = found.groups()
+    words = html.unescape(written)
+    if words == "\n" or cell_len(words) == len(words):
+        return found[0]
+    cell = float(length) / len(words)
+    at = float(x)
+    runs = []
+    for _, run in groupby(words, lambda letter: cell_len(letter) > 1):
+        text = "".join(run)
+        shown = html.escape(text).replace("\xa0", "&#160;")
+        wide = cell * cell_len(text)
+        size = ' font-size="23"' if cell_len(text) > len(text) else ""
+        runs.append(f'<tspan x="{at:g}" textLength="{wide:g}"{size}>{shown}</tspan>')
+        at += wide
+    return f"{before}{between}{after}>{''.join(runs)}</text>"
 
 
 def terminal() -> dict[str, str]:
     """The pictures of the terminal, by file name."""
+    return {picture: _drawn(command) for picture, command in _COMMANDS.items()}
+
+
+def _drawn(command: str) -> str:
+    """The picture of a command's run, in a folder and against a sandbox of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _files(folder, "http://127.0.0.1:1")
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT), "HOME": name, "PROMOMSG_STATE": name, "WECHAT_SECRET": "any-secret",
             "TERM": "xterm-256color", "COLUMNS": str(_COLUMNS), "LANG": "C.UTF-8",
         }  # fmt: skip
         environment.pop("NO_COLOR", None)
+        (folder / "sandbox.toml").write_text(_SANDBOX, encoding="utf-8")
         sandbox = subprocess.Popen(
             [sys.executable, "-m", "promomsg", "sandbox", "--faults", "sandbox.toml"],
             cwd=folder, env=environment, stdout=subprocess.PIPE, text=True,
@@ -162,11 +193,9 @@ def terminal() -> dict[str, str]:
         try:
             assert sandbox.stdout is not None
             url = sandbox.stdout.readline().split()[-1]
-            _files(folder, url)
-            shown = _run(folder, environment)
+            _write_campaign(folder, url)
+            shown = _run(folder, command, environment)
         finally:
             sandbox.terminate()
             sandbox.wait()
-    return {
-        "terminal.svg": _svg(shown.replace(url, "http://127.0.0.1:8765").replace(name, "/home/me"))
-    }
+    return _svg(shown.replace(url, "http://127.0.0.1:8765").replace(name, "/home/me"))
