@@ -45,7 +45,7 @@ class HookThread:
         self._lock = threading.Lock()
         self._more = threading.Event()
         self._hurry = threading.Event()
-        self._running = False
+        self._thread: threading.Thread | None = None
         self._logged: set[str] = set()
 
     @classmethod
@@ -75,16 +75,18 @@ class HookThread:
     def _wake(self) -> None:
         with self._lock:
             self._more.set()
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="promomsg hooks", daemon=True).start()
+            if self._thread is None or not self._thread.is_alive():  # as after a fork
+                self._thread = threading.Thread(
+                    target=self._run, name="promomsg hooks", daemon=True
+                )
+                self._thread.start()
 
     def _run(self) -> None:
         while True:
             if not self._more.wait(_IDLE):
                 with self._lock:
                     if not self._more.is_set():
-                        self._running = False
+                        self._thread = None
                         return
             self._hurry.wait(_GATHER)
             self._hurry.clear()
