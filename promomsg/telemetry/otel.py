@@ -50,6 +50,8 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5
 """Bounds that both conventions give for durations."""
 _HOLD_SECONDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 _COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_FIRST_SPANS: Final = 100
+"""Single sends of a run that have a span before a share of the others has."""
 _BAD_SPANS: Final = 1_000
 """Single sends of a run that did not end in SENT and have a span whatever `single_spans` is."""
 _COUNTS: Final = ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending")
@@ -65,8 +67,8 @@ class OpenTelemetry(Hooks):
     Args:
         tracer_provider, meter_provider: None: the global ones. Without an SDK they do nothing, and cost
             nothing that could be noticed.
-        single_spans: the share of single sends that have a span, 0 to 1; besides, the first 1,000 of a
-            run that did not end in `sent` have one. Metrics count all of them.
+        single_spans: the share of single sends that have a span, 0 to 1, behind the first 100 of a run,
+            which all have one, as have the first 1,000 that did not end in `sent`. Metrics count all.
 
     Raises:
         UsageError: `single_spans` is no such number, or opentelemetry-api is not installed.
@@ -198,8 +200,8 @@ class OpenTelemetry(Hooks):
             known.bad_spans += 1
             return True
         known.singles += 1
-        share = self._single_spans
-        return int(known.singles * share) > int((known.singles - 1) * share)
+        after, share = known.singles - _FIRST_SPANS, self._single_spans
+        return after <= 0 or int(after * share) > int((after - 1) * share)
 
     def _add_span(self, event: CallFinished, told: CallAttributes, context: Context | None) -> None:
         attributes = told.of_span

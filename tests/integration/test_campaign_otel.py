@@ -33,6 +33,7 @@ from promomsg import (
 from promomsg.cli.otel_hooks import otel_hooks
 from promomsg.engine.joining import Part, do_part
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
+from promomsg.telemetry import otel
 
 
 class Exported:
@@ -169,13 +170,16 @@ async def test_no_secret_and_nobody_is_in_what_leaves_the_process() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_share_of_the_sends_has_spans_and_the_first_that_failed_all(box: Sandbox) -> None:
+async def test_the_first_sends_and_those_that_failed_have_spans_and_a_share_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otel, "_FIRST_SPANS", 10)
     sdk = Exported(single_spans=0.1)
     settings = SandboxSettings(refuse_single={"o-3": 43101, "o-33": 43101})
     people = [{"openid": f"o-{n}"} for n in range(42)]
     async with Sandbox(settings=settings) as box, wechat(box) as channel:
         await send(channel, MESSAGE, people, hooks=sdk.hooks, **QUICK)
-    assert len(sdk.spans("send ")) == 4 + 2
+    assert len(sdk.spans("send ")) == 10 + 3 + 2
     assert sum(sdk.sums("messaging.client.sent.messages", "server.port").values()) == 42
     for wrong in (-0.1, 1.5, True, "all"):
         with pytest.raises(UsageError, match="a share from 0 to 1"):
