@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from promomsg.engine.report import Progress as Progress
     from promomsg.engine.report import Report as Report
     from promomsg.engine.report import SomeFailed as SomeFailed
+    from promomsg.engine.schedule.first_few import FirstProgress as FirstProgress
     from promomsg.engine.settings import Options as Options
     from promomsg.engine.settings import RetryPolicy as RetryPolicy
     from promomsg.engine.settings import Settings as Settings
@@ -99,6 +100,7 @@ else:
         "promomsg.engine.opened_journal": "open_journal",
         "promomsg.engine.prepare.plan": "Plan",
         "promomsg.engine.report": "GroupProgress Progress Report SomeFailed",
+        "promomsg.engine.schedule.first_few": "FirstProgress",
         "promomsg.engine.settings": "Options RetryPolicy Settings",
         "promomsg.errors": "Halted JournalError NotFinished NotSent OutcomeUnknown PromoError ProviderError TransportError UsageError",
         "promomsg.fleet.fleet": "Fleet FleetCampaign",

@@ -75,6 +75,6 @@ def test_a_stop_says_how_many_of_what_and_what_to_do() -> None:
     assert found.code == "FIRST_STOPPED"
     assert found.text == (
         "4 of the first 20 were not sent (20%, over 10%): 16 sent, 3 failed, 1 unknown "
-        "(2 x 43101, 1 x 40003, 1 x NO_ANSWER); mend the cause and retry those who failed, or resume "
-        "with --approve goes on with the others, cancel ends it"
+        "(2 x 43101, 1 x 40003, 1 x NO_ANSWER); mend the cause and retry those who failed; resume "
+        "--approve goes on with the others, cancel ends it"
     )

@@ -25,8 +25,9 @@ from promomsg.engine.prepare.resume_checks import (
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens, RecipientTokens
 from promomsg.engine.schedule.cohorts import first_cohorts
+from promomsg.engine.schedule.first_few import FirstPhase, results_in_words
 from promomsg.engine.schedule.first_options import refuse_first
-from promomsg.engine.schedule.first_watch import approve, look_again
+from promomsg.engine.schedule.first_watch import approve, look_again, progress_of_handle
 from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings, settings_of
@@ -114,6 +115,8 @@ class ResumedCampaign(CampaignStart):
         notices = [*channel.notices, *set_default_pace(channel, advice)]
         now = self._clock.time()
         await self._recover(handle, now)
+        if self._approve:
+            notices += await self._results_of_first(handle, now)
         await self._reopen(handle, settings)
         planner = Planner(handle, channel, self._compiled, settings)
         if (await handle.counts()).pending:
@@ -134,6 +137,14 @@ class ResumedCampaign(CampaignStart):
             now=now,
             first=settings.first_few,
         )
+
+    async def _results_of_first(self, handle: Handle, now: float) -> list[str]:
+        """What a person says yes to."""
+        first = await progress_of_handle(handle, (await handle.control()).first_few, now)
+        if first is None or first.phase == FirstPhase.PASSED:
+            return []
+        results = results_in_words(first)
+        return [f"by your word the others follow the first {first.planned:,}: {results}"]
 
     async def _recover(self, handle: Handle, now: float) -> None:
         """Ends what an earlier process left open, and counts its latest calls towards the pace."""

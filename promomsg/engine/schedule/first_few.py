@@ -35,7 +35,7 @@ FIRST_ASK: Final = "FIRST_ASK"
 
 _CODES: Final = 3
 """Codes that a halt's text names, the most frequent first."""
-_WHAT_NEXT: Final = "resume with --approve goes on with the others, cancel ends it"
+_WHAT_NEXT: Final = "resume --approve goes on with the others, cancel ends it"
 
 
 class FirstPhase(StrEnum):
@@ -115,7 +115,8 @@ def decide_first(
     if now < until:
         return FirstDecision(phase=FirstPhase.WAITING, answered_at=answered_at, until=until)
     if options.ask:
-        text = f"the first {looked_at:,} are answered: {results_in_words(counts)}; look at them: {_WHAT_NEXT}"
+        results = results_in_words(counts)
+        text = f"the first {looked_at:,} are answered: {results}; look at them; {_WHAT_NEXT}"
         return FirstDecision(
             phase=FirstPhase.ASKING, answered_at=answered_at, code=FIRST_ASK, text=text
         )
@@ -127,8 +128,8 @@ def _stopped(
 ) -> FirstDecision:
     text = (
         f"{bad:,} of the first {looked_at:,} were not sent ({_percent(bad / looked_at)}, over "
-        f"{_percent(options.stop_above)}): {results_in_words(counts)}; mend the cause and retry those who failed, "
-        f"or {_WHAT_NEXT}"
+        f"{_percent(options.stop_above)}): {results_in_words(counts)}; mend the cause and retry those who failed; "
+        f"{_WHAT_NEXT}"
     )
     return FirstDecision(
         phase=FirstPhase.STOPPED, answered_at=answered_at, code=FIRST_STOPPED, text=text
@@ -139,7 +140,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def results_in_words(counts: Counts) -> str:
+def results_in_words(counts: Counts | FirstProgress) -> str:
     """How many came to what, with the most frequent codes: `17 sent, 2 failed, 1 unknown (2 x 43101, 1 x NO_ANSWER)`."""
     named = (
         ("sent", counts.sent),
