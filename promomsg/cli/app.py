@@ -231,23 +231,33 @@ cli.params.append(_LANG)
 
 def run(argv: list[str]) -> int:
     """Runs one command; whatever goes wrong is one line on stderr and an exit status."""
-    speak(language_for(argv, os.environ))
-    debug = False
-    if argv and argv[0] == "--debug":
-        debug = True
+    language = language_for(argv, os.environ)
+    speak(language)
+    if language == "en":
+        return _run(argv)
+    from promomsg.cli.output.log_lines import translated_warnings
+
+    try:
+        with translated_warnings():
+            return _run(argv)
+    finally:
+        speak("en")
+
+
+def _run(argv: list[str]) -> int:
+    command = next((at for at, word in enumerate(argv) if word in COMMANDS), len(argv))
+    debug = "--debug" in argv[:command]
     try:
         result: Any = cli.main(argv, prog_name="promomsg", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", INTERRUPTED)
+        return _complain(_("interrupted"), INTERRUPTED)
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG)
     except BrokenPipeError:
         return WRONG  # the reader of an --output that is a pipe has gone
     except Exception as error:  # noqa: BLE001 - whatever it is: one line, no secrets
         return _failed(only_error(error), debug)
-    finally:
-        speak("en")
     return result if isinstance(result, int) else 0
 
 

@@ -136,11 +136,12 @@ def _were_out(in_doubt: InDoubt, asks_again: bool) -> list[str]:
         out.append(f"{'1 group send' if groups == 1 else f'{groups} group sends'} of {members}")
     if not out:
         return []
-    were = "was" if singles + groups == 1 else "were"
     then = "their recipients are unknown; resume it"
     if asks_again:
         then = "resume asks for them again with the same idempotency keys"
-    return [f"{' and '.join(out)} {were} out when its sender ended: {then}"]
+    if singles + groups == 1:
+        return [f"{out[0]} was out when its sender ended: {then}"]
+    return [f"{' and '.join(out)} were out when its sender ended: {then}"]
 
 
 def open_journal(journal: str | os.PathLike[str] | Journal) -> OpenedJournal:

@@ -18,6 +18,7 @@ from promomsg.alipay import codes as alipay
 from promomsg.cli.app import COMMANDS
 from promomsg.cli.language.terminal_language import speak
 from promomsg.cli.language.wide_text import width
+from promomsg.cli.output.log_lines import translated_warnings
 from promomsg.cli.output.progress import LiveView
 from promomsg.code_meanings import _OWN
 from promomsg.sandbox import FaultPlan
@@ -186,6 +187,43 @@ def test_help_is_chinese_and_fits_its_columns(
 
 
 FLEET = ("init", "status", "workers", "drain", "prune")
+
+
+def test_a_fleet_is_chinese(
+    postgres: str, box: ThreadedSandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PROMOMSG_FLEET", postgres)
+    file = written(tmp_path, box.url)
+    shown = ""
+    for line, status in (
+        ("fleet init", 0), (f"send {file} --journal fleet:autumn --yes", 4), ("fleet status", 0),
+        ("fleet workers", 0), ("fleet drain", 0), ("fleet prune", 0), ("report fleet:autumn", 0),
+        ("pause fleet:autumn", 0), ("status fleet:summer", 1), (f"send {file} --journal fleet:autumn --yes", 1),
+        ("fleet drain nobody", 1),
+    ):  # fmt: skip
+        assert promomsg(*line.split(), "--lang", "zh") == status, line
+        out, err = capsys.readouterr()
+        assert english_in(out + err) == []
+        shown += out + err
+    assert "没有在运行的 worker：由本进程发送" in shown
+    assert re.search(r"^活动 +状态 +计划", shown, re.M)
+
+
+def test_warnings_of_the_log_are_chinese_where_nobody_asked_for_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = logging.lastResort
+    with translated_warnings():
+        speak("zh")
+        logging.lastResort.emit(  # type: ignore[union-attr]
+            logging.makeLogRecord(
+                {"msg": "%s: halted: %s: %s", "args": ("a", "NOT_SENT", "nothing was sent")}
+            )
+        )
+        speak("en")
+    assert logging.lastResort is before
+    assert capsys.readouterr().err == "a：已中止：NOT_SENT：没有发送任何消息\n"
 
 
 def test_every_code_is_explained_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,15 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
         # Put together at punctuation.
         ("people.csv row 7: it is a column's name", "people.csv row 7：这是列名"),
         ("nothing was sent", "没有发送任何消息"),
+        # A code before the reason, and an end that is empty.
+        (
+            "NOT_SENT: 8 attempts for one recipient sent nothing; the last one: x. Fix this, then resume",
+            "NOT_SENT：对一位收件人的 8 次尝试都没有发出任何内容；最后一次：x。请修复，然后 resume",
+        ),
+        (
+            "a: done after 2 s: 6 sent, 1 failed, 1 unknown, 0 pending",
+            "a：2 秒后完成：已发送 6，失败 1，未知 1，待发送 0 ",
+        ),
     ],
 )
 def test_a_text_with_values_is_chinese(english: str, chinese: str) -> None:

@@ -13,7 +13,7 @@ import gettext
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from string import Formatter
 from typing import Final, Self
 
@@ -23,11 +23,20 @@ __all__ = ["Catalogue", "Pattern"]
 
 _QUOTED: Final = re.compile(r"""b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _NUMBER: Final = re.compile(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?%?|inf|nan")
-_FEW_LETTERS: Final = 6
-"""A message with fewer letters of its own, `and {0}`, fits nearly any text: it counts only with numbers in
-its holes, `row 7`, `3 days ago`."""
-_NUMBERED: Final = re.compile(r"\S*\d\S*(?: \S+)?").fullmatch
-_PUNCTUATION: Final = (("; ", "；"), (": ", "："), (". ", "。"), (", ", "，"), (" (", "（"))
+_SHORT: Final = 7
+"""A message with fewer characters of its own, `and {0}`, fits nearly any text: it counts only with a number
+and a few words in its holes, `row 7`, `3 days ago`."""
+_A_FEW_WORDS: Final = 3
+_HEAD: Final = re.compile(r"(-?\d{5,}|[A-Z][A-Z\d]*_[A-Z\d_]+|(?:\S+ )?(?:row|line|item) \d+): ")
+"""What a text begins with that is no part of it: `NOT_SENT: `, `45009: `, `people.csv line 7: `."""
+_PUNCTUATION: Final = (
+    ("; ", "；"),
+    (": ", "："),
+    (". ", "。"),
+    (", ", "，"),
+    (" and ", "和"),
+    (" (", "（"),
+)
 _OWN_SPACE: Final = frozenset("，；：。（")
 """No blank stands before these."""
 _FOLLOWS: Final = (" ", ";", ",", ".")
@@ -52,6 +61,7 @@ class Pattern:
     Attributes:
         letters, length: how many letters, and characters, it has of its own.
         longest: the longest piece of text between its holes.
+        ends_in_blank: a hole is its end, after a blank.
     """
 
     def __init__(self, message: str, translation: str) -> None:
@@ -66,6 +76,7 @@ class Pattern:
         self._translation = translation
         self.letters = sum(c.isalpha() for literal in self._literals for c in literal)
         self.length = sum(map(len, self._literals))
+        self.ends_in_blank = not self._literals[-1] and self._literals[-2:][0].endswith(" ")
         self.longest = max(self._literals, key=len)
 
     def match(self, text: str) -> dict[str, str] | None:
@@ -180,6 +191,10 @@ class Catalogue:
             return known
         if " " not in text or depth > _DEEPEST:
             return text
+        head = _HEAD.match(text)
+        if head is not None:
+            rest = self._translated(text[head.end() :], depth + 1)
+            return f"{self._translated(head[1], depth + 1)}：{rest}"
         found = self._by_pattern(text, depth) or self._by_pieces(text, depth) or text
         if len(self._known) > _KEPT + len(self._complete):
             self._known = {one: self._known[one] for one in self._complete}
@@ -195,9 +210,11 @@ class Catalogue:
             if pattern.longest not in text:
                 continue
             holes = pattern.match(text)
+            if holes is None and pattern.ends_in_blank:
+                holes = pattern.match(f"{text} ")  # what stands behind it was empty
             if holes is None:
                 continue
-            if pattern.letters < _FEW_LETTERS and not all(map(_NUMBERED, holes.values())):
+            if pattern.length < _SHORT and not _counts(holes.values()):
                 continue
             inside = {name: self._hole(value, depth + 1) for name, value in holes.items()}
             letters = pattern.letters
@@ -230,7 +247,18 @@ class Catalogue:
             pieces = (self._translated(before, depth + 1), self._translated(after, depth + 1))
             if pieces != (before, after):
                 together.append(f"{pieces[0]}{sign}{pieces[1]}{end}")
+        quoted = _QUOTED.match(text)
+        if quoted is not None and text[quoted.end() :].startswith(" "):
+            rest = text[quoted.end() + 1 :]
+            together.append(f"{quoted[0]} {self._translated(rest, depth + 1)}")
         return min(together, key=_english_left, default=None)
+
+
+def _counts(values: Collection[str]) -> bool:
+    """Whether a number is among a few words."""
+    return any(c.isdigit() for value in values for c in value) and all(
+        len(value.split()) <= _A_FEW_WORDS for value in values
+    )
 
 
 def _english_left(text: str) -> int:

@@ -112,4 +112,5 @@ FROM_ELSEWHERE: Final = (
     "{0:d} days",
     # types in the holes of a text
     "a {0}",
+    "{0} row {1:d}",
 )  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from promomsg.cli.language.terminal_language import translated
 from promomsg.control_characters import escaped
 from promomsg.log_events import EVENTS
 
-__all__ = ["JsonLines", "TextLines", "show_log"]
+__all__ = ["JsonLines", "TextLines", "show_log", "translated_warnings"]
 
 
 class TextLines(logging.Handler):
@@ -46,6 +48,25 @@ class JsonLines(logging.Handler):
             line["error"] = record.exc_info[0].__name__
         text = json.dumps(line, ensure_ascii=False, default=str)
         print(text, file=sys.stderr, flush=True)
+
+
+class _Warnings(logging.Handler):
+    """What logging shows when nobody has asked for a log: a warning as it is, in the language of the
+    terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record) if record.exc_info else escaped(translated(record.getMessage()))
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def translated_warnings() -> Iterator[None]:
+    """Has logging's last resort, which prints warnings that no handler takes, print them translated."""
+    before, logging.lastResort = logging.lastResort, _Warnings(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.lastResort = before
 
 
 def show_log(verbose: int, as_json: bool) -> None:

@@ -54,11 +54,10 @@ async def count_at_planning(handle: Handle, settings: Settings, clock: Clock) ->
     if cap is None:
         return []
     over = await _skip(handle, cap, clock)
-    others = (
-        f"{over.campaigns} other campaign{'' if over.campaigns == 1 else 's'} of this account in"
-    )
+    others = "1 other campaign" if over.campaigns == 1 else f"{over.campaigns} other campaigns"
     return [
-        f"max_per_person {cap.text}: {over.skipped} recipients left out, counted over {others} {over.where}"
+        f"max_per_person {cap.text}: {over.skipped} recipients left out, counted over {others} of this account "
+        f"in {over.where}"
     ]
 
 
