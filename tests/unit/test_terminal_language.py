@@ -144,7 +144,7 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
             "无法读取 nix.csv：没有这个文件或文件夹",
         ),
         # Put together at punctuation.
-        ("people.csv row 7: it is a column's name", "people.csv row 7：这是列名"),
+        ("people.csv row 7: it is a column's name", "people.csv 第 7 行：这是列名"),
         ("nothing was sent", "没有发送任何消息"),
         # A code before the reason, and an end that is empty.
         (
