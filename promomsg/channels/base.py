@@ -132,10 +132,11 @@ class FailureFile(msgspec.Struct, frozen=True):
 
 
 class UserFacing:
-    """What completion offers of a client: the calls for its users, without the engine's interface."""
+    """What completion offers of a client: the calls for its users, without the engine's interface and what
+    an author of a channel fills in."""
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in _ENGINE_ONLY]
+        return [name for name in super().__dir__() if name not in _ENGINE_ONLY | _AUTHORS_ONLY]
 
 
 class Channel(Protocol):
@@ -377,14 +378,12 @@ def has_groups(channel: Channel) -> TypeGuard[Following]:
     return channel.groups
 
 
-_ENGINE_ONLY: Final = frozenset(
+_ENGINE_ONLY: Final = {
     name
     for kind in (Channel, WithAccountToken, Probing, Following, FromCampaignFile)
     for name in (*vars(kind), *kind.__annotations__)
     if not name.startswith("_")
-) | {"compile_message", "has_wechat_codes", "send_path", "call"} - {
-    "account",
-    "base_url",
-    "get_delivery",
-    "name",
-}
+} - {"account", "base_url", "get_delivery", "name"}
+_AUTHORS_ONLY: Final = {
+    "call", "compile_message", "group_path", "has_wechat_codes", "hooks", "read", "request", "send_path",
+}  # fmt: skip
