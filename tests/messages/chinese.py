@@ -94,4 +94,6 @@ def problems() -> list[str]:
         for id, text in have.items()
         if text and id in wanted and holes(id) != holes(text)
     ]
-    return sorted([*missing, *surplus, *other])
+    entries = PO.read_text(encoding="utf-8").split("\n\n")
+    twice = [f"translated twice: {entry}" for entry in entries if entry.count("\nmsgstr ") > 1]
+    return sorted([*missing, *surplus, *other, *twice])

@@ -29,6 +29,7 @@ def compile_po(text: str) -> bytes:
             keyword, _, rest = line.partition(" ")
             if keyword in fields:
                 name, usable = keyword, True
+                fields[name] = ""
                 line = rest
             if name:
                 fields[name] += ast.literal_eval(line)
