@@ -133,6 +133,22 @@ async def test_everybody_is_sent_to_within_the_hours_of_their_own_zone() -> None
 
 
 @pytest.mark.asyncio
+async def test_a_clock_that_is_set_into_the_hours_of_another_zone_is_noticed_at_once() -> None:
+    """While a zone is open in which nobody is left, and no timer is near."""
+    clock = FakeClock(start=BEGIN + 15 * 60)
+    rows = people([ZONES[0]] * 3 + [ZONES[2]] * 3)
+    channel = CalledAt(clock)
+    options: dict[str, Any] = {"zone_column": "zone", "between": HOURS, "clock": clock}
+    async with Campaign(channel, PERSONAL, rows, journal=ModelJournal(), **options) as run:
+        await clock.advance(5.0)
+        assert run.progress.sent == 3
+        clock.jump(26 * 60)
+        await clock.advance(1.0)
+        assert run.progress.sent == 6
+        assert outside(channel, rows, HOURS) == []
+
+
+@pytest.mark.asyncio
 async def test_groups_are_sent_within_the_hours_of_their_zone_too() -> None:
     clock = FakeClock(start=BEGIN, auto=True)
     rows = people([*([ZONES[0]] * 60), *([ZONES[1]] * 70), *([ZONES[2]] * 20)])

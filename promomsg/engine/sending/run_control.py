@@ -140,7 +140,7 @@ class RunControl:
         self._ended = False
         self._requests = 0
         self._unwritten = 0
-        self._could_send = True
+        self._seen_open: tuple[bool, tuple[int, ...] | None] | None = None
 
     def may_send(self, cohort: int | None = None) -> bool:
         """Whether a call may still go out.
@@ -353,9 +353,10 @@ class RunControl:
             await self._clock.sleep(_READ_CONTROL_EVERY)
 
     def _wake_who_may_send(self) -> None:
-        """Has those who wait look again, when nobody might send and now one may: a clock was set."""
-        could, self._could_send = self._could_send, self.may_send()
-        if self._could_send and not could:
+        """Has those who wait look again when other people may be sent to than at the look before: a clock
+        may have been set, and they wait by another."""
+        seen, self._seen_open = self._seen_open, (self.waits_for_day, self.opening().cohorts)
+        if self._seen_open != seen:
             self._notify()
 
     async def until_sending(self) -> bool:
