@@ -143,6 +143,7 @@ def test_every_command_takes_it(
         ('"file:secret.txt"', f'"{APPSECRET}"', "a secret does not stand in the file itself"),
         ("[pace]", "[audience]\nroles = [1]\n[pace]", "[audience] does not belong to"),
         ('channel = "subscribe"', 'channel = "subscrib"', "did you mean 'subscribe'?"),
+        ("subscribe", "sms", "channel is 'sms'; expected 'wechat', 'alipay', 'subscribe'"),
         (
             '{{name}},三件五折"',
             '{{name}},一二三四五六七八九十一二三四五六七八九十"',

@@ -158,7 +158,7 @@ class _Reader:
         self.top = top
         self.environ = environ
         self.file_secrets = file_secrets
-        sections = sections_of(top)
+        sections = sections_of(top, shown)
         for name, value in top.items():
             if name not in sections:
                 what = "section" if isinstance(value, dict) else "place at the top for"

@@ -16,11 +16,19 @@ _SECTIONS: Final = (
 _WECHAT_ALONE: Final = ("templates", "audience")
 
 
-def sections_of(top: dict[str, Any]) -> tuple[str, ...]:
+def sections_of(top: dict[str, Any], shown: str) -> tuple[str, ...]:
     """The sections that a file may have: those of every campaign, and one of each channel that there
-    is. (Other packages are looked for only where a file names something else.)"""
+    is. (Other packages are looked for only where a file names something else.)
+
+    Raises:
+        UsageError: it names a channel that there is not: a section of that channel is no mistake of its
+            own.
+    """
     if all(name in _SECTIONS for name in top):
         return _SECTIONS
+    campaign = top.get("campaign")
+    if isinstance(campaign, dict):
+        channel_of(TableReader(campaign, shown, "campaign", None))
     others = tuple(name for name in installed_channels() if name not in OWN_CHANNELS)
     return (*_SECTIONS, *others)
 
@@ -44,7 +52,7 @@ def channel_of_account(campaign: TableReader, top: dict[str, Any], shown: str) -
     """
     channel = channel_of(campaign)
     if channel is None:
-        there = [name for name in sections_of(top) if name in top and _is_channel(name)]
+        there = [name for name in sections_of(top, shown) if name in top and _is_channel(name)]
         if len(there) != 1:
             raise UsageError(
                 f"{shown}: it says nothing of an account: add [wechat] with appid and secret"
