@@ -120,6 +120,7 @@ def test_the_units_start_the_campaign_and_stop_it_softly() -> None:
     assert service["Service"]["KillSignal"] == "SIGTERM"
     assert int(service["Service"]["TimeoutStopSec"]) > 30  # a call's time-out
     assert service["Service"]["SuccessExitStatus"].split() == ["3", "4", "130"]
+    assert service["Service"]["RestartPreventExitStatus"] == "1"
     assert "OnCalendar" in timer["Timer"]
 
 
