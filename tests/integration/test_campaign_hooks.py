@@ -197,7 +197,7 @@ async def test_a_plan_that_is_not_sent_here_is_over_too(
         await wrong.plan()
     with pytest.raises(UsageError, match="not a promomsg"):
         Campaign(channel, MESSAGE, ids(3), hooks=print)  # type: ignore[arg-type]
-    await send(channel, MESSAGE, ids(1), hooks=kept)  # its end waits for what was told before
+    await send(channel, MESSAGE, ids(1), hooks=kept)
     states = [event.state for event in kept.of(CampaignEnded)]
     assert states == ["discarded", "handed_over", "failed", "done"]
     assert len(kept.of(PlanningBegan)) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from contextvars import ContextVar
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from promomsg import Hooks, UsageError, WeChatPromoter
+from promomsg.engine.observing.observed_handle import ObservedHandle
+from promomsg.journal.contract import Handle
 from promomsg.telemetry import hook_thread, observers
 from promomsg.telemetry.hook_events import BreakerClosed, CallFinished, RunInfo, TokenRefreshed
 from promomsg.telemetry.hooks import METHODS, as_hooks
@@ -125,3 +128,13 @@ async def test_every_event_has_a_method() -> None:
     assert methods == set(METHODS.values())
     for event, name in METHODS.items():
         assert vars(Hooks)[name].__annotations__["event"] == event.__name__
+
+
+async def test_an_observed_journal_takes_what_every_journal_takes() -> None:
+    observed = {
+        name: inspect.signature(method)
+        for name, method in vars(ObservedHandle).items()
+        if inspect.iscoroutinefunction(method) and not name.startswith("_")
+    }
+    assert {"intend", "settle", "intend_group", "complete_group"} <= set(observed)
+    assert observed == {name: inspect.signature(getattr(Handle, name)) for name in observed}

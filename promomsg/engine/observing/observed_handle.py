@@ -50,6 +50,12 @@ class ObservedHandle:
                 self._counted(result.state, 1)
         return ok
 
+    async def refuse_message(self, seq: int, reason: Reason, at: float) -> int:
+        """See `Handle`."""
+        count = await self._handle.refuse_message(seq, reason, at)
+        self._counted(State.FAILED.value, count)
+        return count
+
     async def intend_group(self, lease: Lease, at: float) -> bool:
         """See `Handle`."""
         began = monotonic()

@@ -148,7 +148,7 @@ class RunObserver:
     def _look_at_holds(self, now: float) -> None:
         for kind, limiter in self._limiters.items():
             until, held = limiter.held_until, self._held.get(kind)
-            if held is not None and (until is None or (now >= held[1] and until <= now)):
+            if held is not None and until is None:
                 self._end_hold(kind, now)
             elif until is not None:
                 if held is None:

@@ -203,6 +203,7 @@ class CampaignStart(ABC):
         context = await self.start()
         if observed is not None:
             observed.not_sent("handed_over")
+            await observed.observers.drained()
         schedule, now = schedule_of(context.handle.record), self._clock.time()
         if schedule is not None and now < (schedule.start_at or now):
             # A moment is the same by every clock; whether hours are open is left to those who send.
@@ -246,6 +247,7 @@ class CampaignStart(ABC):
         self._handle = self._tokens = self._observed = None
         if observed is not None:
             observed.not_sent("discarded" if self._plan is not None else "failed")
+            await observed.observers.drained()
         if tokens is not None:
             tokens.close()
         if handle is not None:
