@@ -15,10 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
+import msgspec
 import psycopg
 
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.later_looks import due_looks
+from promomsg.fleet.open_chunks import open_chunks
 from promomsg.fleet.placing import place_jobs
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
 from promomsg.fleet.task_context import IT_GOES_ON
@@ -133,7 +135,14 @@ async def _open_campaigns(db: Connection, workers: int) -> list[Wanted]:
     over = [one.campaign for one in found if one.free and not one.pending]
     if over:
         await db.execute(_CLOSE, (over,))
-    return [work for one in found if (work := work_of(one)) is not None]
+    wanted = [work for one in found if (work := work_of(one)) is not None]
+    shifts = [work.campaign for work in wanted if work.task == SHIFT]
+    may_be_sent = await open_chunks(db, shifts)
+    return [
+        msgspec.structs.replace(work, workers=free)
+        for work in wanted
+        if (free := min(may_be_sent.get(work.campaign, work.workers), work.workers))
+    ]
 
 
 async def _followed_groups(db: Connection, workers: int) -> list[Wanted]:

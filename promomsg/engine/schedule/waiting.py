@@ -67,6 +67,10 @@ def waiting_of(
             cohorts=len(record.cohorts),
             zone=zone_of(record),
         )
+    if schedule is not None and opening.cohorts and parked_until == opening.next_at:
+        opening = schedule.without_those_open(
+            opening
+        )  # a sender has found that nobody is left there
     return waiting_at(opening, parked_until, now)
 
 

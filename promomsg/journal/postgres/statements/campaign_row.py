@@ -70,6 +70,8 @@ def _values(record: CampaignRecord) -> dict[str, object]:
     values: dict[str, object] = {name: getattr(record, name) for name in _COLUMNS}
     for name in _OF_JSON:
         values[name] = _encode(values[name]).decode()
+    if not record.cohorts:
+        values["cohorts"] = None
     return values
 
 

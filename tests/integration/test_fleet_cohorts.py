@@ -1,0 +1,110 @@
+"""Several machines send a campaign whose recipients are in several time zones: work is given out for those
+who are open, and for nobody else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from campaigning import PERSONAL, QUICK, honest
+from fleet_working import new_fleet, rows
+
+import promomsg
+from promomsg import Campaign, WeChatPromoter, open_journal
+from promomsg.engine.joining import Part, do_part
+from promomsg.fleet.jobs import Wanted
+from promomsg.fleet.sweep import _open_campaigns
+from promomsg.journal.postgres.database import connect
+from promomsg.journal.records import FirstFew
+from promomsg.sandbox import Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+ZONES = ("Asia/Tokyo", "America/New_York")
+"""13 or 14 hours apart, so that hours of one are not those of the other."""
+
+
+def hours_now(zone: str) -> str:
+    """Six hours around the time that it is there."""
+    hour = datetime.fromtimestamp(time.time(), UTC).astimezone(ZoneInfo(zone)).hour
+    return f"{(hour - 3) % 24:02}:00-{(hour + 3) % 24:02}:00"
+
+
+def people(zones: Sequence[str], count: int) -> list[dict[str, str]]:
+    return [{"id": str(500_001 + n), "zone": zones[n % len(zones)]} for n in range(count)]
+
+
+async def wanted(url: str, workers: int = 4) -> list[Wanted]:
+    db = await connect(url)
+    try:
+        return list(await _open_campaigns(db, workers))
+    finally:
+        await db.close()
+
+
+async def test_only_those_who_are_open_are_sent_to_and_no_shift_is_made_for_the_others(
+    postgres: str, box: Sandbox, channel: WeChatPromoter
+) -> None:
+    with new_fleet(postgres) as url:
+        fleet = promomsg.Fleet(url)
+        await fleet.prepare()
+        journal = fleet.journal("zones")
+        campaign = Campaign(
+            channel,
+            PERSONAL,
+            people(ZONES, 40),
+            journal=journal,
+            between=hours_now(ZONES[0]),
+            zone_column="zone",
+            **QUICK,
+        )
+        await campaign.hand_over()
+        [work] = await wanted(url)
+        assert (work.task, work.workers) == ("shift", 1)
+        done = await do_part(journal, channel, Part(singles=True, groups=True))
+        assert (done.calls, done.state) == (20, "waiting")
+        assert done.parked_until is not None
+        assert box.calls["singlesendmsg"] == 20
+        handle = await journal.open(write=True)
+        counts = await handle.cohort_counts()
+        assert sorted((c.sent, c.pending) for c in counts.values()) == [(0, 20), (20, 0)]
+        await handle.close()
+        assert await wanted(url) == []
+        # Without the word of a worker that it waits, too.
+        rows(url, "UPDATE promomsg.control SET parked_until = NULL")
+        assert await wanted(url) == []
+        closed = f'"between":["{hours_now(ZONES[0])}"]'
+        opened = f'"between":["{hours_now(ZONES[1])}"]'
+        rows(
+            url, "UPDATE promomsg.campaign SET settings = replace(settings, %s, %s)", closed, opened
+        )
+        [work] = await wanted(url)
+        assert (work.task, work.workers) == ("shift", 1)
+        done = await do_part(journal, channel, Part(singles=True, groups=True))
+        assert (done.calls, done.state) == (20, "done")
+        with open_journal(journal) as opened:
+            honest(opened.report(), box)
+
+
+async def test_no_shift_is_made_for_the_others_while_the_first_few_are_held(
+    postgres: str, channel: WeChatPromoter
+) -> None:
+    with new_fleet(postgres) as url:
+        fleet = promomsg.Fleet(url)
+        await fleet.prepare()
+        journal = fleet.journal("first")
+        await Campaign(
+            channel, PERSONAL, people(ZONES, 40), journal=journal, first=5, **QUICK
+        ).hand_over()
+        assert [work.workers for work in await wanted(url)] == [1]
+        handle = await journal.open(write=True)
+        lease = await handle.take(groups=False, singles=True, idempotent=False, cohorts=[1])
+        assert lease is not None
+        assert len(lease.single_sends) == 5
+        assert await wanted(url) == []
+        await handle.set_first_few(FirstFew(approved="digest"), instead_of=None)
+        assert [work.workers for work in await wanted(url)] == [1]
+        await handle.close()
