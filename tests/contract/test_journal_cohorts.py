@@ -177,6 +177,9 @@ async def test_the_cohorts_and_the_first_few_outlive_the_process(make: Make) -> 
     await handle.close()
     view = journal.reader()
     assert view.record.cohorts == NAMED
+    kept, counts = view.first_few([2])
+    assert (kept, counts[2].pending) == (approved, 1)
+    assert view.first_few([0]) == (approved, {})
     view.close()
     handle = await journal.open(write=True)
     assert handle.record.cohorts == NAMED

@@ -10,7 +10,15 @@ from campaigning import MESSAGE, QUICK, group_ids, honest, ids, journal_at, run_
 from clocks import FakeClock
 from waiting import until
 
-from promomsg import Campaign, Report, UsageError, WeChatMessage, WeChatPromoter, open_journal
+from promomsg import (
+    Campaign,
+    PollPolicy,
+    Report,
+    UsageError,
+    WeChatMessage,
+    WeChatPromoter,
+    open_journal,
+)
 from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
 from promomsg.sandbox import Sandbox
@@ -147,6 +155,27 @@ async def test_the_wait_begins_at_the_last_answer_and_a_restart_does_not_begin_i
         await run.aclose()
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_clock_that_is_set_in_the_wait_keeps_nobody_longer(
+    box: Sandbox, journal: Journal, hours: int
+) -> None:
+    clock = FakeClock()
+    async with wechat(box, clock=clock) as channel:
+        options = {**NOW, "first_wait": "1m"}
+        async with Campaign(
+            channel, MESSAGE, PEOPLE, journal=journal, clock=clock, **options
+        ) as run:
+            await clock.advance_until(lambda: run.progress.state == "waiting", 0.5)
+            await clock.advance(20)
+            clock.jump(hours * 3600)
+            set_at = clock.monotonic()
+            await clock.advance_until(lambda: run.progress["first"]["phase"] == "passed", 1)
+            assert clock.monotonic() <= set_at + 90
+            await clock.advance_until(lambda: not run.progress.pending, 1)
+            report = await run.wait()
+    assert report.sent == 200
+
+
 async def test_the_first_few_may_be_a_group_and_are_answered_when_it_is_complete(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
@@ -169,6 +198,20 @@ async def test_a_group_whose_members_fail_stops_the_others(
     assert report.reason.startswith("FIRST_STOPPED")
     assert report.pending == 140
     assert box.calls["sendmsg"] == 1
+
+
+async def test_first_few_whose_group_is_given_up_keep_nobody_waiting_for_ever(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.settings.poll_steps = [50]
+    poll = PollPolicy(first_after=0.01, every=0.02, give_up_after=0.1)
+    options = {**NOW, "route": "group", "first": 60, "poll": poll}
+    report = await run_to_end(Campaign(channel, MESSAGE, PEOPLE, journal=journal, **options))
+    assert (report.state, report.pending) == ("stopped", 200)
+    box.settings.poll_steps = [100]
+    report = await run_to_end(Campaign.resume(journal, channel, **QUICK))
+    assert (report.state, report.sent) == ("done", 200)
+    assert box.ledger.twice() == []
 
 
 async def test_a_list_splits_alike_whatever_its_order_and_whoever_comes_after(
@@ -255,6 +298,31 @@ async def test_a_part_stops_the_others_for_all_and_a_word_opens_them_for_all(
     report = report_of(journal)
     assert (report.state, report.sent + report.failed) == ("done", 200)
     assert sum("a person let" in warning for warning in report.warnings) == 1
+
+
+async def test_among_parts_the_wait_is_one_moment_that_stands_in_the_journal(
+    box: Sandbox, channel: WeChatPromoter, postgres: str
+) -> None:
+    journal = journal_at("postgres", None, postgres)  # type: ignore[arg-type]
+    options = {**NOW, "first_wait": "1h"}
+    await Campaign(channel, MESSAGE, PEOPLE, journal=journal, **options).hand_over()
+    while (done := await do_part(journal, channel, SENDS)).state != "waiting":
+        assert done.state == "sending"
+    first = report_of(journal).first
+    assert first is not None
+    assert (first.phase, first.sent, first.until) == ("waiting", 20, done.parked_until)
+    async with wechat(box) as other:
+        again = await do_part(journal, other, SENDS)
+    assert (again.state, again.calls, again.parked_until) == ("waiting", 0, done.parked_until)
+    report = report_of(journal)
+    assert report.first is not None
+    assert report.first.until == first.until
+    assert box.calls["singlesendmsg"] == 20
+    # A word ends the wait for all.
+    await Campaign.resume(journal, channel, approve=True, **QUICK).hand_over()
+    while report_of(journal).pending:
+        await do_part(journal, channel, SENDS)
+    assert box.ledger.twice() == []
 
 
 async def test_a_cancel_in_the_wait_ends_it(box: Sandbox, journal: Journal) -> None:

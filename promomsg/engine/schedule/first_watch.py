@@ -26,6 +26,7 @@ from promomsg.engine.schedule.waiting import zone_of
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import CampaignRecord, Counts, FirstFew
 from promomsg.log_events import log_event
+from promomsg.states import GroupState
 
 __all__ = [
     "FirstWatch",
@@ -172,6 +173,14 @@ class FirstWatch:
             self._log(known, to_keep, counts)
         self.counts, self.decision = counts, decision
         return decision
+
+    async def are_given_up(self) -> bool:
+        """Whether nobody waits any more for an answer to them: their group sends take too long."""
+        if self.decision.phase is not FirstPhase.SENDING:
+            return False
+        out = [g for g in await self._handle.groups() if g.state is GroupState.ACCEPTED]
+        members = sum(group.planned for group in out)
+        return bool(out) and members >= self.counts.pending and all(g.given_up for g in out)
 
     def _log(self, before: FirstFew, now: FirstFew, counts: Counts) -> None:
         values: dict[str, Any] = {

@@ -174,6 +174,8 @@ class RunControl:
             self._notify()
         if decision.code:
             self.stop(Halt(decision.code, decision.text))
+        elif self._patient and self.nobody_is_open and await self._first.are_given_up():
+            self.stop()
 
     def first_progress(self) -> FirstProgress | None:
         """How the first few stand; None: there are none."""
