@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids, single, wechat
+from chaos.hurried_clock import HurriedClock
 from clocks import FakeClock
 from fault_campaigns import client, wallet_users
 from fault_campaigns import message as message_of
@@ -16,12 +17,15 @@ from promomsg import (
     Campaign,
     Hooks,
     MemoryJournal,
+    NotSent,
     Pace,
+    PromoError,
     Recipient,
     RetryPolicy,
     SqliteJournal,
     UsageError,
     WeChatPromoter,
+    open_journal,
     send,
 )
 from promomsg.alipay.models import SEND_PATH
@@ -251,3 +255,51 @@ async def test_the_days_quota_is_told_as_it_is_used(box: Sandbox) -> None:
     assert {sample.limit_today for sample in kept.of(Sampled)} == {8}
     [ended] = kept.of(CampaignEnded)
     assert (ended.state, ended.code) == ("halted", "SINGLES_PER_DAY")
+
+
+@pytest.mark.parametrize(
+    ("count", "fault", "state"),
+    [
+        (60, Fault(endpoint="sendmsg", kind="drop_after_delivering"), "unknown"),
+        (60, Fault(endpoint="sendmsg", errcode=47003), "failed"),
+        (12, Fault(endpoint="singlesendmsg", errcode=47003), "failed"),
+        (12, Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[5]), "unknown"),
+    ],
+    ids=["group lost", "group refused", "message refused", "one lost"],
+)
+async def test_what_a_part_tells_is_what_it_wrote(
+    tmp_path: Path, count: int, fault: Fault, state: str
+) -> None:
+    kept = KeptEvents()
+    journal = SqliteJournal(tmp_path / "parts.db")
+    async with Sandbox(faults=FaultPlan([fault])) as box, wechat(box, hooks=kept) as channel:
+        people: Any = ids(count) if count > 50 else [{"openid": f"o-{n}"} for n in range(count)]
+        await Campaign(channel, MESSAGE, people, journal=journal, **QUICK).hand_over()
+        await do_part(journal, channel, Part(singles=True, groups=True))
+    with open_journal(journal) as opened:
+        report = opened.report()
+    assert getattr(report, state) > 0
+    told = {name: kept.total(OutcomesCounted, name) for name in STATES}
+    assert told == {name: getattr(report, name) for name in STATES}
+
+
+async def test_reads_that_fail_are_told_with_why() -> None:
+    kept = KeptEvents()
+    faults = FaultPlan([
+        Fault(endpoint="quota_get", errcode=40013, calls=[1]),
+        Fault(endpoint="quota_get", kind="drop_after_delivering"),
+    ])  # fmt: skip
+    async with (
+        Sandbox(faults=faults) as box,
+        wechat(box, hooks=kept, clock=HurriedClock()) as channel,
+    ):
+        for _ in range(2):
+            with pytest.raises(PromoError):
+                await channel.get_quota()
+        await box.stop_listening()
+        with pytest.raises(NotSent):
+            await channel.get_quota()
+    told = [(call.verdict, call.code, call.seconds is not None) for call in kept.calls("read")]
+    assert told[0] == ("HALT", "40013", True)
+    assert told[1] == ("UNKNOWN", "NO_ANSWER", True)
+    assert told[-1] == ("RETRY", "NOT_SENT", False)

@@ -34,6 +34,16 @@ from promomsg.cli.otel_hooks import otel_hooks
 from promomsg.engine.joining import Part, do_part
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 from promomsg.telemetry import otel
+from promomsg.telemetry.hook_events import (
+    BreakerClosed,
+    BreakerOpened,
+    CampaignEnded,
+    HoldBegan,
+    HoldEnded,
+    PlanningBegan,
+    RunInfo,
+    TokenRefreshed,
+)
 
 
 class Exported:
@@ -230,6 +240,33 @@ async def test_without_an_sdk_it_does_nothing_and_without_the_api_it_says_what_t
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(UsageError, match=r"pip install 'promomsg\[otel\]'"):
         OpenTelemetry()
+
+
+def test_what_a_campaign_waits_for_are_events_of_its_span_and_a_metric() -> None:
+    sdk, at = Exported(), 1_795_000_000.0
+    run = RunInfo(
+        id="1", campaign="a", kind="resume", channel="wechat", server="https://api.weixin.qq.com",
+        carried={"traceparent": "00-not-one"},
+    )  # fmt: skip
+    told = sdk.hooks
+    told.planning_began(PlanningBegan(at=at, run=run))
+    told.hold_began(HoldBegan(at=at + 1, run=run, kind="single", seconds=2.0))
+    told.hold_ended(HoldEnded(at=at + 3, run=run, kind="single", seconds=2.0))
+    told.breaker_opened(BreakerOpened(at=at + 4, run=run, code="NOT_SENT"))
+    told.breaker_closed(BreakerClosed(at=at + 5, run=run))
+    told.token_refreshed(TokenRefreshed(at=at + 6, run=None, expires_in=6900))  # of no campaign
+    told.campaign_ended(
+        CampaignEnded(at=at + 7, run=run, state="failed", code="OSError", seconds=7)
+    )
+    [span] = sdk.spans("campaign")
+    assert [event.name for event in span.events] == ["hold", "breaker opened", "breaker closed"]
+    assert (span.links, attribute(span, "error.type")) == ((), "OSError")
+    assert attribute(span, "server.port") == 443
+    [held] = sdk.points("promomsg.hold.duration")
+    assert (held.count, held.sum) == (1, 2.0)
+    assert dict(held.attributes) == {
+        "messaging.system": "wechat", "messaging.operation.name": "send",
+    }  # fmt: skip
 
 
 def test_the_terminal_reports_itself_where_an_sdk_is_set_up(
