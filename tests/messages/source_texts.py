@@ -15,23 +15,35 @@ from typing import IO, Any, Final, NamedTuple
 __all__ = ["extract", "extract_errors"]
 
 _WORDS: Final = re.compile(
-    r"[A-Za-z]{2,}[\])}'`,;:]* [\[({'`]*(?:[A-Za-z]|\{\d)|\} [a-z]{2,}|\} [a-z] [a-z]|[a-z]{2,}[,:;]? \{|\ban? (?:[A-Za-z]{2,}|\{)"
-)
-"""A text for a person: two words, or a word and a value."""
+    "|".join((
+        r"[A-Za-z]{2,}[\])}'`,;:]* [\[({'`]*(?:[A-Za-z]|\{\d)",  # two words, or a word and a value
+        r"[a-z]{2,}[,:;]? \{",
+        r"\} [a-z]{2,}|\} [a-z] [a-z]",
+        r"\ban? (?:[A-Za-z]{2,}|\{)",  # "a list"
+    ))
+)  # fmt: skip
+"""A text for a person."""
 _SQL: Final = re.compile(
-    r"\s*\(?(?:SELECT|UPDATE|INSERT|DELETE|CREATE|WITH|ALTER|DROP|PRAGMA|BEGIN|COMMIT|ROLLBACK|ATTACH|"
-    r"LOCK|SET|COPY|FROM|WHERE|AND|ORDER|LIMIT|CASE|JOIN|ON|RETURNING|VALUES|COALESCE|EXISTS|NOT|TRUNCATE"
-    r"|GRANT|COMMENT|DO|ANALYZE|VACUUM|LISTEN|NOTIFY|SAVEPOINT|RELEASE|EXPLAIN|UNION|GROUP|HAVING|USING)\b"
+    r"\s*\(?(?:SELECT|UPDATE|INSERT|DELETE|CREATE|WITH|ALTER|DROP|PRAGMA|BEGIN|COMMIT|ROLLBACK|ATTACH|LOCK|SET"
+    r"|COPY|FROM|WHERE|AND|ORDER|LIMIT|CASE|JOIN|ON|RETURNING|VALUES|COALESCE|EXISTS|NOT|TRUNCATE|GRANT|COMMENT"
+    r"|DO|ANALYZE|VACUUM|LISTEN|NOTIFY|SAVEPOINT|RELEASE|EXPLAIN|UNION|GROUP|HAVING|USING)\b"
+    r"|\w+ TEXT|\(\w+, \w+\)|extract\(|\(\{0\} OR| PRIMARY"
 )
 _SQL_IN_IT: Final = re.compile(
     r"\b(?:SELECT|MATERIALIZED|WHERE|COLLATE|GLOB|NULL|INTEGER|EPOCH|iif)\b|\b(?:AND|AS|IN|BETWEEN) *[{(}0-9]"
-    r"|^\(\{0\} OR| AND w\.|::|%s|=excluded|%\(\w+\)s|^ PRIMARY| AND maybe_|to_char\(|^[\w/]+; charset|\r\n|^event: |^do_part"
+    r"| AND w\.| AND maybe_|::|%s|=excluded|%\(\w+\)s|to_char\("
 )
+"""A statement, its beginning, or a piece of one."""
 _NO_TEXT: Final = re.compile(
-    r"promomsg [a-z]|docs/[\w/]+\.md|(?:Content|Client|User|Host|Proxy)[\w-]*: |[\s{{}}\d.]+$|PRAGMA|extract\(|\(\?|POST |CONNECT |HttpAnswer"
-    r"|[A-Z]\w+( [A-Z_]\w+)+$|<[A-Za-z]|\w+ TEXT|\(\w+, \w+\)|yyyy-|module \{|promomsg\.\w+\(\w+, |\.NET"
-)
-"""Commands, citations, HTTP's own lines, names and reprs."""
+    "|".join((
+        r"promomsg [a-z]|do_part|promomsg\.\w+\(\w+, ",  # what is typed
+        r"docs/[\w/]+\.md",
+        r"(?:Content|Client|User|Host|Proxy)[\w-]*: |POST |CONNECT |[\w/]+; charset|event: |[^\n]*\r\n",  # HTTP
+        r"[A-Z]\w+( [A-Z_]\w+)+$|module \{|HttpAnswer|\.NET",  # names
+        r"<[A-Za-z]|yyyy-|\(\?|[\s{}\d.]+$",
+    ))
+)  # fmt: skip
+"""What is read by programs or typed by people."""
 _OF_OTHERS: Final = frozenset({
     "starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved",
     "permission denied for database", "no password supplied", "invalid port", "invalid sslmode",

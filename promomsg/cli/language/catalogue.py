@@ -183,7 +183,7 @@ class Catalogue:
         if not core or len(core) > _LONGEST:
             return text
         before, _, after = text.partition(core)
-        return before + self._translated(core, 0) + after
+        return before + (self._words.get(core) or self._translated(core, 0)) + after
 
     def _translated(self, text: str, depth: int) -> str:
         known = self._known.get(text)

@@ -18,12 +18,16 @@ LANGUAGES: Final = ("en", "zh")
 """What `--lang` takes."""
 
 SHOWN_WORDS: Final = (
-    "planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending", "intended", "accepted",
-    "expired", "sending", "following", "paused", "waiting", "halted", "stopped",
-    "done", "key", "verdict", "code", "detail", "attempts", "group", "at", "gone", "ending",
-    "alive", "ok", "warn", "fail", "what", "adopted", "matches", "refused", "campaign", "worker", "people",
-    "clicks", "members", "account", "recipients", "suppression", "token", "keys", "proxy", "descriptors",
-    "provider", "clock", "quota", "concurrency", "version", "journal", "begun", "size", "clicked", "message", "state", "percent",
+    # states and counts
+    "planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending", "intended", "accepted", "expired",
+    "refused", "planning", "sending", "following", "paused", "waiting", "halted", "stopped", "done", "gone",
+    "ending", "alive", "clicked",
+    # headings
+    "key", "verdict", "code", "detail", "attempts", "group", "at", "what", "campaign", "worker", "people",
+    "clicks", "members", "journal", "begun", "size", "state", "percent", "concurrency", "version",
+    # what `doctor` and `reconcile` find
+    "ok", "warn", "fail", "account", "recipients", "suppression", "token", "keys", "proxy", "descriptors",
+    "provider", "clock", "quota", "message", "adopted", "matches",
 )  # fmt: skip
 """Single words that are data in JSON and CSV, and are shown to a person in tables and lines."""
 

@@ -1,5 +1,5 @@
 """What a person reads on the terminal and this package does not say: click's messages, the system's and
-Python's; and single words that stand in the holes of a text."""
+Python's; and single words that are a text, or stand in the hole of one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ WORDS_IN_TEXTS: Final = (
     "text", "nothing", "ahead", "behind", "second", "minute", "read", "keep", "hour", "day", "somebody", "is",
     "are", "was", "were", "empty", "infinity", "removed", "replaced", "grown", "shrunk", "paused", "sending",
     "lower", "stopped", "halted", "done", "following", "waiting", "cancelled", "failed", "unknown", "pending",
-    "intended", "message", "settings", "table", "index", "trigger", "view",
+    "intended", "sent", "skipped", "message", "settings", "table", "index", "trigger", "view",
 )  # fmt: skip
-"""Said in a text by another one, `{0} is {1}`; a word that is not here may be a name of the user's."""
+"""Said alone, or in a text, `{0} is {1}`; a word that is not here may be a name of the user's."""
 
 FROM_ELSEWHERE: Final = (
     # click
