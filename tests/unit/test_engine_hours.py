@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from clocks import FakeClock
@@ -381,3 +382,35 @@ async def test_a_retry_behind_finish_by_is_refused_and_nobody_is_lost_by_it() ->
         journal, Dated(later), failed=True, clock=later, finish_by="2035-11-11 09:00"
     ) as run:
         assert (await run.wait()).sent == 2
+
+
+async def test_a_plan_of_several_zones_foretells_when_the_last_of_them_is_sent_to() -> None:
+    clock = FakeClock(start=utc("2026-10-24 23:50"), auto=True)  # the night of the change in Berlin
+    channel = Dated(clock)
+    zones = ("Asia/Tokyo", "", "Europe/Berlin")
+    rows = [
+        {"key": f"{zone} {n}", "id": f"{at}0000{n}", "zone": zone}
+        for at, zone in enumerate(zones, 5)
+        for n in range(1, 5)
+    ]
+    campaign = Campaign(
+        channel,
+        PERSONAL,
+        rows,
+        journal=ModelJournal(),
+        clock=clock,
+        between=["09:00-09:10", "02:50-03:00"],
+        zone_column="zone",
+    )
+    times = (await campaign.plan()).times
+    assert times is not None
+    assert times.begins_at == utc("2026-10-25 00:00"), "nine in Tokyo"
+    async with campaign as run:
+        report = await run.wait()
+    assert (report.state, report.sent) == ("done", 12)
+    for outcome in report.outcomes():
+        assert outcome.at is not None
+        zone = str(outcome.recipient.key).rpartition(" ")[0] or "Asia/Shanghai"
+        local = datetime.fromtimestamp(outcome.at, ZoneInfo(zone)).strftime("%H:%M")
+        assert "09:00" <= local < "09:10" or "02:50" <= local < "03:00", (zone, local)
+    assert max(channel.left_at) == pytest.approx(times.ends_at, abs=61.0)

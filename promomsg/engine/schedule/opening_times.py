@@ -37,15 +37,12 @@ class OpeningTimes:
         self._first = first
         self._now = now or clock.time
         self._found: Opening | None = None
-
-    @property
-    def are_all(self) -> bool:
-        """Whether anybody may be sent to at any time."""
-        return self._schedule is None and (self._first is None or self._first.others_are_open)
+        self.always = schedule is None and first is None
+        """Whether anybody may be sent to at any time: so for most campaigns, and every message asks."""
 
     def opening(self) -> Opening:
         """Who may be sent to now."""
-        if self.are_all:
+        if self.always:
             return ALWAYS_OPEN
         now = self._now()
         if now is None:

@@ -150,7 +150,7 @@ class RunControl:
         """
         if self.stopping or self.paused or self.waits_for_day:
             return False
-        if self._times.are_all:
+        if self._times.always:
             return True
         cohorts = self._times.opening().cohorts
         return cohorts is None or (bool(cohorts) if cohort is None else cohort in cohorts)
