@@ -258,7 +258,7 @@ async def test_of_several_senders_the_first_one_counts_when_it_begins(
 async def test_only_campaigns_of_the_same_account_at_the_same_server_count(
     box: Sandbox, channel: WeChatPromoter, place: Place
 ) -> None:
-    async with wechat(box).with_account("wx0002", "s3cret") as other:
+    async with channel.with_account("wx0002", "s3cret") as other:
         await send(other, PEOPLE, place("autumn"))
     async with Sandbox() as elsewhere, wechat(elsewhere) as test:
         await send(test, PEOPLE, place("winter"))

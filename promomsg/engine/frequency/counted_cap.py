@@ -44,21 +44,25 @@ _LONGEST_WAIT: Final = 600.0
 about half a minute."""
 
 
-async def count_at_planning(handle: Handle, settings: Settings, clock: Clock) -> list[str]:
-    """Skips who is over the cap by now; what the plan says of that. Nothing is done without a cap.
+async def count_at_planning(
+    handle: Handle, settings: Settings, clock: Clock
+) -> tuple[list[str], int]:
+    """Skips who is over the cap by now; what the plan says of that, and how many they are. Nothing is done
+    without a cap.
 
     Raises:
         UsageError, JournalError: as `CapCounter.skip_over_cap`.
     """
     cap = settings.cap
     if cap is None:
-        return []
+        return [], 0
     over = await _skip(handle, cap, clock)
     others = "1 other campaign" if over.campaigns == 1 else f"{over.campaigns} other campaigns"
-    return [
+    notices = [
         f"max_per_person {cap.text}: {over.skipped} recipients left out, counted over {others} of this account "
         f"in {over.where}"
     ]
+    return notices, over.skipped
 
 
 @asynccontextmanager

@@ -184,7 +184,8 @@ class NewCampaign(CampaignStart):
         left_out: list[str] = []
         if suppressed is not None:
             left_out = suppressed.notices(await handle.left_out())
-        left_out += await count_at_planning(handle, settings, self._clock)
+        capped, people = await count_at_planning(handle, settings, self._clock)
+        (left_out if people else notices).extend(capped)
         await cohorts.choose_first(handle)
         cohorts.keep_in(self._record)
         await make_groups(handle, channel, settings, first_cohorts(self._record))

@@ -112,13 +112,14 @@ async def is_counted(reads: CampaignReads, since: float) -> bool:
 
 _TABLES: Final = (
     "person (value text NOT NULL, seq bigint NOT NULL)",
-    "had (seq bigint PRIMARY KEY, messages bigint NOT NULL)",
+    "had (seq bigint NOT NULL, messages bigint NOT NULL)",
 )
 _NAMELESS: Final = "{row}.key ~ '^row [0-9]+$'"
 """Its key only says where a recipient stood in its list (`intake.sources.NAMELESS_KEY`)."""
+# An address that is the key too is one value.
 _VALUES: Final = (
-    f"(VALUES (CASE WHEN {_NAMELESS} THEN NULL ELSE {{row}}.key END),"
-    " ({row}.id), ({row}.openid), ({row}.unionid)) AS v (value)"
+    f"(VALUES (CASE WHEN {_NAMELESS} THEN NULL ELSE {{row}}.key END), (nullif({{row}}.id, {{row}}.key)),"
+    " (nullif({row}.openid, {row}.key)), (nullif({row}.unionid, {row}.key))) AS v (value)"
 )
 _PEOPLE: Final = f"""
 INSERT INTO pg_temp.person
@@ -183,6 +184,7 @@ _FOUND_WITH_HISTORY: Final = f"""
 SELECT * FROM (SELECT r.*, {_NOW}::integer + {_BEFORE} AS messages FROM this.recipient AS r) AS r
 WHERE messages > 0
 """
+# Only added to: a row that one transaction changes again and again is found ever more slowly.
 _ADD: Final = f"""
 INSERT INTO pg_temp.had (seq, messages)
 SELECT seq, sum(messages) FROM (
@@ -190,7 +192,6 @@ SELECT seq, sum(messages) FROM (
     FROM ({{found}}) AS m CROSS JOIN LATERAL {_VALUES.format(row="m")}
     JOIN pg_temp.person AS p ON p.value = v.value
 ) AS one GROUP BY seq
-ON CONFLICT (seq) DO UPDATE SET messages = had.messages + excluded.messages
 """
 
 # Its row is kept from being removed meanwhile, and from nothing else.
@@ -257,7 +258,8 @@ def _refusal(journal: str, why: str) -> JournalError:
 async def _find_over(tx: Transaction, most: int, reason: Reason) -> bool:
     await make_blocked(tx)
     found = await tx.change(
-        "INSERT INTO pg_temp.blocked SELECT seq, %(detail)s, 0 FROM pg_temp.had WHERE messages >= %(most)s",
+        "INSERT INTO pg_temp.blocked SELECT seq, %(detail)s, 0 FROM pg_temp.had"
+        " GROUP BY seq HAVING sum(messages) >= %(most)s",
         {"detail": reason.detail, "most": most},
     )
     for table in _TABLES:
