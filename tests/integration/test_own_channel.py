@@ -210,12 +210,12 @@ async def test_a_thousand_people_through_faults_and_kills(
     served.settings.refuse_single = {f"o-{n:05}": 43101 for n in range(0, 1000, 40)}
     served.faults = FaultPlan(
         [
-            faults("reset_before_reading", 0.01),
-            faults("drop_after_delivering", 0.02),
-            faults("truncate", 0.01),
-            faults("status", 0.01),
-            Fault(endpoint="connect", kind="refuse", probability=0.02),
-            Fault(endpoint="subscribe_send", kind="slow", seconds=0.02),
+            faults("reset_before_reading", 0.005),
+            faults("drop_after_delivering", 0.01),
+            faults("truncate", 0.005),
+            faults("status", 0.005),
+            Fault(endpoint="connect", kind="refuse", probability=0.01),
+            Fault(endpoint="subscribe_send", kind="slow", seconds=0.01),
         ]
     )
     file, journal = campaign(tmp_path, served.url, 1000), tmp_path / "autumn.db"
