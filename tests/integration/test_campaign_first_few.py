@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -323,6 +324,25 @@ async def test_among_parts_the_wait_is_one_moment_that_stands_in_the_journal(
     while report_of(journal).pending:
         await do_part(journal, channel, SENDS)
     assert box.ledger.twice() == []
+
+
+async def test_parts_leave_a_campaign_alone_while_the_group_of_its_first_few_is_out(
+    box: Sandbox, channel: WeChatPromoter, postgres: str
+) -> None:
+    box.settings.poll_steps = [50]
+    journal = journal_at("postgres", None, postgres)  # type: ignore[arg-type]
+    options = {**NOW, "route": "group", "first": 60}
+    await Campaign(channel, MESSAGE, PEOPLE, journal=journal, **options).hand_over()
+    done = await do_part(journal, channel, SENDS)
+    assert (done.calls, done.state) == (1, "sending")
+    assert done.parked_until is not None
+    assert time.time() < done.parked_until <= time.time() + 5
+    box.settings.poll_steps = [100]
+    while (await do_part(journal, channel, Part(polls=True))).next_poll_at is not None:
+        pass
+    assert (await do_part(journal, channel, SENDS)).calls == 0
+    later = await do_part(journal, channel, SENDS, now=lambda: time.time() + 6)
+    assert (later.calls, len(group_ids(box))) == (1, 2)
 
 
 async def test_a_cancel_in_the_wait_ends_it(box: Sandbox, journal: Journal) -> None:

@@ -19,6 +19,7 @@ from promomsg.journal.records import Counts
 __all__ = [
     "FIRST_ASK",
     "FIRST_STOPPED",
+    "LOOK_AGAIN",
     "FirstDecision",
     "FirstPhase",
     "FirstProgress",
@@ -33,6 +34,8 @@ FIRST_STOPPED: Final = "FIRST_STOPPED"
 FIRST_ASK: Final = "FIRST_ASK"
 """The code of a halt because a person is to say whether it goes on (`first_ask`)."""
 
+LOOK_AGAIN: Final = 5.0
+"""Seconds for which a campaign in a database is left alone while the group sends of its first few are out."""
 _CODES: Final = 3
 """Codes that a halt's text names, the most frequent first."""
 _WHAT_NEXT: Final = "resume --approve goes on with the others, cancel ends it"
@@ -176,8 +179,11 @@ def with_first_few(
     if decision.phase is FirstPhase.SENDING:
         by_time = range(cohorts) if opening.cohorts is None else opening.cohorts
         found = tuple(number for number in by_time if number in first)
-        if found or opening.is_closed:
-            return replace(opening, cohorts=found)
+        if found:
+            # The others wait for answers, and not for any hours.
+            return replace(opening, cohorts=found, next_at=None)
+        if opening.is_closed:
+            return opening
         return replace(opening, cohorts=(), why="the first few are outside their hours")
     if decision.until is None:
         return replace(opening, cohorts=(), why=decision.text)

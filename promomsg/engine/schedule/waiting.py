@@ -6,6 +6,7 @@ import msgspec
 
 from promomsg.engine.schedule.cohorts import cohorts_of, first_cohorts
 from promomsg.engine.schedule.first_few import (
+    LOOK_AGAIN,
     FirstDecision,
     FirstPhase,
     FirstProgress,
@@ -59,6 +60,9 @@ def waiting_of(
     """The same of a campaign's record, and of how its first few stand; None: it has none."""
     schedule = schedule_of(record)
     opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
+    are_out = first is not None and first.phase == FirstPhase.SENDING
+    if are_out and parked_until is not None and parked_until - now <= LOOK_AGAIN:
+        parked_until = None  # by a part that looks again soon
     if first is not None and not first.needs_a_word:
         opening = with_first_few(
             opening,

@@ -22,7 +22,7 @@ from typing import Final
 import anyio
 
 from promomsg.clock import Clock, next_china_midnight
-from promomsg.engine.schedule.first_few import FirstProgress
+from promomsg.engine.schedule.first_few import LOOK_AGAIN, FirstProgress
 from promomsg.engine.schedule.first_watch import FirstWatch
 from promomsg.engine.schedule.opening_times import OpeningTimes
 from promomsg.engine.schedule.schedule import Opening, Schedule
@@ -311,10 +311,16 @@ class RunControl:
         # Who waits for its hours goes by the schedule, and by a clock that may be set meanwhile; who does
         # a part leaves the waiting to others.
         if not self._patient and (opening.is_closed or self.nobody_is_open):
-            until = max(until, opening.next_at or 0.0)
+            until = max(until, opening.next_at or self._look_again_at())
         if until > (self._parked or 0.0):
             self._parked = until
             await self._handle.park(self._parked)
+
+    def _look_again_at(self) -> float:
+        """When a part is to look again whose first few are all out; 0: it is not that it waits for."""
+        if self._first is None or not self.nobody_is_open or self._first.others_are_open:
+            return 0.0
+        return self._times.time() + LOOK_AGAIN
 
     def _heed_unparked(self, row: ControlRow) -> None:
         """Waits no longer once the user has resumed it."""
