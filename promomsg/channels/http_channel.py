@@ -46,12 +46,22 @@ class HttpRequest(msgspec.Struct, frozen=True):
         body: the bytes that are sent.
         headers: beside the content type, which is JSON's unless they say another.
         query: names and values, not encoded.
+
+    Raises:
+        UsageError: a value of another type; none of it is shown.
     """
 
     path: str
     body: bytes
     headers: Mapping[str, str] | None = None
     query: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        texts = [self.path, *(part for pair in (self.query or {}).items() for part in pair)]
+        if not isinstance(self.body, bytes):
+            raise UsageError(f"HttpRequest(body=…): give bytes, not {type(self.body).__name__}")
+        if not all(isinstance(text, str) for text in texts):
+            raise UsageError("HttpRequest: path, and names and values of the query, are text")
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.path!r})"  # a key may be in all the rest

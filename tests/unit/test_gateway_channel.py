@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_channel import KEY, GatewayChannel, GatewayMessage
 
 from promomsg import Campaign, Pace, Recipient, UsageError, open_journal, send
+from promomsg.channel import Answer, HttpRequest, Mask, SingleSend, Verdict
 from promomsg.channels import installed
 from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.worker_accounts import AccountsOfFile
 from promomsg.fleet.accounts import AccountMissing
 from promomsg.journal.records import CampaignRecord, is_asked_again
+from promomsg.testing.channel_trial import ChannelTrial
 from promomsg.testing.fake_provider import FakeProvider, Reply
 
 PEOPLE = [Recipient(id=str(n), params={"name": f"n{n}"}) for n in range(5)]
@@ -134,3 +137,40 @@ def test_a_code_means_what_its_channel_says() -> None:
     assert installed.text_of_code("gateway", "43101") == ""
     assert installed.text_of_code("gateway", "NO_ANSWER").startswith("the call may have reached")
     assert installed.text_of_code("gone", "43101") == ""
+
+
+class AuthorsMistakes(GatewayChannel):
+    """What is wrong in an author's own code is a verdict too."""
+
+    sent: Any = b"{}"
+    answers: Any = Answer(Verdict.SENT)
+
+    def request(self, compiled: Any, single_send: SingleSend) -> HttpRequest:
+        return HttpRequest("/v1/send", self.sent)
+
+    def read(self, status: int, body: bytes, mask: Mask) -> Answer:
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        answer: Answer = self.answers
+        return answer
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("sent", "answers", "verdict", "said"),
+    [
+        ("{}", None, Verdict.HALT, "give bytes, not str"),
+        (b"{}", KeyError(KEY), Verdict.UNKNOWN, "KeyError in read()"),
+        (b"{}", "sent", Verdict.UNKNOWN, "read() returned something else"),
+    ],
+)
+async def test_what_is_wrong_in_an_authors_code_is_a_verdict(
+    sent: Any, answers: Any, verdict: Verdict, said: str
+) -> None:
+    async with provider() as there, AuthorsMistakes("acme", KEY, base_url=there.url) as channel:
+        channel.sent, channel.answers = sent, answers
+        answer = await ChannelTrial(channel, there, MESSAGE, PEOPLE[0]).deliver()
+    assert answer.verdict is verdict
+    assert said in answer.detail
+    assert KEY not in repr(answer)
+    assert len(there.sends) == (verdict is Verdict.UNKNOWN)
