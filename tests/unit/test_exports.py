@@ -100,5 +100,15 @@ def test_the_main_classes_load_their_packages_and_nothing_that_only_some_campaig
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     added = set(done.stdout.split())
-    later = ("anyio", "cryptography", "psycopg", "pyarrow", "numpy", "openpyxl", "click", "rich")
+    later = (
+        "anyio",
+        "cryptography",
+        "psycopg",
+        "pyarrow",
+        "numpy",
+        "openpyxl",
+        "click",
+        "rich",
+        "zoneinfo",
+    )
     assert not [name for name in added if name.partition(".")[0] in later]

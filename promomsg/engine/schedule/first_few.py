@@ -13,7 +13,6 @@ import msgspec
 
 from promomsg.engine.schedule.first_options import FirstOptions
 from promomsg.engine.schedule.schedule import Opening
-from promomsg.hours import format_moment
 from promomsg.journal.records import Counts
 
 __all__ = [
@@ -187,6 +186,8 @@ def with_first_few(
         return replace(opening, cohorts=(), why="the first few are outside their hours")
     if decision.until is None:
         return replace(opening, cohorts=(), why=decision.text)
+    from promomsg.hours import format_moment  # time zones take a while to load
+
     until = decision.until
     if opening.is_closed and opening.until > until:
         return opening  # and it is open by then

@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
 from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -75,6 +74,8 @@ class _ZoneNumbers(dict[Any, int]):
         text = str(value).strip()
         if not text:
             return self[""]
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # for a list that names zones
+
         try:
             name = ZoneInfo(text).key
         except (ZoneInfoNotFoundError, ValueError, OSError):

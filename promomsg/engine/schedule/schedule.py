@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from promomsg.hours import Hours, format_moment
+if TYPE_CHECKING:
+    from promomsg.hours import Hours
 
 __all__ = ["ALWAYS_OPEN", "EARLIER", "TIME_NOT_KNOWN", "Opening", "Schedule", "WorkDone"]
 
@@ -194,6 +194,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown(self, at: float) -> str:
         """A moment for people, in the campaign's zone."""
+        from promomsg.hours import format_moment  # time zones take a while to load
+
         return format_moment(at, self.zone)
 
 
@@ -209,6 +211,8 @@ def _sooner(opens: float | None, end: float) -> float | None:
 def _hours_at(hours: Hours, now: float, name: str) -> tuple[float | None, float]:
     """When hours that are open close (None: they are closed), and when those that are closed open; both
     `inf` for never."""
+    from zoneinfo import ZoneInfo
+
     zone = ZoneInfo(name)
     change = hours.next_change(now, zone)
     if not hours.are_open(now, zone):
