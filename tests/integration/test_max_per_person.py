@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ from campaigning import MESSAGE, QUICK, ids, run_to_end, wechat
 from capped_sender import CappedSender
 from cli_campaigns import campaign, conserved, one_document, running
 from cli_campaigns import promomsg as terminal
-from clocks import FakeClock
+from clocks import FakeClock, Later
 from fault_campaigns import client, message, wallet_users
-from test_campaign_hours import FAR, FAR_AT
-from test_suppression_age import Later
 
 import promomsg
 from promomsg import Campaign, JournalError, MemoryJournal, Report, UsageError, WeChatPromoter
@@ -32,6 +31,8 @@ from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 Place = Callable[[str], Journal]
 PEOPLE = ids(4, 1000)
+FAR = "2035-11-11 09:00"
+FAR_AT = datetime.fromisoformat(f"{FAR}+08:00").timestamp()
 
 
 @pytest.fixture(params=["folder", "database"])

@@ -10,22 +10,12 @@ import pytest
 from campaigning import MESSAGE, QUICK, ids, run_to_end
 from cli_campaigns import campaign, one_document, running
 from cli_campaigns import promomsg as terminal
+from clocks import Later
 
 import promomsg
 from promomsg import Campaign, JournalError, UsageError, WeChatPromoter
-from promomsg.clock import DAY, SystemClock
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
-
-
-class Later(SystemClock):
-    """The machine's clock, as it will be after so many days."""
-
-    def __init__(self, days: float) -> None:
-        self._ahead = days * DAY
-
-    def time(self) -> float:  # type: ignore[override]
-        return SystemClock.time() + self._ahead
 
 
 @pytest.fixture
