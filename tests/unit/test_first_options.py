@@ -64,11 +64,12 @@ def test_what_is_said_of_first_few_that_there_are_none_of_is_refused() -> None:
 
 def test_a_stop_says_how_many_of_what_and_what_to_do() -> None:
     counts = Counts(
-        planned=20,
+        planned=24,
         sent=16,
         failed=3,
         unknown=1,
-        by_code={"43101": 2, "NO_ANSWER": 1, "40003": 1},
+        skipped=4,
+        by_code={"43101": 2, "NO_ANSWER": 1, "40003": 1, "SUPPRESSED": 4},
     )
     options = FirstOptions(first=20)
     found = decide_first(counts, answered_at=None, now=5.0, options=options)

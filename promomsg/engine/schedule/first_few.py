@@ -14,6 +14,7 @@ import msgspec
 from promomsg.engine.schedule.first_options import FirstOptions
 from promomsg.engine.schedule.schedule import Opening
 from promomsg.journal.records import Counts
+from promomsg.model import Code
 
 __all__ = [
     "FIRST_ASK",
@@ -37,6 +38,19 @@ LOOK_AGAIN: Final = 5.0
 """Seconds for which a campaign in a database is left alone while the group sends of its first few are out."""
 _CODES: Final = 3
 """Codes that a halt's text names, the most frequent first."""
+_LEFT_OUT: Final = frozenset(
+    {
+        Code.DUPLICATE_KEY,
+        Code.DUPLICATE_ADDRESS,
+        Code.DUPLICATE_REQUEST_ID,
+        Code.SUPPRESSED,
+        Code.NOT_SELECTED,
+        Code.MAX_PER_PERSON,
+        Code.CANCELLED,
+        Code.FINISH_BY,
+    }
+)
+"""Codes of those who were skipped or cancelled, which say nothing of how a send came out."""
 _WHAT_NEXT: Final = "resume --approve goes on with the others, cancel ends it"
 
 
@@ -151,7 +165,8 @@ def results_in_words(counts: Counts | FirstProgress) -> str:
         ("pending", counts.pending),
     )
     text = ", ".join(f"{number:,} {name}" for name, number in named if number or name == "sent")
-    codes = sorted(counts.by_code.items(), key=lambda item: (-item[1], item[0]))[:_CODES]
+    found = [(code, number) for code, number in counts.by_code.items() if code not in _LEFT_OUT]
+    codes = sorted(found, key=lambda item: (-item[1], item[0]))[:_CODES]
     if codes:
         text += f" ({', '.join(f'{number:,} x {code}' for code, number in codes)})"
     return text

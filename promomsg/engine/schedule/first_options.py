@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.durations import parse_duration
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 
 __all__ = [
     "FIRST_OPTIONS",
@@ -77,16 +77,19 @@ def kept_first(settings: Mapping[str, Any]) -> FirstOptions | None:
     """The same of the settings that a journal keeps; None: the campaign has no first few.
 
     Raises:
-        UsageError: one is out of its range.
+        JournalError: they are not what promomsg writes.
     """
     if settings.get("first") is None:
         return None
-    return checked_first(
-        settings["first"],
-        stop_above=settings.get("first_stop_above", FIRST_STOP_ABOVE),
-        wait=settings.get("first_wait", FIRST_WAIT),
-        ask=settings.get("first_ask", False),
-    )
+    try:
+        return checked_first(
+            settings["first"],
+            stop_above=settings.get("first_stop_above", FIRST_STOP_ABOVE),
+            wait=settings.get("first_wait", FIRST_WAIT),
+            ask=settings.get("first_ask", False),
+        )
+    except UsageError as error:
+        raise JournalError(f"who is sent to first cannot be read back: {error}") from None
 
 
 def check_first_is_there(given: Iterable[str]) -> None:
