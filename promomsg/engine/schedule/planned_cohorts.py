@@ -37,8 +37,6 @@ _SOME: Final = 5_000
 """Rows that are put into a cohort at a time."""
 _NONE: Final = -1
 """The cohort of whose zone is none."""
-_encode_lines = msgspec.json.Encoder().encode_lines
-
 _LONGEST: Final = 60
 """Characters of a zone that an error shows."""
 
@@ -142,8 +140,11 @@ class PlannedCohorts:
         return 0, Problem(Code.BAD_ZONE, f"{text!r} is no time zone; name it like 'Europe/Paris'")
 
     def _add_to_digest(self, zones: Sequence[Any]) -> None:
-        texts = ["" if zone is None else str(zone) for zone in zones]
-        self._digest.update(_encode_lines(texts))
+        try:
+            text = "\n".join(zones)
+        except TypeError:
+            text = "\n".join("" if zone is None else str(zone) for zone in zones)
+        self._digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
 
     def digest_with(self, digest: str) -> str:
         """A list's digest, with that of its zones."""

@@ -59,6 +59,8 @@ async def shared_messages(
             await forget_guesses(tx, added)
         if every is not None and not added.groups:
             return [SharedMessage(None, len(every))] if len(every) >= max(at_least, 1) else []
+    if added is not None and added.cohorts:
+        await make_index(tx, "cohort")  # `make_groups` looks for each
     bare = await tx.rows(
         "SELECT NULL, count(*), cohort FROM this.recipient"
         f" WHERE {_SET} AND message_digest IS NULL"

@@ -20,7 +20,7 @@ from promomsg.journal.sqlite.statements.transaction import Transaction
 from promomsg.journal.state_sql import in_state
 from promomsg.model import State
 
-__all__ = ["add_audience_group", "index_digests", "make_groups", "shared_messages"]
+__all__ = ["add_audience_group", "index_cohorts", "index_digests", "make_groups", "shared_messages"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,7 +42,10 @@ def shared_messages(tx: Transaction, at_least: int, added: AddedRows | None) -> 
             forget_guesses(db, added)
         if every is not None and not added.groups:
             return [SharedMessage(None, len(every))] if len(every) >= max(at_least, 1) else []
-    cohort = "0" if added is not None and not added.cohorts else "cohort"
+    cohort = "0"
+    if added is None or added.cohorts:
+        cohort = "cohort"
+        index_cohorts(db)
     found = db.execute(
         f"SELECT NULL, count(*), {cohort} FROM recipient WHERE {_SET} AND message_digest IS NULL"
         f" GROUP BY {cohort} + 0 HAVING count(*) >= ? ORDER BY 3",
@@ -59,6 +62,12 @@ def shared_messages(tx: Transaction, at_least: int, added: AddedRows | None) -> 
             index_digests(db)  # `make_groups` looks each of them up
         found += sets
     return [SharedMessage(*one) for one in found]
+
+
+def index_cohorts(db: sqlite3.Connection) -> None:
+    """Makes the index of cohorts, unless it is there, or all rows are in cohort 0."""
+    if db.execute("SELECT max(cohort) FROM recipient").fetchone()[0]:
+        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_cohort {INDEXES['recipient_cohort']}")
 
 
 def index_digests(db: sqlite3.Connection) -> None:

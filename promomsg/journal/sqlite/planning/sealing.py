@@ -10,6 +10,7 @@ from typing import Final
 
 from promomsg.journal.planned_columns import AddedRows
 from promomsg.journal.records import CampaignRecord
+from promomsg.journal.sqlite.planning.planned_groups import index_cohorts
 from promomsg.journal.sqlite.planning.planned_rows import forget_guesses
 from promomsg.journal.sqlite.schema import INDEXES
 from promomsg.journal.sqlite.statements.campaign_row import save_record
@@ -23,11 +24,18 @@ _UNSETTLED: Final = in_state(State.PENDING, State.INTENDED)
 _PLANNED_GROUP: Final = group_move(GroupEvent.INTEND).where
 
 
-def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = None) -> None:
+def cut_chunks(
+    db: sqlite3.Connection,
+    chunk_size: int,
+    singles: range | None = None,
+    *,
+    has_cohorts: bool = False,
+) -> None:
     """Cuts every single that is not settled into new chunks, and gives each new group its own.
 
     Args:
         singles: the singles, by number, where that is known without a look at them.
+        has_cohorts: they are in several cohorts.
 
     Chunks are ranges of seq, so no row is touched. Old numbers are not used again: a lease on one
     of them must never fit a new chunk.
@@ -44,7 +52,9 @@ def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = 
         " AND group_no NOT IN (SELECT group_no FROM chunk WHERE group_no IS NOT NULL) ORDER BY group_no"
     )
     if singles is None:
-        _cut_by_looking(db, chunk_size)
+        _cut_by_looking(db, chunk_size, f"{_UNSETTLED} AND group_no IS NULL")
+    elif singles and has_cohorts:
+        _cut_by_looking(db, chunk_size, "true")  # the index alone is looked at
     else:
         parts = (singles[at : at + chunk_size] for at in range(0, len(singles), chunk_size))
         db.executemany(
@@ -56,16 +66,15 @@ def cut_chunks(db: sqlite3.Connection, chunk_size: int, singles: range | None = 
     db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
 
 
-def _cut_by_looking(db: sqlite3.Connection, chunk_size: int) -> None:
+def _cut_by_looking(db: sqlite3.Connection, chunk_size: int, singles: str) -> None:
+    index_cohorts(db)
     (last,) = db.execute("SELECT max(cohort) FROM recipient").fetchone()
-    if last:
-        db.execute(f"CREATE INDEX IF NOT EXISTS recipient_cohort {INDEXES['recipient_cohort']}")
     for cohort in range((last or 0) + 1):
-        _cut_cohort(db, chunk_size, cohort)
+        _cut_cohort(db, chunk_size, cohort, singles)
 
 
-def _cut_cohort(db: sqlite3.Connection, chunk_size: int, cohort: int) -> None:
-    where = f"cohort = {int(cohort)} AND {_UNSETTLED} AND group_no IS NULL AND seq > ?"
+def _cut_cohort(db: sqlite3.Connection, chunk_size: int, cohort: int, singles: str) -> None:
+    where = f"cohort = {int(cohort)} AND {singles} AND seq > ?"
     after = -1
     while True:
         first = db.execute(
@@ -93,9 +102,7 @@ def seal(db: sqlite3.Connection, record: CampaignRecord, chunk_size: int, added:
     save_record(db, record)
     db.execute("UPDATE campaign SET sender_open = 1")
     singles = added.every
-    if added.cohorts:
-        singles = None
-    elif singles is not None and added.groups:
+    if singles is not None and added.groups:
         # A group's people are no singles; of some groups and some singles, which is which is asked.
         singles = range(0) if added.in_groups == added.count else None
-    cut_chunks(db, chunk_size, singles)
+    cut_chunks(db, chunk_size, singles, has_cohorts=added.cohorts)
