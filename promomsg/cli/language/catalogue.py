@@ -37,6 +37,7 @@ _PUNCTUATION: Final = (
     (" and ", "和"),
     (" (", "（"),
 )
+_TWO_SCRIPTS: Final = re.compile("[\u4e00-\u9fff][0-9A-Za-z]|[0-9A-Za-z][\u4e00-\u9fff]").fullmatch
 _OWN_SPACE: Final = frozenset("，；：。（")
 """No blank stands before these."""
 _FOLLOWS: Final = (" ", ";", ",", ".")
@@ -116,11 +117,13 @@ class Pattern:
         return at if form is None else -1 if value is None else value.start()
 
     def filled(self, values: dict[str, str]) -> str:
-        """The translation with these values."""
-        return "".join(
-            literal + ("" if name is None else values[name])
-            for literal, name, _, _ in Formatter().parse(self._translation)
-        )
+        """The translation with these values; a blank stands between a Chinese character and a word or
+        number of another script."""
+        filled = ""
+        for literal, name, _, _ in Formatter().parse(self._translation):
+            for part in (literal, "" if name is None else values[name]):
+                filled += f" {part}" if _TWO_SCRIPTS(filled[-1:] + part[:1]) else part
+        return filled
 
 
 class _Messages(gettext.GNUTranslations):
