@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from journal_process import child, end
 from journal_rows import (
     DAY,
     NOW,
@@ -17,9 +18,13 @@ from journal_rows import (
     sealed,
     states,
 )
+from killed_senders import resumed
 
 from promomsg.journal.contract import Handle
+from promomsg.journal.locate import open_reader
 from promomsg.journal.records import FirstFew, Lease, PlannedRow
+from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
+from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.model import State
 
 pytestmark = pytest.mark.asyncio
@@ -187,4 +192,32 @@ async def test_the_cohorts_and_the_first_few_outlive_the_process(make: Make) -> 
     assert await handle.set_first_few(None, instead_of=approved)
     assert (await handle.control()).first_few is None
     assert len(await everybody(handle)) == 1
+    await handle.close()
+
+
+async def test_a_process_killed_while_a_cohort_closes_leaves_its_uncalled_ones_pending(
+    journal: SqliteJournal,
+) -> None:
+    """Of the one that closes one was called, one put back, and two are intended yet; of the other one
+    was called: what lies in between in the list is nobody else's."""
+    code = """
+    handle = await sealed(journal, [row(seq, cohort=seq % 2) for seq in range(12)], chunk_size=8)
+    await handle.make_slots(16)
+    take = lambda cohort: handle.take(groups=False, singles=True, idempotent=False, cohorts=[cohort])
+    closing, other = await take(0), await take(1)
+    assert await handle.intend(closing, [0, 2, 4, 6], NOW, DAY)
+    assert await handle.intend(other, [1, 3], NOW, DAY)
+    handle.mark_leaving(closing, 0)
+    handle.mark_leaving(other, 3)
+    assert await handle.settle(closing, [result(2, "pending", called=False)])
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    end(child(code, journal.path), kill=False)
+    with open_reader(journal.path) as reader:
+        assert intended_in(reader).in_doubt == (2, 0, 0)
+    handle, found = await resumed(journal)
+    assert (found.unknown, found.uncalled) == (2, 3)
+    assert await states(handle) == "uppupppppppp"
+    assert seqs(await take_of(handle, 1)) == [1, 5, 7, 9, 11]
+    assert seqs(await take_of(handle, 0)) == [2, 4, 6, 8, 10]
     await handle.close()
