@@ -23,11 +23,12 @@ class CampaignEvent(msgspec.Struct, frozen=True):
         kind: `"state"`: it is in another state (`data`: `state`, `reason`); `"progress"`: other counts
             (`planned`, `sent`, `failed`, `unknown`, `skipped`, `cancelled`, `pending`, `elapsed_s`);
             `"group"`: a group send moved on (as one of `Progress.groups`, with its number in `group`);
+            `"first"`: the first few stand otherwise (as `FirstProgress.to_dict`);
             `"halt"`: it was stopped before its end (`code`, `detail`).
         data: plain JSON values.
     """
 
-    kind: Literal["state", "progress", "group", "halt"]
+    kind: Literal["state", "progress", "group", "first", "halt"]
     data: dict[str, Any]
 
     def to_sse(self) -> str:
@@ -49,6 +50,8 @@ def events_between(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> 
     if before is None or any(before[name] != now[name] for name in _COUNTS):
         counts = {name: now[name] for name in _COUNTS}
         events.append(CampaignEvent("progress", {**counts, "elapsed_s": now["elapsed_s"]}))
+    if "first" in now and (before is None or before.get("first") != now["first"]):
+        events.append(CampaignEvent("first", now["first"]))
     if before is None or (before["state"], before["reason"]) != (now["state"], now["reason"]):
         events.append(CampaignEvent("state", {"state": now["state"], "reason": now["reason"]}))
         if now["state"] == "halted":

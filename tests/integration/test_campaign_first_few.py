@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from campaigning import MESSAGE, QUICK, group_ids, honest, ids, journal_at, run_to_end, wechat
 from clocks import FakeClock
+from fault_campaigns import client, message, wallet_users
 from waiting import until
 
 from promomsg import (
@@ -22,7 +23,7 @@ from promomsg import (
 )
 from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
-from promomsg.sandbox import Sandbox
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
@@ -54,8 +55,11 @@ async def halted(box: Sandbox, channel: WeChatPromoter, journal: Journal, **more
 async def test_under_the_bound_the_others_follow_by_themselves(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:
-    report = await run_to_end(Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW))
+    async with Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW) as run:
+        told = [event.data async for event in run.events(every=0.001) if event.kind == "first"]
+        report = await run.wait()
     assert (report.state, report.sent) == ("done", 200)
+    assert (told[0]["phase"], told[-1]["phase"]) == ("sending", "passed")
     honest(report, box)
     assert report.first is not None
     assert (report.first.phase, report.first.planned, report.first.sent) == ("passed", 20, 20)
@@ -227,6 +231,31 @@ async def test_a_list_splits_alike_whatever_its_order_and_whoever_comes_after(
         found.append(first_of(journal))  # type: ignore[arg-type]
     assert found[0] == found[1]
     assert found[0] <= found[2]
+
+
+async def test_a_wallets_first_few_stop_the_others_too_and_its_list_is_given_with_the_word(
+    box: Sandbox, tmp_path: Any
+) -> None:
+    box.faults = FaultPlan(
+        [Fault(endpoint="alipay.send", kind="result", result="USER_NOT_EXIST", every=2)]
+    )
+    path, people = tmp_path / "wallet.db", wallet_users(40)
+    options = {**QUICK, "first": 10, "first_wait": 0}
+    async with client(box, "alipay") as wallet:
+        text = message("alipay")
+        report = await run_to_end(Campaign(wallet, text, people, journal=path, **options))
+        assert report.reason.startswith("FIRST_STOPPED")
+        assert report.pending >= 30
+        box.faults = FaultPlan([])
+        other = [*people[1:], {**people[0], "key": "another"}]
+        with pytest.raises(UsageError, match="the recipients are not the list"):
+            await run_to_end(Campaign.resume(path, wallet, approve=True, recipients=other))
+        last = await run_to_end(
+            Campaign.resume(path, wallet, approve=True, recipients=people, **QUICK)
+        )
+    assert last.state == "done"
+    assert last.sent + last.failed == 40
+    assert box.ledger.twice() == []
 
 
 async def test_what_is_given_with_a_word_for_the_others_is_what_was_planned(
