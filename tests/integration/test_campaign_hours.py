@@ -15,7 +15,7 @@ from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids, wechat
 from cli_campaigns import campaign, started
 from clocks import FakeClock
 from fleet_working import new_fleet, quick_looks, working
-from waiting import until, wait_for
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, Pace, Report, open_journal
@@ -117,7 +117,7 @@ async def test_a_campaign_that_was_killed_while_it_waited_goes_on_at_its_hour(
     file = campaign(tmp_path, ledger.url, 12, campaign=f'start_at = "{FAR}"')
     process = started("send", file, "--yes")
     journal = tmp_path / "autumn.db"
-    wait_for(lambda: journal.exists() and _state(journal) == "waiting", seconds=20)
+    await until(lambda: journal.exists() and _state(journal) == "waiting", seconds=20)
     process.kill()
     process.communicate()
     killed = report_of(promomsg.SqliteJournal(journal))
