@@ -61,8 +61,8 @@ class OpeningTimes:
         schedule, first = self._schedule, self._first
         if schedule is None or not opening.cohorts:
             return opening
-        if first is not None and not first.others_are_open:
-            return opening  # it is their answers that are waited for
+        if first is not None and not first.others_are_open and not first.counts.pending:
+            return opening  # what they came to is looked at now
         return schedule.without_those_open(opening)
 
     def decide_anew(self) -> None:
