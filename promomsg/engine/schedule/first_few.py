@@ -194,8 +194,9 @@ def with_first_few(
         by_time = range(cohorts) if opening.cohorts is None else opening.cohorts
         found = tuple(number for number in by_time if number in first)
         if found:
-            # The others wait for answers, and not for any hours.
-            return replace(opening, cohorts=found, next_at=None)
+            # The others wait for answers; only first few of a zone that is closed wait for hours.
+            next_at = None if len(found) == len(first) else opening.next_at
+            return replace(opening, cohorts=found, next_at=next_at)
         if opening.is_closed:
             return opening
         return replace(opening, cohorts=(), why="the first few are outside their hours")
