@@ -138,6 +138,7 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
             "a.toml: [pace] has no key 'singel'; did you mean 'single'?",
             "a.toml：[pace] 没有键 'singel'；您是不是想写 'single'？",
         ),
+        ("5 are sent to first (first = 5)", "先发给 5 位（first = 5）"),
         # A blank between two scripts.
         ("a group that is lost cannot take poll", "lost 的群发不能进行 poll"),
         # Texts in each other's holes, and the system's own.
@@ -193,6 +194,8 @@ def test_a_hole_says_what_may_stand_in_it() -> None:
     quoted = Pattern("{0!r} is not text{1}", "{0} 不是文字{1}")
     assert quoted.match("'a b' is not text; so") == {"0": "'a b'", "1": "; so"}
     assert quoted.match("a b is not text") is None
+    assert quoted.match("[1, 2] is not text") == {"0": "[1, 2]", "1": ""}
+    assert quoted.match("5 is not text") == {"0": "5", "1": ""}
     assert quoted.match("'it\\'s' is not text") == {"0": "'it\\'s'", "1": ""}
     number = Pattern("{0:,} singles a {1}", "每{1} {0} 次")
     assert number.match("1,200.5 singles a day") == {"0": "1,200.5", "1": "day"}

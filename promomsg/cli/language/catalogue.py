@@ -22,6 +22,11 @@ from promomsg.cli.language.texts_of_others import WORDS_IN_TEXTS
 __all__ = ["Catalogue", "Pattern"]
 
 _QUOTED: Final = re.compile(r"""b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_REPR: Final = re.compile(
+    _QUOTED.pattern
+    + r"|\[[^\]]*\]|\{[^}]*\}|\([^)]*\)|<[^>]*>|-?\d[\w.+-]*|None|True|False|[A-Z]\w*\([^()]*\)"
+)
+"""A text in quotes, or another value as Python writes it: `5`, `None`, `[1, 2]`, `Pace(…)`."""
 _NUMBER: Final = re.compile(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?%?|inf|nan")
 _SHORT: Final = 7
 """A message with fewer characters of its own, `and {0}`, fits nearly any text: it counts only with a number
@@ -71,7 +76,7 @@ class Pattern:
         for literal, name, spec, conversion in Formatter().parse(message):
             self._literals[-1] += literal
             if name is not None:
-                form = _QUOTED if conversion else _NUMBER if spec else None
+                form = _REPR if conversion else _NUMBER if spec else None
                 self._holes.append((name, form))
                 self._literals.append("")
         self._translation = translation

@@ -103,6 +103,9 @@ FROM_ELSEWHERE: Final = (
     "Unterminated string (at line {0:d}, column {1:d})",
     "Illegal character {0!r} (at line {1:d}, column {2:d})",
     "No closing quotation",
+    # counts by state, put together
+    "{0:,} sent",
+    "{0:,} pending",
     # durations
     "{0:d} s",
     "{0:d} d {1:d} h",
