@@ -11,7 +11,7 @@ from promomsg.journal.records import CampaignRecord, ClickDay, Counts, GroupRow
 from promomsg.model import Outcome, State
 from promomsg.timeline import Timeline
 
-__all__ = ["COLUMNS", "NOT_SENT", "ReportContents"]
+__all__ = ["COLUMNS", "NOT_SENT", "ReportContents", "clicked_people"]
 
 COLUMNS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at", "rid")
 """The columns of an outcome where cells have types (Parquet, workbook, frame): those of the CSV report,
@@ -50,3 +50,16 @@ class ReportContents(msgspec.Struct, frozen=True, kw_only=True):
     timeline: Timeline
     clicks: tuple[ClickDay, ...]
     outcomes: Callable[[Iterable[State] | None], Iterator[Outcome]]
+
+
+def clicked_people(days: Iterable[ClickDay]) -> int | None:
+    """People who clicked on the campaign's own group sends; None: it is not known of any. Of single sends
+    WeChat only says how many clicked on any message of their type, whoever sent it."""
+    found = [
+        count.people
+        for day in days
+        if day.by_message
+        for count in day.counts
+        if count.people is not None
+    ]
+    return sum(found) if found else None

@@ -13,10 +13,10 @@ import msgspec
 from promomsg.code_meanings import explain
 from promomsg.control_characters import escaped
 from promomsg.durations import format_duration
-from promomsg.journal.records import ClickDay, Counts
+from promomsg.journal.records import Counts
 from promomsg.model import State
 from promomsg.report_formats.bar_chart import bar_chart
-from promomsg.report_formats.contents import NOT_SENT, ReportContents
+from promomsg.report_formats.contents import NOT_SENT, ReportContents, clicked_people
 from promomsg.report_formats.typed_rows import needs
 
 __all__ = ["ENGLISH", "MOST_ROWS", "Funnel", "PageLanguage", "to_html"]
@@ -144,7 +144,7 @@ def _funnel(contents: ReportContents) -> list[Funnel]:
         ("to send to", counts.planned - counts.skipped - _refused_by_planning(counts)),
         ("sent", counts.sent),
     ]
-    clicked = _clicked(contents.clicks)
+    clicked = clicked_people(contents.clicks)
     if clicked is not None:
         steps.append(("clicked", clicked))
     whole = max(counts.planned, 1)
@@ -159,19 +159,6 @@ def _refused_by_planning(counts: Counts) -> int:
         for meaning, number in found
         if (meaning.origin, meaning.outcome) == ("promomsg", State.FAILED)
     )
-
-
-def _clicked(days: tuple[ClickDay, ...]) -> int | None:
-    """People who clicked on this campaign's group sends; None: nobody has asked, or the provider does
-    not say it by message."""
-    found = [
-        count.people
-        for day in days
-        if day.by_message
-        for count in day.counts
-        if count.people is not None
-    ]
-    return sum(found) if found else None
 
 
 def _fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

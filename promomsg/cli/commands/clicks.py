@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from promomsg.cli.campaign.campaign_file import load_account
+from promomsg.cli.campaign.campaign_of_journal import Overrides
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.output.printing import (
     finish_output,
     format_time,
@@ -19,9 +21,10 @@ from promomsg.cli.output.printing import (
     print_to_stderr,
 )
 from promomsg.cli.shared_options import (
-    account_file_option,
+    as_place,
     base_url_option,
     file_secrets_option,
+    fleet_option,
     json_option,
 )
 from promomsg.errors import UsageError
@@ -29,13 +32,21 @@ from promomsg.errors import UsageError
 __all__ = ["clicks"]
 
 
-@click.command(short_help="Show the clicks of one day.")
-@account_file_option
+_OF_A_DAY: Final = "of one day: --campaign FILE --date YYYY-MM-DD --dimension 0 (or 1)"
+
+
+@click.command(short_help="Show the clicks of a campaign, or of one day.")
+@click.argument("journal", callback=as_place, required=False)
+@fleet_option
+@click.option(
+    "--campaign", "file", type=click.Path(path_type=Path),
+    help="A campaign file; its account is enough. With JOURNAL: when it has moved.",
+)  # fmt: skip
 @base_url_option
 @file_secrets_option
-@click.option("--date", required=True, metavar="YYYY-MM-DD", help="The China-time day of the send.")
+@click.option("--date", metavar="YYYY-MM-DD", help="The China-time day of the send.")
 @click.option(
-    "--dimension", type=click.Choice(("0", "1")), required=True,
+    "--dimension", type=click.Choice(("0", "1")),
     help="0 by message (group sends only), 1 by message type.",
 )  # fmt: skip
 @click.option("--msg-type", type=click.IntRange(0), help="Default: the campaign file's.")
@@ -44,26 +55,31 @@ __all__ = ["clicks"]
 @click.option("--end", type=int, metavar="UNIX", help="Sent until then (dimension 0).")
 @json_option
 def clicks(
-    file: Path,
+    journal: JournalPlace | None,
+    file: Path | None,
     base_url: str | None,
     allow_file_secrets: bool,
-    date: str,
-    dimension: str,
-    msg_type: int | None,
-    msg_id: str | None,
-    begin: int | None,
-    end: int | None,
     as_json: bool,
+    **question: Any,
 ) -> int:
-    """Show the clicks on the messages sent on one day: from the day after on, for 90 days."""
+    """Show the clicks on what the campaign in JOURNAL sent: those that are due are asked for and kept with
+    it. Or, without JOURNAL, on all messages of the account that were sent on one day: from the day after on,
+    for 90 days.
+    """
+    if journal is not None:
+        if any(value is not None for value in question.values()):
+            raise UsageError(
+                "clicks: a journal knows its own days and messages; leave out the other options"
+            )
+        from promomsg.cli.clicks_of_journal import show_clicks
+
+        overrides = Overrides(file, None, base_url, allow_file_secrets)
+        return run_async(lambda interrupts: show_clicks(journal, overrides, as_json, interrupts))
+    if file is None or question["date"] is None or question["dimension"] is None:
+        raise UsageError(f"clicks: of a campaign: give its journal; {_OF_A_DAY}")
     campaign = load_account(file, base_url=base_url, file_secrets=allow_file_secrets)
-    question: dict[str, Any] = {
-        "dimension": int(dimension),
-        "msg_type": msg_type,
-        "msg_id": msg_id,
-        "begin": begin,
-        "end": end,
-    }
+    date = question.pop("date")
+    question["dimension"] = int(question["dimension"])
     return run_async(lambda interrupts: _clicks(campaign, date, question, as_json, interrupts))
 
 

@@ -48,7 +48,7 @@ class LookDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def keep_due_clicks(
-    journal: Journal, channel: Channel, *, clock: Clock = SYSTEM_CLOCK
+    journal: Journal, channel: Channel, *, at_once: bool = False, clock: Clock = SYSTEM_CLOCK
 ) -> LookDone:
     """Asks for the clicks of a campaign that are due now, and keeps them in its journal.
 
@@ -58,6 +58,8 @@ async def keep_due_clicks(
     Args:
         journal: the campaign's; of a file nobody may be sending it.
         channel: its account.
+        at_once: a person asks: not some time after midnight, as many campaigns of an account do, but from
+            the day after on.
 
     Raises:
         JournalError: it is another account's, or cannot be written.
@@ -67,14 +69,14 @@ async def keep_due_clicks(
     handle = await journal.open(write=True)
     try:
         check_account(handle.record, channel)
-        return await _keep_clicks(handle, channel, clock)
+        spread = 0.0 if at_once else spread_of(handle.record.run_id)
+        return await _keep_clicks(handle, channel, clock, spread)
     finally:
         await run_shielded(handle.close)
 
 
-async def _keep_clicks(handle: Handle, channel: Following, clock: Clock) -> LookDone:
-    record = handle.record
-    spread, compiled = spread_of(record.run_id), channel.compile_snapshot(record.message)
+async def _keep_clicks(handle: Handle, channel: Following, clock: Clock, spread: float) -> LookDone:
+    compiled = channel.compile_snapshot(handle.record.message)
     questions = click_questions(await handle.groups(), await handle.sent_days())
     kept = await handle.clicks()
     asked, trouble = 0, ""
@@ -99,13 +101,18 @@ async def _keep_clicks(handle: Handle, channel: Following, clock: Clock) -> Look
         )
         await handle.keep_clicks(found)
         asked += 1
-    return await _clicks_done(handle, questions, asked, trouble, clock)
+    return await _clicks_done(handle, questions, asked, trouble, clock, spread)
 
 
 async def _clicks_done(
-    handle: Handle, questions: Sequence[ClickQuestion], asked: int, trouble: str, clock: Clock
+    handle: Handle,
+    questions: Sequence[ClickQuestion],
+    asked: int,
+    trouble: str,
+    clock: Clock,
+    spread: float,
 ) -> LookDone:
-    now, spread = clock.time(), spread_of(handle.record.run_id)
+    now = clock.time()
     kept = await handle.clicks()
     moments = [clicks_asked_at(one, kept, now=now, spread=spread) for one in questions]
     # Of a campaign that is not over, more days may come.
