@@ -17,7 +17,7 @@ def sent_two_days_ago(served: Sandbox, folder: Path, rows: int) -> Path:
     """A campaign of which both the provider and the journal say that it was sent two days ago."""
     served.settings.click_rate = 0.5
     file = campaign(folder, served.url, rows, name="clicked")
-    served.clock.advance(-2 * DAY)
+    served.clock.move(-2, back=True)
     assert promomsg("send", file, "--yes") == 0
     served.clock.advance(2 * DAY)
     journal = folder / "clicked.db"
