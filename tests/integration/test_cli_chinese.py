@@ -113,6 +113,12 @@ def test_a_campaign_from_plan_to_report_is_chinese(
     assert "k2  DUPLICATE_KEY  key 相同：k2（第 3 行）" in plan
     assert "k7  SUPPRESSED  在屏蔽名单上" in plan
     assert "k6  MISSING_PARAM  第 7 行：{name} 没有值" in plan
+    timed = show(
+        "plan", file, "--first", "2", "--start-at", "2099-12-12 09:00", "--finish-by", "2099-12-12 09:00:02",
+        "--between", "Mon-Sun 09:00-21:00",
+    )[1]  # fmt: skip
+    for label in ("首批", "开始", "可发送时段", "最晚完成"):
+        assert re.search(rf"^  {label} +\S", timed, re.M), timed
     status, sent = show("send", file, "--yes")
     assert status == 4
     assert re.search(r"^  失败 +3$", sent, re.M)
