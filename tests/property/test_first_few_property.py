@@ -64,6 +64,7 @@ def test_the_others_are_open_only_once_all_are_answered_few_enough_failed_and_th
     if found.others_are_open:
         assert not counts.pending
         assert not options.ask
+        assert counted, "nobody tried it"
         assert bad <= options.stop_above * counted
         assert found.answered_at is not None
         assert now >= found.answered_at + options.wait

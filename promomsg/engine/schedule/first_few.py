@@ -107,7 +107,8 @@ def decide_first(
     times that are passed in count, so whoever asks, and after whatever restart, gets the same answer.
 
     Args:
-        counts: of the first few alone. Skipped and cancelled ones are no part of the share.
+        counts: of the first few alone. Skipped and cancelled ones are no part of the share; where all of
+            them are, a person is asked.
         answered_at: Unix seconds since when all are answered, as it was kept; None: nothing was kept.
         now: Unix seconds.
         passed: it was decided before that the others are sent to, here or by a person: that stays.
@@ -130,6 +131,11 @@ def decide_first(
     until = answered_at + options.wait
     if now < until:
         return FirstDecision(phase=FirstPhase.WAITING, answered_at=answered_at, until=until)
+    if not looked_at:
+        text = f"none of the first {counts.planned:,} was left to be sent to; {_WHAT_NEXT}"
+        return FirstDecision(
+            phase=FirstPhase.ASKING, answered_at=answered_at, code=FIRST_ASK, text=text
+        )
     if options.ask:
         results = results_in_words(counts)
         text = f"the first {looked_at:,} are answered: {results}; look at them; {_WHAT_NEXT}"
