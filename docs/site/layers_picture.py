@@ -9,14 +9,16 @@ from typing import Final
 from drawing import arrow, box, picture, text
 from outside import ROOT
 
-_WIDTH: Final = 1000
+_WIDTH: Final = 1030
 _LEFT: Final = 30
-_RIGHT: Final = 780
+_RIGHT: Final = 810
 """Where the layers end; the sandbox, which imports none of them, stands to the right."""
 _HIGH: Final = 30
 _STEP: Final = 36
 _GAP: Final = 10
 _LETTER: Final = 8.2
+_BOX: Final = 144
+"""Wide enough for the longest name of a folder."""
 
 
 def layers() -> list[list[str]]:
@@ -59,9 +61,11 @@ def _folder_rows(names: list[str], top: float) -> tuple[list[str], float]:
     parts = []
     for name in names:
         shown = f"{name}/" if is_folder(name) else name
-        parts.append(box(_LEFT + 10, top, 110, _HIGH, "moving" if is_folder(name) else ""))
-        parts.append(text(_LEFT + 65, top + 20, shown, "name middle"))
-        parts.append(text(_LEFT + 134, top + 20, _about(name) if is_folder(name) else "", "soft"))
+        parts.append(box(_LEFT + 10, top, _BOX, _HIGH, "moving" if is_folder(name) else ""))
+        parts.append(text(_LEFT + 10 + _BOX / 2, top + 20, shown, "name middle"))
+        parts.append(
+            text(_LEFT + 24 + _BOX, top + 20, _about(name) if is_folder(name) else "", "soft")
+        )
         top += _STEP
     return parts, top
 
@@ -91,14 +95,14 @@ def architecture() -> str:
         folders = any(map(is_folder, band[0]))
         rows, end = _folder_rows(band[0], y + 10) if folders else _file_rows(band, y + 10)
         if number:
-            parts.append(arrow(((_LEFT + 65, y - 18), (_LEFT + 65, y))))
+            parts.append(arrow(((_LEFT + 10 + _BOX / 2, y - 18), (_LEFT + 10 + _BOX / 2, y))))
         frame = f'x="{_LEFT}" y="{y:g}" width="{_RIGHT - _LEFT}" height="{end + 4 - y:g}" rx="9"'
         parts += [f'<rect class="line" {frame}/>', *rows]
         y = end + 4 + 20
     left = _RIGHT + 20
     parts += [
-        box(left, 40, 110, _HIGH, "moving"),
-        text(left + 55, 60, "sandbox/", "name middle"),
+        box(left, 40, _BOX, _HIGH, "moving"),
+        text(left + _BOX / 2, 60, "sandbox/", "name middle"),
         *(text(left, 92 + 17 * n, line, "soft") for n, line in enumerate(_APART)),
         text(_LEFT, y + 4, _NOTE, "soft"),
     ]

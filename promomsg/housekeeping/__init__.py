@@ -1,1 +1,1 @@
-"""Campaigns that are over, and folders of campaigns: what is there, what is kept elsewhere, what goes."""
+"""Folders of campaigns: what is there, what is kept elsewhere, what goes."""
