@@ -9,9 +9,9 @@ from typing import Final
 from drawing import arrow, box, picture, text
 from outside import ROOT
 
-_WIDTH: Final = 1030
+_WIDTH: Final = 1055
 _LEFT: Final = 30
-_RIGHT: Final = 810
+_RIGHT: Final = 835
 """Where the layers end; the sandbox, which imports none of them, stands to the right."""
 _HIGH: Final = 30
 _STEP: Final = 36
