@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -24,6 +25,16 @@ atexit.register(shutil.rmtree, _STATE, ignore_errors=True)
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
     if os.environ.get(_name, "").startswith("zh"):
         os.environ[_name] = "C.UTF-8"
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test is left out of every later garbage collection.
+
+    Modules and collected tests are 400,000 objects: looking through them again took most of the
+    time of the tests that collect at each step. What a test makes is collected as ever.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
