@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 
-from promomsg import Campaign, Pace, PollPolicy, Report, WeChatMessage
+from promomsg import Campaign, Everyone, Pace, PollPolicy, Report, UsageError, WeChatMessage
 from promomsg.engine.joining import Part, do_part
 from promomsg.hours import parse_hours
 from promomsg.journal.records import Lease
@@ -274,3 +274,27 @@ def test_whatever_opens_and_closes_everybody_is_sent_to_once_within_their_hours(
         assert outside(channel, rows, between) == []
 
     asyncio.run(story())
+
+
+@pytest.mark.asyncio
+async def test_a_column_of_zones_by_which_nobody_would_be_sent_to_is_refused() -> None:
+    """Who gives one believes that nobody gets a message at night."""
+    clock = FakeClock(start=BEGIN, auto=True)
+    channel, journal = CalledAt(clock), ModelJournal()
+    everyone = Everyone(confirm=True)
+    options: dict[str, Any] = {"zone_column": "zone", "between": HOURS, "clock": clock}
+    with pytest.raises(UsageError, match="zone_column: an audience has no columns"):
+        await Campaign(channel, MESSAGE, everyone, journal=ModelJournal(), **options).plan()
+
+    planned_without = {"journal": journal, "clock": clock, "start_at": "2035-01-01 09:00"}
+    await Campaign(channel, PERSONAL, people([ZONES[0]] * 3), **planned_without).hand_over()
+    again = Campaign.resume(journal, channel, start_at="now", **options)
+    with pytest.raises(UsageError, match=r"zone_column='zone': .* when a campaign is planned"):
+        await again.plan()
+    await again.discard()
+    assert channel.called == []
+    # The one that it was planned with may be said again.
+    handle = await planned(zoned := ModelJournal(), channel, people([ZONES[0]] * 3))
+    await handle.close()
+    async with Campaign.resume(zoned, channel, clock=clock, zone_column="zone") as run:
+        assert (await run.wait()).sent == 3

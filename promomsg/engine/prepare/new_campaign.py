@@ -146,6 +146,11 @@ class NewCampaign(CampaignStart):
             column = self._settings.zone_column
             await to_thread.run_sync(check_source, source, compiled, column)
             return source, None
+        if self._settings.zone_column is not None:
+            raise UsageError(
+                "zone_column: an audience has no columns, so nobody's time zone is known: leave it out, or "
+                "give a list of recipients"
+            )
         if compiled.has_placeholders and not expands(source, self._settings):
             raise UsageError(
                 "an audience gets one text, and the message has placeholders: "

@@ -29,6 +29,7 @@ from promomsg.engine.schedule.first_few import FirstPhase, results_in_words
 from promomsg.engine.schedule.first_options import refuse_first
 from promomsg.engine.schedule.first_watch import approve, look_again, progress_of_handle
 from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
+from promomsg.engine.schedule.time_options import check_zone_column
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.engine.suppress_argument import check_suppress
@@ -109,6 +110,7 @@ class ResumedCampaign(CampaignStart):
             await suppression.read(handle)
             await suppression.check_keys(handle)
         self._compiled, kept = read_back(record, channel, self.address)
+        check_zone_column(kept.times, self.request.options)
         settings = msgspec.structs.replace(kept, **self.request.options)
         self._settings = settings = settings.in_zone_of(channel.name)
         advice = None if channel.pacer.configured else await ask_quota(channel)

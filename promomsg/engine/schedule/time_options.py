@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from promomsg.engine.schedule.schedule import Schedule
 
-__all__ = ["NOW", "TimeOptions", "checked_times", "given_times", "kept_times"]
+__all__ = ["NOW", "TimeOptions", "check_zone_column", "checked_times", "given_times", "kept_times"]
 
 NOW: Final = "now"
 """`start_at` of a campaign that is to begin at once, whatever its journal says."""
@@ -110,6 +110,20 @@ def kept_times(settings: Mapping[str, Any]) -> TimeOptions:
         return msgspec.convert(kept, TimeOptions)
     except msgspec.ValidationError as error:
         raise JournalError(f"when it is to be sent cannot be read back: {error}") from None
+
+
+def check_zone_column(kept: TimeOptions, given: Mapping[str, Any]) -> None:
+    """Raises UsageError when a resume or a retry names another column of zones than the plan has: nobody
+    would be sent to by it, since who is in which zone is decided when the list is planned.
+
+    Args:
+        given: the options that were given.
+    """
+    if given.get("zone_column") not in (None, kept.zone_column):
+        raise UsageError(
+            f"zone_column={given['zone_column']!r}: who is in which time zone is decided when a campaign is "
+            "planned: leave it out, or start a new campaign with a journal of its own"
+        )
 
 
 def checked_times(
