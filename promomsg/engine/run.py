@@ -30,6 +30,7 @@ from promomsg.log_events import EVENTS, log_event
 from promomsg.model import Outcome
 from promomsg.telemetry.in_force import set_in_force
 from promomsg.url_origins import origin
+from promomsg.wakeup import wait_at_most
 
 if TYPE_CHECKING:
     from promomsg.campaign_events import CampaignEvent
@@ -369,19 +370,7 @@ class Run:
             if ended:
                 return
             before = now
-            await self._ends_within(every)
-
-    async def _ends_within(self, seconds: float) -> None:
-        """Returns after so many seconds, or when the campaign ends."""
-        async with anyio.create_task_group() as waiting:
-
-            async def wait() -> None:
-                await self.ended.wait()
-                waiting.cancel_scope.cancel()
-
-            waiting.start_soon(wait)
-            await self._clock.sleep(seconds)
-            waiting.cancel_scope.cancel()
+            await wait_at_most(self.ended, every, self._clock)
 
     def report_now(self) -> Report:
         """The report, as of now."""

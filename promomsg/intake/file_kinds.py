@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from promomsg.addresses import known_column
+from promomsg.sqlite_header import SQLITE_SIGN
 
 __all__ = [
     "GZIP",
     "XLSX_PARTS",
-    "is_journal",
     "looks_like_campaign",
     "looks_like_list",
     "other_kind",
@@ -24,7 +24,7 @@ GZIP: Final = b"\x1f\x8b"
 XLSX_PARTS: Final = "xl/workbook.xml"
 _COMPRESSED: Final = "; unpack it and name the list in it"
 _KINDS: Final = (
-    (b"SQLite format 3\x00", "a SQLite database, such as a campaign's journal, not a list; "
+    (SQLITE_SIGN, "a SQLite database, such as a campaign's journal, not a list; "
      "name the list that the campaign was sent to"),
     (b"%PDF", "a PDF; name the table that it was made from"),
     (b"PAR1", "a Parquet file; use read_parquet, or name it .parquet"),
@@ -86,11 +86,6 @@ def zip_kind(members: frozenset[str]) -> str:
         if sign in members:
             return kind
     return "a zip archive; unpack it and name the list in it"
-
-
-def is_journal(start: bytes) -> bool:
-    """Whether a file is a SQLite database, as a campaign's journal is."""
-    return start.startswith(b"SQLite format 3\x00")
 
 
 def looks_like_list(start: bytes) -> bool:

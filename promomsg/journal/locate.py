@@ -11,6 +11,7 @@ from promomsg.errors import UsageError
 from promomsg.journal.contract import FLEET, CampaignView, Journal
 from promomsg.journal.records import Durability
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNING
+from promomsg.sqlite_header import HEADER_SIZE, application_id
 
 if TYPE_CHECKING:
     from promomsg.journal.sqlite.reader import JournalReader
@@ -31,10 +32,6 @@ __all__ = [
     "temporary_journal",
 ]
 
-_SQLITE: Final = b"SQLite format 3\0"
-_HEAD: Final = 72
-"""Bytes of a SQLite file up to the end of its application id (sqlite.org/fileformat.html, "The Database
-Header")."""
 _FLEET_URL: Final = "PROMOMSG_FLEET"
 """The environment variable with the database's URL."""
 
@@ -183,10 +180,10 @@ def journal_paths(folder: str | os.PathLike[str]) -> list[Path]:
             continue
         try:
             with path.open("rb") as file:
-                head = file.read(_HEAD)
+                start = file.read(HEADER_SIZE)
         except OSError:
             continue
-        if head.startswith(_SQLITE) and head[68:72] == APPLICATION_ID.to_bytes(4, "big"):
+        if application_id(start) == APPLICATION_ID:
             found.append(path)
     return found
 

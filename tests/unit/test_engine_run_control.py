@@ -11,24 +11,7 @@ from run_controls import run_control
 
 from promomsg.clock import next_china_midnight
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.records import Control, ControlRow
-
-
-@pytest.mark.asyncio
-async def test_a_signal_that_came_early_is_not_lost() -> None:
-    signal = Wakeup()
-    signal.set()
-    await signal.wait()
-    clock = FakeClock(auto=True)
-    await signal.wait_for(5.0, clock)
-    assert clock.monotonic() == 1005.0
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(signal.wait_for, None, clock)
-        signal.set()
-    signal.set()
-    await signal.wait_for(100.0, clock)
-    assert clock.monotonic() < 1010.0
 
 
 @pytest.mark.asyncio

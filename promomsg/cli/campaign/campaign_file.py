@@ -121,10 +121,11 @@ def _parse(file: Path, shown: str) -> dict[str, Any]:
 
 def _refuse_other_kind(data: bytes, file: Path, shown: str) -> None:
     """Raises UsageError when a file that is no TOML is a journal, a list, or another known kind."""
-    from promomsg.intake.file_kinds import is_journal, looks_like_list, other_kind
+    from promomsg.intake.file_kinds import looks_like_list, other_kind
+    from promomsg.sqlite_header import is_sqlite
 
     start = data[:4096]
-    if is_journal(start):
+    if is_sqlite(start):
         raise UsageError(
             f"{shown} is a journal, not a campaign file: promomsg resume goes on with it, promomsg "
             "report tells of it"

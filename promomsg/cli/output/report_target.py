@@ -14,10 +14,10 @@ from promomsg.cli.output.printing import text_over
 from promomsg.errors import UsageError
 from promomsg.journal.locate import ALL_ENDINGS
 from promomsg.private_files import replaced_file
+from promomsg.sqlite_header import HEADER_SIZE, is_sqlite
 
 __all__ = ["raw_report_file", "report_file"]
 
-_SQLITE: Final = b"SQLite format 3\0"
 _THEN: Final = "give another --output"
 
 
@@ -106,6 +106,6 @@ def _same(one: Path, other: Path) -> bool:
 def _is_sqlite(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(len(_SQLITE)) == _SQLITE
+            return is_sqlite(file.read(HEADER_SIZE))
     except OSError:
         return False

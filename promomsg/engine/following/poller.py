@@ -25,7 +25,7 @@ from promomsg.delivery import (
     next_poll_in,
 )
 from promomsg.engine.sending.decision import Halt
-from promomsg.engine.sending.run_control import RunControl, Wakeup
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Handle
@@ -33,6 +33,7 @@ from promomsg.journal.records import GroupCounts, GroupRow
 from promomsg.log_events import log_event
 from promomsg.model import Delivery, Failure
 from promomsg.states import GroupState
+from promomsg.wakeup import Wakeup
 
 __all__ = ["Poller"]
 

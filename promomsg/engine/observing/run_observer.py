@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 from promomsg.clock import Clock
 from promomsg.engine.observing.observed_handle import ObservedHandle
-from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Counts
 from promomsg.telemetry.hook_events import (
@@ -20,6 +19,7 @@ from promomsg.telemetry.hook_events import (
     OutcomesCounted,
     Sampled,
 )
+from promomsg.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from promomsg.engine.prepare.campaign_start import RunContext

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from promomsg.clock import Clock
 from promomsg.engine.schedule.first_watch import FirstWatch
@@ -13,7 +14,11 @@ from promomsg.engine.schedule.schedule import (
     Schedule,
 )
 
-__all__ = ["OpeningTimes"]
+__all__ = ["ASK_AGAIN", "OpeningTimes"]
+
+ASK_AGAIN: Final = 60.0
+"""Seconds of the clock that never jumps after which whoever waits for a time asks the wall clock again: it
+may have been set (docs/design.md, "When it is sent")."""
 
 
 class OpeningTimes:

@@ -9,9 +9,10 @@ from promomsg.channels.base import Channel
 from promomsg.clock import Clock, china_day
 from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.next_step import Permits
-from promomsg.engine.sending.run_control import RunControl, Wakeup
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.transport.connections import CampaignShare
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
+from promomsg.wakeup import Wakeup
 
 __all__ = ["BeforeIntent"]
 

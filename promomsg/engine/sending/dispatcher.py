@@ -53,13 +53,14 @@ from promomsg.engine.sending.next_step import (
 )
 from promomsg.engine.sending.result_batches import FollowUp, ResultBatch, ResultWriter
 from promomsg.engine.sending.retry_queue import RetryQueue
-from promomsg.engine.sending.run_control import RunControl, Wakeup
+from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import Settings
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import Reason, SendResult
 from promomsg.model import Answer, SingleSend, State
 from promomsg.telemetry.in_force import observe_calls
 from promomsg.transport.connections import CampaignShare
+from promomsg.wakeup import Wakeup
 
 __all__ = ["Dispatcher"]
 
@@ -103,7 +104,6 @@ class Dispatcher:
         self._reachability, self._breaker = brakes.reachability, brakes.reachability.breaker
         self._share, self._notify = share, notify
         self._limiter = channel.pacer.singles
-
         self._ready: deque[tuple[LeasedChunk, SingleSend, float]] = deque()
         """Intended, when, and not called yet."""
         self._idle: list[asyncio.Future[None]] = []

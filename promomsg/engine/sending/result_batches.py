@@ -24,10 +24,10 @@ import anyio
 from promomsg.crashpoints import reached
 from promomsg.engine.sending.decision import Decision
 from promomsg.engine.sending.leased_chunks import LeasedChunk
-from promomsg.engine.sending.run_control import Wakeup
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import SendResult
 from promomsg.model import Answer, SingleSend
+from promomsg.wakeup import Wakeup
 
 __all__ = ["FollowUp", "ResultBatch", "ResultWriter"]
 

@@ -24,7 +24,7 @@ import anyio
 from promomsg.clock import Clock, next_china_midnight
 from promomsg.engine.schedule.first_few import LOOK_AGAIN, FirstProgress
 from promomsg.engine.schedule.first_watch import FirstWatch
-from promomsg.engine.schedule.opening_times import OpeningTimes
+from promomsg.engine.schedule.opening_times import ASK_AGAIN, OpeningTimes
 from promomsg.engine.schedule.schedule import Opening, Schedule
 from promomsg.engine.schedule.waiting import NOT_WAITING, Waiting, waiting_at
 from promomsg.engine.sending.decision import Halt
@@ -33,8 +33,9 @@ from promomsg.journal.records import Control, ControlRow
 from promomsg.log_events import log_event
 from promomsg.states import GroupState
 from promomsg.transport.quota.limiter import SINGLES_PER_DAY
+from promomsg.wakeup import wait_at_most
 
-__all__ = ["JOURNAL_GONE", "RunControl", "Wakeup"]
+__all__ = ["JOURNAL_GONE", "RunControl"]
 
 log = logging.getLogger("promomsg.engine")
 
@@ -44,47 +45,6 @@ JOURNAL_GONE: Final = "JOURNAL_GONE"
 _READ_CONTROL_EVERY: Final = 0.5
 """Seconds between looks at the journal's files, and at its control row, which another process may
 have written."""
-
-_ASK_AGAIN: Final = 60.0
-"""Seconds of the clock that never jumps after which a campaign that waits for a time asks the wall
-clock again."""
-
-
-class Wakeup:
-    """Wakes its one waiter; an early `set` is not lost."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def set(self) -> None:
-        """Something changed."""
-        self._event.set()
-
-    def clear(self) -> None:
-        """Forgets a `set` that came before: whoever waits next has seen what it was for."""
-        if self._event.is_set():
-            self._event = anyio.Event()
-
-    async def wait(self) -> None:
-        """Waits for the next `set`, or takes the one that came before."""
-        await self._event.wait()
-        self._event = anyio.Event()
-
-    async def wait_for(self, seconds: float | None, clock: Clock) -> None:
-        """The same, for so many seconds of this clock at the most."""
-        if seconds is None:
-            await self.wait()
-            return
-        async with anyio.create_task_group() as race:
-            race.start_soon(self._set_after, seconds, clock)
-            await self.wait()
-            race.cancel_scope.cancel()
-
-    async def _set_after(self, seconds: float, clock: Clock) -> None:
-        await clock.sleep(max(seconds, 0.0))
-        self.set()
 
 
 class RunControl:
@@ -385,11 +345,8 @@ class RunControl:
             wait = _READ_CONTROL_EVERY
             if not self.paused:
                 self._log_waiting()
-                wait = min(max(self._waits_for(), 0.001), _ASK_AGAIN)
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(_cancel_after, self.changed, waiting.cancel_scope)
-                await self._clock.sleep(wait)
-                waiting.cancel_scope.cancel()
+                wait = min(max(self._waits_for(), 0.001), ASK_AGAIN)
+            await wait_at_most(self.changed, wait, self._clock)
 
     async def _is_anybody_left(self) -> bool:
         """Whether somebody is still to be sent to. Who waits for hours need not wait for members of groups
@@ -412,8 +369,3 @@ class RunControl:
                 reason=waiting.why,
                 until=waiting.until,
             )
-
-
-async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

@@ -9,8 +9,9 @@ from typing import Final, Literal
 from zipfile import is_zipfile
 
 from promomsg.errors import UsageError
-from promomsg.intake.file_kinds import GZIP, is_journal, other_kind
+from promomsg.intake.file_kinds import GZIP, other_kind
 from promomsg.intake.text.textfile import check_file
+from promomsg.sqlite_header import is_sqlite
 
 __all__ = ["kind_of_list"]
 
@@ -48,7 +49,7 @@ def kind_of_list(path: str | os.PathLike[str]) -> Literal["text", "table", "jour
             f"{path} is empty (0 bytes): was it written to its end? A list of nobody has a heading "
             "line, such as: id"
         )
-    if is_journal(start):
+    if is_sqlite(start):
         return "journal"
     if start.startswith(b"PAR1") or (suffix in _TABLES and start.startswith(b"PK")):
         return "table"

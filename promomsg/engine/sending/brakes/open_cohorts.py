@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
-
-import anyio
 
 from promomsg.clock import Clock
 from promomsg.engine.schedule.cohorts import cohorts_of
+from promomsg.engine.schedule.opening_times import ASK_AGAIN
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.journal.contract import Handle
+from promomsg.wakeup import wait_at_most
 
 __all__ = ["OpenCohorts"]
-
-_ASK_AGAIN: Final = 60.0
-"""Seconds of the clock that never jumps after which the wall clock is asked again: it may have been set."""
 
 
 class OpenCohorts:
@@ -101,14 +97,5 @@ class OpenCohorts:
         control = self._control
         with self._left_closed():
             while self.now() == tuple(asked) and not control.stopping:
-                changed = control.changed
-                with anyio.CancelScope() as scope:
-                    async with anyio.create_task_group() as waiting:
-                        waiting.start_soon(_cancel_after, changed, scope)
-                        await self._clock.sleep(min(control.closed_for(), _ASK_AGAIN))
-                        scope.cancel()
-
-
-async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
+                wait = min(control.closed_for(), ASK_AGAIN)
+                await wait_at_most(control.changed, wait, self._clock)

@@ -12,11 +12,10 @@ from typing import Final
 from promomsg.errors import JournalError
 from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS
 from promomsg.journal.sqlite.schema import APPLICATION_ID
+from promomsg.sqlite_header import HEADER_SIZE, application_id, is_sqlite
 
 __all__ = ["FolderLock", "journals_in"]
 
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER: Final = 72
 _SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
 """Of a file that is most likely a journal, whatever stands in it by now."""
 
@@ -48,15 +47,15 @@ def _is_journal(path: str) -> bool:
             return False
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            start = os.pread(descriptor, _HEADER, 0)
+            start = os.pread(descriptor, HEADER_SIZE, 0)
         finally:
             os.close(descriptor)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise JournalError(f"{path} cannot be read ({error.strerror})") from None
-    if start.startswith(_MAGIC):
-        return int.from_bytes(start[68:72], "big") == APPLICATION_ID
+    if is_sqlite(start):
+        return application_id(start) == APPLICATION_ID
     if path.endswith(_SUFFIXES):
         raise JournalError(f"{path} is no journal by its first bytes, though its name is one's")
     return False
