@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,7 +17,7 @@ from promomsg.engine.schedule.waiting import waiting_at
 from promomsg.engine.settings import Settings, settings_of
 from promomsg.errors import JournalError
 from promomsg.fleet.asked_clock import AskedClock
-from promomsg.hours import parse_hours
+from promomsg.hours import Hours, parse_hours
 from promomsg.testing.fake_clock import FakeClock
 
 HOUR = 3600.0
@@ -103,6 +104,26 @@ def test_work_goes_on_from_one_span_to_the_next() -> None:
     assert found.work_through(begin, [2 * HOUR]).left == pytest.approx(HOUR / 2 + 2 * EARLIER)
     assert found.work_through(begin, [HOUR]).ends_at == china("2026-12-13 09:30") + EARLIER
     assert found.work_through(begin, [0.0]) == (begin, 0.0)
+
+
+def test_a_zone_is_looked_at_again_only_when_its_hours_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A list may name hundreds, each with hours of its own, and a plan foretells days of work."""
+    looks = []
+    found = Hours.next_change
+
+    def counted(hours: Hours, at: float, zone: ZoneInfo) -> float | None:
+        looks.append(zone.key)
+        return found(hours, at, zone)
+
+    monkeypatch.setattr(Hours, "next_change", counted)
+    zones = [f"Etc/GMT{offset:+}" for offset in range(-12, 13)]
+    times = Schedule(hours=parse_hours("09:00-21:00"), zone=zones[0], zones=tuple(zones))
+    begin = china("2026-12-12 09:00")
+    assert times.work_through(begin, [86_400.0 / 5] * 25).ends_at is not None
+    # Two changes a day, of which the end is a look further ahead.
+    assert len(looks) <= 25 * 6 * 3
 
 
 def test_a_plan_says_when_it_is_sent_and_warns_when_it_does_not_end_in_time() -> None:

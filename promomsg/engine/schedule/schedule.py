@@ -6,7 +6,7 @@ set, a process that slept and one that was started anew come to the right answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,6 +14,8 @@ import msgspec
 
 if TYPE_CHECKING:
     from promomsg.hours import Hours
+
+    _HoursAt = Callable[[Hours, float, str], tuple[float | None, float]]
 
 __all__ = ["ALWAYS_OPEN", "EARLIER", "TIME_NOT_KNOWN", "Opening", "Schedule", "WorkDone"]
 
@@ -87,6 +89,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     def opening(self, now: float) -> Opening:
         """Who may be sent to at that moment (Unix seconds)."""
+        return self._opening(now, _hours_at)
+
+    def _opening(self, now: float, hours_at: _HoursAt) -> Opening:
         finish_by, start_at = self.finish_by, self.start_at
         if finish_by is not None and now >= finish_by - EARLIER:
             why = f"it was to be finished by {self.shown(finish_by)}"
@@ -104,12 +109,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.hours is None:
             return Opening(since=now, until=end, closes_at=None if end == inf else end)
-        return self._opening_by_hours(self.hours, now, end)
+        return self._opening_by_hours(self.hours, now, end, hours_at)
 
-    def _opening_by_hours(self, hours: Hours, now: float, end: float) -> Opening:
+    def _opening_by_hours(
+        self, hours: Hours, now: float, end: float, hours_at: _HoursAt
+    ) -> Opening:
         is_open: list[int] = []
         closes, opens = end, inf
-        by_zone = {zone: _hours_at(hours, now, zone) for zone in set(self._zones())}
+        by_zone = {zone: hours_at(hours, now, zone) for zone in set(self._zones())}
         for number, zone in enumerate(self._zones()):
             closes_at, opens_at = by_zone[zone]
             if closes_at is None:
@@ -161,8 +168,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         """
         left = list(work)
         at, closed = now, 0
+        hours_at = _HoursAhead()
         while any(seconds > 0 for seconds in left):
-            found = self.opening(at)
+            found = self._opening(at, hours_at)
             if found.is_over or closed > _MOST_CLOSED:
                 return WorkDone(None, sum(left))
             open_now = range(len(left)) if found.cohorts is None else found.cohorts
@@ -170,7 +178,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             busy = [n for n in open_now if n < len(left) and left[n] > 0]
             closed = 0 if busy else closed + 1
             # Nobody else can use the time of those whose hours end first.
-            for number in sorted(busy, key=lambda number: self._closes(number, at)):
+            for number in sorted(busy, key=lambda number: self._closes(number, at, hours_at)):
                 seconds = min(left[number], until - at)
                 left[number] -= seconds
                 at += seconds
@@ -180,10 +188,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
                 at = until
         return WorkDone(at, 0.0)
 
-    def _closes(self, number: int, at: float) -> float:
+    def _closes(self, number: int, at: float, hours_at: _HoursAt) -> float:
         if self.hours is None:
             return inf
-        closes_at, _ = _hours_at(self.hours, at, self._zone(number))
+        closes_at, _ = hours_at(self.hours, at, self._zone(number))
         return inf if closes_at is None else closes_at
 
     def _zone(self, number: int) -> str:
@@ -223,3 +231,17 @@ def _hours_at(hours: Hours, now: float, name: str) -> tuple[float | None, float]
         return change - EARLIER, inf
     after = hours.next_change(change, zone)
     return None, inf if after is None else after
+
+
+class _HoursAhead:
+    """`_hours_at` for moments that only go on: a zone is looked at again once its hours have changed, since a
+    list may name hundreds."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float | None, float]] = {}
+
+    def __call__(self, hours: Hours, now: float, name: str) -> tuple[float | None, float]:
+        found = self._found.get(name)
+        if found is None or now >= (found[1] if found[0] is None else found[0]):
+            found = self._found[name] = _hours_at(hours, now, name)
+        return found
