@@ -9,6 +9,8 @@ from contextvars import Context, copy_context
 from time import time
 from typing import Any, Final
 
+import msgspec
+
 from promomsg.telemetry.hook_events import (
     BreakerClosed,
     BreakerOpened,
@@ -123,7 +125,7 @@ class Observers:
             await self.drained()  # they know of the run by then
             for one in carriers:
                 with suppress(Exception):
-                    kept |= one.carry(self.run)
+                    kept |= _as_kept(one.carry(self.run))
         return kept
 
     async def drained(self) -> None:
@@ -135,6 +137,13 @@ class Observers:
             told.append(done)
             thread.call_when_done(lambda done=done: _finish(loop, done))  # type: ignore[misc]
         await asyncio.wait(told, timeout=_LONGEST_END)
+
+
+def _as_kept(carried: Any) -> dict[str, str]:
+    """What a journal can keep of what hooks want kept; raises where it is something else."""
+    found = msgspec.convert(carried, dict[str, str])
+    msgspec.json.encode(found)  # not half of a character
+    return found
 
 
 def _finish(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:

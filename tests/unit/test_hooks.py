@@ -72,6 +72,21 @@ async def test_nobody_waits_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(told) == 50 - slow.hooks_dropped
 
 
+@pytest.mark.parametrize("carried", [{"span": object()}, {"span": "\ud800"}, {1: "a"}, ["a"], None])
+async def test_what_cannot_be_kept_in_a_journal_is_not_carried(carried: Any) -> None:
+    """No campaign fails at its start for what somebody wants to know of it."""
+
+    class Carrying(Hooks):
+        def __init__(self, carried: Any) -> None:
+            self.carried = carried
+
+        def carry(self, run: RunInfo) -> dict[str, str]:
+            return self.carried  # type: ignore[no-any-return]
+
+    them = Observers([Carrying(carried), Carrying({"ticket": "T-1"})], RUN)
+    assert await them.carried() == {"ticket": "T-1"}
+
+
 async def test_methods_are_called_in_the_context_of_the_campaign_in_a_thread_of_their_own() -> None:
     request = ContextVar("request", default="none")
     told: list[tuple[str, bool]] = []
