@@ -107,6 +107,8 @@ class PlannedCohorts:
         self._zones = _ZoneNumbers(self.cohorts, times.zone)
         self._without = 0
         self._first_few = 0
+        self._first_of: dict[int, int] = {}
+        """The cohort of the first few of a cohort, by its number."""
         self._digest = blake2b(digest_size=16)
 
     @property
@@ -161,18 +163,29 @@ class PlannedCohorts:
             return
         share = first_share(self._first)
         if share is None:
-            chosen = await _smallest(handle, first_count(self._first, recipients))
-        else:
-            chosen = await _under(handle, int(share * _NUMBERS)) or await _smallest(handle, 1)
-        self._first_few = len(chosen)
+            await self._put_first(
+                handle, await _smallest(handle, first_count(self._first, recipients))
+            )
+            return
+        limit = int(share * _NUMBERS)
+        # Page by page: they may be half of a list of any length.
+        async for page in _pages(handle):
+            await self._put_first(handle, [one for one in page if one.number < limit])
+        if not self._first_few:
+            await self._put_first(handle, await _smallest(handle, 1))
+
+    async def _put_first(self, handle: Handle, chosen: Sequence[_Candidate]) -> None:
         by_cohort: dict[int, list[int]] = {}
         for one in chosen:
             by_cohort.setdefault(one.cohort, []).append(one.seq)
         for cohort, seqs in sorted(by_cohort.items()):
-            first = msgspec.structs.replace(self.cohorts[cohort], first=True)
-            self.cohorts.append(first)
+            if cohort not in self._first_of:
+                first = msgspec.structs.replace(self.cohorts[cohort], first=True)
+                self._first_of[cohort] = len(self.cohorts)
+                self.cohorts.append(first)
             for at in range(0, len(seqs), _SOME):
-                await handle.set_cohort(seqs[at : at + _SOME], len(self.cohorts) - 1)
+                await handle.set_cohort(seqs[at : at + _SOME], self._first_of[cohort])
+        self._first_few += len(chosen)
 
     def keep_in(self, record: CampaignRecord) -> None:
         """Has a campaign's record know its cohorts; one alone needs no word."""
@@ -206,12 +219,4 @@ async def _smallest(handle: Handle, count: int) -> list[_Candidate]:
     found: list[_Candidate] = []
     async for page in _pages(handle):
         found = nsmallest(count, [*found, *page])
-    return found
-
-
-async def _under(handle: Handle, limit: int) -> list[_Candidate]:
-    """All whose number is under the limit."""
-    found: list[_Candidate] = []
-    async for page in _pages(handle):
-        found += [one for one in page if one.number < limit]
     return found
