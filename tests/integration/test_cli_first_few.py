@@ -31,6 +31,13 @@ def test_a_plan_says_how_many_go_first_and_what_stops_it(
     assert promomsg("plan", file) == 0
     shown = capsys.readouterr().out
     assert "20 of 100, then a look for 10 min 00 s (stops above 10%)" in shown
+    assert "the others" not in shown
+    file = careful(tmp_path, served, f"{SINGLE}first_ask = true\n")
+    assert promomsg("plan", file) == 0
+    shown = capsys.readouterr().out
+    assert "the others        wait for `promomsg resume --approve`" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines() if line.startswith("  first"))
+    file = careful(tmp_path, served)
     assert promomsg("plan", file, "--first", "5%", "--json") == 0
     first = one_document(capsys)["first"]
     assert 0 < first["planned"] < 20

@@ -39,9 +39,27 @@ def test_a_plan_says_start_hours_and_end(
     assert times["begins_at"] == times["start_at"] == START_AT
     assert (times["hours"], times["zone"]) == (["09:00-21:00"], "Asia/Shanghai")
     assert START_AT < times["ends_at"] < START_AT + 30
+    assert times["zones"] == []
     late = ("--finish-by", "2035-11-11 09:00:12", "--between", "00:00-24:00")
     assert promomsg("plan", file, *late) == 0
     assert "does not end by finish_by, 2035-11-11 09:00:12" in capsys.readouterr().out
+
+
+def test_a_plan_says_by_whose_clocks_the_hours_are(
+    tmp_path: Path, served: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pace = 'between = ["09:00-21:00"]\nzone_column = "zone"'
+    people = "id,name,zone\n1001,甲,Europe/Paris\n1002,乙,Asia/Tokyo\n1003,丙,Asia/Shanghai\n"
+    file = campaign(tmp_path, served.url, people, pace=pace)
+    assert promomsg("plan", file) == 0
+    out = capsys.readouterr().out
+    assert "hours             09:00-21:00 (of each recipient's zone, else Asia/Shanghai)" in out
+    assert (
+        "time zones in the column 'zone', besides Asia/Shanghai: 2 ('Europe/Paris', 'Asia/Tokyo')"
+        in out
+    )
+    assert promomsg("plan", file, "--json") == 0
+    assert one_document(capsys)["times"]["zones"] == ["Europe/Paris", "Asia/Tokyo"]
 
 
 def test_in_cron_nobody_waits_and_the_same_command_goes_on(

@@ -172,7 +172,7 @@ def test_a_plan_says_how_many_zones_there_are_and_who_has_none(tmp_path: Path) -
         planned(read_csv(file), zone_column="zone", between="09:00-21:00", first="50%")
     )
     text = "\n".join(found.notices)
-    assert "time zones in the column 'zone': 1: 'Europe/Paris'" in text
+    assert "time zones in the column 'zone', besides Asia/Shanghai: 1 ('Europe/Paris')" in text
     assert "1 recipients name no time zone: theirs is Asia/Shanghai" in text
     assert "are sent to first" in text
     assert "not used" not in text

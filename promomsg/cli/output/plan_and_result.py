@@ -64,6 +64,8 @@ def print_plan(
             put(name, value)
     if plan.first is not None:
         put(_("first"), _first_in_words(plan.first, plan.to_send))
+        if plan.first.ask:
+            put(_("the others"), _("wait for `promomsg resume --approve`"))
     put(_("journal"), journal)
     seen: list[dict[str, str]] = []
     for number, sample in enumerate(plan.samples, 1):
@@ -77,12 +79,8 @@ def print_plan(
 
 
 def _first_in_words(first: PlannedFirst, to_send: int) -> str:
-    """`20 of 1,000, then a look for 10m (stops above 10%)`."""
+    """`20 of 1,000, then a look for 10 min 00 s (stops above 10%)`."""
     text = _("{0:,} of {1:,}, then a look for {2} (stops above {3})")
-    if first.ask:
-        text = _(
-            "{0:,} of {1:,}, then a look for {2} (stops above {3}, else for `resume --approve`)"
-        )
     share = f"{100 * first.stop_above:.3g}%"
     return text.format(first.planned, to_send, shown_duration(first.wait), share)
 
@@ -116,7 +114,10 @@ def _times(times: PlanTimes) -> Iterator[tuple[str, str]]:
             at = _("{0}, in {1}").format(at, shown_duration(ahead))
         yield _("starts"), at
     if times.hours:
-        yield _("hours"), f"{', '.join(times.hours)} ({times.zone or _('of each recipient')})"
+        whose = times.zone or _("of each recipient")
+        if times.zones and times.zone:
+            whose = _("of each recipient's zone, else {0}").format(times.zone)
+        yield _("hours"), f"{', '.join(times.hours)} ({whose})"
         if times.begins_at is not None and times.begins_at > max(now, times.start_at or 0.0):
             yield _("first call"), format_moment(times.begins_at, times.zone)
     if times.ends_at is not None:

@@ -25,6 +25,7 @@ class PlanTimes(msgspec.Struct, frozen=True, kw_only=True):
         finish_by: from which nothing goes out; None: however long it takes.
         hours: outside of which nothing goes out, as they were written; none: at any time.
         zone: whose clocks they are of, by name; None: each moment says its own offset.
+        zones: by whose clocks the hours are too, each for the recipients in it; none: all are in `zone`.
         begins_at: when the first call may go out; None: there is no such moment.
         ends_at: when the last call goes out, at the pace; None: it is not known, or not before `finish_by`.
     """
@@ -33,6 +34,7 @@ class PlanTimes(msgspec.Struct, frozen=True, kw_only=True):
     finish_by: float | None = None
     hours: tuple[str, ...] = ()
     zone: str | None = None
+    zones: tuple[str, ...] = ()
     begins_at: float | None = None
     ends_at: float | None = None
 
@@ -85,6 +87,7 @@ def plan_times(
         finish_by=schedule.finish_by,
         hours=() if schedule.hours is None else schedule.hours.texts,
         zone=schedule.zone,
+        zones=tuple(dict.fromkeys(zone for zone in schedule.zones if zone is not None)),
         begins_at=opening.next_at if opening.is_closed else now,
         ends_at=None if work is None else schedule.work_through(now, work).ends_at,
     )

@@ -197,8 +197,12 @@ class PlannedCohorts:
         notices = []
         if self.column is not None:
             named = dict.fromkeys(cohort.zone for cohort in self.cohorts if cohort.zone is not None)
-            listed = f": {quoted(list(named))}" if named else ""
-            notices.append(f"time zones in the column {self.column!r}: {len(named)}{listed}")
+            count = f"{len(named)} ({quoted(list(named))})" if named else "0"
+            if self._zone is None:
+                notices.append(f"time zones in the column {self.column!r}: {count}")
+            else:
+                text = f"time zones in the column {self.column!r}, besides {self._zone}: {count}"
+                notices.append(text)
             if self._without and self._zone is not None:
                 text = f"{self._without:,} recipients name no time zone: theirs is {self._zone}"
                 notices.append(text)
