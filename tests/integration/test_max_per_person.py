@@ -32,6 +32,7 @@ from promomsg.sandbox import Fault, FaultPlan, Sandbox
 Place = Callable[[str], Journal]
 PEOPLE = ids(4, 1000)
 FAR = "2035-11-11 09:00"
+HOUR = 3600.0
 FAR_AT = datetime.fromisoformat(f"{FAR}+08:00").timestamp()
 
 
@@ -228,13 +229,37 @@ async def test_a_campaign_that_waits_for_its_start_is_counted_again_when_it_begi
 
 
 @pytest.mark.asyncio
+async def test_a_campaign_that_waits_for_its_hours_counts_again_when_it_begins(
+    box: Sandbox, channel: WeChatPromoter, place: Place
+) -> None:
+    """Planned in the evening, sent in the morning: somebody without a cap has sent in between."""
+    clock = FakeClock(start=FAR_AT - HOUR)
+    options: dict[str, Any] = {"between": "09:00-21:00", "max_per_person": "1 in 7d"}
+    async with (
+        wechat(box, clock=clock) as slow,
+        Campaign(slow, MESSAGE, PEOPLE, journal=place("a"), clock=clock, **options, **QUICK) as run,
+    ):
+        await clock.advance_until(lambda: run.progress.state == "waiting", 1.0)
+        meanwhile = Later((FAR_AT - time.time()) / DAY)
+        await send(channel, PEOPLE[:2], place("b"), clock=meanwhile)
+        clock.jump(HOUR - 1.0)
+        await clock.advance_until(lambda: not run.progress.pending, 1.0)
+        report = await run.wait()
+    check(report)
+    assert left_out(report) == PEOPLE[:2]
+    assert messages(box) == dict.fromkeys(PEOPLE, 1)
+
+
+@pytest.mark.parametrize(
+    "times", [{"start_at": FAR}, {"start_at": "now", "between": ["09:00-21:00"]}]
+)
+@pytest.mark.asyncio
 async def test_of_several_senders_the_first_one_counts_when_it_begins(
-    box: Sandbox, channel: WeChatPromoter, postgres: str, tmp_path: Path
+    box: Sandbox, channel: WeChatPromoter, postgres: str, tmp_path: Path, times: dict[str, Any]
 ) -> None:
     autumn, winter = (PostgresJournal(postgres, f"{tmp_path}-{n}") for n in range(2))
-    await Campaign(
-        channel, MESSAGE, PEOPLE, journal=autumn, start_at=FAR, max_per_person="1 in 7d", **QUICK
-    ).hand_over()
+    options = {"clock": FakeClock(start=FAR_AT - HOUR), "max_per_person": "1 in 7d", **QUICK}
+    await Campaign(channel, MESSAGE, PEOPLE, journal=autumn, **times, **options).hand_over()
     then = Later((FAR_AT - time.time()) / DAY)
     await send(channel, PEOPLE[:1], winter, clock=then)
     sends = Part(singles=True, groups=True)
