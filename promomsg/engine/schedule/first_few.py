@@ -1,4 +1,5 @@
-"""The first few of a campaign: how they came out decides whether the others are sent to.
+"""The first few of a campaign: how they came out decides whether the others are sent to
+(docs/design.md, "First a few").
 
 Pure: counts, times and options in, a decision out. What is kept of it, and who acts on it, is elsewhere.
 """

@@ -1,5 +1,5 @@
 """Which cohort each recipient of a new plan is in: by the zone that the list names, and whether they are
-among the first few.
+among the first few (docs/design.md, "Cohorts").
 
 Who is among the first few follows from the keys alone, the same on every machine and in every campaign:
 

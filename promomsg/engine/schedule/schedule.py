@@ -1,4 +1,5 @@
-"""When a campaign may send: its start, its end and its hours, as one decision at a moment.
+"""When a campaign may send: its start, its end and its hours, as one decision at a moment
+(docs/design.md, "When it is sent").
 
 Pure: the time is passed in. Whoever may send asks with the wall clock at that moment, so a clock that was
 set, a process that slept and one that was started anew come to the right answer by themselves.
