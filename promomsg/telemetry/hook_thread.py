@@ -1,4 +1,6 @@
-"""The thread that calls the methods of one `Hooks` object: nobody else waits for them."""
+"""The thread that calls the methods of one `Hooks` object: nobody else waits for them
+(docs/design.md, "Hooks").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The messages of one language, and an English text known again among them.
+"""The messages of one language, and an English text known again among them
+(docs/design.md, "The language of the terminal").
 
 An error says in English what is wrong, with its values in it, whoever catches it. So that a person reads
 it in another language, the terminal finds the message that the text was made from: its words in their

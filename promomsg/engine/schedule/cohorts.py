@@ -1,4 +1,5 @@
-"""Cohorts: the recipients of a campaign that may be sent to at the same times.
+"""Cohorts: the recipients of a campaign that may be sent to at the same times
+(docs/design.md, "Cohorts").
 
 A campaign has one, number 0, unless it sends to a first few or its list names each recipient's zone. A
 chunk and a group send are of one cohort each, so that what is taken may be sent as a whole.

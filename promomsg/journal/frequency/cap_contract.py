@@ -1,4 +1,5 @@
-"""What every journal promises of a cap on messages per person (`max_per_person`).
+"""What every journal promises of a cap on messages per person (`max_per_person`; docs/design.md,
+"Messages per person").
 
 A message is a call that was made, or may have been, within the window, or one that is still to be made: a
 pending recipient of another campaign whose plan is complete. They are counted over the other campaigns of
