@@ -89,8 +89,9 @@ def progress_line(
     parts = [counts.format(_(document["state"]), *(document[name] for name in names))]
     if document["skipped"]:
         parts.append(_("{0:,} skipped").format(document["skipped"]))
-    if document.get("first", {}).get("phase") == "sending":
-        few = document["first"]
+    few = document.get("first", {})
+    # Before the first look at them none are counted.
+    if few.get("phase") == "sending" and few["planned"]:
         answered = few["planned"] - few["pending"]
         text = _("{0:,} of the first {1:,} answered")
         parts.append(text.format(answered, few["planned"]))
