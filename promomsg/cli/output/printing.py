@@ -40,6 +40,11 @@ __all__ = [
 _SAMPLE: Final = 200
 """Rows that a table's column widths are taken from; it streams, so it cannot wait for all."""
 _WIDEST: Final = 60
+_NUMBERS: Final = frozenset({
+    "planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending", "percent", "send_cnt", "fail_cnt",
+    "attempts", "people", "clicks", "members", "size",
+})  # fmt: skip
+"""Headings of columns of numbers."""
 
 
 def print_line(text: str = "") -> None:
@@ -107,9 +112,10 @@ def print_table(
 ) -> int:
     """Prints rows under headings as they come; returns how many. Memory does not grow with them.
 
-    The headings are shown in the language of the terminal; the cells as they are.
+    The headings are shown in the language of the terminal; the cells as they are, numbers to the right.
     """
     out = file or sys.stdout
+    to_the_right = [heading in _NUMBERS for heading in headings]
     headings = [_(heading) for heading in headings]
     stream = iter(rows)
     first = [tuple(map(escaped, row)) for row in islice(stream, _SAMPLE)]
@@ -119,7 +125,10 @@ def print_table(
     ]
 
     def put(row: Sequence[str]) -> None:
-        cells = [padded(cell, w) for cell, w in zip(row, widths, strict=True)]
+        cells = [
+            " " * (wide - width(cell)) + cell if right else padded(cell, wide)
+            for cell, wide, right in zip(row, widths, to_the_right, strict=True)
+        ]
         print("  ".join(cells).rstrip(), file=out)
 
     put(headings)
