@@ -1,4 +1,4 @@
-"""Campaigns in a FastAPI service: `uvicorn --factory examples.fastapi_service:make_app`."""
+"""Campaigns in a FastAPI service, which uvicorn runs (`docs/howto/fastapi.md`)."""
 
 import asyncio
 import os

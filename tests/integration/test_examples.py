@@ -132,7 +132,10 @@ async def test_batch_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
 async def fastapi_server() -> AsyncIterator[str]:
     """The FastAPI service under uvicorn."""
     app = load("fastapi_service").make_app()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    config = uvicorn.Config(
+        app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started or serving.done(), 20)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
@@ -262,7 +265,7 @@ async def test_a_service_pauses_goes_on_and_cancels(server: Any) -> None:
 
 
 async def test_a_service_that_is_stopped_in_the_middle_leaves_nobody_in_doubt(
-    server: Any, tmp_path: Path, webhook: Webhook, request: pytest.FixtureRequest
+    server: Any, tmp_path: Path, webhook: Webhook
 ) -> None:
     faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.05)])
     async with Sandbox(faults=faults) as box:
@@ -274,9 +277,31 @@ async def test_a_service_that_is_stopped_in_the_middle_leaves_nobody_in_doubt(
         assert report.unknown == 0
         assert report.sent == box.ledger.total
         assert webhook.told[0]["pending"] == report.pending
-        if request.node.callspec.params["server"] == "fastapi" and report.pending:
+        if report.pending:
             async with server(box) as client:
                 await client.post("/campaigns/half", json=wanted(49))
                 await events(client, "half")
             assert box.ledger.total == 49
         assert box.ledger.twice() == []
+
+
+async def test_a_service_stops_though_somebody_listens_to_its_campaign(
+    server: Any, tmp_path: Path
+) -> None:
+    faults = FaultPlan([Fault(endpoint="singlesendmsg", kind="slow", seconds=0.5)])
+    async with Sandbox(faults=faults) as box, httpx.AsyncClient(timeout=20) as listener:
+        async with server(box) as client:
+            await client.post("/campaigns/long", json=wanted(5_000, title="{key}"))
+            url = f"{client.base_url}/campaigns/long/events"
+            listening = asyncio.create_task(listener.get(url))
+            await until(lambda: box.ledger.total >= 3, 20)
+        await asyncio.gather(listening, return_exceptions=True)
+        with promomsg.open_journal(tmp_path / "long.db") as opened:
+            report = opened.report()
+        assert report.pending > 4_000
+        assert (report.sent, report.unknown) == (box.ledger.total, 0)
+
+
+async def test_a_service_says_when_there_is_no_such_campaign(server: Any) -> None:
+    async with Sandbox() as box, server(box) as client:
+        assert (await client.post("/campaigns/none/pause")).status_code == 404
