@@ -59,7 +59,8 @@ class Campaign(RunningCampaign):
             did not come to its end.
         suppress: whom not to send to: a file, an iterable of keys and addresses (a list, a Series,
             a generator), `read_csv(…)` and its kin, a journal or its path (whom it sent to or may
-            have; with an age, `"autumn.db since 7d"`, within that time only), or a list of these. What in it cannot be understood in full is a UsageError.
+            have; with an age, `"autumn.db since 7d"`, within that time only), or a list of these. What in it cannot
+            be understood in full is a UsageError.
         campaign_file: the TOML file it comes from; the journal remembers it.
         hooks: told what happens (`Hooks`, or several), beside those of the channel.
         clock: where the time comes from.

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 import psycopg
 
+from promomsg.clock import DAY
 from promomsg.fleet.worker_table import ALIVE_FOR, drain, read_workers, remove_gone
 from promomsg.journal.postgres.campaign_tables import remove_ended, remove_half_plans
 from promomsg.journal.postgres.connections.lost_answers import hung_up_after
@@ -21,7 +22,6 @@ __all__ = ["Pruned", "drain_workers", "prune", "prune_is_due"]
 T = TypeVar("T")
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
-_DAY: Final = 86_400
 _LONGEST: Final = 600.0
 """Seconds for all of it: a worker that ends waits for it, and an answer may be lost on the way."""
 _HAS_QUEUE: Final = b"SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
@@ -30,15 +30,15 @@ _GONE_FROM_QUEUE: Final = (
 )
 # The row stays: its generation tells every process that has an older token.
 _ERASE_TOKENS: Final = f"""
-UPDATE token SET sealed = NULL WHERE sealed IS NOT NULL AND expires_at <= {_NOW} - {_DAY}
+UPDATE token SET sealed = NULL WHERE sealed IS NOT NULL AND expires_at <= {_NOW} - {DAY}
 """.encode()
 _WAS_PRUNED: Final = (
-    f"SELECT 1 FROM upkeep WHERE task = 'prune' AND begun_at > {_NOW} - {_DAY}".encode()
+    f"SELECT 1 FROM upkeep WHERE task = 'prune' AND begun_at > {_NOW} - {DAY}".encode()
 )
 _BEGIN: Final = f"""
 INSERT INTO upkeep (task, begun_at) VALUES ('prune', {_NOW})
 ON CONFLICT (task) DO UPDATE SET begun_at = excluded.begun_at
-WHERE upkeep.begun_at <= {_NOW} - {_DAY}
+WHERE upkeep.begun_at <= {_NOW} - {DAY}
 RETURNING task
 """.encode()
 

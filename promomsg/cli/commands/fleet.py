@@ -20,7 +20,6 @@ __all__ = ["fleet"]
 
 _EVERY: Final = 0.5
 """Seconds between looks at whether workers have ended."""
-_DAY: Final = 86_400.0
 
 _url_option = click.option(
     "--fleet", "url", metavar="URL", help="The database; default $PROMOMSG_FLEET."
@@ -242,11 +241,11 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
     """Remove workers that are gone, half plans, expired tokens, and campaigns that ended long ago."""
     from promomsg.cli.command_errors import CommandError
     from promomsg.cli.output.printing import counted, finish_output, print_json, print_to_stderr
-    from promomsg.clock import SYSTEM_CLOCK
+    from promomsg.clock import DAY, SYSTEM_CLOCK
     from promomsg.fleet.fleet import Fleet
 
     found = Fleet(url)
-    before = None if older_than is None else SYSTEM_CLOCK.time() - older_than * _DAY
+    before = None if older_than is None else SYSTEM_CLOCK.time() - older_than * DAY
     removed: list[Pruned] = []
 
     async def remove(interrupts: Interrupts) -> int:

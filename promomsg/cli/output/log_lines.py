@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from promomsg.cli.language.terminal_language import translated
+from promomsg.cli.output.printing import format_time
 from promomsg.control_characters import escaped
 from promomsg.log_events import EVENTS
 
@@ -37,7 +38,7 @@ class JsonLines(logging.Handler):
         """Prints a record."""
         event = getattr(record, "event", None)
         line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": format_time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": event,

@@ -13,9 +13,10 @@ __all__ = ["may_begin"]
 
 
 async def may_begin(context: RunContext, control: RunControl, clock: Clock) -> bool:
-    """Whether a run is to send: a part may only poll. With a cap it waits for its start, and for the first of its
-    hours, and counts once more, so that what others have sent since the plan was made counts; False also when nothing is to be sent
-    any more by then, or not in this part.
+    """Whether a run is to send: a part may only poll. With a cap it waits for its start, and for the first of
+    its hours, and counts once more, so that what others have sent since the plan was made counts
+    (docs/design.md, "Messages per person"). False also when nothing is to be sent any more by then, or not
+    in this part.
 
     Raises:
         JournalError: as `count_again`.

@@ -1,8 +1,8 @@
 """The last check of a campaign's send, right before its first byte leaves.
 
 It is asked with the connection in hand (`transport.last_check`): whether the campaign may still
-send, whether it is within the hours of its recipients, whether its lease is surely ours, whether the provider is known to be out of reach, and whether the sliding window has room. The
-order of a send is permit, pace, connection, intent, this check, wire slot, first byte
+send, whether it is within the hours of its recipients, whether its lease is surely ours, whether the
+provider is known to be out of reach, and whether the sliding window has room. The order of a send is permit, pace, connection, intent, this check, wire slot, first byte
 (docs/design.md, "The order of a send").
 """
 
