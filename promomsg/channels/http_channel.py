@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import aiohttp
 import msgspec
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from promomsg.telemetry.hooks import GivenHooks
 
 __all__ = ["ChannelOptions", "HttpChannel", "HttpRequest"]
+
+
+_TEXTS: Final = ("code", "detail", "rid", "msg_id", "extra")
+"""Of an answer, what a journal keeps as text."""
 
 
 class ChannelOptions(TypedDict, total=False):
@@ -141,6 +145,10 @@ class HttpChannel(ChannelBase[M]):
         """
         raise NotImplementedError
 
+    def _read(self, status: int, body: bytes) -> Answer | None:
+        answer = self.read(status, body, self._http.mask)
+        return _kept(answer) if isinstance(answer, Answer) else None
+
     @asks_last_check
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
@@ -162,7 +170,7 @@ class HttpChannel(ChannelBase[M]):
             clear_traceback_locals(error)
             del request
             raise
-        answer, wrong = attempt(self.read, status, content, self._http.mask)
+        answer, wrong = attempt(self._read, status, content)
         if not isinstance(answer, Answer):
             detail = f"HTTP {status}: the answer cannot be read: {wrong}"
             return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, detail, readable=False, status=status)
@@ -171,13 +179,31 @@ class HttpChannel(ChannelBase[M]):
         return answer
 
 
+def _kept(answer: Answer) -> Answer:
+    """An answer to a single send as a journal keeps it: halves of characters that a provider has sent are
+    replaced. Raises where its author's code is wrong."""
+    if answer.verdict is Verdict.ACCEPTED or not isinstance(answer.verdict, Verdict):
+        raise UsageError(f"read() says {answer.verdict}, which a single send cannot come to")
+    changed = {}
+    for name in _TEXTS:
+        text = getattr(answer, name)
+        if not text:
+            continue
+        if not isinstance(text, str):
+            raise UsageError(f"read() gives a {type(text).__name__} as {name}, which is text")
+        if not text.isascii() and (kept := text.encode(errors="replace").decode()) != text:
+            changed[name] = kept
+    return msgspec.structs.replace(answer, **changed) if changed else answer
+
+
 def attempt(call: Callable[..., Any], *args: Any) -> tuple[Any, str]:
     """What an author's function returns, or None and why not: a UsageError's text, of anything else the
     kind alone, since its text may hold what it should not."""
+    name = getattr(call, "__name__", "it").lstrip("_")
     try:
-        return call(*args), f"{getattr(call, '__name__', 'it')}() returned something else"
+        return call(*args), f"{name}() returned something else"
     except UsageError as error:
         return None, str(error)
     except Exception as error:  # noqa: BLE001 - a send ends in a verdict, whatever an author's code does
         clear_traceback_locals(error)
-        return None, f"{type(error).__name__} in {getattr(call, '__name__', 'it')}()"
+        return None, f"{type(error).__name__} in {name}()"

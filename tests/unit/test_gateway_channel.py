@@ -162,6 +162,9 @@ class AuthorsMistakes(GatewayChannel):
         ("{}", None, Verdict.HALT, "give bytes, not str"),
         (b"{}", KeyError(KEY), Verdict.UNKNOWN, "KeyError in read()"),
         (b"{}", "sent", Verdict.UNKNOWN, "read() returned something else"),
+        (b"{}", Answer(Verdict.ACCEPTED), Verdict.UNKNOWN, "says ACCEPTED, which a single send"),
+        (b"{}", Answer(Verdict.FAILED, 7), Verdict.UNKNOWN, "read() gives a int as code"),  # type: ignore[arg-type]
+        (b"{}", Answer(Verdict.FAILED, "NO", "so \ud83d"), Verdict.FAILED, "so ?"),
     ],
 )
 async def test_what_is_wrong_in_an_authors_code_is_a_verdict(
@@ -173,4 +176,4 @@ async def test_what_is_wrong_in_an_authors_code_is_a_verdict(
     assert answer.verdict is verdict
     assert said in answer.detail
     assert KEY not in repr(answer)
-    assert len(there.sends) == (verdict is Verdict.UNKNOWN)
+    assert len(there.sends) == (verdict is not Verdict.HALT)
