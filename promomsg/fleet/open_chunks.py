@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from promomsg.engine.schedule.cohorts import Cohort
+from promomsg.engine.schedule.first_few import FirstDecision, FirstPhase, with_first_few
 from promomsg.engine.schedule.schedule import ALWAYS_OPEN
 from promomsg.engine.schedule.time_options import kept_times
 from promomsg.journal.postgres.database import Connection
@@ -62,9 +63,9 @@ def _open_cohorts(
     opening = ALWAYS_OPEN if schedule is None else schedule.opening(now)
     if opening.is_over:
         return None  # those who are left are cancelled by whoever comes
-    numbers = list(range(len(who)) if opening.cohorts is None else opening.cohorts)
     passed = first_few is not None and _few(first_few).approved is not None
-    first = {number for number, cohort in enumerate(who) if cohort.first}
-    if first and not passed and not first.isdisjoint(undone):
-        numbers = [number for number in numbers if number in first]
-    return numbers
+    first = [number for number, cohort in enumerate(who) if cohort.first]
+    if not passed and any(number in undone for number in first):
+        out = FirstDecision(phase=FirstPhase.SENDING)
+        opening = with_first_few(opening, out, first=first, cohorts=len(who), zone=None)
+    return list(range(len(who)) if opening.cohorts is None else opening.cohorts)
