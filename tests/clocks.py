@@ -1,12 +1,24 @@
 """The clock of `promomsg.testing`, under the name that this project's own tests know it by, and one that
-only says another time."""
+only says another time; moments as tests write them."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from promomsg.clock import DAY, SystemClock
 from promomsg.testing.fake_clock import FakeClock
 
-__all__ = ["FakeClock", "Later"]
+__all__ = ["FakeClock", "Later", "china", "utc"]
+
+
+def utc(text: str) -> float:
+    """Unix seconds of `2026-12-12 09:00` in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def china(text: str) -> float:
+    """The same in China."""
+    return datetime.fromisoformat(f"{text}+08:00").timestamp()
 
 
 class Later(SystemClock):

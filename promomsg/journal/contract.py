@@ -44,10 +44,10 @@ from promomsg.journal.records import (
     SendResult,
 )
 from promomsg.model import Failure, Outcome, State
+from promomsg.transport.token_store import TokenStore
 
 if TYPE_CHECKING:
     from promomsg.transport.quota.store import QuotaStore
-from promomsg.transport.token_store import TokenStore
 
 __all__ = ["FLEET", "CampaignView", "Handle", "Journal", "Rows"]
 

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids, wechat
 from cli_campaigns import campaign, started
-from clocks import FakeClock
+from clocks import FakeClock, china, utc
 from fleet_working import new_fleet, quick_looks, working
 from waiting import until
 
@@ -27,11 +27,7 @@ pytestmark = pytest.mark.asyncio
 
 SENDS = Part(singles=True, groups=True)
 FAR = "2035-11-11 09:00"
-FAR_AT = datetime.fromisoformat(f"{FAR}+08:00").timestamp()
-
-
-def utc(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+FAR_AT = china(FAR)
 
 
 @pytest_asyncio.fixture

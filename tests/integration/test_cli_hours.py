@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cli_campaigns import campaign, conserved, finished, one_document, promomsg, started
+from clocks import china
 from waiting import wait_for
 
 from promomsg import JournalError, SqliteJournal, open_journal
@@ -15,7 +15,7 @@ from promomsg.cli.output.progress import PlainView, progress_line, waiting_text
 from promomsg.sandbox import Sandbox
 
 START = "2035-11-11 09:00"
-START_AT = datetime.fromisoformat(f"{START}+08:00").timestamp()
+START_AT = china(START)
 TIMES = f"""start_at = {START.replace(" ", "T")}:00
 finish_by = "2035-11-14 12:00"
 """
@@ -74,7 +74,7 @@ def test_in_cron_nobody_waits_and_the_same_command_goes_on(
         assert f"go on with: promomsg resume {tmp_path / 'autumn.db'}" in captured.err
     assert promomsg("status", tmp_path / "autumn.db", "--json") == 0
     document = one_document(capsys)
-    assert document["waits_until"] == datetime.fromisoformat("2035-11-11 10:00+08:00").timestamp()
+    assert document["waits_until"] == china("2035-11-11 10:00")
     assert document["reason"] == "it starts at 2035-11-11 10:00 (Asia/Shanghai)"
     assert conserved(document)
     assert promomsg("status", tmp_path / "autumn.db") == 0

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from campaigning import MESSAGE, QUICK, ids, run_to_end, wechat
 from capped_sender import CappedSender
 from cli_campaigns import campaign, conserved, one_document, running
 from cli_campaigns import promomsg as terminal
-from clocks import FakeClock, Later
+from clocks import FakeClock, Later, china
 from fault_campaigns import client, message, wallet_users
 
 import promomsg
@@ -33,7 +32,7 @@ Place = Callable[[str], Journal]
 PEOPLE = ids(4, 1000)
 FAR = "2035-11-11 09:00"
 HOUR = 3600.0
-FAR_AT = datetime.fromisoformat(f"{FAR}+08:00").timestamp()
+FAR_AT = china(FAR)
 
 
 @pytest.fixture(params=["folder", "database"])

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from clocks import FakeClock
+from clocks import FakeClock, china, utc
 from journal_model import ModelJournal
 from run_controls import run_control
 from scripted_wechat import ScriptedWeChat
@@ -26,10 +26,6 @@ PERSONAL = WeChatMessage(1, {"title": "{key}"}, "pages/index/index")
 POLL = PollPolicy(first_after=30, every=60)
 SLOW = Pace(singles_per_minute=1, groups_per_minute=1)
 HOUR = 3600.0
-
-
-def utc(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def people(count: int) -> list[str]:
@@ -326,7 +322,7 @@ async def test_the_log_says_for_what_a_campaign_waits(
     assert record.getMessage() == (
         "campaign: waiting: it starts at 2035-11-11 09:00 (Asia/Shanghai)"
     )
-    assert record.until == datetime.fromisoformat("2035-11-11 09:00+08:00").timestamp()  # type: ignore[attr-defined]
+    assert record.until == china("2035-11-11 09:00")  # type: ignore[attr-defined]
 
 
 async def test_who_waits_for_hours_does_not_wait_for_members_of_groups_that_are_out() -> None:

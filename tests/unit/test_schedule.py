@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from clocks import china
 
 from promomsg import UsageError
 from promomsg.clock import Clock
@@ -21,10 +22,6 @@ from promomsg.hours import Hours, parse_hours
 from promomsg.testing.fake_clock import FakeClock
 
 HOUR = 3600.0
-
-
-def china(text: str) -> float:
-    return datetime.fromisoformat(f"{text}+08:00").timestamp()
 
 
 def schedule(**options: Any) -> Schedule:
