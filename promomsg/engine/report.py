@@ -83,7 +83,7 @@ class Progress(msgspec.Struct, frozen=True):
         warnings: what a person should know.
         elapsed_s: seconds that this run took so far.
         waits_until: while it waits, Unix seconds of when it goes on; None: it does not wait.
-        first: how the first few stand (`first`); None: it has none.
+        first: how the first few stand (`first`); None: it has none, or they were not looked at yet.
     """
 
     campaign: str
@@ -106,7 +106,7 @@ class Progress(msgspec.Struct, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """The document that `send`, `resume` and `status` share
         (docs/design.md, "The document"): plain JSON values; `waits_until` only while it waits,
-        `first` only where there are first few."""
+        `first` only where there are first few, once they were looked at."""
         document = msgspec.structs.asdict(self)
         document["groups"] = [group.to_dict() for group in self.groups]
         if self.first is None:
@@ -224,7 +224,7 @@ class Report:
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
         waits_until: while it waits, Unix seconds of when it goes on.
-        first: how the first few stand; None: it has none.
+        first: how the first few stand; None: it has none, or they were not looked at yet.
         host: where it was sent, `https://api.weixin.qq.com`.
         channel: over what: `"wechat"`, `"alipay"`, or the name of another one.
         journal: the journal's path, or `fleet:NAME`; None when it was kept in memory or was a temporary one that

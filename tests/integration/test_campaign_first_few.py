@@ -60,6 +60,7 @@ async def test_under_the_bound_the_others_follow_by_themselves(
         report = await run.wait()
     assert (report.state, report.sent) == ("done", 200)
     assert (told[0]["phase"], told[-1]["phase"]) == ("sending", "passed")
+    assert {few["planned"] for few in told} == {20}, "nothing is told before they are looked at"
     honest(report, box)
     assert report.first is not None
     assert (report.first.phase, report.first.planned, report.first.sent) == ("passed", 20, 20)

@@ -90,8 +90,7 @@ def progress_line(
     if document["skipped"]:
         parts.append(_("{0:,} skipped").format(document["skipped"]))
     few = document.get("first", {})
-    # Before the first look at them none are counted.
-    if few.get("phase") == "sending" and few["planned"]:
+    if few.get("phase") == "sending":
         answered = few["planned"] - few["pending"]
         text = _("{0:,} of the first {1:,} answered")
         parts.append(text.format(answered, few["planned"]))

@@ -148,8 +148,10 @@ class FirstWatch:
             by_time, self.decision, first=self._cohorts, cohorts=self._all, zone=self._zone
         )
 
-    def progress(self) -> FirstProgress:
-        """How they stand, as of the last look."""
+    def progress(self) -> FirstProgress | None:
+        """How they stand, as of the last look; None: they were not looked at yet."""
+        if not self.counts.planned:
+            return None
         return first_progress(self.counts, self.decision)
 
     async def look(self, kept: FirstFew | None, now: float) -> FirstDecision:

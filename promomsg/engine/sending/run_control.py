@@ -138,7 +138,7 @@ class RunControl:
             self.stop()
 
     def first_progress(self) -> FirstProgress | None:
-        """How the first few stand; None: there are none."""
+        """How the first few stand; None: there are none, or they were not looked at yet."""
         return None if self._first is None else self._first.progress()
 
     @property
