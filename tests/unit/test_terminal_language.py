@@ -138,6 +138,11 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
             "a.toml: [pace] has no key 'singel'; did you mean 'single'?",
             "a.toml：[pace] 没有键 'singel'；您是不是想写 'single'？",
         ),
+        # A table's name stays what stands in the file, though it is a word that is shown elsewhere.
+        (
+            "a.toml: [message] has no key 'template'; did you mean 'templates'?",
+            "a.toml：[message] 没有键 'template'；您是不是想写 'templates'？",
+        ),
         ("5 are sent to first (first = 5)", "先发给 5 位（first = 5）"),
         # A blank between two scripts.
         ("a group that is lost cannot take poll", "lost 的群发不能进行 poll"),
@@ -149,6 +154,15 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
         # Put together at punctuation.
         ("people.csv row 7: it is a column's name", "people.csv 第 7 行：这是列名"),
         ("nothing was sent", "没有发送任何消息"),
+        # What is put together of several, though a message fits the whole.
+        (
+            "/x/a.db: database or disk is full; free some space, then resume",
+            "/x/a.db：数据库或磁盘已满；请腾出空间，然后 resume",
+        ),
+        (
+            "/x/a.db: disk I/O error; check the disk, then resume",
+            "/x/a.db：磁盘读写错误；请检查磁盘，然后 resume",
+        ),
         # A code before the reason, and an end that is empty.
         (
             "NOT_SENT: 8 attempts for one recipient sent nothing; the last one: x. Fix this, then resume",

@@ -44,6 +44,8 @@ _PUNCTUATION: Final = (
     (" (", "（"),
 )
 _TWO_SCRIPTS: Final = re.compile("[\u4e00-\u9fff][0-9A-Za-z]|[0-9A-Za-z][\u4e00-\u9fff]").fullmatch
+_ENGLISH: Final = re.compile("[A-Za-z]+ [a-z]+ [a-z]+").search
+"""Words that a message which fits has left English."""
 _OWN_SPACE: Final = frozenset("，；：。（")
 """No blank stands before these."""
 _FOLLOWS: Final = (" ", ";", ",", ".")
@@ -69,6 +71,7 @@ class Pattern:
         letters, length: how many letters, and characters, it has of its own.
         longest: the longest piece of text between its holes.
         ends_in_blank: a hole is its end, after a blank.
+        tables: the holes in square brackets, for the name of a table in a file.
     """
 
     def __init__(self, message: str, translation: str) -> None:
@@ -81,6 +84,13 @@ class Pattern:
                 self._holes.append((name, form))
                 self._literals.append("")
         self._translation = translation
+        self.tables = frozenset(
+            name
+            for (name, _), before, after in zip(
+                self._holes, self._literals[:-1], self._literals[1:], strict=True
+            )
+            if before.endswith("[") and after.startswith("]")
+        )
         self.letters = sum(c.isalpha() for literal in self._literals for c in literal)
         self.length = sum(map(len, self._literals))
         self.ends_in_blank = not self._literals[-1] and self._literals[-2:][0].endswith(" ")
@@ -204,7 +214,10 @@ class Catalogue:
         if head is not None:
             rest = self._translated(text[head.end() :], depth + 1)
             return f"{self._translated(head[1], depth + 1)}：{rest}"
-        found = self._by_pattern(text, depth) or self._by_pieces(text, depth) or text
+        found = self._by_pattern(text, depth)
+        if found is None or _ENGLISH(found):
+            pieces = (found, self._by_pieces(text, depth))
+            found = min((one for one in pieces if one), key=_english_left, default=text)
         if len(self._known) > _KEPT + len(self._complete):
             self._known = {one: self._known[one] for one in self._complete}
         self._known[text] = found
@@ -225,7 +238,10 @@ class Catalogue:
                 continue
             if pattern.length < _SHORT and not _counts(holes.values()):
                 continue
-            inside = {name: self._hole(value, depth + 1) for name, value in holes.items()}
+            inside = {
+                name: value if name in pattern.tables else self._hole(value, depth + 1)
+                for name, value in holes.items()
+            }
             letters = pattern.letters
             fitting.append(pattern.filled(inside))
         return min(fitting, key=_english_left, default=None)
