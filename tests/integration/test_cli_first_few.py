@@ -72,6 +72,8 @@ def test_over_the_bound_a_resume_says_what_is_asked_for_and_goes_on_by_a_word(
     assert conserved(document)
     assert document["first"]["phase"] == "passed"
     assert document["sent"] + document["failed"] == 100
+    assert promomsg("status", journal) == 0
+    assert "the others followed" in capsys.readouterr().out
     assert any("a person let the others follow" in text for text in document["warnings"])
     assert served.ledger.twice() == []
 

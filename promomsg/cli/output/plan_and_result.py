@@ -214,7 +214,8 @@ def print_result(
                 print(escaped(f"    {code}: {translated(meaning)}"), file=out)
         print(f"  {_('what to do: promomsg explain CODE')}", file=out)
     if "first" in document:
-        print(f"  {first_line(document['first'])}", file=out)
+        followed = document["first"]["phase"] == "passed" and not document["pending"]
+        print(f"  {first_line(document['first'], followed=followed)}", file=out)
     if document["groups"]:
         _print_groups(document["groups"], out)
     for text in document["warnings"]:
@@ -231,15 +232,20 @@ _PHASES: Final = {
     "asking": "the others wait for `resume --approve`",
     "passed": "the others follow",
 }
+_FOLLOWED: Final = "the others followed"
 
 
-def first_line(first: Mapping[str, Any]) -> str:
-    """How the first few stand: `first 20: 13 sent, 7 failed; the others follow`."""
+def first_line(first: Mapping[str, Any], *, followed: bool = False) -> str:
+    """How the first few stand: `first 20: 13 sent, 7 failed; the others follow`.
+
+    Args:
+        followed: whether all of the others are final by now.
+    """
     names = ("sent", "failed", "unknown", "skipped", "cancelled", "pending")
     shown = (name for name in names if first[name] or name == "sent")
     counts = _(", ").join(f"{first[name]:,} {_(name)}" for name in shown)
     return _("first {0:,}: {1}; {2}").format(
-        first["planned"], counts, translated(_PHASES[first["phase"]])
+        first["planned"], counts, translated(_FOLLOWED if followed else _PHASES[first["phase"]])
     )
 
 
