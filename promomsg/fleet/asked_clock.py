@@ -1,4 +1,4 @@
-"""Another machine's clock, which was asked once and is counted on from there."""
+"""Another machine's clock, which was asked and is counted on from there."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ class AskedClock:
 
     def __init__(self, clock: Clock, told: float) -> None:
         self._clock = clock
+        self.tell(told)
+
+    def tell(self, told: float) -> None:
+        """The other clock has just said that time: it may have been set."""
         self._told = told
-        self._monotonic, self._wall = clock.monotonic(), clock.time()
+        self._monotonic, self._wall = self._clock.monotonic(), self._clock.time()
 
     def time(self) -> float | None:
         """Unix seconds; None: it is not known any more, since this machine's clock was set or the machine

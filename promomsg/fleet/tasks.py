@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+import anyio
+
 from promomsg.clock import SYSTEM_CLOCK, china_day
-from promomsg.engine.joining import Part, do_part
+from promomsg.engine.joining import Part, PartDone, do_part
+from promomsg.errors import JournalError
 from promomsg.fleet.asked_clock import AskedClock
 from promomsg.fleet.jobs import SHIFT
 from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
@@ -36,6 +39,11 @@ RETURNING c.chunk_no
 """
 
 
+_ASK_AGAIN: Final = 30.0
+"""Seconds after which the server is asked for the time again: a shift may last for hours, and the server's
+clock be set, or another server take its place."""
+_ANSWERED_IN: Final = 2.0
+"""Seconds after which its answer says less of the time than what is counted on."""
 _SERVER_TIME: Final = b"SELECT extract(epoch FROM clock_timestamp())::double precision"
 
 
@@ -59,18 +67,49 @@ async def _shift(context: TaskContext) -> None:
     server = AskedClock(SYSTEM_CLOCK, told)
     began = SYSTEM_CLOCK.monotonic()
     length = _SHORT_SHIFT if context.others_wait() else _SHIFT
-    done = await do_part(
-        context.journal,
-        channel,
-        Part(singles=True, groups=True, seconds=length),
-        concurrency=context.concurrency,
-        stop=context.stop,
-        enough=context.others_wait,
-        now=server.time,
-    )
+
+    async def send() -> PartDone:
+        return await do_part(
+            context.journal,
+            channel,
+            Part(singles=True, groups=True, seconds=length),
+            concurrency=context.concurrency,
+            stop=context.stop,
+            enough=context.others_wait,
+            now=server.time,
+        )
+
+    done = await _while_asked_again(context, server, send)
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began
         context.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
+
+
+async def _while_asked_again(
+    context: TaskContext, server: AskedClock, send: Callable[[], Awaitable[PartDone]]
+) -> PartDone:
+    """Sends while the server is asked for the time again and again. What sending raises is raised."""
+
+    async def ask() -> None:
+        while await context.wait(_ASK_AGAIN):
+            began = SYSTEM_CLOCK.monotonic()
+            try:
+                [(told,)] = await context.rows(_SERVER_TIME)
+            except JournalError:
+                continue  # who sends finds that out too
+            if SYSTEM_CLOCK.monotonic() - began <= _ANSWERED_IN:
+                server.tell(told)
+
+    async with anyio.create_task_group() as asking:
+        asking.start_soon(ask)
+        try:
+            done: PartDone | Exception = await send()
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group
+            done = error
+        asking.cancel_scope.cancel()
+    if isinstance(done, Exception):
+        raise done
+    return done
 
 
 async def _poll(context: TaskContext) -> None:

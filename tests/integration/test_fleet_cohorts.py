@@ -3,18 +3,23 @@ who are open, and for nobody else."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from campaigning import PERSONAL, QUICK, honest
-from fleet_working import new_fleet, rows
+from campaigning import PERSONAL, QUICK, honest, single
+from fleet_working import new_fleet, quick_looks, rows, working
+from waiting import until
 
 import promomsg
 from promomsg import Campaign, WeChatPromoter, open_journal
+from promomsg.clock import DAY
 from promomsg.engine.joining import Part, do_part
+from promomsg.fleet import tasks
 from promomsg.fleet.jobs import Wanted
 from promomsg.fleet.sweep import _open_campaigns
 from promomsg.journal.postgres.database import connect
@@ -108,3 +113,31 @@ async def test_no_shift_is_made_for_the_others_while_the_first_few_are_held(
         await handle.set_first_few(FirstFew(approved="digest"), instead_of=None)
         assert [work.workers for work in await wanted(url)] == [1]
         await handle.close()
+
+
+async def test_a_servers_clock_that_is_set_is_noticed_by_a_worker_that_sends(
+    postgres: str, box: Sandbox, channel: WeChatPromoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may send the whole night long without an end."""
+    monkeypatch.setattr(tasks, "_ASK_AGAIN", 0.2)
+    quick_looks(monkeypatch)
+    box.faults = single(kind="delay", seconds=0.1)
+    with new_fleet(postgres) as url:
+        fleet = promomsg.Fleet(url)
+        await fleet.prepare()
+        end = datetime.fromtimestamp(time.time() + DAY, UTC)
+        options: dict[str, Any] = {
+            "journal": fleet.journal("night"),
+            "finish_by": end,
+            "route": "single",
+            **QUICK,
+        }
+        await Campaign(channel, PERSONAL, people(ZONES, 400), **options).hand_over()
+        async with working(fleet, channel, concurrency=4):
+            await until(lambda: box.ledger.total >= 8, 20)
+            later = tasks._SERVER_TIME.replace(b"double precision", b"double precision + 90000")
+            monkeypatch.setattr(tasks, "_SERVER_TIME", later)
+            report = await asyncio.wait_for(fleet.wait("night"), 40)
+        assert report.state == "cancelled"
+        assert report.by_code["FINISH_BY"] > 300
+        honest(report, box)
