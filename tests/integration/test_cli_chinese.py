@@ -21,6 +21,7 @@ from promomsg.cli.language.wide_text import width
 from promomsg.cli.output.log_lines import translated_warnings
 from promomsg.cli.output.progress import LiveView
 from promomsg.code_meanings import _OWN
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import FaultPlan
 from promomsg.testing import ThreadedSandbox
 from promomsg.wechat import codes as wechat
@@ -214,6 +215,9 @@ def test_a_fleet_is_chinese(
         shown += out + err
     assert "没有在运行的 worker：由本进程发送" in shown
     assert re.search(r"^活动 +状态 +计划", shown, re.M)
+    PostgresJournal(
+        postgres, "autumn"
+    ).discard()  # the database is this process's, for other tests too
 
 
 def test_warnings_of_the_log_are_chinese_where_nobody_asked_for_one(
