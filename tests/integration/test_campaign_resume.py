@@ -316,6 +316,18 @@ async def test_options_of_a_resume_win_over_those_kept(
         await Campaign.resume(journal, channel, concurency=1).__aenter__()  # type: ignore[call-arg]
 
 
+async def test_only_of_a_resume_is_that_of_the_plan(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    """Whoever says it means nobody else, and who is in the plan is decided."""
+    keys = ids(6)[:3]
+    await Campaign(channel, MESSAGE, ids(6), journal=journal, only=keys, **QUICK).hand_over()
+    with pytest.raises(UsageError, match="this is not the plan that was made: only was"):
+        await run_to_end(Campaign.resume(journal, channel, only=keys[:1]))
+    assert box.ledger.total == 0
+    assert (await run_to_end(Campaign.resume(journal, channel, only=set(keys)))).sent == 3
+
+
 async def test_a_second_sender_is_refused_and_the_first_goes_on(
     box: Sandbox, channel: WeChatPromoter, path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from anyio import to_thread
@@ -99,7 +99,7 @@ class ResumedCampaign(CampaignStart):
             check_message(record.message, self._message)
         if self._approve:
             check_may_approve(record)
-            check_planned_settings(record.settings, self.request.options)
+        check_planned_settings(record.settings, self._said_of_the_plan())
         suppression = None
         if self.request.suppress is not None:
             # Read before anything in the journal changes: the list may not be understood.
@@ -139,6 +139,12 @@ class ResumedCampaign(CampaignStart):
             now=now,
             first=settings.first_few,
         )
+
+    def _said_of_the_plan(self) -> dict[str, Any]:
+        """Options that have to be those of the plan: of a word for it all of them; else who is sent to, since
+        whoever says `only` again means nobody else."""
+        given = self.request.options
+        return {name: given[name] for name in given if self._approve or name == "only"}
 
     async def _results_of_first(self, handle: Handle, now: float) -> list[str]:
         """What a person says yes to."""

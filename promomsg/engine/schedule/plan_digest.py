@@ -45,11 +45,11 @@ def check_may_approve(record: CampaignRecord) -> None:
 
 
 def check_planned_settings(kept: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises UsageError when somebody is asked to approve another plan than the one that was made.
+    """Raises UsageError when somebody means another plan than the one that was made.
 
     Args:
         kept: the settings of the journal.
-        given: options that are given with the approval; what is not given is as it was planned.
+        given: options that are to be those of the plan; what is not given is as it was planned.
     """
     changed = [
         f"{name} was {_shown(kept.get(name))} and is {_shown(given[name])} now"
@@ -64,7 +64,7 @@ def check_planned_settings(kept: Mapping[str, Any], given: Mapping[str, Any]) ->
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, (list, tuple)) else value
+    return sorted(value) if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
 def _shown(value: Any) -> str:
