@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from cli_campaigns import campaign, finished, promomsg, running, started
+from fleet_working import new_fleet
 from waiting import wait_for
 
 import promomsg as package
@@ -21,13 +21,9 @@ from promomsg.sandbox import Sandbox
 def fleet(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of the test's own with the tables, which `$PROMOMSG_FLEET` does not name: its URL."""
     monkeypatch.delenv("PROMOMSG_FLEET", raising=False)
-    name = f"{psycopg.conninfo.conninfo_to_dict(postgres)['dbname']}_cli"
-    with psycopg.connect(postgres, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}".encode())
-        url = psycopg.conninfo.make_conninfo(postgres, dbname=name)
+    with new_fleet(postgres) as url:
         assert promomsg("fleet", "init", "--fleet", url) == 0
         yield url
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def documents(capsys: pytest.CaptureFixture[str], *words: object) -> Any:

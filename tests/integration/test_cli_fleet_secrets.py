@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from cli_campaigns import ENV, campaign, finished, promomsg, running, started
+from fleet_working import new_fleet
 from waiting import wait_for
 
 from promomsg import Campaign, Fleet
@@ -52,16 +52,12 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def fleet(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    name = f"{psycopg.conninfo.conninfo_to_dict(postgres)['dbname']}_secrets"
-    with psycopg.connect(postgres, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}".encode())
-        url = psycopg.conninfo.make_conninfo(postgres, dbname=name)
+    with new_fleet(postgres) as url:
         for variable, value in (("PROMOMSG_FLEET", url), (VARIABLE, KEY)):
             monkeypatch.setenv(variable, value)
             monkeypatch.setitem(ENV, variable, value)
         assert promomsg("fleet", "init") == 0
         yield url
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from cli_campaigns import ENV, campaign, finished, one_document, promomsg, running, started
+from fleet_working import new_fleet
 from waiting import wait_for
 
 import promomsg as package
@@ -29,15 +29,11 @@ AT = ("fleet:autumn",)
 @pytest.fixture
 def fleet(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of the test's own with the tables, which `$PROMOMSG_FLEET` names: its URL."""
-    name = f"{psycopg.conninfo.conninfo_to_dict(postgres)['dbname']}_workers"
-    with psycopg.connect(postgres, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}".encode())
-        url = psycopg.conninfo.make_conninfo(postgres, dbname=name)
+    with new_fleet(postgres) as url:
         monkeypatch.setenv("PROMOMSG_FLEET", url)
         monkeypatch.setitem(ENV, "PROMOMSG_FLEET", url)
         assert promomsg("fleet", "init") == 0
         yield url
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture
