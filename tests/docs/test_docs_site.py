@@ -19,6 +19,7 @@ import promomsg.channel
 import promomsg.sandbox
 import promomsg.testing
 from promomsg.code_meanings import OWN_CODES
+from promomsg.testing import fake_provider
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
@@ -65,6 +66,8 @@ def test_every_public_name_is_in_the_reference_once(site: Path) -> None:
     names = {f"promomsg.{name}" for name in promomsg.__all__}
     names |= {f"promomsg.sandbox.{name}" for name in promomsg.sandbox.__all__}
     names |= {f"promomsg.testing.{name}" for name in promomsg.testing.__all__}
+    names |= {f"promomsg.testing.fake_provider.{name}" for name in fake_provider.__all__}
+    names.add("promomsg.testing.channel_contract.ChannelContract")
     found = pages_of_names()
     assert names - found.keys() == set(), "give it a line on a page of docs/reference/"
     assert [name for name, pages in found.items() if len(pages) > 1] == []

@@ -163,6 +163,11 @@ def test_every_message_is_known_again_with_values_in_it() -> None:
             "/x/a.db: disk I/O error; check the disk, then resume",
             "/x/a.db：磁盘读写错误；请检查磁盘，然后 resume",
         ),
+        # What a file is, which is a text of its own.
+        (
+            "p.xlsx is a zip archive; unpack it and name the list in it",
+            "p.xlsx 是 zip 压缩包；请解压并指定其中的名单",
+        ),
         # A code before the reason, and an end that is empty.
         (
             "NOT_SENT: 8 attempts for one recipient sent nothing; the last one: x. Fix this, then resume",

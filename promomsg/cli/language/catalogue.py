@@ -41,6 +41,7 @@ _PUNCTUATION: Final = (
     (". ", "。"),
     (", ", "，"),
     (" and ", "和"),
+    (" is ", " 是 "),
     (" (", "（"),
 )
 _TWO_SCRIPTS: Final = re.compile("[\u4e00-\u9fff][0-9A-Za-z]|[0-9A-Za-z][\u4e00-\u9fff]").fullmatch
