@@ -25,6 +25,7 @@ from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.records import Control
+from promomsg.journal.sqlite.frequency.folder import FolderLock
 from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -247,6 +248,34 @@ async def test_a_campaign_that_waits_for_its_hours_counts_again_when_it_begins(
     check(report)
     assert left_out(report) == PEOPLE[:2]
     assert messages(box) == dict.fromkeys(PEOPLE, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_stop_does_not_wait_for_another_campaign_that_counts(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    clock = FakeClock(start=FAR_AT - 60.0)
+    options: dict[str, Any] = {"start_at": FAR, "max_per_person": "1 in 7d", "clock": clock}
+    async with wechat(box, clock=clock) as slow:
+        journal = SqliteJournal(tmp_path / "autumn.db")
+        run = await Campaign(slow, MESSAGE, PEOPLE, journal=journal, **options, **QUICK).start()
+        await clock.advance_until(lambda: run.progress.state == "waiting", 1.0)
+        another = FolderLock(str(tmp_path))
+        assert another.take()
+        await clock.advance_until(lambda: run.progress.state == "sending", 1.0)
+        await clock.advance_until(lambda: clock.time() >= FAR_AT + 60.0, 1.0)
+        closed = anyio.Event()
+
+        async def close() -> None:
+            await run.aclose()
+            closed.set()
+
+        async with anyio.create_task_group() as closing:
+            closing.start_soon(close)
+            await clock.advance_until(closed.is_set, 1.0)
+        another.release()
+    assert clock.time() < FAR_AT + 70.0
+    assert (run.report.state, run.report.pending, box.ledger.total) == ("stopped", 4, 0)
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,11 @@ async def may_begin(context: RunContext, control: RunControl, clock: Clock) -> b
         return True
     if not await control.until_sending():
         return False
-    async with count_again(handle, settings, clock, after=begins) as notice:
+    counted = count_again(handle, settings, clock, after=begins, given_up=lambda: control.stopping)
+    async with counted as notice:
         if notice is not None:
             await handle.warn(notice)
-    return True
+    return not control.stopping
 
 
 def _begins_at(record: CampaignRecord) -> float | None:

@@ -5,7 +5,7 @@ the campaign goes on (docs/design.md, "Messages per person").
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -67,13 +67,19 @@ async def count_at_planning(
 
 @asynccontextmanager
 async def count_again(
-    handle: Handle, settings: Settings, clock: Clock, *, after: float | None = None
+    handle: Handle,
+    settings: Settings,
+    clock: Clock,
+    *,
+    after: float | None = None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[str | None]:
     """A block before whose end nobody else counts: in it the plan is made durable. Whoever is over the cap by
     now is skipped first; what there is to say of that, if anybody is. Nothing is done without a cap.
 
     Args:
         after: Unix seconds; nothing is done when it was counted at that moment or later.
+        given_up: asked while others count: whether nobody waits for it any more; then nothing is done.
 
     Raises:
         UsageError: as `CapCounter.hold_cap`.
@@ -83,8 +89,11 @@ async def count_again(
     if cap is None:
         yield None
         return
-    await _hold(handle, clock)
+    held = await _hold(handle, clock, given_up)
     try:
+        if not held:
+            yield None
+            return
         if after is not None and await handle.is_cap_counted(after):
             yield None
             return
@@ -103,15 +112,18 @@ async def count_again(
         await run_shielded(handle.release_cap)
 
 
-async def _hold(handle: Handle, clock: Clock) -> None:
+async def _hold(handle: Handle, clock: Clock, given_up: Callable[[], bool]) -> bool:
     began = clock.monotonic()
     while not await handle.hold_cap():
+        if given_up():
+            return False
         if clock.monotonic() - began > _LONGEST_WAIT:
             raise JournalError(
                 "max_per_person: another campaign of this account has been counting for ten minutes; look "
                 "whether its process stands still, then try again"
             )
         await clock.sleep(_LOOK_EVERY)
+    return True
 
 
 async def _skip(
