@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import ENV, campaign, conserved, finished
+from cli_campaigns import ENV, campaign, conserved, finished, one_document, promomsg
 from waiting import wait_for
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
@@ -59,10 +59,10 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
     return process.returncode, out or b"", err or b""  # type: ignore[return-value]
 
 
-def document_of(journal: Path) -> dict[str, Any]:
-    status, out, err = ended(child("status", journal, "--json"))
-    assert status == 0, err
-    found: dict[str, Any] = json.loads(out)
+def document_of(journal: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert promomsg("status", journal, "--json") == 0
+    found: dict[str, Any] = one_document(capsys)
     assert conserved(found)
     return found
 
@@ -86,7 +86,11 @@ STREAMS = [
     ids=str,
 )
 def test_everybody_is_sent_to_and_the_status_is_the_campaigns(
-    as_json: bool, streams: dict[str, str], served: Sandbox, tmp_path: Path
+    as_json: bool,
+    streams: dict[str, str],
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One of them is refused, so that the status is neither that of success nor that of an error."""
     served.settings.refuse_single = {"1003": 43101}
@@ -95,7 +99,7 @@ def test_everybody_is_sent_to_and_the_status_is_the_campaigns(
     assert status == 3, err
     assert len(served.ledger.delivered) == 29
     assert set(served.ledger.delivered.values()) == {1}
-    assert document_of(tmp_path / "autumn.db")["failed"] == 1
+    assert document_of(tmp_path / "autumn.db", capsys)["failed"] == 1
 
 
 @pytest.mark.parametrize("streams", STREAMS, ids=str)
@@ -104,7 +108,7 @@ def test_what_only_shows_says_truly_whether_it_could(
 ) -> None:
     served.settings.refuse_single = {"1003": 43101}
     file, journal = campaign(tmp_path, served.url, 8, title="{name}"), tmp_path / "autumn.db"
-    assert ended(child("send", file, "--yes"))[0] == 3
+    assert promomsg("send", file, "--yes") == 3
     commands = {
         "resume": child("resume", journal, "--yes", **streams),
         "status": child("status", journal, **streams),
@@ -246,7 +250,7 @@ def test_under_nohup_a_hangup_is_nothing(served: Sandbox, tmp_path: Path) -> Non
 def test_an_output_file_that_cannot_be_written_is_named(
     form: str, served: Sandbox, tmp_path: Path
 ) -> None:
-    assert ended(child("send", campaign(tmp_path, served.url, 3), "--yes"))[0] == 0
+    assert promomsg("send", campaign(tmp_path, served.url, 3), "--yes") == 0
     words = ("report", tmp_path / "autumn.db", "--all", "--format", form, "--output", "/dev/full")
     status, _, err = ended(child(*words))
     assert status == 1
