@@ -131,7 +131,7 @@ async def test_a_gateway_that_answers_everything_costs_a_few_and_halts(
 async def test_an_outage_in_the_middle_of_a_long_list(
     fault: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
-    path, rows = tmp_path / "c.db", people(kind, 2_000)
+    path, rows = tmp_path / "c.db", people(kind, 1_000)
     async with Sandbox(faults=everything(fault, after=500)) as box:
         report = await run(box, kind, rows, path)
         halted(report, box)
