@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Final, TypeVar
 
+import anyio
 import msgspec
 import psycopg
 
 from promomsg.clock import DAY
 from promomsg.fleet.worker_table import ALIVE_FOR, drain, read_workers, remove_gone
 from promomsg.journal.postgres.campaign_tables import remove_ended, remove_half_plans
-from promomsg.journal.postgres.connections.lost_answers import hung_up_after
+from promomsg.journal.postgres.connections.lost_answers import hung_up_after, hung_up_behind
 from promomsg.journal.postgres.database import ASK_AGAIN, Connection, connect, explain, place
 
 __all__ = ["Pruned", "drain_workers", "prune", "prune_is_due"]
@@ -23,7 +25,9 @@ T = TypeVar("T")
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())"
 _LONGEST: Final = 600.0
-"""Seconds for all of it: a worker that ends waits for it, and an answer may be lost on the way."""
+_ENDS_IN: Final = 5.0
+"""Seconds for all of it, and for what is left of it once a worker that does it is to end: an answer may be
+lost on the way."""
 _HAS_QUEUE: Final = b"SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
 _GONE_FROM_QUEUE: Final = (
     b"DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - interval '1 day'"
@@ -71,12 +75,13 @@ async def drain_workers(url: str, names: Sequence[str]) -> None:
     await _on(url, ask)
 
 
-async def prune(url: str, ended: Sequence[str] = ()) -> Pruned:
+async def prune(url: str, ended: Sequence[str] = (), *, stop: anyio.Event | None = None) -> Pruned:
     """Removes what nobody needs any more. Of campaigns only those that are named, and of these none in
     which somebody is pending or that is being sent. Done twice, or by two at once, it does no harm.
 
     Args:
         ended: names of campaigns.
+        stop: once it is set, it is given up within seconds; what is left is for another day.
     """
 
     async def remove(db: Connection) -> Pruned:
@@ -89,7 +94,7 @@ async def prune(url: str, ended: Sequence[str] = ()) -> Pruned:
             campaigns=tuple([name for name in ended if await remove_ended(db, name)]),
         )
 
-    return await _on(url, remove)
+    return await _on(url, remove, stop)
 
 
 async def _remove_jobs(db: Connection) -> int:
@@ -113,10 +118,13 @@ async def prune_is_due(db: Connection) -> bool:
     return await (await db.execute(_BEGIN)).fetchone() is not None
 
 
-async def _on(url: str, call: Callable[[Connection], Awaitable[T]]) -> T:
+async def _on(
+    url: str, call: Callable[[Connection], Awaitable[T]], stop: anyio.Event | None = None
+) -> T:
     db = await connect(url, then=ASK_AGAIN)
     try:
-        with hung_up_after(db, _LONGEST):
+        stopped = nullcontext() if stop is None else hung_up_behind(db, stop, _ENDS_IN)
+        with hung_up_after(db, _LONGEST), stopped:
             return await call(db)
     except psycopg.Error as error:
         raise explain(error, place(url), ASK_AGAIN) from None

@@ -260,7 +260,7 @@ class Worker:
 
     async def _prune(self) -> None:
         try:
-            removed = await prune(self._url)
+            removed = await prune(self._url, stop=self._stop)
         except Exception as error:  # noqa: BLE001 - it is said, and done tomorrow
             log.warning("what nobody needs any more was not removed: %s", self._line(error))
         else:

@@ -250,3 +250,28 @@ def test_the_terminal_says_what_it_removed(
     document = json.loads(capsys.readouterr().out)
     del document["fleet"]
     assert document == {"removed": [], "half_plans": [], "workers": [], "jobs": 0, "tokens": 0}
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_is_to_end_does_not_wait_for_a_lost_answer_of_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = anyio.Event()
+
+    async def never_answered(db: Connection, alive_for: float) -> list[str]:
+        begun.set()
+        await db.execute("SELECT pg_sleep(60)")
+        return []
+
+    monkeypatch.setattr("promomsg.fleet.prune.remove_gone", never_answered)
+    monkeypatch.setattr("promomsg.fleet.prune._ENDS_IN", 0.1)
+    ask(database, "DELETE FROM upkeep")
+    async with (
+        asyncio.timeout(20),
+        WeChatPromoter("wx1", "s", base_url="http://127.0.0.1:1") as one,
+    ):
+        working = asyncio.ensure_future(Fleet(database).work(one))
+        await begun.wait()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working

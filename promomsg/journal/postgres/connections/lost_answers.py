@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
+import anyio
 import psycopg
 
-__all__ = ["IS_AT_WORK", "hung_up_after", "watched"]
+__all__ = ["IS_AT_WORK", "hung_up_after", "hung_up_behind", "watched"]
 
 T = TypeVar("T")
 AtWork = Callable[[], Coroutine[Any, Any, bool]]
@@ -46,6 +47,26 @@ def hung_up_after(db: psycopg.AsyncConnection[Any], seconds: float) -> Iterator[
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def hung_up_behind(
+    db: psycopg.AsyncConnection[Any], event: anyio.Event, seconds: float
+) -> Iterator[None]:
+    """A block in which the connection is hung up so many seconds after an event."""
+
+    async def wait() -> None:
+        await event.wait()
+        await asyncio.sleep(seconds)
+        _hang_up(db)
+
+    task = asyncio.get_running_loop().create_task(wait())
+    _looking.add(task)
+    task.add_done_callback(_looking.discard)
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 class _Watch:
