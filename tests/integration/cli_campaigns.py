@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_as_before import log_as_before
 
 import promomsg as promomsg_package
 from promomsg.cli import main
@@ -86,7 +87,7 @@ def promomsg(*words: object) -> int:
     """
     # This one module only: `mock.patch.dict` would forget the modules that a command is the first to
     # load, and the next one would load them, and their classes, once more.
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, log_as_before():
         patched.setitem(sys.modules, "uvloop", None)  # type: ignore[call-overload]
         return main([str(w) for w in words])
 

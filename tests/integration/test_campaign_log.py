@@ -139,17 +139,8 @@ async def test_every_record_can_be_formatted_and_has_no_secret(
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 
 
-@pytest.fixture
-def quiet_again() -> Any:
-    log = logging.getLogger("promomsg")
-    before = log.level, log.handlers[:], log.propagate
-    yield
-    log.setLevel(before[0])
-    log.handlers[:], log.propagate = before[1], before[2]
-
-
 def test_the_terminal_says_with_v_what_happens(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet_again: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running() as box:
         file = campaign(tmp_path, box.url, 3)
@@ -160,7 +151,7 @@ def test_the_terminal_says_with_v_what_happens(
 
 
 def test_the_terminal_says_it_in_json_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet_again: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running() as box:
         file = campaign(tmp_path, box.url, 3)
@@ -181,7 +172,7 @@ def test_the_terminal_says_it_in_json_lines(
 
 
 def test_without_either_the_terminal_is_as_quiet_as_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet_again: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running() as box:
         assert promomsg("send", campaign(tmp_path, box.url, 3), "--yes") == 0

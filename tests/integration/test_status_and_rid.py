@@ -169,7 +169,7 @@ async def test_what_the_token_call_said_is_on_what_it_led_to(case: str) -> None:
 async def test_a_read_whose_token_is_refused_again_and_again_says_the_refusals() -> None:
     async with serve(answering(said(40001))) as server, client(server.url) as channel:
         with pytest.raises(Halted) as caught:
-            await channel._account._read("/promoter/getrole", b"{}")
+            await channel._account._read("/promoter/getrole", b"{}", None)
     assert (caught.value.status, caught.value.rid) == (200, RID)
 
 
