@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
@@ -37,7 +38,7 @@ M = TypeVar("M", bound=msgspec.Struct)
 """The message that a channel sends."""
 
 
-class ChannelBase(UserFacing, Generic[M]):
+class ChannelBase(UserFacing, ABC, Generic[M]):
     """A client of one account, and all of `promomsg.channels.base.Channel` that has a default. Those
     derived from it share its pool, and close nothing.
 
@@ -182,8 +183,9 @@ class ChannelBase(UserFacing, Generic[M]):
     # The engine's interface: see `promomsg.channels.base.Channel`.
 
     @property
+    @abstractmethod
     def account(self) -> str:
-        raise NotImplementedError
+        """See `promomsg.channels.base.Channel`."""
 
     @property
     def loopback(self) -> bool:
@@ -222,13 +224,13 @@ class ChannelBase(UserFacing, Generic[M]):
         checked: M = message
         return checked
 
+    @abstractmethod
     def compile_message(self, message: M) -> CompiledMessage:
         """The message, checked and encoded; `compile` calls it once its class is known to be right.
 
         Raises:
             UsageError: a fixed part of it is wrong; the text names the field.
         """
-        raise NotImplementedError
 
     def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledMessage:
         try:
@@ -278,10 +280,11 @@ class ChannelBase(UserFacing, Generic[M]):
             return None
         return derive_idempotency_key(run_id, key, generation, person=self.name.encode()[:16])
 
+    @abstractmethod
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
     ) -> Answer:
-        raise NotImplementedError
+        """See `promomsg.channels.base.Channel`."""
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
@@ -125,6 +126,7 @@ class HttpChannel(ChannelBase[M]):
     def account(self) -> str:
         return str(self._account)
 
+    @abstractmethod
     def request(self, compiled: Any, single_send: SingleSend) -> HttpRequest:
         """The call for one recipient. Pure, and called anew for each attempt.
 
@@ -133,8 +135,8 @@ class HttpChannel(ChannelBase[M]):
             single_send: whom to send to: their addresses, `values`, and `request_id`, the
                 idempotency key of a channel that is `idempotent`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, status: int, body: bytes, mask: Mask) -> Answer:
         """What an answer means. Pure; `promomsg.channel.read_object` has the rules of answers that
         have no readable result.
@@ -143,7 +145,6 @@ class HttpChannel(ChannelBase[M]):
             status: of HTTP.
             mask: takes the account's secrets out of a text that is kept.
         """
-        raise NotImplementedError
 
     def _read(self, status: int, body: bytes) -> Answer | None:
         answer = self.read(status, body, self._http.mask)

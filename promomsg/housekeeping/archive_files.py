@@ -38,10 +38,12 @@ class Archived(NamedTuple):
     Attributes:
         rows: outcomes in the Parquet file.
         files: the files, the failure files of groups included.
+        last_at: Unix seconds of the last thing in it: what happens in the journal later is not kept.
     """
 
     rows: int
     files: tuple[Path, ...]
+    last_at: float
 
 
 def archive_names(folder: Path, name: str) -> tuple[Path, Path]:
@@ -74,24 +76,30 @@ def write_archive(opened: OpenedJournal, folder: Path, name: str) -> Archived:
     for path in (rows_file, document_file, *failure_files.values()):
         if os.path.lexists(path):
             raise UsageError(f"{path} is there already; give another folder, or move it away")
+    files = (rows_file, document_file, *failure_files.values())
     try:
         written = _write_rows(opened.outcomes(), rows_file)
-        for number, path in failure_files.items():
-            _write(path, opened.failure_file(number) or b"")
         document = _document(opened, report, written.rows, written.digest)
-        _write(document_file, json.dumps(document, ensure_ascii=False, indent=2).encode())
+        contents = {document_file: json.dumps(document, ensure_ascii=False, indent=2).encode()}
+        for number, path in failure_files.items():
+            contents[path] = opened.failure_file(number) or b""
+        for path, content in contents.items():
+            _write(path, content)
         _sync_folder(folder)
+        whole = all(path.read_bytes() == content for path, content in contents.items())
     except OSError as error:
+        for path in files:
+            path.unlink(missing_ok=True)
         raise UsageError(f"{folder}: the archive cannot be written: {error.strerror}") from None
-    files = (rows_file, document_file, *failure_files.values())
-    if _read_back(rows_file) != written:
+    if not whole or _read_back(rows_file) != written:
         for path in files:
             path.unlink(missing_ok=True)
         raise UsageError(
             f"{rows_file}: what was written is not what the journal says (is the disk all right?); the "
             "archive was removed, the journal kept"
         )
-    return Archived(written.rows, files)
+    begun = opened.record.planned_at or 0.0
+    return Archived(written.rows, files, begun + report.elapsed_s)
 
 
 class _Content(NamedTuple):

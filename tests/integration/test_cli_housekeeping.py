@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from campaigning import MESSAGE, QUICK, ids, wechat
 from cli_campaigns import one_document, promomsg
 
 import promomsg as package
+from promomsg.cli.commands import archive as archive_command
 from promomsg.housekeeping import archive_files
 from promomsg.journal.sqlite.lock import SenderLock
 from promomsg.sandbox import Sandbox
@@ -141,6 +143,35 @@ def test_an_archive_that_is_not_what_was_written_removes_nothing(
     assert "the journal kept" in capsys.readouterr().err
     assert (folder / "done.db").exists()
     assert not list(folder.glob("*.archive.*"))
+
+
+def test_what_came_after_the_archive_is_not_removed(
+    folder: Path,
+    served: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written = archive_command.write_archive
+
+    def then_retried(*args: Any) -> Any:
+        done = written(*args)
+        served.settings.refuse_single = {}
+
+        async def retry() -> None:
+            async with (
+                wechat(served) as channel,
+                package.Campaign.retry(folder / "done.db", channel, failed=True) as run,
+            ):
+                await run.wait()
+
+        asyncio.run(retry())
+        return done
+
+    monkeypatch.setattr(archive_command, "write_archive", then_retried)
+    assert promomsg("archive", folder / "done.db", "--yes") == 1
+    assert "something happened in it since; it was kept" in capsys.readouterr().err
+    with package.open_journal(folder / "done.db") as opened:
+        assert opened.report().sent == 9
 
 
 def test_a_journal_that_somebody_sends_from_stays(

@@ -11,7 +11,7 @@ import pytest
 from gateway_channel import KEY, GatewayChannel, GatewayMessage
 
 from promomsg import Campaign, Pace, Recipient, UsageError, open_journal, send
-from promomsg.channel import Answer, HttpRequest, Mask, SingleSend, Verdict
+from promomsg.channel import Answer, HttpChannel, HttpRequest, Mask, SingleSend, Verdict
 from promomsg.channels import installed
 from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.worker_accounts import AccountsOfFile
@@ -177,3 +177,13 @@ async def test_what_is_wrong_in_an_authors_code_is_a_verdict(
     assert said in answer.detail
     assert KEY not in repr(answer)
     assert len(there.sends) == (verdict is not Verdict.HALT)
+
+
+def test_a_channel_that_lacks_a_part_says_so_before_anybody_is_sent_to() -> None:
+    class Half(HttpChannel[GatewayMessage]):
+        name = "half"
+        message_type = GatewayMessage
+        compile_message = GatewayChannel.compile_message
+
+    with pytest.raises(TypeError, match="abstract methods read, request"):
+        Half("acc", base_url="http://127.0.0.1:1")  # type: ignore[abstract]

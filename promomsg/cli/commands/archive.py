@@ -18,6 +18,9 @@ from promomsg.journal.locate import existing_journal
 
 __all__ = ["archive"]
 
+_MOMENT = 0.001
+"""Seconds: times of a journal are no finer."""
+
 
 @click.command(short_help="Keep a campaign that is over as Parquet and JSON.")
 @journal_argument
@@ -51,7 +54,11 @@ def archive(
         ):
             print_to_stderr(f"kept: {journal}")
             return 1
-        await interrupts.unless(remove_if_over(existing_journal(to_open(journal))))
+        # Somebody may have retried it meanwhile: what came then is in the journal alone.
+        work = remove_if_over(
+            existing_journal(to_open(journal)), last_before=done.last_at + _MOMENT
+        )
+        await interrupts.unless(work)
         print_to_stderr(f"removed: {journal}")
         return 0
 
