@@ -110,6 +110,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Serve a stand-in for both providers on this machine.",
         "promomsg sandbox --port 8765 --public-key-out wallet.pem",
     ),
+    "console": Entry(
+        "console",
+        "Look at campaigns in a browser, and steer them.",
+        "promomsg console campaigns/ --port 8765",
+    ),
     "fleet": Entry(
         "fleet",
         "Prepare a database for many machines, and list its campaigns.",

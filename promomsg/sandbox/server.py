@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from promomsg.errors import UsageError
+from promomsg.listening_socket import host_in_header, listen, url_of
 from promomsg.sandbox.alipay_endpoints import APPLY_TOKEN, SEND, AlipayEndpoints
 from promomsg.sandbox.calls_and_replies import Call, Calls, Complaints, SandboxReply
 from promomsg.sandbox.fault_injection import (
@@ -145,24 +145,9 @@ class Sandbox:
 
     async def start_listening(self) -> None:
         """Listens again, on the same port, after `stop_listening`."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                self._protocol, self._host, self._port, backlog=1024
-            )
-        except OSError as exc:
-            if exc.errno == errno.EADDRINUSE:
-                raise UsageError(
-                    f"port {self._port} on {self._host} is already taken; stop what uses it, "
-                    "or choose another one (0 picks a free one)"
-                ) from None
-            reason = exc.strerror or str(exc)
-            raise UsageError(f"cannot listen on {self._host} port {self._port}: {reason}") from None
-        except OverflowError:
-            raise UsageError(f"port {self._port} is not one; it is 0 to 65535") from None
+        self._server = await listen(self._protocol, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{self._port}"
+        self.url = url_of(self._server, self._host)
 
     async def stop_listening(self, *, drop: bool = True) -> None:
         """An outage: new connections are refused by the kernel; open ones are reset, if `drop`."""
@@ -235,7 +220,7 @@ class Sandbox:
         """
         if "Origin" in request.headers:
             return "the sandbox is not for browsers: it takes no request with an Origin"
-        host = _host_of(request.headers.get("Host", ""))
+        host = host_in_header(request.headers.get("Host", ""))
         if is_loopback_host(self._host) and not is_loopback_host(host) and host != self._host:
             return f"the sandbox is called by 127.0.0.1 or localhost, not {host[:100]!r}"
         return ""
@@ -289,13 +274,6 @@ class Sandbox:
         except (UsageError, msgspec.MsgspecError) as error:
             status, answer = 400, {"error": str(error)}
         return SandboxReply(msgspec.json.encode(answer), "application/json", status)
-
-
-def _host_of(header: str) -> str:
-    """The name or address in a Host header, without its port."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0].lower()
 
 
 class _ResettingProtocol(asyncio.Protocol):

@@ -89,6 +89,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         "archive",
         "purge",
         "sandbox",
+        "console",
         "fleet",
         "worker",
     ]

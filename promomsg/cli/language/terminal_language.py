@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from promomsg.cli.language.catalogue import Catalogue
 
-__all__ = ["LANGUAGES", "SHOWN_WORDS", "_", "is_wide", "language_for", "speak", "translated"]
+__all__ = [
+    "LANGUAGES",
+    "SHOWN_WORDS",
+    "_",
+    "chinese",
+    "is_wide",
+    "language_for",
+    "speak",
+    "translated",
+]
 
 LANGUAGES: Final = ("en", "zh")
 """What `--lang` takes."""
@@ -73,11 +82,12 @@ def _shows_chinese(stream: object) -> bool:
 def speak(language: str) -> None:
     """Has the terminal speak a language from now on, in this process."""
     global _in_use
-    _in_use = None if language == "en" else _catalogue()
+    _in_use = None if language == "en" else chinese()
 
 
 @cache
-def _catalogue() -> Catalogue:
+def chinese() -> Catalogue:
+    """The Chinese catalogue, whatever the terminal speaks."""
     # Loaded for a reader of Chinese alone.
     from promomsg.cli.language.catalogue import Catalogue
 
