@@ -1,1 +1,2 @@
-"""Folders of campaigns: what is there, what is kept elsewhere, what goes."""
+"""Campaigns by their journals, whoever sends them: which are there, what is asked of their senders, what is
+kept elsewhere, what goes."""

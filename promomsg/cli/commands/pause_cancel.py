@@ -27,21 +27,18 @@ def cancel(journal: JournalPlace) -> int:
 
 
 async def _ask(place: JournalPlace, request: str) -> int:
+    from promomsg.cli.journal_state import report_of
     from promomsg.cli.output.printing import command_line, print_to_stderr
-    from promomsg.engine.opened_journal import open_journal
-    from promomsg.engine.report import ENDED
+    from promomsg.housekeeping.pause_or_cancel import HeardBy, cancel_campaign, pause_campaign
     from promomsg.journal.locate import journal_at
-    from promomsg.journal.records import Control
 
-    with open_journal(to_open(place)) as opened:
-        report = opened.report()
-    if report.state in ENDED:
-        print_to_stderr(f"{report.campaign} has ended already ({_(report.state)})")
-        return 0
-    journal = journal_at(to_open(place))
-    await journal.request(Control(request))
+    asks = pause_campaign if request == "pause" else cancel_campaign
+    heard = await asks(journal_at(to_open(place)))
+    report = report_of(place)
     resume = command_line("resume", *words_for(place))
-    if journal.is_being_sent():
+    if heard is HeardBy.ENDED:
+        print_to_stderr(f"{report.campaign} has ended already ({_(report.state)})")
+    elif heard is HeardBy.SENDER:
         if request == "pause":
             asked = f"asked the sender of {report.campaign} to pause; go on with: {resume}"
         else:
@@ -50,21 +47,5 @@ async def _ask(place: JournalPlace, request: str) -> int:
     elif request == "pause":
         print_to_stderr(f"nobody is sending {report.campaign}; it is not sent until: {resume}")
     else:
-        await _cancel_now(place)
         print_to_stderr(f"{report.campaign}: what was not sent is cancelled")
     return 0
-
-
-async def _cancel_now(place: JournalPlace) -> None:
-    """Cancels the rows here, under the sender's lock, since no process is sending."""
-    from promomsg.clock import SYSTEM_CLOCK, china_day
-    from promomsg.journal.locate import journal_at
-
-    now = SYSTEM_CLOCK.time()
-    handle = await journal_at(to_open(place)).open(write=True)
-    try:
-        # What an earlier process left intended may have been delivered: unknown, not cancelled.
-        await handle.recover(idempotent=False, at=now, day=china_day(now), recent=0)
-        await handle.cancel_pending(now)
-    finally:
-        await handle.close()

@@ -17,7 +17,7 @@ from promomsg.states import GroupState
 from promomsg.transport.pace import Pace
 from promomsg.url_origins import origin
 
-__all__ = ["Plan", "PlannedFirst", "Sample", "describe_plan"]
+__all__ = ["Plan", "PlannedFirst", "Sample", "describe_plan", "pace_in_words"]
 
 _SAMPLES: Final = 3
 """Rendered messages that a plan shows."""
@@ -138,7 +138,7 @@ async def describe_plan(
         samples=tuple(samples),
         longest=longest,
         seconds=seconds,
-        pace=_pace_in_words(pacer.pace, singles),
+        pace=pace_in_words(pacer.pace, singles),
         notices=(*notices, *_drawbacks(channel, singles, len(groups))),
         times=plan_times(schedule, now, work),
         first=None if first is None else await _planned_first(handle, first),
@@ -175,7 +175,12 @@ def _estimated_seconds(
     return max(times, default=0.0)
 
 
-def _pace_in_words(pace: Pace, singles: int) -> str:
+def pace_in_words(pace: Pace, singles: int) -> str:
+    """`50 singles a second`; what holds group calls alone is not in it.
+
+    Args:
+        singles: single calls to make.
+    """
     if not singles:
         return "group calls only"
     quotas = (
