@@ -2,6 +2,7 @@
 
 python docs/site/make_pictures.py              # the layers and the states, from pyproject.toml and states.py
 python docs/site/make_pictures.py --terminal   # the terminal too: runs campaigns against the sandbox
+python docs/site/make_pictures.py --console    # the console too: the same, in a Chromium
 python docs/site/make_pictures.py --check      # exit 1 when one of the first is not current
 """
 
@@ -40,6 +41,11 @@ def main() -> int:
         from terminal_picture import terminal
 
         drawn |= {FOLDER / name: svg for name, svg in terminal().items()}
+    if "--console" in sys.argv[1:]:
+        from console_pictures import console
+
+        for name, png in console().items():
+            (FOLDER / name).write_bytes(png)
     FOLDER.mkdir(exist_ok=True)
     for path, svg in drawn.items():
         path.write_text(svg, encoding="utf-8")
