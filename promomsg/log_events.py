@@ -2,7 +2,7 @@
 
 `record.event` is the name, and each value an attribute of its own (`record.seconds`), so that a
 formatter for machines needs no parsing. Loggers are `promomsg.engine`, `promomsg.transport`,
-`promomsg.fleet`. No value is a secret.
+`promomsg.fleet`, `promomsg.console`. No value is a secret.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "token.refreshed": ("expires_in",),
     "breaker.opened": ("campaign", "base_url", "code"),
     "breaker.closed": ("campaign", "base_url"),
+    "console.started": ("url",),
+    "console.signed_in": ("role",),
+    "console.refused": ("status", "reason"),
+    "console.action": ("action", "journal", "role"),
+    "console.failed": ("what", "error", "where"),
 }  # fmt: skip
 """Every event, with the names of its values."""
 

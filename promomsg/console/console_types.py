@@ -4,13 +4,14 @@ what may be done now."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from promomsg.engine.report import Report
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["Action", "CampaignPage", "Look", "PlaceName", "Visitor"]
+__all__ = ["Action", "CampaignPage", "Listed", "Look", "PlaceName", "Visitor"]
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,34 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     singles_today: int | None = None
     singles_per_day: int | None = None
     trouble: tuple[str, ...] = ()
+
+
+class Listed(NamedTuple):
+    """Where a campaign stands in the list; the greater one is shown first.
+
+    Attributes:
+        at: Unix seconds of what the list is sorted by: the last change of a file, or when a campaign of a
+            database was begun.
+        place, name: of its URL.
+    """
+
+    at: float
+    place: str
+    name: str
+
+    def text(self) -> str:
+        """What `?after=` of the page behind it is."""
+        return f"{self.at!r}~{self.place}~{self.name}"
+
+    @classmethod
+    def read(cls, text: str) -> Listed | None:
+        """The one of such a text; None: it is none."""
+        at, first, rest = text.partition("~")
+        place, second, name = rest.partition("~")
+        try:
+            return cls(float(at), place, name) if first and second and name else None
+        except ValueError:
+            return None
 
 
 class PlaceName(msgspec.Struct, frozen=True, kw_only=True):

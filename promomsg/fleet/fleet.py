@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from anyio import to_thread
 
-from promomsg.engine.opened_journal import report_of_view
-from promomsg.engine.report import ENDED, Report
+from promomsg.engine.report import Report
 from promomsg.errors import UsageError
+from promomsg.fleet.fleet_campaign import FleetCampaign, looking, workers_now
 from promomsg.journal.contract import Journal
 from promomsg.journal.locate import fleet_journal, fleet_url
 
@@ -17,36 +16,8 @@ if TYPE_CHECKING:
     from promomsg.channels.base import Channel
     from promomsg.fleet.prune import Pruned
     from promomsg.fleet.worker_table import FleetWorker
-    from promomsg.journal.postgres.overview import CampaignOverview
-    from promomsg.journal.postgres.reader import PostgresView
 
 __all__ = ["Fleet", "FleetCampaign"]
-
-
-class FleetCampaign(msgspec.Struct, frozen=True):
-    """One campaign of a fleet's database, as it stands.
-
-    Attributes:
-        name: what it is asked for by: `fleet.journal(name)`, `journal="fleet:NAME"`.
-        state: as `Report.state` has it; `"planning"` while its plan is not complete. While workers are
-            there a campaign is `"sending"` (or `"waiting"` for the next day), also when none of them holds
-            work of it at this moment.
-        report: where it stands; its `outcomes` are read when they are asked for. None: its plan is not
-            complete, and nothing was sent.
-        senders: who holds work of it now, each as `host:process`. One that died is named until its
-            leases end.
-        created_at: Unix seconds.
-        ended_at: when its last result came; None: it has not ended.
-        trouble: what workers say of why they cannot do it now, a line each.
-    """
-
-    name: str
-    state: str
-    report: Report | None
-    senders: tuple[str, ...]
-    created_at: float
-    ended_at: float | None = None
-    trouble: tuple[str, ...] = ()
 
 
 class Fleet:
@@ -113,34 +84,8 @@ class Fleet:
         """
         from promomsg.journal.postgres.overview import overview
 
-        trouble: dict[str, list[str]] = {}
-        workers = await self.workers()
-        goes_on = any(worker.takes_work for worker in workers)
-        for worker in workers:
-            for one in worker.trouble if worker.alive else ():
-                trouble.setdefault(one.name, []).append(f"{worker.name}: {one.text}")
-
-        def campaign(found: CampaignOverview, view: PostgresView) -> FleetCampaign:
-            journal = self.journal(found.name)
-            report, state, ended_at = None, "planning", None
-            if found.planned_at is not None:
-                report = report_of_view(view, journal, journal.address, goes_on=goes_on)
-                state = report.state
-                if state in ENDED:
-                    ended_at = found.planned_at + report.elapsed_s
-                elif goes_on and state in ("stopped", "sending"):
-                    state = "waiting" if found.is_parked else "sending"
-            return FleetCampaign(
-                found.name,
-                state,
-                report,
-                tuple(view.senders()),
-                found.created_at,
-                ended_at,
-                tuple(trouble.get(found.name, ())) if ended_at is None else (),
-            )
-
-        return await to_thread.run_sync(overview, self._url, campaign)
+        look = looking(self._url, await self.workers())
+        return [one.campaign for one in await to_thread.run_sync(overview, self._url, look)]
 
     # Workers.
 
@@ -177,14 +122,7 @@ class Fleet:
         Raises:
             JournalError: it cannot be reached, or has no tables of this version.
         """
-        from promomsg.fleet.worker_table import read_workers_now
-        from promomsg.journal.postgres.overview import connected
-
-        def read() -> list[FleetWorker]:
-            with connected(self._url) as db:
-                return read_workers_now(db)
-
-        return await to_thread.run_sync(read)
+        return await to_thread.run_sync(workers_now, self._url)
 
     async def wait(self, name: str) -> Report:
         """The report of a campaign, once everybody in it has an outcome, or once it stands still until a

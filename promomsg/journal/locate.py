@@ -24,6 +24,7 @@ __all__ = [
     "fleet_url",
     "half_plan",
     "is_in_fleet",
+    "is_journal_file",
     "journal_at",
     "journal_behind",
     "journal_of",
@@ -172,20 +173,24 @@ def journal_paths(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         OSError: the folder cannot be read.
     """
-    from promomsg.journal.sqlite.schema import APPLICATION_ID
-
     found = []
     for path in sorted(Path(folder).iterdir()):
         if path.name.endswith(ALL_ENDINGS) or not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                start = file.read(HEADER_SIZE)
-        except OSError:
-            continue
-        if application_id(start) == APPLICATION_ID:
+        if is_journal_file(path):
             found.append(path)
     return found
+
+
+def is_journal_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a journal, by its first bytes; one that cannot be read is none."""
+    from promomsg.journal.sqlite.schema import APPLICATION_ID
+
+    try:
+        with open(path, "rb") as file:
+            return application_id(file.read(HEADER_SIZE)) == APPLICATION_ID
+    except OSError:
+        return False
 
 
 def half_plan(path: str | os.PathLike[str]) -> str:

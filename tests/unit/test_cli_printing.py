@@ -20,6 +20,7 @@ from promomsg.durations import format_duration
 from promomsg.errors import UsageError
 from promomsg.intake.spreadsheet_guards import guard_formula, without_guards
 from promomsg.model import Outcome, Recipient, State
+from promomsg.rate_meter import RateMeter
 
 
 def document(**values: Any) -> dict[str, Any]:
@@ -109,14 +110,14 @@ class Clock:
 
 def test_rate_and_time_left_are_of_the_last_seconds() -> None:
     clock = Clock()
-    meter = progress.Meter(clock)
+    meter = RateMeter(clock)
     assert meter.rate == 0.0
     for second in range(30):
         clock.now = float(second)
-        meter.record(document(planned=1000, sent=second * 20, pending=1000 - second * 20))
+        meter.record(second * 20)
     assert meter.rate == pytest.approx(20)
-    assert meter.left(document(pending=100)) == pytest.approx(5)
-    assert meter.left(document(pending=0)) is None
+    assert meter.left(100) == pytest.approx(5)
+    assert meter.left(0) is None
     text = progress.progress_line(document(pending=100, skipped=1, cancelled=2), meter, 7)
     for part in ("20.0/s", "about 5 s left", "1 skipped", "2 cancelled", "7 in flight"):
         assert part in text

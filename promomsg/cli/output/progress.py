@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -14,10 +13,10 @@ from typing import Any, Final, Protocol
 from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.output.printing import counted, print_to_stderr, shown_duration
 from promomsg.control_characters import escaped
+from promomsg.rate_meter import RateMeter
 
 __all__ = [
     "FallbackView",
-    "Meter",
     "View",
     "is_drawable",
     "make_view",
@@ -25,8 +24,6 @@ __all__ = [
     "waiting_text",
 ]
 
-_WINDOW: Final = 10.0
-"""Seconds that the rate is taken over."""
 _EVERY: Final = 5.0
 """Seconds between plain lines."""
 _QUIET: Final = 10.0
@@ -35,47 +32,9 @@ _GROUPS: Final = 8
 """Groups shown at once; the rest is counted."""
 
 
-class Meter:
-    """Settled recipients a second over the last ten seconds, and the time left at that rate."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._seen: deque[tuple[float, int]] = deque()
-        self._moved = now()
-
-    def record(self, document: Mapping[str, Any]) -> None:
-        """Takes a document in."""
-        now = self._now()
-        settled = document["planned"] - document["pending"]
-        if not self._seen or self._seen[-1][1] != settled:
-            self._moved = now
-        self._seen.append((now, settled))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
-
-    @property
-    def rate(self) -> float:
-        """Recipients a second; 0 while nothing moves."""
-        if len(self._seen) < 2:
-            return 0.0
-        (then, before), (now, after) = self._seen[0], self._seen[-1]
-        return max(after - before, 0) / (now - then) if now > then else 0.0
-
-    @property
-    def quiet(self) -> float:
-        """Seconds since anybody was settled."""
-        return self._now() - self._moved
-
-    def left(self, document: Mapping[str, Any]) -> float | None:
-        """Seconds to the end at this rate; None when it is not known."""
-        pending: int = document["pending"]
-        rate = self.rate
-        return pending / rate if pending and rate > 0 else None
-
-
 def progress_line(
     document: Mapping[str, Any],
-    meter: Meter | None = None,
+    meter: RateMeter | None = None,
     in_flight: int = 0,
     now: float | None = None,
 ) -> str:
@@ -98,7 +57,7 @@ def progress_line(
         parts.append(_("{0:,} cancelled").format(document["cancelled"]))
     if meter is not None and document["state"] != "waiting":
         parts.append(_("{0:.1f}/s").format(meter.rate))
-        left = meter.left(document)
+        left = meter.left(document["pending"])
         if left is not None and not document["reason"]:
             parts.append(_("about {0} left").format(shown_duration(left)))
     if in_flight:
@@ -187,13 +146,13 @@ class PlainView:
         self._every = every
         self._now = now
         self._wall = wall
-        self._meter = Meter(now)
+        self._meter = RateMeter(now)
         self._last = now()
         self._shown: object = None
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:
         """Takes a document in; says it when it is time."""
-        self._meter.record(document)
+        self._meter.record(document["planned"] - document["pending"])
         if self._now() - self._last < self._every:
             return
         groups = group_lines(document, self._wall())
@@ -229,7 +188,7 @@ class LiveView:
         from rich.console import Console
         from rich.live import Live
 
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._live = Live(
             console=console or Console(stderr=True, highlight=False),
             auto_refresh=False,
@@ -243,7 +202,7 @@ class LiveView:
         from rich.table import Table
         from rich.text import Text
 
-        self._meter.record(document)
+        self._meter.record(document["planned"] - document["pending"])
         planned: int = document["planned"]
         lines = Table.grid()
         lines.add_row(Text(escaped(document["campaign"]), style="bold"))

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
 
 from promomsg.journal.postgres.database import ASK_AGAIN, connect_now, explain, place
 from promomsg.journal.postgres.reader import PostgresView
 
-__all__ = ["CampaignOverview", "connected", "overview"]
+__all__ = ["CampaignOverview", "PlainConnection", "connected", "named", "newest", "overview"]
 
 T = TypeVar("T")
+PlainConnection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+"""One for plain calls, which only reads."""
 
 _CAMPAIGNS: Final = b"""
 SELECT campaign, journal, created_at, planned_at,
        coalesce(parked_until > extract(epoch FROM clock_timestamp()), false)
-FROM campaign LEFT JOIN control USING (campaign) ORDER BY campaign
+FROM campaign LEFT JOIN control USING (campaign)
 """
+_NEWEST: Final = (
+    _CAMPAIGNS
+    + b"""
+WHERE %(at)s::float8 IS NULL OR (created_at, journal) < (%(at)s, %(name)s)
+ORDER BY created_at DESC, journal DESC LIMIT %(most)s
+"""
+)
+_COUNT: Final = b"SELECT count(*) FROM campaign"
 
 
 class CampaignOverview(NamedTuple):
@@ -47,12 +57,49 @@ def overview(url: str, of: Callable[[CampaignOverview, PostgresView], T]) -> lis
         JournalError: the database cannot be reached, or its tables are not ours.
     """
     with connected(url) as db:
-        found = [CampaignOverview(*row) for row in db.execute(_CAMPAIGNS).fetchall()]
-        return [of(one, PostgresView(db, one.number, f"fleet:{one.name}")) for one in found]
+        return [
+            of(one, _view(db, one)) for one in _found(db, _CAMPAIGNS + b" ORDER BY campaign", {})
+        ]
+
+
+def newest(
+    db: PlainConnection,
+    before: tuple[float, str] | None,
+    most: int,
+    of: Callable[[CampaignOverview, PostgresView], T],
+) -> tuple[list[T], int]:
+    """The same of the newest ones, the newest first, and how many there are of all.
+
+    Args:
+        before: Unix seconds and name of a campaign: those begun before it; None: from the newest on.
+        most: how many.
+    """
+    at, name = before or (None, None)
+    found = _found(db, _NEWEST, {"at": at, "name": name, "most": most})
+    [[number]] = db.execute(_COUNT).fetchall()
+    return [of(one, _view(db, one)) for one in found], number
+
+
+def named(
+    db: PlainConnection,
+    names: Sequence[str],
+    of: Callable[[CampaignOverview, PostgresView], T],
+) -> list[T]:
+    """The same of the campaigns of these names, as far as there are any."""
+    asked = _CAMPAIGNS + b" WHERE journal = ANY(%(names)s)"
+    return [of(one, _view(db, one)) for one in _found(db, asked, {"names": list(names)})]
+
+
+def _found(db: PlainConnection, statement: bytes, values: dict[str, Any]) -> list[CampaignOverview]:
+    return [CampaignOverview(*row) for row in db.execute(statement, values).fetchall()]
+
+
+def _view(db: PlainConnection, one: CampaignOverview) -> PostgresView:
+    return PostgresView(db, one.number, f"fleet:{one.name}")
 
 
 @contextmanager
-def connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def connected(url: str) -> Iterator[PlainConnection]:
     """A connection for a block of plain calls, whose errors are the journal's."""
     db = connect_now(url)
     try:
