@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from promomsg.code_meanings import Explanation, explain
 from promomsg.errors import UsageError
-from promomsg.journal.records import CampaignRecord, ClickDay, Counts
+from promomsg.journal.records import CampaignRecord, ClickDay
 from promomsg.model import ClickCount, State
 from promomsg.placeholders import MessageText, PlaceholderTable
 from promomsg.report_formats.contents import clicked_people
@@ -17,6 +17,7 @@ from promomsg.report_formats.contents import clicked_people
 __all__ = [
     "TILES",
     "CodeMeant",
+    "CountsLike",
     "Funnel",
     "MessageField",
     "MessagePiece",
@@ -36,6 +37,19 @@ _LEAST: Final = 0.75
 """Percent of a progress bar that the smallest count has, so that it is seen."""
 
 
+class CountsLike(Protocol):
+    """How many recipients came to what: `records.Counts`, or a report."""
+
+    planned: int
+    sent: int
+    failed: int
+    unknown: int
+    skipped: int
+    cancelled: int
+    pending: int
+    by_code: dict[str, int]
+
+
 class Funnel(msgspec.Struct, frozen=True):
     """One step from the list to the clicks.
 
@@ -49,7 +63,7 @@ class Funnel(msgspec.Struct, frozen=True):
     share: float
 
 
-def funnel(counts: Counts, clicks: Iterable[ClickDay]) -> list[Funnel]:
+def funnel(counts: CountsLike, clicks: Iterable[ClickDay]) -> list[Funnel]:
     """The steps; clicks are one where they are known of this campaign alone."""
     steps = [
         ("rows read", counts.planned),
@@ -63,7 +77,7 @@ def funnel(counts: Counts, clicks: Iterable[ClickDay]) -> list[Funnel]:
     return [Funnel(name, people, people / whole) for name, people in steps]
 
 
-def _refused_by_planning(counts: Counts) -> int:
+def _refused_by_planning(counts: CountsLike) -> int:
     """How many rows failed before anything was sent: for a reason of ours, and not the provider's."""
     found = ((explain(code)[0], number) for code, number in counts.by_code.items())
     return sum(
@@ -104,7 +118,7 @@ class Segment(msgspec.Struct, frozen=True):
     width: float
 
 
-def segments(counts: Counts) -> list[Segment]:
+def segments(counts: CountsLike) -> list[Segment]:
     """The bar of a campaign, from the left; who is pending is the rest of it."""
     found = [(name, getattr(counts, name)) for name in TILES[1:-1] if getattr(counts, name)]
     whole = sum(people for _, people in found) + counts.pending
