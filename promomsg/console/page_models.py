@@ -22,15 +22,15 @@ __all__ = [
     "STATE_MEANS",
     "CampaignCard",
     "GroupPage",
-    "NextStep",
+    "NextMoment",
     "PeopleQuery",
     "PlanFact",
-    "Standing",
+    "StateInWords",
     "card_id",
     "card_of",
     "first_means",
     "group_page",
-    "next_step",
+    "next_moment",
     "page_links",
     "person_facts",
     "plan_facts",
@@ -78,7 +78,7 @@ def card_id(look: Look) -> str:
     return f"card-{quote(look.place, safe='')}-{quote(look.name, safe='')}"
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class StateInWords(msgspec.Struct, frozen=True, kw_only=True):
     """Where a campaign stands, in words.
 
     Attributes:
@@ -94,12 +94,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     meaning: Explanation | None
 
 
-def standing_of(look: Look) -> Standing:
+def standing_of(look: Look) -> StateInWords:
     """Where a campaign stands, in words."""
     report = look.report
     reason = "" if report is None or report.state != look.state else report.reason
     code, colon, _ = reason.partition(": ")
-    return Standing(
+    return StateInWords(
         state=look.state,
         means=STATE_MEANS.get(look.state, ""),
         reason=reason,
@@ -126,29 +126,29 @@ class CampaignCard(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     url: str
     title: str
-    standing: Standing
+    standing: StateInWords
     report: Report | None
     bar: tuple[Segment, ...]
     share: float
-    next: NextStep | None
+    next: NextMoment | None
     begun: float | None
 
 
-class NextStep(msgspec.Struct, frozen=True):
+class NextMoment(msgspec.Struct, frozen=True):
     """What a campaign does next: `goes on` or `next look`, and when, in Unix seconds."""
 
     name: str
     at: float
 
 
-def next_step(report: Report, now: float) -> NextStep | None:
+def next_moment(report: Report, now: float) -> NextMoment | None:
     """When it goes on, or when a group send is looked at next."""
     if report.waits_until is not None:
-        return NextStep("goes on", report.waits_until)
+        return NextMoment("goes on", report.waits_until)
     polls = [group.next_poll_at for group in report.groups if group.next_poll_at is not None]
     if not polls or report.state not in ("sending", "following"):
         return None
-    return NextStep("next look", max(min(polls), now))
+    return NextMoment("next look", max(min(polls), now))
 
 
 def card_of(look: Look) -> CampaignCard:
@@ -164,7 +164,7 @@ def card_of(look: Look) -> CampaignCard:
         report=report,
         bar=() if report is None else tuple(segments(report)),
         share=0.0 if report is None else done / max(report.planned, 1),
-        next=None if report is None else next_step(report, look.at),
+        next=None if report is None else next_moment(report, look.at),
         begun=None if record is None else record.planned_at,
     )
 
@@ -247,7 +247,7 @@ class PlanFact(msgspec.Struct, frozen=True):
     """A line of what a campaign was begun with.
 
     Attributes:
-        name: what it is of.
+        name: what it is of, as the page has a word for it: `route`, `pace`, `hours`, …
         value: in words; text of the user's where `is_data`.
         is_data: whether it is never translated.
     """
@@ -261,21 +261,20 @@ def plan_facts(record: CampaignRecord) -> list[PlanFact]:
     """How it is sent, as its journal keeps it; what was left at its default is left out."""
     settings = record.settings
     found = [
-        PlanFact("Route", _ROUTES.get(settings.get("route") or "", _BY_NUMBER)),
-        PlanFact("Pace", _pace(settings.get("pace") or {})),
+        PlanFact("route", _ROUTES.get(settings.get("route") or "", _BY_NUMBER)),
+        PlanFact("pace", _pace(settings.get("pace") or {})),
     ]
     if "concurrency" in settings:
-        found.append(PlanFact("Calls at once", str(settings["concurrency"]), True))
-    for name, key in (
-        ("Starts", "start_at"), ("To be finished by", "finish_by"), ("Time zone", "zone"),
-        ("Column of time zones", "zone_column"), ("At most", "max_per_person"),
-    ):  # fmt: skip
-        if settings.get(key):
-            found.append(PlanFact(name, str(settings[key]), True))
+        found.append(PlanFact("concurrency", str(settings["concurrency"]), is_data=True))
+    found += [
+        PlanFact(name, str(settings[name]), is_data=True)
+        for name in ("start_at", "finish_by", "zone", "zone_column", "max_per_person")
+        if settings.get(name)
+    ]
     if settings.get("between"):
-        found.append(PlanFact("Hours", ", ".join(settings["between"]), True))
+        found.append(PlanFact("between", ", ".join(settings["between"]), is_data=True))
     if settings.get("first") is not None:
-        found.append(PlanFact("First few", str(settings["first"]), True))
+        found.append(PlanFact("first", str(settings["first"]), is_data=True))
     return [*found, *_sources(record)]
 
 
@@ -297,25 +296,24 @@ def _sources(record: CampaignRecord) -> list[PlanFact]:
     paths = (
         [str(path) for path in named] if isinstance(named, list) else [str(named)] if named else []
     )
-    found = [PlanFact("List of recipients", ", ".join(paths), True)] if paths else []
+    found = [PlanFact("source", ", ".join(paths), is_data=True)] if paths else []
     if source.get("rows") is not None:
-        found.append(PlanFact("Rows of it", f"{source['rows']:,}", True))
+        found.append(PlanFact("rows", f"{source['rows']:,}", is_data=True))
     if record.campaign_file:
-        found.append(PlanFact("Campaign file", record.campaign_file, True))
+        found.append(PlanFact("campaign_file", record.campaign_file, is_data=True))
     return found
 
 
 def person_facts(person: Person) -> list[tuple[str, str]]:
-    """What is kept of somebody besides their outcome."""
+    """What is kept of somebody besides their outcome, by the name that the page has a word for."""
     who = person.outcome.recipient
     found = (
-        ("Number in the journal", str(person.seq)),
-        ("Key", who.key),
+        ("seq", str(person.seq)),
         ("id", who.id),
         ("openid", who.openid),
         ("unionid", who.unionid),
-        ("Idempotency key", person.request_id),
+        ("request_id", person.request_id),
         ("rid", person.outcome.rid),
-        ("More of the answer", person.outcome.extra),
+        ("extra", person.outcome.extra),
     )
     return [(name, value) for name, value in found if value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from promomsg.console.console_types import Action, CampaignPage, Look, Visitor
@@ -14,7 +15,7 @@ from promomsg.console.page_models import (
     card_of,
     first_means,
     group_page,
-    next_step,
+    next_moment,
     page_links,
     person_facts,
     plan_facts,
@@ -30,6 +31,7 @@ from promomsg.report_formats.page_parts import (
     clicks_by_day,
     codes_meant,
     funnel,
+    meaning_of,
     segments,
     shown_message,
 )
@@ -38,11 +40,26 @@ from promomsg.timeline import Timeline
 if TYPE_CHECKING:
     from promomsg.fleet.worker_table import FleetWorker
 
-__all__ = ["Pages"]
+__all__ = ["Pages", "static_files"]
 
 _TEMPLATES: Final = "promomsg.console/templates"
 _CAMPAIGN_PARTS: Final = ("standing", "counts", "codes", "groups")
 """What of a campaign's page live events replace: each is the macro, and the element's id, of that name."""
+
+
+def static_files() -> dict[str, tuple[str, bytes]]:
+    """The files below `/static/`: by name, the media type and what is in it."""
+    folder = resources.files("promomsg.console").joinpath("static")
+    found = {
+        name: (kind, folder.joinpath(name).read_bytes())
+        for name, kind in (
+            ("console.css", "text/css"),
+            ("console.js", "text/javascript"),
+            ("console.svg", "image/svg+xml"),
+        )
+    }
+    shared = style_sheet().encode()
+    return found | {"console.css": ("text/css", shared + found["console.css"][1])}
 
 
 class Pages:
@@ -56,10 +73,6 @@ class Pages:
     def __init__(self, languages: Mapping[str, PageLanguage], *, has_fleet: bool = False) -> None:
         self._languages = languages
         self._has_fleet = has_fleet
-
-    def style_sheet(self) -> str:
-        """`/static/console.css`: what reports have too, and what is the console's own."""
-        return style_sheet("page_parts.css")
 
     def campaigns(self, page: CampaignPage, visitor: Visitor, *, after: str = "") -> str:
         """The list of campaigns.
@@ -235,7 +248,7 @@ class Pages:
             "codes": () if report is None else codes_meant(report.by_code),
             "code_url": f"{url_of(look, 'recipients')}?code=",
             "groups": group_page(() if report is None else report.groups),
-            "next": None if report is None else next_step(report, look.at),
+            "next": None if report is None else next_moment(report, look.at),
             "first_means": ""
             if report is None or report.first is None
             else first_means(report.first.phase, is_over=not report.pending),
@@ -281,6 +294,4 @@ def _all_in_china(looks: Iterable[Look]) -> bool:
 
 
 def _is_known(code: str) -> bool:
-    from promomsg.report_formats.page_parts import meaning_of
-
     return bool(code) and meaning_of(code) is not None

@@ -65,7 +65,7 @@ class BarChart(msgspec.Struct, frozen=True):
 
 
 def bar_chart(
-    timeline: Timeline, time_text: Callable[[int], str], *, width: int = 800, height: int = 220
+    timeline: Timeline, time_text: Callable[[int], str], *, width: int = 960, height: int = 240
 ) -> BarChart | None:
     """The chart of a timeline; None: nothing has happened yet.
 

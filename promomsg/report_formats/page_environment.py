@@ -93,11 +93,10 @@ def _source(name: str, folder: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=8)
-def style_sheet(name: str) -> str:
-    """The style of all pages, and that of one of them in this folder, as text."""
+def style_sheet(*names: str) -> str:
+    """The style of all pages, and behind it files of this folder, as text."""
     here = resources.files(_HERE)
-    return "".join(here.joinpath(one).read_text("utf-8") for one in ("page_parts.css", name))
+    return "".join(here.joinpath(one).read_text("utf-8") for one in ("page_parts.css", *names))
 
 
 _TO_THE_SECOND: Final = "%Y-%m-%d %H:%M:%S"

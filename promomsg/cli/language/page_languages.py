@@ -11,4 +11,4 @@ __all__ = ["page_languages"]
 def page_languages() -> dict[str, PageLanguage]:
     """Each by the name that `--lang` has for it, the first one for who asks for none of them."""
     catalogue = chinese()
-    return {"en": ENGLISH, "zh": PageLanguage("zh-CN", catalogue.message, catalogue.text)}
+    return {"en": ENGLISH, "zh": PageLanguage("zh-CN", catalogue.message, catalogue.text, "中文")}
