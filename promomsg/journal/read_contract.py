@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from promomsg.journal.people.people_contract import PeopleView
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, FirstFew, Standing
 from promomsg.model import Outcome, State
 from promomsg.timeline import Timeline
@@ -36,7 +37,7 @@ class Rows(Protocol):
         """Gives back what `keep` holds; a second call does nothing."""
 
 
-class CampaignView(Protocol):
+class CampaignView(PeopleView, Protocol):
     """A campaign to look at, by plain calls without an event loop, while it is sent and after. It
     changes nothing, and no sender is in its way."""
 

@@ -16,6 +16,7 @@ from collections.abc import (
 from typing import Any
 
 from journal_model.groups import INTERRUPTED, ModelGroups
+from journal_model.people import ModelPeople
 from journal_model.recovery import ModelRecovery
 from journal_model.store import Chunk, Row, Store
 from promomsg.clock import SYSTEM_CLOCK, Clock
@@ -54,7 +55,7 @@ _SETTLING = {
 }
 
 
-class ModelReader:
+class ModelReader(ModelPeople):
     """What `JournalReader` is to a file."""
 
     def __init__(self, store: Store, is_being_sent: Callable[[], bool] = lambda: False) -> None:

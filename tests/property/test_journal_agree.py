@@ -16,6 +16,7 @@ from journal_rows import CLOCK, DAY, NOW, adds_up, everybody, record, result, ro
 
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal
+from promomsg.journal.people.people_contract import Person
 from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.journal import PostgresJournal
@@ -134,7 +135,16 @@ class Journals:
         except PromoError as error:
             return type(error)
 
+    def people(self, number: int) -> list[Person | None]:
+        view = self.kinds[number].reader()
+        try:
+            return [view.person(seq) for seq, _ in view.people(limit=99).people]
+        finally:
+            view.close()
+
     async def end(self) -> None:
+        people = [self.people(number) for number in range(len(self.kinds))]
+        assert people[1:] == people[:1] * (len(people) - 1)
         streams = [await stream(handle) for handle in self.handles]
         assert streams[1:] == streams[:1] * (len(streams) - 1)
         now = self.pass_time(0)

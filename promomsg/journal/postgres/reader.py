@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import msgspec
@@ -11,7 +12,11 @@ import psycopg
 
 from promomsg.errors import JournalError
 from promomsg.journal.counts import STATES
+from promomsg.journal.people.asked_people import asked_people, may_be_a_number, page_of
+from promomsg.journal.people.people_contract import PeoplePage, Person, SinglesOfDay
 from promomsg.journal.postgres.database import ASK_AGAIN, explain
+from promomsg.journal.postgres.people import one_person
+from promomsg.journal.postgres.people.people_pages import people_asked
 from promomsg.journal.postgres.statements import (
     campaign_row,
     group_rows,
@@ -41,6 +46,7 @@ from promomsg.timeline import (
     stretches_of,
     timeline_of,
 )
+from promomsg.url_origins import origin
 
 __all__ = ["PostgresRows", "PostgresView"]
 
@@ -89,10 +95,16 @@ class PostgresView:
 
     def standing(self) -> Standing:
         """See `CampaignView.standing`: all of one moment."""
+        with self._one_moment():
+            return self._standing()
+
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Whatever is read in this block is of one moment."""
         try:
             self._db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with self._db.transaction():
-                return self._standing()
+                yield
         finally:
             self._db.isolation_level = None
 
@@ -123,7 +135,11 @@ class PostgresView:
 
     def _source(self) -> str:
         """What rows are read from."""
-        standing = self.standing()
+        with self._one_moment():
+            return self._source_now()
+
+    def _source_now(self) -> str:
+        standing = self._standing()
         if standing.in_doubt is None:
             return reading.AS_THEY_ARE
         return reading.AS_ASKED_AGAIN if standing.asks_again else reading.AS_LOST
@@ -137,6 +153,67 @@ class PostgresView:
         step = step_between(first, last, most)
         rows = self._rows(reading.stretches_text(source), {"step": step})
         return stretches_of(((n, STATES[state], count) for n, state, count in rows), step)
+
+    def people(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        states: Collection[State] | None = None,
+        code: str | None = None,
+        search: str | None = None,
+    ) -> PeoplePage:
+        """See `PeopleView.people`."""
+        asked = asked_people(
+            after=after, before=before, limit=limit, states=states, code=code, search=search
+        )
+        source = self._source()
+
+        def find(at: int, backwards: bool, most: int) -> list[tuple[int, Outcome]]:
+            rows = self._rows(*people_asked(asked, source, at, backwards, most))
+            found = [(row[0], reading.outcome(row)) for row in rows]
+            return found[::-1] if backwards else found
+
+        return page_of(asked, find)
+
+    def person(self, seq: int) -> Person | None:
+        """See `PeopleView.person`: all of one moment."""
+        if not may_be_a_number(seq):
+            return None
+        with self._one_moment():
+            source, asked = self._source_now(), {"seq": seq}
+            found = self._rows(one_person.person_text(source), asked)
+            if not found:
+                return None
+            [kept] = self._rows(one_person.KEPT, asked)
+            groups = self._rows(group_rows.ONE_GROUP, {"group_no": kept[2]})
+            group = group_rows.group_row(groups[0]) if groups else None
+            if group is not None and source != reading.AS_THEY_ARE:
+                group = _as_lost(group)
+            history = self._rows(one_person.HISTORY, asked)
+            return one_person.person_of(self.record, found[0], kept, group, history)
+
+    def singles_of(self, day: str) -> SinglesOfDay:
+        """See `PeopleView.singles_of`: of the account."""
+        record = self.record
+        asked = {
+            "channel": record.channel,
+            "origin": origin(record.base_url),
+            "account": record.account,
+            "day": day,
+        }
+        quota = self._rows(one_person.QUOTA, asked)
+        days = self._rows(one_person.ACCOUNT_DAY, asked)
+        singles = one_person.singles_of_account(record, day, quota, days)
+        return SinglesOfDay(day=day, singles=singles, of_account=True)
+
+    def sample_values(self) -> tuple[str, ...] | None:
+        """See `PeopleView.sample_values`."""
+        for text in one_person.SAMPLES:
+            for (values,) in self._rows(text):
+                return one_person.values_of(values)
+        return None
 
     def senders(self) -> list[str]:
         """See `Journal.senders`: who holds leases that live."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import JournalError, UsageError
+from promomsg.journal.people.asked_people import asked_people, may_be_a_number
+from promomsg.journal.people.people_contract import PeoplePage, Person, SinglesOfDay
 from promomsg.journal.records import (
     NEVER,
     CampaignRecord,
@@ -27,11 +29,15 @@ from promomsg.journal.records import (
 from promomsg.journal.sqlite.access import ReadAccess, WriteAccess
 from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
+from promomsg.journal.sqlite.people.one_person import one_person, sample_values, singles_of
+from promomsg.journal.sqlite.people.people_pages import people_page
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import first_few, save_record, set_control
+from promomsg.journal.sqlite.statements.reading import RECIPIENTS
 from promomsg.journal.sqlite.writer import Writer
+from promomsg.model import State
 
 __all__ = ["MemoryJournal", "MemoryRows", "MemoryView"]
 
@@ -63,6 +69,36 @@ class MemoryView(Reader):
     def failure_file(self, group_no: int) -> bytes | None:
         """None: a journal in memory keeps none."""
         return None
+
+    def people(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        states: Collection[State] | None = None,
+        code: str | None = None,
+        search: str | None = None,
+    ) -> PeoplePage:
+        """See `PeopleView.people`."""
+        asked = asked_people(
+            after=after, before=before, limit=limit, states=states, code=code, search=search
+        )
+        return people_page(self, asked, RECIPIENTS)
+
+    def person(self, seq: int) -> Person | None:
+        """See `PeopleView.person`."""
+        if not may_be_a_number(seq):
+            return None
+        return self.read(partial(one_person, seq=seq, source=RECIPIENTS))
+
+    def singles_of(self, day: str) -> SinglesOfDay:
+        """See `PeopleView.singles_of`."""
+        return self.read(partial(singles_of, day=day))
+
+    def sample_values(self) -> tuple[str, ...] | None:
+        """See `PeopleView.sample_values`."""
+        return self.read(sample_values)
 
 
 class MemoryJournal:

@@ -20,6 +20,7 @@ from promomsg.states import Event, GroupState, IllegalMove, transition
 
 __all__ = [
     "GROUPS",
+    "ONE_GROUP",
     "close_members",
     "get_group",
     "group_row",
@@ -39,10 +40,13 @@ _NAMES: Final = tuple({"message_values": "values"}.get(name, name) for name in _
 
 
 GROUPS: Final = f"SELECT {_COLUMNS} FROM group_send WHERE campaign = %(campaign)s ORDER BY group_no"
+ONE_GROUP: Final = (
+    f"SELECT {_COLUMNS} FROM group_send WHERE campaign = %(campaign)s AND group_no = %(group_no)s"
+)
 
 
 def group_row(row: tuple[Any, ...]) -> GroupRow:
-    """A row of `GROUPS`."""
+    """A row of `GROUPS` or `ONE_GROUP`."""
     values = dict(zip(_NAMES, row, strict=True))
     values["values"] = _json(values["values"]) if values["values"] else ()
     values["audience"] = _json(values["audience"]) if values["audience"] else None

@@ -39,6 +39,7 @@ __all__ = [
     "outcome",
     "outcomes",
     "outcomes_end",
+    "outcomes_text",
     "page",
     "page_text",
     "stretches_text",
@@ -153,6 +154,11 @@ def stretches_text(rows: str) -> str:
         f"SELECT floor(at / %(step)s)::bigint, state, count(*) FROM {rows} AS p"
         f" WHERE {_REACHED_AT} GROUP BY 1, 2"
     )
+
+
+def outcomes_text(rows: str) -> str:
+    """The statement that `outcome` takes the rows of, in order of seq; `rows`: what they are read from."""
+    return _OUTCOMES.format(rows=rows)
 
 
 def outcome(row: Sequence[Any]) -> Outcome:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
+import msgspec
+
 from promomsg.errors import JournalError
+from promomsg.journal.people.asked_people import asked_people, may_be_a_number
+from promomsg.journal.people.people_contract import PeoplePage, Person, SinglesOfDay
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, FirstFew, Standing
 from promomsg.journal.sqlite.crash_safety.in_doubt import left_intended, source_of
 from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
+from promomsg.journal.sqlite.people.one_person import one_person, sample_values, singles_of
+from promomsg.journal.sqlite.people.people_pages import people_page
 from promomsg.journal.sqlite.reader import JournalReader
 from promomsg.journal.sqlite.statements.campaign_row import first_few
+from promomsg.journal.sqlite.statements.reading import RECIPIENTS
 from promomsg.model import Outcome, State
 from promomsg.private_files import open_private
 from promomsg.timeline import Timeline
@@ -92,6 +99,42 @@ class FileView:
     def clicks(self) -> list[ClickDay]:
         """See `CampaignView.clicks`."""
         return self.reader.clicks()
+
+    def people(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        states: Collection[State] | None = None,
+        code: str | None = None,
+        search: str | None = None,
+    ) -> PeoplePage:
+        """See `PeopleView.people`."""
+        asked = asked_people(
+            after=after, before=before, limit=limit, states=states, code=code, search=search
+        )
+        return people_page(self.reader, asked, source_of(self.reader))
+
+    def person(self, seq: int) -> Person | None:
+        """See `PeopleView.person`."""
+        if not may_be_a_number(seq):
+            return None
+        left = left_intended(self.reader)
+        source = RECIPIENTS if left is None else left.source()
+        found = self.reader.read(partial(one_person, seq=seq, source=source))
+        if found is None or left is None or found.group is None:
+            return found
+        [group] = left.groups([found.group])
+        return msgspec.structs.replace(found, group=group)
+
+    def singles_of(self, day: str) -> SinglesOfDay:
+        """See `PeopleView.singles_of`."""
+        return self.reader.read(partial(singles_of, day=day))
+
+    def sample_values(self) -> tuple[str, ...] | None:
+        """See `PeopleView.sample_values`."""
+        return self.reader.read(sample_values)
 
     def close(self) -> None:
         self.reader.close()

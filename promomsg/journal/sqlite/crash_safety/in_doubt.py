@@ -32,6 +32,10 @@ _LOST_GROUP: Final = group_move(GroupEvent.LOST)
 _RETURNED_GROUP: Final = group_move(GroupEvent.NOT_SENT)
 
 _GROUP: Final = "FROM json_each(:lost) WHERE json_extract(value, '$[0]') = group_no"
+_LOST_GROUPS: Final = "SELECT json_extract(value, '$[0]') FROM json_each(:lost)"
+_UNCHANGED, _CALLED, _UNCALLED, _MEMBER = range(4)
+"""What becomes of a row: nothing; it was intended and called; intended and not called; it is a member of
+a group that was called."""
 _COMMITS_LOST: Final = f"detail = '{COMMITS_LOST.detail}'"
 _HAS_REASON: Final = "maybe_sent = 1 AND code <> ''"
 
@@ -149,23 +153,23 @@ def _rows(called_end: State, code: str, detail: str, rid: str) -> str:
     """
     return f"""(
     SELECT seq, key, id, openid, unionid, request_id, group_no, at,
-        CASE fate WHEN 'called' THEN {number(called_end)} WHEN 'uncalled' THEN {number(_ASKED_AGAIN.end)}
-            WHEN 'member' THEN {number(_LOST_MEMBER.end)} ELSE state END AS state,
-        CASE fate WHEN 'called' THEN {code} WHEN 'uncalled' THEN iif({_HAS_REASON}, code, '')
-            WHEN 'member' THEN '{INTERRUPTED.code}' ELSE code END AS code,
-        CASE fate WHEN 'called' THEN {detail} WHEN 'uncalled' THEN iif({_HAS_REASON}, detail, '')
-            WHEN 'member' THEN (SELECT json_extract(value, '$[2]') {_GROUP}) ELSE detail END AS detail,
-        CASE fate WHEN 'called' THEN {rid} WHEN 'uncalled' THEN iif({_HAS_REASON}, rid, NULL)
-            WHEN 'member' THEN NULL ELSE rid END AS rid,
-        CASE fate WHEN 'uncalled' THEN attempts - 1
-            WHEN 'member' THEN attempts + (SELECT json_extract(value, '$[1]') {_GROUP})
+        CASE fate WHEN {_UNCHANGED} THEN state WHEN {_CALLED} THEN {number(called_end)}
+            WHEN {_UNCALLED} THEN {number(_ASKED_AGAIN.end)} ELSE {number(_LOST_MEMBER.end)} END AS state,
+        CASE fate WHEN {_UNCHANGED} THEN code WHEN {_CALLED} THEN {code}
+            WHEN {_UNCALLED} THEN iif({_HAS_REASON}, code, '') ELSE '{INTERRUPTED.code}' END AS code,
+        CASE fate WHEN {_UNCHANGED} THEN detail WHEN {_CALLED} THEN {detail}
+            WHEN {_UNCALLED} THEN iif({_HAS_REASON}, detail, '')
+            ELSE (SELECT json_extract(value, '$[2]') {_GROUP}) END AS detail,
+        CASE fate WHEN {_UNCHANGED} THEN rid WHEN {_CALLED} THEN {rid}
+            WHEN {_UNCALLED} THEN iif({_HAS_REASON}, rid, NULL) ELSE NULL END AS rid,
+        CASE fate WHEN {_UNCALLED} THEN attempts - 1
+            WHEN {_MEMBER} THEN attempts + (SELECT json_extract(value, '$[1]') {_GROUP})
             ELSE attempts END AS attempts,
-        iif(fate = 'uncalled', NULL, extra) AS extra
+        iif(fate = {_UNCALLED}, NULL, extra) AS extra
     FROM (SELECT *, CASE
-        WHEN {_LOST.where} AND seq IN (SELECT value FROM json_each(:called)) THEN 'called'
-        WHEN {_LOST.where} THEN 'uncalled'
-        WHEN {_LOST_MEMBER.where} AND EXISTS (SELECT 1 {_GROUP}) THEN 'member'
-        ELSE '' END AS fate FROM recipient))"""
+        WHEN {_LOST.where} THEN iif(seq IN (SELECT value FROM json_each(:called)), {_CALLED}, {_UNCALLED})
+        WHEN {_LOST_MEMBER.where} AND group_no IN ({_LOST_GROUPS}) THEN {_MEMBER}
+        ELSE {_UNCHANGED} END AS fate FROM recipient))"""
 
 
 _ROWS_LOST: Final = _rows(

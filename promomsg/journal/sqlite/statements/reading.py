@@ -20,6 +20,7 @@ from promomsg.states import FINAL, GROUP_REACHED_NOBODY, MAYBE_REACHED
 from promomsg.timeline import EMPTY, Timeline, step_between, stretches_of
 
 __all__ = [
+    "AS_JSON",
     "GROUP_COLUMNS",
     "RECIPIENTS",
     "RowSource",
@@ -30,6 +31,7 @@ __all__ = [
     "groups",
     "keep_counts",
     "kept_counts",
+    "numbered",
     "outcomes",
     "outcomes_end",
     "page",
@@ -52,10 +54,11 @@ _CountRow = tuple[Annotated[int, msgspec.Meta(ge=0, lt=len(STATES))], str, Annot
 _rows = msgspec.json.Decoder(list[_Row]).decode
 
 # One JSON text a page: the GIL changes hands once, not for every row.
-_AS_JSON: Final = (
+AS_JSON: Final = (
     "json_group_array(json_array(r.seq, r.state, r.key, r.id, r.openid, r.unionid, r.request_id,"
     " r.code, r.detail, r.rid, r.attempts, r.group_no, r.at, r.extra))"
 )
+"""Rows of `r` as the text that `numbered` takes."""
 
 
 def record(db: sqlite3.Connection) -> CampaignRecord:
@@ -220,6 +223,11 @@ def _decode(db: sqlite3.Connection, text: str) -> list[Outcome]:
     return found
 
 
+def numbered(db: sqlite3.Connection, text: str) -> list[tuple[int, Outcome]]:
+    """Each one's seq and where they stand, of a text that `AS_JSON` has made."""
+    return [(row[0], one) for row, one in zip(_rows(text), _decode(db, text), strict=True)]
+
+
 class RowSource(msgspec.Struct, frozen=True):
     """What rows are read from.
 
@@ -247,7 +255,7 @@ def page(
     if states is not None:
         wanted = f" AND {in_state(*states)}"
     text, last = db.execute(
-        f"SELECT {_AS_JSON}, max(seq) FROM"
+        f"SELECT {AS_JSON}, max(seq) FROM"
         f" (SELECT * FROM {source.rows} WHERE seq > :after{wanted} ORDER BY seq LIMIT :limit) AS r",
         {**source.args, "after": after, "limit": limit},
     ).fetchone()
@@ -261,7 +269,7 @@ def outcomes(
     log_no, index = after
     if log_no < 0:
         text, last, count = db.execute(
-            f"SELECT {_AS_JSON}, max(seq), count(*) FROM (SELECT * FROM recipient"
+            f"SELECT {AS_JSON}, max(seq), count(*) FROM (SELECT * FROM recipient"
             f" WHERE seq >= ? AND {_LEFT_BY_PLANNING} AND at IS NULL ORDER BY seq LIMIT ?) AS r",
             (index, limit),
         ).fetchone()
@@ -309,7 +317,7 @@ def _by_seq(db: sqlite3.Connection, seqs: list[int]) -> list[Outcome]:
         return []
     (text,) = db.execute(
         f"""
-        SELECT {_AS_JSON} FROM (
+        SELECT {AS_JSON} FROM (
             SELECT recipient.* FROM json_each(?) AS j
             CROSS JOIN recipient ON recipient.seq = j.value
             WHERE {_IS_FINAL} ORDER BY j.id

@@ -1,0 +1,1 @@
+"""People of a campaign on PostgreSQL, by the page and one by one."""

@@ -1,0 +1,1 @@
+"""People of a SQLite journal, by the page and one by one."""
