@@ -16,6 +16,7 @@ __all__ = [
     "china_date",
     "china_day",
     "china_day_begins",
+    "china_minute",
     "let_others_run",
     "next_china_midnight",
 ]
@@ -69,6 +70,11 @@ def china_day(at: float) -> str:
     day is arithmetic and needs no time zone database.
     """
     return time.strftime("%Y-%m-%d", time.gmtime(at + _CHINA_OFFSET))
+
+
+def china_minute(at: float) -> str:
+    """The same with the time of day, `2026-11-24 09:30`."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(at + _CHINA_OFFSET))
 
 
 def china_date(at: float) -> datetime.date:

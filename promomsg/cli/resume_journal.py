@@ -20,7 +20,7 @@ from promomsg.cli.campaign.campaign_of_journal import (
 from promomsg.cli.campaign.campaign_values import CampaignFile
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, exists, in_database, to_open, words_for
-from promomsg.cli.journal_state import being_sent_by, print_report, require_everyone
+from promomsg.cli.journal_state import being_sent_by, print_report, report_of, require_everyone
 from promomsg.cli.output.printing import command_line, print_to_stderr
 from promomsg.cli.send_file import SendFlags, send_file
 from promomsg.errors import JournalError, UsageError
@@ -56,7 +56,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
 def resume_journal(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
     """Resumes the campaign in a journal; returns the exit status.
 
-    A finished campaign is only printed. Half a plan is thrown away and made again.
+    A finished campaign is only printed, once its clicks were asked for that are due by now. Half a plan is thrown away and made again.
     """
     from promomsg.engine.opened_journal import open_journal
     from promomsg.journal.locate import half_plan
@@ -77,7 +77,7 @@ def _go_on(
     from promomsg.engine.report import ENDED
 
     if found.state in ENDED:
-        return print_report(found, flags.as_json)
+        return _print_ended(journal, opened, found, overrides, flags)
     if found.first is not None and found.first.needs_a_word and not flags.approve:
         word = overrides.resume_command(journal, everyone=flags.everyone)
         print_to_stderr(f"the others wait for a person's word: `{word} --approve` goes on")
@@ -108,7 +108,23 @@ def _go_on(
     if joins and file.suppress is not None:
         file = msgspec.structs.replace(file, suppress=None)
         print_to_stderr("the suppression list is not read again while others send")
-    return run_async(lambda interrupts: _resume(opened, file, options, flags, interrupts))
+    return run_async(lambda interrupts: _resume(journal, opened, file, options, flags, interrupts))
+
+
+def _print_ended(
+    journal: JournalPlace,
+    opened: OpenedJournal,
+    found: Report,
+    overrides: Overrides,
+    flags: ResumeFlags,
+) -> int:
+    """Prints a campaign that is over, with the clicks that are due by now."""
+    from promomsg.cli.due_clicks import keep_clicks_of_ended
+
+    if keep_clicks_of_ended(journal, opened, overrides):
+        with suppress(JournalError):
+            found = report_of(journal)
+    return print_report(found, flags.as_json)
 
 
 def resume_unless_at_work(journal: JournalPlace, overrides: Overrides, flags: ResumeFlags) -> int:
@@ -194,6 +210,7 @@ def _is_elsewhere(file: CampaignFile) -> bool:
 
 
 async def _resume(
+    journal: JournalPlace,
     opened: OpenedJournal,
     file: CampaignFile,
     options: SendOptions,
@@ -202,6 +219,8 @@ async def _resume(
 ) -> int:
     from promomsg.cli.campaign.to_engine import approved_options_of, open_channel, run_options_of
     from promomsg.cli.drive_campaign import plan_and_send
+    from promomsg.cli.due_clicks import keep_clicks_after
+    from promomsg.cli.exit_status import WRONG
     from promomsg.engine.campaign import Campaign
 
     async with open_channel(file) as channel:
@@ -217,7 +236,10 @@ async def _resume(
             **(approved_options_of(file) if flags.approve else run_options_of(file)),
             **flags.times,
         )
-        return await plan_and_send(again, options, interrupts)
+        status = await plan_and_send(again, options, interrupts)
+        if status != WRONG:
+            await keep_clicks_after(journal, channel, interrupts)
+        return status
 
 
 def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:

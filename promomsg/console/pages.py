@@ -28,7 +28,6 @@ from promomsg.report_formats.page_environment import axis_text, page_environment
 from promomsg.report_formats.page_language import PageLanguage
 from promomsg.report_formats.page_parts import (
     TILES,
-    clicks_by_day,
     codes_meant,
     funnel,
     meaning_of,
@@ -110,7 +109,7 @@ class Pages:
         return self._page(
             "campaign", visitor, url_of(look), in_china=_in_china(look),
             shown=self._shown(look, visitor, actions),
-            clicks=() if look.report is None else clicks_by_day(look.report.clicks),
+            clicks=None if look.report is None else look.report.click_summary(),
             message=None if record is None else shown_message(record, values),
             plan=() if record is None else plan_facts(record),
         )  # fmt: skip
@@ -244,7 +243,7 @@ class Pages:
                 for name in TILES
             },
             "bar": () if report is None else segments(report),
-            "funnel": () if report is None else funnel(report, report.clicks),
+            "funnel": () if report is None else funnel(report, report.click_summary()),
             "codes": () if report is None else codes_meant(report.by_code),
             "code_url": f"{url_of(look, 'recipients')}?code=",
             "groups": group_page(() if report is None else report.groups),

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from promomsg.clock import SYSTEM_CLOCK
+from promomsg.engine.later_days.due_days import click_questions, clicks_asked_at, earliest
+from promomsg.engine.later_days.provider_windows import closing_windows
 from promomsg.engine.report import CANNOT_BE_REACHED, Report, campaign_state
 from promomsg.engine.schedule.first_watch import progress_of
 from promomsg.engine.schedule.waiting import waiting_of
@@ -15,7 +17,7 @@ from promomsg.errors import UsageError
 from promomsg.journal.contract import CampaignView, Journal
 from promomsg.journal.locate import journal_at, journal_behind
 from promomsg.journal.records import CampaignRecord, Durability, InDoubt
-from promomsg.model import Outcome, State
+from promomsg.model import GROUP_CHANNELS, Code, Outcome, State
 
 __all__ = ["OpenedJournal", "open_journal", "report_of_view"]
 
@@ -57,6 +59,16 @@ class OpenedJournal:
             the journal is in memory.
         """
         return self._view.failure_file(group)
+
+    def has_clicks_due(self) -> bool:
+        """Whether the provider has clicks on what this campaign sent that nobody has asked for, or that
+        moved since: from the China-time day after a send on, for 90 days. Nothing is called."""
+        if self.record.channel not in GROUP_CHANNELS:
+            return False
+        now, kept = SYSTEM_CLOCK.time(), self._view.clicks()
+        questions = click_questions(self._view.standing().groups, self._view.sent_days())
+        moments = [clicks_asked_at(one, kept, now=now, spread=0.0) for one in questions]
+        return (first := earliest(moments)) is not None and first <= now
 
     def to_go_on(self, durability: Durability = "power") -> Journal:
         """The journal for a campaign that goes on with it: whoever opens that takes this opening over,
@@ -110,6 +122,16 @@ def report_of_view(
         doubts.append("nobody is there to go on with it when its time comes: resume it")
     if standing.in_doubt is not None:
         doubts += _were_out(standing.in_doubt, standing.asks_again)
+    closing = closing_windows(
+        record,
+        standing.groups,
+        clicks := view.clicks(),
+        sent_days := view.sent_days(),
+        unnamed=standing.counts.by_code.get(Code.UNNAMED.value, 0),
+        running=standing.running or goes_on,
+        journal=address,
+        now=now,
+    )
     return Report(
         record,
         standing.counts,
@@ -122,7 +144,9 @@ def report_of_view(
         warnings=doubts,
         waits_until=waiting.until,
         first=first,
-        clicks=view.clicks(),
+        clicks=clicks,
+        closing=closing,
+        sent_days=sent_days,
     )
 
 

@@ -5,26 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from promomsg.clock import china_day
 from promomsg.engine.schedule.first_few import FirstProgress
 from promomsg.errors import Halted, PromoError
 from promomsg.journal.contract import Rows
 from promomsg.journal.records import CampaignRecord, ClickDay, Control, Counts, GroupRow
 from promomsg.model import Code, Outcome, State
+from promomsg.report_formats.outcome_list import Outcomes
 from promomsg.states import GroupState
 from promomsg.url_origins import origin
 
 if TYPE_CHECKING:
-    from promomsg.report_formats.contents import ReportContents
+    from promomsg.report_formats.contents import ClickSummary, ReportContents
 
 __all__ = [
     "CANNOT_BE_REACHED",
     "ENDED",
     "GroupProgress",
-    "Outcomes",
     "Progress",
     "Report",
     "SomeFailed",
@@ -121,37 +122,6 @@ class Progress(msgspec.Struct, frozen=True):
         return self.to_dict()[name]
 
 
-class Outcomes(Sequence[Outcome]):
-    """Outcomes read from the journal when they are asked for: a list that takes no memory."""
-
-    def __init__(self, source: Rows, states: tuple[State, ...], count: int) -> None:
-        self._source = source
-        self._states = states
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return self._source.rows(self._states)
-
-    @overload
-    def __getitem__(self, index: int) -> Outcome: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Outcome]: ...
-    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
-        if isinstance(index, slice):
-            return list(self)[index]
-        at = index + self._count if index < 0 else index
-        for place, outcome in enumerate(self):
-            if place == at:
-                return outcome
-        raise IndexError(index)
-
-    def __repr__(self) -> str:
-        return f"<{self._count} outcomes, {' and '.join(self._states)}>"
-
-
 CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time is tried"
 """The reason shown with `sending` during an outage, when only probes go out
 (docs/design.md, "A provider that cannot be reached")."""
@@ -220,7 +190,9 @@ class Report:
         by_code: of those not sent, how many by code.
         groups: the group sends (`msg_id`, `percent`, `send_cnt`, `fail_cnt`, `state`).
         warnings: what a person should know.
-        clicks: what was kept of clicks, by day.
+        clicks: what was kept of clicks, by day; `click_summary` says what they come to.
+        closing: those of the warnings that say what the provider soon does not say any more (clicks, the
+            result of a group send), and the command that asks for it.
         campaign, state, reason: its name, and where it stands (`done`, `halted`, …) and why.
         elapsed_s: seconds this run took.
         waits_until: while it waits, Unix seconds of when it goes on.
@@ -246,6 +218,8 @@ class Report:
         waits_until: float | None = None,
         first: FirstProgress | None = None,
         clicks: Iterable[ClickDay] = (),
+        closing: Iterable[str] = (),
+        sent_days: Sequence[str] | None = None,
     ) -> None:
         self._record = record
         self._counts = counts
@@ -262,7 +236,10 @@ class Report:
         self.pending = counts.pending
         self.by_code = dict(counts.by_code)
         self.groups = list(groups)
-        self.warnings = [*record.warnings, *(w for w in warnings if w not in record.warnings)]
+        self.closing = list(closing)
+        more = [*warnings, *self.closing]
+        self.warnings = [*record.warnings, *(w for w in more if w not in record.warnings)]
+        self._sent_days = sent_days
         self.elapsed_s = elapsed_s
         self.waits_until = waits_until if state == "waiting" else None
         self.first = first
@@ -376,6 +353,26 @@ class Report:
 
         return save_parquet(self.outcomes(), path)
 
+    def click_summary(self) -> ClickSummary:
+        """How many of those whom the group sends reached clicked, and what to know of that: which clicks
+        are still to come, which nobody has, and what the provider does not say."""
+        from promomsg.engine.later_days.provider_windows import click_notes
+        from promomsg.report_formats.contents import summary_of_clicks
+
+        days = self._days_of_run() if self._sent_days is None else self._sent_days
+        notes = click_notes(
+            self._record, self.groups, self.clicks, days, journal=self.journal, now=time.time()
+        )
+        return summary_of_clicks(self.clicks, self.groups, notes)
+
+    def _days_of_run(self) -> list[str]:
+        """The days on which a run that was not looked at in its journal made single sends."""
+        began = self._record.planned_at
+        in_groups = sum(group.planned for group in self.groups if group.sent_at is not None)
+        if began is None or self.sent + self.unknown <= in_groups:
+            return []
+        return sorted({china_day(began), china_day(began + self.elapsed_s)})
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from promomsg.report_formats.notebook_report import counts_table
@@ -398,7 +395,7 @@ class Report:
             journal=self.journal,
             made_at=time.time(),
             timeline=self._rows.timeline(60),
-            clicks=tuple(self.clicks),
+            clicks=self.click_summary(),
             outcomes=self._rows.rows,
         )
 

@@ -26,6 +26,7 @@ class FolderCampaign(msgspec.Struct, frozen=True, kw_only=True):
         account: whose it is, `wechat wx0123456789`.
         begun_at: Unix seconds at which its plan was complete.
         last_at: Unix seconds of the last thing that happened.
+        closing: those of its warnings that say what the provider soon does not say any more.
         error: why it cannot be read; empty where it can.
     """
 
@@ -35,6 +36,7 @@ class FolderCampaign(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
     begun_at: float | None = None
     last_at: float | None = None
+    closing: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -75,6 +77,7 @@ def look_at(path: Path) -> FolderCampaign:
         progress=report.progress(),
         account=f"{record.channel} {record.account}",
         begun_at=begun,
+        closing=tuple(report.closing),
         last_at=None if begun is None else begun + report.elapsed_s,
     )
 

@@ -68,6 +68,10 @@ class CampaignView(PeopleView, Protocol):
     def failure_file(self, group_no: int) -> bytes | None:
         """A group's failure file as it came; None: none was kept."""
 
+    def sent_days(self) -> list[str]:
+        """The China-time days (`2026-11-24`) on which singles were intended, in order. It takes
+        no longer for many recipients."""
+
     def clicks(self) -> list[ClickDay]:
         """What was kept of clicks, in order of days, by message first."""
 

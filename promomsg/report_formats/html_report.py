@@ -10,7 +10,6 @@ from promomsg.report_formats.contents import NOT_SENT, ReportContents
 from promomsg.report_formats.page_language import ENGLISH, PageLanguage
 from promomsg.report_formats.page_parts import (
     TILES,
-    clicks_by_day,
     codes_meant,
     funnel,
     segments,
@@ -63,7 +62,7 @@ def to_html(
         funnel=funnel(counts, contents.clicks),
         codes=codes_meant(counts.by_code),
         message=shown_message(contents.record),
-        clicks=clicks_by_day(contents.clicks),
+        clicks=contents.clicks,
         listed=listed,
         not_listed=counts.planned - counts.sent - len(listed),
     )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from promomsg.code_meanings import Explanation, explain
 from promomsg.errors import UsageError
-from promomsg.journal.records import CampaignRecord, ClickDay
-from promomsg.model import ClickCount, State
+from promomsg.journal.records import CampaignRecord
+from promomsg.model import State
 from promomsg.placeholders import MessageText, PlaceholderTable
-from promomsg.report_formats.contents import clicked_people
+from promomsg.report_formats.contents import ClickSummary
 
 __all__ = [
     "TILES",
@@ -23,7 +23,6 @@ __all__ = [
     "MessagePiece",
     "Segment",
     "ShownMessage",
-    "clicks_by_day",
     "codes_meant",
     "funnel",
     "meaning_of",
@@ -63,16 +62,15 @@ class Funnel(msgspec.Struct, frozen=True):
     share: float
 
 
-def funnel(counts: CountsLike, clicks: Iterable[ClickDay]) -> list[Funnel]:
+def funnel(counts: CountsLike, clicks: ClickSummary) -> list[Funnel]:
     """The steps; clicks are one where they are known of this campaign alone."""
     steps = [
         ("rows read", counts.planned),
         ("to send to", counts.planned - counts.skipped - _refused_by_planning(counts)),
         ("sent", counts.sent),
     ]
-    clicked = clicked_people(clicks)
-    if clicked is not None:
-        steps.append(("clicked", clicked))
+    if clicks.people is not None:
+        steps.append(("clicked", clicks.people))
     whole = max(counts.planned, 1)
     return [Funnel(name, people, people / whole) for name, people in steps]
 
@@ -130,11 +128,6 @@ def segments(counts: CountsLike) -> list[Segment]:
         bar.append(Segment(name, people, round(x, 3), round(width * shrunk, 3)))
         x += width * shrunk
     return bar
-
-
-def clicks_by_day(days: Iterable[ClickDay]) -> list[tuple[ClickDay, ClickCount]]:
-    """One row for each count of a day."""
-    return [(day, count) for day in days for count in day.counts]
 
 
 class MessagePiece(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 from promomsg.code_meanings import brief_meaning
 from promomsg.control_characters import one_line
 from promomsg.model import Outcome
-from promomsg.report_formats.contents import COLUMNS, ReportContents
+from promomsg.report_formats.contents import COLUMNS, ClickSummary, ReportContents
 from promomsg.report_formats.typed_rows import batches, needs
 
 __all__ = ["write_workbook"]
@@ -84,6 +84,11 @@ def _write_summary(sheet: Any, contents: ReportContents, bold: Any) -> None:
         *((code, number, brief_meaning(code)) for code, number in sorted(counts.by_code.items())),
         (),
         *(("warning", text) for text in contents.warnings),
+        (),
+        ("clicked", contents.clicks.people, "reached", contents.clicks.reached),
+        *(("clicks", text) for text in contents.clicks.notes),
+        (),
+        *_clicks(contents.clicks),
     ]  # fmt: skip
     sheet.set_column(0, 0, 24)
     sheet.set_column(1, 1, 28)
@@ -92,3 +97,10 @@ def _write_summary(sheet: Any, contents: ReportContents, bold: Any) -> None:
         for column, value in enumerate(row):
             _put(sheet, number, column, value)
     sheet.set_row(0, None, bold)
+
+
+def _clicks(clicks: ClickSummary) -> list[tuple[Any, ...]]:
+    """What was kept by China-time day, under its headings; empty: nothing was. Without a message's number
+    it is that of all messages of the type."""
+    rows = [(day.day, count.msg_id, count.people, count.clicks) for day, count in clicks.counts]
+    return [("day", "of", "people", "clicks"), *rows] if rows else []

@@ -150,3 +150,6 @@ async def test_the_days_of_single_sends_are_those_of_their_intents(make: Make) -
     assert await handle.settle(lease, [result(2)])
     assert await handle.sent_days() == [DAY, "2023-11-16"]
     await handle.close()
+    view = journal.reader()
+    assert view.sent_days() == [DAY, "2023-11-16"]
+    view.close()

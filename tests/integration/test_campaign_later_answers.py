@@ -12,13 +12,13 @@ from clocks import FakeClock
 import promomsg
 from promomsg import Report, WeChatPromoter, open_journal
 from promomsg.clock import china_day
-from promomsg.engine.following.due_days import spread_of
 from promomsg.engine.following.later_answers import (
     LookDone,
     keep_due_clicks,
     look_for_lost_groups,
 )
 from promomsg.engine.following.reconcile import reconcile
+from promomsg.engine.later_days.due_days import spread_of
 from promomsg.journal.contract import Journal
 from promomsg.journal.records import CampaignRecord, ClickDay
 from promomsg.model import ClickCount

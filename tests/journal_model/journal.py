@@ -100,6 +100,9 @@ class ModelReader(ModelPeople):
     def failure_file(self, group_no: int) -> bytes | None:
         return None
 
+    def sent_days(self) -> list[str]:
+        return self._store.sent_days()
+
     def clicks(self) -> list[ClickDay]:
         return self._store.kept_clicks()
 
@@ -437,7 +440,7 @@ class ModelHandle(ModelRecovery):
         self._store_for_writing()
 
     async def sent_days(self) -> list[str]:
-        return sorted(day for day, singles in self._store.days.items() if singles)
+        return self._store.sent_days()
 
     async def keep_clicks(self, found: ClickDay) -> None:
         kept = self._store_for_writing().clicks

@@ -159,6 +159,9 @@ class Store:
         self.on_list: dict[int, str] = {}
         """What `blocked` found last."""
 
+    def sent_days(self) -> list[str]:
+        return sorted(day for day, singles in self.days.items() if singles)
+
     def kept_clicks(self) -> list[ClickDay]:
         return sorted(self.clicks.values(), key=lambda found: (found.day, not found.by_message))
 

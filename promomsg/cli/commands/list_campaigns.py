@@ -44,6 +44,8 @@ def list_campaigns(folder: Path, as_json: bool) -> int:
         (_cells(one, now) for one in rows if one.progress is not None),
     )
     for one in rows:
+        for text in one.closing:
+            print_to_stderr(f"warning: {one.path.name}: {text}")
         if one.error:
             print_to_stderr(f"cannot be read: {one.error}")
     return finish_output()

@@ -9,8 +9,9 @@ from typing import IO, Any
 
 from promomsg.cli.journal_place import JournalPlace, to_open
 from promomsg.cli.language.terminal_language import _, is_wide, translated
+from promomsg.cli.output.click_lines import click_document, print_clicks
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
-from promomsg.cli.output.printing import print_table
+from promomsg.cli.output.printing import print_table, print_to_stderr
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.spreadsheet_guards import guard_formula
@@ -42,6 +43,8 @@ def write_report(
         if file_format == "html":
             file.write(_page(found))
             return 0
+        if file_format == "csv":
+            _say_what_closes(found)
         written = 0
 
         def rows() -> Iterator[Outcome]:
@@ -76,6 +79,7 @@ def write_cells(
     with open_journal(to_open(journal)) as opened:
         rows = opened.outcomes(states)
         if file_format == "parquet":
+            _say_what_closes(opened.report())
             from promomsg.report_formats.parquet_report import write_parquet
 
             write_parquet(rows, file)
@@ -85,6 +89,12 @@ def write_cells(
             write_workbook(opened.report().contents(), rows, file)
 
 
+def _say_what_closes(found: Report) -> None:
+    """Of a file that has rows alone: what the provider soon does not say any more."""
+    for text in found.closing:
+        print_to_stderr(f"warning: {text}")
+
+
 def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str]) -> None:
     if file_format == "csv":
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
@@ -92,9 +102,15 @@ def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[st
         writer.writerow(REPORT_HEADINGS)
         writer.writerows([guard_formula(c) for c in outcome_cells(o)] for o in rows)
     elif file_format == "json":
-        _write_json({**found.to_dict(), "host": found.host}, rows, file)
+        document = {
+            **found.to_dict(),
+            "host": found.host,
+            "clicks": click_document(found.click_summary()),
+        }
+        _write_json(document, rows, file)
     else:
         print_result(found.to_dict(), found.host, file, channel=found.channel)
+        print_clicks(found.click_summary(), file, label=_("clicks"))
         print(file=file)
         print_table(REPORT_HEADINGS, (_for_a_person(o) for o in rows), file=file)
 

@@ -9,7 +9,8 @@ import msgspec
 
 from promomsg.channels.base import Channel, Following, has_groups
 from promomsg.clock import SYSTEM_CLOCK, Clock
-from promomsg.engine.following.due_days import (
+from promomsg.engine.following.reconcile import Match, reconcile
+from promomsg.engine.later_days.due_days import (
     ClickQuestion,
     can_be_looked_for,
     click_questions,
@@ -20,7 +21,6 @@ from promomsg.engine.following.due_days import (
     next_look_for,
     spread_of,
 )
-from promomsg.engine.following.reconcile import Match, reconcile
 from promomsg.engine.prepare.resume_checks import check_account
 from promomsg.errors import PromoError
 from promomsg.journal.contract import Handle, Journal

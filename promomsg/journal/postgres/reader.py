@@ -230,6 +230,10 @@ class PostgresView:
         pieces = self._rows(provider_answers.FAILURE_FILE, {"group_no": group_no})
         return b"".join(piece for (piece,) in pieces) if pieces else None
 
+    def sent_days(self) -> list[str]:
+        """See `CampaignView.sent_days`."""
+        return [day for (day,) in self._rows(provider_answers.SENT_DAYS)]
+
     def clicks(self) -> list[ClickDay]:
         """See `CampaignView.clicks`."""
         return [provider_answers.click_day(row) for row in self._rows(provider_answers.CLICKS)]

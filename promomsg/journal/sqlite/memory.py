@@ -34,7 +34,12 @@ from promomsg.journal.sqlite.people.people_pages import people_page
 from promomsg.journal.sqlite.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import reading as read
-from promomsg.journal.sqlite.statements.campaign_row import first_few, save_record, set_control
+from promomsg.journal.sqlite.statements.campaign_row import (
+    first_few,
+    save_record,
+    sent_days_seen,
+    set_control,
+)
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS
 from promomsg.journal.sqlite.writer import Writer
 from promomsg.model import State
@@ -61,6 +66,10 @@ class MemoryView(Reader):
     def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
         """See `CampaignView.first_few`."""
         return self.read(partial(first_few, cohorts=cohorts))
+
+    def sent_days(self) -> list[str]:
+        """See `CampaignView.sent_days`."""
+        return self.read(sent_days_seen)
 
     def standing(self) -> Standing:
         """Where it stands at this moment."""

@@ -16,6 +16,7 @@ from promomsg.model import ClickCount
 __all__ = [
     "CLICKS",
     "FAILURE_FILE",
+    "SENT_DAYS",
     "click_day",
     "clicks",
     "forget_other_pieces",
@@ -50,10 +51,12 @@ FAILURE_FILE: Final = (
 )
 """The pieces of a group's failure file; none when it is not whole."""
 
-_SENT_DAYS: Final = (
+SENT_DAYS: Final = (
     "SELECT day FROM intent_day WHERE campaign = %(campaign)s"
     " GROUP BY day HAVING sum(singles) > 0 ORDER BY day"
 )
+"""The China-time days on which singles were intended, in order."""
+
 _KEEP_CLICKS: Final = (
     "INSERT INTO click_day AS kept (campaign, day, by_message, asked_at, counts)"
     " VALUES (%(campaign)s, %(day)s, %(by_message)s, %(asked_at)s, %(counts)s)"
@@ -94,7 +97,7 @@ async def forget_other_pieces(tx: Transaction, group_no: int, pieces: int) -> No
 
 async def sent_days(reads: CampaignReads) -> list[str]:
     """The China-time days on which singles were intended, in order."""
-    return [day for (day,) in await reads.rows(_SENT_DAYS)]
+    return [day for (day,) in await reads.rows(SENT_DAYS)]
 
 
 async def keep_clicks(tx: Transaction, found: ClickDay) -> None:

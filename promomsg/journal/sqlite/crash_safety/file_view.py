@@ -18,7 +18,7 @@ from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.people.one_person import one_person, sample_values, singles_of
 from promomsg.journal.sqlite.people.people_pages import people_page
 from promomsg.journal.sqlite.reader import JournalReader
-from promomsg.journal.sqlite.statements.campaign_row import first_few
+from promomsg.journal.sqlite.statements.campaign_row import first_few, sent_days_seen
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS
 from promomsg.model import Outcome, State
 from promomsg.private_files import open_private
@@ -95,6 +95,10 @@ class FileView:
             return None
         except OSError as error:
             raise JournalError(f"{path}: it cannot be read: {error.strerror}") from None
+
+    def sent_days(self) -> list[str]:
+        """See `CampaignView.sent_days`."""
+        return self.reader.read(sent_days_seen)
 
     def clicks(self) -> list[ClickDay]:
         """See `CampaignView.clicks`."""

@@ -39,6 +39,7 @@ __all__ = [
     "save_outage",
     "save_record",
     "sent_days",
+    "sent_days_seen",
     "set_control",
 ]
 
@@ -168,6 +169,35 @@ def sent_days(db: sqlite3.Connection) -> list[str]:
         " WHERE intended_day IS NOT NULL ORDER BY intended_day"
     )
     return [day for (day,) in rows]
+
+
+def sent_days_seen(db: sqlite3.Connection) -> list[str]:
+    """The same for whoever looks, in a moment however long the log is: days follow each other in it, so
+    that only where one ends has to be found. (A clock that was put back in between may hide one.)"""
+
+    def intended(order: str, at: int) -> tuple[int, str] | None:
+        sign = ">=" if order == "ASC" else "<="
+        found: tuple[int, str] | None = db.execute(
+            f"SELECT log_no, intended_day FROM commit_log WHERE log_no {sign} ?"
+            f" AND intended_day IS NOT NULL ORDER BY log_no {order} LIMIT 1",
+            (at,),
+        ).fetchone()
+        return found
+
+    (most,) = db.execute("SELECT max(log_no) FROM commit_log").fetchone()
+    first, last = intended("ASC", 0), intended("DESC", most or 0)
+    days: set[str] = set()
+    between = [] if first is None or last is None else [(first, last)]
+    while between:
+        (low, day), (high, end) = between.pop()
+        days |= {day, end}
+        if day != end and high - low > 1:
+            middle = (low + high) // 2
+            before, after = intended("DESC", middle), intended("ASC", middle + 1)
+            assert before is not None
+            assert after is not None
+            between += [((low, day), before), (after, (high, end))]
+    return sorted(days)
 
 
 def keep_clicks(db: sqlite3.Connection, found: ClickDay) -> None:

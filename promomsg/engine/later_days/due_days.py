@@ -20,6 +20,8 @@ from promomsg.journal.records import ClickDay, GroupRow
 from promomsg.states import GroupState
 
 __all__ = [
+    "CLICKS_KEPT",
+    "CLICKS_MOVE",
     "ClickQuestion",
     "can_be_looked_for",
     "click_questions",
@@ -31,8 +33,8 @@ __all__ = [
     "spread_of",
 ]
 
-_CLICKS_MOVE: Final = 7
-_CLICKS_KEPT: Final = 90
+CLICKS_MOVE: Final = 7
+CLICKS_KEPT: Final = 90
 """Days after the send on which its clicks still move, and after which nobody has them
 (docs/facts/wechat.md, "Windows")."""
 _LONGEST_SPREAD: Final = 7_200
@@ -106,10 +108,10 @@ def clicks_asked_at(
     )
     due = china_day_begins(day) + DAY + spread
     if last is not None:
-        if (china_date(last) - day).days > _CLICKS_MOVE:
+        if (china_date(last) - day).days > CLICKS_MOVE:
             return None
         due = max(due, next_day(last, spread))
-    if (china_date(max(due, now)) - day).days > _CLICKS_KEPT:
+    if (china_date(max(due, now)) - day).days > CLICKS_KEPT:
         return None
     return due
 

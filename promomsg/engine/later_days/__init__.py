@@ -1,0 +1,1 @@
+"""What the provider is asked about days that are over, and until when it can be. Pure."""
