@@ -160,7 +160,17 @@ async def test_a_search_looks_for_a_piece_of_text_as_it_is_written(make: Make) -
     assert searched(view, "Ä") == ["张三"]
     assert searched(view, "ä") == []
     assert searched(view, "*") == searched(view, "?") == searched(view, "%%") == []
-    for absent in ("secret", "detail", "value", "a\0", "\ud800", "%" * 100_000):
+    for absent in (
+        "secret",
+        "detail",
+        "value",
+        "%1",
+        "b\x01",
+        "\x01u",
+        "a\0",
+        "\ud800",
+        "%" * 100_000,
+    ):
         assert searched(view, absent) == []
     assert len(searched(view, "")) == 6
     view.close()
