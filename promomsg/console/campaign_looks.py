@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 
 from promomsg.clock import SYSTEM_CLOCK
 from promomsg.console.console_types import CampaignPage, Listed, Look
@@ -22,8 +22,6 @@ from promomsg.fleet.fleet import Fleet
 from promomsg.journal.contract import Journal
 
 __all__ = ["PAGE", "CampaignLooks"]
-
-T = TypeVar("T")
 
 PAGE: Final = 50
 """Campaigns of a page."""
@@ -87,7 +85,7 @@ class CampaignLooks:
         at = self._places.get(place)
         return None if at is None else (await at.looks([name])).get(name)
 
-    async def journal(self, place: str, name: str) -> Path | Journal | None:
+    async def journal(self, place: str, name: str) -> Journal | None:
         """The journal of a campaign, by its URL; None: there is none.
 
         Raises:
@@ -95,10 +93,6 @@ class CampaignLooks:
         """
         at = self._places.get(place)
         return None if at is None else await at.journal(name)
-
-    async def read(self, work: Callable[[], T]) -> T:
-        """What a plain call gives that reads a journal, in a thread."""
-        return await to_thread.run_sync(work, limiter=self._threads)
 
     async def _looks(self, wanted: Iterable[tuple[str, str]]) -> list[Look]:
         wanted = list(wanted)

@@ -3,39 +3,163 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+import anyio
 from aiohttp import web
 
+from promomsg.console.campaign_looks import CampaignLooks
+from promomsg.console.campaign_reads import CampaignReads
+from promomsg.console.console_app import make_app
+from promomsg.console.console_settings import ConsoleSettings
+from promomsg.console.guard import Guard
+from promomsg.console.live import LiveStreams
+from promomsg.console.own_addresses import OwnAddresses, names_of_certificate
+from promomsg.console.pages import Pages
+from promomsg.console.routes import Routes
+from promomsg.console.visits import Visits
+from promomsg.fleet.fleet import Fleet
 from promomsg.listening_socket import listen, url_of
+from promomsg.log_events import log_event
+from promomsg.report_formats.page_language import PageLanguage
 
 __all__ = ["serve_console"]
 
-_GRACE = 0.25
+_GRACE: Final = 0.25
 """Seconds that an answer under way has at the end."""
+_KEEPS_ALIVE: Final = 30.0
+"""Seconds that a connection is kept for another request."""
+_ASKS_IN: Final = 20.0
+"""Seconds within which a new connection has to send its first request."""
+_MOST_CONNECTIONS: Final = 500
+_log: Final = logging.getLogger("promomsg.console")
 
 
 async def serve_console(
-    app: web.Application, *, host: str, port: int, announce: Callable[[str], None]
+    settings: ConsoleSettings,
+    languages: Mapping[str, PageLanguage],
+    announce: Callable[[str], None],
 ) -> None:
     """Runs the console until it is cancelled.
 
     Args:
-        host, port: to listen on; port 0 picks a free one.
+        settings: what it shows, to whom, and where it listens.
+        languages: of its pages, by the names that `--lang` has for them; the first one is the default.
         announce: gets the URL, once it listens.
 
     Raises:
-        UsageError: the port is taken, or the address cannot be listened on.
+        UsageError: it may not be started like this, or cannot listen there.
     """
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE)
-    await runner.setup()
+    settings.check()
+    tls = settings.tls()
+    connections = _Connections()
+    server = await listen(connections.make, settings.host, settings.port, tls=tls, start=False)
     try:
-        assert runner.server is not None
-        server = await listen(runner.server, host, port)
-        try:
-            announce(url_of(server, host))
-            await asyncio.Event().wait()
-        finally:
-            server.close()
+        port: int = server.sockets[0].getsockname()[1]
+        async with anyio.create_task_group() as tasks:
+            live = LiveStreams(tasks)
+            app = _app(settings, languages, live, port)
+
+            @web.middleware
+            async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+                connections.heard(request.protocol)
+                found: web.StreamResponse = await handler(request)
+                return found
+
+            app.middlewares.insert(0, note)
+            runner = web.AppRunner(
+                app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE,
+                keepalive_timeout=_KEEPS_ALIVE,
+            )  # fmt: skip
+            await runner.setup()
+            try:
+                assert runner.server is not None
+                connections.server = runner.server
+                tasks.start_soon(connections.end_silent)
+                await server.start_serving()
+                url = settings.public() or url_of(server, settings.host, tls=tls is not None)
+                log_event(_log, "console.started", "listening on %(url)s", url=url)
+                announce(url_of(server, settings.host, tls=tls is not None))
+                await asyncio.Event().wait()
+            finally:
+                server.close()
+                live.close()
+                with anyio.CancelScope(shield=True):
+                    await runner.cleanup()
+                tasks.cancel_scope.cancel()
     finally:
-        await runner.cleanup()
+        server.close()
+
+
+def _app(
+    settings: ConsoleSettings,
+    languages: Mapping[str, PageLanguage],
+    live: LiveStreams,
+    port: int,
+) -> web.Application:
+    fleet = None if settings.fleet_url is None else Fleet(settings.fleet_url)
+    certificate = settings.tls_certificate
+    scheme = "http" if certificate is None else "https"
+    names = () if certificate is None else names_of_certificate(certificate)
+    public = settings.public()
+    addresses = OwnAddresses(scheme, settings.host, port, public=public, names=names)
+    secure = bool(public) or certificate is not None
+    visits = Visits(
+        settings.tokens(),
+        {name: language.tag for name, language in languages.items()},
+        read_only=settings.read_only,
+        # Browsers tell the ports of a host not apart, but take this prefix from nobody else.
+        cookie="__Host-promomsg" if secure else f"promomsg-{port}",
+        secure=secure,
+        behind_proxy=bool(public),
+    )
+    pages = Pages(languages, has_fleet=fleet is not None)
+    looks = CampaignLooks(settings.folders, fleet, settings.fleet_url or "")
+    routes = Routes(looks, CampaignReads(), pages, visits, live)
+    return make_app(Guard(addresses, same_user=settings.same_user), visits, pages, routes)
+
+
+class _Connections:
+    """Makes a protocol for each connection, up to a number, and ends those that ask for nothing."""
+
+    def __init__(self) -> None:
+        self.server: web.Server | None = None
+        self._new: dict[web.RequestHandler, float] = {}
+
+    def make(self) -> asyncio.BaseProtocol:
+        server = self.server
+        if server is None or len(server.connections) >= _MOST_CONNECTIONS:
+            return _Closing()
+        made = server()
+        if len(self._new) > _MOST_CONNECTIONS:
+            self._new = {one: at for one, at in self._new.items() if one.transport is not None}
+        self._new[made] = time.monotonic()
+        return made
+
+    def heard(self, made: object) -> None:
+        """A request has come on a connection."""
+        self._new.pop(made, None)  # type: ignore[call-overload]
+
+    async def end_silent(self) -> None:
+        """Ends connections on which no request came in time, as long as it is not cancelled."""
+        while True:
+            await anyio.sleep(_ASKS_IN / 4)
+            self.end_older_than(time.monotonic() - _ASKS_IN)
+
+    def end_older_than(self, at: float) -> None:
+        """Ends those that were made before a moment, monotonic seconds, and have asked for nothing."""
+        for made in [made for made, since in self._new.items() if since < at]:
+            del self._new[made]
+            if made.transport is not None:
+                made.transport.abort()
+
+
+class _Closing(asyncio.Protocol):
+    """A connection that is closed as soon as it is accepted: there are too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()

@@ -47,6 +47,11 @@ class FleetLooks:
         # Its own threads: while the database hangs, files are read.
         self._threads = CapacityLimiter(3)
 
+    @property
+    def shown(self) -> str:
+        """The database, for people: without user and password."""
+        return self._fleet.place
+
     async def newest(self, after: Listed | None, most: int) -> tuple[list[Listed], PlaceName]:
         """The first campaigns behind `after`, or of all, by when they were begun; and what is known of the
         database."""

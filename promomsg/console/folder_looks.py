@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
@@ -15,6 +14,8 @@ from promomsg.console.journal_folder import JournalFolder, ListedFile
 from promomsg.console.look_cache import LookCache
 from promomsg.console.one_look import look_at_file
 from promomsg.control_characters import escaped
+from promomsg.journal.contract import Journal
+from promomsg.journal.locate import journal_at
 
 __all__ = ["FolderLooks"]
 
@@ -85,12 +86,14 @@ class FolderLooks:
         folder = self._folder.folder
         return [look_at_file(self.place, str(folder / file.name), file.size) for file in files]
 
-    async def journal(self, name: str) -> Path | None:
-        """The file of a campaign that there is; None: there is none of this name."""
+    async def journal(self, name: str) -> Journal | None:
+        """The journal of a campaign that there is; None: there is none of this name."""
         try:
-            return self._folder.folder / name if name in await self._files() else None
+            there = name in await self._files()
         except OSError:
             return None
+        # A path, so that no name is taken for one in a fleet's database.
+        return journal_at(self._folder.folder / name) if there else None
 
     async def _files(self) -> dict[str, ListedFile]:
         return await to_thread.run_sync(partial(self._folder.files), limiter=self._threads)

@@ -35,7 +35,11 @@ class OwnAddresses:
     ) -> None:
         self._scheme, self._port, self._public = scheme, port, public
         shown = f"[{host}]" if ":" in host else host
-        self._names = {shown.lower(), *(name.lower() for name in names)}
+        # Past a proxy that does TLS nobody gets, but who is on this machine.
+        self._by_address = not public or scheme == "https"
+        self._names = (
+            {shown.lower(), *(name.lower() for name in names)} if self._by_address else set()
+        )
         self._is_loopback = is_loopback_host(host)
 
     def origin_of(self, host_header: str, reached: str = "") -> str:
@@ -52,7 +56,8 @@ class OwnAddresses:
             return ""
         shown = f"[{reached}]" if ":" in reached else reached
         of_loopback = name in _LOOPBACK and (self._is_loopback or is_loopback_host(reached))
-        if not (of_loopback or name in self._names or name == shown or self._is_below(name)):
+        by_address = self._by_address and name == shown
+        if not (of_loopback or by_address or name in self._names or self._is_below(name)):
             return ""
         usual = port == _USUAL[self._scheme]
         return f"{self._scheme}://{name}" if usual else f"{self._scheme}://{name}:{port}"

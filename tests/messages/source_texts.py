@@ -30,7 +30,7 @@ _SQL: Final = re.compile(
     r"|\w+ TEXT|\(\w+, \w+\)|extract\(|\(\{0\} OR| PRIMARY"
 )
 _SQL_IN_IT: Final = re.compile(
-    r"\b(?:SELECT|MATERIALIZED|WHERE|COLLATE|GLOB|NULL|INTEGER|EPOCH|iif)\b|\b(?:AND|AS|IN|BETWEEN) *[{(}0-9]"
+    r"\b(?:SELECT|MATERIALIZED|WHERE|COLLATE|GLOB|LIKE|NULL|INTEGER|EPOCH|iif)\b|\b(?:AND|AS|IN|BETWEEN) *[{(}0-9]"
     r"| AND w\.| AND maybe_|::|%s|=excluded|%\(\w+\)s|to_char\("
 )
 """A statement, its beginning, or a piece of one."""
@@ -38,7 +38,7 @@ _NO_TEXT: Final = re.compile(
     "|".join((
         r"promomsg [a-z]|do_part|promomsg\.\w+\(\w+, ",  # what is typed
         r"docs/[\w/]+\.md",
-        r"(?:Content|Client|User|Host|Proxy)[\w-]*: |POST |CONNECT |[\w/]+; charset|event: |[^\n]*\r\n",  # HTTP
+        r"(?:Content|Client|User|Host|Proxy)[\w-]*: |POST |CONNECT |[\w/-]+; charset|event: |default-src '|[^\n]*\r\n",  # HTTP
         r"[A-Z]\w+( [A-Z_]\w+)+$|module \{|HttpAnswer|\.NET",  # names
         r"<[A-Za-z]|yyyy-|\(\?|[\s{}\d.]+$",
     ))

@@ -2,47 +2,116 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from promomsg.cli.campaign.secret_references import read_secret
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.errors import UsageError
+from promomsg.model import Secret
+
+if TYPE_CHECKING:
+    from promomsg.console.console_settings import ConsoleSettings
 
 __all__ = ["console"]
 
 
+def _token(ctx: click.Context, param: click.Parameter, value: str | None) -> Secret | None:
+    """A token by reference: one on a command line can be read by every user of the machine."""
+    if value is None:
+        return None
+    name = f"--{(param.name or '').replace('_', '-')}"
+    if value.partition(":")[0] not in ("env", "file"):
+        raise UsageError(
+            f"{name}: a token does not stand on a command line, where others can read it; write "
+            "env:NAME for an environment variable or file:PATH for a file"
+        )
+    return read_secret(value, name, Path.cwd(), os.environ, anywhere=True)
+
+
+_FILE = click.Path(path_type=Path)
+
+
 @click.command(short_help="Look at campaigns in a browser, and steer them.")
-@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=_FILE)
 @click.option("--fleet", metavar="URL", help="Also the campaigns of this PostgreSQL database.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 picks a free one.")
-def console(folders: tuple[Path, ...], fleet: str | None, port: int) -> int:
+@click.option(
+    "--host", metavar="ADDRESS", default="127.0.0.1",
+    help="To listen on; default loopback. Another one needs a token, and TLS or --public-url.",
+)  # fmt: skip
+@click.option(
+    "--reader-token", metavar="env:NAME", callback=_token,
+    help="Who has this token may look. Or file:PATH.",
+)  # fmt: skip
+@click.option(
+    "--operator-token", metavar="env:NAME", callback=_token,
+    help="Who has this token may look and act. Or file:PATH.",
+)  # fmt: skip
+@click.option("--tls-certificate", type=_FILE, metavar="FILE", help="Serve https; PEM.")
+@click.option(
+    "--tls-key", type=_FILE, metavar="FILE",
+    help="Its key; default: it is in the certificate's file.",
+)  # fmt: skip
+@click.option(
+    "--public-url", metavar="URL", help="The https:// URL of a proxy in front that does TLS."
+)
+@click.option("--read-only", is_flag=True, help="Nobody pauses, resumes, cancels or retries here.")
+def console(
+    folders: tuple[Path, ...],
+    fleet: str | None,
+    port: int,
+    host: str,
+    reader_token: Secret | None,
+    operator_token: Secret | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    public_url: str | None,
+    read_only: bool,
+) -> int:
     """Serve a page over the journals of each FOLDER (default: this one, unless there is --fleet).
 
     It prints `listening on http://127.0.0.1:PORT`.
     """
-    return run_async(lambda interrupts: _serve(port, interrupts))
+    from promomsg.console.console_settings import ConsoleSettings
+    from promomsg.fleet.fleet import Fleet
+
+    if fleet is not None:
+        Fleet(fleet)  # what is wrong with it is said now
+    given = folders or (() if fleet is not None else (Path(),))
+    settings = ConsoleSettings(
+        folders=tuple(folder.resolve() for folder in given),
+        fleet_url=fleet,
+        host=host,
+        port=port,
+        reader_token=reader_token,
+        operator_token=operator_token,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        public_url=public_url,
+        read_only=read_only,
+    )
+    return run_async(lambda interrupts: _serve(settings, interrupts))
 
 
-async def _serve(port: int, interrupts: Interrupts) -> int:
-    from aiohttp import web
-
-    from promomsg.console.console_server import serve_console
-
-    async def hello(request: web.Request) -> web.Response:
-        return web.Response(text="promomsg\n")
-
-    app = web.Application()
-    app.router.add_get("/", hello)
+async def _serve(settings: ConsoleSettings, interrupts: Interrupts) -> int:
     try:
-        await interrupts.unless(
-            serve_console(
-                app,
-                host="127.0.0.1",
-                port=port,
-                announce=lambda url: print(f"listening on {url}", flush=True),
-            )
-        )
+        from promomsg.console.console_server import serve_console
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"console: {error.name} is missing: pip install 'promomsg[console]'"
+        ) from None
+    from promomsg.cli.language.page_languages import page_languages
+
+    def announce(url: str) -> None:
+        print(f"listening on {url}", flush=True)
+
+    try:
+        await interrupts.unless(serve_console(settings, page_languages(), announce))
     except Interrupted:
         # There is no other way to end it, so this is its success.
         return 0
