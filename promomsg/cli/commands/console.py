@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["console"]
 
 
-def _token(ctx: click.Context, param: click.Parameter, value: str | None) -> Secret | None:
+def _token(name: str, value: str | None) -> Secret | None:
     """A token by reference: one on a command line can be read by every user of the machine."""
     if value is None:
         return None
-    name = f"--{(param.name or '').replace('_', '-')}"
     if value.partition(":")[0] not in ("env", "file"):
         raise UsageError(
             f"{name}: a token does not stand on a command line, where others can read it; write "
@@ -45,11 +44,11 @@ _FILE = click.Path(path_type=Path)
     help="To listen on; default loopback. Another one needs a token, and TLS or --public-url.",
 )  # fmt: skip
 @click.option(
-    "--reader-token", metavar="env:NAME", callback=_token,
+    "--reader-token", metavar="env:NAME",
     help="Who has this token may look. Or file:PATH.",
 )  # fmt: skip
 @click.option(
-    "--operator-token", metavar="env:NAME", callback=_token,
+    "--operator-token", metavar="env:NAME",
     help="Who has this token may look and act. Or file:PATH.",
 )  # fmt: skip
 @click.option("--tls-certificate", type=_FILE, metavar="FILE", help="Serve https; PEM.")
@@ -66,8 +65,8 @@ def console(
     fleet: str | None,
     port: int,
     host: str,
-    reader_token: Secret | None,
-    operator_token: Secret | None,
+    reader_token: str | None,
+    operator_token: str | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
     public_url: str | None,
@@ -88,8 +87,8 @@ def console(
         fleet_url=fleet,
         host=host,
         port=port,
-        reader_token=reader_token,
-        operator_token=operator_token,
+        reader_token=_token("--reader-token", reader_token),
+        operator_token=_token("--operator-token", operator_token),
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         public_url=public_url,
