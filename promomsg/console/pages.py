@@ -267,6 +267,7 @@ class Pages:
         self, name: str, visitor: Visitor, here: str, *, in_china: bool, **values: Any
     ) -> str:
         text: str = self._template(name, visitor, in_china).render(
+            page_name=name,
             visitor=visitor,
             language_name=visitor.language,
             languages=self._languages,
