@@ -70,8 +70,7 @@ def require_everyone(
     """
     if everyone:
         return
-    if any(
-        group.audience == {"everyone": True} and (planned_anew or group.state.value == "planned")
-        for group in report.groups
-    ):
+    from promomsg.engine.prepare.audience import calls_everyone
+
+    if calls_everyone(report.groups, again=planned_anew):
         raise UsageError(f"{journal} reaches every promoter there is: add --everyone as well")

@@ -11,7 +11,7 @@ import msgspec
 from promomsg.engine.report import Report
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["Action", "CampaignPage", "Listed", "Look", "PlaceName", "Visitor"]
+__all__ = ["Action", "CampaignPage", "Listed", "Look", "PlaceName", "SenderNews", "Visitor"]
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +146,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         says: what it will do, a sentence each.
         command: the same at a terminal, `promomsg pause autumn.db`.
         is_possible: whether it can be done now; why_not: why it cannot.
+        agreed: what a yes is to, for the form to bring back as `agreed`: when the campaign has changed
+            meanwhile in a way that matters, it is asked again.
     """
 
     name: str
@@ -154,3 +156,24 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     is_possible: bool
     why_not: str
+    agreed: str = ""
+
+
+class SenderNews(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that the console has started for a campaign, as far as it is.
+
+    Attributes:
+        command: what it runs, as people type it.
+        process: its number.
+        at: Unix seconds of its start.
+        lines: the last lines that it printed.
+        status: its exit status; negative: the signal that ended it; None: it runs.
+        meaning: of the status; empty while it runs.
+    """
+
+    command: str
+    process: int
+    at: float
+    lines: tuple[str, ...]
+    status: int | None
+    meaning: str

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from promomsg.errors import UsageError
 from promomsg.intake.python.iterables import as_source
 from promomsg.intake.sources import Source
 from promomsg.journal.contract import Handle
+from promomsg.journal.records import GroupRow
 from promomsg.model import (
     GROUP_THRESHOLD,
     Audience,
@@ -23,11 +24,13 @@ from promomsg.model import (
     Retailers,
     Roles,
 )
+from promomsg.states import GroupState
 
 __all__ = [
     "AudienceRoute",
     "audience_from",
     "audience_record",
+    "calls_everyone",
     "decide_audience",
     "expands",
     "resolve_ids",
@@ -70,6 +73,20 @@ def audience_from(record: dict[str, Any]) -> Audience:
     if "roles" in record:
         return Roles(tuple(record["roles"]))
     return Retailers(tuple(record["retailers"]))
+
+
+def calls_everyone(groups: Iterable[GroupRow], *, again: bool) -> bool:
+    """Whether a campaign that goes on calls every promoter there is.
+
+    Args:
+        groups: all of the campaign.
+        again: a call that was made already may be made again, too.
+    """
+    everyone = audience_record(Everyone(confirm=True))
+    return any(
+        group.audience == everyone and (again or group.state is GroupState.PLANNED)
+        for group in groups
+    )
 
 
 def expands(audience: Audience, settings: Settings) -> bool:

@@ -1,0 +1,304 @@
+"""What the console may do, done to real senders and counted at the provider."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_campaigns import ENV, campaign, finished, promomsg, started
+from waiting import wait_for
+
+from promomsg.cli.exit_status import TABLE
+from promomsg.console.console_types import Action, Look
+from promomsg.console.sender_processes import CampaignName, SenderProcesses
+from promomsg.console.take_action import ActionResult, CampaignActions
+from promomsg.engine.opened_journal import open_journal
+from promomsg.engine.report import Report
+from promomsg.journal.locate import journal_at
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+PLACE = "1"
+SLOW = "singles_per_second = 40"
+WORDS = [sys.executable, "-P", "-m", "promomsg"]
+
+
+class Desk:
+    """A console over one journal, as its pages use it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = journal_at(path)
+        self.processes = SenderProcesses(
+            WORDS, TABLE, environment={"PYTHONPATH": ENV["PYTHONPATH"]}
+        )
+        self.actions = CampaignActions(self.processes)
+        self.campaign = CampaignName(PLACE, path.name)
+
+    def look(self) -> Look:
+        with open_journal(self.path) as opened:
+            return Look(
+                place=PLACE,
+                name=self.path.name,
+                journal=str(self.path),
+                size=1,
+                record=opened.record,
+                report=opened.report(),
+                at=0.0,
+            )
+
+    @property
+    def report(self) -> Report:
+        report = self.look().report
+        assert report is not None
+        return report
+
+    def asked(self, name: str) -> Action:
+        action = asyncio.run(self.actions.ask(self.look(), self.journal, name))
+        assert action is not None
+        return action
+
+    def agree(self, name: str, agreed: str, language: str = "en") -> ActionResult:
+        return asyncio.run(
+            self.actions.take(self.look(), self.journal, name, agreed, language=language)
+        )
+
+    def press(self, name: str) -> ActionResult:
+        """Asks, and says yes to what was asked."""
+        action = self.asked(name)
+        assert action.is_possible, action.why_not
+        return self.agree(name, action.agreed)
+
+    def ended(self) -> int:
+        """The exit status of the process that was started, once it has ended."""
+        wait_for(lambda: self.processes.running_for(self.campaign) is None, seconds=20)
+        news = self.processes.news(self.campaign)
+        assert news is not None
+        assert news.status is not None
+        return news.status
+
+    def said(self) -> str:
+        news = self.processes.news(self.campaign)
+        assert news is not None
+        return "\n".join(news.lines)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    one = Desk(tmp_path / "autumn.db")
+    yield one
+    number = one.processes.running_for(one.campaign)
+    if number is not None:
+        os.kill(number, signal.SIGKILL)
+        one.ended()
+    one.processes.close()
+
+
+def sending(served: Sandbox, folder: Path) -> subprocess.Popen[str]:
+    """A sender at a terminal, which has begun and takes its time."""
+    file = campaign(folder, served.url, 120, title="{name}", pace=SLOW)
+    sender = started("send", file, "--yes", "--json")
+    wait_for(lambda: served.calls["singlesendmsg"] > 5)
+    return sender
+
+
+def halted(served: Sandbox, folder: Path) -> None:
+    """A campaign that stopped by itself when it had begun."""
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=45009, after=10)])
+    file = campaign(folder, served.url, 120, title="{name}")
+    assert promomsg("send", file, "--yes") == 5
+    served.faults = FaultPlan()
+    file.write_text(file.read_text().replace("unlimited = true", SLOW))
+
+
+def unlimited(folder: Path) -> None:
+    """The rest of the campaign goes as fast as it can."""
+    file = folder / "autumn.toml"
+    file.write_text(file.read_text().replace(SLOW, "unlimited = true"))
+
+
+def once_each(served: Sandbox, people: int) -> bool:
+    return list(served.ledger.delivered.values()) == [1] * people
+
+
+def test_a_pause_is_obeyed_and_a_resume_sends_the_rest_by_a_process_of_its_own(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    sender = sending(served, tmp_path)
+    assert "is sending it" in desk.asked("resume").why_not
+    assert desk.press("pause").done == "Its sender was asked to pause: calls in flight finish."
+    finished(sender)
+    assert sender.returncode == 5
+    assert desk.asked("pause").why_not == "it is paused already"
+
+    at_pause = desk.report
+    asked = desk.asked("resume")
+    assert asked.command == f"promomsg resume {desk.path}"
+    assert f"Still to be sent to: {at_pause.pending}, at {served.url}." in asked.says
+    assert f"Sent to already, and not again: {at_pause.sent}." in asked.says
+    assert any("40 singles a second" in text for text in asked.says)
+    unlimited(tmp_path)
+    desk.agree("resume", asked.agreed)
+    assert desk.ended() == 0
+    assert once_each(served, 120)
+    news = desk.processes.news(desk.campaign)
+    assert news is not None
+    assert news.meaning == "all that was to be sent was sent"
+    assert news.command == asked.command
+    assert desk.asked("resume").why_not == "it has ended"
+
+
+def test_two_presses_start_one_process_and_a_paused_one_is_followed_by_another(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    halted(served, tmp_path)
+    asked = desk.asked("resume")
+
+    async def both() -> list[ActionResult]:
+        look = desk.look()
+        return await asyncio.gather(
+            *(desk.actions.take(look, desk.journal, "resume", asked.agreed) for _ in range(2))
+        )
+
+    results = [result.done for result in asyncio.run(both())]
+    assert sorted(text.startswith("It was begun already") for text in results) == [False, True]
+    number = desk.processes.running_for(desk.campaign)
+    assert desk.journal.senders() == [f"process {number}"]
+
+    # Like one at a terminal it ends when it is paused: pressed at once, a resume needs another.
+    desk.press("pause")
+    wait_for(lambda: desk.report.state == "paused")
+    unlimited(tmp_path)
+    asked = desk.asked("resume")
+    assert asked.is_possible
+    desk.agree("resume", asked.agreed)
+    assert desk.ended() == 0
+    assert once_each(served, 120)
+
+
+def test_a_cancel_ends_it_whether_somebody_sends_or_nobody(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    sender = sending(served, tmp_path)
+    asked = desk.asked("cancel")
+    assert "at most" in asked.says[0]
+    assert desk.agree("cancel", asked.agreed).done.startswith("Its sender was asked to cancel")
+    finished(sender)
+    assert sender.returncode == 3
+    report = desk.report
+    assert report.sent == served.calls["singlesendmsg"]
+    assert report.sent + report.cancelled == 120
+    assert desk.asked("cancel").why_not == "it was cancelled"
+
+    other = Desk(tmp_path / "winter.db")
+    file = campaign(tmp_path, served.url, 20, name="winter", title="{name}")
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=45009)])
+    assert promomsg("send", file, "--yes") == 5
+    assert f"It stopped by itself: {other.report.reason}" in other.asked("resume").says
+    assert f"Cancelled at once: {other.report.pending} who were not sent to." in (
+        other.asked("cancel").says
+    )
+    assert other.press("cancel").done == "What was not sent is cancelled."
+    assert (other.report.state, other.report.cancelled) == ("cancelled", 20)
+
+
+def test_a_retry_sends_to_exactly_those_who_failed(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    """A row without a value was refused when the list was read: it stays as it is."""
+    served.settings.refuse_single = {"1003": 43101, "1007": 43101}
+    rows = "key,id,name\n" + "".join(f"k{n},{1000 + n},c{n}\n" for n in range(12))
+    file = campaign(tmp_path, served.url, rows + "k99,1099,\n", title="{name}")
+    assert promomsg("send", file, "--yes") == 3
+    before = desk.asked("retry")
+    assert "To be sent to again: 2 who failed" in before.says[0]
+    assert any(text.startswith("2 x 43101: ") for text in before.says)
+    assert any("when the list was read, and not sent to: 1." in text for text in before.says)
+
+    # Somebody else is quicker: the yes was to two, and one is left.
+    served.settings.refuse_single = {"1007": 43101}
+    assert promomsg("retry", desk.path, "--failed", "--yes") == 3
+    again = desk.agree("retry", before.agreed).ask
+    assert again is not None
+    assert again.says[0].startswith("The campaign has changed since you were asked")
+    assert "To be sent to again: 1 who failed" in again.says[1]
+
+    served.settings.refuse_single = {}
+    desk.agree("retry", again.agreed)
+    assert desk.ended() == 3
+    assert (desk.report.sent, desk.report.failed) == (12, 1)
+    assert once_each(served, 12)
+    assert "mend the list" in desk.asked("retry").why_not
+
+
+def test_the_sender_goes_on_when_the_console_is_killed(served: Sandbox, tmp_path: Path) -> None:
+    halted(served, tmp_path)
+    desk = Desk(tmp_path / "autumn.db")
+    agreed = desk.asked("resume").agreed
+    console = subprocess.Popen(
+        [sys.executable, "-c", CONSOLE, str(desk.path), agreed],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**ENV, "PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], *sys.path])},
+    )
+    assert console.stdout is not None
+    number = int(console.stdout.readline())
+    console.kill()
+    console.communicate()
+    assert desk.journal.senders() == [f"process {number}"]
+    assert os.getsid(number) == number
+    wait_for(lambda: not desk.journal.is_being_sent(), seconds=20)
+    assert desk.report.state == "done"
+    assert once_each(served, 120)
+
+
+CONSOLE = """
+import sys
+from pathlib import Path
+from test_console_actions import Desk
+desk = Desk(Path(sys.argv[1]))
+desk.agree("resume", sys.argv[2])
+print(desk.processes.running_for(desk.campaign), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_without_the_secret_the_commands_own_line_is_what_is_shown(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    halted(served, tmp_path)
+    (tmp_path / "secret.txt").unlink()
+    assert desk.press("resume").done == "The process has ended; what it said is shown."
+    assert desk.ended() == 1
+    assert "secret.txt" in desk.said()
+    news = desk.processes.news(desk.campaign)
+    assert news is not None
+    assert news.meaning == "wrong use or configuration, nothing sent"
+    desk.processes.forget(desk.campaign)
+    assert desk.processes.news(desk.campaign) is None
+
+
+def test_the_others_follow_the_first_few_by_a_word(
+    served: Sandbox, tmp_path: Path, desk: Desk
+) -> None:
+    served.settings.refuse_single = {str(who): 43101 for who in range(1000, 1100) if who % 3 == 0}
+    keys = 'route = "single"\nfirst = 20\nfirst_wait = "0s"\n'
+    assert promomsg("send", campaign(tmp_path, served.url, 100, campaign=keys), "--yes") == 5
+    called = served.calls["singlesendmsg"]
+    assert "let them follow, or cancel" in desk.asked("resume").why_not
+    asked = desk.asked("approve")
+    assert asked.command == f"promomsg resume {desk.path} --approve"
+    assert asked.says[0].startswith("How the first 20 came out: ")
+    assert asked.says[1].startswith("Warning: ")
+    pending = desk.report.pending
+    assert f"To be sent to by your word: {pending} others, at {served.url}." in asked.says
+    desk.agree("approve", asked.agreed)
+    assert desk.ended() == 3
+    assert served.calls["singlesendmsg"] == called + pending
+    assert desk.asked("approve").why_not == "it has ended"
+    assert served.ledger.twice() == []
