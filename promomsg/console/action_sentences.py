@@ -31,6 +31,7 @@ __all__ = [
 
 CHANGED: Final = "The campaign has changed since you were asked: these are the numbers now."
 """Before the sentences of a question that is asked again."""
+_OUT: Final = "out when its sender ended"
 _REASONS: Final = 3
 """Codes that are named, the most frequent first."""
 
@@ -60,8 +61,7 @@ def resume(campaign: ActedOn) -> Iterator[str]:
     if report.state == "halted":
         yield f"It stopped by itself: {report.reason}"
         yield "Mend that first, or it stops again."
-    # The report's own words for what was out.
-    yield from (text for text in report.warnings if "out when its sender ended" in text)
+    yield from _were_out(campaign)
     if campaign.to_send:
         yield f"Still to be sent to: {campaign.to_send:,}, at {report.host}."
         yield from _first(campaign)
@@ -92,7 +92,8 @@ def approve(campaign: ActedOn) -> Iterator[str]:
 def retry_failed(campaign: ActedOn) -> Iterator[str]:
     """Once more to those whom the provider refused."""
     report, people = campaign.report, campaign.failed_calls
-    yield f"To be sent to again: {_most(campaign)}{people:,} who failed, at {report.host}."
+    yield f"To be sent to again: {people:,} who failed, at {report.host}."
+    yield from _of_audience(campaign)
     for code, number in _frequent(report.by_code):
         yield f"{number:,} x {code}: {brief_meaning(code) or 'nobody has described this code'}"
     yield "Mend the cause first, or they fail again."
@@ -111,10 +112,8 @@ def retry_unknown(campaign: ActedOn) -> Iterator[str]:
         yield "Those who have the message get no second one: the provider knows our keys again."
     else:
         yield "Warning: they may have the message already, and some may get it twice."
-    yield (
-        f"To be sent to again: {_most(campaign)}{people:,} of whom nobody knows whether it came, "
-        f"at {report.host}."
-    )
+    yield f"To be sent to again: {people:,} who may have it, at {report.host}."
+    yield from _of_audience(campaign)
     if report.unknown > people:
         yield (
             "Left out, since most of them have it: "
@@ -147,7 +146,7 @@ def cancel(campaign: ActedOn) -> Iterator[str]:
         )
     else:
         yield f"Cancelled at once: {people:,} who were not sent to."
-        yield from (w for w in campaign.report.warnings if "out when its sender ended" in w)
+        yield from _were_out(campaign)
     yield "It cannot be taken back: whoever is to be reached after all needs a new campaign."
     yield from _followed(campaign)
     yield _untouched(campaign)
@@ -159,9 +158,14 @@ def _first(campaign: ActedOn) -> Iterator[str]:
         yield f"The first {first.planned:,} come first; the others follow as those come out."
 
 
-def _most(campaign: ActedOn) -> str:
-    """Of an audience that is one group send the provider says more, or fewer, than can be called again."""
-    return "at most " if any(g.audience is not None for g in campaign.report.groups) else ""
+def _were_out(campaign: ActedOn) -> Iterator[str]:
+    """Who may have been called when a sender died, as the report says it."""
+    yield from (text for text in campaign.report.warnings if _OUT in text)
+
+
+def _of_audience(campaign: ActedOn) -> Iterator[str]:
+    if any(group.audience is not None for group in campaign.report.groups):
+        yield "They may be fewer: the provider does not name everybody of an audience."
 
 
 def _pace(campaign: ActedOn, people: int) -> Iterator[str]:
@@ -186,9 +190,9 @@ def _hours(campaign: ActedOn) -> Iterator[str]:
     if opening is None:
         return
     if opening.is_over:
-        yield f"Nobody is sent to any more, and who is pending is cancelled: {opening.why}."
+        yield f"Nobody is sent to any more, and who is pending is cancelled: {opening.why}"
     elif opening.is_closed:
-        yield f"Not at once: {opening.why}."
+        yield f"Nothing goes out at once: {opening.why}"
 
 
 def _followed(campaign: ActedOn) -> Iterator[str]:

@@ -7,6 +7,7 @@ is in `action_sentences.py`, and who does it in `take_action.py`.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from promomsg.console.acted_on import ActedOn, Senders, Way
 from promomsg.console.console_types import Action, Look
 from promomsg.engine.prepare.plan import pace_in_words
 from promomsg.engine.report import ENDED
+from promomsg.journal.locate import is_in_fleet
 
 __all__ = ["ACTIONS", "actions_of", "arguments_of", "is_still_agreed", "way_of"]
 
@@ -97,7 +99,9 @@ def arguments_of(name: str, address: str) -> tuple[str, ...]:
         address: the journal's, `/srv/autumn.db` or `fleet:autumn`.
     """
     words = ACTIONS[name].words
-    return (words[0], address, *words[1:], "--yes")
+    # Whatever a file is called, it is no option and no name in a fleet's database.
+    journal = address if is_in_fleet(address) else os.path.abspath(address)
+    return (words[0], journal, *words[1:], "--yes")
 
 
 def _agreement(name: str, campaign: ActedOn, people: int) -> str:
@@ -170,7 +174,7 @@ def _no_retry(campaign: ActedOn, people: int, nobody: str) -> str:
         return f"{_in_hand(campaign.senders)}; pause it, or wait for its end"
     opening = campaign.opening
     if opening is not None and opening.is_over:
-        return f"{opening.why}: give a later moment at a terminal, with --finish-by"
+        return f"{opening.why}: give a later moment at a terminal, with `--finish-by`"
     return ""
 
 
@@ -188,7 +192,7 @@ def _no_retry_unknown(campaign: ActedOn) -> str:
     if campaign.report.unknown:
         nobody = (
             "those who are unknown are members of groups whose failures nobody named: that needs "
-            "--include-unnamed at a terminal, and most would get it twice"
+            "`--include-unnamed` at a terminal, and most would get it twice"
         )
     return _no_retry(campaign, campaign.unknown_named, nobody)
 
@@ -213,10 +217,10 @@ def _over(campaign: ActedOn) -> str:
 
 
 def _in_hand(senders: Senders) -> str:
-    if not senders.names:
-        return "somebody is sending it"
-    verb = "is" if len(senders.names) == 1 else "are"
-    return f"{sentences.listed(senders.names)} {verb} sending it"
+    names = sentences.listed(senders.names)
+    if len(senders.names) > 1:
+        return f"{names} are sending it"
+    return f"{names} is sending it" if names else "somebody is sending it"
 
 
 ACTIONS: Final[dict[str, _Kind]] = {
