@@ -91,6 +91,23 @@ async def test_leaving_while_paused_is_a_paused_campaign(
     assert box.ledger.twice() == []
 
 
+async def test_a_pause_that_comes_while_a_resume_is_prepared_stands(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    """A resume ends the pause that was there when it began, and no later one."""
+    box.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=45009)])
+    report = await run_to_end(Campaign(channel, MESSAGE, ids(9), journal=journal, **QUICK))
+    assert report.state == "halted"
+    box.faults = FaultPlan()
+    again = Campaign.resume(journal, channel, **QUICK)
+    await again.plan()
+    await journal.request(Control.PAUSE)
+    async with again as run:
+        await until(lambda: run.progress["state"] == "paused")
+    assert (again.report.state, again.report.sent) == ("paused", 0)
+    assert (await run_to_end(Campaign.resume(journal, channel, **QUICK))).sent == 9
+
+
 async def test_cancel_leaves_nobody_pending_and_calls_in_flight_finish(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

@@ -84,6 +84,7 @@ class ResumedCampaign(CampaignStart):
         self._after_lost_wal = after_lost_wal
         self._provider_is_back = provider_is_back
         self._approve = approve
+        self._ends_pause = False
 
     async def _make_plan(self, *, shown: bool) -> Plan:
         """Opens the journal as its sender, checks it, and says what is left to do."""
@@ -92,6 +93,7 @@ class ResumedCampaign(CampaignStart):
             write=True, after_lost_wal=self._after_lost_wal
         )
         record = handle.record
+        self._ends_pause = (await handle.control()).requested is Control.PAUSE
         self._observe(self._kind, record.name, record.settings.get("carried", {}))
         other = record.account != channel.account
         check_account(record, channel, untouched=other and await handle.untouched())
@@ -249,13 +251,13 @@ class ResumedCampaign(CampaignStart):
         )
 
     async def _let_everybody_send(self, handle: Handle) -> None:
-        """Ends a halt and a pause. Not before it is to go on: others who may send it begin at once."""
+        """Ends a halt, and the pause that was there; one that came meanwhile stands. Not before it is to go on: others who may send it begin at once."""
         handle.record.halted = None
         # Whoever else sends it, and who looks at it, goes by these times too.
         handle.record.settings |= msgspec.structs.asdict(self._settings.times)
         await handle.save(handle.record)
         await handle.resume(self._clock.time())
-        if (await handle.control()).requested is Control.PAUSE:
+        if self._ends_pause and (await handle.control()).requested is Control.PAUSE:
             await handle.set_control(Control.RUN)
 
     async def _count_cap_again(self, handle: Handle) -> None:
@@ -312,6 +314,7 @@ class RetriedCampaign(ResumedCampaign):
         # before those are left out whom the suppression list has by now.
         before = (await handle.control()).requested
         await handle.set_control(Control.PAUSE)
+        self._ends_pause = True
         now = self._clock.time()
         try:
             again = 0
