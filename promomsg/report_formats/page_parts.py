@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -231,7 +232,8 @@ class _Pieces:
             if isinstance(piece, str):
                 found.append(MessagePiece(piece))
             elif self._values is not None and piece < len(self._values):
-                found.append(MessagePiece(self._values[piece], hole=True))
+                value = self._values[piece]
+                found.append(MessagePiece(quote(value, safe="") if url else value, hole=True))
             else:
                 placeholder = self.table.placeholders[piece]
                 bar = "" if placeholder.fallback is None else f"|{placeholder.fallback}"

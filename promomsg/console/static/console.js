@@ -13,7 +13,7 @@
 
   const say = (isLive) => {
     word.hidden = false;
-    word.textContent = isLive ? word.dataset.live : word.dataset.notLive;
+    word.textContent = isLive ? word.dataset.on : word.dataset.off;
     word.classList.toggle("off", !isLive);
   };
 
