@@ -170,6 +170,14 @@ def test_chinese_is_spoken_to_who_reads_chinese() -> None:
         assert english == []
 
 
+def test_a_campaign_whose_plan_is_not_complete_has_a_page() -> None:
+    early = Look(place="fleet", name="spring", journal="fleet:spring", state="planning", at=0.0)
+    page = BrowserPage(pages.campaign(early, visitor()))
+    assert page.wrong == []
+    assert {"spring", "planning", "fleet:spring"} <= set(page.words)
+    assert "rate" not in page.text
+
+
 def test_who_may_only_look_has_no_buttons() -> None:
     page = BrowserPage(pages.campaign(look(), visitor(may_act=False), actions=ACTIONS))
     assert not any(link.endswith(("/resume", "/pause")) for link in page.links)
