@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from promomsg.console.console_types import Action, CampaignPage, Look, Visitor
+from promomsg.console.console_types import Action, CampaignPage, Look, SenderNews, Visitor
 from promomsg.console.page_models import (
     PEOPLE_STATES,
     PeopleQuery,
@@ -106,28 +106,37 @@ class Pages:
         *,
         actions: Sequence[Action] = (),
         values: Sequence[str] | None = None,
+        news: SenderNews | None = None,
+        done: str = "",
     ) -> str:
         """One campaign; one that cannot be read says why.
 
         Args:
             actions: shown to who may act.
             values: of a real recipient, for the message as people see it.
+            news: of the process that this console has started for it last.
+            done: what was done just now, a sentence.
         """
         record = look.record
         return self._page(
             "campaign", visitor, url_of(look), in_china=_in_china(look),
-            shown=self._shown(look, visitor, actions),
+            shown=self._shown(look, visitor, actions, news), done=done,
             clicks=None if look.report is None else look.report.click_summary(),
             message=None if record is None else shown_message(record, values),
             plan=() if record is None else plan_facts(record),
         )  # fmt: skip
 
     def campaign_parts(
-        self, look: Look, visitor: Visitor, *, actions: Sequence[Action] = ()
+        self,
+        look: Look,
+        visitor: Visitor,
+        *,
+        actions: Sequence[Action] = (),
+        news: SenderNews | None = None,
     ) -> dict[str, str]:
         """What live events replace in the page of a campaign: the content of each element, by its id."""
         module: Any = self._template("campaign_parts", visitor, _in_china(look)).module
-        shown = self._shown(look, visitor, actions)
+        shown = self._shown(look, visitor, actions, news)
         return {name: str(getattr(module, name)(shown)) for name in _CAMPAIGN_PARTS}
 
     def rate(self, look: Look, timeline: Timeline, visitor: Visitor) -> str:
@@ -233,7 +242,9 @@ class Pages:
         """
         return self._page("problem", visitor, "/", in_china=False, status=status, text=text)
 
-    def _shown(self, look: Look, visitor: Visitor, actions: Sequence[Action]) -> dict[str, Any]:
+    def _shown(
+        self, look: Look, visitor: Visitor, actions: Sequence[Action], news: SenderNews | None
+    ) -> dict[str, Any]:
         """What the parts of a campaign's page show."""
         report = look.report
         return {
@@ -244,7 +255,7 @@ class Pages:
             "report": report,
             "record": look.record,
             "actions": actions if visitor.may_act else (),
-            "may_act": visitor.may_act,
+            "news": news,
             "tiles": TILES,
             "tile_links": {
                 name: PeopleQuery(state="" if name == "planned" else name).url(look)

@@ -10,7 +10,14 @@ import pytest
 from browser_page import BrowserPage
 from console_looks import COUNTS, HOSTILE, UNSEEN, group, look, outcome, pages, record, visitor
 
-from promomsg.console.console_types import Action, CampaignPage, Look, PlaceName, Visitor
+from promomsg.console.console_types import (
+    Action,
+    CampaignPage,
+    Look,
+    PlaceName,
+    SenderNews,
+    Visitor,
+)
 from promomsg.console.page_models import FEW_GROUPS, PeopleQuery, card_id
 from promomsg.console.pages import static_files
 from promomsg.fleet.worker_table import Doing, FleetWorker, Trouble
@@ -26,6 +33,7 @@ ACTIONS = (
         command="promomsg resume autumn.db",
         is_possible=True,
         why_not="",
+        agreed="15 pending",
     ),
     Action(
         name="pause",
@@ -71,6 +79,14 @@ PERSON = Person(
 )
 QUERY = PeopleQuery(state="failed", code=HOSTILE, search=HOSTILE)
 FOUND = PeoplePage(people=((7, PERSON.outcome), (9, outcome())), has_earlier=True, has_later=True)
+NEWS = SenderNews(
+    command=HOSTILE,
+    process=7,
+    at=1_790_000_000.0,
+    lines=(HOSTILE, "stopped"),
+    status=3,
+    meaning=HOSTILE,
+)
 TIMES = Timeline(10, ((1_790_000_000, State.SENT, 40), (1_790_000_010, State.FAILED, 3)))
 LIST = CampaignPage(
     looks=(look(), ODD, BROKEN),
@@ -82,7 +98,9 @@ LIST = CampaignPage(
 ALL: dict[str, Callable[[Visitor], str]] = {
     "campaigns": lambda who: pages.campaigns(LIST, who, after=HOSTILE),
     "no campaigns": lambda who: pages.campaigns(CampaignPage(looks=(), places=()), who),
-    "campaign": lambda who: pages.campaign(ODD, who, actions=ACTIONS, values=(HOSTILE,)),
+    "campaign": lambda who: pages.campaign(
+        ODD, who, actions=ACTIONS, values=(HOSTILE,), news=NEWS, done=HOSTILE
+    ),
     "broken": lambda who: pages.campaign(BROKEN, who),
     "rate": lambda who: pages.rate(ODD, TIMES, who),
     "groups": lambda who: pages.groups(ODD, who),
@@ -178,6 +196,18 @@ def test_a_campaign_whose_plan_is_not_complete_has_a_page() -> None:
     assert "rate" not in page.text
 
 
+def test_what_was_started_here_is_followed() -> None:
+    running = SenderNews(
+        command="promomsg resume autumn.db", process=4242, at=1_790_000_000.0,
+        lines=("sent 40 of 300",), status=None, meaning="",
+    )  # fmt: skip
+    page = BrowserPage(pages.campaign(look(), visitor(), news=running, done="The pause has ended."))
+    assert {"The pause has ended.", "It runs.", "sent 40 of 300"} <= set(page.words)
+    assert "promomsg resume autumn.db" in page.in_code
+    html = pages.campaign_parts(look(), visitor(), news=NEWS)["standing"]
+    assert "It has ended" in html
+
+
 def test_who_may_only_look_has_no_buttons() -> None:
     page = BrowserPage(pages.campaign(look(), visitor(may_act=False), actions=ACTIONS))
     assert not any(link.endswith(("/resume", "/pause")) for link in page.links)
@@ -193,6 +223,7 @@ def test_an_action_is_said_before_it_is_done() -> None:
     path = "/campaigns/1/autumn.db/resume"
     assert ("post", path) in page.forms
     assert page.fields["csrf"] == f"token of {path}"
+    assert page.fields["agreed"] == "15 pending"
     assert "it goes on where it stopped" in page.words
     assert "promomsg resume autumn.db" in page.in_code
     assert BrowserPage(pages.confirm(look(), visitor(), ACTIONS[1])).forms == [
