@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from promomsg.intake.arrow.parquet import read_parquet as read_parquet
     from promomsg.intake.excel.excelfile import read_excel as read_excel
     from promomsg.intake.python.iterables import openids as openids
+    from promomsg.intake.reported.failed_again import read_failures as read_failures
     from promomsg.intake.sources import Recipients as Recipients
     from promomsg.intake.text.csvfile import read_csv as read_csv
     from promomsg.intake.text.jsonl import read_jsonl as read_jsonl
@@ -108,6 +109,7 @@ else:
         "promomsg.intake.arrow.parquet": "read_parquet",
         "promomsg.intake.excel.excelfile": "read_excel",
         "promomsg.intake.python.iterables": "openids",
+        "promomsg.intake.reported.failed_again": "read_failures",
         "promomsg.intake.sources": "Recipients",
         "promomsg.intake.text.csvfile": "read_csv",
         "promomsg.intake.text.jsonl": "read_jsonl",

@@ -195,7 +195,7 @@ def recipients_again(file: CampaignFile) -> Any:
     one that only the machine has that planned it."""
     from promomsg.cli.campaign.to_engine import recipients_of
 
-    if file.audience is not None or _is_elsewhere(file):
+    if (file.audience is not None and file.failed_in is None) or _is_elsewhere(file):
         return None
     return recipients_of(file)
 
@@ -203,9 +203,10 @@ def recipients_again(file: CampaignFile) -> Any:
 def _is_elsewhere(file: CampaignFile) -> bool:
     """Whether another machine has planned it, and the list is only there: nobody needs it here, unless
     for user tokens that the journal does not keep."""
-    if isinstance(file.journal, Path) or file.recipients is None:
+    named = file.recipients or file.failed_in
+    if isinstance(file.journal, Path) or named is None:
         return False
-    lists = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
+    lists = named if isinstance(named, tuple) else (named,)
     return not any(one.exists() for one in lists)
 
 

@@ -13,7 +13,13 @@ from typing import Any, Final
 from promomsg.addresses import are_digits
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.headings import are_headings, column_of_heading, folded_heading, spellings
+from promomsg.intake.headings import (
+    REPORT_HEADINGS,
+    are_headings,
+    column_of_heading,
+    folded_heading,
+    spellings,
+)
 from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.suggest import did_you_mean, nearest, quoted
@@ -28,6 +34,8 @@ __all__ = [
 
 _DATA: Final = re.compile(r"\d+|o[\w-]{27}|[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _FULL_WIDTH: Final = "，；、｜"
+_OF_A_REPORT: Final = 5
+"""The first so many headings of a report make a table one, whatever columns were added to it."""
 _DECORATION: Final = 4
 """Characters that a guard, a BOM and quotes add to a heading."""
 
@@ -137,6 +145,19 @@ class Columns:
                 + " (or openid)"
             )
 
+    def _refuse_report(self) -> None:
+        """Raises UsageError for a report whose only address, if any, is the key: it names those too who got
+        the message."""
+        own = {i for name, i in self.place_of.items() if name in ADDRESSES}
+        if not set(REPORT_HEADINGS[:_OF_A_REPORT]).issubset(self._folded):
+            return
+        if all(self._folded[i] == REPORT_HEADINGS[0] for i in own):
+            raise UsageError(
+                f"{self.where} is a report of promomsg, which may name people who got the message: as the "
+                "CSV that it is written as, `promomsg send FILE --recipients` takes those out of it who can "
+                "be sent to again, and so does promomsg.read_failures(path, recipients)"
+            )
+
     def _check_addresses(self, names: frozenset[str]) -> None:
         if any(name in self.place_of for name in ADDRESSES):
             return
@@ -171,6 +192,7 @@ class Columns:
         """See `check_placeholders`; besides, raises UsageError when no column addresses anybody, or two
         headings are called what the message needs."""
         check_column_names(self._columns, names, self.where)
+        self._refuse_report()
         self._check_addresses(names)
         if twice := self._twice & names:
             raise UsageError(

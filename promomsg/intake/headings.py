@@ -10,7 +10,10 @@ from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.suggest import nearest
 
-__all__ = ["are_headings", "column_of_heading", "folded_heading", "spellings"]
+__all__ = ["REPORT_HEADINGS", "are_headings", "column_of_heading", "folded_heading", "spellings"]
+
+REPORT_HEADINGS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
+"""The headings of `report --format csv`: such a file names everybody that it is about."""
 
 _SLIP: Final = 0.8
 _SHORT: Final = ("key", "id")

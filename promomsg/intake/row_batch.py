@@ -142,6 +142,23 @@ class RowBatch(Sequence[Row]):
 
     def moved(self, keys: Sequence[str], where: Sequence[str]) -> RowBatch:
         """The same rows, with other keys and places."""
+        return RowBatch(keys, self._known(), self.params, where, self.problems)
+
+    def chosen(self, places: Sequence[int]) -> RowBatch:
+        """Those of the rows that are at these places, in order."""
+
+        def of(column: Sequence[Any]) -> list[Any]:
+            return [column[place] for place in places]
+
+        return RowBatch(
+            of(self.keys),
+            {name: of(column) for name, column in self._known().items()},
+            {name: of(column) for name, column in self.params.items()},
+            of(self.where),
+            {new: self.problems[old] for new, old in enumerate(places) if old in self.problems},
+        )
+
+    def _known(self) -> dict[str, Sequence[str | None]]:
         known = {
             "id": self.ids,
             "openid": self.openids,
@@ -149,5 +166,4 @@ class RowBatch(Sequence[Row]):
             "access_token": self.tokens,
             "request_id": self.request_ids,
         }
-        there = {name: column for name, column in known.items() if column is not None}
-        return RowBatch(keys, there, self.params, where, self.problems)
+        return {name: column for name, column in known.items() if column is not None}

@@ -15,6 +15,7 @@ from promomsg.control_characters import FILLERS, is_printable, trimmed
 
 __all__ = [
     "SpreadsheetGuards",
+    "formula_without_guard",
     "guard_formula",
     "key_without_guards",
     "may_hold_guards",
@@ -101,6 +102,11 @@ def guard_formula(text: str) -> str:
     if text.lstrip()[:1] not in tuple(_FORMULA_STARTS) and text[:1] not in tuple(_FORMULA_STARTS):
         return text
     return text if _PLAIN_NUMBER.fullmatch(text) else f"'{text}"
+
+
+def formula_without_guard(cell: str) -> str:
+    """What `guard_formula` made the cell from."""
+    return cell[1:] if cell[:1] == "'" and guard_formula(cell[1:]) == cell else cell
 
 
 def may_hold_guards(joined: str) -> bool:

@@ -33,6 +33,7 @@ from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
+from promomsg.intake.reported.report_file import is_report
 from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
 
@@ -207,13 +208,14 @@ class _Reader:
             raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
         audience, expand = self._audience()
         source = self._recipients(campaign)
-        if recipients is not None:
+        failed_in = recipients if recipients is not None and is_report(recipients) else None
+        if recipients is not None and failed_in is None:
             source, audience, expand = recipients, None, False
         if source is not None and audience is not None:
             raise UsageError(
                 f"{self.shown}: [campaign] recipients and [audience] are both there; keep one"
             )
-        if source is None and audience is None:
+        if source is None and audience is None and failed_in is None:
             raise UsageError(
                 f'{self.shown}: nobody to send to; add [campaign] recipients = "promoters.csv"'
                 + (" or an [audience]" if channel == "wechat" else "")
@@ -239,6 +241,7 @@ class _Reader:
             durability="power" if synced == "power" else "process",
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
+            failed_in=failed_in,
             on_end=read_on_end(campaign, self.folder),
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
             route=campaign.choice("route", ("single", "group")),

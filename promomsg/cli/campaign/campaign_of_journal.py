@@ -88,12 +88,13 @@ def campaign_of(
     planned_list = Path(source)
     if planned_list == file.recipients or not planned_list.exists():
         return file
-    if file.recipients is not None:
+    again = load(planned_list)
+    if file.recipients is not None and again.failed_in is None:
         print_to_stderr(
             f"the recipients are read from {planned_list}, which the campaign was planned from "
             f"(the campaign file names {file.recipients})"
         )
-    return load(planned_list)
+    return again
 
 
 def file_beside(journal: JournalPlace, record: CampaignRecord) -> Path:

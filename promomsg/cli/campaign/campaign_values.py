@@ -139,8 +139,10 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
         path: the file itself.
         name: the campaign's; the file's stem by default.
         channel: `"wechat"`, `"alipay"`, or the name of an installed one.
-        recipients, audience: exactly one of them is there; recipients may be `STANDARD_INPUT`. An
+        recipients, audience: one of them is there (see `failed_in`); recipients may be `STANDARD_INPUT`. An
             audience of `Everyone` is only what the file asks for: it needs `--everyone` besides.
+        failed_in: a report, of whose recipients those are sent to again who can be; `recipients` or `audience`
+            then says of which list, and may be None where the keys are addresses.
         expand: whether every member of the audience becomes a recipient.
         columns: our name → the recipients file's heading.
         sheet: of an Excel list: its name, or its number from 1.
@@ -180,6 +182,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     sheet: str | int | None = None
     on_end: OnEnd | None = None
+    failed_in: Path | None = None
 
     @property
     def account_id(self) -> str:

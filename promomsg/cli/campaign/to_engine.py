@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from promomsg.cli.campaign.campaign_values import (
+    STANDARD_INPUT,
     AccountFile,
     AlipaySection,
     CampaignFile,
@@ -127,21 +128,13 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
         UsageError: everybody is meant by the file or by the command line alone.
     """
     audience = file.audience
-    if audience is None:
+    if audience is None or file.failed_in is not None:
         if everyone:
             raise UsageError(
                 f"--everyone goes with [audience] everyone = true; {file.path.name} names "
                 "recipients: leave it out"
             )
-        from promomsg.intake.by_suffix import read_file
-
-        assert file.recipients is not None
-        return read_file(
-            file.recipients,
-            columns=file.columns or None,
-            encoding=file.encoding,
-            sheet=file.sheet,
-        )
+        return _people(file) if file.failed_in is None else _failed_again(file, file.failed_in)
     if isinstance(audience, Everyone) and not everyone:
         raise UsageError(
             f"{file.path.name} reaches every promoter there is ([audience] everyone = true): "
@@ -150,6 +143,34 @@ def recipients_of(file: CampaignFile, *, everyone: bool = False) -> Any:
     if everyone and not isinstance(audience, Everyone):
         raise UsageError("--everyone: the campaign file's [audience] is not everyone = true")
     return audience
+
+
+def _people(file: CampaignFile) -> Any:
+    """The list of a campaign file."""
+    from promomsg.intake.by_suffix import read_file
+
+    assert file.recipients is not None
+    return read_file(
+        file.recipients,
+        columns=file.columns or None,
+        encoding=file.encoding,
+        sheet=file.sheet,
+    )
+
+
+def _failed_again(file: CampaignFile, report: Path) -> Any:
+    """Those of the campaign file's list whom a report names as not sent to. Without a list the keys have to
+    be addresses: `[campaign.columns] id = "key"` says so, and those of an audience are."""
+    from promomsg.intake.reported.failed_again import FailedAgain, KeyIs
+
+    lists = file.recipients if isinstance(file.recipients, tuple) else (file.recipients,)
+    there = [one for one in lists if one is not None and (one == STANDARD_INPUT or one.exists())]
+    if there:
+        name = " and ".join(one.name for one in lists if one is not None)
+        return FailedAgain(report, _people(file), name=name)
+    addresses: tuple[KeyIs, ...] = ("id", "openid", "unionid")
+    key_is = next((name for name in addresses if file.columns.get(name) == "key"), None)
+    return FailedAgain(report, None, key_is=key_is, digits_are_ids=file.audience is not None)
 
 
 def run_options_of(file: CampaignFile) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from promomsg.cli.output.plan_and_result import outcome_cells, print_result
 from promomsg.cli.output.printing import print_table, print_to_stderr
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
+from promomsg.intake.headings import REPORT_HEADINGS
 from promomsg.intake.spreadsheet_guards import guard_formula
-from promomsg.intake.suppression.suppression_file import REPORT_HEADINGS
 from promomsg.model import Outcome, State
 
 __all__ = ["write_cells", "write_report"]

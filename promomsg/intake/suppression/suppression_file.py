@@ -10,7 +10,7 @@ from typing import Final
 
 from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
-from promomsg.intake.headings import column_of_heading, folded_heading
+from promomsg.intake.headings import REPORT_HEADINGS, column_of_heading, folded_heading
 from promomsg.intake.sources import NAMELESS_KEY
 from promomsg.intake.spreadsheet_guards import without_guards
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
@@ -18,11 +18,9 @@ from promomsg.intake.text.dialect import delimiter_name, find_dialect
 from promomsg.intake.text.textfile import Record, TextFile, check_file, read_records, wide_of
 from promomsg.suggest import quoted
 
-__all__ = ["REPORT_HEADINGS", "SuppressionFile"]
+__all__ = ["SuppressionFile"]
 
 _WANTED: Final = ("key", "id", "openid", "unionid")
-REPORT_HEADINGS: Final = ("key", "verdict", "code", "detail", "attempts", "group", "at")
-"""The headings of `report --format csv`: such a file is a list of all whom it names."""
 _VERDICT: Final = REPORT_HEADINGS.index("verdict")
 _NOT_REACHED: Final = frozenset({"failed", "skipped", "cancelled"})
 

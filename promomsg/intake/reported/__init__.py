@@ -1,0 +1,1 @@
+"""The report of an earlier campaign as the list of whom to send to again."""

@@ -1,0 +1,201 @@
+"""`send --recipients failures.csv`: those whom a report names as not sent to, and nobody else, once."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from cli_campaigns import campaign, one_document, promomsg
+
+from promomsg.sandbox import Fault, FaultPlan, Sandbox
+
+SINGLE = 'route = "single"'
+
+
+def report_of(journal: Path, *more: str, name: str = "failures.csv") -> Path:
+    output = journal.with_name(name)
+    assert promomsg("report", journal, "--format", "csv", "--output", output, *more) == 0
+    return output
+
+
+def rows_of(report: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(report.read_text(encoding="utf-8").splitlines()))
+
+
+def got(served: Sandbox) -> dict[str, int]:
+    """How many messages each address got by the provider's own account."""
+    return dict(served.ledger.delivered)
+
+
+def send_again(folder: Path, report: Path, *more: object) -> int:
+    return promomsg(
+        "send", folder / "autumn.toml", "--recipients", report, "--journal", folder / "again.db",
+        *more,
+    )  # fmt: skip
+
+
+def test_exactly_the_failed_ones_get_it_once_from_the_report_as_it_is(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = "key,openid,name\n" + "".join(f"k{n},u{n},客{n}\n" for n in range(30))
+    people += "k3,u3,again\n"
+    file = campaign(tmp_path, served.url, people, title="{name}", campaign=SINGLE)
+    served.faults = FaultPlan(
+        [Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[7])]
+    )
+    served.settings.refuse_single = {f"u{n}": 43101 for n in (3, 11, 12, 29)}
+    assert promomsg("send", file, "--yes") == 4
+    first = got(served)
+    report = report_of(tmp_path / "autumn.db")
+    by_verdict = [row["verdict"] for row in rows_of(report)]
+    assert sorted(by_verdict) == ["failed"] * 4 + ["skipped", "unknown"]
+
+    served.settings.refuse_single = {}
+    served.faults = FaultPlan()
+    capsys.readouterr()
+    assert send_again(tmp_path, report, "--yes") == 0
+    shown = capsys.readouterr().out
+    assert "is a report of 6 rows: 4 people are sent to again (4 failed)" in shown
+    assert "people.csv has them in 5 rows" in shown
+    assert "left out are 1 unknown, 1 skipped" in shown
+    again = got(served)
+    assert {who: n - first.get(who, 0) for who, n in again.items() if n != first.get(who, 0)} == {
+        "u3": 1, "u11": 1, "u12": 1, "u29": 1,
+    }  # fmt: skip
+    assert set(again.values()) == {1}
+    assert promomsg("status", tmp_path / "again.db", "--json") == 0
+    document = one_document(capsys)
+    assert (document["planned"], document["sent"], document["skipped"]) == (5, 4, 1)
+    # Once more: its journal is there already, and a report of nobody is refused.
+    assert send_again(tmp_path, report, "--yes") == 1
+    nobody = report_of(tmp_path / "again.db", name="nobody.csv")
+    capsys.readouterr()
+    assert promomsg("plan", file, "--recipients", nobody) == 1
+    assert "nobody in it can be sent to again" in capsys.readouterr().err
+
+
+def test_a_group_send_is_sent_again_from_the_report_of_the_first_and_resumed(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, served.url, 120)
+    served.settings.refuse_group = {str(1000 + n): 103010 for n in range(60)}
+    assert promomsg("send", file, "--yes") == 3
+    report = report_of(tmp_path / "autumn.db", "--bom")
+    served.settings.refuse_group = {}
+    assert send_again(tmp_path, report, "--yes", "--no-wait") == 5
+    assert promomsg("resume", tmp_path / "again.db", "--yes", "--campaign", file) == 0
+    assert got(served) == {str(1000 + n): 1 for n in range(120)}
+
+
+def test_keys_that_a_spreadsheet_would_take_for_formulas_are_found_again(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    keys = ["=1+1", "+8613800138000", "@all", "-k", "'t Hooft", "  =x", "0x", 'a "b", c', "=1+1 "]
+    people = tmp_path / "people.csv"
+    file = campaign(tmp_path, served.url, "key,openid\nx,y\n", campaign=SINGLE)
+    with people.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([["key", "openid"], *([k, f"u{n}"] for n, k in enumerate(keys))])
+    served.settings.refuse_single = {f"u{n}": 43101 for n in range(len(keys))}
+    assert promomsg("send", file, "--yes") == 3
+    report = report_of(tmp_path / "autumn.db")
+    assert "'=1+1" in [row["key"] for row in rows_of(report)]
+    served.settings.refuse_single = {}
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert got(served) == {f"u{n}": 1 for n in range(len(keys))}
+
+
+def failed(folder: Path, *rows: str) -> Path:
+    report = folder / "failures.csv"
+    report.write_text("\n".join(["key,verdict,code,detail,attempts,group,at", *rows]) + "\n")
+    return report
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["k1,failed,43101,no,1,,", "k77,failed,43101,no,1,,"], "1 of the 2 people"),
+        (["k1,failed,43101,no,1,,", "k1,sent,,,1,,"], "nobody in it can be sent to again"),
+        (["k1,unknown,NO_ANSWER,,1,,", "k2,skipped,SUPPRESSED,,0,,"], "1 unknown, 1 skipped"),
+        (["twice,failed,43101,no,1,,"], "stand in more rows of people.csv"),
+        (["poor,failed,MISSING_PARAM,no,0,,"], "have the address of another row"),
+        (["k1,failed,43101"], "line 2 is not as a report has it"),
+        (["k1,Failed!,43101,no,1,,"], "the verdict 'Failed!' is none of"),
+    ],
+)
+def test_what_cannot_be_told_for_sure_is_refused_before_anything_is_sent(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[str],
+    said: str,
+) -> None:
+    people = (
+        "key,openid,name\nk1,u1,一\nk2,u2,二\ntwice,u3,三\ntwice,u4,四\npoor,u5,五\nrich,u5,六\n"
+    )
+    campaign(tmp_path, served.url, people, title="{name}")
+    assert send_again(tmp_path, failed(tmp_path, *rows), "--yes") == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "again.db").exists()
+    assert got(served) == {}
+
+
+def test_rows_without_a_key_are_left_out_and_said(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    campaign(tmp_path, served.url, 3)
+    report = failed(tmp_path, "k1,failed,43101,no,1,,", "row 2,failed,BAD_ROW,no,0,,")
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert "left out are 1 without a key" in capsys.readouterr().out
+    assert got(served) == {"1001": 1}
+
+
+def test_without_the_list_the_keys_have_to_be_addresses(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    openid = "o" + "A" * 27
+    file = campaign(tmp_path, served.url, 3)
+    (tmp_path / "people.csv").unlink()
+    digits = failed(tmp_path, "1001,failed,43101,no,1,,")
+    assert send_again(tmp_path, digits, "--yes") == 1
+    assert "which address '1001' is cannot be told" in capsys.readouterr().err
+    text = file.read_text()
+    file.write_text(text.replace("[wechat]", '[campaign.columns]\nid = "key"\n[wechat]'))
+    assert send_again(tmp_path, digits, "--yes") == 0
+    file.write_text(text)
+    assert promomsg(
+        "send", file, "--recipients", failed(tmp_path, f"{openid},failed,43101,no,1,,"),
+        "--journal", tmp_path / "third.db", "--yes",
+    ) == 0  # fmt: skip
+    assert got(served) == {"1001": 1, openid: 1}
+    personal = campaign(tmp_path, served.url, 3, title="{name}")
+    (tmp_path / "people.csv").unlink()
+    assert promomsg("plan", personal, "--recipients", tmp_path / "failures.csv") == 1
+    assert "has no parameters: the message uses {name}" in capsys.readouterr().err
+
+
+def test_the_failed_ones_of_an_audience_are_found_by_their_ids(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    who = ""
+    sections = "[audience]\nroles = [1]\n"
+    campaign(tmp_path, served.url, 3, who=who, sections=sections)
+    report = failed(tmp_path, "1001,failed,103010,no,1,1000001,")
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert got(served) == {"1001": 1}
+
+
+def test_a_report_is_never_read_as_a_list_of_everybody_in_it(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, served.url, 3)
+    report = failed(tmp_path, "1001,sent,,,1,,", "1002,failed,43101,no,1,,")
+    more = tmp_path / "more.csv"
+    text = report.read_text().replace("\n", ",x\n").replace("at,x", "at,note")
+    more.write_text(text)
+    for columns in ("", '[campaign.columns]\nid = "key"\n'):
+        campaign(tmp_path, served.url, 3)
+        file.write_text(file.read_text().replace("[wechat]", f"{columns}[wechat]"))
+        assert promomsg("send", file, "--recipients", more, "--yes") == 1
+        assert "may name people who got the message" in capsys.readouterr().err
+    assert got(served) == {}
