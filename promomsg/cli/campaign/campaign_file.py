@@ -33,7 +33,6 @@ from promomsg.cli.journal_place import FleetPlace, JournalPlace, fleet_name
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.delivery import PollPolicy
 from promomsg.errors import UsageError
-from promomsg.intake.reported.report_file import is_report
 from promomsg.model import Audience, Everyone, Retailers, Roles
 from promomsg.suggest import did_you_mean, quoted
 
@@ -208,7 +207,7 @@ class _Reader:
             raise UsageError(f"{campaign.where('name')}: {name!r} cannot be a file's name")
         audience, expand = self._audience()
         source = self._recipients(campaign)
-        failed_in = recipients if recipients is not None and is_report(recipients) else None
+        failed_in = None if recipients is None else _report(recipients)
         if recipients is not None and failed_in is None:
             source, audience, expand = recipients, None, False
         if source is not None and audience is not None:
@@ -351,6 +350,14 @@ def _dated(campaign: TableReader, day: str) -> TableReader:
             )
         campaign.table[key] = dated
     return campaign
+
+
+def _report(path: Path) -> Path | None:
+    """The file, when it is a report of promomsg; None: it is a list."""
+    # A campaign file without it needs no reader of lists yet.
+    from promomsg.intake.reported.report_file import is_report
+
+    return path if is_report(path) else None
 
 
 def _list_path(path: Path) -> Path:
