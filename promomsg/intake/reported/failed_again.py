@@ -187,9 +187,10 @@ class FailedAgain:
         ]
         others = _by_verdict(keys, tuple(state for state in State if state not in AGAIN))
         if others:
+            self._said.append(f"{path}: left out are {others}")
+        if keys.rows.get(State.UNKNOWN):
             self._said.append(
-                f"{path}: left out are {others}; `promomsg retry JOURNAL --unknown` sends to unknown "
-                "ones again, who may get it twice"
+                "`promomsg retry JOURNAL --unknown` sends to unknown ones again, who may get it twice"
             )
         if keys.nameless:
             self._said.append(
