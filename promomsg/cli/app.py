@@ -19,6 +19,7 @@ from promomsg.cli.language.terminal_language import (
     speak,
     translated,
 )
+from promomsg.cli.output.terminal_page import Page
 from promomsg.control_characters import escaped
 from promomsg.suggest import nearest
 
@@ -276,5 +277,6 @@ def _failed(error: BaseException, debug: bool) -> int:
 
 def _complain(text: str, status: int) -> int:
     one = " ".join(escaped(part) for part in text.splitlines() if part.strip())
-    print(f"promomsg: {translated(one)}", file=sys.stderr, flush=True)
+    Page(sys.stderr).put(f"promomsg: {translated(one)}", hang=2)
+    sys.stderr.flush()
     return status

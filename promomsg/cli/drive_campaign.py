@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -13,8 +14,9 @@ from promomsg.cli.campaign.on_end import tell
 from promomsg.cli.command_errors import SendingCrashed
 from promomsg.cli.exit_status import INTERRUPTED, RESUMABLE, WRONG, status_of
 from promomsg.cli.interrupts import Interrupts
-from promomsg.cli.journal_place import FleetPlace
+from promomsg.cli.journal_place import FleetPlace, words_for
 from promomsg.cli.language.terminal_language import _
+from promomsg.cli.output.live_view import make_view
 from promomsg.cli.output.plan_and_result import (
     print_plan,
     print_rest,
@@ -22,7 +24,7 @@ from promomsg.cli.output.plan_and_result import (
     print_rows_left_out,
 )
 from promomsg.cli.output.printing import print_json, print_to_stderr
-from promomsg.cli.output.progress import View, make_view
+from promomsg.cli.output.progress import View
 from promomsg.cli.output.standard_streams import drain_streams, in_background
 from promomsg.cli.watch_workers import RunResult, watch_workers, who_sends, workers_of
 from promomsg.engine.campaign import Campaign
@@ -113,11 +115,21 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
     if options.as_json:
         print_json(result.document)
     else:
-        print_result(result.document, result.host, channel=result.channel)
+        words = _journal_words(campaign, options) if not result.left else ()
+        print_result(result.document, result.host, channel=result.channel, words=words)
+    if result.left:
+        print_to_stderr(result.left)
     if options.on_end is not None:
         document = {**result.document, "exit_status": result.status}
         await tell(options.on_end, document, print_to_stderr)
     return result.status
+
+
+def _journal_words(campaign: Campaign, options: SendOptions) -> Sequence[str]:
+    """What names its journal on a command line."""
+    if options.place is not None:
+        return words_for(options.place)
+    return (str(campaign.journal),) if campaign.journal else ()
 
 
 async def _send(campaign: Campaign, options: SendOptions, interrupts: Interrupts) -> RunResult:
@@ -180,15 +192,16 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
         status = RESUMABLE
     elif interrupts.asked and document["pending"]:
         status = INTERRUPTED
+    left = ""
     if document["pending"]:
         why = _("paused" if paused else document["state"])
         few = campaign.report.first
         needs_a_word = few is not None and few.needs_a_word
         go_on = f"{options.resume_with} --approve" if needs_a_word else options.resume_with
-        print_to_stderr(f"{why}: {document['pending']:,} are pending; go on with: {go_on}")
+        left = f"{why}: {document['pending']:,} are pending; go on with: {go_on}"
     elif interrupts.asked:
         print_to_stderr("interrupted, but everything had been sent: nothing is left to resume")
-    return RunResult(document, campaign.report.host, status, campaign.report.channel)
+    return RunResult(document, campaign.report.host, status, campaign.report.channel, left)
 
 
 async def _watch(run: Campaign, view: View, options: SendOptions, interrupts: Interrupts) -> bool:

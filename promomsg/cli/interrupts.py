@@ -17,6 +17,7 @@ import anyio
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.exit_status import INTERRUPTED
 from promomsg.cli.language.terminal_language import translated
+from promomsg.cli.output.terminal_page import Page
 
 __all__ = ["Interrupts", "run_async"]
 
@@ -123,7 +124,8 @@ class Interrupts:
             # What came before goes to the loop's own handlers, which run here.
             await anyio.sleep(0.01)
             if not self.asked:
-                print(f"{translated(question)} [y/N]: ", end="", file=sys.stderr, flush=True)
+                lines = Page(sys.stderr).lines(f"{translated(question)} [y/N]:")
+                print("\n".join(lines), end=" ", file=sys.stderr, flush=True)
                 # Waiting for both at once, a signal right before the read is not lost.
                 if came not in select.select([sys.stdin, came], [], [])[0]:
                     return _answer()

@@ -15,8 +15,8 @@ from promomsg.cli.exit_status import INTERRUPTED, status_of
 from promomsg.cli.interrupts import Interrupts
 from promomsg.cli.journal_place import FleetPlace, words_for
 from promomsg.cli.language.terminal_language import _
+from promomsg.cli.output.live_view import make_view
 from promomsg.cli.output.printing import command_line, print_to_stderr
-from promomsg.cli.output.progress import make_view
 from promomsg.engine.joining import standing_of
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import CANNOT_BE_REACHED, ENDED, Report
@@ -49,12 +49,14 @@ _STANDS_STILL: Final = ENDED | {"halted", "paused"}
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """How a run ended: its document, where it was sent, the exit status, and over which channel."""
+    """How a run ended: its document, where it was sent, the exit status, over which channel, and what there
+    is to say of those who are left."""
 
     document: dict[str, Any]
     host: str
     status: int
     channel: str
+    left: str = ""
 
 
 async def workers_of(place: FleetPlace) -> list[FleetWorker]:
@@ -246,10 +248,9 @@ class _Watching:
         """The document as of now, with what there is to say of what is left."""
         report = await to_thread.run_sync(self._final)
         document = report.to_dict()
-        if report.pending:
-            print_to_stderr(self._what_is_left(report, interrupted))
+        left = self._what_is_left(report, interrupted) if report.pending else ""
         status = INTERRUPTED if interrupted and report.pending else status_of(document)
-        return RunResult(document, report.host, status, report.channel)
+        return RunResult(document, report.host, status, report.channel, left)
 
     def _final(self) -> Report:
         """As it was seen last, or as it is now when it was not seen."""

@@ -175,7 +175,7 @@ def test_status_watch_ends_with_the_sender_or_with_an_interrupt(
     wait_for(lambda: served.calls["singlesendmsg"] > 1)
     watcher = started("status", tmp_path / "autumn.db", "--watch", "--json")
     other = Person("status", tmp_path / "autumn.db", "--watch")
-    other.sees("pending of 60")
+    other.sees("of 60")
     other.process.send_signal(signal.SIGINT)
     assert other.ends() == 130
     out, _ = finished(watcher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from promomsg.cli import exit_status as exits
-from promomsg.cli.output import printing, progress
+from promomsg.cli.output import live_view, printing, progress
 from promomsg.cli.output.plan_and_result import print_rows_left_out
 from promomsg.cli.output.resumable_csv import PartialCsv
 from promomsg.durations import format_duration
@@ -190,12 +191,14 @@ def test_the_live_view_draws_counts_and_groups() -> None:
     from rich.console import Console
 
     out = io.StringIO()
-    view = progress.LiveView(Console(file=out, force_terminal=True, width=100))
+    view = live_view.LiveView(Console(file=out, force_terminal=True, width=100))
     groups = [{"msg_id": "77", "planned": 50, "percent": 40, "state": "accepted"}]
     view.show(document(planned=60, sent=10, pending=50, groups=groups), 3)
     view.close()
-    assert "10 sent" in out.getvalue()
-    assert "group 77 (50): 40%" in out.getvalue()
+    shown = " ".join(out.getvalue().split())
+    for text in ("a: sending", "16% 10 of 60", "sent 10 ", "pending 50", "3 in flight"):
+        assert text in re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "group 77 (50): 40%" in shown
 
 
 def test_a_pull_goes_on_behind_its_last_whole_row(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from promomsg.cli.output import printing, progress, standard_streams
+from promomsg.cli.output import live_view, printing, progress, standard_streams, terminal_page
 from promomsg.cli.output.standard_streams import (
     Outlet,
     drain_streams,
@@ -206,7 +206,7 @@ def test_a_view_that_fails_is_replaced_by_plain_lines(tmp_path: Path) -> None:
         def close(self) -> None:
             raise RuntimeError("nor its end")
 
-    view = progress.FallbackView(Broken)
+    view = live_view.FallbackView(Broken)
     document = {"state": "sending", "reason": "", "groups": [], "planned": 1} | dict.fromkeys(
         ("sent", "failed", "unknown", "pending", "skipped", "cancelled"), 0
     )
@@ -217,7 +217,7 @@ def test_a_view_that_fails_is_replaced_by_plain_lines(tmp_path: Path) -> None:
     def none() -> progress.View:
         raise RuntimeError("no terminal at all")
 
-    progress.FallbackView(none).show(document, 0)
+    live_view.FallbackView(none).show(document, 0)
 
 
 @pytest.mark.parametrize(
@@ -236,4 +236,4 @@ def test_a_view_that_fails_is_replaced_by_plain_lines(tmp_path: Path) -> None:
 def test_only_a_terminal_that_can_redraw_is_redrawn(
     terminal: bool, environment: dict[str, str], drawable: bool
 ) -> None:
-    assert progress.is_drawable(terminal, environment) is drawable
+    assert terminal_page.is_drawable(terminal, environment) is drawable

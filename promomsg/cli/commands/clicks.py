@@ -15,11 +15,13 @@ from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace
 from promomsg.cli.output.printing import (
     finish_output,
+    format_china_time,
     format_time,
     print_json,
     print_table,
     print_to_stderr,
 )
+from promomsg.cli.output.terminal_page import Page
 from promomsg.cli.shared_options import (
     as_place,
     base_url_option,
@@ -115,12 +117,20 @@ async def _clicks(
     def text(value: object) -> str:
         return "" if value is None else str(value)
 
+    # On a terminal in the time by which the day was asked for.
+    in_china = Page().columns is not None
     print_table(
-        ("msg_id", "sent at", "msg_type", "people", "clicks"),
+        (
+            "msg_id",
+            "sent at (China time)" if in_china else "sent at",
+            "msg_type",
+            "people",
+            "clicks",
+        ),
         (
             (
                 text(r.msg_id),
-                format_time(r.send_time),
+                format_china_time(r.send_time) if in_china else format_time(r.send_time),
                 text(r.msg_type),
                 text(r.click_uv),
                 text(r.click_pv),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,6 +19,14 @@ from promomsg.cli.campaign.campaign_values import FROM_ENVIRONMENT, STANDARD_INP
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import FleetPlace
 from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.output.printing import (
+    command_line,
+    finish_output,
+    print_json,
+    print_line,
+    print_table,
+)
+from promomsg.cli.output.terminal_page import Page
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
@@ -64,7 +72,6 @@ def doctor(file: Path, base_url: str | None, allow_file_secrets: bool, as_json: 
 
 async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: Interrupts) -> int:
     from promomsg.cli.exit_status import WRONG
-    from promomsg.cli.output.printing import finish_output, print_json, print_table
 
     async def all_of_them() -> list[CheckResult]:
         return [finding async for finding in examine(file, **asked)]
@@ -77,7 +84,20 @@ async def _doctor(file: Path, asked: dict[str, Any], as_json: bool, interrupts: 
             ("", "what", "detail"),
             ((_(f.level), _(f.what), translated(f.detail)) for f in findings),
         )
+        _say_what_next(findings, file)
     return WRONG if any(f.level == "fail" for f in findings) else finish_output()
+
+
+def _say_what_next(findings: Sequence[CheckResult], file: Path) -> None:
+    """On a terminal: how many things are to be mended, or the command that comes next."""
+    page = Page()
+    if page.columns is None:
+        return
+    failed = sum(finding.level == "fail" for finding in findings)
+    if failed:
+        print_line(f"{failed} to be mended; then look again")
+    else:
+        print_line(f"nothing stands in the way; look at it with: {command_line('plan', str(file))}")
 
 
 async def examine(

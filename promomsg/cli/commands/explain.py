@@ -7,8 +7,8 @@ import msgspec
 
 from promomsg.channels.installed import codes_of_others
 from promomsg.cli.language.terminal_language import _, translated
-from promomsg.cli.language.wide_text import padded
-from promomsg.cli.output.printing import finish_output, print_json, print_line
+from promomsg.cli.output.printing import finish_output, print_json
+from promomsg.cli.output.terminal_page import Page
 from promomsg.cli.shared_options import json_option
 from promomsg.code_meanings import explain as meanings_of
 
@@ -28,12 +28,14 @@ def explain(code: str, as_json: bool) -> int:
     if as_json:
         print_json({"code": found[0].code, "meanings": [msgspec.to_builtins(one) for one in found]})
         return finish_output()
+    page = Page()
     for one in found:
-        print_line(f"{one.code} ({one.origin}): {one.meaning}")
+        text = translated(f"{one.code} ({one.origin}): {one.meaning}")
+        page.put(text, hang=2, style="strong")
         for label, text in (
             (_("the recipient"), translated(one.outcome)),
             (_("what to do"), translated(one.advice)),
             (_("source"), one.source),
         ):
-            print_line(f"  {padded(label, 13)}  {text}")
+            page.field(label, text, at=17)
     return finish_output()

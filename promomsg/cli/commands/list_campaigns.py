@@ -42,6 +42,8 @@ def list_campaigns(folder: Path, as_json: bool) -> int:
     print_table(
         ("journal", "campaign", "state", *_COUNTS, "begun", "size"),
         (_cells(one, now) for one in rows if one.progress is not None),
+        optional=("size", "campaign", "begun"),
+        elsewhere=_("not shown here: {0}; a wider terminal shows them, and so does --json"),
     )
     for one in rows:
         for text in one.closing:

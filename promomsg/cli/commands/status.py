@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
-from promomsg.cli.journal_place import JournalPlace, in_database, to_open
+from promomsg.cli.journal_place import JournalPlace, in_database, to_open, words_for
 from promomsg.cli.output.plan_and_result import print_result
 from promomsg.cli.output.printing import finish_output, print_json
 from promomsg.cli.shared_options import journal_argument, json_option
@@ -38,7 +38,7 @@ def status(journal: JournalPlace, watch: bool, as_json: bool) -> int:
     if as_json:
         print_json(document)
     else:
-        print_result(document, found.host, channel=found.channel)
+        print_result(document, found.host, channel=found.channel, words=words_for(journal))
     return finish_output()
 
 
@@ -59,7 +59,7 @@ async def _watch(journal: JournalPlace, interrupts: Interrupts) -> int:
     import anyio
 
     from promomsg.cli.exit_status import INTERRUPTED
-    from promomsg.cli.output.progress import make_view
+    from promomsg.cli.output.live_view import make_view
     from promomsg.journal.locate import journal_at
 
     place = in_database(journal)

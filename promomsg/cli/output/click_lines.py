@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import IO, Any
 
 import msgspec
 
 from promomsg.cli.language.terminal_language import _, translated
-from promomsg.cli.language.wide_text import padded
 from promomsg.cli.output.printing import print_table
+from promomsg.cli.output.terminal_page import Page
 from promomsg.control_characters import escaped
 from promomsg.journal.records import ClickDay
 from promomsg.report_formats.contents import ClickSummary, share_text
@@ -27,9 +26,12 @@ def print_clicks(clicks: ClickSummary, file: IO[str] | None = None, *, label: st
     if clicks.rate is not None:
         text = _("{0:,} of {1:,} in group sends clicked ({2})")
         lines.insert(0, text.format(clicks.people, clicks.reached, share_text(clicks.rate)))
+    page = Page(file)
     for number, line in enumerate(lines):
-        before = f"  {padded('' if number else label, 10)}" if label else ""
-        print(escaped(before + line), file=file or sys.stdout)
+        if label:
+            page.field("" if number else label, escaped(line), at=12)
+        else:
+            page.put(escaped(line), hang=2)
 
 
 def print_click_table(clicks: ClickSummary) -> None:
@@ -37,7 +39,7 @@ def print_click_table(clicks: ClickSummary) -> None:
     if not clicks.counts:
         return
     print_table(
-        ("day", "of", "people", "clicks"),
+        ("day (China time)", "of", "people", "clicks"),
         (
             (day.day, _of(day, count.msg_id), _text(count.people), _text(count.clicks))
             for day, count in clicks.counts

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from promomsg.channels.installed import text_of_code
 from promomsg.cli.language.terminal_language import _, translated
-from promomsg.cli.language.wide_text import padded
+from promomsg.cli.language.wide_text import padded, width
+from promomsg.cli.output.next_steps import put_next_steps
 from promomsg.cli.output.printing import format_time, print_table, shown_duration
 from promomsg.cli.output.progress import waiting_text
+from promomsg.cli.output.terminal_page import Page, style_of_count, style_of_word
 from promomsg.control_characters import escaped
 from promomsg.model import Outcome
 
@@ -31,17 +32,21 @@ __all__ = [
     "print_rows_left_out",
 ]
 
+_VALUES: Final = 20
+"""The column at which a plan's values begin."""
+_NO_MEANING: Final = "not described: the report has the provider's own words"
+
 
 def print_plan(
     plan: Plan, journal: str, notices: Iterable[str] = (), file: IO[str] | None = None
 ) -> None:
     """What is about to be done; `notices` are of the campaign file."""
-    out = file or sys.stdout
+    page = Page(file)
 
     def put(name: str, value: str) -> None:
-        print(f"  {padded(name, 18)}{escaped(translated(value))}", file=out)
+        page.field(name, escaped(translated(value)), at=_VALUES)
 
-    print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
+    _put_title(page, plan)
     put(_("rows read"), f"{plan.rows:,}")
     put(_("to send to"), f"{plan.to_send:,}")
     put(_("group calls"), _groups(plan))
@@ -49,15 +54,14 @@ def print_plan(
     if plan.audience is not None:
         put(_("audience"), plan.audience)
     if plan.not_sent:
-        why = ", ".join(f"{number:,} {code}" for code, number in sorted(plan.not_sent.items()))
-        put(_("will not be sent"), _("{0:,} ({1})").format(sum(plan.not_sent.values()), why))
+        _put_not_sent(page, plan)
     if plan.to_send:
         put(_("pace"), plan.pace)
         put(
             _("time"),
             _("not limited")
             if plan.seconds is None
-            else _("about {0}").format(shown_duration(plan.seconds)),
+            else _("about {0}").format(shown_duration(max(plan.seconds, 1.0))),
         )
     if plan.times is not None:
         for name, value in _times(plan.times):
@@ -71,11 +75,42 @@ def print_plan(
     for number, sample in enumerate(plan.samples, 1):
         if sample.fields not in seen:
             seen.append(sample.fields)
-            _print_sample(number, sample, out)
+            _print_sample(number, sample, page)
     if plan.longest is not None and plan.longest.fields not in seen:
-        _print_sample(None, plan.longest, out)
+        _print_sample(None, plan.longest, page)
     for text in (*notices, *plan.notices):
-        print(f"  {_('notice')}: {escaped(translated(text))}", file=out)
+        _put_notice(page, _("notice"), text)
+
+
+def _put_title(page: Page, plan: Plan) -> None:
+    parts = (plan.name, plan.channel, plan.account, plan.host)
+    page.put(escaped(" · ".join(parts)), hang=2, style="strong")
+
+
+def _put_notice(page: Page, word: str, text: str) -> None:
+    style = "doubt" if word == _("warning") else ""
+    page.put(f"{word}: {escaped(translated(text))}", indent=2, hang=2, style=style, head=word)
+
+
+def _put_not_sent(page: Page, plan: Plan) -> None:
+    """How many rows get nothing and why; on a terminal with what each code means."""
+    number = f"{sum(plan.not_sent.values()):,}"
+    if page.columns is None:
+        why = ", ".join(f"{count:,} {code}" for code, count in sorted(plan.not_sent.items()))
+        page.field(_("will not be sent"), escaped(_("{0} ({1})").format(number, why)), at=_VALUES)
+        return
+    page.field(_("will not be sent"), number, at=_VALUES)
+    _put_codes(page, plan.not_sent, plan.channel)
+
+
+def _put_codes(page: Page, by_code: Mapping[str, int], channel: str) -> None:
+    """A line a code, the most frequent first: how many, the code, what it means."""
+    numbers = max(len(f"{number:,}") for number in by_code.values())
+    codes = min(max(width(escaped(code)) for code in by_code), 24)
+    for code, number in sorted(by_code.items(), key=lambda item: -item[1]):
+        meaning = text_of_code(channel, code) or _NO_MEANING
+        name = f"{number:>{numbers},} {escaped(code)}"
+        page.field(name, escaped(translated(meaning)), at=4 + numbers + 1 + codes + 2, indent=4)
 
 
 def _first_in_words(first: PlannedFirst, to_send: int) -> str:
@@ -87,19 +122,19 @@ def _first_in_words(first: PlannedFirst, to_send: int) -> str:
 
 def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     """What is left of a campaign that is resumed."""
-    out = file or sys.stdout
-    print(escaped(f"{plan.name} · {plan.channel} · {plan.account} · {plan.host}"), file=out)
+    page = Page(file)
+    _put_title(page, plan)
     parts = [_("{0:,} are pending").format(left)] if left else []
     pace = translated(plan.pace)
     parts.append(_("{0:,} single calls to make ({1})").format(plan.singles, pace))
     if plan.groups:
         parts.append(_("group calls: {0}").format(_groups(plan)))
-    print(f"  {_(', ').join(parts)}", file=out)
+    page.put(_(", ").join(parts), indent=2, hang=2)
     if plan.times is not None:
         for name, value in _times(plan.times):
-            print(f"  {name}: {escaped(value)}", file=out)
+            page.put(f"{name}: {escaped(value)}", indent=2, hang=2)
     for text in plan.notices:
-        print(f"  {_('notice')}: {escaped(translated(text))}", file=out)
+        _put_notice(page, _("notice"), text)
 
 
 def _times(times: PlanTimes) -> Iterator[tuple[str, str]]:
@@ -135,7 +170,7 @@ def _groups(plan: Plan) -> str:
     return spread.format(len(plan.groups), sizes[0], sizes[-1])
 
 
-def _print_sample(number: int | None, sample: Sample, out: IO[str]) -> None:
+def _print_sample(number: int | None, sample: Sample, page: Page) -> None:
     """One message as it would be sent; without a number, the longest one."""
     if number is None:
         title = _("longest message to {0}") if sample.key else _("longest message")
@@ -143,27 +178,27 @@ def _print_sample(number: int | None, sample: Sample, out: IO[str]) -> None:
     else:
         title = _("message {0} to {1}") if sample.key else _("message {0}")
         title = title.format(number, sample.key)
-    print(escaped(f"  {title}"), file=out)
+    page.put(escaped(title), indent=2, hang=2)
     for name, text in sample.fields.items():
-        print(escaped(f"    {name}: {text}"), file=out)
+        page.put(escaped(f"{name}: {text}"), indent=4, hang=2)
 
 
 async def print_rows_left_out(
     rows: AsyncIterator[Outcome], *, limit: int | None, file: IO[str] | None = None
 ) -> None:
     """Every row that will not be sent and why; with a limit, the first ones."""
-    out = file or sys.stdout
+    page = Page(file)
     shown = 0
     async for outcome in rows:
         if shown == 0:
-            print(f"  {_('will not be sent')}:", file=out)
+            page.put(f"{_('will not be sent')}:", indent=2)
         if limit is not None and shown == limit:
-            print(f"    {_('… `promomsg plan` lists them all')}", file=out)
+            page.put(_("… `promomsg plan` lists them all"), indent=4)
             return
         shown += 1
         key = outcome.recipient.key or ""
         detail = translated(outcome.detail)
-        print(escaped(f"    {key}  {outcome.code}  {detail}").rstrip(), file=out)
+        page.put(escaped(f"{key}  {outcome.code}  {detail}").rstrip(), indent=4, hang=2)
 
 
 def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict[str, Any]:
@@ -196,33 +231,54 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
 
 
 def print_result(
-    document: Mapping[str, Any], host: str, file: IO[str] | None = None, *, channel: str
+    document: Mapping[str, Any],
+    host: str,
+    file: IO[str] | None = None,
+    *,
+    channel: str,
+    words: Sequence[str] = (),
 ) -> None:
-    """Where a campaign stands, or how it ended; `host` is where it was sent, over `channel`."""
-    out = file or sys.stdout
-    state, reason = _(document["state"]), waiting_text(document)
-    if reason:
-        state = _("{0} ({1})").format(state, reason)
-    print(escaped(f"{document['campaign']}: {state}"), file=out)
+    """Where a campaign stands, or how it ended.
+
+    Args:
+        host: where it was sent, over `channel`.
+        words: what names its journal on a command line: on a terminal what to do next is said at the end.
+    """
+    page = Page(file)
+    state, reason = document["state"], waiting_text(document)
+    text = _("{0} ({1})").format(_(state), reason) if reason else _(state)
+    name = escaped(document["campaign"])
+    head = f"{name}: {_(state)}"
+    page.put(f"{name}: {escaped(text)}", hang=2, style=style_of_word(state), head=head)
     for name in ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending"):
-        print(f"  {padded(_(name), 10)}{document[name]:>12,}", file=out)
+        line = f"{padded(_(name), 10)}{document[name]:>12,}"
+        page.put(line, indent=2, style=style_of_count(name, document[name]))
     if document["by_code"]:
-        codes = ", ".join(f"{number:,} {code}" for code, number in document["by_code"].items())
-        print(escaped(f"  {padded(_('by code'), 10)}{codes}"), file=out)
-        for code in document["by_code"]:
-            if meaning := text_of_code(channel, code):
-                print(escaped(f"    {code}: {translated(meaning)}"), file=out)
-        print(f"  {_('what to do: promomsg explain CODE')}", file=out)
+        _put_by_code(page, document["by_code"], channel)
     if "first" in document:
         followed = document["first"]["phase"] == "passed" and not document["pending"]
-        print(f"  {first_line(document['first'], followed=followed)}", file=out)
+        page.put(first_line(document["first"], followed=followed), indent=2, hang=2)
     if document["groups"]:
-        _print_groups(document["groups"], out)
+        _print_groups(document["groups"], page.file)
     for text in document["warnings"]:
-        print(escaped(f"  {_('warning')}: {translated(text)}"), file=out)
+        _put_notice(page, _("warning"), text)
     took = _("took {0}, at {1}") if host else _("took {0}")
-    took = took.format(shown_duration(document["elapsed_s"]), host)
-    print(escaped(f"  {took}"), file=out)
+    page.put(escaped(took.format(shown_duration(document["elapsed_s"]), host)), indent=2, hang=2)
+    if words and page.columns is not None:
+        put_next_steps(page, document, words)
+
+
+def _put_by_code(page: Page, by_code: Mapping[str, int], channel: str) -> None:
+    if page.columns is None:
+        codes = ", ".join(f"{number:,} {code}" for code, number in by_code.items())
+        page.field(_("by code"), escaped(codes), at=12)
+        for code in by_code:
+            if meaning := text_of_code(channel, code):
+                page.put(escaped(f"{code}: {translated(meaning)}"), indent=4)
+    else:
+        page.put(_("by code"), indent=2)
+        _put_codes(page, by_code, channel)
+    page.put(_("what to do: promomsg explain CODE"), indent=2)
 
 
 _PHASES: Final = {
@@ -253,20 +309,24 @@ def _print_groups(groups: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
     def text(value: object) -> str:
         return "–" if value is None else str(value)
 
+    def number(value: int | None) -> str:
+        return "–" if value is None else f"{value:,}"
+
     print_table(
-        ("  " + _("group"), "planned", _("percent"), "send_cnt", "fail_cnt", _("state")),
+        ("group", "planned", "percent", "send_cnt", "fail_cnt", "state"),
         (
             (
-                f"  {text(g['msg_id'])}",
-                text(g["planned"]),
+                text(g["msg_id"]),
+                number(g["planned"]),
                 text(g["percent"]),
-                text(g["send_cnt"]),
-                text(g["fail_cnt"]),
+                number(g["send_cnt"]),
+                number(g["fail_cnt"]),
                 _(text(g["state"])),
             )
             for g in groups
         ),
         file=out,
+        indent=2,
     )
 
 

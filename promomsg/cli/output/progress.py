@@ -1,35 +1,45 @@
-"""What is shown while a campaign runs: live on a terminal, a plain line now and then elsewhere."""
+"""What is said while a campaign runs, and the plain lines that say it where nothing can be redrawn."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from promomsg.cli.language.terminal_language import _, translated
+from promomsg.cli.language.wide_text import padded, width
 from promomsg.cli.output.printing import counted, print_to_stderr, shown_duration
 from promomsg.control_characters import escaped
 from promomsg.rate_meter import RateMeter
 
 __all__ = [
-    "FallbackView",
+    "PlainView",
     "View",
-    "is_drawable",
-    "make_view",
+    "group_lines",
+    "pending_singles",
     "progress_line",
+    "trouble_text",
     "waiting_text",
 ]
 
 _EVERY: Final = 5.0
 """Seconds between plain lines."""
+_OPEN: Final = frozenset(("planned", "intended", "accepted"))
+"""States of a group whose members are pending."""
 _QUIET: Final = 10.0
 """Seconds without a result after which a line says so, and again each time they are over."""
 _GROUPS: Final = 8
 """Groups shown at once; the rest is counted."""
+
+
+def pending_singles(document: Mapping[str, Any]) -> int:
+    """Recipients that are pending and in no group. A group is over in one moment, whatever the rate."""
+    in_groups: int = sum(
+        group["planned"] for group in document["groups"] if group["state"] in _OPEN
+    )
+    pending: int = document["pending"]
+    return max(pending - in_groups, 0)
 
 
 def progress_line(
@@ -57,7 +67,7 @@ def progress_line(
         parts.append(_("{0:,} cancelled").format(document["cancelled"]))
     if meter is not None and document["state"] != "waiting":
         parts.append(_("{0:.1f}/s").format(meter.rate))
-        left = meter.left(document["pending"])
+        left = meter.left(pending_singles(document))
         if left is not None and not document["reason"]:
             parts.append(_("about {0} left").format(shown_duration(left)))
     if in_flight:
@@ -65,14 +75,22 @@ def progress_line(
     if document["state"] == "waiting":
         parts.append(waiting_text(document, now))
     elif document["state"] == "sending":
-        if document["reason"]:
-            parts.append(translated(document["reason"]))
-        elif meter is not None and meter.quiet >= _QUIET:
-            quiet = _("no result for {0}")
-            if not in_flight:
-                quiet = _("no result for {0} (the rest waits for another try, or for the pace)")
-            parts.append(quiet.format(shown_duration(meter.quiet)))
+        trouble = trouble_text(document, meter, in_flight)
+        if trouble:
+            parts.append(trouble)
     return _(", ").join(parts)
+
+
+def trouble_text(document: Mapping[str, Any], meter: RateMeter | None, in_flight: int) -> str:
+    """Why a campaign that is being sent does not get on; empty when it does."""
+    if document["reason"]:
+        return translated(document["reason"])
+    if meter is None or meter.quiet < _QUIET:
+        return ""
+    quiet = _("no result for {0}")
+    if not in_flight:
+        quiet = _("no result for {0} (the rest waits for another try, or for the pace)")
+    return quiet.format(shown_duration(meter.quiet))
 
 
 def waiting_text(document: Mapping[str, Any], now: float | None = None) -> str:
@@ -99,18 +117,25 @@ def _next_poll(groups: Iterable[Mapping[str, Any]]) -> float | None:
     return min((at for at in upcoming if at is not None), default=None)
 
 
-def group_lines(document: Mapping[str, Any], now: float) -> list[str]:
+def group_lines(document: Mapping[str, Any], now: float, *, aligned: bool = False) -> list[str]:
     """One line a group that is not complete yet, the first few of them, and when the next one is polled.
 
     Args:
         now: Unix seconds.
+        aligned: the numbers one below the other, where a percent that grows moves nothing.
     """
     groups = _followed(document)
     lines = []
-    for group in groups[:_GROUPS]:
+    names = [escaped(str(group["msg_id"] or _("no msg_id yet"))) for group in groups[:_GROUPS]]
+    wide = max(map(width, names), default=0) if aligned else 0
+    most = max((len(f"{group['planned']:,}") for group in groups), default=0) if aligned else 0
+    for name, group in zip(names, groups, strict=False):
         percent = "?" if group["percent"] is None else group["percent"]
-        name = escaped(str(group["msg_id"] or _("no msg_id yet")))
-        lines.append(_("group {0} ({1:,}): {2}%").format(name, group["planned"], percent))
+        lines.append(
+            _("group {0} ({1}): {2}%").format(
+                padded(name, wide), f"{group['planned']:{most},}", f"{percent:>{3 * aligned}}"
+            )
+        )
     if len(groups) > _GROUPS:
         lines.append(_("and {0}").format(counted(len(groups) - _GROUPS, "more group")))
     upcoming = _next_poll(groups)
@@ -179,81 +204,3 @@ class PlainView:
 
     def close(self) -> None:
         """Nothing to close."""
-
-
-class LiveView:
-    """A few lines at the foot of the terminal, redrawn in place."""
-
-    def __init__(self, console: Any = None) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._meter = RateMeter()
-        self._live = Live(
-            console=console or Console(stderr=True, highlight=False),
-            auto_refresh=False,
-            transient=True,
-        )
-        self._live.start()
-
-    def show(self, document: Mapping[str, Any], in_flight: int) -> None:
-        """Draws a document."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        self._meter.record(document["planned"] - document["pending"])
-        planned: int = document["planned"]
-        lines = Table.grid()
-        lines.add_row(Text(escaped(document["campaign"]), style="bold"))
-        done = planned - document["pending"]
-        lines.add_row(ProgressBar(total=max(planned, 1), completed=done, width=60))
-        lines.add_row(Text(progress_line(document, self._meter, in_flight)))
-        for text in group_lines(document, time.time()):
-            lines.add_row(Text(text, style="cyan"))
-        self._live.update(lines, refresh=True)
-
-    def close(self) -> None:
-        """Takes it off the terminal."""
-        self._live.stop()
-
-
-class FallbackView:
-    """A live view that is replaced by plain lines when it fails: the campaign goes on.
-
-    Args:
-        make: makes the view to show as long as it works.
-    """
-
-    def __init__(self, make: Callable[[], View] = LiveView) -> None:
-        self._view: View = PlainView()
-        with suppress(Exception):  # a terminal that cannot be drawn on must not stop the campaign
-            self._view = make()
-
-    def show(self, document: Mapping[str, Any], in_flight: int) -> None:
-        """Draws a document."""
-        try:
-            self._view.show(document, in_flight)
-        except Exception:  # noqa: BLE001 - see above
-            self.close()
-            self._view = PlainView()
-
-    def close(self) -> None:
-        """Takes it off the terminal."""
-        with suppress(Exception):
-            self._view.close()
-
-
-def make_view() -> View:
-    """The live one when stderr is a terminal that can be drawn on; plain lines elsewhere, with their
-    time where nobody looks on."""
-    is_terminal = sys.stderr.isatty()
-    if is_drawable(is_terminal, os.environ):
-        return FallbackView()
-    return PlainView(stamped=not is_terminal)
-
-
-def is_drawable(is_terminal: bool, environment: Mapping[str, str]) -> bool:
-    """Whether lines can be redrawn in place: not on `TERM=dumb`, without TERM, or with NO_COLOR."""
-    name = environment.get("TERM", "")
-    return is_terminal and name not in ("", "dumb", "unknown") and not environment.get("NO_COLOR")

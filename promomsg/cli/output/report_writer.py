@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import IO, Any
 
-from promomsg.cli.journal_place import JournalPlace, to_open
+from promomsg.cli.journal_place import JournalPlace, to_open, words_for
 from promomsg.cli.language.terminal_language import _, is_wide, translated
 from promomsg.cli.output.click_lines import click_document, print_clicks
+from promomsg.cli.output.next_steps import put_next_steps
 from promomsg.cli.output.plan_and_result import outcome_cells, print_result
-from promomsg.cli.output.printing import print_table, print_to_stderr
+from promomsg.cli.output.printing import (
+    format_local_time,
+    local_zone,
+    print_table,
+    print_to_stderr,
+)
+from promomsg.cli.output.terminal_page import Page
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.intake.headings import REPORT_HEADINGS
@@ -53,7 +60,7 @@ def write_report(
                 written += 1
                 yield outcome
 
-        _write(found, rows(), file_format, file)
+        _write(found, rows(), file_format, file, words_for(journal))
     if all(group.audience is None for group in found.groups):
         return 0
     counts = found.to_dict()
@@ -95,7 +102,9 @@ def _say_what_closes(found: Report) -> None:
         print_to_stderr(f"warning: {text}")
 
 
-def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str]) -> None:
+def _write(
+    found: Report, rows: Iterator[Outcome], file_format: str, file: IO[str], words: Sequence[str]
+) -> None:
     if file_format == "csv":
         # \n alone: a terminal's tools count a \r to the last cell, and spreadsheets take both.
         writer = csv.writer(file, lineterminator="\n")
@@ -109,10 +118,27 @@ def _write(found: Report, rows: Iterator[Outcome], file_format: str, file: IO[st
         }
         _write_json(document, rows, file)
     else:
-        print_result(found.to_dict(), found.host, file, channel=found.channel)
+        document = found.to_dict()
+        print_result(document, found.host, file, channel=found.channel)
         print_clicks(found.click_summary(), file, label=_("clicks"))
         print(file=file)
-        print_table(REPORT_HEADINGS, (_for_a_person(o) for o in rows), file=file)
+        page = Page(file)
+        if page.columns is None:
+            print_table(REPORT_HEADINGS, (_for_a_person(o) for o in rows), file=file)
+            return
+        at = f"{_('at')} ({local_zone()})"
+        headings = (*REPORT_HEADINGS[:-1], at)
+        cells = ((*_for_a_person(o)[:-1], format_local_time(o.at)) for o in rows)
+        print_table(
+            headings,
+            cells,
+            file=file,
+            optional=("attempts", "group", at),
+            elsewhere=_(
+                "not shown here: {0}; a wider terminal shows them, and so does --format csv"
+            ),
+        )
+        put_next_steps(page, document, words, shown="report")
 
 
 def _for_a_person(outcome: Outcome) -> tuple[str, ...]:
