@@ -85,6 +85,8 @@ class MessageBody:
                 self._ids[kind] = at
         self._parts.append(whole[end:])
         self._fills = tuple(fills)
+        self._app = ("", b"")
+        """The app id that was filled in last, and its bytes: nearly always the same."""
 
     def fill(
         self, values: Sequence[str], app_id: str, access_token: Secret, request_id: str
@@ -99,7 +101,9 @@ class MessageBody:
                 parts[at] = quote(text, safe="").encode()
             else:
                 parts[at] = _encode(_encode(text)[1:-1].decode())[1:-1]
-        parts[ids["app"]] = _encode(app_id)[1:-1]
+        if app_id != self._app[0]:
+            self._app = app_id, _encode(app_id)[1:-1]
+        parts[ids["app"]] = self._app[1]
         parts[ids["request"]] = _encode(request_id)[1:-1]
         # The last one: whatever is raised before it shows these parts.
         parts[ids["token"]] = _encode(access_token.reveal())[1:-1]

@@ -6,7 +6,7 @@ wallet's prefix included. What is signed is what is sent: bytes come in, nothing
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -41,6 +41,7 @@ __all__ = [
 
 SignatureEncoding = Literal["percent", "base64", "base64url"]
 ENCODINGS: Final[tuple[str, ...]] = get_args(SignatureEncoding)
+_base64_in_json: Final = msgspec.json.Decoder(bytes).decode
 
 
 class _Rsa256(msgspec.Struct, frozen=True):
@@ -137,12 +138,11 @@ def verify(
 
 def _read_signature(written: str) -> bytes | None:
     """The bytes of a signature, however it is written; None: it is none."""
-    # As nearly every one is written. (To look for "%3D" in all of it takes as long as all the rest.)
-    start, end = written[:-6], written[-6:].replace("%3D", "=")
+    # As nearly every one is written: what percent stands for is what JSON has an escape for, and
+    # msgspec reads both that and base64 in a third of the time that replacing and binascii take.
     try:
-        few = (start + end).replace("%2B", "+").replace("%2F", "/")
-        return a2b_base64(few, strict_mode=True)
-    except (Error, ValueError):
+        return _base64_in_json('"' + written.replace("%", "\\u00") + '"')
+    except ValueError:  # msgspec's errors, and half a character
         pass
     plain = unquote(written.strip()).rstrip("=")
     return decode_base64(plain + "=" * (-len(plain) % 4))
@@ -175,7 +175,9 @@ def check_answer(
     header = _header(headers, "Signature")
     if not header:
         return Signature.MISSING
-    signature, left = "", header
+    # As nearly every one is written; any other is taken apart.
+    _, _, signature = header.partition(", signature=")
+    left = "" if signature and "," not in signature else header
     while left:
         left, _, part = left.rpartition(",")  # the last one counts
         name, _, value = part.partition("=")

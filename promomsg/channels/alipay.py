@@ -243,29 +243,36 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
         return codec.derive_request_id(run_id, key, generation)
 
     @asks_last_check
-    async def deliver(
+    def deliver(
         self,
         compiled: CompiledMessage,
         single_send: SingleSend,
         last_check: LastCheck | None = None,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
+        # Not a coroutine that awaits another: it would be resumed three times for each message.
         assert isinstance(compiled, CompiledAlipayMessage)  # made by this channel's compile
-        if self._users is None:
-            answer = await self._send(compiled, single_send, single_send.token, last_check)
-            if answer.token_failed:
-                detail = f"{answer.detail}; {_NO_STORE}"
-                answer = msgspec.structs.replace(answer, detail=detail)
-            return answer
+        users = self._users
+        if users is None:
+            return self._send(compiled, single_send, single_send.token, last_check, _NO_STORE)
+        return self._send_with_stored(users, compiled, single_send, last_check)
+
+    async def _send_with_stored(
+        self,
+        users: RefreshedTokens,
+        compiled: CompiledAlipayMessage,
+        single_send: SingleSend,
+        last_check: LastCheck | None,
+    ) -> Answer:
         try:
-            stored = await self._users.get(single_send.key)
+            stored = await users.get(single_send.key)
             token = stored.access_token if stored is not None else single_send.token
             answer = await self._send(compiled, single_send, token, last_check)
         except StoreError as error:
             return Answer(Verdict.HALT, TOKEN_STORE, str(error))
         if token is not None and answer.token_failed:
-            return self._users.mark_refused(single_send.key, token, answer)
+            return users.mark_refused(single_send.key, token, answer)
         if answer.verdict not in (Verdict.RETRY, Verdict.THROTTLED, Verdict.UNKNOWN):
-            self._users.mark_final(single_send.key)
+            users.mark_final(single_send.key)
         return answer
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
@@ -287,8 +294,8 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
         single_send: SingleSend,
         token: Secret | None,
         last_check: LastCheck | None,
+        token_advice: str = "",
     ) -> Coroutine[Any, Any, Answer]:
-        # Not a coroutine that awaits another: it would be resumed twice for each message.
         if not token or not single_send.request_id:
             return _not_addressed("requestId" if token else "access token")
         # The body, which holds the token in the clear, is in no variable of this frame.
@@ -302,6 +309,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
             single_send.request_id,
             token,
             last_check,
+            token_advice,
         )
 
     # The endpoints, typed.

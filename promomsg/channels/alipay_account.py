@@ -153,7 +153,12 @@ class AlipayAccount:
         self._signing.close()
 
     async def send(
-        self, body: bytes, request_id: str, token: Secret, last_check: LastCheck | None = None
+        self,
+        body: bytes,
+        request_id: str,
+        token: Secret,
+        last_check: LastCheck | None = None,
+        token_advice: str = "",
     ) -> Answer:
         """One send call. Never raises for what the provider or the connection does.
 
@@ -161,6 +166,7 @@ class AlipayAccount:
 
         Args:
             request_id, token: those in the body.
+            token_advice: added to the detail where the token is refused.
         """
         to = self._send_to
         try:
@@ -182,6 +188,9 @@ class AlipayAccount:
         judged = codec.judge(parsed, signature)
         if judged.msg_id is not None:
             judged = msgspec.structs.replace(judged, extra=codec.answer_extra(judged))
+        if judged.token_failed and token_advice:
+            detail = f"{judged.detail}; {token_advice}"
+            judged = msgspec.structs.replace(judged, detail=detail)
         if judged.verdict is Verdict.THROTTLED:
             judged = waiting_as_asked(judged, answer.headers, self._clock.time())
         self._signatures.count(signature, judged, request_id)
@@ -307,6 +316,8 @@ class _RequestSigner:
         """The same again, up to the signature."""
         self._second = (0, "1970-01-01T00:00:00")
         """The last whole second that was written, and how."""
+        self._milli = (0, "1970-01-01T00:00:00.000+00:00")
+        """The last millisecond that was written, and how."""
 
     def content(self, path: str, body: bytes) -> tuple[str, bytes]:
         """See `Signer`."""
@@ -328,12 +339,18 @@ class _RequestSigner:
 
     def _request_time(self) -> str:
         """Now, to the millisecond, as ISO 8601 in UTC."""
-        now, micro = divmod(round(self._clock.time() * 1_000_000), 1_000_000)
+        now = round(self._clock.time() * 1_000_000) // 1000
+        milli, written = self._milli
+        if now == milli:  # requests are signed in bunches
+            return written
+        seconds, rest = divmod(now, 1000)
         second, text = self._second
-        if now != second:  # once a second: it takes longer than all the other headers
-            text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = now, text
-        return f"{text}.{micro // 1000:03d}+00:00"
+        if seconds != second:  # once a second: it takes longer than all the other headers
+            text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = seconds, text
+        written = f"{text}.{rest:03d}+00:00"
+        self._milli = now, written
+        return written
 
 
 def key_as_secret(key: Any) -> Any:

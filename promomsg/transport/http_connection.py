@@ -190,8 +190,9 @@ class HttpConnection(asyncio.Protocol):
             return  # behind a body in chunks
         if len(name) + len(value) > _LINE:
             self._fail(NotHttpError(f"a header line over {_LINE} bytes"))
-        text = value.decode("utf-8", "surrogateescape").strip(" \t")
-        self._pairs.append((name.decode("latin-1"), text))
+        self._pairs.append(
+            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape").strip(" \t"))
+        )
 
     def on_headers_complete(self) -> None:
         if self._waiter is None or self._parser is None:

@@ -325,7 +325,8 @@ class HttpSession:
                 call = HttpCall() if read and http is None else Body(body or b"", last_check)
                 timer.start(call)
                 try:
-                    if http is not None and isinstance(call, Body):
+                    # By its class alone: an instance check of an abstract class is slow.
+                    if http is not None and type(call) is Body:
                         answer = await http.request(method, url, call, headers, limit)
                     else:
                         if isinstance(call, Body) and not HttpClient.is_allowed():

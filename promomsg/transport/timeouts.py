@@ -68,7 +68,7 @@ class DeadlineTimer:
 
     def start(self, call: HttpCall) -> None:
         """Times a call of the current task from now on."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         call.task = task
         call.timer = self

@@ -62,6 +62,23 @@ def test_each_encoding_verifies(vector: dict[str, str], encoding: Any) -> None:
     assert not signing.verify(PUBLIC, parts[0], parts[1], parts[2], parts[3] + b" ", signature)
 
 
+@pytest.mark.parametrize("vector", VECTORS)
+def test_a_signature_verifies_with_small_hex_digits_and_with_part_of_it_encoded(
+    vector: dict[str, str],
+) -> None:
+    parts = (vector["path"], vector["client_id"], vector["time"], vector["body"].encode())
+    percent = signing.sign(PRIVATE, *parts)
+    for written in (
+        percent.replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d"),
+        percent.replace("%3D", "="),
+        percent.replace("%2F", "/"),
+        f" {percent} ",
+    ):
+        assert signing.verify(PUBLIC, *parts, written)
+    for written in (percent + "%", percent.replace("%3D", "%3"), f'{percent}"', percent[8:], "é"):
+        assert not signing.verify(PUBLIC, *parts, written)
+
+
 def test_percent_leaves_no_reserved_character_and_base64_is_plain() -> None:
     bodies = [str(n).encode() for n in range(20)]
     percent = "".join(signing.sign(PRIVATE, PATH, CLIENT, TIME, b) for b in bodies)

@@ -361,7 +361,7 @@ class Dispatcher:
             maybe_sent=single_send.maybe_sent,
             called=called,
         )
-        state = decision.state.value
+        state = str(decision.state)
         result = SendResult(
             single_send.seq,
             state,
