@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FleetCampaign",
     "SeenCampaign",
+    "all_campaigns",
     "looking",
     "newest_campaigns",
     "seen_campaigns",
@@ -97,6 +98,19 @@ def looking(
         return SeenCampaign(campaign, record)
 
     return look
+
+
+def all_campaigns(url: str) -> list[tuple[SeenCampaign, int]]:
+    """Every campaign of a database, in the order in which they were begun, with the bytes that its recipients
+    take there.
+
+    Raises:
+        JournalError: it cannot be reached, or has no tables of this version.
+    """
+    from promomsg.journal.postgres.overview import overview, sizes
+
+    found, size = overview(url, looking(url, workers_now(url))), sizes(url)
+    return [(one, size.get(one.campaign.name, 0)) for one in found]
 
 
 def newest_campaigns(

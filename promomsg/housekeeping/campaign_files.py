@@ -9,43 +9,51 @@ from pathlib import Path
 import msgspec
 
 from promomsg.engine.opened_journal import open_journal
-from promomsg.engine.report import ENDED, Progress
+from promomsg.engine.report import ENDED, Progress, Report
 from promomsg.errors import PromoError, UsageError
 from promomsg.journal.locate import journal_paths
+from promomsg.journal.records import CampaignRecord
 
-__all__ = ["FolderCampaign", "campaign_files", "look_at"]
+__all__ = ["ListedCampaign", "campaign_files", "listed", "look_at"]
 
 
-class FolderCampaign(msgspec.Struct, frozen=True, kw_only=True):
-    """One journal of a folder.
+class ListedCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign of a folder, or of a fleet's database.
 
     Attributes:
-        path: of its file.
-        size: bytes, with the files beside it that belong to it.
-        progress: where its campaign stands; None: it cannot be read.
+        address: the path of its journal's file, or `fleet:NAME`.
+        name: the file's name, or the campaign's in the database.
+        size: bytes: of a file with those beside it that belong to it, in a database of its recipients.
+        progress: where it stands; None: it cannot be read, or its plan is not complete.
+        state: as `progress` has it, and with workers at work as they make it; `planning` while its plan is not
+            complete; empty when it cannot be read.
         account: whose it is, `wechat wx0123456789`.
         begun_at: Unix seconds at which its plan was complete.
         last_at: Unix seconds of the last thing that happened.
         closing: those of its warnings that say what the provider soon does not say any more.
+        trouble: what workers say of why they cannot do it now.
         error: why it cannot be read; empty where it can.
     """
 
-    path: Path
+    address: str
+    name: str
     size: int
     progress: Progress | None = None
+    state: str = ""
     account: str = ""
     begun_at: float | None = None
     last_at: float | None = None
     closing: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
     error: str = ""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do of it."""
-        return self.progress is not None and self.progress.state in ENDED
+        return self.progress is not None and self.state in ENDED
 
 
-def campaign_files(folder: str | os.PathLike[str]) -> Iterator[FolderCampaign]:
+def campaign_files(folder: str | os.PathLike[str]) -> Iterator[ListedCampaign]:
     """Every journal of a folder, not of the folders in it, by name; other files are passed over.
 
     Nothing is changed, and no sender is in the way. It takes some milliseconds a journal, however many
@@ -62,23 +70,39 @@ def campaign_files(folder: str | os.PathLike[str]) -> Iterator[FolderCampaign]:
         yield look_at(path)
 
 
-def look_at(path: Path) -> FolderCampaign:
+def look_at(path: Path) -> ListedCampaign:
     """One of them; a journal that cannot be read says why."""
     size = _size(path)
     try:
         with open_journal(path) as opened:
             report, record = opened.report(), opened.record
     except PromoError as error:
-        return FolderCampaign(path=path, size=size, error=str(error))
+        return ListedCampaign(address=str(path), name=path.name, size=size, error=str(error))
+    return listed(str(path), path.name, size, report, record, report.state)
+
+
+def listed(
+    address: str,
+    name: str,
+    size: int,
+    report: Report,
+    record: CampaignRecord,
+    state: str,
+    trouble: tuple[str, ...] = (),
+) -> ListedCampaign:
+    """A campaign whose plan is complete, by its report; the arguments are as `ListedCampaign` has them."""
     begun = record.planned_at
-    return FolderCampaign(
-        path=path,
+    return ListedCampaign(
+        address=address,
+        name=name,
         size=size,
         progress=report.progress(),
+        state=state,
         account=f"{record.channel} {record.account}",
         begun_at=begun,
-        closing=tuple(report.closing),
         last_at=None if begun is None else begun + report.elapsed_s,
+        closing=tuple(report.closing),
+        trouble=trouble,
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from anyio import to_thread
+
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.engine.report import ENDED
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Journal
+from promomsg.journal.locate import is_in_fleet, remove_from_fleet
 
 __all__ = ["remove_if_over"]
 
 
 async def remove_if_over(journal: Journal, *, last_before: float | None = None) -> None:
-    """Removes a journal and every file beside it, as the only sender of it: nobody goes on with the
-    campaign while it is looked at for the last time.
+    """Removes a journal and every file beside it, or a campaign of a fleet with all its rows: nobody goes on
+    with the campaign while it is looked at for the last time.
 
     Args:
         last_before: only when the last thing happened before this Unix time.
@@ -21,8 +24,12 @@ async def remove_if_over(journal: Journal, *, last_before: float | None = None) 
         UsageError: the campaign is not over, or something happened in it since. Nothing was removed.
         JournalError: somebody sends it, or it cannot be read.
     """
-    from anyio import to_thread
-
+    if journal.address is not None and is_in_fleet(journal.address):
+        refusal = await to_thread.run_sync(_refusal, journal, last_before)
+        if not refusal and await remove_from_fleet(journal, last_before):
+            return
+        raise UsageError(refusal or f"{journal.address}: somebody went on with it; it was kept")
+    # As the only sender of it.
     handle = await journal.open(write=True)
     try:
         refusal = await to_thread.run_sync(_refusal, journal, last_before)
@@ -36,7 +43,7 @@ async def remove_if_over(journal: Journal, *, last_before: float | None = None) 
 def _refusal(journal: Journal, last_before: float | None) -> str:
     with OpenedJournal(journal) as opened:
         report, begun = opened.report(), opened.record.planned_at
-    # This very process has it open for sending, so who is pending is what counts.
+    # This very process may have it open for sending, so who is pending is what counts.
     if report.pending or (report.state not in ENDED and report.planned):
         return f"{opened.address}: its campaign is not over ({report.state}); it was kept"
     if last_before is not None and (begun or last_before) + report.elapsed_s >= last_before:

@@ -30,6 +30,7 @@ __all__ = [
     "journal_of",
     "journal_paths",
     "open_reader",
+    "remove_from_fleet",
     "temporary_journal",
 ]
 
@@ -99,6 +100,18 @@ def fleet_journal(name: str, url: str | None = None) -> Journal:
     from promomsg.journal.postgres.journal import PostgresJournal
 
     return PostgresJournal(url, name)
+
+
+async def remove_from_fleet(journal: Journal, last_before: float | None) -> bool | None:
+    """Removes a campaign from a fleet's database, unless it is not over, a sender is at work on it, or something
+    happened in it since `last_before` (Unix seconds); whether it did. None: it is in no database."""
+    if journal.address is None or not is_in_fleet(journal.address):
+        return None
+    from promomsg.journal.postgres.journal import PostgresJournal
+
+    return (
+        await journal.remove_if_ended(last_before) if isinstance(journal, PostgresJournal) else None
+    )
 
 
 def _is_journal(value: object) -> bool:

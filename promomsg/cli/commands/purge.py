@@ -10,6 +10,7 @@ import click
 
 from promomsg.cli.command_errors import CommandError
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.listed_campaigns import CampaignSource, source_options
 from promomsg.cli.output.printing import (
     counted,
     finish_output,
@@ -20,15 +21,14 @@ from promomsg.cli.output.printing import (
 from promomsg.cli.shared_options import json_option, yes_option
 from promomsg.durations import format_age, parse_duration
 from promomsg.errors import PromoError
-from promomsg.housekeeping.campaign_files import FolderCampaign, campaign_files
+from promomsg.housekeeping.campaign_files import ListedCampaign
 from promomsg.housekeeping.removal import remove_if_over
-from promomsg.journal.locate import existing_journal
 
 __all__ = ["purge"]
 
 
 @click.command(short_help="Remove campaigns that were over long ago.")
-@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@source_options
 @click.option(
     "--older-than", required=True, metavar="DURATION",
     help="How long ago the last thing happened in them: 90d.",
@@ -36,32 +36,34 @@ __all__ = ["purge"]
 @click.option("--dry-run", is_flag=True, help="Only say which.")
 @yes_option
 @json_option
-def purge(folder: Path, older_than: str, dry_run: bool, yes: bool, as_json: bool) -> int:
-    """Remove the journals of FOLDER (default: this one) whose campaign is over, and in which nothing happened
-    for so long. A campaign that is not over stays, whatever its age, and so does what cannot be read.
-
-    `fleet prune --older-than DAYS` does the same in a fleet's database.
+def purge(
+    folder: Path | None, fleet: str | None, older_than: str, dry_run: bool, yes: bool, as_json: bool
+) -> int:
+    """Remove the journals of FOLDER (default: this one), or the campaigns of a fleet's database, whose campaign is
+    over, and in which nothing happened for so long. A campaign that is not over stays, whatever its age, and so
+    does what cannot be read.
     """
     before = time.time() - parse_duration(older_than, "--older-than")
-    found = list(campaign_files(folder))
+    source = CampaignSource(folder, fleet)
+    found = source.campaigns()
     meant = [one for one in found if one.is_over and (one.last_at or before) < before]
     for one in meant:
         assert one.progress is not None
         print_to_stderr(
-            f"{'would remove' if dry_run else 'to remove'}: {one.path}  {one.progress.campaign}, "
+            f"{'would remove' if dry_run else 'to remove'}: {one.address}  {one.progress.campaign}, "
             f"{counted(one.progress.planned, 'recipient')}, {format_size(one.size)}, "
             f"{format_age(time.time() - (one.last_at or before))}"
         )
-    removed: list[FolderCampaign] = []
+    removed: list[ListedCampaign] = []
     if meant and not dry_run:
         if not yes and not sys.stdin.isatty():
             raise CommandError("nothing was removed: without a terminal it takes --yes")
-        run_async(lambda interrupts: _remove(meant, before, removed, yes, interrupts))
+        run_async(lambda interrupts: _remove(source, meant, before, removed, yes, interrupts))
     if as_json:
         document = {
-            "folder": str(folder),
-            "meant": [str(one.path) for one in meant],
-            "removed": [str(one.path) for one in removed],
+            "fleet" if source.is_fleet else "folder": source.place,
+            "meant": [one.address for one in meant],
+            "removed": [one.address for one in removed],
             "kept": len(found) - len(removed),
         }
         print_json(document)
@@ -73,9 +75,10 @@ def purge(folder: Path, older_than: str, dry_run: bool, yes: bool, as_json: bool
 
 
 async def _remove(
-    meant: list[FolderCampaign],
+    source: CampaignSource,
+    meant: list[ListedCampaign],
     before: float,
-    removed: list[FolderCampaign],
+    removed: list[ListedCampaign],
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
@@ -83,7 +86,7 @@ async def _remove(
         raise CommandError("nothing was removed")
     for one in meant:
         try:
-            work = remove_if_over(existing_journal(one.path), last_before=before)
+            work = remove_if_over(source.journal(one), last_before=before)
             await interrupts.unless(work)
         except PromoError as error:
             print_to_stderr(f"kept: {error}")

@@ -10,7 +10,7 @@ from promomsg.journal.counts import STATE_NUMBERS
 from promomsg.journal.postgres.database import Connection
 from promomsg.journal.postgres.schema import SCHEMA
 from promomsg.journal.postgres.statements.campaign_row import add_campaign
-from promomsg.journal.postgres.statements.reading import STANDING
+from promomsg.journal.postgres.statements.reading import LAST_AT, STANDING
 from promomsg.journal.postgres.statements.transaction import CampaignReads, Transaction, statement
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import State
@@ -111,7 +111,8 @@ async def remove_half_plans(db: Connection) -> list[str]:
 
 
 _IS_PLANNED: Final = (
-    b"SELECT campaign FROM campaign WHERE journal = %s AND planned_at IS NOT NULL FOR UPDATE"
+    b"SELECT campaign, planned_at FROM campaign WHERE journal = %s AND planned_at IS NOT NULL"
+    b" FOR UPDATE"
 )
 # Whoever would change a recipient waits: what is read after that stays true.
 _KEEP_OUT: Final = "LOCK TABLE this.recipient IN ACCESS EXCLUSIVE MODE"
@@ -122,11 +123,13 @@ FROM ({STANDING}) AS standing (is_at_work, intended)
 """  # noqa: S608
 
 
-async def remove_ended(db: Connection, name: str) -> bool:
-    """Removes a campaign by its name, unless somebody in it is pending or a sender is at work on it.
+async def remove_ended(db: Connection, name: str, last_before: float | None = None) -> bool:
+    """Removes a campaign by its name, unless somebody in it is pending or a sender is at work on it;
+    whether it did.
 
     Args:
         db: in autocommit mode.
+        last_before: only when the last thing happened before this Unix time; None: whenever it did.
     """
     async with db.transaction():
         await db.execute(b"SET LOCAL lock_timeout = '10s'")
@@ -136,9 +139,12 @@ async def remove_ended(db: Connection, name: str) -> bool:
         reads = CampaignReads(db, int(row[0]))
         await db.execute(statement(_KEEP_OUT, reads.campaign))
         [goes_on] = await reads.row(_IS_GOING_ON)
-        if not goes_on:
-            await db.execute(removal(reads.campaign))
-        return not goes_on
+        [last] = await reads.row(LAST_AT)
+        is_late = last_before is not None and (last or row[1]) >= last_before
+        if goes_on or is_late:
+            return False
+        await db.execute(removal(reads.campaign))
+        return True
 
 
 def remove_now(db: psycopg.Connection[Any], campaign: int) -> None:

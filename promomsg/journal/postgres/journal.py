@@ -303,6 +303,21 @@ class PostgresJournal:
         """See `Journal.quota_store`: every sender with a campaign in this database shares it."""
         return QuotaRows(self.url, channel, origin, account)
 
+    async def remove_if_ended(self, last_before: float | None = None) -> bool:
+        """Removes the campaign, unless somebody in it is pending or a sender is at work on it: nobody can
+        change it while it is looked at for the last time. Whether it did.
+
+        Args:
+            last_before: only when the last thing happened before this Unix time.
+        """
+        db = await connect(self.url, then=ASK_AGAIN)
+        try:
+            return await campaign_tables.remove_ended(db, self.name, last_before)
+        except psycopg.Error as error:
+            raise explain(error, self._where, ASK_AGAIN) from None
+        finally:
+            await db.close()
+
     def discard(self) -> None:
         """Removes the campaign, also half a plan; nothing to do when there is none."""
         try:

@@ -11,7 +11,15 @@ import psycopg
 from promomsg.journal.postgres.database import ASK_AGAIN, connect_now, explain, place
 from promomsg.journal.postgres.reader import PostgresView
 
-__all__ = ["CampaignOverview", "PlainConnection", "connected", "named", "newest", "overview"]
+__all__ = [
+    "CampaignOverview",
+    "PlainConnection",
+    "connected",
+    "named",
+    "newest",
+    "overview",
+    "sizes",
+]
 
 T = TypeVar("T")
 PlainConnection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -30,6 +38,11 @@ ORDER BY created_at DESC, journal DESC LIMIT %(most)s
 """
 )
 _COUNT: Final = b"SELECT count(*) FROM campaign"
+_SIZES: Final = b"""
+SELECT journal, coalesce(pg_total_relation_size(to_regclass('recipient_' || campaign)), 0)
+                + coalesce(pg_total_relation_size(to_regclass('user_token_' || campaign)), 0)
+FROM campaign
+"""
 
 
 class CampaignOverview(NamedTuple):
@@ -88,6 +101,17 @@ def named(
     """The same of the campaigns of these names, as far as there are any."""
     asked = _CAMPAIGNS + b" WHERE journal = ANY(%(names)s)"
     return [of(one, _view(db, one)) for one in _found(db, asked, {"names": list(names)})]
+
+
+def sizes(url: str) -> dict[str, int]:
+    """The bytes that each campaign's recipients take in the database, by its name; what it has in tables of
+    all campaigns is little beside it.
+
+    Raises:
+        JournalError: as `overview`.
+    """
+    with connected(url) as db:
+        return dict(db.execute(_SIZES).fetchall())
 
 
 def _found(db: PlainConnection, statement: bytes, values: dict[str, Any]) -> list[CampaignOverview]:
