@@ -6,6 +6,7 @@ All of it is on the session's event loop, where the browser lives, and so are th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 import pytest_asyncio
 from browser.chromium import MISSING, find_chromium, flags
 from browser.console_process import ConsoleProcess
+from browser.running_sender import RunningSender, sending
 from browser.sample_campaigns import Samples, make_samples
+from browser.signing_in import ENVIRONMENT, ROLES
 from browser.watched_page import WatchedPage
 from integration.cli_campaigns import running
 from playwright.async_api import Browser, BrowserContext, async_playwright
@@ -64,6 +67,13 @@ def served() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture
+def sender(served: Sandbox, tmp_path: Path) -> Iterator[RunningSender]:
+    """A campaign that a process is sending there."""
+    with sending(tmp_path, served) as running_sender:
+        yield running_sender
+
+
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """Campaigns of every kind that is shown, in one folder. Tests change none of them."""
@@ -74,4 +84,19 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 def console(samples: Samples) -> Iterator[ConsoleProcess]:
     """A console of these campaigns, for whoever only looks."""
     with ConsoleProcess(samples.folder) as process:
+        yield process
+
+
+@pytest.fixture
+def folder(samples: Samples, tmp_path: Path) -> Path:
+    """A copy of them, for a test that may change them."""
+    for file in samples.folder.glob("*"):
+        shutil.copy(file, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def guarded(folder: Path) -> Iterator[ConsoleProcess]:
+    """A console of this copy that wants a token."""
+    with ConsoleProcess(folder, *ROLES, environment=ENVIRONMENT) as process:
         yield process

@@ -21,7 +21,7 @@ class WatchedPage:
         page: the page itself.
         complaints: errors and warnings of scripts, what the Content-Security-Policy refused, dialogs.
         allowed: beginnings of complaints that the test brings about on purpose.
-        elsewhere: what the page asked of another origin.
+        elsewhere: what was answered to it by another origin than where it went last.
     """
 
     def __init__(self, page: Page) -> None:
@@ -29,6 +29,7 @@ class WatchedPage:
         self.complaints: list[str] = []
         self.allowed: tuple[str, ...] = ()
         self.elsewhere: list[str] = []
+        self._origin = ""
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._asked)
@@ -51,12 +52,12 @@ class WatchedPage:
         await dialog.dismiss()
 
     def _answered(self, response: Response) -> None:
-        here = self.page.url.split("/", 3)[:3]
-        if response.url.split("/", 3)[:3] != here and not response.url.startswith("data:"):
+        if not response.url.startswith((f"{self._origin}/", "data:")):
             self.elsewhere.append(response.url)
 
     async def go(self, url: str) -> Response:
         """Goes there; returns the answer."""
+        self._origin = "/".join(url.split("/", 3)[:3])
         response = await self.page.goto(url)
         assert response is not None
         return response
@@ -64,6 +65,19 @@ class WatchedPage:
     async def script(self, text: str, argument: Any = None) -> Any:
         """What a script comes to that is run in the page by the tests, which no policy forbids."""
         return await self.page.evaluate(text, argument)
+
+    async def number(self, state: str) -> int:
+        """What a campaign's page says of a state."""
+        shown = await self.page.locator(f".tiles .{state} b").first.inner_text()
+        return int(shown.replace(",", ""))
+
+    async def rises_above(self, bound: int) -> int:
+        """Waits until a campaign's page says that more were sent to; returns what it says."""
+        await self.page.wait_for_function(
+            "n => +document.querySelector('.tiles .sent b')?.textContent.replace(',', '') > n",
+            arg=bound,
+        )
+        return await self.number("sent")
 
     def assert_clean(self) -> None:
         """Nothing was complained of."""
