@@ -13,7 +13,7 @@ from aiohttp import web
 from promomsg.console.guard import HEADERS, Guard, Refused
 from promomsg.console.one_look import log_failure
 from promomsg.console.pages import Pages
-from promomsg.console.routes import VISIT, Routes
+from promomsg.console.routes import VISIT, Routes, page_answer
 from promomsg.console.visits import Visits
 from promomsg.errors import PromoError, UsageError
 from promomsg.log_events import log_event
@@ -110,5 +110,4 @@ def _problem(
 ) -> web.Response:
     visit = request.get(VISIT)
     visitor = visits.stranger(request) if visit is None else visit.visitor
-    page = pages.problem(visitor, status, text)
-    return web.Response(text=page, content_type="text/html", status=status)
+    return page_answer(pages.problem(visitor, status, text), status=status)

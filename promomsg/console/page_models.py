@@ -69,13 +69,18 @@ _BY_NUMBER: Final = "one group send where 50 or more get the same, else single s
 def url_of(look: Look, *inside: str) -> str:
     """The path of a campaign's page, or of one below it."""
     return "/".join(
-        ("", "campaigns", *(quote(part, safe="") for part in (look.place, look.name, *inside)))
+        ("", "campaigns", *(_quoted(part) for part in (look.place, look.name, *inside)))
     )
+
+
+def _quoted(name: str) -> str:
+    """A part of a URL; the name of a file may be bytes that are no text."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def card_id(look: Look) -> str:
     """The id of a campaign's element in the list: no two campaigns share one."""
-    return f"card-{quote(look.place, safe='')}-{quote(look.name, safe='')}"
+    return f"card-{_quoted(look.place)}-{_quoted(look.name)}"
 
 
 class StateInWords(msgspec.Struct, frozen=True, kw_only=True):

@@ -256,7 +256,10 @@ class Routes:
 
 
 def page_answer(text: str, *, status: int = 200) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=status)
+    """A page."""
+    # The name of a file may be bytes that are no text.
+    body = text.encode("utf-8", "backslashreplace")
+    return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
 
 
 def named(request: web.Request) -> tuple[str, str]:
