@@ -35,6 +35,8 @@ class _Scanned(NamedTuple):
 
 
 class _Details(NamedTuple):
+    of: Look
+    detailed: Look
     singles: int
     values: tuple[str, ...] | None
     until: float
@@ -85,11 +87,13 @@ class CampaignReads:
                 return view.singles_of(day).singles, view.sample_values()
 
             singles, values = await self.view(journal, read)
-            found = _Details(singles, values, self._now() + _DETAILS_FOR)
+            found = _detailed(look, singles, values, self._now() + _DETAILS_FOR)
+        elif found.of is not look:
+            found = _detailed(look, found.singles, found.values, found.until)
         self._details[key] = found
         while len(self._details) > _MOST_KEPT:
             self._details.popitem(last=False)
-        return msgspec.structs.replace(look, singles_today=found.singles), found.values
+        return found.detailed, found.values
 
     async def timeline(self, look: Look) -> Timeline:
         """Outcomes over time of a campaign that can be read. It is a scan of all recipients: one at a time, and
@@ -112,3 +116,8 @@ class CampaignReads:
             while len(self._timelines) > _MOST_KEPT:
                 self._timelines.popitem(last=False)
         return scanned.timeline
+
+
+def _detailed(look: Look, singles: int, values: tuple[str, ...] | None, until: float) -> _Details:
+    detailed = msgspec.structs.replace(look, singles_today=singles)
+    return _Details(look, detailed, singles, values, until)

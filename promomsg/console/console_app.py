@@ -13,7 +13,8 @@ from aiohttp import web
 from promomsg.console.guard import HEADERS, Guard, Refused
 from promomsg.console.one_look import log_failure
 from promomsg.console.pages import Pages
-from promomsg.console.routes import VISIT, Routes, page_answer
+from promomsg.console.requests import VISIT, page_answer
+from promomsg.console.routes import Routes
 from promomsg.console.visits import Visits
 from promomsg.errors import PromoError, UsageError
 from promomsg.log_events import log_event

@@ -10,16 +10,21 @@ from typing import Any, Final
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from promomsg.console.action_routes import ActionRoutes
 from promomsg.console.campaign_looks import CampaignLooks
 from promomsg.console.campaign_reads import CampaignReads
 from promomsg.console.console_app import make_app
 from promomsg.console.console_settings import ConsoleSettings
 from promomsg.console.guard import Guard
 from promomsg.console.live import LiveStreams
+from promomsg.console.one_look import log_failure
 from promomsg.console.own_addresses import OwnAddresses, names_of_certificate
 from promomsg.console.pages import Pages
 from promomsg.console.routes import Routes
+from promomsg.console.sender_processes import SenderProcesses
+from promomsg.console.take_action import CampaignActions
 from promomsg.console.visits import Visits
 from promomsg.fleet.fleet import Fleet
 from promomsg.listening_socket import listen, url_of
@@ -41,6 +46,7 @@ _log: Final = logging.getLogger("promomsg.console")
 async def serve_console(
     settings: ConsoleSettings,
     languages: Mapping[str, PageLanguage],
+    processes: SenderProcesses,
     announce: Callable[[str], None],
 ) -> None:
     """Runs the console until it is cancelled.
@@ -48,6 +54,7 @@ async def serve_console(
     Args:
         settings: what it shows, to whom, and where it listens.
         languages: of its pages, by the names that `--lang` has for them; the first one is the default.
+        processes: what it starts for its visitors.
         announce: gets the URL, once it listens.
 
     Raises:
@@ -61,7 +68,7 @@ async def serve_console(
         port: int = server.sockets[0].getsockname()[1]
         async with anyio.create_task_group() as tasks:
             live = LiveStreams(tasks)
-            app = _app(settings, languages, live, port)
+            app = _app(settings, languages, processes, live, port)
 
             @web.middleware
             async def note(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -71,7 +78,7 @@ async def serve_console(
 
             app.middlewares.insert(0, note)
             runner = web.AppRunner(
-                app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE,
+                app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE, logger=_quiet(),
                 keepalive_timeout=_KEEPS_ALIVE,
             )  # fmt: skip
             await runner.setup()
@@ -97,6 +104,7 @@ async def serve_console(
 def _app(
     settings: ConsoleSettings,
     languages: Mapping[str, PageLanguage],
+    processes: SenderProcesses,
     live: LiveStreams,
     port: int,
 ) -> web.Application:
@@ -118,8 +126,25 @@ def _app(
     )
     pages = Pages(languages, has_fleet=fleet is not None)
     looks = CampaignLooks(settings.folders, fleet, settings.fleet_url or "")
-    routes = Routes(looks, CampaignReads(), pages, visits, live)
+    actions = ActionRoutes(looks, pages, visits, CampaignActions(processes, fleet))
+    routes = Routes(looks, CampaignReads(), pages, actions, visits, live)
     return make_app(Guard(addresses, same_user=settings.same_user), visits, pages, routes)
+
+
+def _quiet() -> logging.Logger:
+    """A log for aiohttp, which writes what strangers send into tracebacks: of a request that is none nothing
+    is said, of anything else its kind and its place."""
+    log = logging.getLogger("promomsg.console.http")
+    if not log.filters:
+        log.addFilter(_without_traceback)
+    return log
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and not isinstance(error, HttpProcessingError):
+        log_failure("request", error)
+    return error is None
 
 
 class _Connections:

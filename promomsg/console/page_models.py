@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -9,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from promomsg.code_meanings import Explanation
-from promomsg.console.console_types import Look
+from promomsg.console.console_types import CampaignPage, Look
 from promomsg.engine.report import Report
 from promomsg.journal.people.people_contract import PeoplePage, Person
 from promomsg.journal.records import CampaignRecord, GroupRow
@@ -81,6 +82,12 @@ def _quoted(name: str) -> str:
 def card_id(look: Look) -> str:
     """The id of a campaign's element in the list: no two campaigns share one."""
     return f"card-{_quoted(look.place)}-{_quoted(look.name)}"
+
+
+def names_of(page: CampaignPage) -> str:
+    """What differs when other campaigns are on a page of the list, in whatever order they are."""
+    ids = sorted(card_id(look) for look in page.looks)
+    return hashlib.blake2s("\n".join(ids).encode(), digest_size=8).hexdigest()
 
 
 class StateInWords(msgspec.Struct, frozen=True, kw_only=True):

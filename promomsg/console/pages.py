@@ -15,6 +15,7 @@ from promomsg.console.page_models import (
     card_of,
     first_means,
     group_page,
+    names_of,
     next_moment,
     page_links,
     person_facts,
@@ -89,7 +90,7 @@ class Pages:
         """
         return self._page(
             "campaigns", visitor, (after and f"/?after={after}") or "/",
-            in_china=_all_in_china(page.looks), page=page,
+            in_china=_all_in_china(page.looks), page=page, names=names_of(page),
             cards=[card_of(look) for look in page.looks], after=after,
         )  # fmt: skip
 

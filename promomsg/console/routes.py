@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
-from urllib.parse import unquote_to_bytes
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from promomsg.console.action_routes import ActionRoutes
+from promomsg.console.actions import ACTIONS
 from promomsg.console.campaign_looks import CampaignLooks
 from promomsg.console.campaign_reads import CampaignReads
-from promomsg.console.console_types import CampaignPage, Listed, Look
+from promomsg.console.console_types import CampaignPage, Listed, Look, SenderNews
 from promomsg.console.live import LiveStreams, Parts
-from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery
+from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
 from promomsg.console.pages import Pages, static_files
-from promomsg.console.visits import Visit, Visits
+from promomsg.console.requests import VISIT, form_field, named, page_answer
+from promomsg.console.visits import Visits
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Journal
 from promomsg.journal.people.people_contract import PeoplePage
 from promomsg.log_events import log_event
 from promomsg.model import State
 
-__all__ = ["VISIT", "Routes"]
+__all__ = ["Routes"]
 
-VISIT: Final = web.RequestKey("visit", Visit)
-"""Who a request is from, once that is known."""
 _PEOPLE: Final = 50
 """Recipients of a page."""
 _LONGEST: Final = 200
@@ -37,6 +36,13 @@ _log: Final = logging.getLogger("promomsg.console")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Seen(NamedTuple):
+    """A campaign as its open pages show it."""
+
+    look: Look
+    news: SenderNews | None
+
+
 class Routes:
     """The handlers of all URLs.
 
@@ -44,6 +50,7 @@ class Routes:
         looks: the campaigns.
         reads: what else of a campaign is shown.
         pages: renders.
+        actions: what may be done.
         visits: who asks.
         live: the open streams.
     """
@@ -53,12 +60,14 @@ class Routes:
         looks: CampaignLooks,
         reads: CampaignReads,
         pages: Pages,
+        actions: ActionRoutes,
         visits: Visits,
         live: LiveStreams,
     ) -> None:
         self._looks = looks
         self._reads = reads
         self._pages = pages
+        self._actions = actions
         self._visits = visits
         self._live = live
         self._static = static_files()
@@ -80,6 +89,9 @@ class Routes:
         router.add_get(f"{one}/rate", self.rate)
         router.add_get(f"{one}/groups", self.groups)
         router.add_get(f"{one}/live", self.live_campaign, allow_head=False)
+        action = f"{one}/{{action:{'|'.join(ACTIONS)}}}"
+        router.add_get(action, self._actions.ask)
+        router.add_post(action, self._actions.act)
 
     # The list.
 
@@ -101,7 +113,10 @@ class Routes:
             return await self._looks.refreshed(last)
 
         async def render(page: CampaignPage) -> Parts:
-            return self._pages.campaign_cards(page.looks, visit.visitor)
+            return {
+                "names": names_of(page),
+                **self._pages.campaign_cards(page.looks, visit.visitor),
+            }
 
         return await self._live.answer(
             request, ("list", after), look, visit.visitor.language, render,
@@ -121,26 +136,41 @@ class Routes:
     # One campaign.
 
     async def campaign(self, request: web.Request) -> web.StreamResponse:
-        visitor, look = request[VISIT].visitor, await self._look(request)
+        visit, look = request[VISIT], await self._look(request)
         if look.report is None:
-            return page_answer(self._pages.campaign(look, visitor))
+            return page_answer(self._pages.campaign(look, visit.visitor))
         journal = await self._journal(request)
         look, values = await self._reads.details(look, journal)
-        return page_answer(self._pages.campaign(look, visitor, values=values))
+        page = self._pages.campaign(
+            look,
+            visit.visitor,
+            actions=await self._actions.possible(look, journal, visit.visitor),
+            values=values,
+            news=self._actions.news(look),
+            done=self._actions.done(look, visit),
+        )
+        return page_answer(page)
 
     async def live_campaign(self, request: web.Request) -> web.StreamResponse:
         visit, (place, name) = request[VISIT], named(request)
         await self._look(request)
         journal = await self._journal(request)
 
-        async def look(last: Look | None) -> Look | None:
+        async def look(last: _Seen | None) -> _Seen | None:
             found = await self._looks.campaign(place, name)
-            if found is None or found.report is None:
-                return found or last
-            return (await self._reads.details(found, journal))[0]
+            if found is None:
+                return last
+            if found.report is not None:
+                found, _ = await self._reads.details(found, journal)
+            seen = _Seen(found, self._actions.news(found))
+            same = last is not None and last.look is found and last.news == seen.news
+            return last if same else seen
 
-        async def render(found: Look) -> Parts:
-            return self._pages.campaign_parts(found, visit.visitor)
+        async def render(seen: _Seen) -> Parts:
+            actions = await self._actions.possible(seen.look, journal, visit.visitor)
+            return self._pages.campaign_parts(
+                seen.look, visit.visitor, actions=actions, news=seen.news
+            )
 
         return await self._live.answer(
             request, (place, name), look, (visit.visitor.language, visit.visitor.may_act), render,
@@ -255,20 +285,6 @@ class Routes:
         return journal
 
 
-def page_answer(text: str, *, status: int = 200) -> web.Response:
-    """A page."""
-    # The name of a file may be bytes that are no text.
-    body = text.encode("utf-8", "backslashreplace")
-    return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
-
-
-def named(request: web.Request) -> tuple[str, str]:
-    """The place and the name in a URL. The name may be of any bytes, as a file's can; it is only looked up
-    among those that are there."""
-    _, _, place, name, *_ = request.rel_url.raw_path.split("/")
-    return place, os.fsdecode(unquote_to_bytes(name))
-
-
 def _people_query(request: web.Request) -> PeopleQuery:
     query = request.query
     state = query.get("state", "")
@@ -287,12 +303,6 @@ def _number(request: web.Request, name: str) -> int | None:
 
 def _digits(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def form_field(form: object, name: str) -> str:
-    """A text of a form; a file that was sent in its place is none."""
-    found = form.get(name) if hasattr(form, "get") else None
-    return found if isinstance(found, str) else ""
 
 
 def _local(path: str) -> str:

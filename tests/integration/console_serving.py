@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from waiting import until
 from yarl import URL
 
 from promomsg import PollPolicy, WeChatMessage, WeChatPromoter, send
+from promomsg.cli.exit_status import TABLE
 from promomsg.cli.language.page_languages import page_languages
 from promomsg.console.console_server import serve_console
 from promomsg.console.console_settings import ConsoleSettings
+from promomsg.console.sender_processes import SenderProcesses
 from promomsg.sandbox import Sandbox
 
 __all__ = ["Asked", "Served", "campaign", "serving"]
@@ -86,8 +89,11 @@ class Served:
 async def serving(*folders: Path, **settings: Any) -> AsyncIterator[Served]:
     """A console over folders, as long as the block runs."""
     urls: list[str] = []
+    processes = SenderProcesses([sys.executable, "-P", "-m", "promomsg"], TABLE)
     serving = asyncio.create_task(
-        serve_console(ConsoleSettings(folders=folders, **settings), page_languages(), urls.append)
+        serve_console(
+            ConsoleSettings(folders=folders, **settings), page_languages(), processes, urls.append
+        )
     )
     try:
         await until(lambda: urls or serving.done())
@@ -98,6 +104,7 @@ async def serving(*folders: Path, **settings: Any) -> AsyncIterator[Served]:
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+        processes.close()
 
 
 async def campaign(path: Path, keys: Iterable[str] = ("a", "b", "c"), name: str = "autumn") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from promomsg.cli.campaign.secret_references import read_secret
 from promomsg.cli.command_errors import Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.output.printing import print_to_stderr
 from promomsg.errors import UsageError
 from promomsg.model import Secret
 
@@ -100,18 +102,28 @@ def console(
 async def _serve(settings: ConsoleSettings, interrupts: Interrupts) -> int:
     try:
         from promomsg.console.console_server import serve_console
+        from promomsg.console.sender_processes import SenderProcesses
     except ModuleNotFoundError as error:
         raise UsageError(
             f"console: {error.name} is missing: pip install 'promomsg[console]'"
         ) from None
+    from promomsg.cli.exit_status import TABLE
     from promomsg.cli.language.page_languages import page_languages
 
     def announce(url: str) -> None:
         print(f"listening on {url}", flush=True)
 
+    # In the environment: everybody can read a command line.
+    environment = {} if settings.fleet_url is None else {"PROMOMSG_FLEET": settings.fleet_url}
+    words = [sys.executable, "-P", "-m", "promomsg"]
+    processes = SenderProcesses(words, TABLE, environment=environment)
     try:
-        await interrupts.unless(serve_console(settings, page_languages(), announce))
+        await interrupts.unless(serve_console(settings, page_languages(), processes, announce))
     except Interrupted:
         # There is no other way to end it, so this is its success.
         return 0
+    finally:
+        for one in processes.running():
+            print_to_stderr(f"goes on: {one}")
+        processes.close()
     return 0

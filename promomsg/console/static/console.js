@@ -50,19 +50,32 @@
     if (before !== after && after !== null) announcer.textContent = after;
   };
 
+  // An element of a page of this console; null: the server is not there, or has no such page.
+  const fetched = async (address, selector) => {
+    try {
+      const answer = await fetch(address, { credentials: "same-origin" });
+      if (!answer.ok) return null;
+      return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(selector);
+    } catch {
+      return null;
+    }
+  };
+
   const loadRate = async () => {
     const rate = document.querySelector("#rate[data-from]");
     if (rate === null || document.hidden || Date.now() - rateAt < RATE_EVERY) return;
     rateAt = Date.now();
-    try {
-      const answer = await fetch(rate.dataset.from, { credentials: "same-origin" });
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const found = page.getElementById("rate");
-      if (found !== null) replace(rate, found.innerHTML);
-    } catch {
-      // The server is not there: the word beside the languages says so.
-    }
+    const found = await fetched(rate.dataset.from, "#rate");
+    if (found !== null) replace(rate, found.innerHTML);
+  };
+
+  // Another campaign is there, or one is gone: the list is taken anew.
+  const renew = async (names) => {
+    if (names === main.dataset.names) return;
+    const found = await fetched(location.href, "main[data-names]");
+    if (found === null) return;
+    main.dataset.names = found.dataset.names;
+    replace(main, found.innerHTML);
   };
 
   const close = () => {
@@ -84,6 +97,10 @@
     };
     source.addEventListener("part", (event) => {
       const part = JSON.parse(event.data);
+      if (part.id === "names") {
+        renew(part.html);
+        return;
+      }
       const element = document.getElementById(part.id);
       if (element === null) return;
       replace(element, part.html);
