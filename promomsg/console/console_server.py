@@ -14,13 +14,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from promomsg.console.action_routes import ActionRoutes
 from promomsg.console.campaign_looks import CampaignLooks
-from promomsg.console.campaign_reads import CampaignReads
 from promomsg.console.console_app import make_app
 from promomsg.console.console_settings import ConsoleSettings
 from promomsg.console.guard import Guard
 from promomsg.console.live import LiveStreams
 from promomsg.console.one_look import log_failure
 from promomsg.console.own_addresses import OwnAddresses, names_of_certificate
+from promomsg.console.page_reads import PageReads
 from promomsg.console.pages import Pages
 from promomsg.console.routes import Routes
 from promomsg.console.sender_processes import SenderProcesses
@@ -127,7 +127,7 @@ def _app(
     pages = Pages(languages, has_fleet=fleet is not None)
     looks = CampaignLooks(settings.folders, fleet, settings.fleet_url or "")
     actions = ActionRoutes(looks, pages, visits, CampaignActions(processes, fleet))
-    routes = Routes(looks, CampaignReads(), pages, actions, visits, live)
+    routes = Routes(looks, PageReads(), pages, actions, visits, live)
     return make_app(Guard(addresses, same_user=settings.same_user), visits, pages, routes)
 
 

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from promomsg.console.guard import Refused
 from promomsg.console.one_look import log_failure
 
-__all__ = ["LiveStreams", "Watch"]
+__all__ = ["LiveStreams", "Watched"]
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -35,7 +35,7 @@ Parts = Mapping[str, str]
 """The content of elements, by their ids."""
 
 
-class Watch:
+class Watched:
     """What is seen of one campaign, or of one page of the list, while pages of it are open.
 
     Attributes:
@@ -90,7 +90,7 @@ class LiveStreams:
         self._tasks = tasks
         self._every = every
         self._most = most
-        self._watches: dict[Hashable, Watch] = {}
+        self._watches: dict[Hashable, Watched] = {}
         self._streams = 0
         self._ends = False
 
@@ -105,8 +105,8 @@ class LiveStreams:
     def close(self) -> None:
         """Ends all streams within a moment; new ones are refused."""
         self._ends = True
-        for watch in self._watches.values():
-            watch.publish(object())
+        for watched in self._watches.values():
+            watched.publish(object())
 
     async def answer(
         self,
@@ -135,10 +135,10 @@ class LiveStreams:
             )
         self._streams += 1
         try:
-            async with self._watching(key, look) as watch:
+            async with self._watching(key, look) as watched:
                 stream = _Stream(request)
                 await stream.begin()
-                await self._send(stream, watch, kind, render, is_over)
+                await self._send(stream, watched, kind, render, is_over)
         finally:
             self._streams -= 1
         return stream.response
@@ -146,45 +146,45 @@ class LiveStreams:
     async def _send(
         self,
         stream: _Stream,
-        watch: Watch,
+        watched: Watched,
         kind: Hashable,
         render: Callable[[Any], Awaitable[Parts]],
         is_over: Callable[[], bool],
     ) -> None:
         version = 0
         while stream.is_open and not is_over():
-            newer = await watch.newer(version, _EVERY)
+            newer = await watched.newer(version, _EVERY)
             if self._ends:
                 return
             if newer:
-                version = watch.version
-                await stream.send(await watch.parts(kind, render))
+                version = watched.version
+                await stream.send(await watched.parts(kind, render))
             else:
                 await stream.beat()
 
     @asynccontextmanager
     async def _watching(
         self, key: Hashable, look: Callable[[Any], Awaitable[Any]]
-    ) -> AsyncIterator[Watch]:
-        watch = self._watches.get(key)
-        if watch is None:
-            watch = self._watches[key] = Watch()
-            self._tasks.start_soon(self._look_again, watch, look)
-        watch.readers += 1
+    ) -> AsyncIterator[Watched]:
+        watched = self._watches.get(key)
+        if watched is None:
+            watched = self._watches[key] = Watched()
+            self._tasks.start_soon(self._look_again, watched, look)
+        watched.readers += 1
         try:
-            yield watch
+            yield watched
         finally:
-            watch.readers -= 1
-            if not watch.readers:
-                watch.scope.cancel()
+            watched.readers -= 1
+            if not watched.readers:
+                watched.scope.cancel()
                 del self._watches[key]
 
-    async def _look_again(self, watch: Watch, look: Callable[[Any], Awaitable[Any]]) -> None:
-        with watch.scope:
+    async def _look_again(self, watched: Watched, look: Callable[[Any], Awaitable[Any]]) -> None:
+        with watched.scope:
             while True:
                 began = time.monotonic()
                 try:
-                    watch.publish(await look(watch.seen))
+                    watched.publish(await look(watched.seen))
                 except Exception as error:  # noqa: BLE001 - it is looked at again a second later
                     log_failure("look", error)
                 took = time.monotonic() - began

@@ -12,10 +12,10 @@ from aiohttp import web
 from promomsg.console.action_routes import ActionRoutes
 from promomsg.console.actions import ACTIONS
 from promomsg.console.campaign_looks import CampaignLooks
-from promomsg.console.campaign_reads import CampaignReads
 from promomsg.console.console_types import CampaignPage, Listed, Look, SenderNews
 from promomsg.console.live import LiveStreams, Parts
 from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
+from promomsg.console.page_reads import PageReads
 from promomsg.console.pages import Pages, static_files
 from promomsg.console.requests import VISIT, form_field, named, page_answer
 from promomsg.console.visits import Visits
@@ -58,7 +58,7 @@ class Routes:
     def __init__(
         self,
         looks: CampaignLooks,
-        reads: CampaignReads,
+        reads: PageReads,
         pages: Pages,
         actions: ActionRoutes,
         visits: Visits,

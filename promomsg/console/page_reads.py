@@ -16,7 +16,7 @@ from promomsg.console.console_types import Look
 from promomsg.journal.contract import CampaignView, Journal
 from promomsg.timeline import Timeline
 
-__all__ = ["CampaignReads"]
+__all__ = ["PageReads"]
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class _Details(NamedTuple):
     until: float
 
 
-class CampaignReads:
+class PageReads:
     """Reads journals for pages.
 
     Args:
