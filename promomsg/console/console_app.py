@@ -67,6 +67,8 @@ def make_app(guard: Guard, visits: Visits, pages: Pages, routes: Routes) -> web.
             response = _problem(request, visits, pages, 400, str(error))
         except PromoError as error:
             response = _problem(request, visits, pages, 503, str(error))
+        except ConnectionError:
+            raise  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - no traceback reaches a page
             log_failure("page", error)
             response = _problem(request, visits, pages, 500, _FAILED)

@@ -3,6 +3,7 @@ what may be done now."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -76,12 +77,13 @@ class Listed(NamedTuple):
     @classmethod
     def read(cls, text: str) -> Listed | None:
         """The one of such a text; None: it is none."""
-        at, first, rest = text.partition("~")
-        place, second, name = rest.partition("~")
+        at, _, rest = text.partition("~")
+        place, _, name = rest.partition("~")
         try:
-            return cls(float(at), place, name) if first and second and name else None
+            moment = float(at)
         except ValueError:
             return None
+        return cls(moment, place, name) if math.isfinite(moment) and place and name else None
 
 
 class PlaceName(msgspec.Struct, frozen=True, kw_only=True):

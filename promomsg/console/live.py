@@ -158,7 +158,12 @@ class LiveStreams:
                 return
             if newer:
                 version = watched.version
-                await stream.send(await watched.parts(kind, render))
+                try:
+                    parts = await watched.parts(kind, render)
+                except Exception as error:  # noqa: BLE001 - a page that has begun gets no other answer
+                    log_failure("live page", error)
+                    continue
+                await stream.send(parts)
             else:
                 await stream.beat()
 
