@@ -161,7 +161,7 @@ class LiveStreams:
                 try:
                     parts = await watched.parts(kind, render)
                 except Exception as error:  # noqa: BLE001 - a page that has begun gets no other answer
-                    log_failure("live page", error)
+                    log_failure("page", error)
                     continue
                 await stream.send(parts)
             else:
