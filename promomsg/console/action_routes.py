@@ -13,7 +13,7 @@ from promomsg.console.console_types import Action, Look, SenderNews, Visitor
 from promomsg.console.guard import Refused
 from promomsg.console.page_models import url_of
 from promomsg.console.pages import Pages
-from promomsg.console.requests import VISIT, form_field, named, page_answer
+from promomsg.console.requests import form_field, named, page_answer, visit_of
 from promomsg.console.sender_processes import CampaignName
 from promomsg.console.take_action import CampaignActions
 from promomsg.console.visits import Visit, Visits
@@ -109,7 +109,7 @@ class ActionRoutes:
 
 
 def _operator(request: web.Request) -> Visit:
-    visit = request[VISIT]
+    visit = visit_of(request)
     if not visit.visitor.may_act:
         raise Refused(
             403,

@@ -13,7 +13,7 @@ from aiohttp import web
 from promomsg.console.guard import HEADERS, Guard, Refused
 from promomsg.console.one_look import log_failure
 from promomsg.console.pages import Pages
-from promomsg.console.requests import VISIT, page_answer
+from promomsg.console.requests import keep_visit, known_visit, page_answer, visit_of
 from promomsg.console.routes import Routes
 from promomsg.console.visits import Visits
 from promomsg.errors import PromoError, UsageError
@@ -52,7 +52,7 @@ def make_app(guard: Guard, visits: Visits, pages: Pages, routes: Routes) -> web.
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             await guard.check(request)
-            request[VISIT] = visits.of(request)
+            keep_visit(request, visits.of(request))
             response = _sign_in_first(request) or await _in_time(request, handler)
         except Refused as refused:
             log_event(
@@ -72,8 +72,9 @@ def make_app(guard: Guard, visits: Visits, pages: Pages, routes: Routes) -> web.
         except Exception as error:  # noqa: BLE001 - no traceback reaches a page
             log_failure("page", error)
             response = _problem(request, visits, pages, 500, _FAILED)
-        if VISIT in request and not response.prepared:
-            visits.keep(request[VISIT], response)
+        visit = known_visit(request)
+        if visit is not None and not response.prepared:
+            visits.keep(visit, response)
         return response
 
     app = web.Application(middlewares=[answer], client_max_size=_MOST_BODY)
@@ -99,7 +100,7 @@ async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def _sign_in_first(request: web.Request) -> web.StreamResponse | None:
     """Where somebody without a role is sent; None: they may go on."""
-    if request[VISIT].role is not None or request.path.startswith(_OPEN):
+    if visit_of(request).role is not None or request.path.startswith(_OPEN):
         return None
     if request.method == "POST" or "text/event-stream" in request.headers.get("Accept", ""):
         raise Refused(401, "sign in first", "not signed in")
@@ -111,6 +112,6 @@ def _sign_in_first(request: web.Request) -> web.StreamResponse | None:
 def _problem(
     request: web.Request, visits: Visits, pages: Pages, status: int, text: str
 ) -> web.Response:
-    visit = request.get(VISIT)
+    visit = known_visit(request)
     visitor = visits.stranger(request) if visit is None else visit.visitor
     return page_answer(pages.problem(visitor, status, text), status=status)

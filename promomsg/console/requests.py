@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
 from promomsg.console.visits import Visit
 
-__all__ = ["VISIT", "form_field", "named", "page_answer"]
+__all__ = ["form_field", "keep_visit", "known_visit", "named", "page_answer", "visit_of"]
 
-VISIT: Final = web.RequestKey("visit", Visit)
-"""Who a request is from, once that is known."""
+# aiohttp before 3.14 takes texts, and from then on warns of them.
+_VISIT: Final[Any] = web.RequestKey("visit", Visit) if hasattr(web, "RequestKey") else "visit"
+
+
+def keep_visit(request: web.Request, visit: Visit) -> None:
+    """Who a request is from is known."""
+    request[_VISIT] = visit
+
+
+def known_visit(request: web.Request) -> Visit | None:
+    """Who a request is from; None: that is not known yet."""
+    found: Visit | None = request.get(_VISIT)
+    return found
+
+
+def visit_of(request: web.Request) -> Visit:
+    """The same in a handler, where it is known."""
+    found: Visit = request[_VISIT]
+    return found
 
 
 def page_answer(text: str, *, status: int = 200) -> web.Response:

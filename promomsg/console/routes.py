@@ -17,7 +17,7 @@ from promomsg.console.live import LiveStreams, Parts
 from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
 from promomsg.console.page_reads import PageReads
 from promomsg.console.pages import Pages, static_files
-from promomsg.console.requests import VISIT, form_field, named, page_answer
+from promomsg.console.requests import form_field, named, page_answer, visit_of
 from promomsg.console.visits import Visits
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Journal
@@ -100,11 +100,11 @@ class Routes:
         listed = Listed.read(after)
         page = await self._looks.page(listed)
         return page_answer(
-            self._pages.campaigns(page, request[VISIT].visitor, after=after if listed else "")
+            self._pages.campaigns(page, visit_of(request).visitor, after=after if listed else "")
         )
 
     async def live_campaigns(self, request: web.Request) -> web.StreamResponse:
-        visit = request[VISIT]
+        visit = visit_of(request)
         after = Listed.read(request.query.get("after", ""))
 
         async def look(last: CampaignPage | None) -> CampaignPage:
@@ -128,7 +128,7 @@ class Routes:
         if fleet is None:
             raise web.HTTPNotFound
         workers = await fleet.workers()
-        visitor = request[VISIT].visitor
+        visitor = visit_of(request).visitor
         return page_answer(
             self._pages.workers(workers, visitor, database=fleet.shown, now=time.time())
         )
@@ -136,7 +136,7 @@ class Routes:
     # One campaign.
 
     async def campaign(self, request: web.Request) -> web.StreamResponse:
-        visit, look = request[VISIT], await self._look(request)
+        visit, look = visit_of(request), await self._look(request)
         if look.report is None:
             return page_answer(self._pages.campaign(look, visit.visitor))
         journal = await self._journal(request)
@@ -152,7 +152,7 @@ class Routes:
         return page_answer(page)
 
     async def live_campaign(self, request: web.Request) -> web.StreamResponse:
-        visit, (place, name) = request[VISIT], named(request)
+        visit, (place, name) = visit_of(request), named(request)
         await self._look(request)
         journal = await self._journal(request)
 
@@ -180,15 +180,15 @@ class Routes:
     async def rate(self, request: web.Request) -> web.StreamResponse:
         look = await self._read_look(request)
         timeline = await self._reads.timeline(look)
-        return page_answer(self._pages.rate(look, timeline, request[VISIT].visitor))
+        return page_answer(self._pages.rate(look, timeline, visit_of(request).visitor))
 
     async def groups(self, request: web.Request) -> web.StreamResponse:
         look = await self._read_look(request)
         after = _number(request, "after") or 0
-        return page_answer(self._pages.groups(look, request[VISIT].visitor, after=after))
+        return page_answer(self._pages.groups(look, visit_of(request).visitor, after=after))
 
     async def recipients(self, request: web.Request) -> web.StreamResponse:
-        look, visitor = await self._read_look(request), request[VISIT].visitor
+        look, visitor = await self._read_look(request), visit_of(request).visitor
         query = _people_query(request)
         found, error = PeoplePage(), ""
         try:
@@ -216,16 +216,16 @@ class Routes:
             person = await self._reads.view(journal, lambda view: view.person(seq))
         if person is None:
             raise web.HTTPNotFound
-        return page_answer(self._pages.recipient(look, request[VISIT].visitor, person))
+        return page_answer(self._pages.recipient(look, visit_of(request).visitor, person))
 
     # Who it is.
 
     async def ask_token(self, request: web.Request) -> web.StreamResponse:
         back = _local(request.query.get("back", ""))
-        return page_answer(self._pages.sign_in(request[VISIT].visitor, back=back))
+        return page_answer(self._pages.sign_in(visit_of(request).visitor, back=back))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        visit, form = request[VISIT], await request.post()
+        visit, form = visit_of(request), await request.post()
         self._visits.check_form(visit, request, form_field(form, "csrf"))
         back = _local(form_field(form, "back"))
         response = web.Response(status=303, headers={"Location": back})
@@ -243,7 +243,7 @@ class Routes:
         return response
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        visit, form = request[VISIT], await request.post()
+        visit, form = visit_of(request), await request.post()
         self._visits.check_form(visit, request, form_field(form, "csrf"))
         response = web.Response(status=303, headers={"Location": "/sign-in"})
         self._visits.sign_out(visit, response)

@@ -1,0 +1,60 @@
+"""The campaigns of a fleet's database in the console, beside those of a folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from campaigning import MESSAGE, QUICK
+from console_serving import campaign, serving
+
+from promomsg import Fleet, WeChatPromoter, send
+from promomsg.sandbox import Sandbox
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_campaigns_of_a_database_stand_beside_those_of_a_folder(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promomsg.console.campaign_looks.PAGE", 2)
+    fleet = Fleet(postgres)
+    await fleet.prepare()
+    names = ("console autumn", "console/2026 é", "console spring")
+    async with Sandbox() as box, WeChatPromoter("wx1", "s", base_url=box.url) as channel:
+        for name in names:
+            ids = [str(n) for n in range(1000, 1003)]
+            await send(channel, MESSAGE, ids, journal=fleet.journal(name), **QUICK)
+    await campaign(tmp_path / "folder.db")
+    async with serving(tmp_path, fleet_url=postgres) as console:
+        page = (await console.get()).text
+        shown = []
+        for _ in range(2):
+            shown += re.findall(r'<h2><a href="([^"]+)"', page)
+            after = page.partition('href="/?after=')[2].partition('"')[0]
+            page = (await console.get(f"/?after={after}")).text
+        urls = [f"/campaigns/fleet/{quote(name, safe='')}" for name in names]
+        assert shown == ["/campaigns/1/folder.db", *reversed(urls)]
+        for one in urls:
+            assert "fleet:" in (await console.get(one)).text
+        for part in ("recipients", "recipients/1", "rate", "groups", "cancel"):
+            assert (await console.get(f"{urls[1]}/{part}")).status == 200
+        assert (await console.get("/campaigns/fleet/nobody")).status == 404
+        assert (await console.get("/workers")).status == 200
+
+
+async def test_a_database_that_is_away_takes_no_folder_with_it(
+    tmp_path: Path,
+) -> None:
+    await campaign(tmp_path / "spring.db")
+    away = "postgresql://nobody@127.0.0.1:1/nowhere"
+    async with serving(tmp_path, fleet_url=away) as console:
+        page = await console.get()
+        assert page.status == 200
+        assert "spring.db" in page.text
+        assert "cannot be reached" in page.text
+        assert (await console.get("/campaigns/1/spring.db")).status == 200
+        for path in ("/campaigns/fleet/autumn", "/workers"):
+            assert (await console.get(path)).status == 503
