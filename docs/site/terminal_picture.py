@@ -1,4 +1,4 @@
-"""The live terminal, drawn from a real run: `promomsg send` against the sandbox, on a pseudo-terminal."""
+"""The terminal, drawn from a real run and what is asked for after it: `promomsg send` against the sandbox, on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import termios
+from collections.abc import Mapping
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -35,7 +37,33 @@ _SANDBOX: Final = """\
 poll_steps = [40, 60, 80, 100]
 [settings.refuse_single]
 "11030" = 43101
+"11041" = 40003
+[[fault]]
+endpoint = "singlesendmsg"
+kind = "drop_after_delivering"
+calls = [53]
 """
+_NARROW: Final = 80
+_LATER: Final = {
+    "terminal-result.svg": ("promomsg status autumn.db", _NARROW),
+    "terminal-report.svg": ("promomsg report autumn.db --state failed,unknown", _NARROW),
+    "terminal-list.svg": ("promomsg list", 60),
+}
+_LATER_ZH: Final = {
+    "terminal-report-zh.svg": (
+        "promomsg report autumn.db --state failed,unknown --lang zh", _NARROW,
+    ),
+}  # fmt: skip
+"""What is asked for once the campaign of the first picture is over, and on how many columns."""
+_MASKED: Final = (
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}\b"), "6b093bff-89a6dc61-79be88da"),
+    (re.compile(r"127\.0\.0\.1:\d{5}"), "127.0.0.1:18765"),
+    (re.compile(r"took \d+ s"), "took 5 s"),
+    (re.compile(r"\d{4}-\d\d-\d\d"), "2026-11-24"),
+    (re.compile(r"\d\d:\d\d:\d\d"), "09:30:05"),
+    (re.compile(r"just now|\d+ min ago"), "just now"),
+)
+"""What differs from run to run, and what stands there instead, as wide as it was."""
 _COMMANDS: Final = {
     "terminal.svg": "promomsg send autumn.toml",
     "terminal-zh.svg": "promomsg send autumn.toml --lang zh",
@@ -107,17 +135,40 @@ def _write_campaign(folder: Path, url: str) -> None:
     (folder / "autumn.toml").write_text(_CAMPAIGN.replace("URL", url), encoding="utf-8")
 
 
+def _started(
+    folder: Path, command: str, environment: dict[str, str], columns: int
+) -> tuple[subprocess.Popen[bytes], int]:
+    """A command on a terminal of its own, and what is shown there, to be read."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, columns, 0, 0))
+    process = subprocess.Popen(  # noqa: S603 - a command of this file
+        [sys.executable, "-m", *command.split()],
+        cwd=folder, env={**environment, "COLUMNS": str(columns)}, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    return process, ours
+
+
+def _shown(folder: Path, command: str, environment: dict[str, str], columns: int) -> str:
+    """The screen of a command that only shows something, once it has ended."""
+    screen = Screen()
+    screen.feed(f"$ {command}\r\n")
+    process, ours = _started(folder, command, environment, columns)
+    written = b""
+    with suppress(OSError):  # Linux's way to say that the terminal is closed
+        while part := os.read(ours, 65_536):
+            written += part
+    process.wait()
+    os.close(ours)
+    screen.feed(written.decode())
+    return screen.text
+
+
 def _run(folder: Path, command: str, environment: dict[str, str]) -> str:
     """The screen of a command that sends `autumn.toml`, in the middle of its run."""
     screen = Screen()
     screen.feed(f"$ {command}\r\n")
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, _COLUMNS, 0, 0))
-    sending = subprocess.Popen(  # noqa: S603 - a command of this file
-        [sys.executable, "-m", *command.split()],
-        cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
+    sending, ours = _started(folder, command, environment, _COLUMNS)
     answered = False
     taken = ""
     while sending.poll() is None or select.select([ours], [], [], 0)[0]:
@@ -139,14 +190,16 @@ def _run(folder: Path, command: str, environment: dict[str, str]) -> str:
     return taken
 
 
-def _svg(shown: str) -> str:
+def _svg(shown: str, columns: int, name: str) -> str:
     """A screen as SVG, with fonts that are there instead of some from elsewhere."""
-    console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
+    for pattern, instead in _MASKED:
+        shown = pattern.sub(instead, shown)
+    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown))
     template = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     template = template.replace("Fira Code, monospace", _FONTS).replace("arial", "sans-serif")
     template = template.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
-    svg = console.export_svg(title="promomsg", code_format=template, unique_id="terminal")
+    svg = console.export_svg(title="promomsg", code_format=template, unique_id=name)
     return re.sub(r"[ \t]+\n", "\n", _TEXT.sub(_in_its_cells, svg))
 
 
@@ -172,17 +225,18 @@ def _in_its_cells(found: re.Match[str]) -> str:
 
 def terminal() -> dict[str, str]:
     """The pictures of the terminal, by file name."""
-    return {picture: _drawn(command) for picture, command in _COMMANDS.items()}
+    drawn = _drawn("terminal.svg", _LATER)
+    return drawn | _drawn("terminal-zh.svg", _LATER_ZH)
 
 
-def _drawn(command: str) -> str:
-    """The picture of a command's run, in a folder and against a sandbox of its own."""
+def _drawn(first: str, later: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """The picture of a run, in a folder and against a sandbox of its own, and those of what is asked for later."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT), "HOME": name, "PROMOMSG_STATE": name, "WECHAT_SECRET": "any-secret",
-            "TERM": "xterm-256color", "COLUMNS": str(_COLUMNS), "LANG": "C.UTF-8",
+            "TERM": "xterm-256color", "LANG": "C.UTF-8",
         }  # fmt: skip
         environment.pop("NO_COLOR", None)
         (folder / "sandbox.toml").write_text(_SANDBOX, encoding="utf-8")
@@ -194,8 +248,16 @@ def _drawn(command: str) -> str:
             assert sandbox.stdout is not None
             url = sandbox.stdout.readline().split()[-1]
             _write_campaign(folder, url)
-            shown = _run(folder, command, environment)
+            shown = {first: (_run(folder, _COMMANDS[first], environment), _COLUMNS)}
+            for picture, (command, columns) in later.items():
+                shown[picture] = (_shown(folder, command, environment, columns), columns)
         finally:
             sandbox.terminate()
             sandbox.wait()
-    return _svg(shown.replace(url, "http://127.0.0.1:8765").replace(name, "/home/me"))
+    return {
+        picture: _svg(
+            text.replace(name, "/home/me"),
+            columns, picture.removesuffix(".svg"),
+        )
+        for picture, (text, columns) in shown.items()
+    }  # fmt: skip
