@@ -58,7 +58,7 @@ _LATER_ZH: Final = {
 _MASKED: Final = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}\b"), "6b093bff-89a6dc61-79be88da"),
     (re.compile(r"127\.0\.0\.1:\d{5}"), "127.0.0.1:18765"),
-    (re.compile(r"took \d+ s"), "took 5 s"),
+    (re.compile(r"(?<=took )\d+(?= s)|(?<=用时 )\d+(?= 秒)"), "5"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "2026-11-24"),
     (re.compile(r"\d\d:\d\d:\d\d"), "09:30:05"),
     (re.compile(r"just now|\d+ min ago"), "just now"),
