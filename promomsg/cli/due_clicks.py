@@ -21,7 +21,7 @@ from promomsg.errors import PromoError
 if TYPE_CHECKING:
     from promomsg.channels.base import Channel
 
-__all__ = ["keep_clicks_after", "keep_clicks_of_ended"]
+__all__ = ["keep_clicks_after", "keep_clicks_of_ended", "may_have_clicks_due"]
 
 _PATIENCE: Final = 60.0
 """Seconds that somebody who resumes waits for clicks, when the provider does not answer."""
@@ -62,6 +62,14 @@ def keep_clicks_of_ended(
 
     run_async(keep)
     return True
+
+
+def may_have_clicks_due(opened: OpenedJournal) -> bool:
+    """Whether a look after the run is worth it; what cannot be read is looked at again then."""
+    try:
+        return opened.has_clicks_due()
+    except PromoError:
+        return True
 
 
 async def keep_clicks_after(

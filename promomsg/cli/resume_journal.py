@@ -220,10 +220,13 @@ async def _resume(
 ) -> int:
     from promomsg.cli.campaign.to_engine import approved_options_of, open_channel, run_options_of
     from promomsg.cli.drive_campaign import plan_and_send
-    from promomsg.cli.due_clicks import keep_clicks_after
+    from promomsg.cli.due_clicks import keep_clicks_after, may_have_clicks_due
     from promomsg.cli.exit_status import WRONG
+    from promomsg.clock import SYSTEM_CLOCK, china_day
     from promomsg.engine.campaign import Campaign
 
+    day = china_day(SYSTEM_CLOCK.time())
+    clicks_are_due = may_have_clicks_due(opened)
     async with open_channel(file) as channel:
         again = Campaign.resume(
             opened.to_go_on(file.durability),
@@ -238,7 +241,8 @@ async def _resume(
             **flags.times,
         )
         status = await plan_and_send(again, options, interrupts)
-        if status != WRONG:
+        # What this run sends itself has clicks on the day after it at the earliest.
+        if status != WRONG and (clicks_are_due or china_day(SYSTEM_CLOCK.time()) != day):
             await keep_clicks_after(journal, channel, interrupts)
         return status
 
