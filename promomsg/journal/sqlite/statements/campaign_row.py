@@ -6,6 +6,7 @@ that were counted for it."""
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from collections.abc import Sequence
 
@@ -197,6 +198,8 @@ def sent_days_seen(db: sqlite3.Connection) -> list[str]:
             assert before is not None
             assert after is not None
             between += [((low, day), before), (after, (high, end))]
+    for day in days:
+        datetime.date.fromisoformat(day)  # raises for what promomsg does not write
     return sorted(days)
 
 
