@@ -166,7 +166,7 @@ def _read_plain(body: bytes, mask: Mask) -> ParsedResult | None:
     anything else."""
     try:
         found = _plain_success.decode(body)
-    except ValueError:  # msgspec's errors, and bytes that are no UTF-8
+    except (msgspec.MsgspecError, ValueError):  # another answer; bytes that are no UTF-8
         return None
     # A key twice, with one value or two, takes more bytes than once. Nothing that this decoder
     # takes is longer when it is written again (escapes and blanks are shorter), so it would show.
