@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Final
 
@@ -20,19 +19,25 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser.chromium import MISSING, find_chromium, flags
 
 _WIDTH: Final = 1120
-_HEIGHT: Final = 760
+_HEIGHT: Final = 800
+_TALL: Final = 1240
+"""Of the page of a campaign, as far as its chart."""
 _MOST_BYTES: Final = 150_000
 """Of one picture: they are in the source package."""
-_SENT: Final = 60
-"""Single sends that are through when the pictures are taken."""
-_SANDBOX: Final = """\
-[settings]
-poll_steps = [20, 40, 60, 70, 80, 90, 95, 100]
-[settings.refuse_single]
-"11030" = 43101
-"11042" = 43101
-"11055" = 40003
+_SENT: Final = 800
+"""Recipients that were sent to when the pictures are taken, of 1,338."""
+_AS_SHOWN: Final = """
+([found, shown]) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(found, shown);
+}
 """
+"""Another folder and port than the ones of the run, which are new each time."""
+_SANDBOX: Final = """\
+[settings.refuse_single]
+"""
+_REFUSED: Final = dict.fromkeys(range(10030, 11300, 61), 43101) | {10_055: 40003, 10_131: 40003}
+"""Who is refused, by id."""
 _CAMPAIGN: Final = """\
 [campaign]
 channel = "wechat"
@@ -47,10 +52,7 @@ msg_type = 1
 path = "pages/index/index"
 content = {{ title = "双十一优惠", desc = "{{name|客官}},三件五折" }}
 [pace]
-singles_per_second = 20
-[poll]
-first_after = "500ms"
-every = "2s"
+singles_per_second = 60
 """
 
 
@@ -66,7 +68,8 @@ def console() -> dict[str, bytes]:
             "WECHAT_SECRET": "any-secret", "LANG": "C.UTF-8",
         }  # fmt: skip
         _run(name, environment, "demo", "--dir", "campaigns")
-        (folder / "faults.toml").write_text(_SANDBOX, encoding="utf-8")
+        refused = "".join(f'"{who}" = {code}\n' for who, code in _REFUSED.items())
+        (folder / "faults.toml").write_text(_SANDBOX + refused, encoding="utf-8")
         started: list[subprocess.Popen[str]] = []
         try:
             url = _listening(folder, environment, started, "sandbox", "--faults", "faults.toml")
@@ -81,7 +84,8 @@ def console() -> dict[str, bytes]:
                     locale="en-US",
                     color_scheme="light",
                 )
-                taken = _photographed(page, at)
+                shown = {str(folder): "/srv/campaigns", url: "http://127.0.0.1:8765"}
+                taken = _photographed(page, at, shown)
                 browser.close()
         finally:
             for process in reversed(started):
@@ -93,22 +97,29 @@ def console() -> dict[str, bytes]:
     return taken
 
 
-def _photographed(page: Page, at: str) -> dict[str, bytes]:
-    sent = ".tiles .sent b"
+def _photographed(page: Page, at: str, replaced: dict[str, str]) -> dict[str, bytes]:
+    def picture(height: int = _HEIGHT) -> bytes:
+        page.set_viewport_size({"width": _WIDTH, "height": height})
+        for pair in replaced.items():
+            page.evaluate(_AS_SHOWN, list(pair))
+        return page.screenshot(animations="disabled")
+
     page.goto(f"{at}/campaigns/1/singles-day.db")
     page.wait_for_function(
-        f"+document.querySelector('{sent}').textContent > {_SENT}", timeout=60_000
-    )
-    campaign = page.screenshot()
+        "n => +document.querySelector('.tiles .sent b').textContent.replace(',', '') > n",
+        arg=_SENT, timeout=60_000,
+    )  # fmt: skip
+    page.reload()  # the chart of now
+    page.locator("#rate svg").wait_for()
+    campaign = picture(_TALL)
     page.goto(at)
-    page.get_by_text("sending").first.wait_for()
-    time.sleep(2)  # so that the rate is known, which takes two looks
-    campaigns = page.screenshot()
-    page.goto(f"{at}/campaigns/1/demo-autumn.db/recipients?state=failed")
+    page.get_by_text("Time left").first.wait_for()
+    campaigns = picture()
+    page.goto(f"{at}/campaigns/1/singles-day.db/recipients?search=crm-15")
     return {
         "console-campaigns.png": campaigns,
         "console-campaign.png": campaign,
-        "console-people.png": page.screenshot(),
+        "console-people.png": picture(),
     }
 
 
@@ -118,8 +129,9 @@ def _write_campaigns(folder: Path, url: str) -> None:
     rows = ["key,id,name", *(f"crm-{n},{10_000 + n}," for n in range(1, 1_001))]
     rows += [f"crm-{n},{10_000 + n},{name}" for n, name in enumerate(names * 2, 1_001)]
     (folder / "singles-day.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    first = 'route = "single"\nfirst = 20\nfirst_wait = "0s"\nfirst_ask = true'
-    for name, more in (("singles-day", ""), ("new-members", first)):
+    single = 'route = "single"'
+    first = f'{single}\nfirst = 20\nfirst_wait = "0s"\nfirst_ask = true'
+    for name, more in (("singles-day", single), ("new-members", first)):
         text = _CAMPAIGN.format(url=url, more=more)
         (folder / f"{name}.toml").write_text(text, encoding="utf-8")
 

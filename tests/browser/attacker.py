@@ -14,7 +14,7 @@ PAGE: Final = """<!doctype html><title>you have won</title>
 <iframe name="sink"></iframe><iframe name="sink2"></iframe>"""
 
 ATTEMPTS: Final = """
-async ({ target, campaign, script }) => {
+async ({ target, campaign, script, guessed }) => {
   const found = {};
   const soon = (ms) => new Promise((_, fail) => setTimeout(() => fail('no answer'), ms));
   const attempt = async (name, work) => {
@@ -35,12 +35,14 @@ async ({ target, campaign, script }) => {
   });
   const post = (action, extra) => fetch(campaign + '/' + action, {
     method: 'POST', credentials: 'include',
-    headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'csrf=x&yes=1&failed=1', ...extra,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ csrf: 'x', ...guessed[action] }), ...extra,
   });
   const form = (action, target, encoding) => {
     const element = document.createElement('form');
     Object.assign(element, { action: campaign + '/' + action, method: 'post', target, enctype: encoding });
-    element.innerHTML = '<input name="csrf" value="x"><input name="yes" value="1">';
+    for (const [name, value] of Object.entries({ csrf: 'x', ...guessed[action] })) {
+      element.append(Object.assign(document.createElement('input'), { name, value }));
+    }
     document.body.append(element);
     element.submit();
   };
@@ -86,8 +88,7 @@ async ({ target, campaign, script }) => {
     attempt('cancel', async () => (await post('cancel', { mode: 'no-cors' })).status || 'sent'),
     attempt('resume', async () => (await post('resume', { mode: 'no-cors' })).status || 'sent'),
     attempt('beacon', async () => {
-      navigator.sendBeacon(campaign + '/cancel', new Blob(['csrf=x'], {
-        type: 'application/x-www-form-urlencoded' }));
+      navigator.sendBeacon(campaign + '/cancel', new URLSearchParams({ csrf: 'x', ...guessed.cancel }));
       return 'sent';
     }),
   ]);
@@ -97,7 +98,8 @@ async ({ target, campaign, script }) => {
   return found;
 }
 """
-"""What each attempt came to, by its name; `refused` where it came to nothing."""
+"""What each attempt came to, by its name; `refused` where it came to nothing. `guessed` is what it knows of
+each action's form but for the form's token."""
 
 
 @asynccontextmanager

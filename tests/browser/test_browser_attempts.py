@@ -48,7 +48,12 @@ async def test_each_attempt_succeeds_at_a_server_without_guards(page: WatchedPag
     page.allowed = ("",)
     async with attacking() as port:
         await page.go(f"http://evil.test:{port}/")
-        at = {"target": here, "campaign": f"{here}/campaigns/1/autumn.db", "script": "/x.js"}
+        at = {
+            "target": here,
+            "campaign": f"{here}/campaigns/1/autumn.db",
+            "script": "/x.js",
+            "guessed": {},
+        }
         found = await page.script(ATTEMPTS, at)
     await runner.cleanup()
     # An image that is HTML is none, and a frame's text is its own origin's, at whatever server.

@@ -45,6 +45,19 @@ def stands(folder: Path, samples: Samples) -> list[tuple[object, ...]]:
     return found
 
 
+async def forms(page: WatchedPage, campaign: str) -> dict[str, dict[str, str]]:
+    """What each action's form has beside its token, which an attacker might guess."""
+    found = {}
+    for action in ("cancel", "resume", "retry"):
+        await page.go(f"{campaign}/{action}")
+        found[action] = await page.script(
+            "() => Object.fromEntries([...document.querySelectorAll('main form input')]"
+            ".filter((i) => i.name !== 'csrf').map((i) => [i.name, i.value]))"
+        )
+    assert found["cancel"]
+    return found
+
+
 async def shown_in_frames(page: WatchedPage) -> int:
     """Looks into each frame of the page, as the page itself cannot; returns how many there are."""
     seen = 0
@@ -73,6 +86,7 @@ async def test_another_page_reads_nothing_and_changes_nothing(
             await sign_in(page, console, OPERATOR)
             await page.page.wait_for_url(console.at())
         assert ACCOUNT in await (await page.go(console.at())).text()
+        guessed = await forms(page, console.at(samples.paused))
         page.assert_clean()
         page.allowed = ("",)  # the browser complains of the attacker, as it should
         await page.go(f"http://{host}:{attacker}/")
@@ -82,6 +96,7 @@ async def test_another_page_reads_nothing_and_changes_nothing(
                 "target": console.url,
                 "campaign": console.at(samples.paused),
                 "script": "/static/console.js",
+                "guessed": guessed,
             },
         )
         assert await shown_in_frames(page) > 2
@@ -107,7 +122,8 @@ async def test_a_name_that_now_means_this_machine_reads_nothing(
             """async ({ asked, actions }) => {
               const found = [];
               const keep = async (answer) => found.push([answer.status, await answer.text()]);
-              for (const at of asked) await keep(await fetch(at));
+              const soon = () => AbortSignal.timeout(3000); // events that do come never end
+              for (const at of asked) await keep(await fetch(at, { signal: soon() }));
               for (const at of actions) await keep(await fetch(at, { method: 'POST', body: 'csrf=x',
                 headers: { 'content-type': 'application/x-www-form-urlencoded' } }));
               return found;

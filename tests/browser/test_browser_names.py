@@ -20,7 +20,7 @@ UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066
 async def test_markup_in_every_field_is_shown_and_does_nothing(
     console: ConsoleProcess, samples: Samples, page: WatchedPage
 ) -> None:
-    pages = console.pages(samples.hostile)
+    pages = console.pages(samples.hostile, actions=("retry",))
     del pages["problem"]
     pages |= {f"recipient {n}": console.at(samples.hostile, "recipients", n) for n in range(10)}
     shown = ""
