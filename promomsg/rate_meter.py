@@ -1,20 +1,46 @@
-"""How fast a campaign goes: recipients a second, and the time left."""
+"""How fast a campaign goes: single sends a second, and the time left."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
-__all__ = ["RateMeter"]
+__all__ = ["RateMeter", "SingleSends"]
 
 _WINDOW: Final = 10.0
 """Seconds that the rate is taken over."""
 
 
+class SingleSends(NamedTuple):
+    """Recipients who are in no group send: those of a group are settled in one moment, whatever the rate.
+
+    Attributes:
+        settled, pending: how many of them.
+    """
+
+    settled: int
+    pending: int
+
+    @classmethod
+    def among(cls, planned: int, pending: int, groups: Iterable[tuple[int, bool]]) -> SingleSends:
+        """Those of a campaign.
+
+        Args:
+            planned, pending: all its recipients.
+            groups: of each group send how many are in it, and whether they are pending.
+        """
+        in_groups = of_them_pending = 0
+        for members, are_pending in groups:
+            in_groups += members
+            of_them_pending += members if are_pending else 0
+        left = max(pending - of_them_pending, 0)
+        return cls(max(planned - in_groups - left, 0), left)
+
+
 class RateMeter:
-    """Settled recipients a second over the last ten seconds, and the time left at that rate.
+    """Settled single sends over the last ten seconds, and the time left at that rate.
 
     Args:
         now: monotonic seconds.
@@ -26,7 +52,7 @@ class RateMeter:
         self._moved = now()
 
     def record(self, settled: int) -> None:
-        """So many are settled now."""
+        """So many single sends are settled now."""
         now = self._now()
         if not self._seen or self._seen[-1][1] != settled:
             self._moved = now
@@ -36,7 +62,7 @@ class RateMeter:
 
     @property
     def rate(self) -> float:
-        """Recipients a second; 0 while nothing moves."""
+        """Single sends a second; 0 while nothing moves."""
         if len(self._seen) < 2:
             return 0.0
         (then, before), (now, after) = self._seen[0], self._seen[-1]

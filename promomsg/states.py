@@ -21,6 +21,7 @@ from promomsg.model import State, Verdict
 __all__ = [
     "FINAL",
     "GROUP_MOVES",
+    "GROUP_OPEN",
     "GROUP_REACHED_NOBODY",
     "MAYBE_REACHED",
     "MOVES",
@@ -152,6 +153,9 @@ GROUP_MOVES: Final[dict[tuple[GroupState, GroupEvent], GroupState]] = {
     (GroupState.PLANNED, GroupEvent.COMMITS_LOST): GroupState.INTENDED,
     (GroupState.INTENDED, GroupEvent.COMMITS_LOST): GroupState.INTENDED,
 }
+
+GROUP_OPEN: Final = frozenset({GroupState.PLANNED, GroupState.INTENDED, GroupState.ACCEPTED})
+"""States of a group send whose members are pending."""
 
 GROUP_REACHED_NOBODY: Final = frozenset(
     {GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED}

@@ -10,7 +10,8 @@ import msgspec
 
 from promomsg.clock import SYSTEM_CLOCK
 from promomsg.console.console_types import Look
-from promomsg.rate_meter import RateMeter
+from promomsg.rate_meter import RateMeter, SingleSends
+from promomsg.states import GROUP_OPEN
 
 __all__ = ["Key", "LookCache"]
 
@@ -99,7 +100,7 @@ class LookCache:
 
     def _with_rate(self, key: Key, look: Look) -> Look:
         report, now = look.report, self._now()
-        if report is None or look.state not in ("sending", "following"):
+        if report is None or look.state != "sending":
             self._meters.pop(key, None)
             return look
         metered = self._meters.pop(key, None)
@@ -107,13 +108,18 @@ class LookCache:
             metered = _Metered(self._now)
         self._meters[key] = metered
         metered.last = now
-        metered.meter.record(report.planned - report.pending)
+        singles = SingleSends.among(
+            report.planned,
+            report.pending,
+            ((group.planned, group.state in GROUP_OPEN) for group in report.groups),
+        )
+        metered.meter.record(singles.settled)
         while len(self._meters) > _MOST_METERS:
             self._meters.popitem(last=False)
         if now - metered.since < _MEASURED_FOR:
             return look
         return msgspec.structs.replace(
-            look, rate=metered.meter.rate, seconds_left=metered.meter.left(report.pending)
+            look, rate=metered.meter.rate, seconds_left=metered.meter.left(singles.pending)
         )
 
 

@@ -73,8 +73,8 @@ class PageReads:
         return await to_thread.run_sync(read, limiter=self._readers)
 
     async def details(self, look: Look, journal: Journal) -> tuple[Look, tuple[str, ...] | None]:
-        """The look with the single sends of this day, and values of a real recipient for its message; as
-        they were up to ten seconds ago.
+        """The look with the single sends of this day, and values of a real recipient for its message. The
+        values, and in a fleet what the account sent, are as they were up to ten seconds ago.
 
         Raises:
             JournalError: it cannot be read.
@@ -89,7 +89,12 @@ class PageReads:
             singles, values = await self.view(journal, read)
             found = _detailed(look, singles, values, self._now() + _DETAILS_FOR)
         elif found.of is not look:
-            found = _detailed(look, found.singles, found.values, found.until)
+            singles = found.singles
+            if (
+                look.size is not None
+            ):  # of a file it is one row, and stands beside counts of this moment
+                singles = await self.view(journal, lambda view: view.singles_of(day).singles)
+            found = _detailed(look, singles, found.values, found.until)
         self._details[key] = found
         while len(self._details) > _MOST_KEPT:
             self._details.popitem(last=False)

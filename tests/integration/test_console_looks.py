@@ -19,6 +19,8 @@ from promomsg.console.console_types import CampaignPage, Listed, Look
 from promomsg.console.journal_folder import JournalFolder
 from promomsg.console.look_cache import LookCache
 from promomsg.engine.opened_journal import open_journal
+from promomsg.journal.records import GroupRow
+from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
@@ -164,7 +166,7 @@ class Now:
 def a_look(journal_file: Path, **changed: Any) -> Look:
     with open_journal(journal_file) as opened:
         report = opened.report()
-    for name in ("planned", "pending"):
+    for name in ("planned", "pending", "groups"):
         if name in changed:
             setattr(report, name, changed.pop(name))
     return Look(**{"place": "1", "name": "a.db", "journal": "a.db", "at": 0.0, "report": report, "state": "done"} | changed)  # fmt: skip
@@ -199,6 +201,21 @@ async def test_rate_and_time_left_are_of_looks_that_follow_each_other(journal_fi
     now.at += 60
     assert cache.keep(a_look(journal_file, state="sending", planned=1000, pending=1)).rate is None
     assert cache.keep(a_look(journal_file, state="done")).rate is None
+
+
+async def test_a_group_that_is_over_makes_the_rest_no_faster(journal_file: Path) -> None:
+    now = Now()
+    cache = LookCache(now)
+    for second in range(6):
+        now.at = 1000.0 + second
+        pending, state = 1000 - 20 * second, GroupState.ACCEPTED
+        if second == 5:
+            pending, state = pending - 500, GroupState.DONE
+        groups = [GroupRow(group_no=1, state=state, planned=500)]
+        look = a_look(journal_file, state="sending", planned=1000, pending=pending, groups=groups)
+        kept = cache.keep(look)
+    assert kept.rate == pytest.approx(20)
+    assert kept.seconds_left == pytest.approx(20)
 
 
 async def test_memory_is_bounded(journal_file: Path) -> None:

@@ -16,7 +16,7 @@ from promomsg.cli.output.progress import (
     PlainView,
     View,
     group_lines,
-    pending_singles,
+    single_sends,
     trouble_text,
     waiting_text,
 )
@@ -116,7 +116,7 @@ def _speed(document: Mapping[str, Any], meter: RateMeter, in_flight: int) -> Ite
     """How fast it is, how long still, and what is out; each padded, so that the next one stays in its place."""
     if document["state"] != "waiting":
         yield padded(_("{0:.1f}/s").format(meter.rate), _RATE)
-        left = meter.left(pending_singles(document))
+        left = meter.left(single_sends(document).pending)
         if left is not None and not document["reason"]:
             yield padded(_("about {0} left").format(shown_duration(left)), _LEFT)
     if in_flight:
@@ -155,7 +155,7 @@ class LiveView:
         """Draws a document."""
         from rich.console import Group
 
-        self._meter.record(document["planned"] - document["pending"])
+        self._meter.record(single_sends(document).settled)
         bars = _BARS if self._console.encoding.startswith("utf") else _PLAIN_BARS
         lines = live_lines(
             document, self._meter, in_flight,

@@ -11,35 +11,31 @@ from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.language.wide_text import padded, width
 from promomsg.cli.output.printing import counted, print_to_stderr, shown_duration
 from promomsg.control_characters import escaped
-from promomsg.rate_meter import RateMeter
+from promomsg.rate_meter import RateMeter, SingleSends
+from promomsg.states import GROUP_OPEN
 
 __all__ = [
     "PlainView",
     "View",
     "group_lines",
-    "pending_singles",
     "progress_line",
+    "single_sends",
     "trouble_text",
     "waiting_text",
 ]
 
 _EVERY: Final = 5.0
 """Seconds between plain lines."""
-_OPEN: Final = frozenset(("planned", "intended", "accepted"))
-"""States of a group whose members are pending."""
 _QUIET: Final = 10.0
 """Seconds without a result after which a line says so, and again each time they are over."""
 _GROUPS: Final = 8
 """Groups shown at once; the rest is counted."""
 
 
-def pending_singles(document: Mapping[str, Any]) -> int:
-    """Recipients that are pending and in no group. A group is over in one moment, whatever the rate."""
-    in_groups: int = sum(
-        group["planned"] for group in document["groups"] if group["state"] in _OPEN
-    )
-    pending: int = document["pending"]
-    return max(pending - in_groups, 0)
+def single_sends(document: Mapping[str, Any]) -> SingleSends:
+    """Those of a document, that a rate is taken of."""
+    groups = ((group["planned"], group["state"] in GROUP_OPEN) for group in document["groups"])
+    return SingleSends.among(document["planned"], document["pending"], groups)
 
 
 def progress_line(
@@ -67,7 +63,7 @@ def progress_line(
         parts.append(_("{0:,} cancelled").format(document["cancelled"]))
     if meter is not None and document["state"] != "waiting":
         parts.append(_("{0:.1f}/s").format(meter.rate))
-        left = meter.left(pending_singles(document))
+        left = meter.left(single_sends(document).pending)
         if left is not None and not document["reason"]:
             parts.append(_("about {0} left").format(shown_duration(left)))
     if in_flight:
@@ -177,7 +173,7 @@ class PlainView:
 
     def show(self, document: Mapping[str, Any], in_flight: int) -> None:
         """Takes a document in; says it when it is time."""
-        self._meter.record(document["planned"] - document["pending"])
+        self._meter.record(single_sends(document).settled)
         if self._now() - self._last < self._every:
             return
         groups = group_lines(document, self._wall())
