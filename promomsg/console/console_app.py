@@ -25,7 +25,8 @@ _MOST_BODY: Final = 64 * 1024
 """Bytes of a form."""
 _ANSWERS_IN: Final = 30.0
 """Seconds after which an answer that is not there is given up; events take as long as they take."""
-_OPEN: Final = ("/sign-in", "/language/", "/static/")
+_STATIC: Final = "/static/"
+_OPEN: Final = ("/sign-in", "/language/", _STATIC)
 """What somebody sees who has not signed in."""
 _TEXTS: Final = {
     404: "it may have gone, or the address is not quite right: look for it among the campaigns",
@@ -73,7 +74,8 @@ def make_app(guard: Guard, visits: Visits, pages: Pages, routes: Routes) -> web.
             log_failure("page", error)
             response = _problem(request, visits, pages, 500, _FAILED)
         visit = known_visit(request)
-        if visit is not None and not response.prepared:
+        # What is kept for a year has nobody's cookie.
+        if visit is not None and not response.prepared and not request.path.startswith(_STATIC):
             visits.keep(visit, response)
         return response
 
@@ -85,7 +87,10 @@ def make_app(guard: Guard, visits: Visits, pages: Pages, routes: Routes) -> web.
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
-        response.headers[name] = value
+        if name == "Cache-Control" and request.path.startswith(_STATIC):
+            response.headers.setdefault(name, value)
+        else:
+            response.headers[name] = value
 
 
 async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:

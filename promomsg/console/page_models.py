@@ -10,10 +10,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from promomsg.code_meanings import Explanation
-from promomsg.console.console_types import CampaignPage, Look
+from promomsg.console.console_types import Action, CampaignPage, Look
 from promomsg.engine.report import Report
 from promomsg.journal.people.people_contract import PeoplePage, Person
-from promomsg.journal.records import CampaignRecord, GroupRow
+from promomsg.journal.records import GroupRow
 from promomsg.model import State
 from promomsg.report_formats.page_parts import Segment, meaning_of, segments
 
@@ -25,16 +25,15 @@ __all__ = [
     "GroupPage",
     "NextMoment",
     "PeopleQuery",
-    "PlanFact",
     "StateInWords",
     "card_id",
     "card_of",
+    "first_action",
     "first_means",
     "group_page",
     "next_moment",
     "page_links",
     "person_facts",
-    "plan_facts",
     "standing_of",
     "url_of",
 ]
@@ -61,10 +60,6 @@ _FIRST_MEANS: Final = {
     "asking": "they are answered, and the others wait for your word",
     "passed": "the others follow",
 }
-
-
-_ROUTES: Final = {"single": "single sends", "group": "group sends"}
-_BY_NUMBER: Final = "one group send where 50 or more get the same, else single sends"
 
 
 def url_of(look: Look, *inside: str) -> str:
@@ -186,6 +181,15 @@ def first_means(phase: str, *, is_over: bool) -> str:
     return "the others followed" if is_over and phase == "passed" else _FIRST_MEANS[phase]
 
 
+_FORWARD: Final = ("approve", "resume", "retry", "pause")
+
+
+def first_action(actions: Sequence[Action]) -> str:
+    """The name of the action whose button stands out: the one that has the campaign go on; empty: none."""
+    possible = {action.name for action in actions if action.is_possible}
+    return next((name for name in _FORWARD if name in possible), "")
+
+
 class GroupPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some of a campaign's group sends.
 
@@ -253,67 +257,6 @@ def page_links(look: Look, query: PeopleQuery, found: PeoplePage) -> tuple[str, 
         query.url(look, before=first) if found.has_earlier else "",
         query.url(look, after=last) if found.has_later else "",
     )
-
-
-class PlanFact(msgspec.Struct, frozen=True):
-    """A line of what a campaign was begun with.
-
-    Attributes:
-        name: what it is of, as the page has a word for it: `route`, `pace`, `hours`, …
-        value: in words; text of the user's where `is_data`.
-        is_data: whether it is never translated.
-    """
-
-    name: str
-    value: str
-    is_data: bool = False
-
-
-def plan_facts(record: CampaignRecord) -> list[PlanFact]:
-    """How it is sent, as its journal keeps it; what was left at its default is left out."""
-    settings = record.settings
-    found = [
-        PlanFact("route", _ROUTES.get(settings.get("route") or "", _BY_NUMBER)),
-        PlanFact("pace", _pace(settings.get("pace") or {})),
-    ]
-    if "concurrency" in settings:
-        found.append(PlanFact("concurrency", str(settings["concurrency"]), is_data=True))
-    found += [
-        PlanFact(name, str(settings[name]), is_data=True)
-        for name in ("start_at", "finish_by", "zone", "zone_column", "max_per_person")
-        if settings.get(name)
-    ]
-    if settings.get("between"):
-        found.append(PlanFact("between", ", ".join(settings["between"]), is_data=True))
-    if settings.get("first") is not None:
-        found.append(PlanFact("first", str(settings["first"]), is_data=True))
-    return [*found, *_sources(record)]
-
-
-def _pace(pace: dict[str, Any]) -> str:
-    spans = (
-        ("singles_per_second", "second"),
-        ("singles_per_minute", "minute"),
-        ("singles_per_day", "China-time day"),
-    )
-    limits = [
-        f"{pace[name]:g} singles a {span}" for name, span in spans if pace.get(name) is not None
-    ]
-    return ", ".join(limits) or "unlimited"
-
-
-def _sources(record: CampaignRecord) -> list[PlanFact]:
-    source = record.source
-    named = source.get("path")
-    paths = (
-        [str(path) for path in named] if isinstance(named, list) else [str(named)] if named else []
-    )
-    found = [PlanFact("source", ", ".join(paths), is_data=True)] if paths else []
-    if source.get("rows") is not None:
-        found.append(PlanFact("rows", f"{source['rows']:,}", is_data=True))
-    if record.campaign_file:
-        found.append(PlanFact("campaign_file", record.campaign_file, is_data=True))
-    return found
 
 
 def person_facts(person: Person) -> list[tuple[str, str]]:

@@ -7,25 +7,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from promomsg.console.campaign_filter import STANDINGS, CampaignFilter
 from promomsg.console.console_types import Action, CampaignPage, Look, SenderNews, Visitor
 from promomsg.console.page_models import (
     PEOPLE_STATES,
     PeopleQuery,
     card_id,
     card_of,
+    first_action,
     first_means,
     group_page,
     names_of,
     next_moment,
     page_links,
     person_facts,
-    plan_facts,
     standing_of,
     url_of,
 )
+from promomsg.console.plan_facts import plan_facts
+from promomsg.console.static_files import static_files
 from promomsg.journal.people.people_contract import PeoplePage, Person
 from promomsg.report_formats.bar_chart import bar_chart
-from promomsg.report_formats.page_environment import axis_text, page_environment, style_sheet
+from promomsg.report_formats.page_environment import axis_text, page_environment
 from promomsg.report_formats.page_language import PageLanguage
 from promomsg.report_formats.page_parts import (
     TILES,
@@ -40,26 +43,14 @@ from promomsg.timeline import Timeline
 if TYPE_CHECKING:
     from promomsg.fleet.worker_table import FleetWorker
 
-__all__ = ["Pages", "static_files"]
+__all__ = ["Pages"]
 
 _TEMPLATES: Final = "promomsg.console/templates"
 _CAMPAIGN_PARTS: Final = ("standing", "counts", "codes", "groups")
 """What of a campaign's page live events replace: each is the macro, and the element's id, of that name."""
 
 
-def static_files() -> dict[str, tuple[str, bytes]]:
-    """The files below `/static/`: by name, the media type and what is in it."""
-    folder = resources.files("promomsg.console").joinpath("static")
-    found = {
-        name: (kind, folder.joinpath(name).read_bytes())
-        for name, kind in (
-            ("console.css", "text/css"),
-            ("console.js", "text/javascript"),
-            ("console.svg", "image/svg+xml"),
-        )
-    }
-    shared = style_sheet().encode()
-    return found | {"console.css": ("text/css", shared + found["console.css"][1])}
+_NO_FILTER: Final = CampaignFilter()
 
 
 class Pages:
@@ -82,16 +73,24 @@ class Pages:
                 for name in names:
                     environment.get_template(name)
 
-    def campaigns(self, page: CampaignPage, visitor: Visitor, *, after: str = "") -> str:
+    def campaigns(
+        self,
+        page: CampaignPage,
+        visitor: Visitor,
+        *,
+        after: str = "",
+        wanted: CampaignFilter = _NO_FILTER,
+    ) -> str:
         """The list of campaigns.
 
         Args:
             after: the `?after=` of this page; empty on the first one.
+            wanted: which of them are asked for.
         """
         return self._page(
-            "campaigns", visitor, (after and f"/?after={after}") or "/",
-            in_china=_all_in_china(page.looks), page=page, names=names_of(page),
-            cards=[card_of(look) for look in page.looks], after=after,
+            "campaigns", visitor, wanted.url(after=after), in_china=_all_in_china(page.looks),
+            page=page, names=names_of(page), cards=[card_of(look) for look in page.looks],
+            wanted=wanted, standings=("", *STANDINGS), live=wanted.url("/live", after=after),
         )  # fmt: skip
 
     def campaign_cards(self, looks: Iterable[Look], visitor: Visitor) -> dict[str, str]:
@@ -124,7 +123,7 @@ class Pages:
             shown=self._shown(look, visitor, actions, news), done=done,
             clicks=None if look.report is None else look.report.click_summary(),
             message=None if record is None else shown_message(record, values),
-            plan=() if record is None else plan_facts(record),
+            plan=() if record is None else plan_facts(record, () if look.report is None else look.report.groups),
         )  # fmt: skip
 
     def campaign_parts(
@@ -256,6 +255,7 @@ class Pages:
             "report": report,
             "record": look.record,
             "actions": actions if visitor.may_act else (),
+            "first_action": first_action(actions),
             "news": news,
             "tiles": TILES,
             "tile_links": {
@@ -288,6 +288,7 @@ class Pages:
     ) -> str:
         text: str = self._template(name, visitor, in_china).render(
             page_name=name,
+            static={name: file.url for name, file in static_files().items()},
             visitor=visitor,
             language_name=visitor.language,
             languages=self._languages,

@@ -11,13 +11,15 @@ from aiohttp import web
 
 from promomsg.console.action_routes import ActionRoutes
 from promomsg.console.actions import ACTIONS
+from promomsg.console.campaign_filter import STANDINGS, CampaignFilter
 from promomsg.console.campaign_looks import CampaignLooks
 from promomsg.console.console_types import CampaignPage, Listed, Look, SenderNews
 from promomsg.console.live import LiveStreams, Parts
 from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
 from promomsg.console.page_reads import PageReads
-from promomsg.console.pages import Pages, static_files
+from promomsg.console.pages import Pages
 from promomsg.console.requests import form_field, named, page_answer, visit_of
+from promomsg.console.static_files import static_files
 from promomsg.console.visits import Visits
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Journal
@@ -31,6 +33,8 @@ _PEOPLE: Final = 50
 """Recipients of a page."""
 _LONGEST: Final = 200
 """Characters of a search."""
+_UNCHANGING: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""Of an address that only ever has these bytes. Not for caches that several people share: nothing here is."""
 _log: Final = logging.getLogger("promomsg.console")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -96,20 +100,22 @@ class Routes:
     # The list.
 
     async def campaigns(self, request: web.Request) -> web.StreamResponse:
-        after = request.query.get("after", "")
+        after, wanted = request.query.get("after", ""), _campaign_filter(request)
         listed = Listed.read(after)
-        page = await self._looks.page(listed)
+        page = await self._looks.page(listed, wanted)
         return page_answer(
-            self._pages.campaigns(page, visit_of(request).visitor, after=after if listed else "")
+            self._pages.campaigns(
+                page, visit_of(request).visitor, after=after if listed else "", wanted=wanted
+            )
         )
 
     async def live_campaigns(self, request: web.Request) -> web.StreamResponse:
         visit = visit_of(request)
-        after = Listed.read(request.query.get("after", ""))
+        after, wanted = Listed.read(request.query.get("after", "")), _campaign_filter(request)
 
         async def look(last: CampaignPage | None) -> CampaignPage:
             if last is None or after is None:
-                return await self._looks.page(after)
+                return await self._looks.page(after, wanted)
             return await self._looks.refreshed(last)
 
         async def render(page: CampaignPage) -> Parts:
@@ -119,7 +125,7 @@ class Routes:
             }
 
         return await self._live.answer(
-            request, ("list", after), look, visit.visitor.language, render,
+            request, ("list", after, wanted), look, visit.visitor.language, render,
             lambda: self._visits.is_over(visit),
         )  # fmt: skip
 
@@ -260,8 +266,10 @@ class Routes:
         found = self._static.get(request.match_info["file"])
         if found is None:
             raise web.HTTPNotFound
-        kind, data = found
-        return web.Response(body=data, content_type=kind, charset="utf-8")
+        return web.Response(
+            body=found.data, content_type=found.kind, charset="utf-8",
+            headers=_UNCHANGING if request.query.get("v") == found.version else None,
+        )  # fmt: skip
 
     # What a URL names.
 
@@ -283,6 +291,14 @@ class Routes:
         if journal is None:
             raise web.HTTPNotFound
         return journal
+
+
+def _campaign_filter(request: web.Request) -> CampaignFilter:
+    standing = request.query.get("state", "")
+    return CampaignFilter(
+        standing=standing if standing in STANDINGS else "",
+        search=request.query.get("search", "").strip()[:_LONGEST],
+    )
 
 
 def _people_query(request: web.Request) -> PeopleQuery:

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from promomsg.control_characters import escaped
 from promomsg.durations import format_age, format_duration
 from promomsg.report_formats.page_language import PageLanguage
+from promomsg.sizes import format_size
 
 __all__ = ["axis_text", "page_environment", "style_sheet", "time_text"]
 
@@ -66,7 +67,7 @@ def page_environment(
         "marked": _marked,
         "duration": lambda seconds: language.text(format_duration(seconds)),
         "age": lambda seconds: language.text(format_age(seconds)),
-        "size": _size,
+        "size": format_size,
         "told": language.text,
         "time": partial(time_text, in_china=in_china),
         "machine_time": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -123,15 +124,6 @@ def _share(value: float) -> str:
     if text == "100.0%" and value < 1:
         return "99.9%"
     return "<0.1%" if text == "0.0%" and value > 0 else text
-
-
-def _size(size: int) -> str:
-    scaled = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if scaled < 1000 or unit == "GB":
-            break
-        scaled /= 1000
-    return f"{size} B" if unit == "B" else f"{scaled:.1f} {unit}"
 
 
 def _marked(text: str) -> Any:

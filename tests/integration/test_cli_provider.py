@@ -45,7 +45,11 @@ def test_follow_needs_no_campaign_of_its_own(
     assert (found["percent"], found["send_cnt"], found["fail_cnt"]) == (100, 60, 1)
     assert found["failures"] == [{"id": "1003", "code": "103010"}]
     assert promomsg("follow", group["msg_id"], "--campaign", file) == 3
-    assert "1003" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1003" in said
+    # The words of `status` and `report`.
+    assert "103010: not delivered to this recipient (reason not published)" in said
+    assert "promomsg explain CODE" in said
     assert promomsg("follow", "999", "--campaign", file) == 1
 
 

@@ -38,7 +38,7 @@ _NO_TEXT: Final = re.compile(
     "|".join((
         r"promomsg [a-z]|do_part|promomsg\.\w+\(\w+, ",  # what is typed
         r"docs/[\w/]+\.md",
-        r"(?:Content|Client|User|Host|Proxy)[\w-]*: |POST |CONNECT |[\w/-]+; charset|event: |default-src '|[^\n]*\r\n",  # HTTP
+        r"(?:Content|Client|User|Host|Proxy)[\w-]*: |POST |CONNECT |[\w/-]+; charset|event: |private, max-age|default-src '|[^\n]*\r\n",  # HTTP
         r"[A-Z]\w+( [A-Z_]\w+)+$|module \{|HttpAnswer|\.NET",  # names
         r"<[A-Za-z]|yyyy-|\(\?|[\s{}\d.]+$",
     ))

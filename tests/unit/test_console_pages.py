@@ -19,7 +19,7 @@ from promomsg.console.console_types import (
     Visitor,
 )
 from promomsg.console.page_models import FEW_GROUPS, PeopleQuery, card_id
-from promomsg.console.pages import static_files
+from promomsg.console.static_files import static_files
 from promomsg.fleet.worker_table import Doing, FleetWorker, Trouble
 from promomsg.journal.people.people_contract import EarlierAttempt, PeoplePage, Person
 from promomsg.model import State
@@ -264,9 +264,49 @@ def test_a_reason_is_told_with_its_meaning() -> None:
 
 def test_the_style_is_that_of_reports_and_the_consoles_own() -> None:
     files = static_files()
-    kind, style = files["console.css"]
-    assert kind == "text/css"
+    style = files["console.css"].data
+    assert files["console.css"].kind == "text/css"
     assert b".tiles" in style
     assert b".campaigns" in style
     assert b"url(" not in style
-    assert len(files["console.js"][1].splitlines()) < 120
+    assert len(files["console.js"].data.splitlines()) < 120
+
+
+def test_a_plan_says_what_the_terminal_says_of_it() -> None:
+    kept = record(
+        settings={"route": "single", "first": 1_000, "first_stop_above": 0.05, "first_wait": 600.0,
+                  "first_ask": True, "pace": {"unlimited": True}},
+        warnings=[
+            "suppression list: 2 values, 1 row of this list left out",
+            "suppression list: 3 values, 2 rows of this list left out",
+            "suppression list: read from a spreadsheet",
+        ],
+    )  # fmt: skip
+    words = BrowserPage(pages.campaign(look(kept=kept), visitor())).words
+
+    def said(name: str) -> str:
+        return words[words.index(name) + 1]
+
+    assert said("Suppression list") == "3 values, 2 rows of this list left out"
+    assert said("First few") == "1,000, then a look for 10 min 00 s (stops above 5%)"
+    assert said("The others") == "wait for your word"
+    assert said("Pace") == "unlimited"
+    words = BrowserPage(pages.campaign(look(kept=kept), visitor("zh"))).words
+    assert said("速度") == "不限"
+
+
+def test_the_button_that_goes_on_stands_out() -> None:
+    approve = Action(
+        name="approve", label="Let the others follow", says=(), command="", is_possible=True,
+        why_not="",
+    )  # fmt: skip
+    pause = Action(name="pause", label="Pause", says=(), command="", is_possible=True, why_not="")
+    text = pages.campaign(look(), visitor(), actions=(pause, approve))
+    assert re.findall('class="button first" href="[^"]*/([a-z]+)"', text) == ["approve"]
+
+
+def test_a_column_of_nothing_is_not_shown() -> None:
+    over = look(groups=(group(1, next_poll_at=None),))
+    assert "Next look" not in BrowserPage(pages.campaign(over, visitor())).words
+    under_way = look(groups=(group(1, next_poll_at=None), group(2)))
+    assert "Next look" in BrowserPage(pages.campaign(under_way, visitor())).words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from promomsg.cli.campaign.campaign_file import load_account
 from promomsg.cli.campaign.campaign_values import AccountFile
 from promomsg.cli.command_errors import CommandError, Interrupted
 from promomsg.cli.interrupts import Interrupts, run_async
+from promomsg.cli.output.plan_and_result import print_codes
 from promomsg.cli.output.printing import print_json, print_line, print_table, print_to_stderr
 from promomsg.cli.shared_options import (
     account_file_option,
@@ -70,6 +72,7 @@ async def _follow(msg_id: str, campaign: AccountFile, as_json: bool, interrupts:
         )
         if found.failures:
             print_table(("id", "code"), ((f.id, f.code) for f in found.failures))
+            print_codes(Counter(f.code for f in found.failures), "wechat")
         for warning in found.warnings:
             print_line(f"warning: {warning}")
     return FAILURES if found.failures or found.fail_cnt else ALL_SENT

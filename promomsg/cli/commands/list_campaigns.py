@@ -12,7 +12,6 @@ from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.listed_campaigns import CampaignSource, source_options
 from promomsg.cli.output.printing import (
     finish_output,
-    format_size,
     print_json,
     print_table,
     print_to_stderr,
@@ -20,6 +19,7 @@ from promomsg.cli.output.printing import (
 from promomsg.cli.shared_options import json_option
 from promomsg.durations import format_age
 from promomsg.housekeeping.campaign_files import ListedCampaign
+from promomsg.sizes import format_size
 
 __all__ = ["list_campaigns"]
 

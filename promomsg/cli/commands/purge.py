@@ -14,7 +14,6 @@ from promomsg.cli.listed_campaigns import CampaignSource, source_options
 from promomsg.cli.output.printing import (
     counted,
     finish_output,
-    format_size,
     print_json,
     print_to_stderr,
 )
@@ -23,6 +22,7 @@ from promomsg.durations import format_age, parse_duration
 from promomsg.errors import PromoError
 from promomsg.housekeeping.campaign_files import ListedCampaign
 from promomsg.housekeeping.removal import remove_if_over
+from promomsg.sizes import format_size
 
 __all__ = ["purge"]
 

@@ -12,6 +12,7 @@ WORDS_IN_TEXTS: Final = (
     "are", "was", "were", "empty", "infinity", "removed", "replaced", "grown", "shrunk", "paused", "sending",
     "lower", "stopped", "halted", "done", "following", "waiting", "cancelled", "failed", "unknown", "pending",
     "intended", "sent", "skipped", "message", "settings", "table", "index", "trigger", "view",
+    "unlimited",
 )  # fmt: skip
 """Said alone, or in a text, `{0} is {1}`; a word that is not here may be a name of the user's."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "first_line",
     "outcome_cells",
     "plan_document",
+    "print_codes",
     "print_plan",
     "print_rest",
     "print_result",
@@ -266,6 +267,11 @@ def print_result(
     page.put(escaped(took.format(shown_duration(document["elapsed_s"]), host)), indent=2, hang=2)
     if words and page.columns is not None:
         put_next_steps(page, document, words)
+
+
+def print_codes(by_code: Mapping[str, int], channel: str, file: IO[str] | None = None) -> None:
+    """How many have which code, and what each means, as at the end of a result."""
+    _put_by_code(Page(file), by_code, channel)
 
 
 def _put_by_code(page: Page, by_code: Mapping[str, int], channel: str) -> None:

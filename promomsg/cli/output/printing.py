@@ -31,7 +31,6 @@ __all__ = [
     "finish_output",
     "format_china_time",
     "format_local_time",
-    "format_size",
     "format_time",
     "local_zone",
     "print_json",
@@ -93,16 +92,6 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def shown_duration(seconds: float) -> str:
     """`3 min 20 s`, in the language of the terminal."""
     return translated(format_duration(seconds))
-
-
-def format_size(size: int) -> str:
-    """`512 B`, `1.4 MB`: thousands, as file managers and disks count them."""
-    scaled = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if scaled < 1000 or unit == "GB":
-            break
-        scaled /= 1000
-    return f"{size} B" if unit == "B" else f"{scaled:.1f} {unit}"
 
 
 def format_time(at: float | None) -> str:

@@ -4,6 +4,7 @@
 (() => {
   const main = document.querySelector("main[data-live]");
   const word = document.getElementById("live");
+  const list = document.querySelector("[data-names]");
   const announcer = document.getElementById("announcer");
   const RATE_EVERY = 30000; // milliseconds between two looks at the chart, which the server has to count for
   const AGAIN = 5000; // milliseconds until a server that refused is asked again
@@ -71,11 +72,11 @@
 
   // Another campaign is there, or one is gone: the list is taken anew.
   const renew = async (names) => {
-    if (names === main.dataset.names) return;
-    const found = await fetched(location.href, "main[data-names]");
+    if (names === list.dataset.names) return;
+    const found = await fetched(location.href, "[data-names]");
     if (found === null) return;
-    main.dataset.names = found.dataset.names;
-    replace(main, found.innerHTML);
+    list.dataset.names = found.dataset.names;
+    replace(list, found.innerHTML);
   };
 
   const close = () => {
@@ -102,8 +103,7 @@
         return;
       }
       const element = document.getElementById(part.id);
-      if (element === null) return;
-      replace(element, part.html);
+      if (element !== null) replace(element, part.html);
       loadRate();
     });
   };
