@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -56,7 +57,7 @@ def write_archive(opened: OpenedJournal, folder: Path, name: str) -> Archived:
     there with the journal. Memory does not grow with the recipients.
 
     Args:
-        folder: where; name: what the files' names begin with.
+        folder: where, made when there is none; name: what the files' names begin with.
 
     Raises:
         UsageError: the campaign is not over, a file is there already, one cannot be written, or pyarrow is
@@ -73,33 +74,58 @@ def write_archive(opened: OpenedJournal, folder: Path, name: str) -> Archived:
         for number in range(1, len(report.groups) + 1)
         if opened.failure_file(number) is not None
     }
-    for path in (rows_file, document_file, *failure_files.values()):
-        if os.path.lexists(path):
-            raise UsageError(f"{path} is there already; give another folder, or move it away")
     files = (rows_file, document_file, *failure_files.values())
+    _refuse_taken(files, document_file)
     try:
+        _make_folder(folder)
         written = _write_rows(opened.outcomes(), rows_file)
+        contents = {path: opened.failure_file(n) or b"" for n, path in failure_files.items()}
         document = _document(opened, report, written.rows, written.digest)
-        contents = {document_file: json.dumps(document, ensure_ascii=False, indent=2).encode()}
-        for number, path in failure_files.items():
-            contents[path] = opened.failure_file(number) or b""
+        # Last: an archive that has it is complete, whenever the process was killed.
+        contents[document_file] = json.dumps(document, ensure_ascii=False, indent=2).encode()
         for path, content in contents.items():
             _write(path, content)
         _sync_folder(folder)
         whole = all(path.read_bytes() == content for path, content in contents.items())
+        whole = whole and _read_back(rows_file) == written
     except OSError as error:
-        for path in files:
-            path.unlink(missing_ok=True)
+        _remove(files)
         raise UsageError(f"{folder}: the archive cannot be written: {error.strerror}") from None
-    if not whole or _read_back(rows_file) != written:
-        for path in files:
-            path.unlink(missing_ok=True)
+    if not whole:
+        _remove(files)
         raise UsageError(
             f"{rows_file}: what was written is not what the journal says (is the disk all right?); the "
             "archive was removed, the journal kept"
         )
     begun = opened.record.planned_at or 0.0
     return Archived(written.rows, files, begun + report.elapsed_s)
+
+
+def _refuse_taken(files: Iterable[Path], document_file: Path) -> None:
+    for path in files:
+        if not os.path.lexists(path):
+            continue
+        if os.path.lexists(document_file):
+            raise UsageError(f"{path} is there already; give another folder, or move it away")
+        raise UsageError(
+            f"{path} is there already, of an archive that was not completed ({document_file.name} is "
+            "missing); remove it, or give another folder"
+        )
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for path in files:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes it where there is none, on the disk when this returns."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 class _Content(NamedTuple):

@@ -6,7 +6,7 @@ from anyio import to_thread
 
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.engine.report import ENDED
-from promomsg.errors import UsageError
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.contract import Journal
 from promomsg.journal.locate import is_in_fleet, remove_from_fleet
 
@@ -22,7 +22,7 @@ async def remove_if_over(journal: Journal, *, last_before: float | None = None) 
 
     Raises:
         UsageError: the campaign is not over, or something happened in it since. Nothing was removed.
-        JournalError: somebody sends it, or it cannot be read.
+        JournalError: somebody sends it, it cannot be read, or a file of it cannot be removed.
     """
     if journal.address is not None and is_in_fleet(journal.address):
         refusal = await to_thread.run_sync(_refusal, journal, last_before)
@@ -37,7 +37,12 @@ async def remove_if_over(journal: Journal, *, last_before: float | None = None) 
         await handle.close()
     if refusal:
         raise UsageError(refusal)
-    await to_thread.run_sync(journal.discard)
+    try:
+        await to_thread.run_sync(journal.discard)
+    except OSError as error:
+        raise JournalError(
+            f"{journal.address}: not all of it could be removed: {error.strerror}"
+        ) from None
 
 
 def _refusal(journal: Journal, last_before: float | None) -> str:

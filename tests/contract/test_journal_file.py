@@ -212,6 +212,21 @@ async def test_a_disk_that_turns_read_only_breaks_nothing(journal: SqliteJournal
     await handle.close()
 
 
+async def test_a_commit_mark_that_cannot_be_made_is_no_lost_commit(journal: SqliteJournal) -> None:
+    """As on a full disk: nothing was sent since it was closed, and the next sender need not be told."""
+    handle = await sealed(journal, [row(seq) for seq in range(4)])
+    await handle.close()
+    in_the_way = Path(f"{journal.path}-mark.partial")
+    in_the_way.mkdir()
+    with pytest.raises(JournalError, match="mark"):
+        await journal.open(write=True)
+    in_the_way.rmdir()
+    handle = await journal.open(write=True)
+    assert handle.record.warnings == []
+    await handle.close()
+    assert beside(journal) == ["autumn.db"]
+
+
 @pytest.mark.parametrize("folder", ["missing", "autumn.txt"])
 async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "autumn.txt").write_text("a file")

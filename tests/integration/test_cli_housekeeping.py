@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +148,34 @@ def test_an_archive_that_is_not_what_was_written_removes_nothing(
     assert not list(folder.glob("*.archive.*"))
 
 
+def test_an_archive_that_was_killed_is_told_from_a_whole_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its JSON file comes last: whoever finds one has all of it."""
+    (folder / "sent").mkdir()
+    document = folder / "sent" / "done.archive.json"
+    write = archive_files._write
+
+    def killed(path: Path, content: bytes) -> None:
+        if path == document:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive_files, "_write", killed)
+        with suppress(KeyboardInterrupt):
+            promomsg("archive", folder / "done.db", "--output", folder / "sent", "--yes")
+    assert [path.name for path in (folder / "sent").iterdir()] == ["done.archive.parquet"]
+    capsys.readouterr()
+    assert promomsg("archive", folder / "done.db", "--output", folder / "sent", "--yes") == 1
+    said = capsys.readouterr().err
+    assert "of an archive that was not completed (done.archive.json is missing)" in said
+    assert (folder / "done.db").exists()
+    (folder / "sent" / "done.archive.parquet").unlink()
+    assert promomsg("archive", folder / "done.db", "--output", folder / "sent", "--yes") == 0
+    assert document.exists()
+
+
 def test_what_came_after_the_archive_is_not_removed(
     folder: Path,
     served: Sandbox,
@@ -172,6 +203,31 @@ def test_what_came_after_the_archive_is_not_removed(
     assert "something happened in it since; it was kept" in capsys.readouterr().err
     with package.open_journal(folder / "done.db") as opened:
         assert opened.report().sent == 9
+
+
+def test_a_disk_that_fails_while_one_is_removed_is_no_end_for_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The names of people go before the journal, or nobody would find them again."""
+    shutil.copy(folder / "old.db", folder / "older.db")
+    names = folder / "old.db.group-1.failures"
+    names.write_text("openid,errcode")
+    unlink = os.unlink
+
+    def failing(path: str) -> None:
+        if str(path) == str(folder / "old.db"):
+            assert not names.exists()
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        unlink(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", failing)
+        assert promomsg("purge", folder, "--older-than", "90d", "--yes", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["removed"] == [str(folder / "older.db")]
+    assert "old.db: not all of it could be removed: Input/output error" in shown.err
+    assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 0
+    assert not list(folder.glob("old*"))
 
 
 def test_a_journal_that_somebody_sends_from_stays(

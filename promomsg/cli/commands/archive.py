@@ -42,7 +42,6 @@ def archive(
         folder, name = output or journal.parent, journal.stem
     else:
         folder, name = output or Path(), journal.name.replace("/", "_")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open_journal(to_open(journal)) as opened:
         done = write_archive(opened, folder, name)
     for path in done.files:

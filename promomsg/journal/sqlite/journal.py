@@ -381,10 +381,11 @@ class SqliteJournal:
 
     def discard(self) -> None:
         """Removes the journal and every file beside it; what is open keeps what it sees."""
+        # They name people, and after a kill here nobody would look for them without a journal.
+        remove_failure_files(self.path)
         remove_database(self.path)
         remove_database(self._planning)
         remove_database(self.path + LOCK)
-        remove_failure_files(self.path)
 
 
 async def _finish(call: Callable[..., _Opened], *args: Any, unwanted: str | None = None) -> _Opened:

@@ -74,9 +74,14 @@ def set_open_flag(
         behind = None if mark is None else mark.number - at.number
         add_warnings(db, [lost_commits.warning(path, people, behind)])
     read.keep_counts(db, *(counted or read.count_again(db)))
+    new: CommitMark | None = None
+    if finding is Finding.WHOLE and mark is None:
+        # Before the flag: when it cannot be written, a flag without it would say that commits are lost.
+        new = CommitMark(path, at, durable=durable)
     db.execute("COMMIT")
-    _, at = lost_commits.position(db)
-    new = CommitMark(path, at, durable=durable)
+    if new is None:
+        _, at = lost_commits.position(db)
+        new = CommitMark(path, at, durable=durable)
     try:
         busy, log, merged = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy and log != merged:
