@@ -122,16 +122,20 @@ class SpreadsheetGuards:
 
     Attributes:
         count: cells that were not what they looked like, blanks around them left out of account.
+        padded_keys: keys with blanks around them, which stay.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.padded_keys = 0
 
     def take_off_known(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
         """A known column's cells (`key`, or an address, token or request id) without guards."""
-        return self._count_taken_off(
-            key_without_guards if name == "key" else without_guards, column
-        )
+        if name != "key":
+            return self._count_taken_off(without_guards, column)
+        keys = self._count_taken_off(key_without_guards, column)
+        self.padded_keys += sum(bool(key.strip(" ")) and key != key.strip(" ") for key in keys)
+        return keys
 
     def take_off_parameters(self, column: Sequence[str]) -> Sequence[str]:
         """A parameter's cells without what is surely a guard."""
@@ -149,12 +153,21 @@ class SpreadsheetGuards:
 
     def notices(self, where: str) -> list[str]:
         """What the plan says of them."""
+        notices = []
+        if self.padded_keys:
+            n = self.padded_keys
+            keys = "1 key has blanks around it" if n == 1 else f"{n:,} keys have blanks around them"
+            notices.append(
+                f"{where}: {keys}, which are kept: `--test-to` needs them, "
+                "a suppression list does not"
+            )
         if not self.count:
-            return []
+            return notices
         cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
         return [
+            *notices,
             f'{where}: what programs put around a value (="1", an apostrophe, a tab, characters '
-            f"that nobody sees) was taken off {cells}"
+            f"that nobody sees) was taken off {cells}",
         ]
 
 

@@ -99,6 +99,19 @@ async def test_suppression_and_selection(make: Make) -> None:
     await handle.close()
 
 
+@pytest.mark.parametrize("secret", [False, True])
+async def test_blanks_around_a_key_save_nobody_from_the_suppression_list(
+    make: Make, secret: bool
+) -> None:
+    handle = await make().create(record())
+    await handle.add_rows(
+        [row(0, "M1 "), row(1, " M2"), row(2, "M3"), row(3, "M 1"), row(4, "M4  ")]
+    )
+    assert await suppress(handle, ["M1", "M2", "M3 ", "M4  "], secret=secret) == 3
+    assert await states(handle) == "SSppS"
+    await handle.close()
+
+
 async def test_a_row_may_be_written_as_skipped_at_once(make: Make) -> None:
     handle = await make().create(record())
     skipped = row(1, id=None, state="skipped", code="NOT_SELECTED", detail="not selected")

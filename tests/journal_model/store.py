@@ -189,7 +189,9 @@ class Store:
         found = {
             row.seq: "on the suppression list"
             for row in rows
-            if not values.isdisjoint((row.key, row.id, row.openid, row.unionid, row.fingerprint))
+            if not values.isdisjoint(
+                (row.key, row.key.strip(" "), row.id, row.openid, row.unionid, row.fingerprint)
+            )
         }
         while True:
             known = {

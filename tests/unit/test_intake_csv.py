@@ -66,6 +66,31 @@ async def test_one_chinese_row_late_in_the_file_decides_for_all_of_it(tmp_path: 
     assert "GB18030" in source.notices[0]
 
 
+async def test_a_list_that_might_be_either_says_how_to_settle_it(tmp_path: Path) -> None:
+    # In GBK the two bytes of 小 are a character of UTF-8, those of the headings are none.
+    lines = ["id,姓名", *(f"{n},小{n}" for n in range(100)), ""]
+    path = put(tmp_path, "\n".join(lines).encode("gbk"))
+    assert (await fails(path)).endswith(
+        "or, if all of it is GBK or GB18030, say encoding = 'gb18030'"
+    )
+    rows = await read(read_csv(path, encoding="gb18030"), "姓名")
+    assert rows[7].params["姓名"] == "小7"
+
+
+async def test_a_damaged_list_of_utf_8_is_not_said_to_be_gbk(tmp_path: Path) -> None:
+    path = put(tmp_path, "id,name\n1,客官\n2,老板\n".encode() + "3,客官\n".encode("gbk"))
+    text = await fails(path)
+    assert "line 4" in text
+    assert "GBK" not in text
+
+
+async def test_blanks_around_keys_are_kept_and_counted(tmp_path: Path) -> None:
+    source = read_csv(put(tmp_path, b"key,id\nM1 ,1001 \n M2,1002\nM3,1003\n"))
+    rows = await read(source)
+    assert [(row.key, row.id) for row in rows] == [("M1 ", "1001"), (" M2", "1002"), ("M3", "1003")]
+    assert any("2 keys have blanks around them, which are kept" in n for n in source.notices)
+
+
 async def test_a_named_encoding_is_taken_at_its_word(tmp_path: Path) -> None:
     path = put(tmp_path, "id,name\n1,客官\n".encode("utf-16"))
     for encoding in ("utf-16", "auto"):

@@ -184,6 +184,8 @@ class SuppressionList:
                         "is meant cannot be told; give a campaign's recipients a key"
                     )
                 batch.values += [key, *there]
+                if key != (bare := key.strip(" ")):
+                    batch.spellings.append(bare)
             yield batch
         if journal.address is not None and journal.is_being_sent():
             self._notices.append(

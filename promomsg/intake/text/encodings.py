@@ -45,10 +45,12 @@ class Utf8Census:
             Chinese name in forty as GBK writes it), so such a pair counts as one byte.
         bad: the others.
         first_bad: the number of the first line with one of them; 0 without any.
+        has_long: there are characters of three bytes or more, as all Chinese ones are in UTF-8.
     """
 
     def __init__(self) -> None:
         self.valid = self.bad = self.first_bad = 0
+        self.has_long = False
         self._line = 1
 
     def add(self, block: bytes) -> None:
@@ -66,6 +68,7 @@ class Utf8Census:
             return
         for found in re.finditer(_VALID, line):
             self.valid += 1 if found[1] else len(found[0])
+            self.has_long |= found[1] is None
         if bad := len(re.sub(_VALID, b"", line).translate(None, _ASCII)):
             self.bad += bad
             self.first_bad = self.first_bad or number

@@ -268,10 +268,15 @@ class TextFile:
         if not self._auto:
             return f"{self.path} is not UTF-8 (line {census.first_bad}); save it as UTF-8"
         if len(self._candidates) == 1 or census.is_utf8:
-            return (
+            said = (
                 f"{self.path} is UTF-8, but line {census.first_bad} is not: it is of another "
                 "encoding, or cut in the middle of a character; write that line anew as UTF-8"
             )
+            if census.has_long:
+                return said
+            # Two bytes that are a character of UTF-8 are one of GB18030 too, as in most lines of
+            # a list whose names all have the same.
+            return f"{said}; or, if all of it is GBK or GB18030, say encoding = 'gb18030'"
         return (
             f"{self.path} is neither UTF-8 nor GB18030 (line {census.first_bad}); save it as UTF-8"
         )

@@ -32,6 +32,9 @@ _LISTED_BY: Final = ("key", "id", "openid", "unionid")
 _LINKS: Final = {**{name: name for name in _LISTED_BY}, "access_token": "fingerprint"}
 """What two rows of one person may have in common, and its column."""
 
+_BARE_KEY: Final = "CASE WHEN r.key LIKE ' %%' OR r.key LIKE '%% ' THEN btrim(r.key) END"
+"""The key without the blanks around it, which a list need not have; NULL where it has none."""
+
 _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
 
@@ -100,15 +103,15 @@ class _Marks:
             return None
         return fingerprint(value, self._pepper)
 
-    def column(self, name: str) -> str:
+    def column(self, column: str) -> str:
         """The same as `text`, of a column, in SQL."""
         if self._pepper is None:
-            return f"r.{name}"
-        return f"encode(sha256(%(pepper)s::bytea || convert_to(r.{name}, 'UTF8')), 'hex')"
+            return column
+        return f"encode(sha256(%(pepper)s::bytea || convert_to({column}, 'UTF8')), 'hex')"
 
     def columns(self, value: str, token: str) -> dict[str, str]:
         """Of each column that may name somebody: the condition that it is a kept value."""
-        found = {name: f"{self.column(name)} = {value}" for name in _LISTED_BY}
+        found = {name: f"{self.column(f'r.{name}')} = {value}" for name in _LISTED_BY}
         if self._pepper is not None:
             found["access_token"] = f"r.fingerprint = {token}"
         return found
@@ -242,7 +245,10 @@ async def find_blocked(tx: Transaction, columns: Collection[str], pepper: bytes 
     # A join a column: of one join by several conditions each pair would be looked at.
     named = " UNION ".join(
         f"SELECT r.seq FROM this.recipient AS r JOIN pg_temp.listed AS l ON {same}"
-        for same in marks.columns("l.value", "l.token").values()
+        for same in (
+            *marks.columns("l.value", "l.token").values(),
+            f"{marks.column(_BARE_KEY)} = l.value",
+        )
     )
     found = await tx.change(
         f"INSERT INTO pg_temp.blocked SELECT seq, %(detail)s, 0 FROM ({named}) AS named",

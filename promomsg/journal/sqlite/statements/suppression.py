@@ -53,6 +53,8 @@ _SKIP: Final = recipient_move(Event.SKIP)
 _PENDING: Final = in_state(State.PENDING)
 _CANCEL_GROUP: Final = group_move(GroupEvent.CANCEL)
 _BLOCKED: Final = "seq IN (SELECT seq FROM temp.blocked)"
+_BARE_KEY: Final = "NULLIF(trim(key), key)"
+"""The key without the blanks around it, which a list need not have; NULL where it has none."""
 
 
 def _as_json(values: Iterable[object]) -> str:
@@ -190,14 +192,16 @@ def _find_blocked(db: sqlite3.Connection, columns: Collection[str], pepper: byte
     if db.execute("SELECT 1 FROM temp.listed LIMIT 1").fetchone() is None:
         return False
     if pepper is None:
-        asked_for = [f"{column} IN (SELECT value FROM temp.listed)" for column in _LISTED]
+        asked_for = [
+            f"{column} IN (SELECT value FROM temp.listed)" for column in (*_LISTED, _BARE_KEY)
+        ]
     else:
         db.create_function("marked", 1, lambda t: _marked(t, pepper), deterministic=True)
         asked_for = [
             "hex(fingerprint) IN (SELECT value FROM temp.listed)",
             *(
                 f"({column} IS NOT NULL AND marked({column}) IN (SELECT value FROM temp.listed))"
-                for column in _LISTED
+                for column in (*_LISTED, _BARE_KEY)
             ),
         ]
     listed = " OR ".join(asked_for)
