@@ -18,6 +18,7 @@ from promomsg.cli.exit_status import TABLE
 from promomsg.console.console_types import Action, Look
 from promomsg.console.sender_processes import CampaignName, SenderProcesses
 from promomsg.console.take_action import ActionResult, CampaignActions
+from promomsg.crashpoints import VARIABLE
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import Report
 from promomsg.journal.locate import journal_at
@@ -31,11 +32,11 @@ WORDS = [sys.executable, "-P", "-m", "promomsg"]
 class Desk:
     """A console over one journal, as its pages use it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **environment: str) -> None:
         self.path = path
         self.journal = journal_at(path)
         self.processes = SenderProcesses(
-            WORDS, TABLE, environment={"PYTHONPATH": ENV["PYTHONPATH"]}
+            WORDS, TABLE, environment={"PYTHONPATH": ENV["PYTHONPATH"], **environment}
         )
         self.actions = CampaignActions(self.processes)
         self.campaign = CampaignName(PLACE, path.name)
@@ -255,6 +256,37 @@ def test_the_sender_goes_on_when_the_console_is_killed(served: Sandbox, tmp_path
     wait_for(lambda: not desk.journal.is_being_sent(), seconds=20)
     assert desk.report.state == "done"
     assert once_each(served, 120)
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_a_sender_that_is_killed_is_said_and_another_console_goes_on(
+    served: Sandbox, tmp_path: Path, desk: Desk, action: str
+) -> None:
+    """Killed when its first calls may have left, and the console right after."""
+    if action == "resume":
+        halted(served, tmp_path)
+        unlimited(tmp_path)
+        before = 10
+    else:
+        served.settings.refuse_single = {str(1000 + n): 43101 for n in range(0, 120, 10)}
+        assert promomsg("send", campaign(tmp_path, served.url, 120, title="{name}"), "--yes") == 3
+        served.settings.refuse_single = {}
+        before = 108
+    first = Desk(desk.path, **{VARIABLE: "results-durable:1"})
+    assert first.press(action).done
+    assert first.ended() == -signal.SIGKILL
+    news = first.processes.news(first.campaign)
+    assert news is not None
+    assert news.meaning == "a signal ended it (number 9); resume goes on with it"
+    first.processes.close()
+
+    assert before < served.ledger.total <= 120
+    assert desk.report.pending + desk.report.sent == 120
+    assert desk.processes.news(desk.campaign) is None
+    desk.press("resume")
+    assert desk.ended() in (0, 4)
+    assert desk.report.sent + desk.report.unknown == 120
+    assert served.ledger.twice() == []
 
 
 CONSOLE = """
