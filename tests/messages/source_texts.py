@@ -47,7 +47,7 @@ _NO_TEXT: Final = re.compile(
 _OF_OTHERS: Final = frozenset({
     "starting up", "shutting down", "recovery mode", "not yet accepting", "too many", "slots are reserved",
     "permission denied for database", "no password supplied", "invalid port", "invalid sslmode",
-    "unable to open", "no space", "could not decode", "not a database", "open id", "union id", "grand total",
+    "unable to open", "no space", "disk i/o error", "could not decode", "not a database", "open id", "union id", "grand total",
     "Campaign send", "Match reconcile", "send_group: Promoters", "maybe_sent = 1 AND code <> ''",
     "parked_until REAL", "followed_since REAL", "promomsg {0}", "promomsg: {0}",
     "files] pandas", "JSON lines", "access token", "Campaign.resume(journal, channel)",

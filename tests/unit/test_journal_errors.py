@@ -45,6 +45,16 @@ def test_an_error_says_what_where_and_how_to_mend_it(error: Exception, words: st
     assert "\n" not in text
 
 
+def test_an_error_on_a_disk_without_room_says_that_it_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As SQLite says it on a full tmpfs."""
+    full = os.statvfs_result((4096, 4096, 1000, 1, 1, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda folder: full)
+    text = str(explain(sqlite3.OperationalError("disk I/O error"), "/data/autumn.db"))
+    assert text == "/data/autumn.db: the disk is full; free some space, then resume"
+
+
 def test_a_lock_that_the_file_system_cannot_give_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

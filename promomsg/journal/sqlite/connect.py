@@ -20,6 +20,9 @@ MEMORY: Final = "the journal in memory"
 _LONGEST: Final = 256 * 1024 * 1024
 """Bytes of one value at the most: SQLite's own limit is 1 GB."""
 
+_NO_ROOM: Final = 64 * 1024
+"""Bytes: a disk that has fewer left is full for the index of a write-ahead log, which has 32 KiB."""
+
 
 def connect(path: str, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
     """A connection in autocommit mode. `mode` is `rw` or `ro`: the file is never made by it."""
@@ -64,6 +67,8 @@ def explain(error: BaseException, path: str) -> JournalError:
         text, mend = "it is full (1 GB at the most)", "give a file's path as the journal"
     elif "full" in low or "no space" in low:
         mend = "free some space, then resume"
+    elif "disk i/o error" in low and _is_full(path):
+        text, mend = "the disk is full", "free some space, then resume"
     elif "readonly" in low or "read-only" in low or "permission" in low:
         mend = "make the file and its folder writable for you, then resume"
     elif "unable to open" in low:
@@ -79,3 +84,12 @@ def explain(error: BaseException, path: str) -> JournalError:
     else:
         mend = "check the disk, then resume"
     return JournalError(f"{path}: {text}; {mend}")
+
+
+def _is_full(path: str) -> bool:
+    """SQLite calls it an I/O error when its index of the write-ahead log finds no room."""
+    try:
+        found = os.statvfs(os.path.dirname(path) or ".")
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _NO_ROOM
