@@ -7,7 +7,7 @@ Where a method takes a compiled message, it is one that this very channel has co
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, TypeGuard
 
 import msgspec
@@ -250,9 +250,9 @@ class Channel(Protocol):
         """The idempotency key of this recipient in this run; None when not idempotent."""
         ...
 
-    async def deliver(
+    def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """One single call. Never raises for an answer or a lost one: the verdict says it.
 
         The caller holds a permit of `connections.calls` for it.

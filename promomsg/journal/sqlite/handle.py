@@ -50,6 +50,8 @@ from promomsg.private_files import write_private
 
 __all__ = ["LEASE_LIFE", "SqliteHandle"]
 
+_renew: Final = leases.renew
+
 T = TypeVar("T")
 
 LEASE_LIFE: Final = 120.0
@@ -127,8 +129,8 @@ class SqliteHandle(PlanHandle):
             return False
         return await self._read(leases.is_work_left, groups, singles, cohorts)
 
-    async def renew(self, leases_held: Sequence[Lease]) -> frozenset[int]:
-        return await self._do(leases.renew, leases_held, self._now() + self.lease_life)
+    async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
+        return await self._do(_renew, leases, self._now() + self.lease_life)
 
     async def release(self, lease: Lease) -> None:
         await self._do(leases.release, lease)
