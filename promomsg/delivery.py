@@ -13,6 +13,7 @@ import msgspec
 
 from promomsg.errors import UsageError
 from promomsg.model import Delivery, Failure
+from promomsg.plural import counted
 
 __all__ = [
     "RESULT_LIFE",
@@ -177,9 +178,13 @@ def merge_failures(
     warnings = list(delivery.warnings)
     who = f"group {delivery.msg_id}"
     if strangers:
-        warnings.append(f"{who}: {strangers} failures name ids that are not its members")
+        warnings.append(
+            f"{who}: {counted(strangers, 'failure names an id that is not its member', 'failures name ids that are not its members')}"
+        )
     if repeats:
-        warnings.append(f"{who}: {repeats} members are named twice with different codes")
+        warnings.append(
+            f"{who}: {counted(repeats, 'member is', 'members are')} named twice with different codes"
+        )
     unnamed = 0
     if delivery.fail_cnt is None:
         unnamed = max(planned - len(named), 0)
@@ -187,17 +192,19 @@ def merge_failures(
     elif len(named) < delivery.fail_cnt:
         unnamed = delivery.fail_cnt - len(named)
         warnings.append(
-            f"{who}: {delivery.fail_cnt} failures are counted and {len(named)} members named"
+            f"{who}: {counted(delivery.fail_cnt, 'failure is', 'failures are')} counted and {counted(len(named), 'member')} named"
         )
     elif len(named) > delivery.fail_cnt:
         warnings.append(
-            f"{who}: {len(named)} members are named and {delivery.fail_cnt} failures counted"
+            f"{who}: {counted(len(named), 'member is', 'members are')} named and {counted(delivery.fail_cnt, 'failure')} counted"
         )
     if members is not None and (delivery.send_cnt is None or delivery.send_cnt < planned):
         short = planned - (delivery.send_cnt or 0)
         unnamed = max(unnamed, short)
         said = "no send_cnt" if delivery.send_cnt is None else f"send_cnt {delivery.send_cnt}"
-        warnings.append(f"{who}: {said} for {planned} members: who was left out cannot be said")
+        warnings.append(
+            f"{who}: {said} for {counted(planned, 'member')}: who was left out cannot be said"
+        )
     return MergedFailures(tuple(named.values()), unnamed, tuple(warnings))
 
 

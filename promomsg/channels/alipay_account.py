@@ -20,6 +20,7 @@ from promomsg.channels.single_call import failed_call, waiting_as_asked
 from promomsg.clock import Clock
 from promomsg.errors import Halted, NotSent, OutcomeUnknown, ProviderError, UsageError
 from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.plural import counted
 from promomsg.telemetry.in_force import time_call
 from promomsg.traceback_locals import clear_traceback_locals
 from promomsg.transport.header_lines import HeaderLines
@@ -130,7 +131,7 @@ class AlipayAccount:
         if not proved and badly_signed >= _MOST_BADLY_SIGNED:
             raise Halted(
                 Code.UNSIGNED,
-                f"{badly_signed} answers are signed with another key than public_key, and "
+                f"{counted(badly_signed, 'answer is', 'answers are')} signed with another key than public_key, and "
                 "none with it: give this wallet's key, then resume (nobody is sent to twice)",
             )
         if unproved < _MOST_UNPROVED:

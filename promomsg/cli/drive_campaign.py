@@ -30,6 +30,7 @@ from promomsg.cli.watch_workers import RunResult, watch_workers, who_sends, work
 from promomsg.engine.campaign import Campaign
 from promomsg.engine.prepare.campaign_start import TokensAreHere
 from promomsg.errors import JournalError, PromoError, UsageError
+from promomsg.plural import counted
 
 __all__ = ["SendOptions", "plan_and_send", "require_terminal"]
 
@@ -97,7 +98,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
         if options.left is None:
             print_plan(plan, str(campaign.journal or ""), options.notices, out)
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
-            question = f"send to {plan.to_send:,} recipients at {plan.host}?"
+            question = f"send to {counted(plan.to_send, 'recipient')} at {plan.host}?"
         else:
             print_rest(plan, options.left, out)
             question = f"go on with the {options.left:,} that are pending, at {plan.host}?"
@@ -172,7 +173,7 @@ async def drive(campaign: Campaign, options: SendOptions, interrupts: Interrupts
             view.close()
             if interrupts.asked:
                 print_to_stderr(
-                    f"stopping: {run.in_flight} calls are in flight and finish; "
+                    f"stopping: {counted(run.in_flight, 'call is', 'calls are')} in flight; what is in flight finishes; "
                     "Ctrl-C again ends at once"
                 )
     except JournalError as error:

@@ -16,6 +16,7 @@ from promomsg.engine.prepare.default_pace import day_notices
 from promomsg.engine.prepare.plan import pace_in_words
 from promomsg.engine.schedule.first_few import FirstPhase, results_in_words
 from promomsg.journal.records import is_asked_again
+from promomsg.plural import counted
 from promomsg.states import GroupState
 
 __all__ = [
@@ -81,7 +82,7 @@ def approve(campaign: ActedOn) -> Iterator[str]:
     yield f"How the first {first.planned:,} came out: {results_in_words(first)}."
     if first.phase == FirstPhase.STOPPED:
         yield "Warning: more of them failed or are unknown than the campaign allows."
-    yield f"To be sent to by your word: {campaign.to_send:,} others, at {campaign.report.host}."
+    yield f"To be sent to by your word: {counted(campaign.to_send, 'other')}, at {campaign.report.host}."
     yield from _pace(campaign, campaign.to_send)
     yield from _hours(campaign)
     yield from _followed(campaign)

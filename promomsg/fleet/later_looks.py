@@ -16,6 +16,7 @@ from promomsg.fleet.jobs import Wanted
 from promomsg.fleet.task_context import TaskContext
 from promomsg.journal.postgres.database import Connection
 from promomsg.model import GROUP_CHANNELS
+from promomsg.plural import counted
 
 __all__ = ["CLICKS", "RECONCILE", "due_looks", "look"]
 
@@ -82,6 +83,6 @@ async def look(context: TaskContext, kind: str, *, clock: Clock = SYSTEM_CLOCK) 
     if done.trouble:
         context.log(done.trouble)
     elif done.asked:
-        context.log(f"{kind}: {done.asked} answers kept")
+        context.log(f"{kind}: {counted(done.asked, 'answer')} kept")
     end = _END.format(kind=kind).encode()
     await context.rows(end, next_at=done.next_at, begun_at=begun_at)

@@ -16,6 +16,7 @@ from promomsg.fleet.jobs import SHIFT
 from promomsg.fleet.later_looks import CLICKS, RECONCILE, look
 from promomsg.fleet.task_context import TaskContext
 from promomsg.journal.records import Control
+from promomsg.plural import counted
 
 __all__ = ["TASKS", "Task"]
 
@@ -82,7 +83,9 @@ async def _shift(context: TaskContext) -> None:
     done = await _while_asked_again(context, server, send)
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began
-        context.log(f"{done.calls:,} calls in {seconds:.1f} s; {done.halted or done.state}")
+        context.log(
+            f"{counted(done.calls, 'call')} in {seconds:.1f} s; {done.halted or done.state}"
+        )
 
 
 async def _while_asked_again(

@@ -22,6 +22,7 @@ from promomsg.intake.headings import (
 )
 from promomsg.intake.sources import ADDRESSES, KNOWN
 from promomsg.intake.spreadsheet_guards import without_guards
+from promomsg.plural import counted
 from promomsg.suggest import did_you_mean, nearest, quoted
 
 __all__ = [
@@ -254,7 +255,9 @@ class Columns:
         if not left:
             return []
         if not self._is_certain:
-            return [f"{self.where}: {len(left)} of its columns are not used"]
+            return [
+                f"{self.where}: {counted(len(left), 'of its columns is', 'of its columns are')} not used"
+            ]
         verb = "column {} is" if len(left) == 1 else "columns {} are"
         return [f"{self.where}: {verb.format(quoted(left))} not used"]
 

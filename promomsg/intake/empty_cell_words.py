@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from promomsg.plural import counted
+
 __all__ = ["EmptyCellWords"]
 
 _WORDS: Final = frozenset(
@@ -39,8 +41,8 @@ class EmptyCellWords:
     def notices(self) -> list[str]:
         """One a column."""
         return [
-            f"{self._where}: {count} values in {name!r} are words such as {self._example[name]!r}, "
-            "which exports write for an empty cell: they are sent as they are; empty those cells "
-            "to have them left out"
+            f"{self._where}: {counted(count, 'value')} in {name!r} read like {self._example[name]!r}, "
+            "which exports write for an empty cell: that is sent as it is; empty such cells to have "
+            "it left out"
             for name, count in sorted(self._counts.items())
         ]

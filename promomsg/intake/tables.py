@@ -20,6 +20,7 @@ from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import ADDRESSES
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Problem
+from promomsg.plural import counted
 
 __all__ = ["OpenTable", "TableBlock", "TableSource", "end_if_cancelled"]
 
@@ -169,7 +170,7 @@ class TableSource:
         if self._path is not None and before is not None:
             check_unchanged(self._path, before)
         if blank:
-            self._notices.append(f"{self._where}: {blank} blank rows left out")
+            self._notices.append(f"{self._where}: {counted(blank, 'blank row')} left out")
         self._notices += empty_words.notices()
         if first == 1:
             raise UsageError(f"{self._where} has headings but no rows: nobody to send to")

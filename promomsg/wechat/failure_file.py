@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from promomsg.addresses import has_address_shape
 from promomsg.model import Failure
+from promomsg.plural import counted
 from promomsg.untrusted_json import (
     ConflictingKeys,
     NotJsonError,
@@ -127,9 +128,9 @@ def parse_failures(raw: bytes) -> tuple[list[Failure], str | None]:
     if not warnings:
         return list(found.failures.values()), None
     read = len(found.failures)
-    return list(found.failures.values()), f"failure file, {read} failures read: " + "; ".join(
-        warnings
-    )
+    return list(
+        found.failures.values()
+    ), f"failure file, {counted(read, 'failure')} read: " + "; ".join(warnings)
 
 
 def _read_array(text: str, start: int, found: Collector) -> str | None:

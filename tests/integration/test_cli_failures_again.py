@@ -114,11 +114,11 @@ def failed(folder: Path, *rows: str) -> Path:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["k1,failed,43101,no,1,,", "k77,failed,43101,no,1,,"], "1 of the 2 people"),
+        (["k1,failed,43101,no,1,,", "k77,failed,43101,no,1,,"], "(2) 1 is not in"),
         (["k1,failed,43101,no,1,,", "k1,sent,,,1,,"], "nobody in it can be sent to again"),
         (["k1,unknown,NO_ANSWER,,1,,", "k2,skipped,SUPPRESSED,,0,,"], "1 unknown, 1 skipped"),
-        (["twice,failed,43101,no,1,,"], "stand in more rows of people.csv"),
-        (["poor,failed,MISSING_PARAM,no,0,,"], "have the address of another row"),
+        (["twice,failed,43101,no,1,,"], "in more rows of people.csv"),
+        (["poor,failed,MISSING_PARAM,no,0,,"], "1 person in it has the address of another row"),
         (["k1,failed,43101"], "line 2 is not as a report has it"),
         (["k1,Failed!,43101,no,1,,"], "the verdict 'Failed!' is none of"),
     ],

@@ -26,7 +26,7 @@ from promomsg.journal.sqlite.journal import SqliteJournal
 from promomsg.journal.sqlite.lock import SenderLock
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
-LEFT_OUT = "60 of the unknown are members of groups whose failures nobody named"
+LEFT_OUT = "of the unknown 60 are members of groups whose failures nobody named"
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ async def test_a_list_that_leaves_nobody_out_is_said(
     run = Campaign(channel, MESSAGE, PEOPLE, journal=journal, suppress=["1009"], **QUICK)
     plan = await run.plan()
     first, second = [n for n in plan.notices if n.startswith("suppression list: ")]
-    assert first == "suppression list: 1 values, 0 rows of this list left out"
+    assert first == "suppression list: 1 value, 0 rows of this list left out"
     assert "which is how a wrong list looks" in second
     async with run:
         report = await run.wait()
@@ -285,7 +285,7 @@ async def test_a_wallets_list_may_hold_user_tokens(
             wallet, message("alipay"), users, journal=journal, suppress=given, **QUICK
         )
     assert (report.sent, report.by_code) == (2, {"SUPPRESSED": 1})
-    assert summary(report.warnings) == ["suppression list: 1 values, 1 rows of this list left out"]
+    assert summary(report.warnings) == ["suppression list: 1 value, 1 row of this list left out"]
     assert token not in json.dumps(report.to_dict()) + repr(list(report.outcomes()))
     assert token.encode() not in kept_in(journal)
 

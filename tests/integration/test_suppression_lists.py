@@ -191,7 +191,7 @@ async def one_list(channel: WeChatPromoter, box: Sandbox, path: Path) -> UsageEr
     assert not {"1001", "o1001"} & set(box.ledger.delivered)
     assert list(box.ledger.delivered) == ["o2002"]
     assert report.by_code == {"SUPPRESSED": 1}
-    summary = r"suppression list: [1-9]\d* values, 1 rows of this list left out"
+    summary = r"suppression list: [1-9]\d* values?, 1 row of this list left out"
     assert any(re.fullmatch(summary, warning) for warning in report.warnings)
     return None
 

@@ -140,7 +140,7 @@ class _Finder(ast.NodeVisitor):
         ]
         if name == "_" and texts:
             self.found.append(Found(node.lineno, None, texts[0], []))
-        elif name == "counted" and texts:
+        elif name in ("counted", "shown_count") and texts:
             many = texts[1] if len(texts) > 1 else f"{texts[0]}s"
             for noun in (texts[0], many):
                 self.found.append(Found(node.lineno, None, f"{{0:,}} {noun}", []))

@@ -173,7 +173,7 @@ def test_a_plan_says_how_many_zones_there_are_and_who_has_none(tmp_path: Path) -
     )
     text = "\n".join(found.notices)
     assert "time zones in the column 'zone', besides Asia/Shanghai: 1 ('Europe/Paris')" in text
-    assert "1 recipients name no time zone: theirs is Asia/Shanghai" in text
+    assert "1 recipient names no time zone: theirs is Asia/Shanghai" in text
     assert "are sent to first" in text
     assert "not used" not in text
     assert found.not_sent == {"BAD_ZONE": 1}

@@ -64,8 +64,8 @@ def test_the_file_fills_up_what_the_answer_left_out() -> None:
     ("changes", "file", "unnamed", "said"),
     [
         ({"fail_cnt": 5, "failures": failures("1", "2")}, (), 3, "5 failures are counted"),
-        ({"fail_cnt": 2, "failures": failures("1", "stranger")}, (), 1, "not its members"),
-        ({"fail_cnt": 2, "failures": failures("1", "1")}, (), 1, "1 members named"),
+        ({"fail_cnt": 2, "failures": failures("1", "stranger")}, (), 1, "not its member"),
+        ({"fail_cnt": 2, "failures": failures("1", "1")}, (), 1, "1 member named"),
         ({"send_cnt": 90}, (), 10, "send_cnt 90 for 100"),
         ({"send_cnt": None}, (), 100, "no send_cnt"),
         ({"fail_cnt": None}, (), 100, "no fail_cnt"),
@@ -82,7 +82,7 @@ def test_what_does_not_add_up_leaves_the_unnamed_unknown_and_is_said(
 def test_more_named_than_counted_fails_the_named_and_is_said() -> None:
     merged = merge_failures(delivery(fail_cnt=1, failures=failures("1", "2")), (), 100, MEMBERS)
     assert (len(merged.failures), merged.unnamed) == (2, 0)
-    assert "2 members are named and 1 failures counted" in merged.warnings[0]
+    assert "2 members are named and 1 failure counted" in merged.warnings[0]
 
 
 def test_named_twice_with_two_codes_the_first_one_stands() -> None:

@@ -318,7 +318,7 @@ async def test_blank_lines_are_left_out(tmp_path: Path) -> None:
     source = read_csv(put(tmp_path, "\nid,name\n\n1,x\n,\n\n2,y\n"))
     rows = await read(source, "name")
     assert [(r.id, r.where) for r in rows] == [("1", "line 4"), ("2", "line 7")]
-    assert any("1 blank lines" in n for n in source.notices)
+    assert any("1 blank line" in n for n in source.notices)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])

@@ -315,7 +315,7 @@ async def test_which_sheet_is_read_and_what_is_hidden_is_said(tmp_path: Path) ->
     assert [r.id for r in await read(source)] == ["1", "2", "3"]
     assert source.notices == [
         f"{path}: the sheet '名单' is read, and not '2' (hidden), 'old' (hidden), 'empty'",
-        f"{path}: 1 rows are hidden (by a filter, or by hand), and are read as the others are",
+        f"{path}: 1 row is hidden (by a filter, or by hand), and read as the others are",
     ]
     for sheet in ("2", 2, " 2 ", "OLD"):
         source = read_excel(path, sheet=sheet)

@@ -444,7 +444,7 @@ async def test_rows_of_blanks_are_blank_lines(tmp_path: Path, cell: str) -> None
         source = read_csv(put(tmp_path, f"key,id,name\nk1,1,a\n{cell},{cell},{cell}\nk2,2,b\n"))
         rows = await read(source, "name", size=size)
         assert [row.key for row in rows] == ["k1", "k2"]
-        assert "1 blank lines left out" in " ".join(source.notices)
+        assert "1 blank line left out" in " ".join(source.notices)
 
 
 # What is found only late in a long file.

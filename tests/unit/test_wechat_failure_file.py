@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promomsg.model import Failure
+from promomsg.plural import counted
 from promomsg.wechat.failure_file import parse_failures
 
 TWO = [Failure("123", "103010"), Failure("456", "43101")]
@@ -84,7 +85,7 @@ def test_what_cannot_be_read_is_counted_and_the_rest_is_kept(
     failures, warning = parse_failures(raw)
     assert len(failures) == read
     assert warning is not None
-    assert warning.startswith(f"failure file, {read} failures read: ")
+    assert warning.startswith(f"failure file, {counted(read, 'failure')} read: ")
     assert says in warning
     assert len(warning) < 300
 

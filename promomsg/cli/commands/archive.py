@@ -9,7 +9,7 @@ import click
 
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, to_open
-from promomsg.cli.output.printing import counted, finish_output, print_json, print_to_stderr
+from promomsg.cli.output.printing import finish_output, print_json, print_to_stderr, shown_count
 from promomsg.cli.shared_options import journal_argument, json_option, yes_option
 from promomsg.engine.opened_journal import open_journal
 from promomsg.housekeeping.archive_files import Archived, write_archive
@@ -49,7 +49,7 @@ def archive(
 
     async def remove(interrupts: Interrupts) -> int:
         if not yes and not await interrupts.ask(
-            f"remove {journal}, now that {counted(done.rows, 'row')} are kept?"
+            f"remove {journal}, now that {shown_count(done.rows, 'row')} are kept?"
         ):
             print_to_stderr(f"kept: {journal}")
             return 1

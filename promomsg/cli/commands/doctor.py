@@ -28,6 +28,7 @@ from promomsg.cli.output.printing import (
 )
 from promomsg.cli.output.terminal_page import Page
 from promomsg.errors import JournalError, PromoError, UsageError
+from promomsg.plural import counted
 from promomsg.suggest import quoted
 from promomsg.transport.connections import most_connections
 from promomsg.transport.proxies import choose_proxy
@@ -308,7 +309,11 @@ async def _provider(file: CampaignFile, channel: Any) -> AsyncIterator[CheckResu
     if advice is None:
         yield CheckResult("warn", "quota", "the quota cannot be read; set [pace] to yours")
         return
-    left = "" if advice.daily_remaining is None else f"{advice.daily_remaining:,} calls left today"
+    left = (
+        ""
+        if advice.daily_remaining is None
+        else f"{counted(advice.daily_remaining, 'call')} left today"
+    )
     level = "warn" if advice.daily_remaining is not None and advice.daily_remaining <= 0 else "ok"
     yield CheckResult(level, "quota", left or "the provider says no daily limit")
 

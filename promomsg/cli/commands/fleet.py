@@ -188,7 +188,7 @@ def _worker(worker: FleetWorker) -> dict[str, Any]:
 def drain(names: tuple[str, ...], url: str | None, no_wait: bool, as_json: bool) -> int:
     """Ask the workers named, or all, to take no more work and to end: calls in flight finish."""
     from promomsg.cli.exit_status import INTERRUPTED
-    from promomsg.cli.output.printing import counted, finish_output, print_json, print_to_stderr
+    from promomsg.cli.output.printing import finish_output, print_json, print_to_stderr, shown_count
     from promomsg.errors import UsageError
     from promomsg.fleet.fleet import Fleet
     from promomsg.suggest import did_you_mean
@@ -221,9 +221,9 @@ def drain(names: tuple[str, ...], url: str | None, no_wait: bool, as_json: bool)
         ended = [name for name in asked if name not in left]
         print_json({"fleet": found.place, "ended": ended, "ending": left})
     elif left:
-        print_to_stderr(f"{counted(len(left), 'worker')} still ending: {' '.join(left)}")
+        print_to_stderr(f"{shown_count(len(left), 'worker')} still ending: {' '.join(left)}")
     else:
-        print_to_stderr(f"{counted(len(asked), 'worker')} ended")
+        print_to_stderr(f"{shown_count(len(asked), 'worker')} ended")
     return status or finish_output()
 
 
@@ -240,7 +240,7 @@ def drain(names: tuple[str, ...], url: str | None, no_wait: bool, as_json: bool)
 def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -> int:
     """Remove workers that are gone, half plans, expired tokens, and campaigns that ended long ago."""
     from promomsg.cli.command_errors import CommandError
-    from promomsg.cli.output.printing import counted, finish_output, print_json, print_to_stderr
+    from promomsg.cli.output.printing import finish_output, print_json, print_to_stderr, shown_count
     from promomsg.clock import DAY, SYSTEM_CLOCK
     from promomsg.fleet.fleet import Fleet
 
@@ -259,7 +259,7 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
             print_to_stderr(f"to be removed with everything in them: {' '.join(meant)}")
             if not sys.stdin.isatty():
                 raise CommandError("nothing was removed: without a terminal it takes --yes")
-            if not await interrupts.ask(f"remove {counted(len(meant), 'campaign')}?"):
+            if not await interrupts.ask(f"remove {shown_count(len(meant), 'campaign')}?"):
                 raise CommandError("nothing was removed")
         removed.append(await interrupts.unless(found.prune(ended_before=before)))
         return 0
@@ -273,11 +273,11 @@ def prune(url: str | None, older_than: float | None, yes: bool, as_json: bool) -
         print_json({"fleet": found.place, "removed": document.pop("campaigns"), **document})
     else:
         parts = [
-            counted(len(pruned.campaigns), "campaign"),
-            counted(len(pruned.half_plans), "half plan"),
-            counted(len(pruned.workers), "worker"),
-            counted(pruned.jobs, "job"),
-            counted(pruned.tokens, "token"),
+            shown_count(len(pruned.campaigns), "campaign"),
+            shown_count(len(pruned.half_plans), "half plan"),
+            shown_count(len(pruned.workers), "worker"),
+            shown_count(pruned.jobs, "job"),
+            shown_count(pruned.tokens, "token"),
         ]
         print_to_stderr(f"{found.place}: removed {', '.join(parts)}")
         for name in (*pruned.campaigns, *pruned.half_plans):

@@ -12,10 +12,10 @@ from promomsg.cli.command_errors import CommandError
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.listed_campaigns import CampaignSource, source_options
 from promomsg.cli.output.printing import (
-    counted,
     finish_output,
     print_json,
     print_to_stderr,
+    shown_count,
 )
 from promomsg.cli.shared_options import json_option, yes_option
 from promomsg.durations import format_age, parse_duration
@@ -51,7 +51,7 @@ def purge(
         assert one.progress is not None
         print_to_stderr(
             f"{'would remove' if dry_run else 'to remove'}: {one.address}  {one.progress.campaign}, "
-            f"{counted(one.progress.planned, 'recipient')}, {format_size(one.size)}, "
+            f"{shown_count(one.progress.planned, 'recipient')}, {format_size(one.size)}, "
             f"{format_age(time.time() - (one.last_at or before))}"
         )
     removed: list[ListedCampaign] = []
@@ -69,8 +69,8 @@ def purge(
         print_json(document)
     else:
         freed = format_size(sum(one.size for one in removed))
-        left = f"{counted(len(found) - len(removed), 'journal')} left"
-        print_to_stderr(f"{counted(len(removed), 'journal')} removed ({freed}), {left}")
+        left = f"{shown_count(len(found) - len(removed), 'journal')} left"
+        print_to_stderr(f"{shown_count(len(removed), 'journal')} removed ({freed}), {left}")
     return finish_output()
 
 
@@ -82,7 +82,7 @@ async def _remove(
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
-    if not yes and not await interrupts.ask(f"remove {counted(len(meant), 'journal')}?"):
+    if not yes and not await interrupts.ask(f"remove {shown_count(len(meant), 'journal')}?"):
         raise CommandError("nothing was removed")
     for one in meant:
         try:

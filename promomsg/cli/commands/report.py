@@ -11,7 +11,7 @@ from typing import IO
 import click
 
 from promomsg.cli.journal_place import JournalPlace, to_open
-from promomsg.cli.output.printing import counted, finish_output, print_to_stderr
+from promomsg.cli.output.printing import finish_output, print_to_stderr, shown_count
 from promomsg.cli.output.report_target import raw_report_file, report_file
 from promomsg.cli.output.report_writer import write_cells, write_report
 from promomsg.cli.output.standard_streams import utf8_stdout
@@ -100,7 +100,7 @@ def report(
         nameless = write_report(journal, file_format, states, file)
     if nameless and file_format == "csv":
         print_to_stderr(
-            f"notice: {counted(nameless, 'recipient')} of an audience have no rows, since nobody named "
+            f"notice: {shown_count(nameless, 'recipient')} of an audience have no rows, since nobody named "
             "them; --format table and json have their counts"
         )
     if output is not None:

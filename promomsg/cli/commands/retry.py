@@ -20,6 +20,7 @@ from promomsg.cli.output.printing import print_to_stderr
 from promomsg.cli.resume_journal import recipients_again
 from promomsg.cli.shared_options import resume_options
 from promomsg.errors import UsageError
+from promomsg.plural import counted
 
 if TYPE_CHECKING:
     from promomsg.cli.drive_campaign import SendOptions
@@ -112,7 +113,7 @@ async def _retry(
     unnamed = found.by_code.get("UNNAMED", 0)
     if which["unknown"] and unnamed and not which["include_unnamed"]:
         print_to_stderr(
-            f"{unnamed:,} of the unknown are members of groups whose failures nobody named: "
+            f"of the unknown {counted(unnamed, 'is a member', 'are members')} of groups whose failures nobody named: "
             "they are left out unless you add --include-unnamed"
         )
     if not yes and not await interrupts.ask("send to them again?"):

@@ -12,7 +12,7 @@ from promomsg.channels.installed import text_of_code
 from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.language.wide_text import padded, width
 from promomsg.cli.output.next_steps import put_next_steps
-from promomsg.cli.output.printing import format_time, print_table, shown_duration
+from promomsg.cli.output.printing import format_time, print_table, shown_count, shown_duration
 from promomsg.cli.output.progress import waiting_text
 from promomsg.cli.output.terminal_page import Page, style_of_count, style_of_word
 from promomsg.control_characters import escaped
@@ -127,7 +127,7 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     _put_title(page, plan)
     parts = [_("{0:,} are pending").format(left)] if left else []
     pace = translated(plan.pace)
-    parts.append(_("{0:,} single calls to make ({1})").format(plan.singles, pace))
+    parts.append(_("{0} to make ({1})").format(shown_count(plan.singles, "single call"), pace))
     if plan.groups:
         parts.append(_("group calls: {0}").format(_groups(plan)))
     page.put(_(", ").join(parts), indent=2, hang=2)

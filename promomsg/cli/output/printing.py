@@ -23,11 +23,11 @@ from promomsg.clock import china_date, china_day, china_day_begins
 from promomsg.control_characters import escaped
 from promomsg.durations import format_duration
 from promomsg.errors import UsageError
+from promomsg.plural import counted
 from promomsg.private_files import replaced_file
 
 __all__ = [
     "command_line",
-    "counted",
     "finish_output",
     "format_china_time",
     "format_local_time",
@@ -38,6 +38,7 @@ __all__ = [
     "print_table",
     "print_to_stderr",
     "private_file",
+    "shown_count",
     "shown_duration",
     "text_over",
 ]
@@ -84,9 +85,9 @@ def command_line(*words: str) -> str:
     return shlex.join(["promomsg", *words])
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 group call`, `1,200 single calls`, in the language of the terminal."""
-    return _(f"{{0:,}} {one if number == 1 else many or one + 's'}").format(number)
+def shown_count(number: int, one: str, many: str = "") -> str:
+    """`1 group call`, `1,200 single calls`, in the language of the terminal; see `promomsg.plural.counted`."""
+    return translated(counted(number, one, many))
 
 
 def shown_duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from promomsg.cli.language.terminal_language import _, translated
 from promomsg.cli.language.wide_text import padded, width
-from promomsg.cli.output.printing import counted, print_to_stderr, shown_duration
+from promomsg.cli.output.printing import print_to_stderr, shown_count, shown_duration
 from promomsg.control_characters import escaped
 from promomsg.rate_meter import RateMeter, SingleSends
 from promomsg.states import GROUP_OPEN
@@ -29,7 +29,7 @@ _EVERY: Final = 5.0
 _QUIET: Final = 10.0
 """Seconds without a result after which a line says so, and again each time they are over."""
 _GROUPS: Final = 8
-"""Groups shown at once; the rest is counted."""
+"""Groups shown at once; the rest is shown_count."""
 
 
 def single_sends(document: Mapping[str, Any]) -> SingleSends:
@@ -133,7 +133,7 @@ def group_lines(document: Mapping[str, Any], now: float, *, aligned: bool = Fals
             )
         )
     if len(groups) > _GROUPS:
-        lines.append(_("and {0}").format(counted(len(groups) - _GROUPS, "more group")))
+        lines.append(_("and {0}").format(shown_count(len(groups) - _GROUPS, "more group")))
     upcoming = _next_poll(groups)
     if upcoming is not None:
         lines.append(_("next poll in {0}").format(shown_duration(max(upcoming - now, 0.0))))

@@ -17,6 +17,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.contract import Handle
 from promomsg.journal.frequency.cap_contract import MessageCap, OverCap
 from promomsg.model import GROUP_THRESHOLD
+from promomsg.plural import counted
 from promomsg.shielded import run_shielded
 
 __all__ = [
@@ -57,9 +58,9 @@ async def count_at_planning(
     if cap is None:
         return [], 0
     over = await _skip(handle, cap, clock)
-    others = "1 other campaign" if over.campaigns == 1 else f"{over.campaigns} other campaigns"
+    others = counted(over.campaigns, "other campaign")
     notices = [
-        f"max_per_person {cap.text}: {over.skipped} recipients left out, counted over {others} of this account "
+        f"max_per_person {cap.text}: {counted(over.skipped, 'recipient')} left out, counted over {others} of this account "
         f"in {over.where}"
     ]
     return notices, over.skipped
@@ -101,7 +102,7 @@ async def count_again(
         reached("cap-counted")
         if over.skipped:
             text = (
-                f"max_per_person {cap.text}: {over.skipped} more recipients are left out than when the "
+                f"max_per_person {cap.text}: {counted(over.skipped, 'more recipient is', 'more recipients are')} left out than when the "
                 "campaign was planned: they have had, or will have, other messages since"
             )
             log.warning("%s", text)

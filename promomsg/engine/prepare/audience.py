@@ -24,6 +24,7 @@ from promomsg.model import (
     Retailers,
     Roles,
 )
+from promomsg.plural import counted
 from promomsg.states import GroupState
 
 __all__ = [
@@ -149,7 +150,9 @@ async def resolve_ids(handle: Handle, channel: Channel) -> list[str]:
         resolved += await handle.assign_ids(
             [(r.openid, r.unionid, r.id) for r in page if r.id is not None]
         )
-    return [f"{resolved} recipients were given their promoter id (resolve = true)"]
+    return [
+        f"{counted(resolved, 'recipient was', 'recipients were')} given their promoter id (resolve = true)"
+    ]
 
 
 async def _pages(promoters: AsyncIterator[Recipient]) -> AsyncIterator[list[Recipient]]:

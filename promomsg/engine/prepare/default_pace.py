@@ -10,6 +10,7 @@ import msgspec
 from promomsg.channels.base import Advice, Channel
 from promomsg.errors import JournalError, UsageError
 from promomsg.journal.records import CampaignRecord
+from promomsg.plural import counted
 from promomsg.transport.pace import DEFAULT_SINGLES_PER_SECOND, Pace
 
 __all__ = [
@@ -72,8 +73,8 @@ def quota_notices(advice: Advice | None, singles: int) -> list[str]:
     if advice is None or advice.daily_remaining is None or advice.daily_remaining >= singles:
         return []
     return [
-        f"today's quota has {advice.daily_remaining} single calls left and the plan needs "
-        f'{singles}: the campaign will stop, resumable, or wait with on_daily_quota = "wait"'
+        f"today's quota has {counted(advice.daily_remaining, 'single call')} left and the plan needs "
+        f'{singles:,}: the campaign will stop, resumable, or wait with on_daily_quota = "wait"'
     ]
 
 
@@ -82,7 +83,7 @@ def day_notices(limit: int | None, singles: int) -> list[str]:
     if limit is None or singles <= limit:
         return []
     return [
-        f"{singles} single calls at {limit} a China-time day take {-(-singles // limit)} days: "
+        f"{singles:,} single calls at {limit:,} a China-time day take {counted(-(-singles // limit), 'day')}: "
         "each day the campaign stops, resumable, or waits for the next one with "
         'on_daily_quota = "wait"'
     ]

@@ -41,6 +41,7 @@ from promomsg.journal.locate import journal_of
 from promomsg.journal.records import IDEMPOTENT, CampaignRecord
 from promomsg.log_events import log_event
 from promomsg.model import IDEMPOTENT_CHANNELS, Audience, Outcome, State
+from promomsg.plural import counted
 
 __all__ = ["NewCampaign"]
 
@@ -131,8 +132,8 @@ class NewCampaign(CampaignStart):
         )
         if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
             raise UsageError(
-                f"the plan would send to {plan.to_send} recipients, over the cap of "
-                f"{settings.max_recipients} (max_recipients); nothing was sent"
+                f"the plan would send to {counted(plan.to_send, 'recipient')}, over the cap of "
+                f"{settings.max_recipients:,} (max_recipients); nothing was sent"
             )
         return plan
 

@@ -39,6 +39,7 @@ from promomsg.journal.contract import Handle
 from promomsg.journal.locate import existing_journal
 from promomsg.journal.records import Control
 from promomsg.model import GROUP_THRESHOLD, Audience, State
+from promomsg.plural import counted
 from promomsg.states import GroupState
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class ResumedCampaign(CampaignStart):
         if planner.digest != kept.get("digest"):
             raise UsageError(
                 f"the recipients are not the list that {self.address or 'the journal'} was planned "
-                f"with ({kept.get('rows', '?')} rows then, {planner.rows} now; keys, addresses or "
+                f"with ({counted(kept.get('rows', 0), 'row')} then, {planner.rows:,} now; keys, addresses or "
                 "parameters differ): put that list back, or start a new campaign with a journal "
                 "of its own"
             )

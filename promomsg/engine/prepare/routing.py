@@ -15,6 +15,7 @@ from promomsg.engine.settings import Settings
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Handle
 from promomsg.model import GROUP_THRESHOLD
+from promomsg.plural import counted
 
 __all__ = ["chunk_size", "group_sizes", "make_groups"]
 
@@ -49,8 +50,9 @@ async def make_groups(
     if settings.route == "group":
         singles, _ = await handle.plan_counts()
         if singles:
+            who = counted(singles, "recipient has", "recipients have")
             raise UsageError(
-                f'route = "group": {singles} recipients have no promoter id or share their '
+                f'route = "group": {who} no promoter id or share their '
                 f"rendered message with fewer than {GROUP_THRESHOLD}; a group send needs "
                 f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
             )

@@ -40,6 +40,7 @@ from promomsg.journal.contract import Handle
 from promomsg.journal.locate import is_in_fleet, journal_at, temporary_journal
 from promomsg.journal.records import NEVER, CampaignRecord
 from promomsg.model import Outcome, Recipient, Secret
+from promomsg.plural import counted
 
 __all__ = [
     "SUMMARY",
@@ -116,7 +117,9 @@ class SuppressionList:
         Args:
             rows: how many rows it left out.
         """
-        notices = [f"{SUMMARY}{self.values} values, {rows} rows of this list left out"]
+        notices = [
+            f"{SUMMARY}{counted(self.values, 'value')}, {counted(rows, 'row')} of this list left out"
+        ]
         if not self.values:
             notices.append(f"{SUMMARY}it is empty, so nobody is left out")
         elif not rows:
@@ -307,7 +310,7 @@ async def preview_suppression(
         suppressed = SuppressionList(suppress, channel, clock)
         await suppressed.read(handle)
         if recipients is None:
-            return [f"suppression list: {suppressed.values} values"]
+            return [f"suppression list: {counted(suppressed.values, 'value')}"]
         planner = Planner(handle, channel, compiled, Settings())
         await planner.read(recipients.batches(compiled.names, READ_SIZE))
         await suppressed.check_keys(handle)

@@ -26,6 +26,7 @@ from promomsg.engine.schedule.time_options import TimeOptions
 from promomsg.journal.contract import Handle
 from promomsg.journal.records import CampaignRecord
 from promomsg.model import Code, Problem
+from promomsg.plural import counted
 from promomsg.suggest import quoted
 
 __all__ = ["PlannedCohorts", "key_number"]
@@ -204,7 +205,7 @@ class PlannedCohorts:
                 text = f"time zones in the column {self.column!r}, besides {self._zone}: {count}"
                 notices.append(text)
             if self._without and self._zone is not None:
-                text = f"{self._without:,} recipients name no time zone: theirs is {self._zone}"
+                text = f"{counted(self._without, 'recipient names', 'recipients name')} no time zone: theirs is {self._zone}"
                 notices.append(text)
         if self._first_few:
             notices.append(f"{self._first_few:,} are sent to first (first = {self._first!r})")

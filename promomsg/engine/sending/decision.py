@@ -12,6 +12,7 @@ import msgspec
 
 from promomsg.engine.settings import RetryPolicy
 from promomsg.model import Answer, Code, State, Verdict
+from promomsg.plural import counted
 from promomsg.states import state_after
 
 __all__ = ["SENT", "Decision", "Halt", "decide", "lost_answer"]
@@ -112,7 +113,7 @@ def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
     """The halt of a budget spent on errors that sent nothing."""
     code = answer.code or Code.NOT_SENT
     if attempt >= policy.attempts:
-        tried = f"{attempt} attempts for one recipient"
+        tried = f"{counted(attempt, 'attempt')} for one recipient"
     else:
         tried = f"the retries of the whole campaign ({policy.retry_share:.0%} of calls + {policy.retry_allowance})"
     last = answer.detail or "no answer"

@@ -21,6 +21,7 @@ from promomsg.intake.spreadsheet_guards import SpreadsheetGuards
 from promomsg.intake.tables import OpenTable, TableBlock, TableSource, end_if_cancelled
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Code, Problem
+from promomsg.plural import counted
 from promomsg.suggest import quoted
 
 __all__ = ["read_excel"]
@@ -158,7 +159,7 @@ class _SheetReader:
             notices.append(f"{self._path}: the sheet {sheet.name!r} is hidden, and is read")
         if self._hidden:
             notices.append(
-                f"{self._path}: {self._hidden} rows are hidden (by a filter, or by hand), and are "
+                f"{self._path}: {counted(self._hidden, 'row is', 'rows are')} hidden (by a filter, or by hand), and "
                 "read as the others are"
             )
         return notices + self._guards.notices(str(self._path))

@@ -24,6 +24,7 @@ from promomsg.intake.row_batch import NumberedPlaces, RowBatch
 from promomsg.intake.rows import make_rows
 from promomsg.intake.sources import ADDRESSES, Recipients, Source
 from promomsg.model import Audience, State
+from promomsg.plural import counted
 from promomsg.suggest import quoted
 
 __all__ = ["FailedAgain", "KeyIs", "read_failures"]
@@ -162,7 +163,7 @@ class FailedAgain:
                     if places:
                         yield batch if len(places) == len(batch) else batch.chosen(places)
             self._check_found(keys, chosen)
-            rows = "1 row" if found == 1 else f"{found:,} rows"
+            rows = counted(found, "row")
             self._said[0] += f"; {self._name} has them in {rows}"
         finally:
             keys.close()
@@ -182,7 +183,7 @@ class FailedAgain:
         """What the plan says of the report."""
         path, rows = self._report.path, sum(keys.rows.values())
         self._said = [
-            f"{path} is a report of {rows:,} rows: {chosen:,} people are sent to again "
+            f"{path} is a report of {counted(rows, 'row')}: {counted(chosen, 'person is', 'people are')} sent to again "
             f"({_by_verdict(keys, AGAIN)})"
         ]
         others = _by_verdict(keys, tuple(state for state in State if state not in AGAIN))
@@ -202,23 +203,23 @@ class FailedAgain:
         count, some = keys.missing(_FEW)
         if count:
             raise UsageError(
-                f"{path}: {count:,} of the {chosen:,} people to send to again are not in {name} "
+                f"{path}: of the people to send to again ({chosen:,}) {counted(count, 'is', 'are')} not in {name} "
                 f"({quoted(some)}): nothing was sent. Is it the list of that campaign? Put them back into "
                 f"it, or take their lines out of the report; {_INSTEAD}"
             )
         count, some = keys.ambiguous(_FEW)
         if count:
             raise UsageError(
-                f"{path}: {count:,} keys stand in more rows of {name} than the report says were not "
+                f"{path}: {counted(count, 'key stands', 'keys stand')} in more rows of {name} than the report says were not "
                 f"sent to ({quoted(some)}), so one of them may have got the message: nothing was sent. "
                 f"Write the report without --state, or take their lines out of it; {_INSTEAD}"
             )
         count, some = keys.sent_under_another_key(_FEW)
         if count:
             raise UsageError(
-                f"{path}: {count:,} people in it ({quoted(some)}) have the address of another row of "
-                f"{name}, which may have got the message: nothing was sent. Take their lines out of the "
-                f"report; {_INSTEAD}"
+                f"{path}: {counted(count, 'person in it has', 'people in it have')} the address of another row of "
+                f"{name}, which may have got the message ({quoted(some)}): nothing was sent. Take their "
+                f"lines out of the report; {_INSTEAD}"
             )
 
     def _by_address(self, keys: ReportedKeys, size: int) -> Iterator[RowBatch]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.spreadsheet_guards import SpreadsheetGuards
+from promomsg.plural import counted
 
 __all__ = ["ReadingNotices"]
 
@@ -38,7 +39,7 @@ class ReadingNotices:
         """One line each."""
         where, notices = self._where, self.empty_words.notices()
         if self.blank:
-            notices.append(f"{where}: {self.blank} blank lines left out")
+            notices.append(f"{where}: {counted(self.blank, 'blank line')} left out")
         if self.headings:
             times = "once" if self.headings == 1 else f"{self.headings:,} times"
             notices.append(
@@ -47,7 +48,7 @@ class ReadingNotices:
             )
         if self._spread:
             at = ", ".join(map(str, self._several)) + (" …" * (self._spread > _EXAMPLES))
-            rows = "1 row runs" if self._spread == 1 else f"{self._spread:,} rows run"
+            rows = counted(self._spread, "row runs", "rows run")
             notices.append(
                 f"{where}: {rows} over several lines, as a quoted cell does (line {at}); "
                 "is a quote left open?"

@@ -21,6 +21,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import MARK, WAL
 from promomsg.journal.sqlite.planning.sealing import cut_chunks
 from promomsg.journal.state_sql import group_move, recipient_move
 from promomsg.model import State
+from promomsg.plural import counted
 from promomsg.states import Event, GroupEvent
 
 __all__ = ["Finding", "judge", "mark_maybe_sent", "position", "refusal", "warning"]
@@ -93,9 +94,16 @@ def warning(path: str, people: int, behind: int | None) -> str:
     if behind is None:
         why = f"{name}{WAL} was lost, and there is no commit mark"
     else:
-        commits = "1 commit" if behind == 1 else f"{behind} commits"
-        why = f"{name}{WAL} was damaged, cut or lost: {commits} before the commit mark are missing"
-    return f"{why}; {people} people who may have been sent to since are unknown, not sent to again"
+        commits = counted(
+            behind, "commit before the commit mark is", "commits before the commit mark are"
+        )
+        why = f"{name}{WAL} was damaged, cut or lost: {commits} missing"
+    who = counted(
+        people,
+        "person who may have been sent to since is unknown",
+        "people who may have been sent to since are unknown",
+    )
+    return f"{why}; {who}, not sent to again"
 
 
 def mark_maybe_sent(db: sqlite3.Connection, mark: Position | None) -> int:
