@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from promomsg.control_characters import FILLERS, is_printable, trimmed
+from promomsg.plural import counted
 
 __all__ = [
     "SpreadsheetGuards",
@@ -155,15 +156,16 @@ class SpreadsheetGuards:
         """What the plan says of them."""
         notices = []
         if self.padded_keys:
-            n = self.padded_keys
-            keys = "1 key has blanks around it" if n == 1 else f"{n:,} keys have blanks around them"
+            keys = counted(
+                self.padded_keys, "key has blanks around it", "keys have blanks around them"
+            )
             notices.append(
                 f"{where}: {keys}, which are kept: `--test-to` needs them, "
                 "a suppression list does not"
             )
         if not self.count:
             return notices
-        cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
+        cells = counted(self.count, "cell")
         return [
             *notices,
             f'{where}: what programs put around a value (="1", an apostrophe, a tab, characters '
