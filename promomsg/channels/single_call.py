@@ -55,7 +55,7 @@ def recipient_type_error(to: object) -> UsageError | None:
     if isinstance(to, Recipient):
         return None
     return UsageError(
-        f"send_one: {type(to).__name__} is not a recipient; say Recipient(id=…), "
+        f"send_one: {type(to).__name__} is not a recipient; after the message say Recipient(id=…), "
         "Recipient(openid=…) or Recipient(access_token=…)"
     )
 

@@ -191,6 +191,17 @@ class _Commands(click.Group):
         _add_common_options(command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if name not in (*_VERBOSE.opts, *_LOG_JSON.opts):
+                raise
+            raise click.UsageError(
+                f"{name} goes behind the command, as in promomsg send {name} FILE"
+            ) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

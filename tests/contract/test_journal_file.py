@@ -243,6 +243,8 @@ async def test_other_files_and_versions_are_refused_and_left_alone(
 ) -> None:
     text = tmp_path / "notes.db"
     text.write_text("no journal " * 500)
+    campaign = tmp_path / "autumn.toml"
+    campaign.write_text("[campaign]\n" * 100)
     other = tmp_path / "other.db"
     stranger = sqlite3.connect(other)
     stranger.executescript("CREATE TABLE t (x)")
@@ -253,6 +255,7 @@ async def test_other_files_and_versions_are_refused_and_left_alone(
     db.close()
     for path, words in (
         (text, "it is not a journal"),
+        (campaign, "a campaign file, not a journal; give its journal, which is autumn.db unless"),
         (other, "not a promomsg journal"),
         (Path(journal.path), "version 5, and this promomsg reads version 4"),
     ):

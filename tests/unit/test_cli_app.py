@@ -101,6 +101,8 @@ def test_the_commands_are_those_of_the_contract() -> None:
         (["sned", "x"], "did you mean send?"),
         (["quite-unlike-anything"], "promomsg --help"),
         (["send"], "FILE"),
+        (["-vv", "send", "x.toml"], "-v goes behind the command, as in promomsg send -v FILE"),
+        (["--log-json", "send", "x.toml"], "as in promomsg send --log-json FILE"),
         (["send", "x.toml", "--dryrun"], "--dry-run"),
         (["send", "x.toml", "--max-recipients", "many"], "many"),
         (["send", "x.toml", "--test-to", " , "], "--test-to"),

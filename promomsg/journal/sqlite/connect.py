@@ -79,6 +79,12 @@ def explain(error: BaseException, path: str) -> JournalError:
         text, mend = "reading it does not come to an end", "it is damaged; give another path"
     elif "could not decode" in low:
         text, mend = "it has text that is no UTF-8", "it is damaged; put back a copy that is whole"
+    elif "not a database" in low and path.endswith(".toml"):
+        text, journal = (
+            "it is a campaign file, not a journal",
+            os.path.basename(path).removesuffix(".toml") + ".db",
+        )
+        mend = f"give its journal, which is {journal} unless the file names another"
     elif "not a database" in low or "malformed" in low:
         mend = "it is not a journal, or it is damaged; give another path"
     else:
