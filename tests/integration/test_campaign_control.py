@@ -202,6 +202,20 @@ async def test_another_process_may_pause_go_on_and_cancel(
     honest(report, box)
 
 
+async def test_who_resumes_what_was_to_be_cancelled_is_told(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    """As after a cancel that was killed when it had asked for it."""
+    async with Campaign(channel, MESSAGE, ids(40), journal=journal, route="single", **QUICK) as run:
+        await run.pause()
+    await journal.request(Control.CANCEL)
+    again = Campaign.resume(journal, channel, **QUICK)
+    assert any("asked to cancel it" in notice for notice in (await again.plan()).notices)
+    report = await run_to_end(again)
+    assert (report.state, report.pending) == ("cancelled", 0)
+    honest(report, box)
+
+
 async def test_submit_returns_when_every_call_is_answered(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

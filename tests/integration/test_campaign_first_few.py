@@ -23,6 +23,7 @@ from promomsg import (
 )
 from promomsg.engine.joining import Part, do_part
 from promomsg.journal.contract import Journal
+from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -90,6 +91,24 @@ async def test_over_the_bound_nobody_else_is_sent_to_until_a_person_says_so(
     assert any("a person let" in warning for warning in last.warnings)
     honest(last, box)
     assert box.ledger.twice() == []
+
+
+async def test_nobody_follows_by_a_word_of_which_nothing_is_kept(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever its process is killed."""
+    await halted(box, channel, journal)
+
+    async def killed(handle: SqliteHandle, now: object, *, instead_of: object) -> bool:
+        assert any("a person let" in warning for warning in handle.record.warnings)
+        raise OSError("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteHandle, "set_first_few", killed)
+        with pytest.raises(OSError, match="killed here"):
+            await run_to_end(Campaign.resume(journal, channel, approve=True, **QUICK))
+    last = await run_to_end(Campaign.resume(journal, channel, approve=True, **QUICK))
+    assert sum("a person let" in warning for warning in last.warnings) == 1
 
 
 async def test_those_who_failed_can_be_retried_and_then_the_others_follow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from anyio import to_thread
@@ -49,6 +49,9 @@ __all__ = ["ResumedCampaign", "RetriedCampaign"]
 
 _RECENT = 10_000
 """Intents of an earlier process that the pace begins with, at the most."""
+_CANCELLED: Final = (
+    "somebody has asked to cancel it: whoever is pending is cancelled, and not sent to"
+)
 
 
 class ResumedCampaign(CampaignStart):
@@ -94,7 +97,8 @@ class ResumedCampaign(CampaignStart):
             write=True, after_lost_wal=self._after_lost_wal
         )
         record = handle.record
-        self._ends_pause = (await handle.control()).requested is Control.PAUSE
+        requested = (await handle.control()).requested
+        self._ends_pause = requested is Control.PAUSE
         self._observe(self._kind, record.name, record.settings.get("carried", {}))
         other = record.account != channel.account
         check_account(record, channel, untouched=other and await handle.untouched())
@@ -118,6 +122,8 @@ class ResumedCampaign(CampaignStart):
         self._settings = settings = settings.in_zone_of(channel.name)
         advice = None if channel.pacer.configured else await ask_quota(channel)
         notices = [*channel.notices, *set_default_pace(channel, advice)]
+        if requested is Control.CANCEL and self._kind == "resume":
+            notices.append(_CANCELLED)
         now = self._clock.time()
         await self._recover(handle, now)
         if self._approve:

@@ -204,19 +204,25 @@ class FirstWatch:
 async def approve(handle: Handle, clock: Clock, options: FirstOptions) -> None:
     """Lets the others follow by a person's word, and keeps that it was one. Where they follow already,
     nothing changes."""
-    record = handle.record
-    digest = plan_digest(record)
-    asked = False
+    digest = plan_digest(handle.record)
+    is_kept = False
     while True:
         kept = (await handle.control()).first_few
         if kept is not None and kept.approved == digest:
-            if asked:
-                break  # by the first call, whose answer was lost
             return
-        asked = True
+        if not is_kept:
+            # Before they follow: nobody is sent to without a trace of whose word it was.
+            await _keep_word(handle, kept, clock, options)
+            is_kept = True
         word = msgspec.structs.replace(kept or FirstFew(), approved=digest, by_person=True)
         if await handle.set_first_few(word, instead_of=kept):
-            break
+            return
+
+
+async def _keep_word(
+    handle: Handle, kept: FirstFew | None, clock: Clock, options: FirstOptions
+) -> None:
+    record, digest = handle.record, plan_digest(handle.record)
     counts = add_counts((await handle.cohort_counts(first_cohorts(record))).values())
     unapproved = msgspec.structs.replace(kept or FirstFew(), approved=None)
     decision = decide_of_record(record, options, unapproved, counts, clock.time())
