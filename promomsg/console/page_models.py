@@ -93,12 +93,14 @@ class StateInWords(msgspec.Struct, frozen=True, kw_only=True):
         means: what that word means.
         reason: why; with `meaning` where it is a provider's code or one of ours.
         meaning: of the reason's code; None: it has none.
+        error: why it cannot be read, without the journal's path, which stands beside it; empty where it can.
     """
 
     state: str
     means: str
     reason: str
     meaning: Explanation | None
+    error: str = ""
 
 
 def standing_of(look: Look) -> StateInWords:
@@ -111,6 +113,7 @@ def standing_of(look: Look) -> StateInWords:
         means=STATE_MEANS.get(look.state, ""),
         reason=reason,
         meaning=meaning_of(code) if colon and " " not in code else None,
+        error=look.error.removeprefix(f"{look.journal}: "),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,24 @@ async def test_the_numbers_are_those_of_the_report(
             assert sum(row["verdict"] == state for row in rows) == shown[state]
             await page.go(f"{console.at(name, 'recipients')}?state={state}")
             assert await page.page.locator("tbody tr").count() == min(shown[state], 50)
+
+
+async def test_what_is_typed_into_the_search_outlives_a_new_campaign(
+    folder: Path, samples: Samples, page: WatchedPage
+) -> None:
+    with ConsoleProcess(folder) as console:
+        await page.go(console.at())
+        await page.page.get_by_role("link", name="Ended").click()
+        cards = page.page.locator(".campaigns .card")
+        await expect(cards).to_have_count(2)
+        await page.page.get_by_role("searchbox").fill("aut")
+        shutil.copy(folder / samples.done, folder / "autumn-2.db")
+        await expect(cards).to_have_count(3)
+        await expect(page.page.get_by_role("searchbox")).to_have_value("aut")
+        await page.page.keyboard.press("Enter")
+        await expect(cards).to_have_count(2)
+        assert page.page.url.endswith("/?state=ended&search=aut")
+        await expect(page.page.get_by_role("link", name="Ended")).to_have_attribute(
+            "aria-current", "true"
+        )
+        assert await page.page.title() == "aut · Ended · Campaigns · promomsg"

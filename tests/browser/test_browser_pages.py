@@ -21,6 +21,8 @@ def of_every_kind(console: ConsoleProcess, samples: Samples) -> dict[str, str]:
     pages["rate"] = console.at(samples.done, "rate")
     pages["groups"] = console.at(samples.done, "groups")
     pages["what a person has to look at"] = console.at(samples.held)
+    pages["those that were looked for"] = f"{console.url}/?state=halted&search=e"
+    pages["none that was looked for"] = f"{console.url}/?state=unreadable"
     return pages
 
 

@@ -310,3 +310,14 @@ def test_a_column_of_nothing_is_not_shown() -> None:
     assert "Next look" not in BrowserPage(pages.campaign(over, visitor())).words
     under_way = look(groups=(group(1, next_poll_at=None), group(2)))
     assert "Next look" in BrowserPage(pages.campaign(under_way, visitor())).words
+
+
+def test_a_path_is_not_said_twice() -> None:
+    path = "/campaigns/cut.db"
+    broken = Look(
+        place="1", name="cut.db", journal=path, error=f"{path}: it is damaged", state="", at=0.0
+    )
+    listed = pages.campaigns(CampaignPage(looks=(broken,), places=()), visitor())
+    for text in (listed, pages.campaign(broken, visitor())):
+        assert text.count(path) == 1
+        assert "it is damaged" in BrowserPage(text).words
