@@ -321,3 +321,11 @@ def test_a_path_is_not_said_twice() -> None:
     for text in (listed, pages.campaign(broken, visitor())):
         assert text.count(path) == 1
         assert "it is damaged" in BrowserPage(text).words
+
+
+def test_a_list_of_several_zones_says_which_its_times_are() -> None:
+    mixed = (look(), look(kept=record(channel="alipay"), name="b.db"))
+    text = pages.campaigns(CampaignPage(looks=mixed, places=()), visitor())
+    assert text.count('title="UTC">2026-09-21 14:13 UTC</time>') == 2
+    text = pages.campaigns(CampaignPage(looks=mixed[:1], places=()), visitor())
+    assert 'title="China time (UTC+8)">2026-09-21 22:13</time>' in text
