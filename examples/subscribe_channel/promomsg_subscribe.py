@@ -60,7 +60,7 @@ class SubscribeMessage(ChannelMessage, frozen=True, kw_only=True):
 class SubscribeChannel(WeChatChannel[SubscribeMessage]):
     """One Mini Program that sends subscribe messages; its arguments are `promomsg.WeChatPromoter`'s."""
 
-    name: ClassVar[str] = "subscribe"
+    name: str = "subscribe"
     message_type: ClassVar[type[SubscribeMessage]] = SubscribeMessage
     send_path: ClassVar[str] = "/cgi-bin/message/subscribe/send"
     codes: ClassVar[Mapping[str, CodeMeaning]] = {

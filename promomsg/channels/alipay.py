@@ -72,10 +72,10 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
         UsageError: a key that does not load, a missing public key, a bad base URL or option.
     """
 
-    name: ClassVar[str] = "alipay"
+    name: str = "alipay"
     message_type: ClassVar[type[AlipayMessage]] = AlipayMessage
-    idempotent: ClassVar[bool] = True
-    needs_tokens: ClassVar[bool] = True
+    idempotent: bool = True
+    needs_tokens: bool = True
     account_keys: ClassVar[tuple[str, ...]] = ("client_id", "app_id")
     send_path: ClassVar[str] = SEND_PATH
 

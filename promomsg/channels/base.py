@@ -8,7 +8,7 @@ Where a method takes a compiled message, it is one that this very channel has co
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -142,17 +142,17 @@ class UserFacing:
 class Channel(Protocol):
     """One account at one provider, as the engine uses it."""
 
-    name: ClassVar[str]
+    name: str
     """`"wechat"`, `"alipay"`, or a name of your own: written into the journal, which then belongs to it."""
-    idempotent: ClassVar[bool]
+    idempotent: bool
     """The provider dedupes on `SingleSend.request_id`: a lost answer may be asked for again."""
-    needs_tokens: ClassVar[bool]
+    needs_tokens: bool
     """Each recipient brings an access token, which is never journalled."""
-    groups: ClassVar[bool]
+    groups: bool
     """It is also a `Following`."""
-    probes_by_reading: ClassVar[bool]
+    probes_by_reading: bool
     """It is also a `Probing`; where it is not, a send is the probe of an outage."""
-    daily_quota_codes: ClassVar[frozenset[str]]
+    daily_quota_codes: frozenset[str]
     """Codes that say the day's quota is used up: a HALT that the next China-time day mends."""
 
     @property

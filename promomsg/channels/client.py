@@ -52,14 +52,14 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
     `account` is asked for while this runs: whatever it is made of has to be there before.
     """
 
-    name: ClassVar[str]
+    name: str
     message_type: ClassVar[type[Any]]
     """The class of the messages that it sends."""
-    idempotent: ClassVar[bool] = False
-    needs_tokens: ClassVar[bool] = False
-    groups: ClassVar[bool] = False
-    probes_by_reading: ClassVar[bool] = False
-    daily_quota_codes: ClassVar[frozenset[str]] = frozenset()
+    idempotent: bool = False
+    needs_tokens: bool = False
+    groups: bool = False
+    probes_by_reading: bool = False
+    daily_quota_codes: frozenset[str] = frozenset()
 
     addresses: ClassVar[tuple[str, ...]] = ("openid",)
     account_keys: ClassVar[tuple[str, ...]] = ()

@@ -60,9 +60,9 @@ class WeChatPromoter(WeChatReads, WeChatChannel[WeChatMessage]):
         UsageError: neither or both of `secret` and `token`; a base URL that is not http(s).
     """
 
-    name: ClassVar[str] = "wechat"
+    name: str = "wechat"
     message_type: ClassVar[type[WeChatMessage]] = WeChatMessage
-    groups: ClassVar[bool] = True
+    groups: bool = True
     addresses: ClassVar[tuple[str, ...]] = ("id", "openid", "unionid")
     send_path: ClassVar[str] = endpoints.SINGLESENDMSG
     group_path: ClassVar[str] = endpoints.SENDMSG

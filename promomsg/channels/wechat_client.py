@@ -42,8 +42,8 @@ class WeChatChannel(ChannelBase[M]):
     Its arguments are those of `promomsg.WeChatPromoter`, and it raises the same.
     """
 
-    probes_by_reading: ClassVar[bool] = True
-    daily_quota_codes: ClassVar[frozenset[str]] = frozenset({"45009"})
+    probes_by_reading: bool = True
+    daily_quota_codes: frozenset[str] = frozenset({"45009"})
     account_keys: ClassVar[tuple[str, ...]] = ("appid",)
     default_base_url: ClassVar[str] = endpoints.BASE_URL
     has_wechat_codes: ClassVar[bool] = True
