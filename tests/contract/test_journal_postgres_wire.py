@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from journal_rows import DAY, NOW, everybody, result, row, sealed, take
 from postgres_server import PostgresServer
 from swallowing_wire import Side, swallowing
+from waiting import until
 
 from promomsg.errors import JournalError
 from promomsg.fleet import prune
+from promomsg.journal.postgres import access
 from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.connections.lost_answers import watched
 from promomsg.journal.postgres.database import Connection
 from promomsg.journal.postgres.handle import PostgresHandle
 from promomsg.journal.postgres.journal import PostgresJournal
@@ -76,16 +81,31 @@ async def test_what_is_lost_on_the_way_is_asked_for_again(
 async def test_a_long_statement_is_waited_for(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CampaignAccess, "lease_life", 0.15)
+    """Past a lease's life, as long as each look finds the server at work."""
     handle = await sealed(PostgresJournal(server.url(), "long"), [row(0)])
-    tries = []
+    tries, looks = [], []
+    is_at_work = access.is_at_work
+
+    async def look(url: str, process: int) -> bool:
+        looks.append(process)
+        return await is_at_work(url, process)
+
+    monkeypatch.setattr(CampaignAccess, "lease_life", 0.15)
+    monkeypatch.setattr(access, "is_at_work", look)
+    # However long a look takes on a machine that is busy.
+    monkeypatch.setattr(access, "watched", partial(watched, answers_in=30.0))
 
     async def work(reads: CampaignReads) -> None:
         tries.append(reads)
-        await reads.rows("SELECT pg_sleep(0.5)")
+        await reads.rows("SELECT pg_advisory_xact_lock(4711)")
 
     assert isinstance(handle, PostgresHandle)
-    await handle._access.read(work)
+    async with await psycopg.AsyncConnection.connect(server.url(), autocommit=True) as other:
+        await other.execute("SELECT pg_advisory_lock(4711)")
+        reading = asyncio.ensure_future(handle._access.read(work))
+        await until(lambda: len(looks) > 6 or reading.done(), 30)
+        assert not reading.done()
+    await reading
     assert len(tries) == 1
     await handle.close()
 
@@ -96,12 +116,12 @@ async def test_an_access_token_is_not_waited_for_longer_than_a_fetch_takes(
     server: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch, lost: Side, when: str
 ) -> None:
     """Then the process fetches one of its own."""
-    monkeypatch.setattr(account_tokens, "_WAITS", 1.0)
     key = FleetKeys(Secret("a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="))
     account = {"channel": "wechat", "origin": "http://here", "account": "wx1"}
     async with swallowing(server.folder, folder) as (wire, url), asyncio.timeout(20):
         store = AccountTokens(url, key.sealer("access-token"), account)
         assert (await store.read()).token is None
+        monkeypatch.setattr(account_tokens, "_WAITS", 0.3)
         connect = account_tokens.connect
 
         async def then_lost(*args: Any, **more: Any) -> Connection:

@@ -216,10 +216,12 @@ def test_a_second_process_joins_in_and_a_pause_stops_both(
 def test_two_resume_one_is_killed_and_the_other_ends_the_campaign(
     fleet: str, box: Sandbox, folder: Path
 ) -> None:
-    file = campaign(folder, box.url, 800, title="{name}", pace="singles_per_second = 60")
+    slowly = "singles_per_second = 5"  # it is not over before the other one has begun
+    file = campaign(folder, box.url, 800, title="{name}", pace=slowly)
     at = ("autumn", "--fleet", fleet)
     both = [started("send", file, "--yes", "--json", "--fleet", fleet)]
     wait_for(lambda: sent_so_far(fleet) > 0, seconds=30)
+    file.write_text(file.read_text().replace(slowly, "singles_per_second = 60"))
     both.append(started("resume", *at, "--yes", "--json"))
     wait_for(lambda: len(senders(fleet)) == 2, seconds=30)
     both[0].kill()

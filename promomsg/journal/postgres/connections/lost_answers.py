@@ -75,10 +75,17 @@ class _Watch:
     A look that is under way is never cancelled: psycopg would wait for the server once more.
     """
 
-    def __init__(self, db: psycopg.AsyncConnection[Any], is_at_work: AtWork, every: float) -> None:
+    def __init__(
+        self,
+        db: psycopg.AsyncConnection[Any],
+        is_at_work: AtWork,
+        every: float,
+        answers_in: float | None,
+    ) -> None:
         self._db = db
         self._is_at_work = is_at_work
         self._every = every
+        self._answers_in = every if answers_in is None else answers_in
         self._over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(every, self._begin)
@@ -95,7 +102,7 @@ class _Watch:
     async def _until_lost(self) -> None:
         while True:
             look = self._start(self._is_at_work())
-            await asyncio.wait({look}, timeout=self._every)
+            await asyncio.wait({look}, timeout=self._answers_in)
             if self._over.is_set():
                 return
             if not look.done() or not look.result():
@@ -113,11 +120,15 @@ class _Watch:
 
 @contextmanager
 def watched(
-    db: psycopg.AsyncConnection[Any], is_at_work: AtWork, *, every: float
+    db: psycopg.AsyncConnection[Any],
+    is_at_work: AtWork,
+    *,
+    every: float,
+    answers_in: float | None = None,
 ) -> Iterator[None]:
     """A block in which the connection is hung up once the server is not at work for it, which is asked
-    each `every` seconds, and has to be answered within as many."""
-    watch = _Watch(db, is_at_work, every)
+    each `every` seconds, and has to be answered within `answers_in` seconds (None: as many)."""
+    watch = _Watch(db, is_at_work, every, answers_in)
     try:
         yield
     finally:
