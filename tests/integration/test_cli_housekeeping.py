@@ -117,6 +117,8 @@ def test_without_a_terminal_nothing_is_removed_unasked(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = sorted(os.listdir(folder))
+    assert promomsg("purge", folder, "--older-than", "90", "--yes") == 1
+    assert "90 of what? write 90d for days, or 90s for seconds" in capsys.readouterr().err
     assert promomsg("purge", folder, "--older-than", "90d") == 1
     assert "without a terminal it takes --yes" in capsys.readouterr().err
     assert promomsg("purge", folder, "--older-than", "90d", "--dry-run", "--json") == 0

@@ -43,7 +43,7 @@ def purge(
     over, and in which nothing happened for so long. A campaign that is not over stays, whatever its age, and so
     does what cannot be read.
     """
-    before = time.time() - parse_duration(older_than, "--older-than")
+    before = time.time() - _age_of(older_than)
     source = CampaignSource(folder, fleet)
     found = source.campaigns()
     meant = [one for one in found if one.is_over and (one.last_at or before) < before]
@@ -93,3 +93,18 @@ async def _remove(
         else:
             removed.append(one)
     return 0
+
+
+def _age_of(older_than: str) -> float:
+    """Seconds. A number without a unit is refused: it would be seconds here, and is days in `fleet prune`.
+
+    Raises:
+        UsageError: it is not a duration.
+        CommandError: it has no unit.
+    """
+    age = parse_duration(older_than, "--older-than")
+    if age and (number := older_than.strip()).isdigit():
+        raise CommandError(
+            f"--older-than: {number} of what? write {number}d for days, or {number}s for seconds"
+        )
+    return age
