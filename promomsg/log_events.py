@@ -27,6 +27,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "group.accepted": ("campaign", "group", "msg_id", "members"),
     "group.percent": ("campaign", "group", "msg_id", "percent", "next_poll_s"),
     "group.done": ("campaign", "group", "msg_id", "send_cnt", "fail_cnt"),
+    "not_ready": ("campaign", "detail", "seconds"),
     "hold": ("seconds", "asked_for"),
     "retry": ("row", "attempt", "seconds"),
     "token.refreshed": ("expires_in",),

@@ -15,7 +15,7 @@ from campaigning import MESSAGE, QUICK, ids
 from cli_campaigns import campaign, promomsg, running
 from waiting import until
 
-from promomsg import Campaign, WeChatPromoter, send
+from promomsg import Campaign, NotSent, WeChatPromoter, send
 from promomsg.log_events import EVENTS
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -108,6 +108,40 @@ async def test_an_outage_and_its_end_are_said(
     assert opened["campaign"] == closed["campaign"] == "autumn"
     assert opened["base_url"] == closed["base_url"] == box.url
     assert said.events.index("breaker.opened") < said.events.index("breaker.closed")
+
+
+@pytest.mark.asyncio
+async def test_a_token_that_cannot_be_had_is_said_while_it_is_tried_again(
+    box: Sandbox, tmp_path: Path, said: Said
+) -> None:
+    given = iter([NotSent("the token command sh ended with status 3")] * 3)
+
+    async def token(stale: str | None) -> str:
+        for error in given:
+            raise error
+        return str(box.wechat.tokens.plain_token("wx0001")["access_token"])
+
+    async with (
+        WeChatPromoter("wx0001", token=token, base_url=box.url) as channel,
+        Campaign(
+            channel, MESSAGE, ids(5), name="autumn", journal=tmp_path / "a.db", **QUICK
+        ) as run,
+    ):
+        reasons = {
+            event.data["reason"]
+            async for event in run.events(every=0.001)
+            if "reason" in event.data
+        }
+        assert (await run.wait()).sent == 5
+    assert (
+        "nothing can be sent yet: the token command sh ended with status 3; it is tried again"
+        in reasons
+    )
+    told = said.values("not_ready")
+    assert {(values["campaign"], values["detail"]) for values in told} == {
+        ("autumn", "the token command sh ended with status 3")
+    }
+    assert all(0 < values["seconds"] <= 0.02 for values in told)
 
 
 @pytest.mark.asyncio

@@ -75,11 +75,12 @@ async def test_senders_that_share_their_readiness_ask_one_at_a_time_and_fail_tog
     channel = NoToken(clock)
     control = RunControl(cast(Any, None), clock)
     policy = RetryPolicy()
-    readiness = Readiness(cast(Any, channel), control, policy, clock, Random(1))
+    readiness = Readiness(cast(Any, channel), control, policy, clock, Random(1), "autumn")
 
     async def send() -> None:
         while control.may_send():
             assert not await readiness.ready()
+            assert readiness.failure == "no token"
 
     async with anyio.create_task_group() as senders:
         for _ in range(4):

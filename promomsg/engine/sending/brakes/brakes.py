@@ -132,7 +132,9 @@ class Brakes:
         self._rng = rng
         self._budget = RetryBudget(settings.retry)
         self._error_rate = ErrorRateLimit(settings.max_error_rate)
-        self._readiness = Readiness(channel, control, settings.retry, clock, rng)
+        self._readiness = Readiness(
+            channel, control, settings.retry, clock, rng, handle.record.name
+        )
         self.reachability = Reachability(handle, channel, settings, control, clock=clock, rng=rng)
         self._breaker = self.reachability.breaker
 
@@ -144,7 +146,7 @@ class Brakes:
     @property
     def is_troubled(self) -> bool:
         """Whether it is being found out if the provider is there: the campaign goes on, or halts."""
-        return self._breaker.is_open or self._readiness.is_failing
+        return self._breaker.is_open or bool(self._readiness.failure)
 
     def stalled_by(self, limiter: RateLimiter) -> str:
         """Why nothing goes out on this quota although there is work; empty when it does."""
@@ -155,7 +157,8 @@ class Brakes:
         held = (limiter.held_until, self._readiness.held_until)
         until = max((moment for moment in held if moment is not None), default=None)
         if until is None:
-            return ""
+            failure = self._readiness.failure
+            return f"nothing can be sent yet: {failure}; it is tried again" if failure else ""
         seconds = until - self._clock.monotonic()
         return f"the provider asked to slow down; it goes on in {seconds:.0f} s"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from random import Random
 from typing import Final
 
@@ -14,10 +15,12 @@ from promomsg.engine.sending.decision import Halt
 from promomsg.engine.sending.run_control import RunControl
 from promomsg.engine.settings import RetryPolicy
 from promomsg.errors import Halted, NotSent, UsageError
+from promomsg.log_events import log_event
 from promomsg.model import Code
 
 __all__ = ["Readiness"]
 
+log = logging.getLogger("promomsg.engine")
 
 _LONGEST_HOLD: Final = 900.0
 """Seconds over which a provider may ask to wait, each time anew, until the campaign halts."""
@@ -33,12 +36,27 @@ class Readiness:
 
     All senders of a run share it. One of them asks at a time, and the others wait for what it waits
     for: so the failures in a row are those of the channel, however many senders there are.
+
+    Args:
+        campaign: its name, for the log.
+
+    Attributes:
+        failure: why what a send needs could not be had when it was last asked for; empty when it
+            could.
+        held_until: monotonic seconds until which the provider asked to wait.
     """
 
     def __init__(
-        self, channel: Channel, control: RunControl, policy: RetryPolicy, clock: Clock, rng: Random
+        self,
+        channel: Channel,
+        control: RunControl,
+        policy: RetryPolicy,
+        clock: Clock,
+        rng: Random,
+        campaign: str,
     ) -> None:
         self._channel = channel
+        self._campaign = campaign
         self._control = control
         self._policy = policy
         self._clock = clock
@@ -46,13 +64,8 @@ class Readiness:
         self._one_at_a_time = anyio.Lock(fast_acquire=True)
         self._failures = 0
         self._held_since: float | None = None
+        self.failure = ""
         self.held_until: float | None = None
-        """Monotonic seconds until which the provider asked to wait."""
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether what a send needs could not be had when it was last asked for."""
-        return self._failures > 0
 
     async def ready(self) -> bool:
         """True: send now. False: it waited, or halted; ask the control, then here again."""
@@ -73,6 +86,7 @@ class Readiness:
             self._control.stop(Halt(Code.CLIENT.value, str(error)))
             return False
         self._failures = 0
+        self.failure = ""
         self._held_since = None
         return True
 
@@ -87,8 +101,19 @@ class Readiness:
         self._failures += 1
         if self._failures >= self._policy.attempts:
             self._control.stop(Halt(Code.NOT_SENT, f"{error}. Fix this, then resume"))
-        else:
-            await self._clock.sleep(backoff(self._failures, self._policy, self._rng.random()))
+            return
+        self.failure = str(error)
+        seconds = backoff(self._failures, self._policy, self._rng.random())
+        log_event(
+            log,
+            "not_ready",
+            "%(campaign)s: nothing can be sent yet: %(detail)s; tried again in %(seconds).1f s",
+            level=logging.WARNING,
+            campaign=self._campaign,
+            detail=self.failure,
+            seconds=seconds,
+        )
+        await self._clock.sleep(seconds)
 
     async def _hold(self, error: NotSent, seconds: float) -> None:
         now = self._clock.monotonic()
