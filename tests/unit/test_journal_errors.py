@@ -15,6 +15,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.journal.sqlite import connect as sqlite_connect
 from promomsg.journal.sqlite import journal as sqlite_journal
+from promomsg.journal.sqlite import lock as sqlite_lock
 from promomsg.journal.sqlite import reader as sqlite_reader
 from promomsg.journal.sqlite.connect import explain
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
@@ -45,14 +46,26 @@ def test_an_error_says_what_where_and_how_to_mend_it(error: Exception, words: st
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("text", ["disk I/O error", "unable to open database file"])
 def test_an_error_on_a_disk_without_room_says_that_it_is_full(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """As SQLite says it on a full tmpfs."""
     full = os.statvfs_result((4096, 4096, 1000, 1, 1, 0, 0, 0, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda folder: full)
-    text = str(explain(sqlite3.OperationalError("disk I/O error"), "/data/autumn.db"))
-    assert text == "/data/autumn.db: the disk is full; free some space, then resume"
+    said = str(explain(sqlite3.OperationalError(text), "/data/autumn.db"))
+    assert said == "/data/autumn.db: the disk is full; free some space, then resume"
+
+
+def test_a_lock_that_finds_no_room_says_that_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: str, flags: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(sqlite_lock, "open_private", full)
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
+        SenderLock(str(tmp_path / "a.db"))
 
 
 def test_a_lock_that_the_file_system_cannot_give_is_named(

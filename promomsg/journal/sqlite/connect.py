@@ -67,7 +67,7 @@ def explain(error: BaseException, path: str) -> JournalError:
         text, mend = "it is full (1 GB at the most)", "give a file's path as the journal"
     elif "full" in low or "no space" in low:
         mend = "free some space, then resume"
-    elif "disk i/o error" in low and _is_full(path):
+    elif ("disk i/o error" in low or "unable to open" in low) and _is_full(path):
         text, mend = "the disk is full", "free some space, then resume"
     elif "readonly" in low or "read-only" in low or "permission" in low:
         mend = "make the file and its folder writable for you, then resume"
@@ -93,7 +93,8 @@ def explain(error: BaseException, path: str) -> JournalError:
 
 
 def _is_full(path: str) -> bool:
-    """SQLite calls it an I/O error when its index of the write-ahead log finds no room."""
+    """SQLite calls it an I/O error when its index of the write-ahead log finds no room, and a file that
+    it cannot open when the log itself finds none."""
     try:
         found = os.statvfs(os.path.dirname(path) or ".")
     except OSError:

@@ -60,6 +60,10 @@ class SenderLock:
                     raise JournalError(
                         f"{journal}: {open_file_limit.remedy()}, then resume"
                     ) from None
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise JournalError(
+                        f"{journal}: the disk is full; free some space, then resume"
+                    ) from None
                 raise JournalError(
                     f"{journal}: its folder cannot be written ({error.strerror}); choose a folder "
                     "that exists and is yours to write"
