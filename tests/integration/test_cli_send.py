@@ -95,6 +95,18 @@ def test_plan_shows_rows_that_will_not_be_sent_and_leaves_nothing(
     assert (plan["rows"], plan["to_send"], plan["single_calls"]) == (4, 1, 1)
 
 
+def test_plan_counts_the_days_that_a_quota_of_the_day_takes(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pace = "singles_per_second = 10\nsingles_per_day = 4"
+    file = campaign(tmp_path, served.url, 10, pace=pace)
+    assert promomsg("plan", file) == 0
+    assert "at least 3 China-time days; of calls about 1 s" in capsys.readouterr().out
+    assert promomsg("plan", file, "--json") == 0
+    assert (document := one_document(capsys))["days"] == 3
+    assert document["seconds"] == pytest.approx(1.0, rel=0.05)
+
+
 def test_without_a_terminal_it_needs_yes(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

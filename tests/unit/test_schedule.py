@@ -145,6 +145,35 @@ def test_a_plan_says_when_it_is_sent_and_warns_when_it_does_not_end_in_time() ->
     assert unlimited.ends_at is None
 
 
+def test_a_quota_of_the_day_makes_a_plan_end_days_later() -> None:
+    begin = china("2026-12-12 20:00")
+    # Three days' work: what is left of the first day is enough for its share.
+    times = schedule(finish_by="2026-12-20 10:00")
+    assert times.work_through(begin, [3 * HOUR], HOUR).ends_at == china("2026-12-14 01:00")
+    # By two cohorts, within hours: each day's share goes when the hours open.
+    hours = schedule(between="08:00-21:00", finish_by="2026-12-20 10:00")
+    assert hours.work_through(begin, [HOUR, 2 * HOUR], 0.5 * HOUR).ends_at == china(
+        "2026-12-17 08:30"
+    )
+    # A share that the hours do not take is not made up for on the next day.
+    late = schedule(between="20:30-21:00")
+    done = late.work_through(begin, [2 * HOUR], HOUR).ends_at
+    assert done == pytest.approx(china("2026-12-16 20:30") + 4 * EARLIER)
+
+    found = plan_times(times, begin, [3 * HOUR], HOUR)
+    assert found is not None
+    assert found.ends_at == china("2026-12-14 01:00")
+    soon = schedule(finish_by="2026-12-13 12:00")
+    [late_notice] = late_notices(soon, begin, [3 * HOUR], 300, HOUR)
+    assert "about 200 of 300 are sent to by then" in late_notice
+    assert late_notices(soon, begin, [3 * HOUR], 300) == []
+
+
+def test_a_quota_that_takes_longer_than_a_year_has_no_end_that_is_known() -> None:
+    begin = china("2026-12-12 20:00")
+    assert schedule(between="08:00-21:00").work_through(begin, [1e9], 1.0).ends_at is None
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -58,12 +58,7 @@ def print_plan(
         _put_not_sent(page, plan)
     if plan.to_send:
         put(_("pace"), plan.pace)
-        put(
-            _("time"),
-            _("not limited")
-            if plan.seconds is None
-            else _("about {0}").format(shown_duration(max(plan.seconds, 1.0))),
-        )
+        put(_("time"), _time_in_words(plan))
     if plan.times is not None:
         for name, value in _times(plan.times):
             put(name, value)
@@ -202,6 +197,16 @@ async def print_rows_left_out(
         page.put(escaped(f"{key}  {outcome.code}  {detail}").rstrip(), indent=4, hang=2)
 
 
+def _time_in_words(plan: Plan) -> str:
+    """How long the calls take: `about 20 s`, or `at least 4 China-time days; of calls about 20 s`."""
+    calls = _("not limited")
+    if plan.seconds is not None:
+        calls = _("about {0}").format(shown_duration(max(plan.seconds, 1.0)))
+    if plan.days == 1:
+        return calls
+    return _("at least {0:,} China-time days; of calls {1}").format(plan.days, calls)
+
+
 def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict[str, Any]:
     """The plan for `--json`; `notices` are of the campaign file."""
 
@@ -222,6 +227,7 @@ def plan_document(plan: Plan, journal: str, notices: Iterable[str] = ()) -> dict
         "not_sent": dict(sorted(plan.not_sent.items())),
         "pace": plan.pace,
         "seconds": plan.seconds,
+        "days": plan.days,
         "times": None if plan.times is None else msgspec.structs.asdict(plan.times),
         "first": None if plan.first is None else msgspec.structs.asdict(plan.first),
         "journal": journal,

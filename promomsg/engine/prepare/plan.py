@@ -58,6 +58,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         not_sent: rows that will not be sent, by code.
         samples: up to three rendered messages; longest: the longest one.
         seconds: estimated time of the calls at the pace; None when it is not limited.
+        days: China-time days over which the single calls go at the least, by the pace's
+            `singles_per_day`, when nothing else of the account takes of it.
         pace: the pace in words.
         first: whom it is sent to before the others; None: it is sent to all at once.
         notices: what each route gives up, encodings, quotas: worth knowing before saying yes.
@@ -79,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pace: str
     notices: tuple[str, ...]
     times: PlanTimes | None = None
+    days: int = 1
     first: PlannedFirst | None = None
 
     @property
@@ -124,7 +127,12 @@ async def describe_plan(
     seconds = _estimated_seconds(singles, pacer.singles.rate, len(groups), pacer.groups.rate)
     work = None if seconds is None else await _by_cohort(handle, seconds, schedule)
     to_send = singles + sum(g.planned for g in groups)
-    notices = [*notices, *late_notices(schedule, now, work, to_send)]
+    limit = pacer.day_limit
+    days = 1 if limit is None else max(-(-singles // limit), 1)
+    per_day = None
+    if limit is not None and days > 1 and seconds is not None:
+        per_day = seconds * limit / singles
+    notices = [*notices, *late_notices(schedule, now, work, to_send, per_day)]
     return Plan(
         name=name,
         channel=channel.name,
@@ -140,7 +148,8 @@ async def describe_plan(
         seconds=seconds,
         pace=pace_in_words(pacer.pace, singles),
         notices=(*notices, *_drawbacks(channel, singles, len(groups))),
-        times=plan_times(schedule, now, work),
+        times=plan_times(schedule, now, work, per_day),
+        days=days,
         first=None if first is None else await _planned_first(handle, first),
     )
 

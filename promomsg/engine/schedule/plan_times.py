@@ -72,12 +72,16 @@ def check_times(schedule: Schedule, now: float) -> list[str]:
 
 
 def plan_times(
-    schedule: Schedule | None, now: float, work: Sequence[float] | None
+    schedule: Schedule | None,
+    now: float,
+    work: Sequence[float] | None,
+    per_day: float | None = None,
 ) -> PlanTimes | None:
     """When a plan that is begun now is sent; None: at once, at any time.
 
     Args:
         work: seconds of calls by cohort, at the pace that all of them share; None: it is not limited.
+        per_day: seconds of it that a China-time day may have; None: all of it.
     """
     if schedule is None:
         return None
@@ -89,22 +93,26 @@ def plan_times(
         zone=schedule.zone,
         zones=tuple(dict.fromkeys(zone for zone in schedule.zones if zone is not None)),
         begins_at=opening.next_at if opening.is_closed else now,
-        ends_at=None if work is None else schedule.work_through(now, work).ends_at,
+        ends_at=None if work is None else schedule.work_through(now, work, per_day).ends_at,
     )
 
 
 def late_notices(
-    schedule: Schedule | None, now: float, work: Sequence[float] | None, to_send: int
+    schedule: Schedule | None,
+    now: float,
+    work: Sequence[float] | None,
+    to_send: int,
+    per_day: float | None = None,
 ) -> list[str]:
     """What a plan should say when it cannot end by `finish_by`.
 
     Args:
-        work: as `plan_times` has it.
+        work, per_day: as `plan_times` has them.
         to_send: how many recipients it is for.
     """
     if schedule is None or schedule.finish_by is None or not work or not sum(work):
         return []
-    done = schedule.work_through(now, work)
+    done = schedule.work_through(now, work, per_day)
     if done.ends_at is not None:
         return []
     sent = int(to_send * (1 - done.left / sum(work)))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from promomsg.clock import next_china_midnight
+
 if TYPE_CHECKING:
     from promomsg.hours import Hours
 
@@ -159,34 +161,48 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         first = min(found)
         return None if first == inf else first
 
-    def work_through(self, now: float, work: Sequence[float]) -> WorkDone:
+    def work_through(
+        self, now: float, work: Sequence[float], per_day: float | None = None
+    ) -> WorkDone:
         """When work that is begun now comes to its end, at the earliest.
 
         Those who are open share the pace; who closes first goes first.
 
         Args:
             work: seconds of work by cohort, at the pace that all of them share.
+            per_day: seconds of it that a China-time day may have, above 0; None: all of it.
         """
         left = list(work)
         at, closed = now, 0
+        days, of_today, midnight = 0, inf, inf
+        if per_day is not None:
+            of_today, midnight = per_day, next_china_midnight(now)
         hours_at = _HoursAhead()
         while any(seconds > 0 for seconds in left):
             found = self._opening(at, hours_at)
-            if found.is_over or closed > _MOST_CLOSED:
+            if found.is_over or closed > _MOST_CLOSED or days > _MOST_DAYS:
                 return WorkDone(None, sum(left))
             open_now = range(len(left)) if found.cohorts is None else found.cohorts
-            until = found.until
+            until = min(found.until, midnight)
             busy = [n for n in open_now if n < len(left) and left[n] > 0]
-            closed = 0 if busy else closed + 1
+            if busy:
+                closed = 0
+            elif found.until == inf:
+                return WorkDone(None, sum(left))
+            elif found.until <= midnight:
+                closed += 1
             # Nobody else can use the time of those whose hours end first.
             for number in sorted(busy, key=lambda number: self._closes(number, at, hours_at)):
-                seconds = min(left[number], until - at)
+                seconds = min(left[number], until - at, of_today)
                 left[number] -= seconds
+                of_today -= seconds
                 at += seconds
             if any(seconds > 0 for seconds in left):
                 if until == inf:
                     return WorkDone(None, sum(left))
                 at = until
+                if per_day is not None and at >= midnight:
+                    days, of_today, midnight = days + 1, per_day, next_china_midnight(at)
         return WorkDone(at, 0.0)
 
     def _closes(self, number: int, at: float, hours_at: _HoursAt) -> float:
@@ -210,6 +226,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 _MOST_CLOSED: Final = 100
 """Openings in a row at which nobody who is left may be sent to: their hours never come."""
+_MOST_DAYS: Final = 400
+"""China-time days that it looks ahead."""
 
 
 def _sooner(opens: float | None, end: float) -> float | None:
