@@ -110,8 +110,8 @@ class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
 
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         """Each lease for another `lease_life` seconds from now, all in one step; the numbers of the
-        chunks that are still held. The others have moved on. One that has run out, and that nobody
-        took meanwhile, is held again."""
+        chunks that are still held. The others have moved on or were given back. One that has run out,
+        and that nobody took meanwhile, is held again."""
 
     async def release(self, lease: Lease) -> None:
         """Gives it back; the chunk is done when nothing of it is pending. A lease that has moved on

@@ -22,6 +22,7 @@ from killed_senders import resumed
 
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import open_reader
+from promomsg.journal.planned_columns import as_columns
 from promomsg.journal.records import FirstFew, Lease, PlannedRow
 from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
 from promomsg.journal.sqlite.journal import SqliteJournal
@@ -220,4 +221,17 @@ async def test_a_process_killed_while_a_cohort_closes_leaves_its_uncalled_ones_p
     assert await states(handle) == "uppupppppppp"
     assert seqs(await take_of(handle, 1)) == [1, 5, 7, 9, 11]
     assert seqs(await take_of(handle, 0)) == [2, 4, 6, 8, 10]
+    await handle.close()
+
+
+async def test_a_row_that_is_final_when_it_is_planned_takes_no_place_in_a_chunk(make: Make) -> None:
+    journal = make()
+    handle = await journal.create(record())
+    await handle.add_rows([bad_row(0)])
+    await handle.add_columns(as_columns([row(1), row(2), row(3)]))
+    await handle.set_cohort([3], 1)
+    await handle.seal(record(planned_at=NOW), chunk_size=1)
+    taken = [await take_of(handle, 0), await take_of(handle, 0), await take_of(handle, 1)]
+    assert [lease and lease.chunk_no for lease in taken] == [1, 2, 3]
+    assert [seqs(lease) for lease in taken] == [[1], [2], [3]]
     await handle.close()

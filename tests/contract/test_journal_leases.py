@@ -152,6 +152,20 @@ async def test_all_leases_are_renewed_in_one_step_and_those_that_moved_on_are_na
     await handle.close()
 
 
+async def test_a_lease_that_was_given_back_is_not_renewed(make: Make) -> None:
+    """A renewal that was on its way when the lease was given back would keep the chunk from everybody
+    for as long as a lease lives."""
+    handle = await sealed(make(), [row(seq) for seq in range(4)], groups=[2], chunk_size=8)
+    group, lease = await take(handle, groups=True), await take(handle)
+    await handle.release(group)
+    await handle.release(lease)
+    assert await handle.renew([group, lease]) == frozenset()
+    assert not await handle.intend(lease, [2], NOW, DAY)
+    assert (await take(handle, groups=True)).chunk_no == group.chunk_no
+    assert (await take(handle)).chunk_no == lease.chunk_no
+    await handle.close()
+
+
 async def test_what_is_out_keeps_its_chunk_from_being_given_back(make: Make) -> None:
     handle = await sealed(make(), [row(seq) for seq in range(2)], groups=[1])
     group, lease = await take(handle, groups=True), await take(handle)

@@ -331,7 +331,8 @@ class ModelHandle(ModelRecovery):
     async def renew(self, leases: Sequence[Lease]) -> frozenset[int]:
         self._store_for_writing()
         deadline = self._now() + self.lease_life
-        chunks = [chunk for lease in leases if (chunk := self._held(lease)) is not None]
+        held = (self._held(lease) for lease in leases)
+        chunks = [chunk for chunk in held if chunk is not None and chunk.deadline is not None]
         for chunk in chunks:
             chunk.deadline = deadline
         return frozenset(chunk.number for chunk in chunks)

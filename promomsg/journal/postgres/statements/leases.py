@@ -75,7 +75,8 @@ WITH asked AS MATERIALIZED (
 ),
 held AS MATERIALIZED (
     SELECT c.chunk_no FROM chunk AS c JOIN asked USING (chunk_no, epoch)
-    WHERE c.campaign = %(campaign)s AND NOT c.done ORDER BY c.chunk_no FOR NO KEY UPDATE OF c
+    WHERE c.campaign = %(campaign)s AND NOT c.done AND c.deadline IS NOT NULL
+    ORDER BY c.chunk_no FOR NO KEY UPDATE OF c
 )
 UPDATE chunk AS c SET deadline = {deadline}
 FROM held WHERE c.campaign = %(campaign)s AND c.chunk_no = held.chunk_no RETURNING c.chunk_no

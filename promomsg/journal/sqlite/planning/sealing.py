@@ -54,7 +54,8 @@ def cut_chunks(
     if singles is None:
         _cut_by_looking(db, chunk_size, f"{_UNSETTLED} AND group_no IS NULL")
     elif singles and has_cohorts:
-        _cut_by_looking(db, chunk_size, "true")  # the index alone is looked at
+        # The index alone is looked at. Rows outside of these are none: they are final already.
+        _cut_by_looking(db, chunk_size, f"seq BETWEEN {singles[0]:d} AND {singles[-1]:d}")
     else:
         parts = (singles[at : at + chunk_size] for at in range(0, len(singles), chunk_size))
         db.executemany(

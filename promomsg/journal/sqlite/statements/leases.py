@@ -75,7 +75,7 @@ _RELEASE_GROUP: Final = _RELEASE.format(
 )
 _OF_LEASES: Final = (
     "EXISTS (SELECT 1 FROM json_each(:leases) AS j WHERE json_extract(j.value, '$[0]') = chunk_no"
-    " AND json_extract(j.value, '$[1]') = epoch)"
+    " AND json_extract(j.value, '$[1]') = epoch) AND deadline IS NOT NULL"
 )
 
 _SingleRow = tuple[
@@ -203,7 +203,7 @@ def is_work_left(
 
 
 def renew(tx: Transaction, leases: Sequence[Lease], deadline: float) -> frozenset[int]:
-    """Gives those a later deadline that have not moved on; the numbers of their chunks."""
+    """Gives those a later deadline that are held still; the numbers of their chunks."""
     if not leases:
         return frozenset()
     args = {"leases": _encode([(lease.chunk_no, lease.epoch) for lease in leases]).decode()}
