@@ -15,10 +15,16 @@ from typing import Final
 
 from .fork_server import ForkServer
 
-__all__ = ["PowerCut"]
+__all__ = ["PowerCut", "build_library"]
 
 _SECTOR: Final = 512
 _SOURCE: Final = Path(__file__).with_name("power_cut.c")
+
+
+def build_library(source: Path, to: Path) -> None:
+    """Compiles a library that a process is to preload."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", to, source], check=True)
 
 
 class PowerCut:
@@ -36,10 +42,7 @@ class PowerCut:
         self._library = room / "power_cut.so"
         self._disk = room / "disk"
         self._disk.mkdir()
-        compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-        subprocess.run(
-            [compiler, "-shared", "-fPIC", "-O1", "-o", self._library, _SOURCE], check=True
-        )
+        build_library(_SOURCE, self._library)
 
     def fork_server(self) -> ForkServer:
         """Whose children have this disk."""
