@@ -115,10 +115,7 @@ async def planned(journal: Journal, account: str, people: list[Listed]) -> Handl
 
 def expected(people: list[Listed], others: list[Earlier], most: int) -> set[int]:
     """The rows that are over the cap, by a plain count; those that are there twice left out."""
-    first: list[int] = []
-    for seq, listed in enumerate(people):
-        if not any(_same(people[at], listed) for at in first):
-            first.append(seq)
+    first = without_repeats(people)
     over = set()
     for seq in first:
         values = set(people[seq].values)
@@ -130,13 +127,18 @@ def expected(people: list[Listed], others: list[Earlier], most: int) -> set[int]
     return over
 
 
-def _same(one: Listed, other: Listed) -> bool:
-    """Whether two rows are there twice: the same key, or the same address."""
-    mine, theirs = one.fields, other.fields
-    return any(
-        mine.get(name) is not None and mine.get(name) == theirs.get(name)
-        for name in ("key", "id", "openid")
-    )
+def without_repeats(people: list[Listed]) -> list[int]:
+    """The rows that are left when the same keys, then the same addresses, were taken for the same people."""
+    left = list(range(len(people)))
+    for name in ("key", "id", "openid"):
+        seen: set[str] = set()
+        rows, left = left, []
+        for seq in rows:
+            value = people[seq].fields.get(name)
+            if value not in seen:
+                left.append(seq)
+            seen |= {value} if value is not None else set()
+    return left
 
 
 def over(outcomes: list[Any]) -> set[int]:
