@@ -61,6 +61,7 @@ class ActedOn(msgspec.Struct, frozen=True, kw_only=True):
         record, report: its own, of one look.
         senders: who sends it.
         now: Unix seconds.
+        pause_asked: as `Look.pause_asked`.
     """
 
     address: str
@@ -68,6 +69,7 @@ class ActedOn(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     senders: Senders
     now: float
+    pause_asked: bool = False
 
     @classmethod
     def of(cls, look: Look, senders: Senders, now: float) -> ActedOn | None:
@@ -80,6 +82,7 @@ class ActedOn(msgspec.Struct, frozen=True, kw_only=True):
             report=look.report,
             senders=senders,
             now=now,
+            pause_asked=look.pause_asked,
         )
 
     @property

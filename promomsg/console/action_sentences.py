@@ -71,7 +71,7 @@ def resume(campaign: ActedOn) -> Iterator[str]:
     else:
         yield "Nobody is left to be sent to."
     yield from _followed(campaign)
-    yield _process(campaign)
+    yield from _process(campaign)
     yield _untouched(campaign)
 
 
@@ -86,7 +86,7 @@ def approve(campaign: ActedOn) -> Iterator[str]:
     yield from _pace(campaign, campaign.to_send)
     yield from _hours(campaign)
     yield from _followed(campaign)
-    yield _process(campaign)
+    yield from _process(campaign)
     yield _untouched(campaign)
 
 
@@ -133,7 +133,7 @@ def _again(campaign: ActedOn, people: int) -> Iterator[str]:
     elif pending:
         yield f"The {pending:,} that are pending are sent to as well."
     yield from _followed(campaign)
-    yield _process(campaign)
+    yield from _process(campaign)
     yield _untouched(campaign)
 
 
@@ -204,11 +204,14 @@ def _followed(campaign: ActedOn) -> Iterator[str]:
         )
 
 
-def _process(campaign: ActedOn) -> str:
+def _process(campaign: ActedOn) -> Iterator[str]:
+    if campaign.pause_asked and campaign.report.state != "paused":
+        yield "Somebody has asked for a pause as well: it ends with this."
     workers = campaign.senders.workers
     if workers:
-        return f"A process is started that checks it and hands it over to the workers: {listed(workers)}."
-    return (
+        yield f"A process is started that checks it and hands it over to the workers: {listed(workers)}."
+        return
+    yield (
         "A process is started on this machine that sends it, with the secrets of the console's environment; "
         "it goes on when the console ends."
     )

@@ -108,10 +108,14 @@ def _agreement(name: str, campaign: ActedOn, people: int) -> str:
     """What a person says yes to, for the form to carry: how many people, and what is done to them.
 
     While others send, the numbers fall by themselves, and a yes holds for fewer; else it is for this
-    number.
+    number. It is for this campaign alone, whichever has its name by then. What sends is agreed to for the
+    state that it was in, and once: a form that comes a second time finds another last result.
     """
     way = campaign.way(name)
-    facts = [name, way, campaign.report.host]
+    facts = [name, way, campaign.report.host, campaign.record.run_id]
+    if way is Way.PROCESS or name == "resume":
+        facts += [campaign.report.state, repr(campaign.report.elapsed_s)]
+        facts.append("pause" if campaign.pause_asked else "")
     if way is Way.PROCESS:
         pace = campaign.pace
         facts += ["" if pace is None else pace_in_words(pace, 1), str(campaign.to_send)]

@@ -37,6 +37,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         singles_today: single sends on this China-time day so far; None: it is not known.
         singles_per_day: how many its account may make; None: no limit is known.
         trouble: what workers say of why they cannot do it now, a line each.
+        pause_asked: somebody has asked for a pause that nobody has ended, whatever the state; only where an
+            action is asked for.
     """
 
     place: str
@@ -55,6 +57,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     singles_today: int | None = None
     singles_per_day: int | None = None
     trouble: tuple[str, ...] = ()
+    pause_asked: bool = False
 
 
 class Listed(NamedTuple):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
@@ -16,7 +19,7 @@ from promomsg.console.action_sentences import CHANGED, listed
 from promomsg.console.actions import actions_of, arguments_of, is_still_agreed, way_of
 from promomsg.console.console_types import Action, Look
 from promomsg.console.sender_processes import CampaignName, SenderProcesses
-from promomsg.engine.opened_journal import open_journal
+from promomsg.engine.opened_journal import open_journal, report_of_view
 from promomsg.engine.report import ENDED
 from promomsg.errors import PromoError
 from promomsg.housekeeping.pause_or_cancel import (
@@ -26,6 +29,7 @@ from promomsg.housekeeping.pause_or_cancel import (
     pause_campaign,
 )
 from promomsg.journal.contract import Journal
+from promomsg.journal.records import Control
 
 if TYPE_CHECKING:
     from promomsg.fleet.fleet import Fleet
@@ -68,8 +72,11 @@ class CampaignActions:
     def __init__(self, processes: SenderProcesses, fleet: Fleet | None = None) -> None:
         self.processes = processes
         self._fleet = fleet
-        self._beginning: set[CampaignName] = set()
-        """Campaigns for which a process is about to begin: who presses twice is told so."""
+        # One action on a campaign is decided on after the other: a pause must not come between the yes to
+        # a resume and its process, which would end that pause.
+        self._turns: WeakValueDictionary[CampaignName, asyncio.Lock] = WeakValueDictionary()
+        self._beginning: dict[CampaignName, str] = {}
+        """The actions for which a process is about to begin: who presses twice is told so."""
 
     async def possible(self, look: Look, journal: Journal) -> dict[str, Action]:
         """Every action by its name, in the order of their buttons, as the campaign was seen last.
@@ -101,25 +108,35 @@ class CampaignActions:
             JournalError: as `possible`, or it cannot be written.
             UsageError: no process could be started.
         """
-        look = await _seen_now(look, journal)
-        senders = await self._senders(look, journal)
-        action = actions_of(look, senders, SYSTEM_CLOCK.time()).get(name)
-        if action is None:
-            return ActionResult(error="there is nothing here that this could be done with")
-        if _name_of(look) in self._beginning:
-            return ActionResult(done=_BEGUN)
-        if not action.is_possible:
-            return ActionResult(error=action.why_not)
-        if not is_still_agreed(agreed, action):
-            return ActionResult(ask=msgspec.structs.replace(action, says=(CHANGED, *action.says)))
-        way = way_of(name, look, senders)
-        if way is Way.PROCESS:
-            return await self._start(look, journal, action, language)
-        if name == "resume":
+        campaign = _name_of(look)
+        turn = self._turns.setdefault(campaign, asyncio.Lock())
+        async with turn:
+            beginning = self._beginning.get(campaign)
+            if beginning is not None:
+                return (
+                    ActionResult(done=_BEGUN) if beginning == name else ActionResult(error=_BEGINS)
+                )
+            look = await _seen_now(look, journal)
+            senders = await self._senders(look, journal)
+            action = actions_of(look, senders, SYSTEM_CLOCK.time()).get(name)
+            if action is None:
+                return ActionResult(error="there is nothing here that this could be done with")
+            if not action.is_possible:
+                return ActionResult(error=action.why_not)
+            if not is_still_agreed(agreed, action):
+                changed = msgspec.structs.replace(action, says=(CHANGED, *action.says))
+                return ActionResult(ask=changed)
+            if name == "pause":
+                return _answered(await pause_campaign(journal), _PAUSED)
+            if name == "cancel":
+                return _answered(await cancel_campaign(journal), _CANCELLED)
+            self._beginning[campaign] = name
+        try:
+            if way_of(name, look, senders) is Way.PROCESS:
+                return await self._start(look, journal, action, language)
             return await self._end_pause(look, journal, action, language, senders)
-        if name == "pause":
-            return _answered(await pause_campaign(journal), _PAUSED)
-        return _answered(await cancel_campaign(journal), _CANCELLED)
+        finally:
+            del self._beginning[campaign]
 
     async def _senders(self, look: Look, journal: Journal) -> Senders:
         workers: tuple[str, ...] = ()
@@ -137,20 +154,16 @@ class CampaignActions:
     ) -> ActionResult:
         campaign = _name_of(look)
         words = (*arguments_of(action.name, look.journal), "--lang", language)
-        self._beginning.add(campaign)
-        try:
-            if not await _until(self._ended(campaign), _ENDS_IN):
-                number = self.processes.running_for(campaign)
-                return ActionResult(error=f"process {number}, which was started here, still runs")
-            self.processes.start(campaign, words, action.command)
-            begun = _until(self._begun(campaign, journal), _BEGINS_IN)
-            if not await begun:
-                return ActionResult(done="A process of its own was started for it.")
-            if self.processes.running_for(campaign) is None:
-                return ActionResult(done="The process has ended; what it said is shown.")
-            return ActionResult(done="A process of its own sends it now.")
-        finally:
-            self._beginning.discard(campaign)
+        if not await _until(self._ended(campaign), _ENDS_IN):
+            number = self.processes.running_for(campaign)
+            return ActionResult(error=f"process {number}, which was started here, still runs")
+        self.processes.start(campaign, words, action.command)
+        begun = _until(self._begun(campaign, journal), _BEGINS_IN)
+        if not await begun:
+            return ActionResult(done="A process of its own was started for it.")
+        if self.processes.running_for(campaign) is None:
+            return ActionResult(done="The process has ended; what it said is shown.")
+        return ActionResult(done="A process of its own sends it now.")
 
     async def _end_pause(
         self, look: Look, journal: Journal, action: Action, language: str, senders: Senders
@@ -209,6 +222,10 @@ async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> bo
 
 
 _BEGUN: Final = "It was begun already: nothing more was started."
+_BEGINS: Final = (
+    "a process that was started here is just beginning with it, and nothing else was done: try again in "
+    "some seconds"
+)
 _ENDED: Final = "It had ended by then: nothing was changed."
 _PAUSED: Final[Mapping[HeardBy, str]] = {
     HeardBy.ENDED: _ENDED,
@@ -244,11 +261,16 @@ async def _seen_now(look: Look, journal: Journal) -> Look:
     """The look with the campaign as it is now, and not as it was in a cache."""
 
     def read() -> Look:
-        with open_journal(journal) as opened:
-            report, record = opened.report(), opened.record
-        return msgspec.structs.replace(
-            look, record=record, report=report, state=report.state, at=SYSTEM_CLOCK.time()
-        )
+        with closing(journal.reader()) as view:
+            report = report_of_view(view, journal, journal.address)
+            return msgspec.structs.replace(
+                look,
+                record=view.record,
+                report=report,
+                state=report.state,
+                at=SYSTEM_CLOCK.time(),
+                pause_asked=view.control() is Control.PAUSE,
+            )
 
     try:
         return await to_thread.run_sync(read)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -11,120 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_campaigns import ENV, campaign, finished, promomsg, started
+from cli_campaigns import ENV, campaign, finished, promomsg
+from console_desk import Desk, desk_over, halted, once_each, sending, unlimited
 from waiting import wait_for
 
-from promomsg.cli.exit_status import TABLE
-from promomsg.console.console_types import Action, Look
-from promomsg.console.sender_processes import CampaignName, SenderProcesses
-from promomsg.console.take_action import ActionResult, CampaignActions
 from promomsg.crashpoints import VARIABLE
-from promomsg.engine.opened_journal import open_journal
-from promomsg.engine.report import Report
-from promomsg.journal.locate import journal_at
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
-
-PLACE = "1"
-SLOW = "singles_per_second = 40"
-WORDS = [sys.executable, "-P", "-m", "promomsg"]
-
-
-class Desk:
-    """A console over one journal, as its pages use it."""
-
-    def __init__(self, path: Path, **environment: str) -> None:
-        self.path = path
-        self.journal = journal_at(path)
-        self.processes = SenderProcesses(
-            WORDS, TABLE, environment={"PYTHONPATH": ENV["PYTHONPATH"], **environment}
-        )
-        self.actions = CampaignActions(self.processes)
-        self.campaign = CampaignName(PLACE, path.name)
-
-    def look(self) -> Look:
-        with open_journal(self.path) as opened:
-            return Look(
-                place=PLACE,
-                name=self.path.name,
-                journal=str(self.path),
-                size=1,
-                record=opened.record,
-                report=opened.report(),
-                at=0.0,
-            )
-
-    @property
-    def report(self) -> Report:
-        report = self.look().report
-        assert report is not None
-        return report
-
-    def asked(self, name: str) -> Action:
-        action = asyncio.run(self.actions.ask(self.look(), self.journal, name))
-        assert action is not None
-        return action
-
-    def agree(self, name: str, agreed: str, language: str = "en") -> ActionResult:
-        return asyncio.run(
-            self.actions.take(self.look(), self.journal, name, agreed, language=language)
-        )
-
-    def press(self, name: str) -> ActionResult:
-        """Asks, and says yes to what was asked."""
-        action = self.asked(name)
-        assert action.is_possible, action.why_not
-        return self.agree(name, action.agreed)
-
-    def ended(self) -> int:
-        """The exit status of the process that was started, once it has ended."""
-        wait_for(lambda: self.processes.running_for(self.campaign) is None, seconds=20)
-        news = self.processes.news(self.campaign)
-        assert news is not None
-        assert news.status is not None
-        return news.status
-
-    def said(self) -> str:
-        news = self.processes.news(self.campaign)
-        assert news is not None
-        return "\n".join(news.lines)
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    one = Desk(tmp_path / "autumn.db")
-    yield one
-    number = one.processes.running_for(one.campaign)
-    if number is not None:
-        os.kill(number, signal.SIGKILL)
-        one.ended()
-    one.processes.close()
-
-
-def sending(served: Sandbox, folder: Path) -> subprocess.Popen[str]:
-    """A sender at a terminal, which has begun and takes its time."""
-    file = campaign(folder, served.url, 120, title="{name}", pace=SLOW)
-    sender = started("send", file, "--yes", "--json")
-    wait_for(lambda: served.calls["singlesendmsg"] > 5)
-    return sender
-
-
-def halted(served: Sandbox, folder: Path) -> None:
-    """A campaign that stopped by itself when it had begun."""
-    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=45009, after=10)])
-    file = campaign(folder, served.url, 120, title="{name}")
-    assert promomsg("send", file, "--yes") == 5
-    served.faults = FaultPlan()
-    file.write_text(file.read_text().replace("unlimited = true", SLOW))
-
-
-def unlimited(folder: Path) -> None:
-    """The rest of the campaign goes as fast as it can."""
-    file = folder / "autumn.toml"
-    file.write_text(file.read_text().replace(SLOW, "unlimited = true"))
-
-
-def once_each(served: Sandbox, people: int) -> bool:
-    return list(served.ledger.delivered.values()) == [1] * people
+    with desk_over(tmp_path / "autumn.db") as one:
+        yield one
 
 
 def test_a_pause_is_obeyed_and_a_resume_sends_the_rest_by_a_process_of_its_own(
@@ -152,34 +49,6 @@ def test_a_pause_is_obeyed_and_a_resume_sends_the_rest_by_a_process_of_its_own(
     assert news.meaning == "all that was to be sent was sent"
     assert news.command == asked.command
     assert desk.asked("resume").why_not == "it has ended"
-
-
-def test_two_presses_start_one_process_and_a_paused_one_is_followed_by_another(
-    served: Sandbox, tmp_path: Path, desk: Desk
-) -> None:
-    halted(served, tmp_path)
-    asked = desk.asked("resume")
-
-    async def both() -> list[ActionResult]:
-        look = desk.look()
-        return await asyncio.gather(
-            *(desk.actions.take(look, desk.journal, "resume", asked.agreed) for _ in range(2))
-        )
-
-    results = [result.done for result in asyncio.run(both())]
-    assert sorted(text.startswith("It was begun already") for text in results) == [False, True]
-    number = desk.processes.running_for(desk.campaign)
-    assert desk.journal.senders() == [f"process {number}"]
-
-    # Like one at a terminal it ends when it is paused: pressed at once, a resume needs another.
-    desk.press("pause")
-    wait_for(lambda: desk.report.state == "paused")
-    unlimited(tmp_path)
-    asked = desk.asked("resume")
-    assert asked.is_possible
-    desk.agree("resume", asked.agreed)
-    assert desk.ended() == 0
-    assert once_each(served, 120)
 
 
 def test_a_cancel_ends_it_whether_somebody_sends_or_nobody(
@@ -293,7 +162,7 @@ def test_a_sender_that_is_killed_is_said_and_another_console_goes_on(
 CONSOLE = """
 import sys
 from pathlib import Path
-from test_console_actions import Desk
+from console_desk import Desk
 desk = Desk(Path(sys.argv[1]))
 desk.agree("resume", sys.argv[2])
 print(desk.processes.running_for(desk.campaign), flush=True)
