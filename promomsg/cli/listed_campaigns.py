@@ -76,7 +76,7 @@ class CampaignSource:
 
 
 def _of_fleet(seen: SeenCampaign, size: int) -> ListedCampaign:
-    campaign, record = seen
+    campaign, record = seen.campaign, seen.record
     address = f"fleet:{campaign.name}"
     if campaign.report is None or record is None:
         return ListedCampaign(address=address, name=campaign.name, size=size, state=campaign.state)

@@ -30,11 +30,14 @@ class Senders(msgspec.Struct, frozen=True, kw_only=True):
         being_sent: somebody has it in hand now.
         names: who, as far as it is known: `process 12`, `host:12`.
         workers: of a fleet, those that new work may be given to.
+        find_the_file: a process that is started here would find the campaign file: beside the journal, or of
+            a campaign in a database in the folder that the console was started in.
     """
 
     being_sent: bool = False
     names: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
+    find_the_file: bool = True
 
     @property
     def are_there(self) -> bool:

@@ -82,6 +82,14 @@ def _only_at_a_terminal(name: str, campaign: ActedOn) -> tuple[str, tuple[str, .
     if campaign.record.campaign_file is None:
         text = "it was not started from a campaign file: give the command with one at a terminal"
         return text, ("--campaign", "FILE")
+    if not campaign.senders.find_the_file:
+        text = "its campaign file does not lie beside its journal: give the command with it at a terminal"
+        if is_in_fleet(campaign.address):
+            text = (
+                "its campaign file does not lie in the folder that the console was started in: start the "
+                "console there, or give the command with it at a terminal"
+            )
+        return text, ("--campaign", campaign.record.campaign_file)
     return "", ()
 
 

@@ -22,7 +22,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         place, name: of its URL, `/campaigns/{place}/{name}`: the folder's number, or `fleet`; the file's
             name there, or the campaign's in the database.
         journal: for people: the file's path, or `fleet:NAME`.
-        size: bytes, with the files beside it; None: in a database.
+        size: bytes, with the files beside it, or of its recipients in the database; None: not known.
         account: whose it is, `wechat wx0123456789`; empty where it is not known.
         record: what it was begun with; None where there is no report.
         report: where it stands; None: it cannot be read, or its plan is not complete.

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from promomsg.console.console_types import Listed, Look, PlaceName
 from promomsg.console.look_cache import LookCache
 from promomsg.console.one_look import FLEET, look_at_seen
-from promomsg.errors import JournalError
+from promomsg.errors import JournalError, UsageError
 from promomsg.fleet.fleet import Fleet
 from promomsg.journal.contract import Journal
 
@@ -61,7 +61,8 @@ class FleetLooks:
         if after is not None:
             # Among those of one moment every other place is before or behind all of this one.
             first = "" if after.place > FLEET else "\U0010ffff"
-            before = (after.at, after.name if after.place == FLEET else first)
+            is_ours = after.place == FLEET and self._may_be_one(after.name)
+            before = (after.at, after.name if is_ours else first)
         work = partial(newest_campaigns, self._url, before, most)
         try:
             seen, number = await self._asked(work)
@@ -83,7 +84,7 @@ class FleetLooks:
         found: dict[str, Look] = {}
         async with self._turn:
             stale = []
-            for name in names:
+            for name in filter(self._may_be_one, names):
                 look = self._cache.good((FLEET, name))
                 if look is None:
                     stale.append(name)
@@ -111,6 +112,14 @@ class FleetLooks:
         from promomsg.fleet.fleet_campaign import workers_now
 
         return await self._asked(partial(workers_now, self._url))
+
+    def _may_be_one(self, name: str) -> bool:
+        """Whether a campaign can have this name; the database takes not every text of a URL for one."""
+        try:
+            self._fleet.journal(name)
+        except UsageError:
+            return False
+        return True
 
     async def _asked(self, work: Callable[[], T]) -> T:
         try:

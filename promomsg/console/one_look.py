@@ -57,11 +57,12 @@ def look_at_file(place: str, path: str, size: int) -> Look:
 
 def look_at_seen(seen: SeenCampaign) -> Look:
     """The same of a campaign in a fleet's database, as it was read there."""
-    campaign, record = seen
+    campaign, record = seen.campaign, seen.record
     return Look(
         place=FLEET,
         name=campaign.name,
         journal=f"fleet:{campaign.name}",
+        size=seen.size,
         account="" if record is None else _account(record),
         record=record,
         report=campaign.report,

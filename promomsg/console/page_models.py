@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import msgspec
 
@@ -26,6 +27,7 @@ __all__ = [
     "NextMoment",
     "PeopleQuery",
     "StateInWords",
+    "campaign_at",
     "card_id",
     "card_of",
     "first_action",
@@ -62,11 +64,30 @@ _FIRST_MEANS: Final = {
 }
 
 
+_MARK: Final = "~"
+_FOLDERS: Final = (".", "..")
+
+
 def url_of(look: Look, *inside: str) -> str:
-    """The path of a campaign's page, or of one below it."""
-    return "/".join(
-        ("", "campaigns", *(_quoted(part) for part in (look.place, look.name, *inside)))
-    )
+    """The path of a campaign's page, or of one below it. Browsers take a part `.` or `..` for a folder,
+    however it is quoted, so that campaigns of these names have a mark before it: `/campaigns/fleet~/~..`."""
+    mark = _MARK if look.name in _FOLDERS else ""
+    parts = (look.place + mark, mark + look.name, *inside)
+    return "/".join(("", "campaigns", *(_quoted(part) for part in parts)))
+
+
+def campaign_at(path: str) -> tuple[str, str]:
+    """The place and the name in such a path. The name may be of any bytes, as a file's can; it is only
+    looked up among those that are there.
+
+    Args:
+        path: as it came, quoted.
+    """
+    _, _, place, quoted, *_ = path.split("/")
+    name = os.fsdecode(unquote_to_bytes(quoted))
+    if place.endswith(_MARK) and name.removeprefix(_MARK) in _FOLDERS:
+        return place.removesuffix(_MARK), name.removeprefix(_MARK)
+    return place, name
 
 
 def _quoted(name: str) -> str:

@@ -13,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.console.console_types import Look
+from promomsg.console.one_look import FLEET
 from promomsg.journal.contract import CampaignView, Journal
 from promomsg.timeline import Timeline
 
@@ -90,9 +91,8 @@ class PageReads:
             found = _detailed(look, singles, values, self._now() + _DETAILS_FOR)
         elif found.of is not look:
             singles = found.singles
-            if (
-                look.size is not None
-            ):  # of a file it is one row, and stands beside counts of this moment
+            if look.place != FLEET:
+                # Of a file it is one row, and stands beside counts of this moment.
                 singles = await self.view(journal, lambda view: view.singles_of(day).singles)
             found = _detailed(look, singles, found.values, found.until)
         self._details[key] = found

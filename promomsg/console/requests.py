@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from promomsg.console.page_models import campaign_at
 from promomsg.console.visits import Visit
 
 __all__ = ["form_field", "keep_visit", "known_visit", "named", "page_answer", "visit_of"]
@@ -41,10 +40,8 @@ def page_answer(text: str, *, status: int = 200) -> web.Response:
 
 
 def named(request: web.Request) -> tuple[str, str]:
-    """The place and the name in a URL. The name may be of any bytes, as a file's can; it is only looked up
-    among those that are there."""
-    _, _, place, name, *_ = request.rel_url.raw_path.split("/")
-    return place, os.fsdecode(unquote_to_bytes(name))
+    """The place and the name of a campaign in a URL."""
+    return campaign_at(request.rel_url.raw_path)
 
 
 def form_field(form: object, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from time import monotonic
@@ -18,6 +19,7 @@ from promomsg.console.acted_on import Senders, Way
 from promomsg.console.action_sentences import CHANGED, listed
 from promomsg.console.actions import actions_of, arguments_of, is_still_agreed, way_of
 from promomsg.console.console_types import Action, Look
+from promomsg.console.one_look import FLEET
 from promomsg.console.sender_processes import CampaignName, SenderProcesses
 from promomsg.engine.opened_journal import open_journal, report_of_view
 from promomsg.engine.report import ENDED
@@ -29,6 +31,7 @@ from promomsg.housekeeping.pause_or_cancel import (
     pause_campaign,
 )
 from promomsg.journal.contract import Journal
+from promomsg.journal.locate import is_in_fleet
 from promomsg.journal.records import Control
 
 if TYPE_CHECKING:
@@ -140,13 +143,14 @@ class CampaignActions:
 
     async def _senders(self, look: Look, journal: Journal) -> Senders:
         workers: tuple[str, ...] = ()
-        if self._fleet is not None and look.size is None:
+        if self._fleet is not None and look.place == FLEET:
             workers = tuple(w.name for w in await self._fleet.workers() if w.takes_work)
         being_sent, names = await to_thread.run_sync(_at_work, journal)
         return Senders(
             being_sent=being_sent,
             names=names,
             workers=workers,
+            find_the_file=await to_thread.run_sync(_finds_the_file, look),
         )
 
     async def _start(
@@ -255,6 +259,14 @@ def _name_of(look: Look) -> CampaignName:
 def _at_work(journal: Journal) -> tuple[bool, tuple[str, ...]]:
     being_sent = journal.is_being_sent()
     return being_sent, tuple(journal.senders()) if being_sent else ()
+
+
+def _finds_the_file(look: Look) -> bool:
+    """Whether the campaign file lies where the commands look for it."""
+    if look.record is None or look.record.campaign_file is None:
+        return False
+    folder = "" if is_in_fleet(look.journal) else os.path.dirname(look.journal)
+    return os.path.exists(os.path.join(folder, os.path.basename(look.record.campaign_file)))
 
 
 async def _seen_now(look: Look, journal: Journal) -> Look:

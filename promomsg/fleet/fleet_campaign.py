@@ -14,7 +14,7 @@ from promomsg.journal.records import CampaignRecord
 
 if TYPE_CHECKING:
     from promomsg.fleet.worker_table import FleetWorker
-    from promomsg.journal.postgres.overview import CampaignOverview
+    from promomsg.journal.postgres.overview import CampaignOverview, PlainConnection
     from promomsg.journal.postgres.reader import PostgresView
 
 __all__ = [
@@ -55,10 +55,16 @@ class FleetCampaign(msgspec.Struct, frozen=True):
 
 
 class SeenCampaign(NamedTuple):
-    """A campaign of a fleet, with what it was begun with; None: its plan is not complete."""
+    """A campaign of a fleet.
+
+    Attributes:
+        record: what it was begun with; None: its plan is not complete.
+        size: the bytes that its recipients take in the database; None: they were not asked for.
+    """
 
     campaign: FleetCampaign
     record: CampaignRecord | None
+    size: int | None = None
 
 
 def looking(
@@ -129,7 +135,8 @@ def newest_campaigns(
     from promomsg.journal.postgres.overview import connected, newest
 
     with connected(url) as db:
-        return newest(db, before, most, looking(url, read_workers_now(db)))
+        found, number = newest(db, before, most, looking(url, read_workers_now(db)))
+        return _sized(db, found), number
 
 
 def seen_campaigns(url: str, names: Sequence[str]) -> list[SeenCampaign]:
@@ -142,7 +149,14 @@ def seen_campaigns(url: str, names: Sequence[str]) -> list[SeenCampaign]:
     from promomsg.journal.postgres.overview import connected, named
 
     with connected(url) as db:
-        return named(db, names, looking(url, read_workers_now(db)))
+        return _sized(db, named(db, names, looking(url, read_workers_now(db))))
+
+
+def _sized(db: PlainConnection, found: Sequence[SeenCampaign]) -> list[SeenCampaign]:
+    from promomsg.journal.postgres.overview import sizes_of
+
+    sizes = sizes_of(db, [one.campaign.name for one in found])
+    return [one._replace(size=sizes.get(one.campaign.name)) for one in found]
 
 
 def workers_now(url: str) -> list[FleetWorker]:

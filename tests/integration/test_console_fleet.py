@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 from campaigning import MESSAGE, QUICK
 from console_serving import campaign, serving
+from fleet_working import new_fleet
+from yarl import URL
 
 from promomsg import Fleet, WeChatPromoter, send
 from promomsg.sandbox import Sandbox
@@ -50,6 +52,45 @@ async def test_campaigns_of_a_database_stand_beside_those_of_a_folder(
             assert (await console.get(f"{urls[1]}/{part}")).status == 200
         assert (await console.get("/campaigns/fleet/nobody")).status == 404
         assert (await console.get("/workers")).status == 200
+
+
+async def test_names_that_are_folders_elsewhere_have_pages_and_forms(
+    postgres: str, tmp_path: Path
+) -> None:
+    """Browsers take `.` and `..` out of a path, quoted or not."""
+    with new_fleet(postgres) as url:
+        fleet = Fleet(url)
+        await fleet.prepare()
+        async with Sandbox() as box, WeChatPromoter("wx1", "s", base_url=box.url) as channel:
+            for name in (".", "..", "~.", "a%_b"):
+                await send(channel, MESSAGE, ["1000"], journal=fleet.journal(name), **QUICK)
+        async with serving(tmp_path, fleet_url=url) as console:
+            page = (await console.get()).text
+            urls = re.findall(r'<h2><a href="([^"]+)"', page)
+            assert len(set(urls)) == 4
+            shown = []
+            for one in urls:
+                assert str(URL(console.url).join(URL(one, encoded=True))) == console.url + one
+                text = (await console.get(one)).text
+                shown += re.findall(r">fleet:([^ <]+) \(\d[^)]* [kM]?B\)<", text)
+                assert (await console.get(f"{one}/recipients/0")).status == 200
+                assert "it has ended" in (await console.get(f"{one}/cancel")).text
+            assert sorted(shown) == [".", "..", "a%_b", "~."]
+            assert "<dt>Size</dt>" in page
+            assert (await console.get("/campaigns/fleet~/a")).status == 404
+
+
+async def test_what_is_no_name_of_a_campaign_is_not_asked_of_the_database(
+    postgres: str, tmp_path: Path
+) -> None:
+    await Fleet(postgres).prepare()
+    async with serving(tmp_path, fleet_url=postgres) as console:
+        for name in ("%00", "a%00b", "%ff", "%ed%a0%80", "%20", "a" * 4000, "%1b"):
+            for rest in ("", "/live", "/recipients", "/pause"):
+                assert (await console.get(f"/campaigns/fleet/{name}{rest}")).status == 404
+            page = await console.get(f"/?after=1~fleet~{name}")
+            assert page.status == 200
+            assert 'class="error"' not in page.text
 
 
 async def test_a_database_that_is_away_takes_no_folder_with_it(

@@ -19,6 +19,7 @@ __all__ = [
     "newest",
     "overview",
     "sizes",
+    "sizes_of",
 ]
 
 T = TypeVar("T")
@@ -112,6 +113,12 @@ def sizes(url: str) -> dict[str, int]:
     """
     with connected(url) as db:
         return dict(db.execute(_SIZES).fetchall())
+
+
+def sizes_of(db: PlainConnection, names: Sequence[str]) -> dict[str, int]:
+    """The same of the campaigns of these names."""
+    asked = _SIZES + b"WHERE journal = ANY(%(names)s)"
+    return dict(db.execute(asked, {"names": list(names)}).fetchall())
 
 
 def _found(db: PlainConnection, statement: bytes, values: dict[str, Any]) -> list[CampaignOverview]:
