@@ -89,6 +89,7 @@ def _go_on(
     elif journal.journal().is_being_sent():
         joins = True
     file = campaign_of(journal, opened.record, overrides)
+    from promomsg.cli.campaign.earlier_journals import left_out_of
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
 
     require_terminal(flags.yes)
@@ -105,10 +106,13 @@ def _go_on(
     if joins:
         alone = f"{being_sent_by(journal, found.state)}: joining in"
         options = msgspec.structs.replace(options, alone=alone)
-    if joins and file.suppress is not None:
-        file = msgspec.structs.replace(file, suppress=None)
+    suppress = left_out_of(file, goes_on=True)
+    if joins and suppress is not None:
+        suppress = None
         print_to_stderr("the suppression list is not read again while others send")
-    return run_async(lambda interrupts: _resume(journal, opened, file, options, flags, interrupts))
+    return run_async(
+        lambda interrupts: _resume(journal, opened, file, suppress, options, flags, interrupts)
+    )
 
 
 def _print_ended(
@@ -214,6 +218,7 @@ async def _resume(
     journal: JournalPlace,
     opened: OpenedJournal,
     file: CampaignFile,
+    suppress: Any,
     options: SendOptions,
     flags: ResumeFlags,
     interrupts: Interrupts,
@@ -233,7 +238,7 @@ async def _resume(
             channel,
             recipients=recipients_again(file),
             message=file.message,
-            suppress=file.suppress,
+            suppress=suppress,
             after_lost_wal=flags.after_lost_wal,
             provider_is_back=flags.provider_is_back,
             approve=flags.approve,

@@ -77,6 +77,7 @@ def campaign_for(
     file: CampaignFile, flags: SendFlags, channel: Any, journal: JournalPlace | None
 ) -> Any:
     """The campaign that a file and the command line ask for; without a journal, to plan only."""
+    from promomsg.cli.campaign.earlier_journals import left_out_of
     from promomsg.cli.campaign.first_section import FIRST_KEYS
     from promomsg.cli.campaign.time_section import TIME_KEYS
     from promomsg.cli.campaign.to_engine import options_of, recipients_of
@@ -104,7 +105,7 @@ def campaign_for(
         recipients_of(file, everyone=flags.everyone),
         name=f"{file.name} (test)" if flags.test_to else file.name,
         journal=None if journal is None else to_open(journal),
-        suppress=file.suppress,
+        suppress=left_out_of(file),
         campaign_file=str(file.path),
         **options,
     )

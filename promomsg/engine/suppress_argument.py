@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from promomsg.engine.opened_journal import OpenedJournal
 from promomsg.errors import UsageError
 from promomsg.intake.sources import Source
+from promomsg.intake.suppression.earlier_journal import EarlierJournals
 from promomsg.intake.suppression.journal_since import JournalSince, split_age
 from promomsg.journal.contract import Journal
 from promomsg.model import Outcome, Recipient, Secret
@@ -66,7 +67,7 @@ def is_list(item: Any) -> bool:
     """Whether an item of a list is a list itself: a file, a journal, a source or an iterable."""
     if isinstance(item, str):
         return re.fullmatch(_FILE, item) is not None or split_age(item) is not None
-    if isinstance(item, JournalSince):
+    if isinstance(item, (JournalSince, EarlierJournals)):
         return True
     if isinstance(item, (os.PathLike, Recipient, Mapping, Outcome, Secret)):
         return isinstance(item, os.PathLike)

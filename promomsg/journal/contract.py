@@ -346,13 +346,17 @@ class Journal(Protocol):
         """Who is, as far as it is known: `process 12`, or `host:12` of one on any machine. Who died on
         another machine is named until its leases end."""
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """Everybody that this campaign sent to or may have since then (Unix seconds), in pages: who is,
         or before a retry was, sent, unknown or intended, or is maybe sent; members of taken groups.
 
+        Args:
+            pending: also who is still to be sent to; and of an audience that was sent to as one group, those
+                whom it names (its failures: no other can be in a report).
+
         Raises:
             JournalError: there is no journal, or it cannot be read; or it sent to an audience as
-                one group, whose members it does not name.
+                one group, whose members it does not name (unless `pending`).
         """
 
     @property

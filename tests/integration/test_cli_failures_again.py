@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_campaigns import campaign, one_document, promomsg
+from fault_campaigns import keys
 
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 SINGLE = 'route = "single"'
+WALLET = """\
+[campaign]
+channel = "alipay"
+recipients = "users.csv"
+durability = "process"
+[alipay]
+client_id = "c"
+app_id = "a"
+private_key = "file:key.pem"
+verify = false
+base_url = "{url}/api"
+[message]
+template_code = "T"
+[[message.templates]]
+parameters = {{ who = "{{who}}" }}
+[pace]
+unlimited = true
+concurrency = 1
+"""
 
 
 def report_of(journal: Path, *more: str, name: str = "failures.csv") -> Path:
@@ -199,3 +220,102 @@ def test_a_report_is_never_read_as_a_list_of_everybody_in_it(
         assert promomsg("send", file, "--recipients", more, "--yes") == 1
         assert "may name people who got the message" in capsys.readouterr().err
     assert got(served) == {}
+
+
+def refused_then_reported(served: Sandbox, folder: Path) -> Path:
+    """A campaign to six people of whom two are refused, and its report."""
+    people = "key,openid\n" + "".join(f"k{n},u{n}\n" for n in range(6))
+    file = campaign(folder, served.url, people, campaign=SINGLE)
+    served.settings.refuse_single = {"u1": 43101, "u4": 43101}
+    assert promomsg("send", file, "--yes") == 3
+    return report_of(folder / "autumn.db")
+
+
+def test_whom_a_retry_reached_since_the_report_was_written_is_left_out(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {"u4": 43101}
+    assert promomsg("retry", tmp_path / "autumn.db", "--failed", "--yes") == 3
+    served.settings.refuse_single = {}
+    capsys.readouterr()
+    assert send_again(tmp_path, report, "--yes") == 0
+    shown = capsys.readouterr().out
+    assert "1 row of this list left out" in shown
+    journal = tmp_path / "autumn.db"
+    assert f"whom {journal} reached by now, may have reached, or has still to send to" in shown
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+def test_a_report_that_was_sent_again_already_reaches_nobody_twice(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {"u4": 43101}
+    assert send_again(tmp_path, report, "--yes") == 3
+    served.settings.refuse_single = {}
+    third = tmp_path / "third.db"
+    file = tmp_path / "autumn.toml"
+    assert promomsg("send", file, "--recipients", report, "--journal", third, "--yes") == 0
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+    # The campaign that it comes from may be gone: whoever sent this report again is found all the same.
+    (tmp_path / "autumn.db").unlink()
+    fourth = tmp_path / "fourth.db"
+    capsys.readouterr()
+    assert promomsg("send", file, "--recipients", report, "--journal", fourth, "--yes") == 0
+    shown = capsys.readouterr().out
+    assert "autumn.db is not there" in shown
+    assert 'name its journal by suppress = "PATH"' in shown
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+def test_who_is_still_to_be_sent_to_by_the_campaign_itself_is_left_to_it(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    served.faults = FaultPlan([Fault(endpoint="singlesendmsg", errcode=48001)])
+    journal = tmp_path / "autumn.db"
+    assert promomsg("retry", journal, "--failed", "--yes") == 5
+    served.faults = FaultPlan()
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert set(got(served)) == {"u0", "u2", "u3", "u5"}
+    assert promomsg("resume", journal, "--yes") == 0
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+def test_a_journal_that_cannot_be_read_is_no_journal_of_nobody(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    journal = tmp_path / "autumn.db"
+    journal.write_bytes(journal.read_bytes()[:2_000])
+    before = got(served)
+    assert send_again(tmp_path, report, "--yes") == 1
+    assert str(journal) in capsys.readouterr().err
+    assert got(served) == before
+
+
+def test_users_of_a_wallet_are_sent_to_again_by_new_idempotency_keys_and_once(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "key.pem").write_text(keys().private_pem.reveal())
+    file = tmp_path / "autumn.toml"
+    file.write_text(WALLET.format(url=served.url))
+    rows = "".join(f"u{n},t{n},客{n}\n" for n in range(8))
+    (tmp_path / "users.csv").write_text(f"key,access_token,who\n{rows}")
+    refused: dict[str, Any] = {"endpoint": "alipay.send", "result": "INVALID_ACCESS_TOKEN"}
+    served.faults = FaultPlan([Fault(**refused, calls=[2, 5, 7])])
+    assert promomsg("send", file, "--yes") == 3
+    assert got(served) == {f"t{n}": 1 for n in (0, 2, 3, 5, 7)}
+    report = report_of(tmp_path / "autumn.db")
+    first = set(served.ledger.requests)
+    served.faults = FaultPlan([Fault(**refused, calls=[1])])
+    assert send_again(tmp_path, report, "--yes") == 3
+    third = tmp_path / "third.db"
+    served.faults = FaultPlan()
+    assert promomsg("send", file, "--recipients", report, "--journal", third, "--yes") == 0
+    assert got(served) == {f"t{n}": 1 for n in range(8)}
+    assert len(served.ledger.requests) == 8
+    assert first < set(served.ledger.requests)

@@ -545,11 +545,11 @@ class ModelJournal:
             if self._store is not None and not self._store.sealed:
                 self._store = None
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """See `Journal.reached`."""
         if self._store is None or not self._store.sealed:
             raise JournalError("there is no journal")
-        yield self._store.reached(since)
+        yield self._store.reached(since, pending)
 
     def reader(self) -> ModelReader:
         """See `Journal.reader`."""

@@ -210,8 +210,8 @@ class Store:
                 return found
             found.update(more)
 
-    def reached(self, since: float) -> list[Reached]:
-        """Everybody who was sent to or may have been since then."""
+    def reached(self, since: float, pending: bool) -> list[Reached]:
+        """Everybody who was sent to or may have been since then; `pending`: or is still to be."""
         quiet = (GroupState.PLANNED, GroupState.REFUSED, GroupState.CANCELLED)
 
         def late(at: float | None) -> bool:
@@ -220,7 +220,7 @@ class Store:
         def is_out(group: Group) -> bool:
             return group.row.state not in quiet and late(group.row.sent_at)
 
-        if any(g.row.audience is not None and is_out(g) for g in self.groups):
+        if not pending and any(g.row.audience is not None and is_out(g) for g in self.groups):
             raise JournalError(
                 "it sent to an audience as one group, whose members it does not name: it cannot "
                 "say whom it sent to"
@@ -233,7 +233,7 @@ class Store:
             or any(attempt.state in may and late(attempt.at) for attempt in row.history)
             or (
                 row.state is State.PENDING
-                and (row.maybe_sent or (row.group is not None and is_out(row.group)))
+                and (pending or row.maybe_sent or (row.group is not None and is_out(row.group)))
             )
         ]
 

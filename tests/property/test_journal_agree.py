@@ -129,9 +129,10 @@ class Journals:
         now = self.pass_time(1)
         await self.each("recover", idempotent=idempotent, at=now, day=DAY, recent=3)
 
-    def reached(self, number: int, since: float = NEVER) -> object:
+    def reached(self, number: int, since: float = NEVER, *, pending: bool = False) -> object:
         try:
-            return [who for page in self.kinds[number].reached(since) for who in page]
+            pages = self.kinds[number].reached(since, pending=pending)
+            return [who for page in pages for who in page]
         except PromoError as error:
             return type(error)
 
@@ -149,8 +150,12 @@ class Journals:
         assert streams[1:] == streams[:1] * (len(streams) - 1)
         now = self.pass_time(0)
         for since in (NEVER, (NOW + now) / 2, now):
-            reached = [self.reached(number, since) for number in range(len(self.kinds))]
-            assert reached[1:] == reached[:1] * (len(reached) - 1)
+            for pending in (False, True):
+                reached = [
+                    self.reached(number, since, pending=pending)
+                    for number in range(len(self.kinds))
+                ]
+                assert reached[1:] == reached[:1] * (len(reached) - 1)
         final = [o for o in await everybody(self.handles[0]) if o.state in FINAL]
         assert sorted(map(repr, streams[0])) == sorted(map(repr, final))
         for handle in self.handles:

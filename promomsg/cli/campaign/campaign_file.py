@@ -241,6 +241,7 @@ class _Reader:
             max_group_size=campaign.whole("max_group_size", 99) or 10_000,
             max_error_rate=campaign.number("max_error_rate", 1),
             failed_in=failed_in,
+            own_journals=self._own_journals(campaign, name),
             on_end=read_on_end(campaign, self.folder),
             on_daily_quota=campaign.choice("on_daily_quota", ("stop", "wait"), "stop") or "",
             route=campaign.choice("route", ("single", "group")),
@@ -262,6 +263,13 @@ class _Reader:
         if named is not None or self.fleet is not None:
             return FleetPlace(name if named is None else named, self.fleet)
         return campaign.path("journal", self.folder) or self.folder / f"{name}.db"
+
+    def _own_journals(self, campaign: TableReader, name: str) -> tuple[JournalPlace, ...]:
+        """Where the file itself has its campaign: with `--fleet` in the database, or in a file as before."""
+        first = self._journal(campaign, name)
+        if isinstance(first, Path) or fleet_name(campaign.text("journal", "")) is not None:
+            return (first,)
+        return first, campaign.path("journal", self.folder) or self.folder / f"{name}.db"
 
     def _recipients(self, campaign: TableReader) -> Path | tuple[Path, ...] | None:
         """The list's file or files; `-`, standard input, is no file of the folder."""

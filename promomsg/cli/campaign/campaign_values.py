@@ -143,6 +143,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
             audience of `Everyone` is only what the file asks for: it needs `--everyone` besides.
         failed_in: a report, of whose recipients those are sent to again who can be; `recipients` or `audience`
             then says of which list, and may be None where the keys are addresses.
+        own_journals: where the campaign file itself has its journal, whatever `journal` is.
         expand: whether every member of the audience becomes a recipient.
         columns: our name → the recipients file's heading.
         sheet: of an Excel list: its name, or its number from 1.
@@ -183,6 +184,7 @@ class CampaignFile(msgspec.Struct, frozen=True, kw_only=True):
     sheet: str | int | None = None
     on_end: OnEnd | None = None
     failed_in: Path | None = None
+    own_journals: tuple[JournalPlace, ...] = ()
 
     @property
     def account_id(self) -> str:

@@ -96,6 +96,7 @@ async def _retry(
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
+    from promomsg.cli.campaign.earlier_journals import left_out_of
     from promomsg.cli.campaign.to_engine import open_channel, run_options_of
     from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.cli.exit_status import WRONG
@@ -124,7 +125,7 @@ async def _retry(
             opened.to_go_on(file.durability),
             channel,
             recipients=recipients_again(file),
-            suppress=file.suppress,
+            suppress=left_out_of(file, goes_on=True),
             **which,
             **run_options_of(file),
             **times,

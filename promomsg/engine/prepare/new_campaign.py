@@ -200,6 +200,8 @@ class NewCampaign(CampaignStart):
         notices += [notice for name, notice in compiled.braced.items() if name in columns]
         described = await to_thread.run_sync(source.describe)
         self._record.source = {**described, "digest": planner.digest, "rows": planner.rows}
+        if suppressed is not None and suppressed.again_of:
+            self._record.source["again_of"] = suppressed.again_of
         return notices, left_out
 
     def _check_group_call(self) -> None:

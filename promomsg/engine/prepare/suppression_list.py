@@ -32,6 +32,7 @@ from promomsg.intake.arrow.parquet import read_parquet
 from promomsg.intake.by_suffix import read_file
 from promomsg.intake.headings import column_of_heading
 from promomsg.intake.sources import NAMELESS_KEY, Source
+from promomsg.intake.suppression.earlier_journal import EarlierJournals
 from promomsg.intake.suppression.journal_since import JournalSince, journal_since
 from promomsg.intake.suppression.list_kind import kind_of_list
 from promomsg.intake.suppression.listed_values import ListedValues, are_all_addresses
@@ -72,6 +73,7 @@ class SuppressionList:
 
     Attributes:
         values: how many different keys and addresses there are, once it has been read.
+        again_of: the `run_id` of each campaign in it whose failures are sent to again.
     """
 
     def __init__(
@@ -84,7 +86,10 @@ class SuppressionList:
         self._own = own
         self._notices: list[str] = []
         self._items = 0
+        self._earlier: list[str] = []
+        self._has_others = False
         self.values = 0
+        self.again_of: list[str] = []
 
     async def read(self, handle: Handle) -> None:
         """Reads all of it into the journal's temporary tables; nobody is left out yet.
@@ -120,9 +125,14 @@ class SuppressionList:
         notices = [
             f"{SUMMARY}{counted(self.values, 'value')}, {counted(rows, 'row')} of this list left out"
         ]
-        if not self.values:
+        if self._earlier:
+            notices.append(
+                f"{SUMMARY}whom {' or '.join(self._earlier)} reached by now, may have reached, or has still "
+                "to send to is on it"
+            )
+        if self._has_others and not self.values:
             notices.append(f"{SUMMARY}it is empty, so nobody is left out")
-        elif not rows:
+        elif self._has_others and not rows:
             notices.append(
                 f"{SUMMARY}nobody on it is among these recipients, which is how a wrong list looks: "
                 "compare its values with their keys and addresses"
@@ -130,6 +140,15 @@ class SuppressionList:
         return [*notices, *(SUMMARY + notice for notice in self._notices)]
 
     async def _batches(self, given: Any) -> AsyncIterator[ListedValues]:
+        if isinstance(given, EarlierJournals):
+            for one in given.journals:
+                self._earlier.append(str(one.journal.address))
+                self.again_of.append(one.run_id)
+                async for batch in _from_thread(self._earlier_people(one.journal)):
+                    yield batch
+            self._notices += given.notices
+            return
+        self._has_others |= not (isinstance(given, tuple) and _are_earlier(given))
         if isinstance(given, str):
             given = await to_thread.run_sync(journal_since, given) or given
         if isinstance(given, JournalSince):
@@ -194,6 +213,19 @@ class SuppressionList:
             self._notices.append(
                 f"{where} is being sent just now: whom it reaches from here on is not on the list"
             )
+
+    def _earlier_people(self, journal: Any) -> Iterator[ListedValues]:
+        """Everybody whom a campaign reached, may have, or has still to send to. Who has neither key nor address
+        is in no report that could be sent again."""
+        for page in journal.reached(pending=True):
+            batch = ListedValues(secret=self._secret)
+            for key, *addresses in page:
+                batch.values += [address for address in addresses if address is not None]
+                if not NAMELESS_KEY.fullmatch(key):
+                    batch.values.append(key)
+                    if key != (bare := key.strip(" ")):
+                        batch.spellings.append(bare)
+            yield batch
 
     async def _source(self, source: Source) -> AsyncIterator[ListedValues]:
         """`read_csv(…)` and its kin: every key and address of its rows."""
@@ -337,6 +369,11 @@ def _aged_journal(given: JournalSince) -> Any:
             )
         return journal_at(place)
     return place
+
+
+def _are_earlier(given: tuple[Any, ...]) -> bool:
+    """Whether there is nothing in it but the journals of a campaign whose failures are sent to again."""
+    return bool(given) and all(isinstance(one, EarlierJournals) for one in given)
 
 
 async def _from_thread(batches: Iterator[ListedValues]) -> AsyncIterator[ListedValues]:

@@ -239,11 +239,12 @@ class PostgresJournal:
         row = db.execute(campaign_tables.find, (self.name,)).fetchone()
         return None if row is None else (int(row[0]), row[1] is not None)
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while senders run and after."""
         try:
             with connect_now(self.url) as db:
-                yield from reached_pages(db, self._is_planned_now(db), self._shown, since)
+                campaign = self._is_planned_now(db)
+                yield from reached_pages(db, campaign, self._shown, since, pending=pending)
         except psycopg.Error as error:
             raise explain(error, self._where, ASK_AGAIN) from None
 

@@ -360,7 +360,7 @@ class SqliteJournal:
                 if db is not None:
                     db.close()
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """See `Journal.reached`: by short reads, while a sender runs and after."""
         with JournalReader(self.path) as reader:
             if reader.warnings() and not self.is_being_sent():
@@ -368,7 +368,7 @@ class SqliteJournal:
                     f"{self.path}: its last commits are lost, so that it does not say who was sent "
                     "to; resume it first (--after-lost-wal), then they are unknown in it"
                 )
-            yield from reader.reached(since)
+            yield from reader.reached(since, pending=pending)
 
     def rows_later(self) -> ReportRows:
         """See `Journal.rows_later`."""

@@ -235,10 +235,10 @@ class MemoryJournal:
         finally:
             db.close()
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """See `Journal.reached`."""
         with Reader(MEMORY, self._connect()) as reader:
-            yield from reader.reached(since)
+            yield from reader.reached(since, pending=pending)
 
     def rows_later(self) -> MemoryRows:
         """See `Journal.rows_later`."""

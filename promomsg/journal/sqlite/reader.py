@@ -183,11 +183,11 @@ class Reader:
         """See `promomsg.journal.read_contract.Rows.timeline`."""
         return self.read(partial(read.timeline, most=most, source=source))
 
-    def reached(self, since: float = NEVER) -> Iterator[list[Reached]]:
+    def reached(self, since: float = NEVER, *, pending: bool = False) -> Iterator[list[Reached]]:
         """See `promomsg.journal.contract.Journal.reached`."""
-        after = -1
+        pages, after = partial(reached_page, since=since, pending=pending), -1
         while True:
-            page, after = self.read(partial(reached_page, after=after, since=since))
+            page, after = self.read(partial(pages, after=after))
             if not page:
                 return
             yield page

@@ -33,7 +33,7 @@ SELECT seq, key, id, openid, unionid FROM this.recipient
 WHERE seq > %(after)s AND (
     {_MAYBE}
     OR {in_state(State.PENDING)} AND (
-        maybe_sent OR group_no IN (
+        %(pending)s OR maybe_sent OR group_no IN (
             SELECT group_no FROM group_send WHERE campaign = %(campaign)s AND {_OUT})
     )
     OR seq IN (SELECT seq FROM attempt_history
@@ -44,15 +44,20 @@ ORDER BY seq LIMIT {_PAGE}
 
 
 def reached_pages(
-    db: psycopg.Connection[tuple[Any, ...]], campaign: int, name: str, since: float = NEVER
+    db: psycopg.Connection[tuple[Any, ...]],
+    campaign: int,
+    name: str,
+    since: float = NEVER,
+    *,
+    pending: bool = False,
 ) -> Iterator[list[Reached]]:
-    """Everybody who was sent to or may have been since then, in pages.
+    """Everybody who was sent to or may have been since then, in pages. `pending`: as `Journal.reached` has it.
 
     Raises:
         JournalError: an audience was sent to as one group: nobody names its members.
     """
-    args: dict[str, Any] = {"campaign": campaign, "after": -1, "since": since}
-    if db.execute(statement(_AUDIENCE, campaign), args).fetchone() is not None:
+    args: dict[str, Any] = {"campaign": campaign, "after": -1, "since": since, "pending": pending}
+    if not pending and db.execute(statement(_AUDIENCE, campaign), args).fetchone() is not None:
         raise JournalError(
             f"{name}: it sent to an audience as one group, whose members it does not name: it cannot "
             "say whom it sent to"

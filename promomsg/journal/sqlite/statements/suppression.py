@@ -259,21 +259,30 @@ def left_out(db: sqlite3.Connection) -> int:
 
 
 def reached_page(
-    db: sqlite3.Connection, after: int, since: float = NEVER, limit: int = 1_000
+    db: sqlite3.Connection,
+    after: int,
+    since: float = NEVER,
+    limit: int = 1_000,
+    *,
+    pending: bool = False,
 ) -> tuple[list[Reached], int]:
     """Everybody behind `after` who was sent to or may have been since then, and the last one's seq.
 
     Who is in doubt at an unknown time is one of them. A group's time is that of its call until its
-    members have their own.
+    members have their own. `pending`: as `Journal.reached` has it.
 
     Raises:
         JournalError: an audience was sent to as one group: nobody names its members.
     """
     out = f"NOT {in_group_state(*GROUP_REACHED_NOBODY)} AND coalesce(sent_at, :since) >= :since"
     late = f"{in_state(*MAYBE_REACHED)} AND coalesce(at, :since) >= :since"
-    if db.execute(
-        f"SELECT 1 FROM group_send WHERE audience IS NOT NULL AND {out} LIMIT 1", {"since": since}
-    ).fetchone():
+    if (
+        not pending
+        and db.execute(
+            f"SELECT 1 FROM group_send WHERE audience IS NOT NULL AND {out} LIMIT 1",
+            {"since": since},
+        ).fetchone()
+    ):
         raise JournalError(
             "it sent to an audience as one group, whose members it does not name: it cannot say "
             "whom it sent to"
@@ -284,13 +293,13 @@ def reached_page(
         WHERE seq > :after AND (
             {late}
             OR {_PENDING} AND (
-                maybe_sent = 1 OR group_no IN (SELECT group_no FROM group_send WHERE {out})
+                :pending OR maybe_sent = 1 OR group_no IN (SELECT group_no FROM group_send WHERE {out})
             )
             OR seq IN (SELECT seq FROM attempt_history WHERE {late})
         )
         ORDER BY seq LIMIT :limit
         """,
-        {"after": after, "since": since, "limit": limit},
+        {"after": after, "since": since, "limit": limit, "pending": pending},
     ).fetchall()
     return [Reached(*row[1:]) for row in rows], rows[-1][0] if rows else after
 
