@@ -19,6 +19,7 @@ async def listen(
     *,
     tls: ssl.SSLContext | None = None,
     start: bool = True,
+    greets_in: float | None = None,
 ) -> asyncio.Server:
     """A server on an address of this machine.
 
@@ -26,13 +27,20 @@ async def listen(
         protocol: makes one for each connection.
         port: 0 picks a free one.
         start: whether it accepts at once; else its `start_serving` is called.
+        greets_in: seconds within which a connection has to have done its TLS; None: a minute.
 
     Raises:
         UsageError: the port is taken, or the address cannot be listened on.
     """
     try:
         return await asyncio.get_running_loop().create_server(
-            protocol, host, port, backlog=1024, ssl=tls, start_serving=start
+            protocol,
+            host,
+            port,
+            backlog=1024,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else greets_in,
+            start_serving=start,
         )
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:

@@ -13,7 +13,7 @@ from promomsg.console.console_types import Action, Look, SenderNews, Visitor
 from promomsg.console.guard import Refused
 from promomsg.console.page_models import url_of
 from promomsg.console.pages import Pages
-from promomsg.console.requests import form_field, named, page_answer, visit_of
+from promomsg.console.requests import form_field, named, page_answer, sent_form, visit_of
 from promomsg.console.sender_processes import CampaignName
 from promomsg.console.take_action import CampaignActions
 from promomsg.console.visits import Visit, Visits
@@ -75,7 +75,7 @@ class ActionRoutes:
     async def act(self, request: web.Request) -> web.StreamResponse:
         """Does it, when the form says so and still holds."""
         visit = _operator(request)
-        form = await request.post()
+        form = await sent_form(request)
         self._visits.check_form(visit, request, form_field(form, "csrf"))
         name = request.match_info["action"]
         look, journal = await self._found(request)

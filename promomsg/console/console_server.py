@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from promomsg.console.action_routes import ActionRoutes
+from promomsg.console.browser_connections import ASKS_IN, BrowserConnections
 from promomsg.console.campaign_looks import CampaignLooks
 from promomsg.console.console_app import make_app
 from promomsg.console.console_settings import ConsoleSettings
@@ -37,9 +37,6 @@ _GRACE: Final = 0.25
 """Seconds that an answer under way has at the end."""
 _KEEPS_ALIVE: Final = 30.0
 """Seconds that a connection is kept for another request."""
-_ASKS_IN: Final = 20.0
-"""Seconds within which a new connection has to send its first request."""
-_MOST_CONNECTIONS: Final = 500
 _log: Final = logging.getLogger("promomsg.console")
 
 
@@ -62,8 +59,10 @@ async def serve_console(
     """
     settings.check()
     tls = settings.tls()
-    connections = _Connections()
-    server = await listen(connections.make, settings.host, settings.port, tls=tls, start=False)
+    connections = BrowserConnections()
+    server = await listen(
+        connections.make, settings.host, settings.port, tls=tls, start=False, greets_in=ASKS_IN
+    )
     try:
         port: int = server.sockets[0].getsockname()[1]
         async with anyio.create_task_group() as tasks:
@@ -145,46 +144,3 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if error is not None and not isinstance(error, HttpProcessingError):
         log_failure("request", error)
     return error is None
-
-
-class _Connections:
-    """Makes a protocol for each connection, up to a number, and ends those that ask for nothing."""
-
-    def __init__(self) -> None:
-        self.server: web.Server | None = None
-        self._new: dict[web.RequestHandler, float] = {}
-
-    def make(self) -> asyncio.BaseProtocol:
-        server = self.server
-        if server is None or len(server.connections) >= _MOST_CONNECTIONS:
-            return _Closing()
-        made = server()
-        if len(self._new) > _MOST_CONNECTIONS:
-            self._new = {one: at for one, at in self._new.items() if one.transport is not None}
-        self._new[made] = time.monotonic()
-        return made
-
-    def heard(self, made: object) -> None:
-        """A request has come on a connection."""
-        self._new.pop(made, None)  # type: ignore[call-overload]
-
-    async def end_silent(self) -> None:
-        """Ends connections on which no request came in time, as long as it is not cancelled."""
-        while True:
-            await anyio.sleep(_ASKS_IN / 4)
-            self.end_older_than(time.monotonic() - _ASKS_IN)
-
-    def end_older_than(self, at: float) -> None:
-        """Ends those that were made before a moment, monotonic seconds, and have asked for nothing."""
-        for made in [made for made, since in self._new.items() if since < at]:
-            del self._new[made]
-            if made.transport is not None:
-                made.transport.abort()
-
-
-class _Closing(asyncio.Protocol):
-    """A connection that is closed as soon as it is accepted: there are too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()

@@ -117,10 +117,12 @@ class Guard:
 
     async def _check_user(self, request: web.Request) -> None:
         transport = request.transport
-        if not self._same_user or transport is None:
+        if not self._same_user:
             return
-        known = self._users.get(transport)
+        # One that has gone is nobody's.
+        known = False if transport is None else self._users.get(transport)
         if known is None:
+            assert transport is not None
             theirs, ours = (
                 transport.get_extra_info("peername"),
                 transport.get_extra_info("sockname"),

@@ -18,7 +18,7 @@ from promomsg.console.live import LiveStreams, Parts
 from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
 from promomsg.console.page_reads import PageReads
 from promomsg.console.pages import Pages
-from promomsg.console.requests import form_field, named, page_answer, visit_of
+from promomsg.console.requests import form_field, named, page_answer, sent_form, visit_of
 from promomsg.console.static_files import static_files
 from promomsg.console.visits import Visits
 from promomsg.errors import JournalError, UsageError
@@ -231,7 +231,7 @@ class Routes:
         return page_answer(self._pages.sign_in(visit_of(request).visitor, back=back))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        visit, form = visit_of(request), await request.post()
+        visit, form = visit_of(request), await sent_form(request)
         self._visits.check_form(visit, request, form_field(form, "csrf"))
         back = _local(form_field(form, "back"))
         response = web.Response(status=303, headers={"Location": back})
@@ -249,7 +249,7 @@ class Routes:
         return response
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        visit, form = visit_of(request), await request.post()
+        visit, form = visit_of(request), await sent_form(request)
         self._visits.check_form(visit, request, form_field(form, "csrf"))
         response = web.Response(status=303, headers={"Location": "/sign-in"})
         self._visits.sign_out(visit, response)

@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cli_campaigns import ENV
+from waiting import wait_for
 
 from promomsg.cli import main
 
@@ -45,6 +47,45 @@ def test_it_says_where_it_listens_and_ends_at_once_though_a_page_is_open(
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+def test_too_many_connections_are_closed_and_the_console_goes_on(tmp_path: Path) -> None:
+    """In a process of its own, which has uvloop: 500 that ask for nothing, and some more."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "promomsg", "console", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        at = ("127.0.0.1", int(process.stdout.readline().rpartition(":")[2]))
+        held = [socket.create_connection(at, timeout=10) for _ in range(500)]
+        for _ in range(5):
+            with socket.create_connection(at, timeout=10) as more, suppress(ConnectionError):
+                assert more.recv(1) == b""
+        for one in held:
+            one.close()
+        wait_for(lambda: not closed_at_once(at), seconds=10)
+        page = http.client.HTTPConnection(*at, timeout=10)
+        page.request("GET", "/")
+        assert page.getresponse().status == 200
+        page.close()
+        process.terminate()
+        assert process.communicate(timeout=5)[1] == ""
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def closed_at_once(at: tuple[str, int]) -> bool:
+    """Whether a connection that asks for nothing is ended right away."""
+    with socket.create_connection(at, timeout=0.2) as one:
+        try:
+            return one.recv(1) == b""
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
 
 
 @pytest.mark.parametrize(

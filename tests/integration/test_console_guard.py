@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ import pytest
 import pytest_asyncio
 from console_serving import Asked, Served, campaign, serving
 from raw_server import certificate
+from waiting import until
 from yarl import URL
 
 from promomsg.console import guard
@@ -216,6 +218,40 @@ async def test_a_form_that_is_too_large_is_not_read(folder: Path) -> None:
         refused(answer, 413)
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("application/x-www-form-urlencoded; charset=nonsense", b"a=b"),
+        ("multipart/form-data", b"a=b"),
+        ("multipart/form-data; boundary=x", b"--x\r\nno header\r\n\r\n--x--"),
+        ("gzip", b"a=b"),
+    ],
+)
+async def test_what_is_no_form_is_refused_and_no_failure(kind: str, data: bytes) -> None:
+    async with serving(operator_token=Secret(OPERATOR)) as guarded:
+        headers = {"Origin": guarded.url, "Content-Type": kind}
+        if kind == "gzip":
+            headers |= {
+                "Content-Encoding": "gzip",
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+        answer = await guarded.ask("POST", "/sign-in", headers=headers, data=data)
+        assert answer.status in (400, 403)
+        refused(answer, answer.status)
+
+
+async def test_a_form_that_does_not_come_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promomsg.console.requests._FORM_IN", 0.05)
+    async with serving(folder) as console:
+        port = URL(console.url).port
+        head = f"POST {ONE}/pause HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {console.url}\r\n"
+        head += "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\na"
+        answer = await raw(console.url, head.encode())
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
 async def test_another_user_of_the_machine_gets_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +300,7 @@ async def test_behind_a_proxy_it_answers_to_the_public_name(folder: Path) -> Non
 async def test_a_connection_that_asks_for_nothing_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promomsg.console.console_server._ASKS_IN", 0.02)
+    monkeypatch.setattr("promomsg.console.browser_connections.ASKS_IN", 0.02)
     async with serving(folder) as console:
         assert (await console.get()).status == 200
         at = URL(console.url)
@@ -280,7 +316,7 @@ async def test_a_connection_that_asks_for_nothing_is_ended(
 async def test_more_connections_than_there_may_be_are_closed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promomsg.console.console_server._MOST_CONNECTIONS", 2)
+    monkeypatch.setattr("promomsg.console.browser_connections._MOST_CONNECTIONS", 2)
     async with serving(folder) as console:
         at = URL(console.url)
         held = [await asyncio.open_connection(at.host, at.port) for _ in range(2)]
@@ -288,3 +324,42 @@ async def test_more_connections_than_there_may_be_are_closed(
             await console.get()
         for _, writer in held:
             writer.close()
+
+
+async def test_a_connection_that_never_does_its_tls_is_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promomsg.console.console_server.ASKS_IN", 0.05)
+    _, path = certificate(tmp_path)
+    token, key = Secret(OPERATOR), tmp_path / "key.pem"
+    async with serving(folder, operator_token=token, tls_certificate=path, tls_key=key) as console:
+        at = URL(console.url)
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_who_takes_nothing_of_a_page_is_let_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promomsg.console.browser_connections._TAKES_IN", 0.1)
+    async with serving(folder) as console:
+        at = URL(console.url)
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect((at.host, at.port))
+            slow.setblocking(False)
+            request = f"GET {ONE} HTTP/1.1\r\nHost: 127.0.0.1:{at.port}\r\n\r\n".encode()
+
+            def is_let_go() -> bool:
+                try:
+                    slow.send(request * 10)
+                except BlockingIOError:
+                    return False
+                except ConnectionError:
+                    return True
+                return False
+
+            await until(is_let_go, seconds=20)
+        assert (await console.get()).status == 200
