@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from promomsg.console.guard import Refused
 from promomsg.console.one_look import log_failure
 
-__all__ = ["LiveStreams", "Watched"]
+__all__ = ["GONE", "LiveStreams", "Watched"]
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -28,6 +28,9 @@ _WRITES_IN: Final = 10.0
 """Seconds after which a reader that takes nothing is let go."""
 _MOST: Final = 100
 """Streams at once."""
+
+GONE: Final = object()
+"""A look at what is not there any more: its pages are not live, and find out when they ask again."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -121,7 +124,7 @@ class LiveStreams:
 
         Args:
             key: of what is looked at; it is shared by who gives the same.
-            look: looks, given the last look or None.
+            look: looks, given the last look or None; `GONE` ends the streams.
             kind: of the visitor: what is rendered is shared by those of one kind.
             render: makes the parts of a look.
             is_over: whether the visitor may not look any more.
@@ -154,7 +157,7 @@ class LiveStreams:
         version = 0
         while stream.is_open and not is_over():
             newer = await watched.newer(version, _EVERY)
-            if self._ends:
+            if self._ends or watched.seen is GONE:
                 return
             if newer:
                 version = watched.version

@@ -14,7 +14,7 @@ from promomsg.console.actions import ACTIONS
 from promomsg.console.campaign_filter import STANDINGS, CampaignFilter
 from promomsg.console.campaign_looks import CampaignLooks
 from promomsg.console.console_types import CampaignPage, Listed, Look, SenderNews
-from promomsg.console.live import LiveStreams, Parts
+from promomsg.console.live import GONE, LiveStreams, Parts
 from promomsg.console.page_models import PEOPLE_STATES, PeopleQuery, names_of
 from promomsg.console.page_reads import PageReads
 from promomsg.console.pages import Pages
@@ -162,10 +162,10 @@ class Routes:
         await self._look(request)
         journal = await self._journal(request)
 
-        async def look(last: _Seen | None) -> _Seen | None:
+        async def look(last: _Seen | None) -> object:
             found = await self._looks.campaign(place, name)
             if found is None:
-                return last
+                return GONE
             if found.report is not None:
                 found, _ = await self._reads.details(found, journal)
             seen = _Seen(found, self._actions.news(found))

@@ -107,6 +107,18 @@ async def test_progress_comes_by_itself_to_the_page_and_to_the_list(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("quickly")
+async def test_the_page_of_a_journal_that_has_gone_is_not_live_any_more(
+    tmp_path: Path, journal_file: Path
+) -> None:
+    shutil.copy(journal_file, tmp_path / "autumn.db")
+    async with serving(tmp_path) as console, listening(console, f"{ONE}/live") as events:
+        await until(lambda: "standing" in events.parts)
+        (tmp_path / "autumn.db").rename(tmp_path.parent / "moved.db")
+        await until(lambda: events.has_ended)
+        assert (await console.get(f"{ONE}/live")).status == 404
+
+
+@pytest.mark.usefixtures("quickly")
 async def test_nothing_is_looked_at_while_no_page_is_open_and_one_look_is_for_all(
     tmp_path: Path, journal_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
