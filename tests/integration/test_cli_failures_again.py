@@ -269,6 +269,24 @@ def test_a_report_that_was_sent_again_already_reaches_nobody_twice(
     assert got(served) == {f"u{n}": 1 for n in range(6)}
 
 
+def test_a_retry_leaves_out_whom_a_campaign_reached_that_sent_to_its_report(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {"u4": 43101}
+    assert send_again(tmp_path, report, "--yes") == 3
+    served.settings.refuse_single = {}
+    (tmp_path / "broken.db").write_bytes((tmp_path / "autumn.db").read_bytes()[:2_000])
+    journal = tmp_path / "autumn.db"
+    capsys.readouterr()
+    assert promomsg("retry", journal, "--failed", "--yes", "--json") == 0
+    document = one_document(capsys)
+    assert (document["sent"], document["failed"], document["skipped"]) == (5, 0, 1)
+    assert document["by_code"] == {"SUPPRESSED": 1}
+    assert any(str(tmp_path / "again.db") in warning for warning in document["warnings"])
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
 def test_who_is_still_to_be_sent_to_by_the_campaign_itself_is_left_to_it(
     served: Sandbox, tmp_path: Path
 ) -> None:

@@ -1,5 +1,5 @@
-"""Whom a campaign leaves out: its file's suppression list, and, where it sends to a report's failures again,
-whom the journals of that campaign have reached since the report was written."""
+"""Whom a campaign leaves out: its file's suppression list, and, where failures are sent to again, whom the
+journals of that campaign have reached since: its own, and those that sent to a report of its failures."""
 
 from __future__ import annotations
 
@@ -23,20 +23,40 @@ _TEST: Final = " (test)"
 """How the name of a test's campaign ends: nobody of it counts as sent to."""
 
 
-def left_out_of(file: CampaignFile, *, goes_on: bool = False) -> Any:
+def left_out_of(
+    file: CampaignFile, *, goes_on: bool = False, retries: CampaignRecord | None = None
+) -> Any:
     """What the engine takes as `suppress`.
 
     Args:
         goes_on: the campaign is in `file.journal` already, which is then none of the earlier ones.
+        retries: the campaign in it, when it is sent to its own failures again.
 
     Raises:
         JournalError: the journal of the campaign file cannot be read: whom it reached cannot be told.
     """
-    if file.failed_in is None:
+    if file.failed_in is None and retries is None:
         return file.suppress
     given = file.suppress if isinstance(file.suppress, tuple) else (file.suppress,)
     listed = tuple(one for one in given if one is not None)
-    return (*listed, _earlier(file, file.failed_in, listed, goes_on))
+    if file.failed_in is not None:
+        return (*listed, _earlier(file, file.failed_in, listed, goes_on))
+    assert retries is not None
+    since = _later(file, retries.run_id)
+    return (*listed, since) if since.journals else file.suppress
+
+
+def _later(file: CampaignFile, run_id: str) -> EarlierJournals:
+    """The campaigns that sent to a report of this one's failures."""
+    from promomsg.intake.suppression.earlier_journal import EarlierJournal, EarlierJournals
+
+    notices: list[str] = []
+    journals = tuple(
+        EarlierJournal(journal, record.run_id)
+        for journal, record in _beside(file, notices)
+        if run_id in record.source.get("again_of", ()) and not record.name.endswith(_TEST)
+    )
+    return EarlierJournals(journals, tuple(notices))
 
 
 def _earlier(

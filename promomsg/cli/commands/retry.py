@@ -125,7 +125,7 @@ async def _retry(
             opened.to_go_on(file.durability),
             channel,
             recipients=recipients_again(file),
-            suppress=left_out_of(file, goes_on=True),
+            suppress=left_out_of(file, goes_on=True, retries=opened.record),
             **which,
             **run_options_of(file),
             **times,
