@@ -48,6 +48,16 @@ def test_a_lock_file_that_names_nobody_is_still_a_lock(tmp_path: Path, content: 
     lock.release()
 
 
+def test_a_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.db.lock")
+    code = """
+import sys
+from promomsg.journal.sqlite.lock import holder, is_locked
+print(is_locked(sys.argv[1]), holder(sys.argv[1]))
+"""
+    assert python(code, str(tmp_path / "a.db")).stdout == "False None\n"
+
+
 def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
     code = """

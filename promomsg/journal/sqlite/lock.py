@@ -27,6 +27,9 @@ from promomsg.standard_descriptors import open_standard_descriptors
 
 __all__ = ["SenderLock", "holder", "is_locked"]
 
+# Not waiting for whoever would write into a pipe that somebody put there.
+_LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
 _held: weakref.WeakSet[SenderLock] = weakref.WeakSet()
 
 
@@ -131,7 +134,7 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 def holder(journal: str) -> int | None:
     """The process number that the lock's side file names; None when it names none."""
     try:
-        fd = os.open(f"{journal}{LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(f"{journal}{LOCK}", _LOOK)
     except OSError:
         return None
     try:
@@ -146,7 +149,7 @@ def holder(journal: str) -> int | None:
 def is_locked(journal: str) -> bool:
     """Whether a sender holds the lock now; looking takes nothing away from it."""
     try:
-        fd = os.open(f"{journal}{LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(f"{journal}{LOCK}", _LOOK)
     except OSError:
         return False
     try:
