@@ -17,7 +17,8 @@ from promomsg.cli.campaign.campaign_of_journal import (
     compare_hosts,
     file_beside,
 )
-from promomsg.cli.campaign.campaign_values import CampaignFile
+from promomsg.cli.campaign.campaign_values import STANDARD_INPUT, CampaignFile
+from promomsg.cli.campaign.time_section import TIME_KEYS
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.journal_place import JournalPlace, exists, in_database, to_open, words_for
 from promomsg.cli.journal_state import being_sent_by, print_report, report_of, require_everyone
@@ -272,15 +273,29 @@ def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
     print_to_stderr(
         f"{journal}: its plan was not completed and nothing was sent; planning it again"
     )
-    file = load_campaign(
-        campaign,
-        recipients=overrides.recipients,
-        journal=journal,
-        base_url=overrides.base_url,
-        file_secrets=overrides.file_secrets,
-    )
+    planned = {} if record is None else record.settings
+    if planned.get("only") is not None:
+        raise UsageError(
+            f"{journal}: it was to send to some keys alone (--test-to, only), its plan was not completed, and "
+            "nothing was sent: give the command that began it again"
+        )
+
+    def load(recipients: Path | None) -> CampaignFile:
+        return load_campaign(
+            campaign,
+            recipients=recipients,
+            journal=journal,
+            base_url=overrides.base_url,
+            file_secrets=overrides.file_secrets,
+        )
+
+    file = load(overrides.recipients)
+    if overrides.recipients is None and record is not None:
+        other = _other_list(journal, file, record)
+        file = file if other is None else load(other)
     if record is not None:
         compare_hosts(journal, record, file, overrides)
+    times = {name: planned[name] for name in TIME_KEYS if planned.get(name) is not None}
     return send_file(
         file,
         SendFlags(
@@ -290,6 +305,28 @@ def _plan_again(journal: Path, overrides: Overrides, flags: ResumeFlags) -> int:
             as_json=flags.as_json,
             everyone=flags.everyone,
             no_wait=flags.no_wait,
-            times=flags.times,
+            first=planned.get("first"),
+            max_recipients=planned.get("max_recipients"),
+            times=times | flags.times,
         ),
+    )
+
+
+def _other_list(journal: Path, file: CampaignFile, record: CampaignRecord) -> Path | None:
+    """The list that half a plan was being made from; None: the campaign file's own.
+
+    Raises:
+        UsageError: it is not there any more, or was piped in.
+    """
+    path = record.source.get("path")
+    if not isinstance(path, str) or Path(path) == file.recipients:
+        return None
+    if path != str(STANDARD_INPUT) and Path(path).exists():
+        return Path(path)
+    why = f"its list is not there any more ({path})"
+    if path == str(STANDARD_INPUT):
+        why = "its list was piped in"
+    raise UsageError(
+        f"{journal}: its plan was not completed and nothing was sent; {why}: give the command that began it "
+        "again"
     )

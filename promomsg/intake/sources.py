@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from promomsg.intake.row_batch import Row, RowBatch
@@ -14,9 +15,11 @@ __all__ = [
     "KNOWN",
     "NAMELESS_KEY",
     "ForeseesRows",
+    "FromFile",
     "Recipients",
     "Row",
     "Source",
+    "file_path_of",
 ]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
@@ -85,6 +88,21 @@ class ForeseesRows(Protocol):
     def expected_rows(self) -> int | None:
         """How many rows it most likely has; None: not known."""
         ...
+
+
+@runtime_checkable
+class FromFile(Protocol):
+    """A source that one file can be named for, before it is read."""
+
+    @property
+    def file_path(self) -> Path | None:
+        """The file; `-` is standard input. None: it is no file."""
+        ...
+
+
+def file_path_of(source: object) -> Path | None:
+    """The file that a source reads, `-` for standard input; None: it is not known to read one."""
+    return source.file_path if isinstance(source, FromFile) else None
 
 
 Recipients: TypeAlias = Source | Audience | Iterable[Any] | AsyncIterable[Any]

@@ -113,6 +113,11 @@ class TableSource:
         self._optional = optional
         self._use_headings(self._open(), names)
 
+    @property
+    def file_path(self) -> Path | None:
+        """See `FromFile`."""
+        return None if self._path is None else self._path.absolute()
+
     def describe(self) -> dict[str, Any]:
         """Kind and headings; path and sha256 of a file."""
         description: dict[str, Any] = {"kind": self._kind}

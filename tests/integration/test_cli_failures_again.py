@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from cli_campaigns import campaign, one_document, promomsg
 from fault_campaigns import keys
 
+from promomsg.errors import JournalError
+from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 SINGLE = 'route = "single"'
@@ -337,3 +340,22 @@ def test_users_of_a_wallet_are_sent_to_again_by_new_idempotency_keys_and_once(
     assert got(served) == {f"t{n}": 1 for n in range(8)}
     assert len(served.ledger.requests) == 8
     assert first < set(served.ledger.requests)
+
+
+def test_half_a_plan_of_failures_is_not_planned_again_to_everybody(
+    served: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    kept = tmp_path / "kept"
+
+    async def killed(self: SqliteHandle, *args: Any, **rest: Any) -> None:
+        shutil.copy(tmp_path / "again.db.planning", kept)
+        raise JournalError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteHandle, "seal", killed)
+        assert send_again(tmp_path, report, "--yes") == 1
+    kept.rename(tmp_path / "again.db.planning")
+    assert promomsg("resume", tmp_path / "again.db", "--yes") == 0
+    assert got(served) == {f"u{n}": 1 for n in range(6)}

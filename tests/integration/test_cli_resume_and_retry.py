@@ -249,6 +249,46 @@ def test_half_a_plan_goes_where_the_file_or_the_command_says(
     assert len(served.ledger.delivered) == 5
 
 
+def test_half_a_plan_is_planned_again_from_the_list_and_the_options_that_it_was_begun_with(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = campaign(tmp_path, served.url, 5)
+    others = tmp_path / "others.csv"
+    others.write_text("key,id\nx,2001\ny,2002\n")
+    words = ("--recipients", others, "--max-recipients", 2, "--finish-by", "2090-01-01 09:00")
+    journal = half_plan(tmp_path, monkeypatch, file, *words)
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes") == 0
+    assert "2090-01-01 09:00" in capsys.readouterr().out
+    assert served.ledger.delivered == {"2001": 1, "2002": 1}
+
+
+@pytest.mark.parametrize("how", ["gone", "to some keys alone"])
+def test_half_a_plan_whose_list_is_not_known_any_more_is_not_planned_from_another(
+    served: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    file = campaign(tmp_path, served.url, 5)
+    others = tmp_path / "others.csv"
+    others.write_text("key,id\nx,2001\ny,2002\n")
+    if how == "gone":
+        journal = half_plan(tmp_path, monkeypatch, file, "--recipients", others)
+        others.unlink()
+    else:
+        monkeypatch.setattr("promomsg.cli.send_file.journal_for", lambda file, keys: file.journal)
+        journal = half_plan(tmp_path, monkeypatch, file, "--test-to", "k1")
+    capsys.readouterr()
+    assert promomsg("resume", journal, "--yes") == 1
+    assert "give the command that began it again" in capsys.readouterr().err
+    assert not served.ledger.delivered
+
+
 def test_half_a_plan_that_another_process_makes_is_left_alone(
     served: Sandbox,
     tmp_path: Path,

@@ -35,7 +35,7 @@ from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
 from promomsg.intake.python.iterables import as_source
-from promomsg.intake.sources import ForeseesRows, Source
+from promomsg.intake.sources import ForeseesRows, Source, file_path_of
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import journal_of
 from promomsg.journal.records import IDEMPOTENT, CampaignRecord
@@ -101,6 +101,10 @@ class NewCampaign(CampaignStart):
             advice = await ask_quota(channel)
         notices += set_default_pace(channel, advice)
         keep_pace(record, channel)
+        path = file_path_of(source)
+        if path is not None:
+            # Whoever finds half a plan has to plan it from the same list.
+            record.source = {"path": str(path)}
         self._handle = handle = await self._journal.create(record)
         if channel.needs_tokens:
             self._tokens = await handle.recipient_tokens(make=True) or EncryptedTokens()

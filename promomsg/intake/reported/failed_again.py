@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from promomsg.clock import let_others_run
@@ -128,6 +129,11 @@ class FailedAgain:
                 f"{self._report.path} is a report, and has no parameters: the message uses "
                 f"{{{min(names - optional)}}}. Give the list that the campaign was sent to; {_INSTEAD}"
             )
+
+    @property
+    def file_path(self) -> Path:
+        """See `FromFile`."""
+        return self._report.path.absolute()
 
     def describe(self) -> dict[str, Any]:
         """The report's path, and one digest of it and of the list."""

@@ -82,6 +82,7 @@ class CsvSource:
         encoding: str,
     ) -> None:
         self._file = TextFile(path, encoding)
+        self.file_path = self._file.path.absolute()
         self._given_columns = check_columns(columns)
         self._columns: Columns | None = None
         self._dialect: Dialect | None = None

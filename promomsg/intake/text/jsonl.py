@@ -146,6 +146,11 @@ class JsonLinesSource:
                 f"{self._path} is one JSON object; give an array of objects, or one object a line"
             )
 
+    @property
+    def file_path(self) -> Path:
+        """See `FromFile`."""
+        return self._path.absolute()
+
     def describe(self) -> dict[str, Any]:
         """Kind, path and sha256."""
         if self._sha256 is None:

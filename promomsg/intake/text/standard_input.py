@@ -64,6 +64,11 @@ class StandardInput:
         """
         self._with_source(lambda source: source.check(names, optional))
 
+    @property
+    def file_path(self) -> Path:
+        """See `FromFile`."""
+        return Path("-")
+
     def describe(self) -> dict[str, Any]:
         """As its file, under the path `-`. Nothing is known before it was read."""
         if self._source is None:
