@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +363,113 @@ def test_half_a_plan_of_failures_is_not_planned_again_to_everybody(
     kept.rename(tmp_path / "again.db.planning")
     assert promomsg("resume", tmp_path / "again.db", "--yes") == 0
     assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+HEADINGS = ("key", "verdict", "code", "detail", "attempts", "group", "at")
+ROWS = [
+    ("k0", "sent", "", "", "1", "", ""),
+    ("k1", "failed", "43101", "refused", "1", "", ""),
+    ("k4", "failed", "43101", "refused", "1", "", ""),
+]
+
+
+def edited(headings: Sequence[str], rows: Iterable[Sequence[str]], **how: Any) -> bytes:
+    """A report as it is saved by whoever edited it."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=how.get("delimiter", ","), lineterminator="\r\n")
+    writer.writerows([headings, *rows])
+    return out.getvalue().encode(how.get("encoding", "utf-8"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        edited(HEADINGS, ROWS, delimiter=";", encoding="utf-8-sig"),
+        edited(HEADINGS, [(*row[:3], "用户拒绝", *row[4:]) for row in ROWS], encoding="gbk"),
+        edited(HEADINGS, ROWS, delimiter="\t", encoding="utf-16"),
+        edited([name.upper() for name in HEADINGS], ROWS),
+        edited(HEADINGS, [*ROWS, *ROWS]),
+        edited(HEADINGS, [*ROWS, ("",) * 7, (" ",) * 7]),
+        b"sep=,\r\n" + edited(HEADINGS, ROWS),
+    ],
+    ids=["semicolons", "gbk", "unicode text", "capitals", "doubled", "empty rows", "sep="],
+)
+def test_a_report_that_a_spreadsheet_saved_names_the_same_people(
+    served: Sandbox, tmp_path: Path, content: bytes
+) -> None:
+    refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    report = tmp_path / "edited.csv"
+    report.write_bytes(content)
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+def without(*names: str) -> bytes:
+    """The report with these columns taken out, and one of openids put behind."""
+    kept = [place for place, name in enumerate(HEADINGS) if name not in names]
+    rows = [[*(row[place] for place in kept), f"u{row[0][1:]}"] for row in ROWS]
+    return edited([*(HEADINGS[place] for place in kept), "openid"], rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (edited((HEADINGS[1], HEADINGS[0], *HEADINGS[2:]), [(r[1], r[0], *r[2:]) for r in ROWS]), "is a report"),
+        (edited(HEADINGS[:-1], [row[:-1] for row in ROWS]), "is a report"),
+        (edited(("id", *HEADINGS[1:]), [("100" + r[0][1:], *r[1:]) for r in ROWS]), "has a column verdict"),
+        (edited(("openid", *HEADINGS[1:]), [("u" + r[0][1:], *r[1:]) for r in ROWS]), "has a column verdict"),
+        (without(), "has a column verdict"),
+        (without("code", "detail", "attempts", "group", "at"), "has a column verdict"),
+        (edited(("键", "结果", "代码", "详情", "次数", "组", "时间"), ROWS), "no column is called"),
+        (edited(HEADINGS, [(r[0], "失败", *r[2:]) for r in ROWS]), "the verdict '失败' is none of"),
+        (edited(HEADINGS, [("'" + r[0], *("'" + c for c in r[1:])) for r in ROWS]), "line 2: the verdict"),
+        (edited(HEADINGS, [("1.00E+03", *r[1:]) for r in ROWS[1:]]), "not in people.csv ('1.00E+03')"),
+        (edited(HEADINGS, [("", *r[1:]) for r in ROWS[1:]]), "not in people.csv ('')"),
+        (edited(HEADINGS, [*ROWS, HEADINGS]), "line 5: the verdict 'verdict'"),
+    ],
+    ids=[
+        "moved", "removed", "called id", "called openid", "openids added", "little left and openids added",
+        "headings in Chinese", "verdicts in Chinese", "apostrophes", "scientific", "no keys", "joined",
+    ],
+)  # fmt: skip
+def test_a_report_that_was_edited_into_something_else_is_refused_before_anything_is_sent(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    before = got(served)
+    report = tmp_path / "edited.csv"
+    report.write_bytes(content)
+    capsys.readouterr()
+    assert send_again(tmp_path, report, "--yes") == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert got(served) == before
+    assert not (tmp_path / "again.db").exists()
+
+
+def test_a_report_that_is_piped_in_is_told_that_it_has_to_be_a_file(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    before = got(served)
+    words = ["send", "autumn.toml", "--recipients", "-", "--journal", "again.db", "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-m", "promomsg", *words], input=report.read_bytes(), cwd=tmp_path,
+        capture_output=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert b"--recipients failures.csv" in done.stderr
+    assert got(served) == before
+
+
+def test_a_row_that_was_doubled_does_not_vouch_for_another_row_of_the_same_key(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = "key,openid,name\ntwice,u3,三\ntwice,u4,\n"
+    campaign(tmp_path, served.url, people, title="{name}", campaign=SINGLE)
+    row = "twice,failed,MISSING_PARAM,line 3: no value for {name},0,,"
+    assert send_again(tmp_path, failed(tmp_path, row, row), "--yes") == 1
+    assert "in more rows of people.csv" in capsys.readouterr().err
+    assert got(served) == {}

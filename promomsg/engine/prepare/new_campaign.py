@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
-from promomsg.channels.base import Advice, Channel
+from promomsg.channels.base import Advice, Channel, CompiledMessage
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.frequency.counted_cap import (
     CAP_NEEDS_EXPAND,
@@ -34,6 +34,7 @@ from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import settings_of
 from promomsg.engine.suppress_argument import check_suppress
 from promomsg.errors import UsageError
+from promomsg.intake.headings import folded_heading
 from promomsg.intake.python.iterables import as_source
 from promomsg.intake.sources import ForeseesRows, Source, file_path_of
 from promomsg.journal.contract import Handle
@@ -150,6 +151,7 @@ class NewCampaign(CampaignStart):
             # In a thread: it may read much of a file, and other campaigns use this event loop.
             column = self._settings.zone_column
             await to_thread.run_sync(check_source, source, compiled, column)
+            _refuse_report(source, compiled)
             return source, None
         if self._settings.zone_column is not None:
             raise UsageError(
@@ -267,6 +269,18 @@ class NewCampaign(CampaignStart):
         await super().discard()
         if self._temporary:
             self._journal.discard()
+
+
+def _refuse_report(source: Source, compiled: CompiledMessage) -> None:
+    """Raises UsageError for a report to which addresses were added: it may name people who got the message."""
+    names = [name for name in source.parameters if folded_heading(name) == "verdict"]
+    if names and compiled.names.isdisjoint(names):
+        path = file_path_of(source)
+        raise UsageError(
+            f"{'the list' if path is None else path} has a column {names[0]}, as a report of promomsg has, which may "
+            "name people who got the message: `promomsg send FILE --recipients` takes a report's CSV as it was "
+            "written, and leaves those out; take the column out if everybody in it is to be sent to"
+        )
 
 
 def _of_channel(channel: Channel) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from promomsg.control_characters import trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.headings import REPORT_HEADINGS, folded_heading
 from promomsg.intake.spreadsheet_guards import formula_without_guard
@@ -30,12 +31,14 @@ class ReportedRow(NamedTuple):
         line: where it stands in the file.
         key, state: whose it is, and what became of them.
         tried: whether a call was made for them.
+        cells: all that stands in it.
     """
 
     line: int
     key: str
     state: State
     tried: bool
+    cells: Sequence[str]
 
 
 def is_report(path: str | os.PathLike[str]) -> bool:
@@ -110,8 +113,8 @@ class ReportFile:
                 )
                 found = []
                 for line, cells in numbered:
-                    if cells == []:
-                        continue
+                    if cells is not None and not any(map(trimmed, cells)):
+                        continue  # a spreadsheet leaves rows of empty cells
                     if not seen_headings:
                         seen_headings = True
                         continue
@@ -131,5 +134,5 @@ class ReportFile:
                 f"{quoted(_VERDICTS)}"
             )
         return ReportedRow(
-            line, formula_without_guard(cells[0]), state, cells[_ATTEMPTS] not in ("", "0")
+            line, formula_without_guard(cells[0]), state, cells[_ATTEMPTS] not in ("", "0"), cells
         )

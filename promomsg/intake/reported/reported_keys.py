@@ -25,6 +25,8 @@ _CACHE_KIB: Final = 16_000
 
 # wanted: the report has a row of it that can be sent again; kept_back: and one that may have been sent, so
 # that it is not; not_sent: rows of it that were surely not; in_list: how many the list has.
+# row_again: the rows that can be sent again; one that stands there more than once was doubled by whoever edited
+# the report, and what its key has in not_sent says nothing.
 _SCHEMA: Final = """
 CREATE TABLE reported (
     key TEXT PRIMARY KEY, line INTEGER NOT NULL, wanted INTEGER NOT NULL, kept_back INTEGER NOT NULL,
@@ -33,6 +35,7 @@ CREATE TABLE reported (
 CREATE VIEW chosen AS SELECT * FROM reported WHERE wanted AND NOT kept_back;
 CREATE TABLE address (mark BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE untried (mark BLOB, key TEXT);
+CREATE TABLE row_again (mark BLOB PRIMARY KEY, key TEXT NOT NULL, times INTEGER NOT NULL) WITHOUT ROWID;
 """
 _ADD: Final = """
 INSERT INTO reported (key, line, wanted, kept_back, not_sent, tried) VALUES (?, ?, ?, ?, ?, ?)
@@ -40,6 +43,9 @@ ON CONFLICT (key) DO UPDATE SET
     line = iif(wanted, line, excluded.line), wanted = wanted OR excluded.wanted,
     kept_back = kept_back OR excluded.kept_back, not_sent = not_sent + excluded.not_sent,
     tried = tried OR excluded.tried
+"""
+_ADD_ROW: Final = """
+INSERT INTO row_again VALUES (?, ?, 1) ON CONFLICT (mark) DO UPDATE SET times = times + 1
 """
 
 
@@ -69,16 +75,19 @@ class ReportedKeys:
 
     def add(self, rows: Iterable[ReportedRow]) -> None:
         """Some rows of the report."""
-        added = []
-        for line, key, state, tried in rows:
+        added, rows_again = [], []
+        for line, key, state, tried, cells in rows:
             self.rows[state] = self.rows.get(state, 0) + 1
             again, not_sent = state in AGAIN, state in _NOT_SENT
             if NAMELESS_KEY.fullmatch(key):
                 self.nameless += again
                 continue
             added.append((key, line, again, not not_sent, not_sent, tried))
+            if again:
+                rows_again.append((self._mark(0, "\0".join(cells)), key))
         self._db.execute("BEGIN")
         self._db.executemany(_ADD, added)
+        self._db.executemany(_ADD_ROW, rows_again)
         self._db.execute("COMMIT")
 
     def complete(self) -> int:
@@ -144,7 +153,10 @@ class ReportedKeys:
 
     def ambiguous(self, some: int) -> tuple[int, list[str]]:
         """How many of them have more rows in the list than the report says were not sent."""
-        found = self._db.execute("SELECT key FROM chosen WHERE in_list > not_sent ORDER BY line")
+        found = self._db.execute(
+            "SELECT key FROM chosen WHERE in_list > not_sent OR in_list > 1"
+            " AND key IN (SELECT key FROM row_again WHERE times > 1) ORDER BY line"
+        )
         return _counted(found, some)
 
     def sent_under_another_key(self, some: int) -> tuple[int, list[str]]:
