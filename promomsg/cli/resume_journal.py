@@ -107,7 +107,7 @@ def _go_on(
     if joins:
         alone = f"{being_sent_by(journal, found.state)}: joining in"
         options = msgspec.structs.replace(options, alone=alone)
-    suppress = left_out_of(file, goes_on=True)
+    suppress = left_out_of(file, goes_on=opened.record)
     if joins and suppress is not None:
         suppress = None
         print_to_stderr("the suppression list is not read again while others send")

@@ -473,3 +473,37 @@ def test_a_row_that_was_doubled_does_not_vouch_for_another_row_of_the_same_key(
     assert send_again(tmp_path, failed(tmp_path, row, row), "--yes") == 1
     assert "in more rows of people.csv" in capsys.readouterr().err
     assert got(served) == {}
+
+
+def test_a_report_in_the_place_of_another_campaigns_is_its_own(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    served.settings.refuse_single = {}
+    assert send_again(tmp_path, report, "--yes") == 0
+    people = (tmp_path / "people.csv").read_text()
+    file = campaign(tmp_path, served.url, people, name="winter", campaign=SINGLE)
+    served.settings.refuse_single = {"u1": 43101}
+    assert promomsg("send", file, "--yes") == 3
+    assert report_of(tmp_path / "winter.db") == report
+    served.settings.refuse_single = {}
+    third = tmp_path / "third.db"
+    assert promomsg("send", file, "--recipients", report, "--journal", third, "--yes") == 0
+    assert got(served) == {f"u{n}": 2 for n in range(6)}
+
+
+def test_a_campaign_of_failures_knows_the_others_when_its_files_were_moved(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    assert send_again(tmp_path, report, "--yes") == 3
+    served.settings.refuse_single = {"u4": 43101}
+    assert promomsg("retry", tmp_path / "autumn.db", "--failed", "--yes") == 3
+    moved = report.rename(tmp_path / "moved.csv")
+    (tmp_path / "autumn.db").rename(tmp_path / "old.db")
+    served.settings.refuse_single = {}
+    words = ("retry", tmp_path / "again.db", "--failed", "--yes")
+    assert promomsg(*words) == 1
+    assert "put that list back" in capsys.readouterr().err
+    assert promomsg(*words, "--recipients", moved) == 0
+    assert got(served) == {f"u{n}": 1 for n in range(6)}

@@ -245,3 +245,36 @@ def sent_so_far(fleet: str) -> int:
         return 0
     with package.open_journal(journal) as opened:
         return opened.report().sent
+
+
+def test_failures_of_a_campaign_in_a_database_are_sent_to_again_there_and_once(
+    fleet: str, box: Sandbox, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = "key,openid\n" + "".join(f"k{n},u{n}\n" for n in range(6))
+    campaign(folder, box.url, people, campaign='route = "single"')
+    there = ("--fleet", fleet)
+
+    def send_again(name: str) -> int:
+        words = ("--recipients", "failures.csv", "--journal", f"fleet:{name}", *there, "--yes")
+        return promomsg("send", "autumn.toml", *words)
+
+    refused = {f"u{n}": 43101 for n in (1, 2, 3, 4)}
+    box.settings.refuse_single = dict(refused)
+    assert promomsg("send", "autumn.toml", "--yes", *there) == 3
+    report = ("report", "autumn", *there, "--format", "csv", "--output", "failures.csv")
+    assert promomsg(*report) == 0
+    del box.settings.refuse_single["u1"]
+    assert promomsg("retry", "autumn", "--failed", "--yes", *there) == 3
+    del box.settings.refuse_single["u2"]
+    capsys.readouterr()
+    assert send_again("second") == 3
+    assert "whom fleet:autumn reached by now" in capsys.readouterr().out
+    del box.settings.refuse_single["u3"]
+    assert send_again("third") == 3
+    shown = capsys.readouterr().out
+    assert "whom fleet:autumn or fleet:second reached by now" in shown
+    box.settings.refuse_single = {}
+    assert promomsg("retry", "autumn", "--failed", "--yes", *there) == 0
+    assert box.ledger.delivered == {f"u{n}": 1 for n in range(6)}
+    assert promomsg("retry", "third", "--failed", "--yes", *there) == 0
+    assert box.ledger.delivered == {f"u{n}": 1 for n in range(6)}

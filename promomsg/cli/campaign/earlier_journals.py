@@ -13,7 +13,7 @@ from promomsg.cli.journal_place import FleetPlace, JournalPlace, exists, to_open
 from promomsg.errors import JournalError
 
 if TYPE_CHECKING:
-    from promomsg.intake.suppression.earlier_journal import EarlierJournals
+    from promomsg.intake.suppression.earlier_journal import EarlierJournal, EarlierJournals
     from promomsg.journal.contract import Journal
     from promomsg.journal.records import CampaignRecord
 
@@ -24,45 +24,53 @@ _TEST: Final = " (test)"
 
 
 def left_out_of(
-    file: CampaignFile, *, goes_on: bool = False, retries: CampaignRecord | None = None
+    file: CampaignFile, *, goes_on: CampaignRecord | None = None, retries: bool = False
 ) -> Any:
     """What the engine takes as `suppress`.
 
     Args:
-        goes_on: the campaign is in `file.journal` already, which is then none of the earlier ones.
-        retries: the campaign in it, when it is sent to its own failures again.
+        goes_on: the campaign that is in `file.journal` already, which is then none of the earlier ones.
+        retries: whether it is sent to its own failures again.
 
     Raises:
         JournalError: the journal of the campaign file cannot be read: whom it reached cannot be told.
     """
-    if file.failed_in is None and retries is None:
-        return file.suppress
     given = file.suppress if isinstance(file.suppress, tuple) else (file.suppress,)
     listed = tuple(one for one in given if one is not None)
     if file.failed_in is not None:
         return (*listed, _earlier(file, file.failed_in, listed, goes_on))
-    assert retries is not None
-    since = _later(file, retries.run_id)
-    return (*listed, since) if since.journals else file.suppress
+    if goes_on is not None and (retries or goes_on.source.get("again_of")):
+        others = _others(file, goes_on)
+        return (*listed, others) if others.journals else file.suppress
+    return file.suppress
 
 
-def _later(file: CampaignFile, run_id: str) -> EarlierJournals:
-    """The campaigns that sent to a report of this one's failures."""
-    from promomsg.intake.suppression.earlier_journal import EarlierJournal, EarlierJournals
+def _others(file: CampaignFile, campaign: CampaignRecord) -> EarlierJournals:
+    """The campaigns that sent to a report of this one's failures, and those to whose failures this one sent."""
+    from promomsg.intake.suppression.earlier_journal import EarlierJournals
 
     notices: list[str] = []
-    journals = tuple(
-        EarlierJournal(journal, record.run_id)
-        for journal, record in _beside(file, notices)
-        if run_id in record.source.get("again_of", ()) and not record.name.endswith(_TEST)
-    )
-    return EarlierJournals(journals, tuple(notices))
+    found: dict[str, tuple[Journal, CampaignRecord]] = {}
+    _add_siblings(found, notices, file, _family(campaign))
+    found.pop(_address(file.journal), None)
+    return EarlierJournals(_all_of(found), tuple(notices))
+
+
+def _family(campaign: CampaignRecord) -> set[str]:
+    """The `run_id` of a campaign, and of those to whose failures it sent."""
+    return {campaign.run_id, *campaign.source.get("again_of", ())}
+
+
+def _all_of(found: dict[str, tuple[Journal, CampaignRecord]]) -> tuple[EarlierJournal, ...]:
+    from promomsg.intake.suppression.earlier_journal import EarlierJournal
+
+    return tuple(EarlierJournal(journal, record.run_id) for journal, record in found.values())
 
 
 def _earlier(
-    file: CampaignFile, report: Path, listed: tuple[Any, ...], goes_on: bool
+    file: CampaignFile, report: Path, listed: tuple[Any, ...], goes_on: CampaignRecord | None
 ) -> EarlierJournals:
-    from promomsg.intake.suppression.earlier_journal import EarlierJournal, EarlierJournals
+    from promomsg.intake.suppression.earlier_journal import EarlierJournals
 
     notices: list[str] = []
     found: dict[str, tuple[Journal, CampaignRecord]] = {}
@@ -79,34 +87,40 @@ def _earlier(
         if _is_journal(one):
             journal, record = _opened(one)
             found.setdefault(_key(journal), (journal, record))
-    if own and not found:
+    is_known = bool(found)
+    family: set[str] = set().union(*(_family(record) for _, record in found.values()))
+    if goes_on is not None:
+        family |= _family(goes_on)
+    _add_siblings(found, notices, file, family, report)
+    if goes_on is not None:
+        found.pop(_address(file.journal), None)
+    is_known |= any("again_of" not in record.source for _, record in found.values())
+    if own and not is_known:
         notices.append(
             f"whom its campaign reached since {report.name} was written is not known: "
             f"{' and '.join(map(str, own))} is not there. Where it was retried since, or "
             'sent to again, name its journal by suppress = "PATH"'
         )
-    _add_siblings(found, notices, file, report)
-    if goes_on:
-        found.pop(_address(file.journal), None)
-    journals = tuple(EarlierJournal(journal, record.run_id) for journal, record in found.values())
-    return EarlierJournals(journals, tuple(notices))
+    return EarlierJournals(_all_of(found), tuple(notices))
 
 
 def _add_siblings(
     found: dict[str, tuple[Journal, CampaignRecord]],
     notices: list[str],
     file: CampaignFile,
-    report: Path,
+    family: set[str],
+    report: Path | None = None,
 ) -> None:
-    """Those that sent to failures of the same campaign before, and to this very report's."""
-    family = {record.run_id for _, record in found.values()}
-    family |= {of for _, record in found.values() for of in record.source.get("again_of", ())}
-    this = str(report.absolute())
+    """Those of the family: that sent to failures of the same campaign before. Where that campaign, or of which
+    one they are, is not known: those that sent to a report of the same path."""
+    this = None if report is None else str(report.absolute())
     for journal, record in _beside(file, notices):
-        is_of_it = record.run_id in family or not family.isdisjoint(
-            record.source.get("again_of", ())
-        )
-        sent_this = record.source.get("kind") == "failures" and record.source.get("path") == this
+        source = record.source
+        again_of = source.get("again_of", ())
+        is_of_it = record.run_id in family or not family.isdisjoint(again_of)
+        sent_this = source.get("kind") == "failures" and source.get("path") == this
+        if family and again_of:
+            sent_this = False  # to another campaign's, in whose place this one's report was written
         if (is_of_it or sent_this) and not record.name.endswith(_TEST):
             found.setdefault(_key(journal), (journal, record))
 

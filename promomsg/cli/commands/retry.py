@@ -120,12 +120,13 @@ async def _retry(
     if not yes and not await interrupts.ask("send to them again?"):
         print_to_stderr("nothing was sent")
         return WRONG
+    left_out = left_out_of(file, goes_on=opened.record, retries=True)
     async with open_channel(file) as channel:
         again = Campaign.retry(
             opened.to_go_on(file.durability),
             channel,
             recipients=recipients_again(file),
-            suppress=left_out_of(file, goes_on=True, retries=opened.record),
+            suppress=left_out,
             **which,
             **run_options_of(file),
             **times,

@@ -50,7 +50,8 @@ def read_failures(
 
     Whoever was `sent` to, or may have been (`unknown`, `pending`), or was left out on purpose (`skipped`),
     is not among them; the plan says how many. `Campaign.retry` does the same from the journal, and needs no
-    file.
+    file. A report says what was so when it was written: give the campaign's journal as `suppress=`, too, and
+    whomever it reached since is left out. (The terminal does so by itself.)
 
     Args:
         path: of the report.
