@@ -507,3 +507,22 @@ def test_a_campaign_of_failures_knows_the_others_when_its_files_were_moved(
     assert "put that list back" in capsys.readouterr().err
     assert promomsg(*words, "--recipients", moved) == 0
     assert got(served) == {f"u{n}": 1 for n in range(6)}
+
+
+def test_users_of_a_wallet_with_request_ids_of_their_own_keep_them_and_get_it_once(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "key.pem").write_text(keys().private_pem.reveal())
+    file = tmp_path / "autumn.toml"
+    file.write_text(WALLET.format(url=served.url))
+    rows = "".join(f"u{n},t{n},客{n},order-{n}\n" for n in range(6))
+    (tmp_path / "users.csv").write_text(f"key,access_token,who,request_id\n{rows}")
+    refused: dict[str, Any] = {"endpoint": "alipay.send", "result": "INVALID_ACCESS_TOKEN"}
+    lost: dict[str, Any] = {"endpoint": "alipay.send", "kind": "drop_after_delivering"}
+    served.faults = FaultPlan([Fault(**refused, calls=[2, 5]), Fault(**lost, calls=[3])])
+    assert promomsg("send", file, "--yes") == 3
+    report = report_of(tmp_path / "autumn.db")
+    served.faults = FaultPlan([Fault(**lost, calls=[1])])
+    assert send_again(tmp_path, report, "--yes") == 0
+    assert got(served) == {f"t{n}": 1 for n in range(6)}
+    assert served.ledger.requests == {f"order-{n}": f"t{n}" for n in range(6)}
