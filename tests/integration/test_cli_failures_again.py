@@ -68,7 +68,9 @@ def test_exactly_the_failed_ones_get_it_once_from_the_report_as_it_is(
 ) -> None:
     people = "key,openid,name\n" + "".join(f"k{n},u{n},客{n}\n" for n in range(30))
     people += "k3,u3,again\n"
-    file = campaign(tmp_path, served.url, people, title="{name}", campaign=SINGLE)
+    # One at a time: the seventh call is to somebody who is not refused.
+    one = "unlimited = true\nconcurrency = 1"
+    file = campaign(tmp_path, served.url, people, title="{name}", campaign=SINGLE, pace=one)
     served.faults = FaultPlan(
         [Fault(endpoint="singlesendmsg", kind="drop_after_delivering", calls=[7])]
     )
