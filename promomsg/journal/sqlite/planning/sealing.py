@@ -55,7 +55,7 @@ def cut_chunks(
         _cut_by_looking(db, chunk_size, f"{_UNSETTLED} AND group_no IS NULL")
     elif singles and has_cohorts:
         # The index alone is looked at. Rows outside of these are none: they are final already.
-        _cut_by_looking(db, chunk_size, f"seq BETWEEN {singles[0]:d} AND {singles[-1]:d}")
+        _cut_by_looking(db, chunk_size, f"seq <= {singles[-1]:d}", singles[0])
     else:
         parts = (singles[at : at + chunk_size] for at in range(0, len(singles), chunk_size))
         db.executemany(
@@ -67,16 +67,24 @@ def cut_chunks(
     db.execute("UPDATE campaign SET chunk_size = ?, needs_chunks = 0", (chunk_size,))
 
 
-def _cut_by_looking(db: sqlite3.Connection, chunk_size: int, singles: str) -> None:
+def _cut_by_looking(
+    db: sqlite3.Connection, chunk_size: int, singles: str, first_seq: int = 0
+) -> None:
+    """Cuts the singles from `first_seq` on, each cohort by itself.
+
+    `singles` must say nothing of where they begin: of two such bounds SQLite takes either, and with
+    the wrong one it goes through all rows for each chunk.
+    """
     index_cohorts(db)
     (last,) = db.execute("SELECT max(cohort) FROM recipient").fetchone()
     for cohort in range((last or 0) + 1):
-        _cut_cohort(db, chunk_size, cohort, singles)
+        _cut_cohort(db, chunk_size, cohort, singles, first_seq - 1)
 
 
-def _cut_cohort(db: sqlite3.Connection, chunk_size: int, cohort: int, singles: str) -> None:
+def _cut_cohort(
+    db: sqlite3.Connection, chunk_size: int, cohort: int, singles: str, after: int
+) -> None:
     where = f"cohort = {int(cohort)} AND {singles} AND seq > ?"
-    after = -1
     while True:
         first = db.execute(
             f"SELECT seq FROM recipient WHERE {where} ORDER BY seq LIMIT 1", (after,)
