@@ -311,6 +311,19 @@ def test_who_is_still_to_be_sent_to_by_the_campaign_itself_is_left_to_it(
     assert got(served) == {f"u{n}": 1 for n in range(6)}
 
 
+def test_the_journal_of_another_account_says_nothing_of_a_report_and_is_named(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = refused_then_reported(served, tmp_path)
+    file = tmp_path / "autumn.toml"
+    file.write_text(file.read_text().replace("wx0123456789abcdef", "wx0000000000000001"))
+    capsys.readouterr()
+    assert promomsg("plan", file, "--recipients", report, "--journal", tmp_path / "again.db") == 0
+    shown = capsys.readouterr().out
+    assert "autumn.db is of another account, wechat wx0123456789abcdef" in shown
+    assert "is not there" not in shown
+
+
 def test_a_journal_that_cannot_be_read_is_no_journal_of_nobody(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,15 +74,18 @@ def _earlier(
 
     notices: list[str] = []
     found: dict[str, tuple[Journal, CampaignRecord]] = {}
-    own = [one for one in file.own_journals if not (goes_on and _same(one, file.journal))]
-    for place in own:
+    unknown = []
+    for place in file.own_journals:
+        if goes_on and _same(place, file.journal):
+            continue
         if not exists(place):
+            unknown.append(f"{place} is not there")
             continue
         journal, record = _opened(place)
         if _is_for(file, record):
             found[_key(journal)] = journal, record
         else:
-            notices.append(f"{place} is of another account, {record.channel} {record.account}")
+            unknown.append(f"{place} is of another account, {record.channel} {record.account}")
     for one in listed:
         if _is_journal(one):
             journal, record = _opened(one)
@@ -95,11 +98,10 @@ def _earlier(
     if goes_on is not None:
         found.pop(_address(file.journal), None)
     is_known |= any("again_of" not in record.source for _, record in found.values())
-    if own and not is_known:
+    if unknown and not is_known:
         notices.append(
-            f"whom its campaign reached since {report.name} was written is not known: "
-            f"{' and '.join(map(str, own))} is not there. Where it was retried since, or "
-            'sent to again, name its journal by suppress = "PATH"'
+            f"whom its campaign reached since {report.name} was written is not known: {'; '.join(unknown)}. "
+            'Where it was retried since, or sent to again, name its journal by suppress = "PATH"'
         )
     return EarlierJournals(_all_of(found), tuple(notices))
 
