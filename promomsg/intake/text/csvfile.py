@@ -6,9 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from promomsg.addresses import parse_address
 from promomsg.clock import let_others_run
-from promomsg.control_characters import excerpt, trimmed
 from promomsg.errors import UsageError
 from promomsg.intake.columns import Columns, check_columns
 from promomsg.intake.row_batch import NumberedPlaces, RowBatch
@@ -16,19 +14,13 @@ from promomsg.intake.rows import make_rows
 from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import Source
 from promomsg.intake.text import blocks_of_records as blocks
-from promomsg.intake.text.dialect import (
-    COMMA,
-    DELIMITERS,
-    Dialect,
-    delimiter_name,
-    find_dialect,
-    is_sep_line,
-)
+from promomsg.intake.text.dialect import COMMA, Dialect, find_dialect
 from promomsg.intake.text.even_lines import EvenLines
 from promomsg.intake.text.multiline_records import row_inside_quotes
 from promomsg.intake.text.reading_notices import ReadingNotices
+from promomsg.intake.text.records_under_headings import RecordsUnderHeadings
 from promomsg.intake.text.textfile import Record, TextFile, read_records
-from promomsg.model import Code, Problem
+from promomsg.model import Problem
 
 __all__ = ["CsvSource", "read_csv"]
 
@@ -242,18 +234,8 @@ class CsvSource:
     ) -> RowBatch:
         if not records:
             return _NO_ROWS
-        width = columns.width
-        if problems or set(map(len, records)) != {width}:
-            records, lines = self._even_out(records, lines, problems, columns)
-        cells = list(zip(*records, strict=True))
-        if cells and columns.may_be_blank(cells):
-            records, lines = self._even_out(records, lines, problems, columns)
-            cells = list(zip(*records, strict=True))
-        if cells and columns.may_repeat_headings(cells):
-            records, lines = self._without_headings(records, lines, problems, columns)
-            cells = list(zip(*records, strict=True))
-        if cells and self._mark_other_delimiters(cells, records, problems, columns):
-            cells = list(zip(*records, strict=True))
+        under = RecordsUnderHeadings(columns, self._delimiter, str(self._file.path), self._reading)
+        cells, lines = under.cells(records, lines, problems)
         if not cells:
             return _NO_ROWS
         return self._made(columns, cells, lines, problems, names, first)
@@ -294,127 +276,6 @@ class CsvSource:
             guards=self._reading.guards,
         )
 
-    def _even_out(
-        self,
-        records: list[list[str]],
-        lines: list[int],
-        problems: dict[int, Problem],
-        columns: Columns,
-    ) -> tuple[list[list[str]], list[int]]:
-        """Records of the headings' width: blank ones left out, surplus empty cells cut off.
-
-        A record of another width is marked and emptied: which of its cells is whose is not known,
-        so that none of them may become its key (it may be a user's token).
-        """
-        width = columns.width
-        kept: list[list[str]] = []
-        numbers: list[int] = []
-        found: dict[int, Problem] = {}
-        for i, (record, line) in enumerate(zip(records, lines, strict=True)):
-            cells = record
-            if i in problems:
-                found[len(kept)] = problems[i]
-                cells = []
-            elif not any(map(trimmed, record)):
-                self._reading.blank += bool(record)
-                continue
-            elif len(record) != width:
-                count = blocks.filled_width(record)
-                if is_sep_line(record, self._delimiter):
-                    continue
-                if columns.filled_width <= count <= width or (
-                    count < columns.filled_width <= len(record)
-                ):
-                    cells = record[:width]
-                elif columns.is_heading_line(record) is None:
-                    raise self._other_headings(line)
-                else:
-                    found[len(kept)] = Problem(Code.BAD_ROW, self._width_detail(record, columns))
-                    cells = []
-            kept.append(cells + [""] * (width - len(cells)))
-            numbers.append(line)
-        problems.clear()
-        problems.update(found)
-        return kept, numbers
-
-    def _width_detail(self, record: list[str], columns: Columns) -> str:
-        ours = self._delimiter
-        other = next((d for d in DELIMITERS if d != ours and d in record[0]), None)
-        if len(record) == 1 and other is not None:
-            return f"is separated by {delimiter_name(other)}, and the headings by {delimiter_name(ours)}"
-        detail = f"{len(record)} fields under {columns.width} headings; is "
-        return detail + ("a comma" if ours == "," else delimiter_name(ours)) + " unquoted?"
-
     @property
     def _delimiter(self) -> str:
         return (self._dialect or COMMA).delimiter
-
-    def _other_headings(self, line: int) -> UsageError:
-        return UsageError(
-            f"{self._file.path} line {line} is the heading line of another table, so that what "
-            "follows would stand in the wrong columns; make a file of each"
-        )
-
-    def _without_headings(
-        self,
-        records: list[list[str]],
-        lines: list[int],
-        problems: dict[int, Problem],
-        columns: Columns,
-    ) -> tuple[list[list[str]], list[int]]:
-        """Leaves out the heading line where it stands again: files were joined there."""
-        kept: list[int] = []
-        for i, record in enumerate(records):
-            again = i not in problems and columns.is_heading_line(record)
-            if again is None:
-                raise self._other_headings(lines[i])
-            if again:
-                self._reading.headings += 1
-                continue
-            kept.append(i)
-            for name, place in columns.addresses.items():
-                if name not in ("key", "access_token") and columns.is_heading(record[place]):
-                    detail = f"{name} {excerpt(record[place])} is not an address: it is a heading"
-                    problems.setdefault(i, Problem(Code.BAD_ADDRESS, detail))
-                    records[i] = [*record[:place], "", *record[place + 1 :]]
-        moved = {new: problems[i] for new, i in enumerate(kept) if i in problems}
-        problems.clear()
-        problems.update(moved)
-        return [records[i] for i in kept], [lines[i] for i in kept]
-
-    def _mark_other_delimiters(
-        self,
-        cells: Sequence[Sequence[str]],
-        records: list[list[str]],
-        problems: dict[int, Problem],
-        columns: Columns,
-    ) -> bool:
-        """Marks and empties the rows of another delimiter that have the right width by chance.
-
-        All of such a row is in one cell: that would be its key, with a user's token in it.
-        """
-        others = [d for d in DELIMITERS if d != self._delimiter]
-        places = [i for name, i in columns.known.items() if name != "access_token"]
-        token = columns.known.get("access_token")
-        marked = False
-        for place in places:
-            joined = "".join(cells[place])
-            for other in [d for d in others if d in joined]:
-                for i, cell in enumerate(cells[place]):
-                    if other not in cell or i in problems:
-                        continue
-                    alone = len(cells) > 1 and not any(
-                        trimmed(c) for at, c in enumerate(records[i]) if at != place
-                    )
-                    lost = token is not None and not isinstance(
-                        parse_address("access_token", records[i][token]), str
-                    )
-                    if alone or lost:
-                        detail = (
-                            f"is separated by {delimiter_name(other)}, and the headings by "
-                            f"{delimiter_name(self._delimiter)}"
-                        )
-                        problems[i] = Problem(Code.BAD_ROW, detail)
-                        records[i] = [""] * columns.width
-                        marked = True
-        return marked
