@@ -14,7 +14,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import ALL_ENDINGS, PLANNIN
 from promomsg.sqlite_header import HEADER_SIZE, application_id
 
 if TYPE_CHECKING:
-    from promomsg.journal.sqlite.reader import JournalReader
+    from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 
 __all__ = [
     "ALL_ENDINGS",
@@ -175,7 +175,7 @@ def open_reader(path: str | os.PathLike[str]) -> JournalReader:
     Raises:
         JournalError: there is none, it is another version's, or it cannot be read.
     """
-    from promomsg.journal.sqlite.reader import JournalReader
+    from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 
     return JournalReader(path)
 

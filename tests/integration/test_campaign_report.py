@@ -18,7 +18,7 @@ import promomsg
 from promomsg import Campaign, Halted, JournalError, State, WeChatPromoter
 from promomsg.engine.report import SomeFailed
 from promomsg.journal.contract import Journal
-from promomsg.journal.sqlite.reader import ReportRows
+from promomsg.journal.sqlite.readers.report_rows import ReportRows
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio

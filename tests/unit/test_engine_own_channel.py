@@ -15,7 +15,7 @@ from promomsg import Campaign, Pace, WeChatMessage
 from promomsg.journal.locate import open_reader
 from promomsg.journal.records import InDoubt
 from promomsg.journal.sqlite.crash_safety.in_doubt import intended_in
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 from promomsg.model import Answer, Audience, SingleSend
 from promomsg.transport.last_check import LastCheck
 

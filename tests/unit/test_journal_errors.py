@@ -16,11 +16,11 @@ from promomsg.journal.records import Control
 from promomsg.journal.sqlite import connect as sqlite_connect
 from promomsg.journal.sqlite import journal as sqlite_journal
 from promomsg.journal.sqlite import lock as sqlite_lock
-from promomsg.journal.sqlite import reader as sqlite_reader
 from promomsg.journal.sqlite.connect import explain
 from promomsg.journal.sqlite.journal import JournalReader, SqliteJournal
 from promomsg.journal.sqlite.lock import SenderLock, is_locked
 from promomsg.journal.sqlite.memory import MemoryJournal
+from promomsg.journal.sqlite.readers import journal_reader as sqlite_reader
 from promomsg.model import State
 
 

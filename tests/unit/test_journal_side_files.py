@@ -13,7 +13,7 @@ from journal_rows import record, row, sealed
 from promomsg.errors import JournalError
 from promomsg.journal.sqlite.crash_safety.side_files import SIDE_FILES
 from promomsg.journal.sqlite.journal import SqliteJournal
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from promomsg.errors import JournalError
 from promomsg.journal.records import Counts
 from promomsg.journal.sqlite.crash_safety.sender_slots import SenderSlots
 from promomsg.journal.sqlite.crash_safety.slot_file import SlotFile
-from promomsg.journal.sqlite.reader import DAMAGED, NOT_OURS, Reader
+from promomsg.journal.sqlite.readers.reader import DAMAGED, NOT_OURS, Reader
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.writer import Writer
 

@@ -45,7 +45,8 @@ from promomsg.journal.sqlite.crash_safety.side_files import (
 )
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.lock import SenderLock, holder, is_locked
-from promomsg.journal.sqlite.reader import JournalReader, ReportRows
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
+from promomsg.journal.sqlite.readers.report_rows import ReportRows
 from promomsg.journal.sqlite.schema import bring_up, schema_text
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import save_record, set_control

@@ -31,7 +31,7 @@ from promomsg.journal.sqlite.connect import MEMORY, connect_memory, explain
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.journal.sqlite.people.one_person import one_person, sample_values, singles_of
 from promomsg.journal.sqlite.people.people_pages import people_page
-from promomsg.journal.sqlite.reader import Reader
+from promomsg.journal.sqlite.readers.reader import Reader
 from promomsg.journal.sqlite.schema import schema_text
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import (

@@ -17,7 +17,7 @@ from promomsg.journal.sqlite.crash_safety.side_files import failure_file
 from promomsg.journal.sqlite.lock import is_locked
 from promomsg.journal.sqlite.people.one_person import one_person, sample_values, singles_of
 from promomsg.journal.sqlite.people.people_pages import people_page
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 from promomsg.journal.sqlite.statements.campaign_row import first_few, sent_days_seen
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS
 from promomsg.model import Outcome, State

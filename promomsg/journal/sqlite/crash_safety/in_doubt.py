@@ -16,7 +16,7 @@ from promomsg.journal.sqlite.crash_safety.commit_mark import read_mark
 from promomsg.journal.sqlite.crash_safety.sender_slots import left_slots
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
 from promomsg.journal.sqlite.lock import is_locked
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 from promomsg.journal.sqlite.statements import groups, recovery
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.state_sql import group_move, number, recipient_move

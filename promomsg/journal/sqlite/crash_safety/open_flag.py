@@ -11,7 +11,7 @@ from promomsg.journal.counts import RunningCounts
 from promomsg.journal.sqlite.crash_safety import lost_commits
 from promomsg.journal.sqlite.crash_safety.commit_mark import CommitMark, Position, read_mark
 from promomsg.journal.sqlite.crash_safety.lost_commits import Finding
-from promomsg.journal.sqlite.reader import JournalReader, wal_size
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader, wal_size
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import add_warnings
 

@@ -16,7 +16,7 @@ from promomsg.journal.sqlite.crash_safety.slot_file import (
     remove_slot_file,
 )
 from promomsg.journal.sqlite.crash_safety.wire_slots import Marked
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 from promomsg.journal.sqlite.writer import Writer
 
 __all__ = ["SenderSlots", "left_slots"]

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from promomsg.errors import JournalError
 from promomsg.journal.records import Control
 from promomsg.journal.sqlite.lock import is_locked
-from promomsg.journal.sqlite.reader import JournalReader
+from promomsg.journal.sqlite.readers.journal_reader import JournalReader
 from promomsg.journal.state_sql import in_group_state, in_state
 from promomsg.model import IDEMPOTENT_CHANNELS, State
 from promomsg.states import GROUP_REACHED_NOBODY, MAYBE_REACHED, GroupState

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from promomsg.journal.people.asked_people import SEARCHED, AskedPeople, page_of
 from promomsg.journal.people.people_contract import PeoplePage
-from promomsg.journal.sqlite.reader import Reader
+from promomsg.journal.sqlite.readers.reader import Reader
 from promomsg.journal.sqlite.statements.reading import AS_JSON, RowSource, numbered
 from promomsg.journal.state_sql import in_state
 from promomsg.model import Outcome

@@ -1,0 +1,3 @@
+"""Reading a SQLite journal while its sender runs and after."""
+
+__all__: list[str] = []
