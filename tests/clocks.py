@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from promomsg.clock import DAY, SystemClock
 from promomsg.testing.fake_clock import FakeClock
 
-__all__ = ["FakeClock", "Later", "china", "utc"]
+__all__ = ["FakeClock", "Later", "china", "seconds_until", "utc"]
 
 
 def utc(text: str) -> float:
@@ -19,6 +19,11 @@ def utc(text: str) -> float:
 def china(text: str) -> float:
     """The same in China."""
     return datetime.fromisoformat(f"{text}+08:00").timestamp()
+
+
+def seconds_until(time_of_day: str) -> float:
+    """Seconds from now to the next `12:00` in China."""
+    return (china(f"2026-01-01 {time_of_day}") - SystemClock.time()) % DAY
 
 
 class Later(SystemClock):

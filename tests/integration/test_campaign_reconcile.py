@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 from campaigning import MESSAGE, PERSONAL, QUICK, honest, ids, wechat
-from clocks import FakeClock
+from clocks import FakeClock, Later, seconds_until
 
 import promomsg
 from promomsg import Campaign, JournalError, Match, Roles, WeChatPromoter
+from promomsg.clock import SystemClock
 from promomsg.engine.following.reconcile import pair, reconcile
 from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
@@ -18,14 +22,42 @@ DROP = Fault(endpoint="sendmsg", kind="drop_after_delivering")
 DAY = 86_400.0
 
 
+@pytest.fixture
+def now() -> Later:
+    """Noon in China: click data goes by its days."""
+    return Later(seconds_until("12:00") / DAY)
+
+
+@pytest_asyncio.fixture
+async def box(now: Later) -> AsyncIterator[Sandbox]:
+    """The provider, by that clock."""
+    async with Sandbox() as sandbox:
+        sandbox.clock.advance(now.time() - sandbox.clock.time())
+        yield sandbox
+
+
+@pytest_asyncio.fixture
+async def channel(box: Sandbox, now: Later) -> AsyncIterator[WeChatPromoter]:
+    """An account there, by that clock."""
+    async with wechat(box, clock=now) as client:
+        yield client
+
+
 async def lost(
     channel: WeChatPromoter, journal: Journal, recipients: object, box: Sandbox, **options: object
 ) -> promomsg.Report:
     """A campaign whose group sends were delivered without an answer."""
     box.settings.click_rate = 1.0
     box.faults = FaultPlan([DROP])
+    now = Later((box.clock.time() - SystemClock.time()) / DAY)
     report = await promomsg.send(
-        channel, options.pop("message", MESSAGE), recipients, journal=journal, **QUICK, **options
+        channel,
+        options.pop("message", MESSAGE),
+        recipients,
+        journal=journal,
+        clock=now,
+        **QUICK,
+        **options,
     )
     box.faults = FaultPlan()
     assert report.unknown == report.planned
@@ -96,6 +128,21 @@ async def test_a_message_nobody_clicked_is_not_listed(
     box.settings.click_rate = 0.0
     [match] = await look(box, journal, adopt=True)
     assert (match.msg_id, match.candidates, match.adopted) == (None, (), False)
+    assert "clicked" in match.reason
+
+
+async def test_one_sent_right_before_midnight_may_be_among_the_next_days(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    box.clock.advance((11 * 60 + 55) * 60)
+    await lost(channel, journal, ids(60), box)
+    box.settings.click_rate = 0.0
+    [match] = await look(box, journal, adopt=True)
+    assert (match.msg_id, match.adopted) == (None, False)
+    assert (
+        "day after" in match.reason
+    )  # what it was sent on by the provider's clock may be that day
+    [match] = await look(box, journal, adopt=True)
     assert "clicked" in match.reason
 
 
