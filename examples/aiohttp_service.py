@@ -35,18 +35,15 @@ def make_app(argv: list[str] | None = None) -> web.Application:
                 report = await run.wait()
                 await http.post(env["WEBHOOK"], json=report.to_dict())
 
-    async def events(request: web.Request) -> web.Response:
-        lines = (e.to_sse().encode() async for e in runs[request.match_info["name"]].events())
-        return web.Response(body=lines, content_type="text/event-stream")
-
-    async def act(request: web.Request) -> web.Response:
-        with suppress(KeyError):
-            run, action = runs[request.match_info["name"]], request.match_info["action"]
-            await {"pause": run.pause, "continue": run.resume_sending, "cancel": run.cancel}[
-                action
-            ]()
-            return web.json_response(run.progress.to_dict())
-        raise web.HTTPNotFound
+    async def look_or_act(request: web.Request) -> web.Response:
+        run, action = runs.get(request.match_info["name"]), request.match_info["action"]
+        if run is None:
+            raise web.HTTPNotFound(text="there is no such campaign here")
+        if action == "events":
+            lines = (event.to_sse().encode() async for event in run.events())
+            return web.Response(body=lines, content_type="text/event-stream")
+        await {"pause": run.pause, "continue": run.resume_sending, "cancel": run.cancel}[action]()
+        return web.json_response(run.progress.to_dict())
 
     async def stop(app: web.Application) -> None:  # before aiohttp waits for those who listen
         await asyncio.gather(*(run.aclose() for run in runs.values()), *ends)
@@ -54,7 +51,8 @@ def make_app(argv: list[str] | None = None) -> web.Application:
 
     app = web.Application()
     app.on_shutdown.append(stop)
-    app.router.add_post("/campaigns/{name}", start)
-    app.router.add_get("/campaigns/{name}/events", events)
-    app.router.add_post("/campaigns/{name}/{action}", act)
+    named = r"/campaigns/{name:[\w-]+}"  # it becomes a file's name
+    app.router.add_post(named, start)
+    app.router.add_get(named + "/{action:events}", look_or_act)
+    app.router.add_post(named + "/{action:pause|continue|cancel}", look_or_act)
     return app

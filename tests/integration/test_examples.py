@@ -305,3 +305,16 @@ async def test_a_service_stops_though_somebody_listens_to_its_campaign(
 async def test_a_service_says_when_there_is_no_such_campaign(server: Any) -> None:
     async with Sandbox() as box, server(box) as client:
         assert (await client.post("/campaigns/none/pause")).status_code == 404
+        answer = await client.get("/campaigns/none/events")
+        assert answer.status_code == 404
+        assert "there is no" in answer.text
+
+
+async def test_the_name_of_a_campaign_is_no_path(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "campaigns").mkdir()
+    async with Sandbox() as box, server(box) as client:
+        for name in ("..%2Fabove", "campaigns%2Fbelow", "..%2F..%2Fabove"):
+            answer = await client.post(f"/campaigns/{name}", json=wanted(2))
+            assert answer.status_code in (404, 405)
+        assert box.calls.total() == 0
+    assert not list(tmp_path.rglob("*.db"))
