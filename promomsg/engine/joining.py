@@ -23,7 +23,8 @@ from promomsg.engine.recipient_tokens import RecipientTokens
 from promomsg.engine.report import campaign_state
 from promomsg.engine.run import Run
 from promomsg.engine.schedule.first_watch import progress_of_handle
-from promomsg.engine.schedule.waiting import waiting_of
+from promomsg.engine.schedule.schedule import Schedule
+from promomsg.engine.schedule.waiting import schedule_of, waiting_of
 from promomsg.errors import UsageError
 from promomsg.journal.contract import Handle, Journal
 from promomsg.journal.records import Control, ControlRow, Counts, GroupRow
@@ -76,8 +77,8 @@ async def do_part(
 ) -> PartDone:
     """Does a part of a campaign whose plan is complete, until it has nothing to take.
 
-    Who was not sent to becomes `cancelled` when that is asked for. A campaign that is paused, halted or
-    waits for the next day is not sent; one that is paused or waits is polled.
+    Who was not sent to becomes `cancelled` when that is asked for, or once `finish_by` has come. A campaign
+    that is paused, halted or waits for the next day is not sent; one that is paused or waits is polled.
 
     Args:
         journal: the campaign's; several processes may do parts of it at once, where it lets them.
@@ -101,7 +102,7 @@ async def do_part(
         check_account(handle.record, channel)
         row, counts = await handle.control(), await handle.counts()
         wall = now or clock.time
-        if not counts.pending or not _may_do(part, row, wall()):
+        if not counts.pending or not _may_do(part, row, wall(), schedule_of(handle.record)):
             return await _found(handle, channel, wall)
         if part.singles and channel.needs_tokens and tokens is None:
             tokens = await _kept_tokens(handle)
@@ -170,15 +171,17 @@ async def _kept_tokens(handle: Handle) -> RecipientTokens:
     return tokens
 
 
-def _may_do(part: Part, row: ControlRow, now: float | None) -> bool:
+def _may_do(part: Part, row: ControlRow, now: float | None, schedule: Schedule | None) -> bool:
     """Whether anything of a part may be done in a campaign of which this is asked."""
     if row.halted is not None:
         return False
     if row.requested is Control.CANCEL or part.polls:
         return True
-    if row.requested is Control.PAUSE or now is None:
+    if now is None:
         return False
-    return _parked_until(row, now) is None
+    if schedule is not None and schedule.opening(now).is_over:
+        return True  # who is left is cancelled, whether it is paused or waits for the day
+    return row.requested is not Control.PAUSE and _parked_until(row, now) is None
 
 
 def _parked_until(row: ControlRow, now: float) -> float | None:

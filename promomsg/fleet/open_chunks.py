@@ -1,4 +1,5 @@
-"""Which chunks of a campaign may be sent now, where its recipients are in several cohorts."""
+"""What the campaigns' schedules say now: which chunks may be sent, where recipients are in several cohorts, and
+which campaigns are over."""
 
 from __future__ import annotations
 
@@ -11,16 +12,21 @@ from promomsg.engine.schedule.cohorts import Cohort
 from promomsg.engine.schedule.first_few import FirstDecision, FirstPhase, with_first_few
 from promomsg.engine.schedule.schedule import ALWAYS_OPEN
 from promomsg.engine.schedule.time_options import kept_times
+from promomsg.errors import JournalError, UsageError
 from promomsg.journal.postgres.database import Connection
 from promomsg.journal.records import FirstFew
 
-__all__ = ["open_chunks"]
+__all__ = ["open_chunks", "over_campaigns"]
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 # Settings may name each recipient (`only`), and are asked for every few seconds.
 _CAMPAIGNS: Final = f"""
 SELECT campaign, settings, cohorts, first_few, {_NOW} FROM campaign
 WHERE campaign = ANY(%s::bigint[]) AND cohorts IS NOT NULL AND octet_length(settings) < 65536
+""".encode()  # noqa: S608 - constants of this file
+_TIMES: Final = f"""
+SELECT campaign, settings, {_NOW} FROM campaign
+WHERE campaign = ANY(%s::bigint[]) AND octet_length(settings) < 65536
 """.encode()  # noqa: S608 - constants of this file
 _CHUNKS: Final = f"""
 SELECT campaign, cohort, count(*) FILTER (WHERE deadline IS NULL OR deadline <= {_NOW})
@@ -30,6 +36,10 @@ FROM chunk WHERE campaign = ANY(%s::bigint[]) AND NOT done GROUP BY campaign, co
 _json = msgspec.json.Decoder().decode
 _cohorts = msgspec.json.Decoder(list[Cohort]).decode
 _few = msgspec.json.Decoder(FirstFew).decode
+
+_UNREADABLE: Final = (JournalError, UsageError, msgspec.MsgspecError, ValueError)
+"""A newer version's campaign, or a damaged one, keeps no other from its work: whoever takes a part of it says
+what is wrong with it."""
 
 
 async def open_chunks(db: Connection, campaigns: Sequence[int]) -> dict[int, int]:
@@ -45,10 +55,29 @@ async def open_chunks(db: Connection, campaigns: Sequence[int]) -> dict[int, int
             free[campaign][cohort] = count
     found = {}
     for campaign, *kept in rows:
-        numbers = _open_cohorts(free[campaign], *kept)
+        try:
+            numbers = _open_cohorts(free[campaign], *kept)
+        except _UNREADABLE:
+            numbers = None
         if numbers is not None:
             found[campaign] = sum(free[campaign].get(number, 0) for number in numbers)
     return found
+
+
+async def over_campaigns(db: Connection, campaigns: Sequence[int]) -> frozenset[int]:
+    """Those of them whose `finish_by` has come."""
+    if not campaigns:
+        return frozenset()
+    rows = await (await db.execute(_TIMES, (list(campaigns),))).fetchall()
+    return frozenset(campaign for campaign, settings, now in rows if _is_over(settings, now))
+
+
+def _is_over(settings: str, now: float) -> bool:
+    try:
+        schedule = kept_times(_json(settings)).schedule()
+    except _UNREADABLE:
+        return False
+    return schedule is not None and schedule.opening(now).is_over
 
 
 def _open_cohorts(

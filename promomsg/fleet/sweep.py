@@ -20,7 +20,7 @@ import psycopg
 
 from promomsg.fleet.jobs import SHIFT, Job, Wanted
 from promomsg.fleet.later_looks import due_looks
-from promomsg.fleet.open_chunks import open_chunks
+from promomsg.fleet.open_chunks import open_chunks, over_campaigns
 from promomsg.fleet.placing import place_jobs
 from promomsg.fleet.queue import enqueue, queued, tidy_queue
 from promomsg.fleet.task_context import IT_GOES_ON
@@ -102,6 +102,11 @@ class UnsentCampaign(NamedTuple):
     free: int
     pending: bool
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is paused, or waits for a day, so that nobody sends it; a halted one is a person's."""
+        return not self.halted and (self.parked or self.requested == Control.PAUSE)
+
 
 class FollowedGroups(NamedTuple):
     """A campaign whose group sends are followed; `due`: one is to be looked at now."""
@@ -111,13 +116,19 @@ class FollowedGroups(NamedTuple):
     due: bool
 
 
-def work_of(found: UnsentCampaign) -> Wanted | None:
-    """What is to be done for a campaign that is not sent to its end; None: nothing for now."""
+def work_of(found: UnsentCampaign, *, is_over: bool = False) -> Wanted | None:
+    """What is to be done for a campaign that is not sent to its end; None: nothing for now.
+
+    Args:
+        is_over: `finish_by` has come to one that stands still: whoever takes it cancels who is left.
+    """
     if not found.free or not found.pending:
         return None
     if found.requested == Control.CANCEL:
         return Wanted(task="finish", campaign=found.campaign)
-    if found.requested != Control.RUN or found.halted or found.parked:
+    if found.stands_still:
+        return Wanted(task=SHIFT, campaign=found.campaign) if is_over else None
+    if found.requested != Control.RUN or found.halted:
         return None
     return Wanted(task=SHIFT, campaign=found.campaign, workers=found.free)
 
@@ -132,10 +143,13 @@ def polls_of(found: FollowedGroups) -> Wanted | None:
 async def _open_campaigns(db: Connection, workers: int) -> list[Wanted]:
     rows = await (await db.execute(_OPEN, (workers,))).fetchall()
     found = [UnsentCampaign(*row) for row in rows]
-    over = [one.campaign for one in found if one.free and not one.pending]
-    if over:
-        await db.execute(_CLOSE, (over,))
-    wanted = [work for one in found if (work := work_of(one)) is not None]
+    done = [one.campaign for one in found if one.free and not one.pending]
+    if done:
+        await db.execute(_CLOSE, (done,))
+    over = await over_campaigns(db, [one.campaign for one in found if one.stands_still])
+    wanted = [
+        work for one in found if (work := work_of(one, is_over=one.campaign in over)) is not None
+    ]
     shifts = [work.campaign for work in wanted if work.task == SHIFT]
     may_be_sent = await open_chunks(db, shifts)
     return [

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,8 +22,9 @@ from promomsg.engine.joining import Part, do_part
 from promomsg.fleet import tasks
 from promomsg.fleet.jobs import Wanted
 from promomsg.fleet.sweep import _open_campaigns
+from promomsg.journal.contract import Journal
 from promomsg.journal.postgres.database import connect
-from promomsg.journal.records import FirstFew
+from promomsg.journal.records import Control, FirstFew
 from promomsg.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -40,6 +41,11 @@ def hours_now(zone: str) -> str:
 
 def people(zones: Sequence[str], count: int) -> list[dict[str, str]]:
     return [{"id": str(500_001 + n), "zone": zones[n % len(zones)]} for n in range(count)]
+
+
+def state_of(journal: Journal) -> str:
+    with open_journal(journal) as opened:
+        return opened.report().state
 
 
 async def wanted(url: str, workers: int = 4) -> list[Wanted]:
@@ -141,3 +147,40 @@ async def test_a_servers_clock_that_is_set_is_noticed_by_a_worker_that_sends(
         assert report.state == "cancelled"
         assert report.by_code["FINISH_BY"] > 300
         honest(report, box)
+
+
+async def test_a_campaign_that_is_paused_ends_at_its_finish_by_and_one_that_cannot_be_read_stops_nobody(
+    postgres: str, box: Sandbox, channel: WeChatPromoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_looks(monkeypatch)
+    with new_fleet(postgres) as url:
+        fleet = promomsg.Fleet(url)
+        await fleet.prepare()
+        end = datetime.fromtimestamp(time.time() + DAY, UTC)
+        options: dict[str, Any] = {"finish_by": end, "route": "single", **QUICK}
+        for name in ("broken", "late"):
+            journal = fleet.journal(name)
+            await Campaign(
+                channel, PERSONAL, people(ZONES, 40), name=name, journal=journal, **options
+            ).hand_over()
+            handle = await journal.open(write=True)
+            await handle.set_control(Control.PAUSE)
+            await handle.close()
+        assert await wanted(url) == []
+        past = (end - timedelta(days=2)).isoformat()
+        for name, moment in (("late", past), ("broken", "someday")):
+            rows(
+                url,
+                "UPDATE promomsg.campaign SET settings ="
+                ' regexp_replace(settings, \'"finish_by":"[^"]*\', %s) WHERE name = %s',
+                f'"finish_by":"{moment}',
+                name,
+            )
+        [work] = await wanted(url)
+        assert (work.task, work.workers) == ("shift", 1)
+        async with working(fleet, channel, concurrency=4):
+            await until(lambda: state_of(fleet.journal("late")) == "cancelled", 40)
+        with open_journal(fleet.journal("late")) as opened:
+            assert opened.report().by_code == {"FINISH_BY": 40}
+        assert await wanted(url) == []
+        assert box.ledger.total == 0

@@ -1,79 +1,22 @@
-"""What one process does of a campaign that others send too. (Each part stands for a process of its
-own.)"""
+"""What one process does of a campaign that others send too."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import anyio
 import pytest
+from campaign_parts import LIFE, POLLS, SENDS, asks, held_by_another, part, planned
 from clocks import FakeClock
-from journal_model import ModelHandle, ModelJournal
-from journal_rows import record, row
+from journal_rows import record
 from scripted_wechat import ScriptedWeChat
 
-from promomsg import JournalError, Pace, UsageError, WeChatMessage
-from promomsg.engine.joining import Part, PartDone, do_part, pace_of
+from promomsg import JournalError, Pace, UsageError
+from promomsg.engine.joining import Part, PartDone, pace_of
 from promomsg.journal.records import Control
-from promomsg.model import Answer, Code, Delivery, State, Verdict
-from promomsg.transport.last_check import asks_last_check
+from promomsg.model import Answer, Code, Delivery, Verdict
 
 pytestmark = pytest.mark.asyncio
-
-PLAIN = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")
-SENDS = Part(singles=True, groups=True)
-POLLS = Part(polls=True)
-LIFE = ModelHandle.lease_life
-
-
-class OfMany(ModelJournal):
-    """A journal that any number of processes may have open to send."""
-
-    async def open(self, **words: Any) -> ModelHandle:
-        assert self._store is not None
-        return ModelHandle(self, self._store, self._clock, write=True)
-
-
-async def planned(
-    count: int, clock: FakeClock, *, group: bool = False, chunk_size: int = 100, **settings: Any
-) -> OfMany:
-    """A campaign of so many whose plan is complete; nobody has sent yet."""
-    journal = OfMany(clock)
-    snapshot = ScriptedWeChat(clock).compile(PLAIN).snapshot()
-    about = record(message=snapshot, planned_at=clock.time(), account="wx0001", settings=settings)
-    handle = await journal.create(about)
-    await handle.add_rows([row(n, id=str(n)) for n in range(count)])
-    if group:
-        await handle.make_groups(None, [count])
-    await handle.seal(about, chunk_size=chunk_size)
-    await handle.close()
-    return journal
-
-
-async def part(
-    journal: OfMany,
-    clock: FakeClock,
-    what: Part = SENDS,
-    *,
-    channel: ScriptedWeChat | None = None,
-    **words: Any,
-) -> tuple[PartDone, list[str]]:
-    """Does a part; what came of it, and whom it reached."""
-    channel = channel or ScriptedWeChat(clock)
-    done = await do_part(journal, channel, what, clock=clock, **words)
-    return done, channel.reached
-
-
-async def held_by_another(journal: OfMany, clock: FakeClock) -> Any:
-    """What another machine has taken and works on."""
-    other = await journal.open()
-    return await other.take(groups=False, singles=True, idempotent=False)
-
-
-async def asks(journal: OfMany, control: Control) -> None:
-    handle = await journal.open()
-    await handle.set_control(control)
 
 
 async def test_parts_share_a_campaign_and_nobody_is_sent_to_twice(auto_clock: FakeClock) -> None:
@@ -148,76 +91,6 @@ async def test_who_is_pending_is_cancelled_when_that_is_asked_for(auto_clock: Fa
     await asks(journal, Control.CANCEL)
     done, reached = await part(journal, auto_clock)
     assert (done.state, done.work_left, reached) == ("cancelled", False, [])
-
-
-async def test_a_pause_ends_a_part_and_calls_in_flight_finish(clock: FakeClock) -> None:
-    journal = await planned(40, clock)
-    channel = ScriptedWeChat(clock)
-    channel.before_single = lambda: clock.sleep(2)
-    found: list[PartDone] = []
-
-    async def one() -> None:
-        found.append((await part(journal, clock, channel=channel, concurrency=2))[0])
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one)
-        await clock.advance(1)
-        await asks(journal, Control.PAUSE)
-        await clock.advance_until(lambda: found, 0.5)
-    assert found[0].state == "paused"
-    assert 2 <= found[0].calls == len(channel.reached) < 40
-    assert found[0].work_left
-
-
-async def test_it_ends_when_its_time_is_over_and_others_can_take_what_is_left(
-    auto_clock: FakeClock,
-) -> None:
-    journal = await planned(40, auto_clock)
-    channel = ScriptedWeChat(auto_clock)
-    channel.before_single = lambda: auto_clock.sleep(2)
-    began = auto_clock.monotonic()
-    what = Part(singles=True, seconds=7)
-    done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
-    assert 7 <= auto_clock.monotonic() - began <= 10  # who was intended is called
-    assert 0 < done.calls == len(reached) < 40
-    assert (done.state, done.work_left) == ("sending", True)
-    lease = await held_by_another(journal, auto_clock)
-    assert len(lease.single_sends) == 40 - len(reached)
-
-
-async def test_it_ends_when_it_is_told_to(clock: FakeClock) -> None:
-    journal = await planned(40, clock)
-    channel = ScriptedWeChat(clock)
-    channel.before_single = lambda: clock.sleep(2)
-    stop = anyio.Event()
-    found: list[PartDone] = []
-
-    async def one() -> None:
-        found.append((await part(journal, clock, channel=channel, concurrency=2, stop=stop))[0])
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one)
-        await clock.advance(1)
-        stop.set()
-        await clock.advance(2)
-    assert (found[0].state, found[0].calls) == ("sending", len(channel.reached))
-    assert len(channel.single_times) == len(channel.reached)
-
-
-async def test_a_cancelled_part_lets_calls_in_flight_finish(clock: FakeClock) -> None:
-    journal = await planned(40, clock)
-    channel = ScriptedWeChat(clock)
-    channel.before_single = lambda: clock.sleep(2)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: part(journal, clock, channel=channel, concurrency=2))
-        await clock.advance(1)
-        tasks.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await clock.advance(3)
-    assert 0 < len(channel.single_times) == len(channel.reached) < 40
-    counts = await (await journal.open()).counts()
-    assert (counts.sent, counts.unknown) == (len(channel.reached), 0)
-    assert await held_by_another(journal, clock) is not None
 
 
 async def test_what_stops_one_stops_the_others(auto_clock: FakeClock) -> None:
@@ -375,141 +248,3 @@ async def test_a_pace_that_nobody_wrote_is_refused(clock: FakeClock) -> None:
         pace_of(record(settings={"pace": {"singles_per_second": "quick"}}))
     with pytest.raises(JournalError, match="its pace cannot be read back"):
         pace_of(record(settings={"pace": {"singles_per_second": -1.0}}))
-
-
-async def test_who_has_been_tried_is_brought_to_an_end_when_the_time_is_over(
-    auto_clock: FakeClock,
-) -> None:
-    """Or somebody whose call fails each time would be tried by one part after another, for ever."""
-    journal = await planned(40, auto_clock)
-    channel = ScriptedWeChat(auto_clock)
-
-    async def call() -> None:
-        await auto_clock.sleep(1)
-        # Every other one is told to come again; there is no outage in that.
-        if len(channel.single_times) % 2:
-            channel.single_answers.append(Answer(Verdict.RETRY, "-1", "the system is busy"))
-
-    channel.before_single = call
-    what = Part(singles=True, seconds=5)
-    done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
-    assert (done.state, done.work_left) == ("sending", True)
-    assert 0 < len(reached) < 40
-    assert journal._store is not None
-    tried = [row for row in journal._store.in_order() if row.attempts]
-    assert {row.state for row in tried} == {State.SENT}
-    assert max(row.attempts for row in tried) > 1
-
-
-async def test_one_whose_call_always_fails_halts_the_campaign_as_in_a_whole_run(
-    auto_clock: FakeClock,
-) -> None:
-    journal = await planned(40, auto_clock, retry={"longest_pause": 30.0})
-    channel = ScriptedWeChat(auto_clock)
-    poor: list[str] = []
-
-    async def call() -> None:
-        await auto_clock.sleep(1)
-
-    class OneIsBusy(ScriptedWeChat):
-        async def deliver(self, compiled: Any, single_send: Any, last_check: Any = None) -> Answer:
-            answer = await super().deliver(compiled, single_send, last_check)
-            if single_send.id == "3" and answer.verdict is Verdict.SENT:
-                self.reached.remove("3")
-                poor.append("3")
-                return Answer(Verdict.RETRY, "-1", "the system is busy")
-            return answer
-
-        deliver = asks_last_check(deliver)
-
-    channel = OneIsBusy(auto_clock)
-    channel.before_single = call
-    for _ in range(3):
-        what = Part(singles=True, seconds=10)
-        done, _ = await part(journal, auto_clock, what, channel=channel, concurrency=2)
-    assert done.halted is not None
-    assert "8 attempts for one recipient" in done.halted
-    assert len(poor) == 8
-
-
-async def test_an_outage_is_ended_before_the_time_is_over(auto_clock: FakeClock) -> None:
-    """It halts as in a whole run; each part by itself would look at it for ever."""
-    journal = await planned(40, auto_clock)
-    channel = ScriptedWeChat(auto_clock)
-    gone = Answer(Verdict.RETRY, Code.NOT_SENT, "refused", readable=False)
-    channel.single_answers.extend([gone] * 60)
-    channel.probe_answers.extend([gone] * 60)
-    what = Part(singles=True, seconds=10)
-    done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
-    assert (done.state, reached) == ("halted", [])
-    assert done.halted is not None
-    assert "cannot be reached" in done.halted
-
-
-async def test_an_outage_that_is_over_ends_a_part_whose_time_is_over(auto_clock: FakeClock) -> None:
-    journal = await planned(400, auto_clock, chunk_size=400)
-    channel = ScriptedWeChat(auto_clock)
-    channel.before_single = lambda: auto_clock.sleep(1)
-    gone = Answer(Verdict.RETRY, Code.NOT_SENT, "refused", readable=False)
-    channel.single_answers.extend([gone] * 4)
-    channel.probe_answers.extend([gone] * 3)
-    done, reached = await part(
-        journal, auto_clock, Part(singles=True, seconds=2), channel=channel, concurrency=2
-    )
-    assert (done.state, done.work_left) == ("sending", True)
-    assert 0 < len(reached) < 50
-
-
-async def test_a_part_ends_when_there_is_enough(clock: FakeClock) -> None:
-    """Nobody new is tried; who waits for the pace is not waited for."""
-    journal = await planned(40, clock)
-    channel = ScriptedWeChat(clock, Pace(singles_per_minute=4))
-    enough: list[bool] = []
-    found: list[PartDone] = []
-
-    async def one() -> None:
-        what = Part(singles=True, groups=True, seconds=1)
-        done, _ = await part(journal, clock, what, channel=channel, enough=lambda: bool(enough))
-        found.append(done)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one)
-        await clock.advance(20)
-        assert 0 < len(channel.reached) < 40
-        enough.append(True)
-        await clock.advance(1)
-        assert found
-    assert (found[0].state, found[0].calls) == ("sending", len(channel.reached))
-    assert await held_by_another(journal, clock) is not None
-
-
-async def test_a_group_that_was_not_called_yet_is_left_to_others(clock: FakeClock) -> None:
-    journal = await planned(60, clock, group=True)
-    channel = ScriptedWeChat(clock, Pace(groups_per_minute=1))
-    assert await channel.pacer.groups.reserve(1)
-    assert channel.pacer.groups.try_gate()
-    enough: list[bool] = []
-    found: list[PartDone] = []
-
-    async def one() -> None:
-        what = Part(singles=True, groups=True, seconds=1)
-        done, _ = await part(journal, clock, what, channel=channel, enough=lambda: bool(enough))
-        found.append(done)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one)
-        await clock.advance(5)
-        enough.append(True)
-        await clock.advance(1)
-        assert found
-    assert (found[0].calls, found[0].work_left) == (0, True)
-    assert await (await journal.open()).take(groups=True, singles=False, idempotent=False)
-
-
-async def test_a_group_that_was_called_is_tried_again(auto_clock: FakeClock) -> None:
-    journal = await planned(60, auto_clock, group=True)
-    channel = ScriptedWeChat(auto_clock)
-    busy = Answer(Verdict.RETRY, "-1", "the system is busy")
-    channel.group_answers.extend([busy, busy])
-    done, reached = await part(journal, auto_clock, Part(groups=True, seconds=0.1), channel=channel)
-    assert (done.state, done.calls, len(reached)) == ("following", 3, 60)

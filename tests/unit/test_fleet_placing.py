@@ -123,6 +123,28 @@ def test_what_a_campaign_that_is_not_sent_to_its_end_has_to_be_done(
         assert found.workers == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "task"),
+    [
+        ({"requested": "pause"}, SHIFT),
+        ({"parked": True}, SHIFT),
+        ({"requested": "pause", "free": 0}, None),
+        ({"requested": "pause", "halted": True}, None),
+        ({"requested": "something newer"}, None),
+        ({"requested": "cancel", "parked": True}, "finish"),
+    ],
+)
+def test_one_worker_ends_a_campaign_that_stands_still_at_its_finish_by(
+    changes: dict[str, Any], task: str | None
+) -> None:
+    given = {"campaign": 7, "requested": "run", "halted": False, "parked": False, "free": 3, "pending": True}  # fmt: skip
+    found = work_of(UnsentCampaign(**{**given, **changes}), is_over=True)
+    assert (found and found.task) == task
+    if task == SHIFT:
+        assert found is not None
+        assert found.workers == 1
+
+
 def test_groups_are_looked_at_when_it_is_time_and_not_while_the_campaign_is_halted() -> None:
     assert polls_of(FollowedGroups(7, halted=False, due=True)) == Wanted(task="poll", campaign=7)
     assert polls_of(FollowedGroups(7, halted=False, due=False)) is None
