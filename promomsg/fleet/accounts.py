@@ -77,10 +77,15 @@ class Accounts(Protocol):
         Args:
             record: the campaign's.
             pace: the pace that its plan was made with; an account with a pace of its own keeps that.
+                None: nothing is sent of it now.
 
         Raises:
             AccountMissing: this worker has not got the account, or lacks a secret of it.
         """
+        ...
+
+    def not_sent_here(self, record: CampaignRecord) -> None:
+        """A campaign is not sent here any more, or not for now: its pace holds for no other."""
         ...
 
     async def close(self) -> None:
@@ -129,6 +134,10 @@ class GivenChannels:
         self._paces.ask(channel, record.run_id, pace)
         return channel
 
+    def not_sent_here(self, record: CampaignRecord) -> None:
+        """See `Accounts.not_sent_here`."""
+        self._paces.forget(record.run_id)
+
     async def close(self) -> None:
         """Nothing: they are the caller's."""
 
@@ -141,6 +150,7 @@ class PacesOfCampaigns:
         self._clock = clock
         self._asked: dict[int, dict[str, tuple[Pace, float]]] = {}
         self._set: dict[int, Pace] = {}
+        self._channels: dict[int, Channel] = {}
 
     def ask(self, channel: Channel, run_id: str, pace: Pace | None) -> None:
         """Notes the pace of a campaign that is about to be sent. What the channel was opened with stays.
@@ -153,11 +163,21 @@ class PacesOfCampaigns:
         if pace is None:
             return
         now = self._clock.monotonic()
+        self._channels[id(channel)] = channel
         asked = self._asked.setdefault(id(channel), {})
         asked[run_id] = (pace, now)
         for other in [one for one, (_, at) in asked.items() if now - at > _AT_WORK]:
             del asked[other]
-        wanted = _smallest([pace for pace, _ in asked.values()])
+        self._configure(channel)
+
+    def forget(self, run_id: str) -> None:
+        """A campaign is not sent for now: the pace of those that are left holds. The last one's stays."""
+        for place, asked in self._asked.items():
+            if asked.pop(run_id, None) is not None and asked:
+                self._configure(self._channels[place])
+
+    def _configure(self, channel: Channel) -> None:
+        wanted = _smallest([pace for pace, _ in self._asked[id(channel)].values()])
         if wanted != self._set.get(id(channel)):
             self._set[id(channel)] = wanted
             channel.pacer.configure(wanted)

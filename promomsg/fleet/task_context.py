@@ -73,13 +73,20 @@ class TaskContext:
         self.others_wait = others_wait
         self._accounts = accounts
 
-    async def channel(self) -> Channel:
+    async def channel(self, *, to_send: bool = False) -> Channel:
         """The open channel of the campaign's account.
+
+        Args:
+            to_send: whether the campaign is sent now, so that its pace holds, until `not_sent_here`.
 
         Raises:
             AccountMissing: the worker has not got it.
         """
-        return await self._accounts.channel(self.record, pace_of(self.record))
+        return await self._accounts.channel(self.record, pace_of(self.record) if to_send else None)
+
+    def not_sent_here(self) -> None:
+        """The campaign is not sent any more, or not for now."""
+        self._accounts.not_sent_here(self.record)
 
     def log(self, text: str) -> None:
         """A line about the campaign in the worker's log."""

@@ -62,7 +62,7 @@ class Task(NamedTuple):
 
 async def _shift(context: TaskContext) -> None:
     """Sends until there is nothing to take, or, once the shift has had its time, until others wait."""
-    channel = await context.channel()
+    channel = await context.channel(to_send=True)
     # Workers' clocks may differ, and the campaign's hours are the same for all of them.
     [(told,)] = await context.rows(_SERVER_TIME)
     server = AskedClock(SYSTEM_CLOCK, told)
@@ -81,6 +81,8 @@ async def _shift(context: TaskContext) -> None:
         )
 
     done = await _while_asked_again(context, server, send)
+    if done.state != "sending":
+        context.not_sent_here()
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began
         context.log(

@@ -104,7 +104,23 @@ async def test_a_pace_of_the_channels_own_stays() -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_pace_of_a_campaign_that_is_not_sent_any_more_is_forgotten() -> None:
+async def test_the_pace_of_a_campaign_that_has_ended_holds_for_no_other() -> None:
+    channel = promoter()
+    accounts = GivenChannels(channel)
+    slow, quick = (campaign(name=name, run_id=name * 4) for name in ("slow", "quick"))
+    await accounts.channel(slow, Pace(singles_per_second=5))
+    await accounts.channel(quick, Pace(singles_per_second=100))
+    assert channel.pacer.pace.singles_per_second == 5
+    accounts.not_sent_here(slow)
+    assert channel.pacer.pace.singles_per_second == 100
+    await accounts.channel(slow, None)  # its groups are looked at
+    assert channel.pacer.pace.singles_per_second == 100
+    accounts.not_sent_here(quick)
+    assert channel.pacer.pace.singles_per_second == 100
+
+
+@pytest.mark.asyncio
+async def test_the_pace_of_a_campaign_of_which_nothing_was_heard_for_long_is_forgotten() -> None:
     clock, channel = FakeClock(), promoter()
     paces = PacesOfCampaigns(clock)
     paces.ask(channel, "slow", Pace(singles_per_second=5))

@@ -60,6 +60,10 @@ class _OpenedAccounts(ABC):
         self._paces.ask(channel, record.run_id, pace)
         return channel
 
+    def not_sent_here(self, record: CampaignRecord) -> None:
+        """See `Accounts.not_sent_here`."""
+        self._paces.forget(record.run_id)
+
     async def close(self) -> None:
         """See `Accounts.close`."""
         self._channels.clear()
