@@ -224,10 +224,13 @@ def test_a_disk_that_fails_while_one_is_removed_is_no_end_for_the_others(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "unlink", failing)
-        assert promomsg("purge", folder, "--older-than", "90d", "--yes", "--json") == 0
+        assert promomsg("purge", folder, "--older-than", "90d", "--yes", "--json") == 1
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["removed"] == [str(folder / "older.db")]
-    assert "old.db: not all of it could be removed: Input/output error" in shown.err
+    document = json.loads(shown.out)
+    assert document["removed"] == [str(folder / "older.db")]
+    [error] = document["errors"]
+    assert error.endswith("old.db: not all of it could be removed: Input/output error")
+    assert f"kept: {error}" in shown.err
     assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 0
     assert not list(folder.glob("old*"))
 

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import click
+from anyio import to_thread
 
 from promomsg.cli.command_errors import CommandError
+from promomsg.cli.exit_status import ALL_SENT, WRONG
 from promomsg.cli.interrupts import Interrupts, run_async
 from promomsg.cli.listed_campaigns import CampaignSource, source_options
 from promomsg.cli.output.printing import (
@@ -19,7 +21,7 @@ from promomsg.cli.output.printing import (
 )
 from promomsg.cli.shared_options import json_option, yes_option
 from promomsg.durations import format_age, parse_duration
-from promomsg.errors import PromoError
+from promomsg.errors import PromoError, UsageError
 from promomsg.housekeeping.campaign_files import ListedCampaign
 from promomsg.housekeeping.removal import remove_if_over
 from promomsg.sizes import format_size
@@ -55,23 +57,28 @@ def purge(
             f"{format_age(time.time() - (one.last_at or before))}"
         )
     removed: list[ListedCampaign] = []
+    errors: list[str] = []
     if meant and not dry_run:
         if not yes and not sys.stdin.isatty():
             raise CommandError("nothing was removed: without a terminal it takes --yes")
-        run_async(lambda interrupts: _remove(source, meant, before, removed, yes, interrupts))
+        run_async(
+            lambda interrupts: _remove(source, meant, before, removed, errors, yes, interrupts)
+        )
     if as_json:
         document = {
             "fleet" if source.is_fleet else "folder": source.place,
             "meant": [one.address for one in meant],
             "removed": [one.address for one in removed],
             "kept": len(found) - len(removed),
+            "errors": errors,
         }
         print_json(document)
     else:
         freed = format_size(sum(one.size for one in removed))
         left = f"{shown_count(len(found) - len(removed), 'journal')} left"
         print_to_stderr(f"{shown_count(len(removed), 'journal')} removed ({freed}), {left}")
-    return finish_output()
+    # Whoever has it run at night, because people's names may stay so long and no longer, is to hear of it.
+    return finish_output() or (WRONG if errors else ALL_SENT)
 
 
 async def _remove(
@@ -79,17 +86,22 @@ async def _remove(
     meant: list[ListedCampaign],
     before: float,
     removed: list[ListedCampaign],
+    errors: list[str],
     yes: bool,
     interrupts: Interrupts,
 ) -> int:
     if not yes and not await interrupts.ask(f"remove {shown_count(len(meant), 'journal')}?"):
         raise CommandError("nothing was removed")
     for one in meant:
+        journal = source.journal(one)
         try:
-            work = remove_if_over(source.journal(one), last_before=before)
-            await interrupts.unless(work)
+            await interrupts.unless(remove_if_over(journal, last_before=before))
+        except UsageError as error:
+            print_to_stderr(f"kept: {error}")  # somebody has gone on with it since
         except PromoError as error:
             print_to_stderr(f"kept: {error}")
+            if not await to_thread.run_sync(journal.is_being_sent):
+                errors.append(str(error))
         else:
             removed.append(one)
     return 0
