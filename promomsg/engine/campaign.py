@@ -159,8 +159,9 @@ class Campaign(RunningCampaign):
             approve: the others may follow the first few (`first`), however those came out. Without it
                 a campaign that halted on them (`FIRST_STOPPED`, `FIRST_ASK`) halts again.
             hooks: as in `Campaign`.
-            options: override what the journal kept. With `approve`, those that decide who is sent to
-                and how have to be the planned ones; `first` and its like stay as planned.
+            options: override what the journal kept. `route`, `resolve`, `expand` and `max_group_size`
+                come too late for a plan: it says when they are others than it was made with; with
+                `approve` they have to be the planned ones. `first` and its like stay as planned.
 
         Raises:
             JournalError: another process is sending it, it is not this channel's, it is damaged,

@@ -316,6 +316,21 @@ async def test_options_of_a_resume_win_over_those_kept(
         await Campaign.resume(journal, channel, concurency=1).__aenter__()  # type: ignore[call-arg]
 
 
+async def test_options_that_come_too_late_for_the_plan_are_said(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    campaign = Campaign(channel, MESSAGE, ids(60), journal=journal, max_group_size=99, **QUICK)
+    await campaign.hand_over()
+    late = Campaign.resume(journal, channel, route="single", max_group_size=99)
+    [said] = [notice for notice in (await late.plan()).notices if "the plan stays" in notice]
+    assert "although route was None and is 'single' now:" in said
+    report = await run_to_end(late)
+    assert (report.sent, box.calls["sendmsg"], box.calls["singlesendmsg"]) == (60, 1, 0)
+    again = Campaign.resume(journal, channel, max_group_size=99, concurrency=2)
+    assert not [notice for notice in (await again.plan()).notices if "the plan stays" in notice]
+    await run_to_end(again)
+
+
 async def test_only_of_a_resume_is_that_of_the_plan(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

@@ -28,7 +28,11 @@ from promomsg.engine.schedule.cohorts import first_cohorts
 from promomsg.engine.schedule.first_few import FirstPhase, results_in_words
 from promomsg.engine.schedule.first_options import refuse_first
 from promomsg.engine.schedule.first_watch import approve, look_again, progress_of_handle
-from promomsg.engine.schedule.plan_digest import check_may_approve, check_planned_settings
+from promomsg.engine.schedule.plan_digest import (
+    check_may_approve,
+    check_planned_settings,
+    unused_settings_notice,
+)
 from promomsg.engine.schedule.time_options import check_zone_column
 from promomsg.engine.schedule.waiting import schedule_of
 from promomsg.engine.settings import Settings, settings_of
@@ -122,8 +126,10 @@ class ResumedCampaign(CampaignStart):
         self._settings = settings = settings.in_zone_of(channel.name)
         advice = None if channel.pacer.configured else await ask_quota(channel)
         notices = [*channel.notices, *set_default_pace(channel, advice)]
-        if requested is Control.CANCEL and self._kind == "resume":
-            notices.append(_CANCELLED)
+        if self._kind == "resume":
+            notices += unused_settings_notice(record.settings, self.request.options)
+            if requested is Control.CANCEL:
+                notices.append(_CANCELLED)
         now = self._clock.time()
         await self._recover(handle, now)
         if self._approve:

@@ -11,7 +11,13 @@ import msgspec
 from promomsg.errors import UsageError
 from promomsg.journal.records import CampaignRecord
 
-__all__ = ["PLANNED_SETTINGS", "check_may_approve", "check_planned_settings", "plan_digest"]
+__all__ = [
+    "PLANNED_SETTINGS",
+    "check_may_approve",
+    "check_planned_settings",
+    "plan_digest",
+    "unused_settings_notice",
+]
 
 PLANNED_SETTINGS: Final = ("route", "resolve", "expand", "max_group_size", "only")
 """The settings that decide who is sent to, and by which kind of call."""
@@ -51,16 +57,34 @@ def check_planned_settings(kept: Mapping[str, Any], given: Mapping[str, Any]) ->
         kept: the settings of the journal.
         given: options that are to be those of the plan; what is not given is as it was planned.
     """
-    changed = [
+    changed = _changed(kept, given)
+    if changed:
+        raise UsageError(
+            f"this is not the plan that was made: {changed}; put it back, or start a new campaign with a "
+            "journal of its own"
+        )
+
+
+def unused_settings_notice(kept: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What a resume says of options that are other than those of the plan, and come too late.
+
+    Args:
+        kept, given: as `check_planned_settings` has them.
+    """
+    changed = _changed(kept, given)
+    if not changed:
+        return []
+    return [
+        f"the plan stays as it was made, although {changed}: that counts for a new campaign only"
+    ]
+
+
+def _changed(kept: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    return "; ".join(
         f"{name} was {_shown(kept.get(name))} and is {_shown(given[name])} now"
         for name in PLANNED_SETTINGS
         if name in given and _plain(given[name]) != _plain(kept.get(name))
-    ]
-    if changed:
-        raise UsageError(
-            f"this is not the plan that was made: {'; '.join(changed)}; put it back, or start a new "
-            "campaign with a journal of its own"
-        )
+    )
 
 
 def _plain(value: Any) -> Any:
