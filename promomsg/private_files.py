@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,11 @@ from typing import IO, Final
 
 __all__ = ["open_private", "rename_new", "replaced_file", "write_private"]
 
+_PARTIAL: Final = ".partial"
+_RANDOM: Final = 8
+"""Characters that `mkstemp` puts between a prefix and a suffix."""
+_LEFT_AFTER: Final = 60.0
+"""Seconds without a write after which a file that nobody has locked was left there."""
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 
@@ -96,7 +103,8 @@ def write_private(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that only its owner can read, put in place in one step when the block ends well.
+    """A file that only its owner can read, put in place in one step when the block ends well. What a process
+    that was killed has left of the same file is removed: people's names may be in it.
 
     Raises:
         OSError: it cannot be written. Then, and after any error of the block, an earlier file of that
@@ -105,13 +113,37 @@ def replaced_file(path: Path) -> Iterator[IO[bytes]]:
     from tempfile import mkstemp  # 4 ms, for the few who write such a file
 
     # Under a name that nobody has: `NAME.partial` may be a download to be resumed.
-    descriptor, name = mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent)
+    prefix = f".{path.name[:100]}."
+    descriptor, name = mkstemp(prefix=prefix, suffix=_PARTIAL, dir=path.parent)
     partial = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):  # a file system without locks: what is left there stays
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove_left(path.parent, prefix)
             yield file
         partial.replace(path)
     except BaseException:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def _remove_left(folder: Path, prefix: str) -> None:
+    """Removes what nobody writes any more: whoever does has it locked, but for the moment after it was made."""
+    with os.scandir(folder) as found:
+        names = [one.name for one in found if one.name.startswith(prefix)]
+    for name in names:
+        if name.endswith(_PARTIAL) and len(name) == len(prefix) + _RANDOM + len(_PARTIAL):
+            with suppress(OSError):
+                _remove_if_left(folder / name)
+
+
+def _remove_if_left(partial: Path) -> None:
+    descriptor = open_private(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(descriptor).st_mtime > _LEFT_AFTER:
+            partial.unlink()
+    finally:
+        os.close(descriptor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from promomsg.cli.output.resumable_csv import PartialCsv
 from promomsg.errors import UsageError
-from promomsg.private_files import open_private, rename_new, write_private
+from promomsg.private_files import open_private, rename_new, replaced_file, write_private
 from promomsg.sandbox import Ledger
 
 FLAGS = os.O_RDWR | os.O_CREAT
@@ -107,3 +109,33 @@ def test_a_name_that_has_appeared_is_not_replaced(
     assert (tmp_path / "fresh").read_text() == "ours"
     with pytest.raises(FileNotFoundError):
         rename_new(str(old), str(tmp_path / "other"))
+
+
+def test_what_a_killed_process_has_left_of_a_report_goes_with_the_next_one(tmp_path: Path) -> None:
+    report, an_hour_ago = tmp_path / "report.csv", time.time() - 3600
+    made = {
+        name: tmp_path / f".{name}.partial"
+        for name in ("report.csv.abcd_123", "report.csv.12345678", "report.csv.mine", "other.csv.abcd_123")
+    }  # fmt: skip
+    for path in made.values():
+        path.write_text("key,name")
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    with open(made["report.csv.12345678"], "rb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)  # somebody else writes the same report
+        with replaced_file(report) as file:
+            file.write(b"first")
+    assert report.read_bytes() == b"first"
+    assert not made["report.csv.abcd_123"].exists()
+    assert {path.name for path in tmp_path.iterdir() if path.suffix == ".partial"} == {
+        ".other.csv.abcd_123.partial",
+        ".report.csv.12345678.partial",
+        ".report.csv.mine.partial",
+    }
+
+
+def test_one_that_was_made_this_moment_is_left_to_whoever_made_it(tmp_path: Path) -> None:
+    new = tmp_path / ".report.csv.abcd_123.partial"
+    new.write_text("key,name")
+    with replaced_file(tmp_path / "report.csv") as file:
+        file.write(b"whole")
+    assert new.exists()
