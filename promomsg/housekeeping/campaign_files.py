@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from promomsg.engine.opened_journal import open_journal
 from promomsg.engine.report import ENDED, Progress, Report
 from promomsg.errors import PromoError, UsageError
-from promomsg.journal.locate import journal_paths
+from promomsg.journal.locate import half_plan, half_plans, journal_paths
 from promomsg.journal.records import CampaignRecord
 
 __all__ = ["ListedCampaign", "campaign_files", "listed", "look_at"]
+
+_PLANNING: Final = "planning"
 
 
 class ListedCampaign(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +56,15 @@ class ListedCampaign(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing is left to do of it."""
         return self.progress is not None and self.state in ENDED
 
+    @property
+    def is_half_plan(self) -> bool:
+        """Whether its plan is not complete, so that nothing of it was sent."""
+        return self.progress is None and self.state == _PLANNING
+
 
 def campaign_files(folder: str | os.PathLike[str]) -> Iterator[ListedCampaign]:
-    """Every journal of a folder, not of the folders in it, by name; other files are passed over.
+    """Every journal of a folder, not of the folders in it, by name, and after them those whose plan is being made,
+    or was never completed; other files are passed over.
 
     Nothing is changed, and no sender is in the way. It takes some milliseconds a journal, however many
     recipients it has.
@@ -63,11 +73,21 @@ def campaign_files(folder: str | os.PathLike[str]) -> Iterator[ListedCampaign]:
         UsageError: the folder cannot be read.
     """
     try:
-        paths = journal_paths(folder)
+        paths, unfinished = journal_paths(folder), half_plans(folder)
     except OSError as error:
         raise UsageError(f"{os.fspath(folder)}: {error.strerror}; give a folder") from None
     for path in paths:
         yield look_at(path)
+    for path in unfinished:
+        with suppress(FileNotFoundError):  # it is complete by now
+            found = os.stat(half_plan(path))
+            yield ListedCampaign(
+                address=str(path),
+                name=path.name,
+                size=found.st_size,
+                state=_PLANNING,
+                last_at=found.st_mtime,
+            )
 
 
 def look_at(path: Path) -> ListedCampaign:

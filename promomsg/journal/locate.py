@@ -23,6 +23,7 @@ __all__ = [
     "fleet_journal",
     "fleet_url",
     "half_plan",
+    "half_plans",
     "is_in_fleet",
     "is_journal_file",
     "journal_at",
@@ -31,6 +32,7 @@ __all__ = [
     "journal_paths",
     "open_reader",
     "remove_from_fleet",
+    "remove_half_plan",
     "temporary_journal",
 ]
 
@@ -209,3 +211,29 @@ def is_journal_file(path: str | os.PathLike[str]) -> bool:
 def half_plan(path: str | os.PathLike[str]) -> str:
     """Where the plan of this journal is while it is being made."""
     return os.path.realpath(path) + PLANNING
+
+
+def half_plans(folder: str | os.PathLike[str]) -> list[Path]:
+    """The journals of a folder whose plan is being made, or was never completed, by name.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    plans = [path for path in sorted(Path(folder).iterdir()) if path.name.endswith(PLANNING)]
+    journals = [plan.with_name(plan.name.removesuffix(PLANNING)) for plan in plans]
+    return [
+        journal
+        for journal, plan in zip(journals, plans, strict=True)
+        if is_journal_file(plan) and not journal.exists()
+    ]
+
+
+def remove_half_plan(journal: str | os.PathLike[str]) -> None:
+    """Removes what there is of a plan that was never completed.
+
+    Raises:
+        JournalError: somebody makes it just now, or it cannot be removed.
+    """
+    from promomsg.journal.sqlite import half_plan
+
+    half_plan.remove_half_plan(journal)

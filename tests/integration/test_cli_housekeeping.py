@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,63 @@ def test_a_journal_that_somebody_sends_from_stays(
         lock.release()
     assert "kept: " in capsys.readouterr().err
     assert (folder / "old.db").exists()
+
+
+def half_planned(folder: Path, name: str, age: float = LONG_AGO) -> Path:
+    """What a process that was killed while it planned has left."""
+    path = folder / f"{name}.planning"
+    shutil.copy(folder / "done.db", path)
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_half_a_plan_is_listed_and_goes_when_it_is_old(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """People's names are in it, and nobody may ever send that campaign again."""
+    old, new = half_planned(folder, "lost.db"), half_planned(folder, "new.db", 60.0)
+    (folder / "theirs.planning").write_text("of another program")
+    os.utime(folder / "theirs.planning", (0, 0))
+    assert promomsg("list", folder, "--json") == 0
+    by_name = {Path(one["journal"]).name: one for one in one_document(capsys)["campaigns"]}
+    assert by_name["lost.db"]["state"] == by_name["new.db"]["state"] == "planning"
+    assert "theirs" not in by_name
+    assert promomsg("purge", folder, "--older-than", "90d", "--dry-run") == 0
+    assert (
+        f"would remove: {folder / 'lost.db'}  half a plan, of which nothing"
+        in capsys.readouterr().err
+    )
+    assert old.exists()
+    assert promomsg("purge", folder, "--older-than", "90d", "--yes", "--json") == 0
+    document = one_document(capsys)
+    assert document["removed"] == [str(folder / "old.db"), str(folder / "lost.db")]
+    assert not old.exists()
+    assert new.exists()
+    assert (folder / "theirs.planning").exists()
+    assert not list(folder.glob("*.lock"))
+
+
+def test_a_plan_that_somebody_makes_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = half_planned(folder, "now.db")
+    lock = SenderLock(str(folder / "now.db"))
+    try:
+        assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 0
+    finally:
+        lock.release()
+    assert "now.db: a sender has it open already" in capsys.readouterr().err
+    assert plan.exists()
+
+
+def test_a_plan_that_cannot_be_removed_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, unlink = half_planned(folder, "lost.db"), os.unlink
+
+    def failing(path: str) -> None:
+        if str(path) == str(plan):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", failing)
+    assert promomsg("purge", folder, "--older-than", "90d", "--yes") == 1
+    assert "lost.db.planning: cannot be removed: Input/output error" in capsys.readouterr().err

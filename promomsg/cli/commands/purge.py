@@ -24,6 +24,7 @@ from promomsg.durations import format_age, parse_duration
 from promomsg.errors import PromoError, UsageError
 from promomsg.housekeeping.campaign_files import ListedCampaign
 from promomsg.housekeeping.removal import remove_if_over
+from promomsg.journal.locate import remove_half_plan
 from promomsg.sizes import format_size
 
 __all__ = ["purge"]
@@ -42,19 +43,22 @@ def purge(
     folder: Path | None, fleet: str | None, older_than: str, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
     """Remove the journals of FOLDER (default: this one), or the campaigns of a fleet's database, whose campaign is
-    over, and in which nothing happened for so long. A campaign that is not over stays, whatever its age, and so
-    does what cannot be read.
+    over, and in which nothing happened for so long, and what there is of a plan that was never completed. A campaign
+    that is not over stays, whatever its age, and so does what cannot be read.
     """
     before = time.time() - _age_of(older_than)
     source = CampaignSource(folder, fleet)
     found = source.campaigns()
-    meant = [one for one in found if one.is_over and (one.last_at or before) < before]
+    meant = [
+        one
+        for one in found
+        if (one.is_over or (one.is_half_plan and not source.is_fleet))
+        and (one.last_at or before) < before
+    ]
     for one in meant:
-        assert one.progress is not None
         print_to_stderr(
-            f"{'would remove' if dry_run else 'to remove'}: {one.address}  {one.progress.campaign}, "
-            f"{shown_count(one.progress.planned, 'recipient')}, {format_size(one.size)}, "
-            f"{format_age(time.time() - (one.last_at or before))}"
+            f"{'would remove' if dry_run else 'to remove'}: {one.address}  {_what_it_is(one)}, "
+            f"{format_size(one.size)}, {format_age(time.time() - (one.last_at or before))}"
         )
     removed: list[ListedCampaign] = []
     errors: list[str] = []
@@ -81,6 +85,12 @@ def purge(
     return finish_output() or (WRONG if errors else ALL_SENT)
 
 
+def _what_it_is(one: ListedCampaign) -> str:
+    if one.progress is None:
+        return "half a plan, of which nothing was sent"
+    return f"{one.progress.campaign}, {shown_count(one.progress.planned, 'recipient')}"
+
+
 async def _remove(
     source: CampaignSource,
     meant: list[ListedCampaign],
@@ -95,7 +105,10 @@ async def _remove(
     for one in meant:
         journal = source.journal(one)
         try:
-            await interrupts.unless(remove_if_over(journal, last_before=before))
+            if one.is_half_plan:
+                await to_thread.run_sync(remove_half_plan, one.address)
+            else:
+                await interrupts.unless(remove_if_over(journal, last_before=before))
         except UsageError as error:
             print_to_stderr(f"kept: {error}")  # somebody has gone on with it since
         except PromoError as error:
