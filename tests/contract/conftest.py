@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from journal_rows import CLOCK, Make, maker
+from postgres_server import PostgresServer
 
+from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.sqlite.journal import SqliteJournal
 
 
@@ -27,3 +32,22 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 def journal(tmp_path: Path) -> SqliteJournal:
     """A journal in a file."""
     return SqliteJournal(tmp_path / "autumn.db", durability="process", clock=CLOCK)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the module's own: its tests stop and start it, or know its socket."""
+    server = PostgresServer()
+    try:
+        server.start()
+        asyncio.run(PostgresJournal.prepare(server.url()))
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket's."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -25,25 +23,6 @@ from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.journal.unreachable import JournalUnreachable
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A server of these tests' own, which they stop and start."""
-    server = PostgresServer()
-    try:
-        server.start()
-        asyncio.run(PostgresJournal.prepare(server.url()))
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket's."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
 
 
 async def refusal(url: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,25 +29,6 @@ from promomsg.journal.postgres.statements.transaction import CampaignReads
 from promomsg.model import Secret
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A server of these tests' own: its socket is to be known."""
-    server = PostgresServer()
-    try:
-        server.start()
-        asyncio.run(PostgresJournal.prepare(server.url()))
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket's."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
 
 
 @pytest.mark.parametrize("lost", ["questions", "answers"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.trial import keys
 from log_as_before import log_as_before
 
 import promomsg as promomsg_package
@@ -43,6 +44,27 @@ every = "40ms"
 give_up_after = "20s"
 """
 
+WALLET = """\
+[campaign]
+name = "{name}"
+channel = "alipay"
+recipients = "people.csv"
+durability = "process"
+[alipay]
+client_id = "c"
+app_id = "a"
+private_key = "file:key.pem"
+verify = false
+base_url = "{url}/api"
+{account}
+[message]
+template_code = "T"
+{message}
+[[message.templates]]
+parameters = {{ who = "{{who}}" }}
+[pace]
+{pace}
+"""
 
 running = ThreadedSandbox
 """A sandbox that serves while the block runs, from another thread."""
@@ -77,6 +99,29 @@ def campaign(
             who=who,
         )
     )
+    return file
+
+
+def wallet_campaign(
+    folder: Path,
+    url: str,
+    rows: str,
+    *,
+    name: str = "wallet",
+    pace: str = "unlimited = true",
+    account: str = "",
+    message: str = "",
+) -> Path:
+    """The same of a campaign to a wallet's users, with its key.
+
+    Args:
+        rows: the list, with the columns key, access_token and who.
+        account, message: more lines of [alipay] and [message].
+    """
+    (folder / "key.pem").write_text(keys().private_pem.reveal())
+    (folder / "people.csv").write_text(rows)
+    file = folder / f"{name}.toml"
+    file.write_text(WALLET.format(name=name, url=url, pace=pace, account=account, message=message))
     return file
 
 

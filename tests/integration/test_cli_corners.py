@@ -13,33 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import campaign, conserved, one_document, promomsg, running
+from cli_campaigns import campaign, conserved, one_document, promomsg, running, wallet_campaign
 from waiting import real_time
 
 from promomsg.engine.campaign import Campaign
 from promomsg.errors import JournalError
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxSettings
 
-WALLET = """\
-[campaign]
-channel = "alipay"
-recipients = "users.csv"
-durability = "process"
-[alipay]
-client_id = "c"
-app_id = "a"
-private_key = "file:key.pem"
-verify = false
-tokens = "tokens.db"
-base_url = "{url}/api"
-[message]
-template_code = "T"
-extend_info = {{ scene = "sale" }}
-[[message.templates]]
-parameters = {{ who = "{{who}}" }}
-[pace]
-unlimited = true
-"""
+TWO_USERS = "key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n"
+MORE = {"account": 'tokens = "tokens.db"', "message": 'extend_info = { scene = "sale" }'}
 
 
 def when(what: Callable[[], bool], then: Callable[[], object]) -> threading.Thread:
@@ -223,10 +205,7 @@ def test_everyone_that_did_not_go_out_needs_the_word_again(
 def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("keys", "--output", tmp_path) == 0
-    (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
-    file = tmp_path / "wallet.toml"
-    file.write_text(WALLET.format(url=served.url))
+    file = wallet_campaign(tmp_path, served.url, TWO_USERS, **MORE)
     capsys.readouterr()
     assert promomsg("plan", file, "--json") == 0
     plan = one_document(capsys)
@@ -243,10 +222,7 @@ def test_a_wallet_campaign_keeps_its_tokens_in_a_private_file(
 def test_the_same_campaign_file_a_month_later_reaches_everybody_again(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert promomsg("keys", "--output", tmp_path) == 0
-    (tmp_path / "users.csv").write_text("key,access_token,who\nu1,tok-1,A\nu2,tok-2,B\n")
-    file = tmp_path / "wallet.toml"
-    file.write_text(WALLET.format(url=served.url))
+    file = wallet_campaign(tmp_path, served.url, TWO_USERS, **MORE)
     assert promomsg("send", file, "--yes", "--json") == 0
     served.clock.advance(30 * 86_400)
     assert promomsg("send", file, "--journal", tmp_path / "next.db", "--yes", "--json") == 0

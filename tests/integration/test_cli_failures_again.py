@@ -12,33 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import campaign, one_document, promomsg
-from fault_campaigns import keys
+from cli_campaigns import campaign, one_document, promomsg, wallet_campaign
 
 from promomsg.errors import JournalError
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 SINGLE = 'route = "single"'
-WALLET = """\
-[campaign]
-channel = "alipay"
-recipients = "users.csv"
-durability = "process"
-[alipay]
-client_id = "c"
-app_id = "a"
-private_key = "file:key.pem"
-verify = false
-base_url = "{url}/api"
-[message]
-template_code = "T"
-[[message.templates]]
-parameters = {{ who = "{{who}}" }}
-[pace]
-unlimited = true
-concurrency = 1
-"""
+ONE_AT_A_TIME = "unlimited = true\nconcurrency = 1"
 
 
 def report_of(journal: Path, *more: str, name: str = "failures.csv") -> Path:
@@ -340,11 +321,9 @@ def test_a_journal_that_cannot_be_read_is_no_journal_of_nobody(
 def test_users_of_a_wallet_are_sent_to_again_by_new_idempotency_keys_and_once(
     served: Sandbox, tmp_path: Path
 ) -> None:
-    (tmp_path / "key.pem").write_text(keys().private_pem.reveal())
-    file = tmp_path / "autumn.toml"
-    file.write_text(WALLET.format(url=served.url))
     rows = "".join(f"u{n},t{n},客{n}\n" for n in range(8))
-    (tmp_path / "users.csv").write_text(f"key,access_token,who\n{rows}")
+    people = f"key,access_token,who\n{rows}"
+    file = wallet_campaign(tmp_path, served.url, people, name="autumn", pace=ONE_AT_A_TIME)
     refused: dict[str, Any] = {"endpoint": "alipay.send", "result": "INVALID_ACCESS_TOKEN"}
     served.faults = FaultPlan([Fault(**refused, calls=[2, 5, 7])])
     assert promomsg("send", file, "--yes") == 3
@@ -527,11 +506,9 @@ def test_a_campaign_of_failures_knows_the_others_when_its_files_were_moved(
 def test_users_of_a_wallet_with_request_ids_of_their_own_keep_them_and_get_it_once(
     served: Sandbox, tmp_path: Path
 ) -> None:
-    (tmp_path / "key.pem").write_text(keys().private_pem.reveal())
-    file = tmp_path / "autumn.toml"
-    file.write_text(WALLET.format(url=served.url))
     rows = "".join(f"u{n},t{n},客{n},order-{n}\n" for n in range(6))
-    (tmp_path / "users.csv").write_text(f"key,access_token,who,request_id\n{rows}")
+    people = f"key,access_token,who,request_id\n{rows}"
+    file = wallet_campaign(tmp_path, served.url, people, name="autumn", pace=ONE_AT_A_TIME)
     refused: dict[str, Any] = {"endpoint": "alipay.send", "result": "INVALID_ACCESS_TOKEN"}
     lost: dict[str, Any] = {"endpoint": "alipay.send", "kind": "drop_after_delivering"}
     served.faults = FaultPlan([Fault(**refused, calls=[2, 5]), Fault(**lost, calls=[3])])

@@ -9,33 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_campaigns import campaign, conserved, one_document, promomsg, started
-from fault_campaigns import keys
+from cli_campaigns import (
+    campaign,
+    conserved,
+    one_document,
+    promomsg,
+    started,
+    wallet_campaign,
+)
 from waiting import wait_for
 
 from promomsg.engine.opened_journal import open_journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
-
-WALLET = """\
-[campaign]
-name = "wallet"
-channel = "alipay"
-recipients = "users.csv"
-durability = "process"
-[alipay]
-client_id = "c"
-app_id = "a"
-private_key = "file:key.pem"
-verify = false
-base_url = "{url}/api"
-[message]
-template_code = "T"
-[[message.templates]]
-parameters = {{ who = "{{who}}" }}
-[pace]
-unlimited = true
-concurrency = 4
-"""
 
 COUNTS = ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending", "by_code")
 
@@ -134,11 +119,9 @@ def test_so_does_a_cancel(
 def test_a_wallet_is_asked_again(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "key.pem").write_text(keys().private_pem.reveal())
-    file = tmp_path / "wallet.toml"
-    file.write_text(WALLET.format(url=served.url))
     rows = "".join(f"u{n},t{n},客{n}\n" for n in range(30))
-    (tmp_path / "users.csv").write_text(f"key,access_token,who\n{rows}")
+    people, pace = f"key,access_token,who\n{rows}", "unlimited = true\nconcurrency = 4"
+    file = wallet_campaign(tmp_path, served.url, people, pace=pace)
     journal = killed(served, file, "alipay.send", after=10, out=4)
     before = shown(journal, capsys)
     assert (before["state"], before["sent"], before["pending"]) == ("stopped", 10, 20)

@@ -8,33 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_campaigns import campaign, promomsg
+from cli_campaigns import campaign, promomsg, wallet_campaign
 
 from promomsg.sandbox import Sandbox
 
 CASES = Path(__file__).parents[1] / "cases" / "lists"
 TWO = {"k1": ("1001", "小明"), "k2": ("1002", "小红")}
-
-WALLET = """\
-[campaign]
-name = "wallet"
-channel = "alipay"
-recipients = "people.csv"
-journal = "wallet.db"
-durability = "process"
-[alipay]
-client_id = "c"
-app_id = "a"
-private_key = "file:key.pem"
-verify = false
-base_url = "{url}/api"
-[message]
-template_code = "T"
-[[message.templates]]
-parameters = {{ who = "{{who}}" }}
-[pace]
-unlimited = true
-"""
 
 
 def set_up(folder: Path, served: Sandbox, people: bytes, title: str = "{name|客官}") -> Path:
@@ -169,7 +148,7 @@ def test_words_for_nothing_are_said_and_blank_cells_are_missing(
 def test_a_wallets_list_without_headings_shows_no_cell_of_it(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    file = wallet(tmp_path, served, text, capsys)
+    file = wallet_campaign(tmp_path, served.url, text)
     words: tuple[object, ...]
     for words in (("plan", file), ("send", file, "--yes", "--json"), ("doctor", file)):
         assert promomsg(*words) == 1, words
@@ -201,7 +180,7 @@ def test_a_broken_row_of_a_wallets_list_is_called_by_its_number(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str
 ) -> None:
     text = f"key,access_token,who\n{row}\nu2,28100TOKENofU2,Bo\n"
-    file = wallet(tmp_path, served, text, capsys)
+    file = wallet_campaign(tmp_path, served.url, text)
     said = ""
     for words, status in (
         (("plan", file), 0),
@@ -219,12 +198,3 @@ def test_a_broken_row_of_a_wallets_list_is_called_by_its_number(
     assert [r["key"] for r in csv.DictReader(io.StringIO(out.out))] == ["row 1", "u2"]
     assert served.ledger.deliveries("28100TOKENofU2") == 1
     assert served.ledger.deliveries("28100TOKENofU1") == 0
-
-
-def wallet(folder: Path, served: Sandbox, text: str, capsys: pytest.CaptureFixture[str]) -> Path:
-    assert promomsg("keys", "--output", folder) == 0
-    capsys.readouterr()
-    (folder / "people.csv").write_text(text)
-    file = folder / "wallet.toml"
-    file.write_text(WALLET.format(url=served.url))
-    return file
