@@ -23,10 +23,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from aiolimiter import AsyncLimiter
-
 from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.log_events import log_event
+from promomsg.transport.leaky_bucket import TICK, LeakyBucket
 
 __all__ = ["GUARD", "RECOVERY", "WindowLimiter"]
 
@@ -34,8 +33,6 @@ log = logging.getLogger("promomsg.transport")
 
 GUARD: Final = 0.030
 """Seconds by which two calls may come closer together on their way to the server."""
-_TICK: Final = 1e-6
-"""No sleep is shorter: a difference that floating point leaves is no reason to wait."""
 _RECENT: Final = 512
 """Calls whose moments are kept at the least: of these the pace seen last is counted."""
 _CUT: Final = 0.75
@@ -75,56 +72,6 @@ class _Quota:
         self.span = seconds * self.calls / calls + guard
 
 
-class _LeakyBucket(AsyncLimiter):
-    """aiolimiter's leaky bucket on the clock that was passed in instead of the event loop's.
-
-    Calls go by bunches; of up to one and a half, all that are to go go together, since half a bunch
-    would cost as many wake-ups as a whole one. The bucket holds these and 50 ms' worth more, to make
-    up for a timer that fired late. Its usual size, a whole period's worth, lets nearly twice the
-    quota pass in the first window.
-
-    Args:
-        bunch: calls that go together, 1 or more.
-    """
-
-    __slots__ = ("_bunch", "_carry", "_largest", "_late", "rate", "time")
-
-    def __init__(self, rate: float, bunch: float, clock: Clock) -> None:
-        self._bunch = bunch
-        self._carry = 0.0
-        """By how much the bunches so far were too small, since calls are whole."""
-        self._largest = math.ceil(bunch * 1.5) if bunch > 1 else 1
-        self._late = rate * 0.05
-        burst = self._largest + self._late
-        super().__init__(burst, burst / rate)
-        self.rate = rate
-        self.time = clock.monotonic
-
-    @property
-    def _loop(self) -> _LeakyBucket:  # type: ignore[override]  # all it is asked for here is time()
-        return self
-
-    def take(self, most: int) -> int:
-        """Fills the bucket by up to `most` calls, once there is room for a bunch or for all of them;
-        how many there was room for."""
-        self._leak()
-        needed, room = self._next(most), int(self.max_rate - self._level + 1e-9)
-        if room < needed:
-            return 0
-        if needed < most:
-            self._carry = (self._carry + self._bunch) % 1
-        count = min(most, room, needed + int(self._late))
-        self._level += count
-        return count
-
-    def wait(self, most: int) -> float:
-        """Seconds until there is room for that."""
-        return max(_TICK, (self._level + self._next(most) - self.max_rate) / self.rate)
-
-    def _next(self, most: int) -> int:
-        return most if most <= self._largest else int(self._bunch + self._carry + 1e-9)
-
-
 class WindowLimiter:
     """One quota of one account, shared by everybody who calls through its channel.
 
@@ -140,7 +87,7 @@ class WindowLimiter:
         self._quotas: tuple[_Quota, ...] = ()
         self._is_unlimited = True
         """No quota and no throttle: nothing has to be counted."""
-        self._bucket: _LeakyBucket | None = None
+        self._bucket: LeakyBucket | None = None
         self._reserving = asyncio.Lock()
         self._at_gate: deque[asyncio.Future[None]] = deque()
         """What wakes each of the calls that wait at the gate. The first of them sleeps for all."""
@@ -190,7 +137,7 @@ class WindowLimiter:
     async def wait_while_held(self) -> None:
         """Returns when there is no hold."""
         while (until := self.held_until) is not None:
-            await self._clock.sleep(max(until - self._now(), _TICK))
+            await self._clock.sleep(max(until - self._now(), TICK))
 
     async def reserve(self, most: int) -> int:
         """Waits until at least one call may be intended.
@@ -223,7 +170,7 @@ class WindowLimiter:
                     # After a throttle they go one by one: of a whole bunch the first refusal would
                     # come too late for the others.
                     bunch = 1.0 if self._lowered_share is not None else max(1.0, rate * _BUNCH)
-                    bucket = self._bucket = _LeakyBucket(rate, bunch, self._clock)
+                    bucket = self._bucket = LeakyBucket(rate, bunch, self._clock)
                 if count := bucket.take(together):
                     self._reserved_at = self._now()
                     return count
@@ -401,7 +348,7 @@ class WindowLimiter:
             calls = min(_RECENT, max(1, int(rate * 0.2)))
             earliest = max(earliest, _opens_at(log, size, calls, calls / rate, ahead, now))
         wait = earliest - now
-        return wait if wait > _TICK else 0.0
+        return wait if wait > TICK else 0.0
 
 
 def _new_future() -> asyncio.Future[None]:
