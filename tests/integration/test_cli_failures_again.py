@@ -237,6 +237,26 @@ def test_whom_a_retry_reached_since_the_report_was_written_is_left_out(
     assert got(served) == {f"u{n}": 1 for n in range(6)}
 
 
+def test_a_list_of_people_who_want_nothing_is_not_called_wrong_because_none_of_them_failed(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whom it named was left out the first time already."""
+    (tmp_path / "blocked.csv").write_text("key\nk5\n")
+    people = "key,openid\n" + "".join(f"k{n},u{n}\n" for n in range(6))
+    blocked = f'{SINGLE}\nsuppress = "blocked.csv"'
+    file = campaign(tmp_path, served.url, people, campaign=blocked)
+    served.settings.refuse_single = {"u1": 43101}
+    assert promomsg("send", file, "--yes") == 3
+    report = report_of(tmp_path / "autumn.db")
+    served.settings.refuse_single = {}
+    capsys.readouterr()
+    assert send_again(tmp_path, report, "--yes") == 0
+    shown = capsys.readouterr().out
+    assert "0 rows of this list left out" in shown
+    assert "wrong list" not in shown
+    assert got(served) == {f"u{n}": 1 for n in range(5)}
+
+
 def test_a_report_that_was_sent_again_already_reaches_nobody_twice(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

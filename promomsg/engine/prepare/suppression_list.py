@@ -132,7 +132,8 @@ class SuppressionList:
             )
         if self._has_others and not self.values:
             notices.append(f"{SUMMARY}it is empty, so nobody is left out")
-        elif self._has_others and not rows:
+        elif self._has_others and not rows and not self._earlier:
+            # (Of those who failed before it left out the others then.)
             notices.append(
                 f"{SUMMARY}nobody on it is among these recipients, which is how a wrong list looks: "
                 "compare its values with their keys and addresses"
