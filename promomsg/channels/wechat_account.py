@@ -107,6 +107,11 @@ class WeChatAccount:
         if self.tokens.current() is None:
             await self.token()
 
+    @property
+    def loopback(self) -> bool:
+        """Whether its provider is on this machine: a stand-in."""
+        return self.http.loopback
+
     def share_token(self, store: TokenStore) -> None:
         """Has the token in a store that other processes have too; a caller's own source of tokens
         stays that of this process."""

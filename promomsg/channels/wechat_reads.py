@@ -68,7 +68,8 @@ class WeChatReads:
 
         Raises:
             UsageError: the day or the window cannot have data (docs/facts/wechat.md, "Click data"),
-                or a value of the wrong type.
+                or a value of the wrong type. Where base_url is loopback the day is compared with this
+                machine's only when there are no clicks: a stand-in has a clock of its own.
         """
         click_days.check_clicks(
             send_date,
@@ -77,7 +78,7 @@ class WeChatReads:
             msg_id=msg_id,
             begin=begin,
             end=end,
-            now=self._clock.time(),
+            now=None if self._account.loopback else self._clock.time(),
         )
         body = codec.clicks_body(
             send_date,
@@ -87,7 +88,11 @@ class WeChatReads:
             begin=begin,
             end=end,
         )
-        return await self._account.ask(endpoints.GETMSGCLICKDATA, body, codec.read_clicks)
+        rows = await self._account.ask(endpoints.GETMSGCLICKDATA, body, codec.read_clicks)
+        if self._account.loopback and not rows:
+            # Asked first: a stand-in has a clock of its own. That it has none may be why.
+            click_days.check_age(send_date, now=self._clock.time())
+        return rows
 
     async def iter_promoters(
         self,

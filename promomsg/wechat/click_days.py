@@ -12,7 +12,7 @@ from typing import Final
 from promomsg.clock import DAY, china_date, china_day_begins
 from promomsg.errors import UsageError
 
-__all__ = ["CLICK_DAYS", "check_clicks", "day_window"]
+__all__ = ["CLICK_DAYS", "check_age", "check_clicks", "day_window"]
 
 CLICK_DAYS: Final = 90
 """Days for which click data is kept (docs/facts/wechat.md, "Windows")."""
@@ -47,7 +47,7 @@ def check_clicks(
     msg_id: str | None = None,
     begin: int | None = None,
     end: int | None = None,
-    now: float,
+    now: float | None,
 ) -> None:
     """Checks a question for click data (docs/facts/wechat.md, "Click data"), before the call.
 
@@ -56,7 +56,7 @@ def check_clicks(
         dimension: 0 by message id, 1 by message type.
         msg_type: the message type, a whole number.
         msg_id, begin, end: dimension 0 only; Unix seconds inside that day.
-        now: Unix seconds.
+        now: Unix seconds; None: the day's age is not checked.
 
     Raises:
         UsageError: the day is not over or its data no longer kept, or a filter cannot apply.
@@ -68,17 +68,8 @@ def check_clicks(
     if msg_id is not None and not isinstance(msg_id, str):
         raise UsageError(f"msg_id: give a str, not {msg_id!r}")
     start, last = day_window(send_date)
-    age = (china_date(now) - _parse(send_date)).days
-    if age < 1:
-        raise UsageError(
-            f"send_date {send_date}: click data can be had from the day after the send; "
-            f"in China it is {china_date(now).isoformat()}"
-        )
-    if age > CLICK_DAYS:
-        raise UsageError(
-            f"send_date {send_date}: click data is kept {CLICK_DAYS} days, and this was {age} "
-            "days ago"
-        )
+    if now is not None:
+        check_age(send_date, now=now)
     if dimension == 1:
         for name, given in (("msg_id", msg_id), ("begin", begin), ("end", end)):
             if given is not None:
@@ -96,3 +87,22 @@ def check_clicks(
             )
     if begin is not None and end is not None and begin > end:
         raise UsageError(f"begin {begin} is after end {end}")
+
+
+def check_age(send_date: str, *, now: float) -> None:
+    """Checks that a day's clicks can be had at this moment (Unix seconds).
+
+    Raises:
+        UsageError: the day is not over, or its data no longer kept.
+    """
+    age = (china_date(now) - _parse(send_date)).days
+    if age < 1:
+        raise UsageError(
+            f"send_date {send_date}: click data can be had from the day after the send; "
+            f"in China it is {china_date(now).isoformat()}"
+        )
+    if age > CLICK_DAYS:
+        raise UsageError(
+            f"send_date {send_date}: click data is kept {CLICK_DAYS} days, and this was {age} "
+            "days ago"
+        )

@@ -21,6 +21,7 @@ from promomsg import (
     UsageError,
     WeChatPromoter,
 )
+from promomsg.clock import china_day
 from promomsg.sandbox import Fault, FaultPlan, Sandbox, SandboxPromoter
 
 pytestmark = pytest.mark.asyncio
@@ -120,8 +121,6 @@ def same_day(day: str, at: int) -> bool:
         {"dimension": 1, "msg_id": "1"},
         {"dimension": 0, "begin": 5},
         {"dimension": 0, "send_date": "2023/08/04"},
-        {"dimension": 0, "send_date": "2020-01-01"},
-        {"dimension": 0, "days": 0},
         {"dimension": 0, "msg_type": "1"},
     ],
     ids=str,
@@ -129,13 +128,49 @@ def same_day(day: str, at: int) -> bool:
 async def test_clicks_are_checked_before_the_call(
     box: Sandbox, channel: WeChatPromoter, question: dict[str, Any]
 ) -> None:
-    days = question.pop("days", 1)
-    yesterday = box.clock.china_day(box.clock.time() - days * DAY)
+    yesterday = box.clock.china_day(box.clock.time() - DAY)
     with pytest.raises(UsageError):
         await channel.get_clicks(
             question.pop("send_date", yesterday), **{"msg_type": 1, **question}
         )
     assert box.calls["getmsgclickdata"] == 0
+
+
+async def test_clicks_of_a_stand_in_go_by_its_own_clock(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    box.settings.click_rate = 1.0
+    msg_id = await channel.send_group(MESSAGE, Promoters(ids(70)))
+    today = box.clock.china_day()
+    with pytest.raises(UsageError, match="from the day after the send"):
+        await channel.get_clicks(today, dimension=0, msg_type=1)
+    box.clock.advance(DAY)
+    [row] = await channel.get_clicks(today, dimension=0, msg_type=1)
+    assert row.msg_id == msg_id
+
+
+async def test_the_pages_own_example_of_clicks_can_be_asked_of_a_stand_in(
+    box: Sandbox, channel: WeChatPromoter
+) -> None:
+    row = {"msg_id": "123456", "send_time": 1691114400, "click_uv": 123, "click_pv": 200}
+    box.faults = FaultPlan(
+        [Fault(endpoint="getmsgclickdata", kind="alter", set={"data_list": [row]})]
+    )
+    [clicks] = await channel.get_clicks(
+        "2023-08-04", dimension=0, msg_type=1, begin=1691114400, end=1691128800
+    )
+    assert (clicks.msg_id, clicks.click_uv) == ("123456", 123)
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [(0, "from the day after the send"), (91, "kept 90 days")]
+)
+async def test_clicks_that_the_provider_cannot_have_are_not_asked_for(days: int, says: str) -> None:
+    now = FakeClock(start=1_700_000_000.0)
+    day = china_day(now.time() - days * DAY)
+    async with WeChatPromoter("wx1", "s3cret", clock=now) as client:
+        with pytest.raises(UsageError, match=says):
+            await client.get_clicks(day, dimension=1, msg_type=1)
 
 
 async def test_a_read_tries_a_newer_token_and_masks_what_comes_back(
