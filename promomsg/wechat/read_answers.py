@@ -114,9 +114,14 @@ def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> De
     """One poll of a group send (`getmsg`). A field that makes no sense is None, and a warning.
 
     Raises:
-        ProviderError: refused. OutcomeUnknown: not a readable answer.
+        ProviderError: refused. OutcomeUnknown: not a readable answer, or one about another message.
     """
     data = _read("getmsg", status, body, ("send_cnt", "percent", "fail_cnt"), mask)
+    if data.get("msg_id") is not None and to_text(data["msg_id"]) != msg_id:
+        # The page's answer has no msg_id, so one that is there and differs is a mix-up in between:
+        # believed, it would say of this group's members what became of somebody else's.
+        rid = request_id_of(data.get("errmsg"), mask)
+        raise OutcomeUnknown("getmsg: the answer is about another message", status=status, rid=rid)
     # Its own fields alone: msgspec cannot convert a stranger's key that has half a character in it.
     known = {name: data[name] for name in DeliveryAnswer.__struct_encode_fields__ if name in data}
     answer = msgspec.convert(known, DeliveryAnswer)
