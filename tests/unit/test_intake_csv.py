@@ -53,8 +53,8 @@ async def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) 
     source = read_csv(put(tmp_path, text.encode(encoding)))
     rows = await read(source, "name")
     assert [(r.id, r.params["name"]) for r in rows] == [("1", "客官"), ("2", "老板")]
-    said = " ".join(source.notices)
-    assert ("GB18030" in said) is (encoding in ("gbk", "gb18030"))
+    label = "GB18030" if encoding in ("gbk", "gb18030") else "UTF-8"
+    assert source.notices == [f"{tmp_path / 'people.csv'} is read as {label}"]
     assert source.describe()["encoding"] == ("GB18030" if encoding[0] == "g" else "UTF-8")
 
 
@@ -206,7 +206,7 @@ async def test_own_headings(tmp_path: Path) -> None:
     source = read_csv(path, columns={"id": "推广员ID", "name": "姓名"})
     rows = await read(source, "name")
     assert (rows[0].id, rows[0].key, rows[0].params["name"]) == ("101", "101", "王")
-    assert source.notices == [f"{path}: column 'id' is not used"]
+    assert source.notices == [f"{path}: column 'id' is not used", f"{path} is read as UTF-8"]
     text = await fails(path, columns={"id": "推广员Id"})
     assert "推广员ID" in text
 
@@ -253,9 +253,10 @@ async def test_a_placeholder_without_a_column(tmp_path: Path) -> None:
     assert "{key}" in await fails(path, "id")
     source = read_csv(path)
     source.check(frozenset({"name"}))
-    assert source.notices == [f"{path}: column 'city' is not used"]
+    read_as = f"{path} is read as UTF-8"
+    assert source.notices == [f"{path}: column 'city' is not used", read_as]
     source.check(frozenset())
-    assert source.notices == [f"{path}: columns 'name', 'city' are not used"]
+    assert source.notices == [f"{path}: columns 'name', 'city' are not used", read_as]
 
 
 async def test_a_fallback_without_a_column_is_for_everybody_and_said(tmp_path: Path) -> None:
@@ -265,7 +266,8 @@ async def test_a_fallback_without_a_column_is_for_everybody_and_said(tmp_path: P
     [row] = await read(source, "name", "city", check=False)
     assert row.params == {"city": "x"}
     assert source.notices == [
-        f"{path}: no column is called 'name': everybody gets the fallback of {{name|…}}"
+        f"{path}: no column is called 'name': everybody gets the fallback of {{name|…}}",
+        f"{path} is read as UTF-8",
     ]
     for slip in ("citi", "id"):  # a typo, and an address
         with pytest.raises(UsageError, match=f"{{{slip}}}"):

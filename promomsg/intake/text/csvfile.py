@@ -86,10 +86,13 @@ class CsvSource:
     def notices(self) -> list[str]:
         self._file.scan_now()
         where = str(self._file.path)
-        notices = list(self._column_notices)
+        notices = [*self._column_notices, *self._reading.notices()]
+        said = f"{where} is read as {self._file.label}"
         if self._file.encoding != "utf-8-sig":
-            notices.insert(0, f"{where} is read as {self._file.label}")
-        return notices + self._reading.notices()
+            notices.insert(0, said)
+        elif self._file.is_detected:
+            notices.append(said)
+        return notices
 
     @property
     def parameters(self) -> frozenset[str]:

@@ -88,6 +88,11 @@ class TextFile:
         self._candidates = (name,)
 
     @property
+    def is_detected(self) -> bool:
+        """Whether its encoding was found by reading it, and not said by the user."""
+        return self._auto
+
+    @property
     def label(self) -> str:
         """The encoding as a person calls it."""
         name = self.encoding or ""
