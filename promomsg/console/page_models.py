@@ -12,7 +12,7 @@ import msgspec
 
 from promomsg.code_meanings import Explanation
 from promomsg.console.console_types import Action, CampaignPage, Look
-from promomsg.engine.report import Report
+from promomsg.engine.report import CANCEL_ASKED, Report
 from promomsg.journal.people.people_contract import PeoplePage, Person
 from promomsg.journal.records import GroupRow
 from promomsg.model import State
@@ -55,6 +55,7 @@ STATE_MEANS: Final = {
     "cancelled": "it was ended before everybody had a message",
 }
 """What the state of a campaign means to people."""
+_CANCEL_MEANS: Final = "nobody sends it at present, and whoever goes on cancels who is pending"
 _FIRST_MEANS: Final = {
     "sending": "they are sent to, and the others wait",
     "waiting": "they are looked at, and the others wait",
@@ -131,7 +132,7 @@ def standing_of(look: Look) -> StateInWords:
     code, colon, _ = reason.partition(": ")
     return StateInWords(
         state=look.state,
-        means=STATE_MEANS.get(look.state, ""),
+        means=_CANCEL_MEANS if reason == CANCEL_ASKED else STATE_MEANS.get(look.state, ""),
         reason=reason,
         meaning=meaning_of(code) if colon and " " not in code else None,
         error=look.error.removeprefix(f"{look.journal}: "),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promomsg.report_formats.contents import ClickSummary, ReportContents
 
 __all__ = [
+    "CANCEL_ASKED",
     "CANNOT_BE_REACHED",
     "ENDED",
     "GroupProgress",
@@ -127,6 +128,7 @@ CANNOT_BE_REACHED: Final = "the provider cannot be reached; one call at a time i
 (docs/design.md, "A provider that cannot be reached")."""
 
 
+CANCEL_ASKED: Final = "it was asked to be cancelled, and its sender ended before that was done"
 ENDED: Final = frozenset({"done", "cancelled"})
 """The states of a campaign of which nothing is left to do."""
 
@@ -170,6 +172,8 @@ def campaign_state(
         return "halted", halted
     if control is Control.PAUSE:
         return "paused", "paused by request"
+    if control is Control.CANCEL and not only_groups:
+        return "stopped", CANCEL_ASKED
     if only_groups:
         return "following", "group sends are not complete yet; resume follows them on"
     if waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections import Counter
@@ -19,7 +20,11 @@ from cli_campaigns import (
 )
 from waiting import wait_for
 
+from promomsg.cli.output.next_steps import next_steps
 from promomsg.engine.opened_journal import open_journal
+from promomsg.engine.report import CANCEL_ASKED
+from promomsg.journal.locate import journal_at
+from promomsg.journal.records import Control
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 COUNTS = ("planned", "sent", "failed", "unknown", "skipped", "cancelled", "pending", "by_code")
@@ -138,3 +143,20 @@ def test_a_wallet_is_asked_again(
     served.faults = FaultPlan([])
     assert promomsg("resume", journal, "--yes", "--json") == 0
     assert one_document(capsys)["sent"] == 30
+
+
+def test_a_cancel_that_a_kill_cut_short_is_said_and_done_by_the_next_one(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pace = "unlimited = true\nconcurrency = 4"
+    file = campaign(tmp_path, served.url, 100, title="{name}", pace=pace)
+    journal = killed(served, file, "singlesendmsg", after=20, out=4)
+    asyncio.run(journal_at(journal).request(Control.CANCEL))
+    before = shown(journal, capsys)
+    assert (before["state"], before["reason"]) == ("stopped", CANCEL_ASKED)
+    steps = [command for _, command, _ in next_steps(before)]
+    assert steps == ["cancel", "report"]
+    assert promomsg("cancel", journal) == 0
+    after = shown(journal, capsys)
+    assert (after["state"], after["pending"]) == ("cancelled", 0)
+    assert after["sent"] + after["unknown"] >= served.ledger.total

@@ -10,6 +10,7 @@ from promomsg.cli.language.terminal_language import _
 from promomsg.cli.language.wide_text import padded, width
 from promomsg.cli.output.printing import command_line
 from promomsg.cli.output.terminal_page import Page
+from promomsg.engine.report import CANCEL_ASKED
 
 __all__ = ["next_steps", "put_next_steps"]
 
@@ -24,7 +25,9 @@ def next_steps(document: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[st
         document: of `--json`.
     """
     state = document["state"]
-    if document["pending"] and state in _STANDS:
+    if document["pending"] and document["reason"] == CANCEL_ASKED:
+        yield _("cancel those who are pending:"), "cancel", ()
+    elif document["pending"] and state in _STANDS:
         asked = document.get("first", {}).get("phase") in ("stopped", "asking")
         text = _("go on with those who are pending:")
         yield text, "resume", ("--approve",) if asked else ()
