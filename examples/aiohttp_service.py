@@ -4,9 +4,15 @@ import asyncio
 import os
 from contextlib import aclosing, suppress
 
+import msgspec
 from aiohttp import ClientError, ClientSession, web
 
 from promomsg import Campaign, JournalError, PromoError, WeChatMessage, WeChatPromoter
+
+
+class Wanted(msgspec.Struct):
+    title: str
+    ids: list[str]
 
 
 def make_app(argv: list[str] | None = None) -> web.Application:
@@ -16,21 +22,23 @@ def make_app(argv: list[str] | None = None) -> web.Application:
     ends: list[asyncio.Task[None]] = []
 
     async def start(request: web.Request) -> web.Response:
-        name, wanted = request.match_info["name"], await request.json()
-        message = WeChatMessage(1, {"title": wanted["title"]}, "pages/index/index")
+        name, body = request.match_info["name"], await request.read()
         journal = f"{env['CAMPAIGNS']}/{name}.db"
-        campaign = Campaign(wechat, message, wanted["ids"], name=name, journal=journal)
-        if await asyncio.to_thread(os.path.exists, journal):  # stopped before its end: it goes on
-            campaign = Campaign.resume(journal, wechat, message=message)
         try:
+            wanted = msgspec.json.decode(body, type=Wanted)
+            message = WeChatMessage(1, {"title": wanted.title}, "pages/index/index")
+            campaign = Campaign(wechat, message, wanted.ids, name=name, journal=journal)
+            if await asyncio.to_thread(os.path.exists, journal):  # goes on; another list is refused
+                campaign = Campaign.resume(journal, wechat, message=message, recipients=wanted.ids)
             runs[name] = run = await campaign.start()
-        except PromoError as error:
-            raise web.HTTPBadRequest(text=str(error)) from None
+        except (PromoError, msgspec.MsgspecError) as error:  # being sent already is a conflict
+            kind = web.HTTPConflict if isinstance(error, JournalError) else web.HTTPBadRequest
+            raise kind(text=str(error)) from None
         ends.append(asyncio.create_task(end(run)))
         return web.json_response(run.progress.to_dict(), status=202)
 
     async def end(run: Campaign) -> None:
-        with suppress(JournalError, ClientError, KeyError):
+        with suppress(JournalError, ClientError, TimeoutError, KeyError):
             async with aclosing(run), ClientSession() as http:
                 report = await run.wait()
                 await http.post(env["WEBHOOK"], json=report.to_dict())
@@ -46,7 +54,9 @@ def make_app(argv: list[str] | None = None) -> web.Application:
         return web.json_response(run.progress.to_dict())
 
     async def stop(app: web.Application) -> None:  # before aiohttp waits for those who listen
-        await asyncio.gather(*(run.aclose() for run in runs.values()), *ends)
+        await asyncio.gather(
+            *(run.aclose() for run in runs.values()), *ends, return_exceptions=True
+        )
         await wechat.close()
 
     app = web.Application()

@@ -289,6 +289,20 @@ async def test_a_finished_campaign_is_done_and_sends_nothing(
     assert (report.state, report.sent, box.calls["singlesendmsg"]) == ("done", 3, 3)
 
 
+async def test_of_a_list_that_has_grown_a_finished_campaign_says_that_it_sends_to_nobody(
+    box: Sandbox, channel: WeChatPromoter, journal: Journal
+) -> None:
+    await promomsg.send(channel, MESSAGE, ids(3), journal=journal, **QUICK)
+    same = await run_to_end(Campaign.resume(journal, channel, recipients=ids(3), **QUICK))
+    assert not same.warnings
+    grown = Campaign.resume(journal, channel, recipients=ids(4), **QUICK)
+    [notice] = [said for said in (await grown.plan()).notices if "the list given again" in said]
+    assert "3 rows then, 4 now" in notice
+    report = await run_to_end(grown)
+    assert list(report.warnings) == [notice]
+    assert (report.state, report.sent, box.calls["singlesendmsg"]) == ("done", 3, 3)
+
+
 async def test_a_half_polled_campaign_is_polled_on(
     box: Sandbox, channel: WeChatPromoter, journal: Journal
 ) -> None:

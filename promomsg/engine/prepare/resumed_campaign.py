@@ -137,9 +137,11 @@ class ResumedCampaign(CampaignStart):
         await self._reopen(handle, settings)
         planner = Planner(handle, channel, self._compiled, settings)
         if (await handle.counts()).pending:
-            await self._check_recipients(planner)
+            await self._check_recipients(planner, needs_tokens=channel.needs_tokens)
             if suppression is not None:
                 notices += await self._apply_suppression(handle, suppression, now)
+        else:
+            notices += await self._other_list_notice(handle, planner)
         record.account = channel.account
         keep_pace(record, channel)
         await handle.save(record)
@@ -210,32 +212,31 @@ class ResumedCampaign(CampaignStart):
         handle.record.warnings[:] = dict.fromkeys([*kept, *notices])
         return notices
 
-    async def _check_recipients(self, planner: Planner) -> None:
+    async def _check_recipients(self, planner: Planner, *, needs_tokens: bool) -> None:
         """Reads the list again when its user tokens are needed, or when it may have changed.
 
         Raises:
-            UsageError: it is not the list that was planned, or there is none and the channel needs
-                its tokens.
+            UsageError: it is not the list that was planned, or there is none and its tokens are needed.
         """
         assert self._handle is not None
         kept = self._handle.record.source
         source = self._source
         if source is None or isinstance(source, Audience):
-            if self._channel.needs_tokens:
+            if needs_tokens:
                 self._tokens = await self._kept_tokens()
             return
         # Loaded for a resume that is given its list again.
         from promomsg.intake.text.standard_input import StandardInput
 
         # A list that was piped in need not be piped in again: the journal has all of it.
-        if not self._channel.needs_tokens and (
+        if not needs_tokens and (
             isinstance(source, StandardInput) or await to_thread.run_sync(same_file, source, kept)
         ):
             return
         cohorts = planner.cohorts
         await to_thread.run_sync(check_source, source, self._compiled, cohorts.column)
         wanted: RecipientTokens | None = None
-        if self._channel.needs_tokens:
+        if needs_tokens:
             there = await self._handle.recipient_tokens(make=True)
             # `discard` closes them, whatever happens here
             self._tokens = there or EncryptedTokens()
@@ -250,6 +251,18 @@ class ResumedCampaign(CampaignStart):
                 "parameters differ): put that list back, or start a new campaign with a journal "
                 "of its own"
             )
+
+    async def _other_list_notice(self, handle: Handle, planner: Planner) -> list[str]:
+        """Where nothing is left to send: who has come onto the list meanwhile is sent to by nobody."""
+        try:
+            await self._check_recipients(planner, needs_tokens=False)
+        except UsageError as error:
+            text = (
+                f"nothing is left to send, and nobody was taken from the list given again: {error}"
+            )
+            await handle.warn(text)
+            return [text]
+        return []
 
     async def _kept_tokens(self) -> RecipientTokens:
         """The user tokens that the journal keeps. Raises UsageError: it has not those of all."""
