@@ -17,6 +17,7 @@ from promomsg.plural import counted
 
 __all__ = [
     "RESULT_LIFE",
+    "EarlierFailures",
     "MergedFailures",
     "PollPolicy",
     "adds_up",
@@ -36,6 +37,8 @@ _LATER_PART: Final = 12
 _LATER_CEILING: Final = 3 * 3600.0
 _LAST_LOOK: Final = 600.0
 """Seconds before its result is gone in which a group is looked at once more."""
+_NAMES_KEPT: Final = 100_000
+"""Failures of unfinished groups that one process keeps by name: some 20 MB."""
 _MORE_POLLS_AT_100: Final = 2
 """More polls of a group that is at 100 percent but whose counts do not add up yet."""
 
@@ -150,17 +153,50 @@ class MergedFailures(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
+class EarlierFailures:
+    """Failures that polls named before a group was complete. A provider may name some in one answer and
+    others in the next; whether it does is not known.
+
+    Args:
+        limit: how many are kept over all groups, so that memory does not grow with the list. What is beyond
+            it is forgotten, and those members may end as not known.
+    """
+
+    def __init__(self, limit: int = _NAMES_KEPT) -> None:
+        self._room = limit
+        self._named: dict[int, dict[str, Failure]] = {}
+
+    def add(self, group_no: int, failures: Iterable[Failure]) -> None:
+        """Keeps what a poll of this group named; of a promoter the first record."""
+        for failure in failures:
+            named = self._named.setdefault(group_no, {})
+            if failure.id not in named and self._room > 0:
+                named[failure.id] = failure
+                self._room -= 1
+
+    def of(self, group_no: int) -> tuple[Failure, ...]:
+        """What the polls of this group have named."""
+        return tuple(self._named.get(group_no, {}).values())
+
+    def drop(self, group_no: int) -> None:
+        """Forgets a group that is not followed any more."""
+        self._room += len(self._named.pop(group_no, {}))
+
+
 def merge_failures(
     delivery: Delivery,
     from_file: Iterable[Failure],
     planned: int,
     members: frozenset[str] | None = None,
+    earlier: Iterable[Failure] = (),
 ) -> MergedFailures:
     """Merges the answer's `fail_info` with its failure file: one record per recipient.
 
     Args:
         planned: how many members the group has.
         members: their ids; None when they are not known (an audience).
+        earlier: what earlier polls named. It fills up what the last answer counts and does not name, when
+            all of it fits in there; else some of it was taken back, and nothing says which.
 
     `send_cnt` includes failures (inferred: docs/facts/wechat.md, "Delivery result"): under
     `planned` at the end means that some members were never handled, and nothing says whose they
@@ -175,6 +211,11 @@ def merge_failures(
             named[failure.id] = failure
         elif failure.code != named[failure.id].code:
             repeats += 1
+    before = {
+        f.id: f for f in earlier if f.id not in named and (members is None or f.id in members)
+    }
+    if len(named) + len(before) <= (delivery.fail_cnt or 0):
+        named.update(before)
     warnings = list(delivery.warnings)
     who = f"group {delivery.msg_id}"
     if strangers:

@@ -11,6 +11,7 @@ from promomsg.channels.base import Following
 from promomsg.channels.read_retries import READ_TRIES, retry_read
 from promomsg.clock import Clock
 from promomsg.delivery import (
+    EarlierFailures,
     PollPolicy,
     adds_up,
     is_complete,
@@ -51,6 +52,7 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
     """
     began = clock.monotonic()
     waited, before, at_100 = policy.first_wait, None, 0
+    earlier = EarlierFailures()
     while True:
         delivery = await poll_delivery(channel, msg_id, clock)
         if is_complete(delivery, delivery.send_cnt or 0):
@@ -66,11 +68,13 @@ async def follow(channel: Following, msg_id: str, policy: PollPolicy, clock: Clo
                     warnings = (file.warning,) if file.warning else ()
                 except PromoError as error:
                     warnings = (f"group {msg_id}: the failure file could not be read: {error}",)
-            merged = merge_failures(delivery, extra, delivery.send_cnt or 0)
+            merged = merge_failures(delivery, extra, delivery.send_cnt or 0, None, earlier.of(0))
             if adds_up(merged, at_100):
                 return msgspec.structs.replace(
                     delivery, failures=merged.failures, warnings=(*merged.warnings, *warnings)
                 )
+            earlier.add(0, extra)
+        earlier.add(0, delivery.failures)
         waited = next_poll_in(policy, waited=waited, percent=delivery.percent, before=before)
         before = delivery.percent
         if clock.monotonic() - began + waited > policy.give_up_after:

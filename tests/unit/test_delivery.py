@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promomsg.delivery import (
+    EarlierFailures,
     PollPolicy,
     adds_up,
     is_complete,
@@ -91,6 +92,39 @@ def test_named_twice_with_two_codes_the_first_one_stands() -> None:
     )
     assert merged.failures == failures("1")
     assert "named twice" in merged.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fail_cnt", "now", "before", "named", "unnamed"),
+    [
+        (2, ["2"], ["1"], ["2", "1"], 0),
+        (3, ["2"], ["1", "2"], ["2", "1"], 1),
+        # The last answer names all that it counts: who was named before that was reached after all.
+        (1, ["2"], ["1"], ["2"], 0),
+        # More than are counted: some of them were taken back, and nothing says which.
+        (2, ["2"], ["1", "3"], ["2"], 1),
+        (2, ["2"], ["stranger"], ["2"], 1),
+    ],
+)
+def test_names_of_earlier_polls_fill_up_what_the_last_one_counts(
+    fail_cnt: int, now: list[str], before: list[str], named: list[str], unnamed: int
+) -> None:
+    last = delivery(fail_cnt=fail_cnt, failures=failures(*now))
+    merged = merge_failures(last, (), 100, MEMBERS, failures(*before))
+    assert ([f.id for f in merged.failures], merged.unnamed) == (named, unnamed)
+
+
+def test_names_of_earlier_polls_are_kept_a_group_and_not_without_end() -> None:
+    earlier = EarlierFailures(limit=3)
+    earlier.add(1, failures("1", "2"))
+    earlier.add(1, failures("1", code="43101"))
+    assert earlier.of(1) == failures("1", "2")
+    earlier.add(2, failures("7", "8"))
+    assert earlier.of(2) == failures("7")
+    earlier.drop(1)
+    assert earlier.of(1) == ()
+    earlier.add(2, failures("8"))
+    assert earlier.of(2) == failures("7", "8")
 
 
 @given(st.lists(st.sampled_from([*sorted(MEMBERS), "x", "y"])), st.integers(0, 120))

@@ -10,7 +10,7 @@ from journal_model import ModelJournal
 from scripted_wechat import ScriptedWeChat
 
 from promomsg import Campaign, Pace, PollPolicy, WeChatMessage
-from promomsg.model import Delivery
+from promomsg.model import Delivery, Failure
 
 pytestmark = pytest.mark.asyncio
 
@@ -120,3 +120,33 @@ async def test_follow_without_a_campaign_waits_likewise(
     }
     assert (await channel.follow("m1")).percent == 100
     assert auto_clock.slept == [seconds]
+
+
+NAMED_IN_TURNS = [
+    Delivery("m1", percent=40, send_cnt=24, failures=(Failure("500001", "103010"),)),
+    Delivery("m1", percent=80, send_cnt=48, failures=(Failure("500002", "43101"),)),
+    Delivery("m1", percent=100, send_cnt=60, fail_cnt=3, failures=(Failure("500003", "103010"),)),
+]
+
+
+async def test_failures_that_earlier_polls_named_are_merged_with_the_last_ones(
+    auto_clock: FakeClock,
+) -> None:
+    channel = ScriptedWeChat(auto_clock)
+    channel.looks = {"m1": deque(NAMED_IN_TURNS)}
+    people = [str(500_001 + n) for n in range(60)]
+    async with Campaign(
+        channel, MESSAGE, people, journal=ModelJournal(), clock=auto_clock, poll=POLL
+    ) as run:
+        report = await run.wait()
+    assert (report.sent, report.failed, report.unknown) == (57, 3, 0)
+    assert report.by_code == {"103010": 2, "43101": 1}
+    assert report.warnings == []
+
+
+async def test_follow_merges_what_each_poll_named(auto_clock: FakeClock) -> None:
+    channel = ScriptedWeChat(auto_clock)
+    channel.looks = {"m1": deque(NAMED_IN_TURNS)}
+    delivery = await channel.follow("m1", poll=POLL)
+    assert sorted(f.id for f in delivery.failures) == ["500001", "500002", "500003"]
+    assert delivery.warnings == ()

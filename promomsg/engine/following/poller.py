@@ -17,6 +17,7 @@ from promomsg.clock import Clock
 from promomsg.crashpoints import reached
 from promomsg.delivery import (
     RESULT_LIFE,
+    EarlierFailures,
     adds_up,
     is_complete,
     later_poll_in,
@@ -151,6 +152,7 @@ class Poller:
         self._at_once = anyio.CapacityLimiter(_POLLS_AT_ONCE)
         self._new: list[int] = []
         self._followed: dict[int, FollowedGroup] = {}
+        self._earlier = EarlierFailures()
         self._schedule: list[tuple[float, int]] = []
         """When the next poll of each is due; those that are being polled are not here."""
         self._stays = True
@@ -221,6 +223,7 @@ class Poller:
         group_no = row.group_no
         if row.state is not GroupState.ACCEPTED or (row.given_up and self._stays):
             self._followed.pop(group_no, None)
+            self._earlier.drop(group_no)
             return
         group = self._followed.get(group_no)
         if group is None:
@@ -278,6 +281,7 @@ class Poller:
         at_100 = is_complete(delivery, row.planned)
         if at_100 and (finished := await self._finish(group, delivery)) is not None:
             return finished
+        self._earlier.add(row.group_no, delivery.failures)
         wait = next_poll_in(
             self._policy, waited=waited, percent=delivery.percent, before=row.percent
         )
@@ -340,8 +344,10 @@ class Poller:
         if row.audience is None:
             members = frozenset(await self._handle.group_members(row.group_no))
         from_file: Sequence[Failure] = file.failures if file is not None else ()
-        merged = merge_failures(delivery, from_file, row.planned, members)
+        earlier = self._earlier.of(row.group_no)
+        merged = merge_failures(delivery, from_file, row.planned, members, earlier)
         if not adds_up(merged, row.polls_at_100 + 1):
+            self._earlier.add(row.group_no, from_file)
             return None
         reached("merge")
         found = await self._handle.complete_group(
