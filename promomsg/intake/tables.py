@@ -45,12 +45,14 @@ class OpenTable(NamedTuple):
     """An open table: its headings, a reader of its rows, and what the plan should say of it.
 
     `blocks` takes the places of the columns that are wanted, with our name for each, and about how
-    many rows to give at a time. `notices` is asked for when the rows are read.
+    many rows to give at a time. `notices` is asked for when the rows are read. `hint` is added to what
+    is wrong with the headings.
     """
 
     headings: Sequence[str]
     blocks: Callable[[Mapping[int, str], int], Iterator[TableBlock]]
     notices: Callable[[], list[str]] = list
+    hint: str = ""
 
 
 class TableSource:
@@ -102,8 +104,14 @@ class TableSource:
 
     def _use_headings(self, table: OpenTable, names: frozenset[str]) -> Columns:
         certain = self._kind != "excel"  # there it is a sheet's first line
-        columns = Columns(table.headings, self._given_columns, self._where, certain=certain)
-        self._notices = [*columns.check(names, self._optional), *columns.unused_notices(names)]
+        try:
+            columns = Columns(table.headings, self._given_columns, self._where, certain=certain)
+            checked = columns.check(names, self._optional)
+        except UsageError as error:
+            if not table.hint:
+                raise
+            raise UsageError(f"{error}; {table.hint}") from None
+        self._notices = [*checked, *columns.unused_notices(names)]
         self._notices_when_read = table.notices
         self._columns = columns
         return columns

@@ -333,6 +333,24 @@ async def test_which_sheet_is_read_and_what_is_hidden_is_said(tmp_path: Path) ->
             read_excel(path, sheet=nothing)  # type: ignore[arg-type]
 
 
+async def test_headings_that_are_none_may_be_those_of_the_wrong_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "p.xlsx"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    page.title = "summary"
+    page.append(["campaign", "autumn"])
+    book.create_sheet("people").append(["id", "name"])
+    book["people"].append(["1001", "A"])
+    book.save(path)
+    with pytest.raises(UsageError, match=r"no column is called id.* say sheet = 'people'$"):
+        await read(read_excel(path))
+    with pytest.raises(UsageError, match="no column is called id") as told:
+        await read(read_excel(path, sheet="summary"))
+    assert "people" not in str(told.value)
+    assert [row.id for row in await read(read_excel(path, sheet="people"))] == ["1001"]
+
+
 async def test_a_chart_sheet_is_named_with_the_sheet_to_say(tmp_path: Path) -> None:
     path = tmp_path / "p.xlsx"
     book = openpyxl.Workbook()

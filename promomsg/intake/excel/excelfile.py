@@ -83,7 +83,8 @@ class _SheetOpener:
         if self._kept is None or self._kept[0] != identity:
             self._kept = (identity, Workbook(self._path, end_if_cancelled))
         book = self._kept[1]
-        return _SheetReader(self._path, book, _choose_sheet(book, self._sheet, self._path)).table()
+        table = _SheetReader(self._path, book, _choose_sheet(book, self._sheet, self._path)).table()
+        return table if self._sheet is None else table._replace(hint="")
 
 
 def _choose_sheet(book: Workbook, wanted: str | int | None, path: Path) -> Sheet:
@@ -137,7 +138,14 @@ class _SheetReader:
                 f"{self._path}: the sheet {self._sheet.name!r} is empty; "
                 f"say which one to read, as in sheet = {others[0]!r}"
             )
-        return OpenTable(headings, self._blocks, self._notices)
+        return OpenTable(headings, self._blocks, self._notices, self._hint())
+
+    def _hint(self) -> str:
+        """Perhaps the list is on another sheet."""
+        others = [s.name for s in self._book.sheets if s is not self._sheet and s.has_cells]
+        if not others:
+            return ""
+        return f"or read another sheet than {self._sheet.name!r}: say sheet = {others[0]!r}"
 
     def _rows(self) -> Iterator[SheetRow]:
         for rows in self._book.rows(self._sheet):
