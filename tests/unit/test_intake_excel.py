@@ -2,100 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import io
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
-import anyio.to_thread
 import openpyxl
 import pytest
+from excel_files import CASES, NS, REL, TOP, line, made, said, sheet_xml, troubles, workbook
 from read_source import read
 
 from promomsg.errors import UsageError
 from promomsg.intake.excel.excelfile import read_excel
 from promomsg.intake.excel.number_formats import NumberFormat
 from promomsg.intake.excel.workbook import Workbook
-from promomsg.intake.tables import end_if_cancelled
-from promomsg.model import Code, Problem
-
-CASES = Path(__file__).parents[1] / "cases" / "lists"
-NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+from promomsg.model import Code
 
 pytestmark = pytest.mark.asyncio
-
-
-def sheet_xml(rows: str, before: str = "", ns: str = NS) -> str:
-    return f"<worksheet {ns}>{before}<sheetData>{rows}</sheetData></worksheet>"
-
-
-def line(number: int | None, *cells: str, more: str = "") -> str:
-    """A row of inline texts."""
-    at = "" if number is None else f' r="{number}"'
-    said = "".join(f'<c t="inlineStr"><is><t>{c}</t></is></c>' for c in cells)
-    return f"<row{at}{more}>{said}</row>"
-
-
-TOP = line(1, "key", "id", "name")
-
-
-def workbook(
-    path: Path,
-    sheet: str,
-    *,
-    styles: str = "",
-    strings: str = "",
-    book: str = "",
-    kind: str = "worksheet",
-    parts: dict[str, str | bytes] | None = None,
-    rename: Callable[[str], str] = str,
-) -> Path:
-    """A workbook of one sheet, written part by part."""
-    content: dict[str, str | bytes] = {
-        "_rels/.rels": f'<Relationships><Relationship Id="a" Type="{REL}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": book
-        or f'<workbook {NS} xmlns:r="{REL}"><sheets><sheet name="One" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": "<Relationships>"
-        f'<Relationship Id="rId1" Type="{REL}/{kind}" Target="worksheets/sheet1.xml"/>'
-        f'<Relationship Id="rId2" Type="{REL}/styles" Target="/xl/styles.xml"/>'
-        f'<Relationship Id="rId3" Type="{REL}/sharedStrings" Target="sharedStrings.xml"/>'
-        "</Relationships>",
-        "xl/worksheets/sheet1.xml": sheet,
-        **({"xl/styles.xml": styles} if styles else {}),
-        **({"xl/sharedStrings.xml": strings} if strings else {}),
-        **(parts or {}),
-    }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in content.items():
-            archive.writestr(rename(name), text)
-    return path
-
-
-def made(path: Path, *lines: Any, formats: dict[str, str] | None = None) -> Path:
-    """A workbook by openpyxl."""
-    book = openpyxl.Workbook()
-    page = book.active
-    assert page is not None
-    for cells in lines:
-        page.append(cells)
-    for at, code in (formats or {}).items():
-        page[at].number_format = code
-    book.save(path)
-    return path
-
-
-def said(rows: list[Any]) -> list[tuple[str, str | None, Any]]:
-    return [(r.key, r.id, r.params.get("name")) for r in rows]
-
-
-def troubles(rows: list[Any]) -> list[Problem | None]:
-    return [r.problem for r in rows]
 
 
 @pytest.mark.parametrize("case", sorted(p.name for p in CASES.glob("*.xlsx")))
@@ -364,99 +286,6 @@ async def test_a_chart_sheet_is_named_with_the_sheet_to_say(tmp_path: Path) -> N
         await read(read_excel(path))
 
 
-def torn(data: bytes, part: str) -> bytes:
-    """The same zip with some bytes of one part flipped."""
-    info = zipfile.ZipFile(io.BytesIO(data)).getinfo(part)
-    at = info.header_offset + 30 + len(part) + info.compress_size // 2
-    return data[:at] + bytes(b ^ 0x55 for b in data[at : at + 8]) + data[at + 8 :]
-
-
-@pytest.mark.parametrize(
-    "part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/_rels/workbook.xml.rels"]
-)
-async def test_a_damaged_part_is_one_clear_line(tmp_path: Path, part: str) -> None:
-    path = made(tmp_path / "p.xlsx", ["id"], *([i] for i in range(500)))
-    path.write_bytes(torn(path.read_bytes(), part))
-    with pytest.raises(UsageError, match="is damaged") as caught:
-        await read(read_excel(path))
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-GOOD = line(1, "id") + line(2, "5")
-
-
-@pytest.mark.parametrize(
-    ("rows", "match"),
-    [
-        ("<row><c t='s'><v>7</v></c></row>", "no shared text 7"),
-        ("<row r='x'/>", "cannot be read"),
-        ("<row><c r='5'/></row>", "is no cell"),
-        ("<row><c r='ZZZZ5'/></row>", "16,384 columns"),
-        ("<row r='9999999'/>", "1,048,576 rows"),
-        (line(2, "x" * 40_000), "32,767 characters"),
-        ("<row><c r='A1' t='b'><v>1</v></c><c r='A1' t='b'><v>1</v></c></row>", "twice"),
-        ("<row>", "mismatched tag"),
-        ("<row>" + "<x>" * 70, "nested deeper"),
-        ("<row a='" + "x" * (2 << 20) + "'/>", "holds a mark longer"),
-        ("<row><c t='inlineStr'><is><t>" + "x" * 300_000, "32,767 characters"),
-    ],
-)
-async def test_what_no_sheet_has_is_refused(tmp_path: Path, rows: str, match: str) -> None:
-    path = workbook(tmp_path / "p.xlsx", sheet_xml(GOOD + rows))
-    with pytest.raises(UsageError, match=match) as caught:
-        await read(read_excel(path))
-    assert "'One'" in str(caught.value)
-
-
-async def test_entities_are_refused(tmp_path: Path) -> None:
-    bomb = '<!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;">]>' + sheet_xml(GOOD)
-    with pytest.raises(UsageError, match="declares entities"):
-        await read(read_excel(workbook(tmp_path / "p.xlsx", bomb)))
-
-
-async def test_a_sheet_cut_short_sends_to_nobody(tmp_path: Path) -> None:
-    whole = sheet_xml(GOOD + "".join(line(i, str(i)) for i in range(3, 3000)))
-    path = workbook(tmp_path / "p.xlsx", whole[: len(whole) // 2])
-    with pytest.raises(UsageError, match="is damaged"):
-        await read(read_excel(path))
-
-
-@pytest.mark.parametrize(
-    ("part", "match"),
-    [
-        ("content.xml", "OpenDocument"),
-        ("xl/workbook.bin", "binary workbook"),
-        ("word/document.xml", "Word"),
-        ("people.csv", "zip archive"),
-    ],
-)
-async def test_other_zips_are_named(tmp_path: Path, part: str, match: str) -> None:
-    path = tmp_path / "p.xlsx"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(part, "id\n1\n")
-    with pytest.raises(UsageError, match=match):
-        await read(read_excel(path))
-
-
-async def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    path = workbook(tmp_path / "p.xlsx", sheet_xml(GOOD), parts={"xl/media/a": bytes(70 << 20)})
-    with pytest.raises(UsageError, match="unpacks to 70 MiB"):
-        await read(read_excel(path))
-
-
-async def test_a_list_that_is_written_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    path = made(tmp_path / "p.xlsx", ["id"], *([i] for i in range(3000)))
-    source = read_excel(path)
-    source.check(frozenset())
-    batches = source.batches(frozenset(), 100)
-    await anext(batches)
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(UsageError, match=r"grew from .* bytes while it was read"):
-        async for _ in batches:
-            pass
-
-
 async def test_shared_texts_are_read_once_for_the_look_and_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,80 +330,6 @@ async def test_guards_of_other_programs_are_no_part_of_a_cell(tmp_path: Path) ->
     rows = await read(source, "name")
     assert said(rows) == [("k1", "1001", "-5"), ("k2", "1002", "'t Hooft"), ("k3", "1003", " ")]
     assert any("was taken off 4 cells" in notice for notice in source.notices)
-
-
-class Slow:
-    """Stands in for a sheet that takes long to parse."""
-
-    def __init__(self, started: threading.Event) -> None:
-        self._started = started
-        self.ended = threading.Event()
-
-    def rows(self, sheet: Any) -> Iterator[list[Any]]:
-        self._started.set()
-        try:
-            while True:
-                end_if_cancelled()
-                yield []
-        finally:
-            self.ended.set()
-
-
-async def test_a_workbook_is_parsed_beside_the_event_loop_and_can_be_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = made(tmp_path / "p.xlsx", ["id"], [1])
-    source = read_excel(path)
-    source.check(frozenset())
-    slow = Slow(threading.Event())
-    own = Workbook.rows
-    calls: list[int] = []
-
-    def rows(self: Workbook, sheet: Any) -> Iterator[list[Any]]:
-        calls.append(1)
-        return own(self, sheet) if len(calls) == 1 else slow.rows(sheet)
-
-    monkeypatch.setattr(Workbook, "rows", rows)
-    threads: list[str] = []
-    heard = 0
-
-    async def hear() -> None:
-        nonlocal heard
-        while not slow.ended.is_set():
-            heard += 1
-            await asyncio.sleep(0)
-
-    listener = asyncio.create_task(hear())
-    with anyio.move_on_after(5) as scope:
-        async with anyio.create_task_group() as group:
-
-            async def stop() -> None:
-                await anyio.to_thread.run_sync(slow._started.wait)
-                threads.append(threading.current_thread().name)
-                group.cancel_scope.cancel()
-
-            group.start_soon(stop)
-            async for _ in source.batches(frozenset()):
-                raise AssertionError("nothing ends the sheet")
-    assert not scope.cancelled_caught
-    await listener
-    assert slow.ended.is_set()
-    assert heard > 1
-
-
-@pytest.mark.parametrize(
-    ("strings", "match"),
-    [
-        ("<sst><si><t>" + "x" * 300_000 + "</t></si></sst>", "32,767 characters"),
-        ("<sst>" + "<si>" * 100, "nested deeper"),
-        ("<sst><si><t>x", "shared texts cannot be read|sharedstrings.xml cannot be read"),
-    ],
-)
-async def test_shared_texts_over_a_limit_or_torn(tmp_path: Path, strings: str, match: str) -> None:
-    rows = GOOD + "<row><c t='s'><v>0</v></c></row>"
-    path = workbook(tmp_path / "p.xlsx", sheet_xml(rows), strings=strings)
-    with pytest.raises(UsageError, match=match):
-        await read(read_excel(path))
 
 
 async def test_a_first_line_that_may_be_data_is_not_kept(tmp_path: Path) -> None:
