@@ -16,6 +16,7 @@ import msgspec
 from promomsg.alipay.models import UserToken, UserTokens
 from promomsg.errors import NotSent, OutcomeUnknown, PromoError, ProviderError
 from promomsg.model import Answer, Code, Secret, Verdict
+from promomsg.traceback_locals import raised_at
 
 __all__ = ["TOKEN_STORE", "RefreshedTokens", "StoreError"]
 
@@ -194,5 +195,5 @@ def _final(answer: Answer, why: str) -> Answer:
 
 def _store_failure(what: str, key: str, error: Exception) -> str:
     # A stranger's text may hold the token (SQL parameters do); only our own is known not to.
-    text = str(error) if isinstance(error, PromoError) else type(error).__name__
+    text = str(error) if isinstance(error, PromoError) else raised_at(error)
     return f"the token store could not {what} the token of {key!r}: {text}"

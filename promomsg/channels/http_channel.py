@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
 import aiohttp
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from promomsg.channels.client import ChannelBase, M
 from promomsg.channels.single_call import failed_call, waiting_as_asked
@@ -15,7 +16,7 @@ from promomsg.clock import SYSTEM_CLOCK, Clock
 from promomsg.errors import NotSent, OutcomeUnknown, UsageError
 from promomsg.masking import Mask
 from promomsg.model import Answer, Code, Secret, SingleSend, Verdict
-from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.traceback_locals import clear_traceback_locals, raised_at
 from promomsg.transport.connections import MAX_CONNECTIONS
 from promomsg.transport.last_check import LastCheck, asks_last_check
 from promomsg.transport.pace import Pace
@@ -32,7 +33,19 @@ _TEXTS: Final = ("code", "detail", "rid", "msg_id", "extra")
 
 
 class ChannelOptions(TypedDict, total=False):
-    """What every client takes beside its account: see `promomsg.WeChatPromoter`."""
+    """What every client takes beside its account; all of it may be left out.
+
+    Attributes:
+        session: an `aiohttp.ClientSession` to make the calls with, which stays open; None (default): a
+            pool of its own.
+        pace: how fast to send; None (default): what the provider advises, else 50 singles a second.
+        timeout: seconds for an answer (default 30), counted from the first byte of its request.
+        proxy: URL of an HTTP proxy; `"env"`: as HTTPS_PROXY and NO_PROXY say; None (default): straight.
+        max_connections: calls that may be out at once (default 100); a campaign with a higher
+            `concurrency` raises it.
+        hooks: told of all that goes through this client: a `promomsg.Hooks`, or several.
+        clock: a test's; default: the machine's.
+    """
 
     session: aiohttp.ClientSession | None
     pace: Pace | None
@@ -122,6 +135,31 @@ class HttpChannel(ChannelBase[M]):
         account = getattr(self, "_account", None)
         return f"{type(self).__name__}({account!r}, base_url={base_url!r})"
 
+    def with_options(
+        self,
+        *,
+        pace: Pace | UnsetType | None = UNSET,
+        timeout: float | UnsetType = UNSET,
+        proxy: str | UnsetType | None = UNSET,
+    ) -> Self:
+        """This account with other options, on the same connection pool; what is not given stays as it is.
+
+        It is a shallow copy: what a subclass has set in its `__init__` is there, and shared. It costs no
+        call and no connection, and closing it leaves the pool open.
+
+        Args:
+            pace: its own limiters, which share the account's quota as those of any two clients of it
+                do; None: what the provider advises, else 50 singles a second. Not given: the same limiters.
+            timeout: as of `ChannelOptions`.
+            proxy: as of `ChannelOptions`. Another one has connections of its own, within the same
+                `max_connections`.
+
+        Raises:
+            UsageError: an option that cannot be right.
+        """
+        http = self._http.with_options(timeout=timeout, proxy=proxy)
+        return self._derive(self._account, http, pace=pace)
+
     @property
     def account(self) -> str:
         return str(self._account)
@@ -199,12 +237,13 @@ def _kept(answer: Answer) -> Answer:
 
 def attempt(call: Callable[..., Any], *args: Any) -> tuple[Any, str]:
     """What an author's function returns, or None and why not: a UsageError's text, of anything else the
-    kind alone, since its text may hold what it should not."""
+    kind and the line alone, since its text may hold what it should not."""
     name = getattr(call, "__name__", "it").lstrip("_")
     try:
         return call(*args), f"{name}() returned something else"
     except UsageError as error:
         return None, str(error)
     except Exception as error:  # noqa: BLE001 - a send ends in a verdict, whatever an author's code does
+        raised = raised_at(error)
         clear_traceback_locals(error)
-        return None, f"{type(error).__name__} in {name}()"
+        return None, f"{name}() raised {raised}"

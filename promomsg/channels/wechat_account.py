@@ -23,11 +23,11 @@ from promomsg.errors import (
     ProviderError,
     UsageError,
 )
-from promomsg.masking import LiveMasker, Mask
+from promomsg.masking import LiveMasker, Mask, printable
 from promomsg.model import Answer, Secret, Verdict
 from promomsg.pasted_secret import pasted_secret
 from promomsg.telemetry.in_force import in_force, put_in_force, time_call
-from promomsg.traceback_locals import clear_traceback_locals
+from promomsg.traceback_locals import clear_traceback_locals, raised_at
 from promomsg.transport.access_token import AccessTokenCache, FetchedToken, refused_again
 from promomsg.transport.last_check import LastCheck
 from promomsg.transport.retry_after import retry_after
@@ -47,6 +47,8 @@ _READ_LIMIT: Final = 32 * 1024 * 1024
 _TOKEN_HOLD: Final = 60.0
 """Seconds until the token is asked for again after a 45011, or a 429 that names no time: a minute's
 limit (docs/facts/wechat.md, "Access token")."""
+_SHOWN: Final = 200
+"""Characters of an unexpected error's text."""
 _BY_CHANCE: Final = 15
 """Characters of a secret that may stand in an answer by chance; a longer one is masked there."""
 
@@ -229,11 +231,17 @@ class WeChatAccount:
             clear_traceback_locals(error)
             raise
         except Exception as error:  # noqa: BLE001 - whatever the user's own token source raises
-            # Its text may hold what it should not.
+            why = self._failure(error)
             clear_traceback_locals(error)
-            raise NotSent(
-                f"no access token: the token source raised {type(error).__name__}"
-            ) from None
+            raise NotSent(f"no access token: {why}") from None
+
+    def _failure(self, error: Exception) -> str:
+        """What is said of an error that nobody expects: of a caller's own source, whose text may hold what
+        it should not, where it was raised."""
+        if self._source is not None:
+            return f"the token source raised {raised_at(error)}"
+        text = printable(str(error), _SHOWN, self.mask)
+        return f"the call for it ended in {type(error).__name__}: {text}"
 
     def _refuse_until(self, error: ProviderError) -> NotSent:
         """The token call was refused for now: it is not asked again before its time."""

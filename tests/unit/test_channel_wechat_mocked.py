@@ -157,6 +157,33 @@ async def test_prepare_says_now_or_never(mocked: Any) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_token_call_that_ends_in_a_librarys_bug_says_in_what(mocked: Any) -> None:
+    mocked.post(TOKEN, exception=TypeError("missing 'stream_writer'\nof s3cret-long-enough"))
+    async with client(secret="s3cret-long-enough") as channel:
+        with pytest.raises(NotSent) as caught:
+            await channel.prepare()
+    said = "no access token: the call for it ended in TypeError: missing 'stream_writer' of …"
+    assert str(caught.value) == said
+
+
+@pytest.mark.asyncio
+async def test_a_token_source_that_raises_is_told_its_line_and_not_its_text() -> None:
+    async def source(stale: str | None) -> str:
+        found: dict[str, str] = {}
+        await asyncio.sleep(0)
+        return found["token-of-a-server-that-nobody-prints"]
+
+    line = source.__code__.co_firstlineno + 3
+    async with client(secret=None, token=source) as channel:
+        with pytest.raises(NotSent) as caught:
+            await channel.prepare()
+    assert str(caught.value) == (
+        "no access token: the token source raised KeyError at "
+        f"test_channel_wechat_mocked.py, line {line}"
+    )
+
+
+@pytest.mark.asyncio
 async def test_an_accepted_group_has_an_id(mocked: Any) -> None:
     token(mocked)
     mocked.post(GROUP, payload={"errcode": 0, "msg_id": 987})

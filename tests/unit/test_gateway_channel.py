@@ -42,7 +42,9 @@ def gateway(url: str) -> GatewayChannel:
 
 def test_completion_offers_its_users_what_they_call() -> None:
     offered = {name for name in dir(gateway("http://127.0.0.1:1")) if not name.startswith("_")}
-    assert offered - {"check"} == {"account", "base_url", "close", "name", "send_one", "watch"}
+    assert offered - {"check"} == {
+        *("account", "base_url", "close", "name", "send_one", "watch", "with_options")
+    }
 
 
 @pytest.mark.asyncio
@@ -160,7 +162,12 @@ class AuthorsMistakes(GatewayChannel):
     ("sent", "answers", "verdict", "said"),
     [
         ("{}", None, Verdict.HALT, "give bytes, not str"),
-        (b"{}", KeyError(KEY), Verdict.UNKNOWN, "KeyError in read()"),
+        (
+            b"{}",
+            KeyError(KEY),
+            Verdict.UNKNOWN,
+            "read() raised KeyError at test_gateway_channel.py, line ",
+        ),
         (b"{}", "sent", Verdict.UNKNOWN, "read() returned something else"),
         (b"{}", Answer(Verdict.ACCEPTED), Verdict.UNKNOWN, "says ACCEPTED, which a single send"),
         (b"{}", Answer(Verdict.FAILED, 7), Verdict.UNKNOWN, "read() gives a int as code"),  # type: ignore[arg-type]

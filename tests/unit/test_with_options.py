@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from gateway_channel import KEY, GatewayChannel
 from wallet_channel import MESSAGE as WALLET_MESSAGE
 from wallet_channel import Memory, deliver, keys, made, single_send
 
@@ -26,10 +27,11 @@ from promomsg import (
 )
 from promomsg.alipay import signing
 from promomsg.alipay.models import UserToken
+from promomsg.channel import ChannelOptions
 from promomsg.model import Secret, Verdict
 from promomsg.sandbox import Sandbox, SandboxSettings, SandboxUser
 
-Client = WeChatPromoter | AlipayMiniProgram
+Client = WeChatPromoter | AlipayMiniProgram | GatewayChannel
 
 MESSAGE = WeChatMessage(1, {"title": "今日优惠活动"}, "pages/index/index")
 NOT_TAKEN = {
@@ -79,6 +81,17 @@ def wallet(**given: Any) -> AlipayMiniProgram:
     )
 
 
+def gateway(**given: Any) -> GatewayChannel:
+    return GatewayChannel("acme", KEY, base_url="https://gateway.example", **given)
+
+
+def test_a_channel_of_ones_own_takes_those_of_its_options_that_make_no_other_pool() -> None:
+    taken = set(inspect.signature(GatewayChannel.with_options).parameters) - {"self"}
+    pool = {"session", "max_connections", "hooks", "clock"}
+    assert taken | pool == set(ChannelOptions.__annotations__)
+    assert not taken & pool
+
+
 @pytest.mark.parametrize("kind", NOT_TAKEN, ids=lambda kind: kind.__name__)
 def test_with_options_takes_every_option_that_makes_no_other_account_or_pool(kind: Any) -> None:
     constructor = dict(inspect.signature(kind).parameters)
@@ -93,7 +106,7 @@ def test_with_options_takes_every_option_that_makes_no_other_account_or_pool(kin
         assert types == {*constructor[name].annotation.split(" | "), "UnsetType"}
 
 
-@pytest.mark.parametrize("client", [wechat(), wallet()], ids=lambda client: client.name)
+@pytest.mark.parametrize("client", [wechat(), wallet(), gateway()], ids=lambda client: client.name)
 def test_what_is_not_given_stays_and_what_is_given_is_taken(client: Client) -> None:
     same = client.with_options()
     assert type(same) is type(client)
@@ -116,7 +129,7 @@ def test_what_is_not_given_stays_and_what_is_given_is_taken(client: Client) -> N
     assert (client._http.proxy, client._http._timeout) == (None, 30)
 
 
-@pytest.mark.parametrize("client", [wechat(), wallet()], ids=lambda client: client.name)
+@pytest.mark.parametrize("client", [wechat(), wallet(), gateway()], ids=lambda client: client.name)
 @pytest.mark.parametrize(
     "wrong", [{"timeout": 0}, {"timeout": None}, {"proxy": "socks5://user:pw@h:1"}, {"pace": 5}]
 )

@@ -14,6 +14,7 @@ from promomsg.engine.settings import RetryPolicy
 from promomsg.model import Answer, Code, State, Verdict
 from promomsg.plural import counted
 from promomsg.states import state_after
+from promomsg.traceback_locals import raised_at
 
 __all__ = ["SENT", "Decision", "Halt", "decide", "lost_answer"]
 
@@ -121,6 +122,6 @@ def _spent(answer: Answer, attempt: int, policy: RetryPolicy) -> Halt:
 
 
 def lost_answer(error: Exception) -> Answer:
-    """The answer of a call that ended in a bug of ours: it may have been sent."""
-    why = f"the call ended in {type(error).__name__}"
+    """The answer of a call that ended in a bug, of ours or of a channel's author: it may have been sent."""
+    why = f"the call ended in {raised_at(error)}"
     return Answer(Verdict.UNKNOWN, Code.NO_ANSWER, why, readable=False)

@@ -12,6 +12,7 @@ from promomsg.clock import Clock
 from promomsg.engine.sending.leased_chunks import LeasedChunk, LeasedChunks
 from promomsg.log_events import log_event
 from promomsg.model import Answer, Code, SingleSend, Verdict
+from promomsg.traceback_locals import raised_at
 
 __all__ = ["RetryQueue"]
 
@@ -119,7 +120,7 @@ class RetryQueue:
         try:
             answer = await self._channel.renew(single_send, refusal)
         except Exception as error:  # noqa: BLE001 - a bug must cost one outcome, not the batch
-            text = f"replacing the user's token ended in {type(error).__name__}"
+            text = f"replacing the user's token ended in {raised_at(error)}"
             log.error("%s", text)
             answer = Answer(Verdict.RETRY, Code.NOT_SENT, text)
         if not self._chunks.holds(chunk):
