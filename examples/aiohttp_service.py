@@ -10,12 +10,8 @@ from aiohttp import ClientError, ClientSession, web
 from promomsg import Campaign, JournalError, PromoError, WeChatMessage, WeChatPromoter
 
 
-class Wanted(msgspec.Struct):
-    title: str
-    ids: list[str]
-
-
 def make_app(argv: list[str] | None = None) -> web.Application:
+    wanted = msgspec.defstruct("Wanted", [("title", str), ("ids", list[str])])
     env = {"WECHAT_URL": "https://api.weixin.qq.com", "CAMPAIGNS": ".", **os.environ}
     wechat = WeChatPromoter(env["WECHAT_APPID"], env["WECHAT_SECRET"], base_url=env["WECHAT_URL"])
     runs: dict[str, Campaign] = {}
@@ -25,15 +21,14 @@ def make_app(argv: list[str] | None = None) -> web.Application:
         name, body = request.match_info["name"], await request.read()
         journal = f"{env['CAMPAIGNS']}/{name}.db"
         try:
-            wanted = msgspec.json.decode(body, type=Wanted)
-            message = WeChatMessage(1, {"title": wanted.title}, "pages/index/index")
-            campaign = Campaign(wechat, message, wanted.ids, name=name, journal=journal)
+            title, ids = msgspec.structs.astuple(msgspec.json.decode(body, type=wanted))
+            message = WeChatMessage(1, {"title": title}, "pages/index/index")
+            campaign = Campaign(wechat, message, ids, name=name, journal=journal)
             if await asyncio.to_thread(os.path.exists, journal):  # goes on; another list is refused
-                campaign = Campaign.resume(journal, wechat, message=message, recipients=wanted.ids)
+                campaign = Campaign.resume(journal, wechat, message=message, recipients=ids)
             runs[name] = run = await campaign.start()
-        except (PromoError, msgspec.MsgspecError) as error:  # being sent already is a conflict
-            kind = web.HTTPConflict if isinstance(error, JournalError) else web.HTTPBadRequest
-            raise kind(text=str(error)) from None
+        except (PromoError, msgspec.MsgspecError) as e:  # being sent already is a conflict
+            return web.Response(text=str(e), status=409 if isinstance(e, JournalError) else 400)
         ends.append(asyncio.create_task(end(run)))
         return web.json_response(run.progress.to_dict(), status=202)
 
@@ -54,15 +49,12 @@ def make_app(argv: list[str] | None = None) -> web.Application:
         return web.json_response(run.progress.to_dict())
 
     async def stop(app: web.Application) -> None:  # before aiohttp waits for those who listen
-        await asyncio.gather(
-            *(run.aclose() for run in runs.values()), *ends, return_exceptions=True
-        )
+        await asyncio.gather(*(r.aclose() for r in runs.values()), *ends, return_exceptions=True)
         await wechat.close()
 
     app = web.Application()
     app.on_shutdown.append(stop)
     named = r"/campaigns/{name:[\w-]+}"  # it becomes a file's name
-    app.router.add_post(named, start)
-    app.router.add_get(named + "/{action:events}", look_or_act)
+    app.add_routes([web.post(named, start), web.get(named + "/{action:events}", look_or_act)])
     app.router.add_post(named + "/{action:pause|continue|cancel}", look_or_act)
     return app

@@ -216,7 +216,7 @@ async def events(client: httpx.AsyncClient, name: str) -> list[tuple[str, dict[s
 
 async def test_each_service_is_short() -> None:
     for name in ("fastapi_service", "aiohttp_service"):
-        assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) <= 75
+        assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) <= 60
 
 
 async def test_a_service_sends_tells_what_happens_and_how_it_ended(
@@ -402,6 +402,6 @@ async def test_the_name_of_a_campaign_is_no_path(server: Any, tmp_path: Path) ->
     async with Sandbox() as box, server(box) as client:
         for name in ("..%2Fabove", "campaigns%2Fbelow", "..%2F..%2Fabove"):
             answer = await client.post(f"/campaigns/{name}", json=wanted(2))
-            assert answer.status_code in (404, 405)
+            assert answer.status_code in (404, 405, 422)
         assert box.calls.total() == 0
     assert not list(tmp_path.rglob("*.db"))
