@@ -53,7 +53,8 @@ class Campaign(RunningCampaign):
         message: a message of that channel.
         recipients: an iterable or async iterable of `Recipient`, mappings or strings of digits;
             an audience; or `read_csv(…)` and its kin.
-        name: the campaign's name; default `"campaign"`.
+        name: the campaign's name, in logs, reports, metrics and the console; default: its journal's
+            (`"autumn"` of `autumn.db` and of `fleet:autumn`), and without one, or in memory, `"campaign"`.
         journal: a path, `"fleet:NAME"` (see `Fleet`), a `Journal`, or None: a private temporary
             file, removed on a clean close and kept, and named in the warnings, when the campaign
             did not come to its end.

@@ -15,7 +15,7 @@ from campaigning import MESSAGE, QUICK, ids
 from cli_campaigns import campaign, promomsg, running
 from waiting import until
 
-from promomsg import Campaign, NotSent, WeChatPromoter, send
+from promomsg import Campaign, Fleet, MemoryJournal, NotSent, WeChatPromoter, send
 from promomsg.log_events import EVENTS
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
@@ -76,6 +76,25 @@ async def test_a_group_send_is_told_from_its_plan_to_its_end(
     assert (done["msg_id"], done["send_cnt"], done["fail_cnt"]) == (accepted["msg_id"], 60, 0)
     [ended] = said.values("campaign.ended")
     assert (ended["state"], ended["sent"], ended["pending"]) == ("done", 60, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_campaign_without_a_name_has_its_journals(
+    channel: WeChatPromoter, tmp_path: Path, postgres: str, said: Said
+) -> None:
+    journals = {
+        tmp_path / "autumn-2026.11.db": "autumn-2026.11",
+        Fleet(postgres).journal("unnamed"): "unnamed",
+        MemoryJournal(): "campaign",
+        None: "campaign",
+    }
+    for journal, name in journals.items():
+        report = await send(channel, MESSAGE, ids(1), journal=journal, **QUICK)
+        assert report.to_dict()["campaign"] == name
+    assert [ended["campaign"] for ended in said.values("campaign.ended")] == [*journals.values()]
+    given = tmp_path / "other.db"
+    report = await send(channel, MESSAGE, ids(1), name="winter", journal=given, **QUICK)
+    assert report.to_dict()["campaign"] == "winter"
 
 
 @pytest.mark.asyncio

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-from promomsg.argument_checks import SEND_CALL, SUPPRESS_NEEDS_EXPAND, check_channel, check_name
+from promomsg.argument_checks import (
+    SEND_CALL,
+    SUPPRESS_NEEDS_EXPAND,
+    check_channel,
+    check_name,
+    is_text,
+)
 from promomsg.channels.base import Advice, Channel, CompiledMessage
 from promomsg.engine.campaign_request import CampaignRequest
 from promomsg.engine.frequency.counted_cap import (
@@ -37,7 +44,7 @@ from promomsg.errors import UsageError
 from promomsg.intake.headings import folded_heading
 from promomsg.intake.python.iterables import as_source
 from promomsg.intake.sources import ForeseesRows, Source, file_path_of
-from promomsg.journal.contract import Handle
+from promomsg.journal.contract import FLEET, Handle
 from promomsg.journal.locate import journal_of
 from promomsg.journal.records import IDEMPOTENT, CampaignRecord
 from promomsg.log_events import log_event
@@ -74,7 +81,7 @@ class NewCampaign(CampaignStart):
         if settings.cap is not None and (self._temporary or self.address is None):
             raise UsageError(CAP_NEEDS_PLACE)
         self._record = CampaignRecord(
-            name=name or "campaign",
+            name=name or _name_of(None if self._temporary else self.address),
             channel=channel.name,
             account=channel.account,
             run_id=run_id,
@@ -288,3 +295,11 @@ def _of_channel(channel: Channel) -> dict[str, bool]:
     provider deduplicates."""
     others = channel.idempotent and channel.name not in IDEMPOTENT_CHANNELS
     return {IDEMPOTENT: True} if others else {}
+
+
+def _name_of(address: str | None) -> str:
+    """The name of a campaign that was given none: its journal's, by which a log of many tells them apart."""
+    if address is None:
+        return "campaign"
+    name = address.removeprefix(FLEET) if address.startswith(FLEET) else Path(address).stem
+    return name if name and is_text(name) else "campaign"
