@@ -179,14 +179,13 @@ class WeChatReads:
         may not be listed (docs/facts/wechat.md, "Click data").
 
         Raises:
-            UsageError: the day is not over yet, or more than 90 days ago.
+            UsageError: a day of the window is not over yet, or more than 90 days ago. (What is known of
+                one side of midnight does not say that there is no other on the other side.)
             ProviderError: it was refused.
             TransportError: no readable answer came.
         """
         found: list[str] = []
         for day in sorted({china_day(begin), china_day(end)}):
-            if found and day >= china_day(self._clock.time()):
-                break  # the window's tail, past midnight, has no data yet
             first, last = click_days.day_window(day)
             rows = await self.get_clicks(
                 day,
