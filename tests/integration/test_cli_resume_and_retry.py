@@ -139,6 +139,19 @@ def test_retry_failed_does_not_speak_of_the_unknown(
     assert LEFT_OUT not in capsys.readouterr().err
 
 
+def test_a_retry_of_rows_that_nobody_can_be_called_by_says_that_no_call_is_left(
+    served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(tmp_path, served.url, "key,openid\nk1,u1\nk2,u 2\n")
+    assert promomsg("send", file, "--yes") == 3
+    capsys.readouterr()
+    assert promomsg("retry", tmp_path / "autumn.db", "--failed", "--yes") == 3
+    told = capsys.readouterr().out
+    assert "no call is left to make" in told
+    assert "group calls only" not in told
+    assert served.ledger.total == 1
+
+
 def test_a_no_to_a_retry_leaves_the_journal_as_it_was(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str], says: Callable[[str], None]
 ) -> None:

@@ -121,8 +121,11 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     page = Page(file)
     _put_title(page, plan)
     parts = [_("{0:,} are pending").format(left)] if left else []
-    pace = translated(plan.pace)
-    parts.append(_("{0} to make ({1})").format(shown_count(plan.singles, "single call"), pace))
+    if plan.singles:
+        pace = translated(plan.pace)
+        parts.append(_("{0} to make ({1})").format(shown_count(plan.singles, "single call"), pace))
+    elif not plan.groups:
+        parts.append(_("no call is left to make"))
     if plan.groups:
         parts.append(_("group calls: {0}").format(_groups(plan)))
     page.put(_(", ").join(parts), indent=2, hang=2)
