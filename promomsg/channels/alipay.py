@@ -182,6 +182,7 @@ class AlipayMiniProgram(ChannelBase[AlipayMessage]):
 
     @property
     def account(self) -> str:
+        """The client id and the app id, with a slash between."""
         return f"{self._account.client_id}/{self._account.app_id}"
 
     @property

@@ -53,18 +53,29 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
     """
 
     name: str
+    """The channel's, in journals and campaign files: `channel = "NAME"`."""
     message_type: ClassVar[type[Any]]
     """The class of the messages that it sends."""
     idempotent: bool = False
+    """The provider sends one message for each `SingleSend.request_id`: a lost answer is asked for again."""
     needs_tokens: bool = False
+    """Each recipient brings an access token of their own."""
     groups: bool = False
+    """It has group sends."""
     probes_by_reading: bool = False
+    """It is a `Probing`; where it is not, a send is the probe of an outage."""
     daily_quota_codes: frozenset[str] = frozenset()
+    """Codes of a HALT that the next China-time day mends."""
 
     addresses: ClassVar[tuple[str, ...]] = ("openid",)
+    """Which of a row's `id`, `openid` and `unionid` it can send to; one of them has to be there."""
     account_keys: ClassVar[tuple[str, ...]] = ()
+    """The keys of a campaign file's `[NAME]` that say whose account it is; `account` is their values,
+    joined by slashes."""
     default_base_url: ClassVar[str] = ""
+    """Where calls go when a campaign file says nothing; empty: `base_url` has to be there."""
     codes: ClassVar[Mapping[str, CodeMeaning]] = {}
+    """What the provider's codes mean, for `promomsg explain` and reports."""
 
     _http: HttpSession
     _account: Any
@@ -157,7 +168,8 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
         Raises:
             UsageError: no usable address or access token, a missing parameter, a message over a limit,
                 or a client that is closed or another event loop's.
-            ProviderError: nobody can be reached (credentials, quota). NotSent: nothing went out.
+            ProviderError: nobody can be reached (credentials), or not now (quota, too many calls).
+            NotSent: nothing went out; it is safe to try again.
         """
         if (wrong := recipient_type_error(to)) is not None:
             del to  # it may be a token, and this frame is shown with the error
@@ -185,14 +197,16 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
     @property
     @abstractmethod
     def account(self) -> str:
-        """See `promomsg.channels.base.Channel`."""
+        """Whose client it is, as the provider names it: a journal is of one account."""
 
     @property
     def loopback(self) -> bool:
+        """Whether the provider is on this machine: a sandbox, which may be asked at once."""
         return self._http.loopback
 
     @property
     def base_url(self) -> str:
+        """Where its calls go; no secret is in it."""
         return self._http.base_url
 
     @property
@@ -205,6 +219,7 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
 
     @property
     def notices(self) -> tuple[str, ...]:
+        """What a plan should say of this channel's settings; here: nothing."""
         return ()
 
     def expect(self, concurrency: int) -> None:
@@ -214,6 +229,7 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
         return await self._http.connect_ahead(calls)
 
     def compile(self, message: Any) -> CompiledMessage:
+        """`compile_message`, for a message whose class is checked first. Raises UsageError."""
         return self.compile_message(self._of_its_kind(message))
 
     def _of_its_kind(self, message: Any) -> M:
@@ -233,6 +249,7 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
         """
 
     def compile_snapshot(self, snapshot: Mapping[str, Any]) -> CompiledMessage:
+        """The compiled message of what `CompiledMessage.snapshot` gave, which a journal has kept."""
         try:
             message: M = msgspec.convert(snapshot, self.message_type)
         except msgspec.ValidationError as error:
@@ -247,6 +264,8 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
         token: str | None,
         request_id: str | None,
     ) -> Problem | None:
+        """Why a single send cannot go to a row with these addresses, or None; here: one of `addresses`
+        has to be there. Whoever overrides it overrides `are_addressed` too."""
         given = {"id": id, "openid": openid, "unionid": unionid}
         address = next((found for name in self.addresses if (found := given[name])), None)
         if address is None:
@@ -265,6 +284,8 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
         tokens: Sequence[str | None] | None,
         request_ids: Sequence[str | None] | None,
     ) -> bool:
+        """Whether `check_address` surely has no problem with any of these rows, given as columns; False
+        has each of them checked."""
         given = {"id": ids, "openid": openids, "unionid": unionids}
         columns = [found for name in self.addresses if (found := given[name]) is not None]
         try:
@@ -273,9 +294,24 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
             return False
 
     async def prepare(self) -> None:
-        return None
+        """Everything a send needs but the send itself, such as a token; here: nothing. Called before
+        anybody is intended, and cheap when there is nothing to do.
+
+        Raises:
+            NotSent: it cannot be had now; worth another try.
+            Halted: it never will be.
+        """
+        return
 
     def request_id(self, run_id: str, key: str, generation: int) -> str | None:
+        """The idempotency key of a recipient: 48 hex digits, the same after a resume; None where the channel
+        is not `idempotent`.
+
+        Args:
+            run_id: of the campaign.
+            key: the recipient's.
+            generation: how often the recipient was reopened by `retry` after a failure.
+        """
         if not self.idempotent:
             return None
         return derive_idempotency_key(run_id, key, generation, person=self.name.encode()[:16])
@@ -284,22 +320,39 @@ class ChannelBase(UserFacing, ABC, Generic[M]):
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
     ) -> Answer:
-        """See `promomsg.channels.base.Channel`."""
+        """One call for one recipient. Never raises for what the provider, the connection or an answer
+        brings about: the verdict says it.
+
+        Args:
+            compiled: what `compile_message` made.
+            single_send: whom to send to.
+            last_check: asked right before the first byte, by `HttpSession.post`; see `asks_last_check`.
+        """
 
     async def renew(self, single_send: SingleSend, answer: Answer) -> Answer | None:
+        """Replaces a recipient's own token, which `answer` refused (`needs_tokens` only); here: nothing
+        can be. None: another call is worth it; else what the recipient comes to without one."""
         return None
 
     async def advise(self) -> Advice | None:
+        """What the provider says of the quota of single sends; None, as here: nothing."""
         return None
 
     # What a campaign file says of it: see `promomsg.channels.base.FromCampaignFile`.
 
     @classmethod
     def read_account(cls, section: Section) -> dict[str, Any]:
+        """The arguments of the class that a campaign file's `[NAME]` gives, without `base_url`, `pace`,
+        `timeout` and `proxy`, which are read for every channel.
+
+        Raises:
+            UsageError: a key is missing or wrong.
+        """
         raise NotImplementedError
 
     @classmethod
     def read_message(cls, section: Section) -> M:
+        """The message that a campaign file's `[message]` gives. Raises UsageError."""
         raise NotImplementedError
 
 

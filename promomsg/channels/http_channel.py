@@ -162,6 +162,7 @@ class HttpChannel(ChannelBase[M]):
 
     @property
     def account(self) -> str:
+        """Whose client it is: the account that it was made with."""
         return str(self._account)
 
     @abstractmethod
@@ -192,6 +193,7 @@ class HttpChannel(ChannelBase[M]):
     async def deliver(
         self, compiled: Any, single_send: SingleSend, last_check: LastCheck | None = None
     ) -> Answer:
+        """One call: what `request` makes goes out, and `read` says what the answer means."""
         request, wrong = attempt(self.request, compiled, single_send)
         if not isinstance(request, HttpRequest):
             return Answer(Verdict.HALT, Code.CLIENT, f"the request cannot be made: {wrong}")

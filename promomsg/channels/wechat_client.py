@@ -213,6 +213,7 @@ class WeChatChannel(ChannelBase[M]):
 
     @property
     def account(self) -> str:
+        """The appid."""
         return self._account.appid
 
     def share_token(self, store: TokenStore) -> None:

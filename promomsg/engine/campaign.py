@@ -49,7 +49,7 @@ class Campaign(RunningCampaign):
     stays `pending` in the journal.
 
     Args:
-        channel: a `WeChatPromoter` or an `AlipayMiniProgram`.
+        channel: a `WeChatPromoter`, an `AlipayMiniProgram`, or a channel of your own.
         message: a message of that channel.
         recipients: an iterable or async iterable of `Recipient`, mappings or strings of digits;
             an audience; or `read_csv(…)` and its kin.
@@ -218,7 +218,11 @@ class Campaign(RunningCampaign):
                 channel has idempotency keys.
             include_unnamed: with `unknown`, also members of a group whose failures the provider
                 counted without naming them: most of them did get the message.
-            suppress, hooks: as in `resume`.
+            recipients, suppress, hooks, options: as in `resume`.
+
+        Raises:
+            UsageError: neither `failed` nor `unknown` is said, or as in `resume`.
+            JournalError: as in `resume`.
         """
         check_yes_or_no(failed=failed, unknown=unknown, include_unnamed=include_unnamed)
         if not failed and not unknown:
@@ -333,9 +337,17 @@ async def send(
 ) -> Report:
     """Sends one message to every recipient, once, and says what happened to each.
 
-    The arguments are those of `Campaign`. A campaign that had to stop before its end (a refused
-    appsecret, a used-up quota) is no exception: its report says `halted`, why, and who is still
-    `pending`; `report.raise_for_failures()` turns that into one.
+    A campaign that had to stop before its end (a refused appsecret, a used-up quota) is no exception: its
+    report says `halted`, why, and who is still `pending`; `report.raise_for_failures()` turns that into one.
+
+    Args:
+        channel, message, recipients: to whom what goes, and by which account; see `Campaign`.
+        name: in logs, reports and metrics; default: the journal's, else `"campaign"`.
+        journal: where it can be resumed from: a path, `"fleet:NAME"`, a `Journal`; None: a temporary file.
+        suppress: whom not to send to: a path, an iterable of keys and addresses, a journal, or a list of these.
+        hooks: told what happens, beside those of the channel.
+        clock: where the time comes from.
+        options: see `Settings`.
 
     Raises:
         UsageError: wrong arguments or recipients; nothing was sent.

@@ -95,7 +95,11 @@ class RunningCampaign(ABC):
         return run.report_now()
 
     async def submit(self) -> None:
-        """Waits until every call is answered; groups that were taken may still be pending."""
+        """Waits until every call is answered; groups that were taken may still be pending.
+
+        Raises:
+            JournalError: the journal failed in the middle; the campaign can be resumed.
+        """
         run = self._opened().run
         await run.submitted.wait()
         if run.error is not None:

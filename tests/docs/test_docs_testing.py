@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -37,6 +38,17 @@ def test_the_files_of_the_page_pass(page: str, inherited: int, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     tests = inherited + sum(text.count("def test_") for text in files.values())
     assert f"{tests} passed" in done.stdout
+
+
+def test_the_channel_of_the_page_has_types_as_a_strict_checker_wants_them() -> None:
+    [text] = [b.text for b in blocks("docs/own-channel.md", "python") if "HttpRequest(" in b.text]
+    made = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert len(made) > 6
+    for one in made:
+        of_class = one.args.args[:1] if one.args.args[0].arg in {"self", "cls"} else []
+        given = [*one.args.args[len(of_class) :], *one.args.kwonlyargs]
+        assert one.returns is not None
+        assert [arg.arg for arg in given if arg.annotation is None] == []
 
 
 def in_first_column(title: str) -> set[str]:

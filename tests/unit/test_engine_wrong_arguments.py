@@ -36,6 +36,18 @@ def test_what_stands_in_the_wrong_place_is_told_the_right_call(
     assert "\n" not in str(caught.value)
 
 
+def test_a_list_that_was_not_called_or_awaited_is_told_so() -> None:
+    async def people() -> list[str]:
+        return PEOPLE
+
+    with pytest.raises(UsageError, match=r"function is not a list .*; call it, as in people\(\)"):
+        Campaign(WECHAT, MESSAGE, people)  # type: ignore[arg-type]
+    waiting = people()
+    with pytest.raises(UsageError, match="coroutine is not a list of recipients; await it first"):
+        Campaign(WECHAT, MESSAGE, waiting)  # type: ignore[arg-type]
+    waiting.close()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Integral
 from os import PathLike
+from types import FunctionType, MethodType
 from typing import Any, Final, cast, get_args
 
 from promomsg.addresses import is_mangled, known_column
@@ -72,6 +81,10 @@ def _refuse_other_kinds(value: Any, call: str = "recipients") -> None:
         hint = f"that is the class itself; say {value.__name__}(…)"
     elif hasattr(value, "__iter__") or hasattr(value, "__aiter__"):
         return
+    elif isinstance(value, (FunctionType, MethodType)):
+        hint = "it is the function itself; call it, as in people()"
+    elif isinstance(value, Awaitable):
+        hint = "await it first"
     else:
         hint = "give an iterable of recipients"
     what = "openids()" if call == "openids" else "recipients"
