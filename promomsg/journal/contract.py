@@ -279,6 +279,10 @@ class Handle(PlanWriter, Replanning, ProviderAnswers, Protocol):
         """Stops the campaign for every sender, each at its next look at `control`. The first halt
         stays (`CampaignRecord.halted`) until `resume`."""
 
+    async def halt_by_first(self, code: str, detail: str, *, seen: FirstFew | None) -> bool:
+        """The same for how the first few came out, as far as `seen` keeps it. False, and nothing changed:
+        something else is kept by now, such as a person's word that the others follow."""
+
     async def park(self, until: float) -> None:
         """Nobody sends before that moment (Unix seconds): a new day, its start, its next hours."""
 

@@ -196,6 +196,25 @@ async def test_the_cohorts_and_the_first_few_outlive_the_process(make: Make) -> 
     await handle.close()
 
 
+async def test_a_halt_for_the_first_few_does_not_come_after_a_word_for_the_others(
+    make: Make,
+) -> None:
+    handle = await sealed(make(), mixed(4))
+    assert await handle.halt_by_first("FIRST_STOPPED", "a third", seen=None)
+    assert (await handle.control()).halted == handle.record.halted == "FIRST_STOPPED: a third"
+    assert await handle.halt_by_first("FIRST_ASK", "a later one", seen=None)
+    assert (await handle.control()).halted == "FIRST_STOPPED: a third"
+    await handle.resume(NOW)
+    answered = FirstFew(answered_at=NOW)
+    word = FirstFew(answered_at=NOW, approved="digest", by_person=True)
+    assert await handle.set_first_few(answered, instead_of=None)
+    assert not await handle.halt_by_first("FIRST_STOPPED", "a third", seen=None)
+    assert await handle.set_first_few(word, instead_of=answered)
+    assert not await handle.halt_by_first("FIRST_STOPPED", "a third", seen=answered)
+    assert (await handle.control()).halted is handle.record.halted is None
+    await handle.close()
+
+
 async def test_a_process_killed_while_a_cohort_closes_leaves_its_uncalled_ones_pending(
     journal: SqliteJournal,
 ) -> None:

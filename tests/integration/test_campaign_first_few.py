@@ -22,6 +22,8 @@ from promomsg import (
     open_journal,
 )
 from promomsg.engine.joining import Part, do_part
+from promomsg.engine.schedule.first_few import FirstDecision
+from promomsg.engine.schedule.first_watch import FirstWatch
 from promomsg.journal.contract import Journal
 from promomsg.journal.sqlite.handle import SqliteHandle
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
@@ -348,6 +350,30 @@ async def test_a_part_stops_the_others_for_all_and_a_word_opens_them_for_all(
     report = report_of(journal)
     assert (report.state, report.sent + report.failed) == ("done", 200)
     assert sum("a person let" in warning for warning in report.warnings) == 1
+
+
+async def test_a_word_that_comes_while_another_sender_looks_is_not_undone_by_what_that_one_saw(
+    box: Sandbox, channel: WeChatPromoter, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_at("postgres", None, postgres)  # type: ignore[arg-type]
+    box.settings.refuse_single = {who: 43101 for who in PEOPLE if int(who) % 3 == 0}
+    await Campaign(channel, MESSAGE, PEOPLE, journal=journal, **NOW).hand_over()
+    look, words = FirstWatch.look, []
+
+    async def meanwhile(watch: FirstWatch, *args: Any) -> FirstDecision:
+        decision = await look(watch, *args)
+        if decision.code and not words:
+            words.append(decision.code)
+            await Campaign.resume(journal, channel, approve=True, **QUICK).hand_over()
+        return decision
+
+    monkeypatch.setattr(FirstWatch, "look", meanwhile)
+    async with wechat(box) as other:
+        while (done := await do_part(journal, other, SENDS)).state == "sending":
+            assert done.halted is None
+    assert words == ["FIRST_STOPPED"]
+    report = report_of(journal)
+    assert (report.state, report.sent + report.failed) == ("done", 200)
 
 
 async def test_among_parts_the_wait_is_one_moment_that_stands_in_the_journal(

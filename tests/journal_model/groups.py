@@ -378,6 +378,12 @@ class ModelGroups:
         record = self._store_for_writing().record
         record.halted = record.halted or f"{code}: {detail}"
 
+    async def halt_by_first(self, code: str, detail: str, *, seen: FirstFew | None) -> bool:
+        if self._store_for_writing().first_few != seen:
+            return False
+        await self.halt(code, detail)
+        return True
+
     async def park(self, until: float) -> None:
         self._store_for_writing().parked_until = until
 

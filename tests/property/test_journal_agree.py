@@ -269,6 +269,7 @@ async def act(journals: Journals, data: st.DataObject) -> None:
         few = FirstFew(answered_at=now, approved=data.draw(st.none() | st.just("digest")))
         marks = st.none() | st.just(few)
         await journals.each("set_first_few", data.draw(marks), instead_of=data.draw(marks))
+        await journals.each("halt_by_first", "FIRST_ASK", "look", seen=data.draw(marks))
         await journals.each(stop, *(("45009", "used up") if stop == "halt" else (now,)))
     elif what == "control":
         control = data.draw(st.sampled_from([Control.RUN, Control.RUN, Control.PAUSE]))

@@ -123,3 +123,16 @@ async def test_the_users_word_is_not_undone_by_an_older_row(clock: FakeClock) ->
         await clock.advance(0.5)
         assert not control.paused
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_halt_of_another_sender_that_a_person_has_ended_is_not_written_again(
+    clock: FakeClock,
+) -> None:
+    control = run_control(clock)
+    row = cast(Any, control)._handle
+    control.heed(ControlRow(Control.RUN, halted="45009: used up"))
+    assert control.halt == Halt("45009", "used up")
+    await control.write_halt()
+    assert row.halted is None  # the person has resumed it since the row was read
+    assert control.stopping

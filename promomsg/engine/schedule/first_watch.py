@@ -121,6 +121,7 @@ class FirstWatch:
 
     Attributes:
         decision, counts: as of the last look; before it, that they are sent to.
+        kept: what the journal kept of them after it.
     """
 
     def __init__(self, handle: Handle, options: FirstOptions, zone: str | None) -> None:
@@ -131,6 +132,7 @@ class FirstWatch:
         self._all = len(handle.record.cohorts)
         self.decision = FirstDecision(phase=FirstPhase.SENDING)
         self.counts = Counts()
+        self.kept: FirstFew | None = None
 
     @property
     def others_are_open(self) -> bool:
@@ -173,7 +175,8 @@ class FirstWatch:
             if not await self._handle.set_first_few(to_keep, instead_of=kept):
                 return self.decision
             self._log(known, to_keep, counts)
-        self.counts, self.decision = counts, decision
+            kept = to_keep
+        self.counts, self.decision, self.kept = counts, decision, kept
         return decision
 
     async def are_given_up(self) -> bool:

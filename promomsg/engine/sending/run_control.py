@@ -93,7 +93,7 @@ class RunControl:
         self.nobody_is_open = False
         """Who is left is in cohorts that are closed, though others are open."""
         self._logged = NOT_WAITING
-        self._wrote_halt = False
+        self._halt_is_kept = self._told_halt = False
         self.changed = anyio.Event()
         self._sending_scopes: list[anyio.CancelScope] = []
         self._following_scopes: list[anyio.CancelScope] = []
@@ -133,9 +133,16 @@ class RunControl:
             self._times.decide_anew()
             self._notify()
         if decision.code:
-            self.stop(Halt(decision.code, decision.text))
+            await self._halt_by_first(self._first, Halt(decision.code, decision.text))
         elif self._patient and self.nobody_is_open and await self._first.are_given_up():
             self.stop()
+
+    async def _halt_by_first(self, first: FirstWatch, halt: Halt) -> None:
+        """Stops for what the first few came to, unless a person has let the others follow meanwhile: the
+        next look goes by that."""
+        if await self._handle.halt_by_first(halt.code, halt.detail, seen=first.kept):
+            self._halt_is_kept = True
+            self.stop(halt)
 
     def first_progress(self) -> FirstProgress | None:
         """How the first few stand; None: there are none, or they were not looked at yet."""
@@ -244,6 +251,9 @@ class RunControl:
         self.apply(row.requested)
         if row.halted is not None and self.halt is None:
             code, _, detail = row.halted.partition(": ")
+            # Written again, it would undo the word of a person who goes on with it at this moment.
+            self._halt_is_kept = True
+            self._handle.record.halted = row.halted
             self.stop(Halt(code, detail))
         if row.parked_until is not None and row.parked_until != self._parked:
             self._parked = row.parked_until
@@ -252,7 +262,7 @@ class RunControl:
 
     async def write_halt(self) -> None:
         """Has the journal know, once, why this run stopped: the other senders stop too."""
-        if self.halt is not None and not self._wrote_halt:
+        if self.halt is not None and not self._told_halt:
             log_event(
                 log,
                 "campaign.halted",
@@ -262,8 +272,9 @@ class RunControl:
                 code=self.halt.code,
                 detail=self.halt.detail,
             )
-            await self._handle.halt(self.halt.code, self.halt.detail)
-            self._wrote_halt = True
+            if not self._halt_is_kept:
+                await self._handle.halt(self.halt.code, self.halt.detail)
+            self._told_halt = True
 
     async def write_park(self) -> None:
         """The same of how long nobody sends."""

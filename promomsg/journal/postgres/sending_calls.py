@@ -255,6 +255,14 @@ class SendingCalls(OpenCampaign):
         await self._access.do(campaign_row.halt, text)
         self._record.halted = self._record.halted or text
 
+    async def halt_by_first(self, code: str, detail: str, *, seen: FirstFew | None) -> bool:
+        """See `Handle.halt_by_first`."""
+        text = f"{code}: {detail}"
+        is_halted = await self._access.do(campaign_row.halt_by_first, text, seen)
+        if is_halted:
+            self._record.halted = self._record.halted or text
+        return is_halted
+
     async def park(self, until: float) -> None:
         """See `Handle.park`."""
         await self._access.do(campaign_row.park, until)

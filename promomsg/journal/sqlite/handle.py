@@ -334,6 +334,13 @@ class SqliteHandle(PlanHandle):
         await self._do(lambda tx: campaign_row.halt(tx.db, text))
         self._record.halted = self._record.halted or text
 
+    async def halt_by_first(self, code: str, detail: str, *, seen: FirstFew | None) -> bool:
+        text = f"{code}: {detail}"
+        is_halted = await self._do(lambda tx: campaign_row.halt_by_first(tx.db, text, seen))
+        if is_halted:
+            self._record.halted = self._record.halted or text
+        return is_halted
+
     async def park(self, until: float) -> None:
         await self._do(lambda tx: campaign_row.park(tx.db, until))
 

@@ -166,6 +166,16 @@ async def halt(tx: Transaction, text: str) -> None:
     )
 
 
+async def halt_by_first(tx: Transaction, text: str, seen: FirstFew | None) -> bool:
+    """The same, unless something else than `seen` is kept by now of how far the first few got."""
+    changed = await tx.change(
+        "UPDATE campaign SET halted = coalesce(halted, %(text)s)"
+        " WHERE campaign = %(campaign)s AND first_few IS NOT DISTINCT FROM %(seen)s",
+        {"text": text, "seen": None if seen is None else _encode(seen).decode()},
+    )
+    return bool(changed)
+
+
 async def park(tx: Transaction, until: float) -> None:
     """Has nobody send before that moment."""
     await tx.change(

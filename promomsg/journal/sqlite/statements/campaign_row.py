@@ -145,6 +145,14 @@ def halt(db: sqlite3.Connection, text: str) -> None:
     db.execute("UPDATE campaign SET halted = ? WHERE halted IS NULL", (text,))
 
 
+def halt_by_first(db: sqlite3.Connection, text: str, seen: FirstFew | None) -> bool:
+    """The same, unless something else than `seen` is kept by now of how far the first few got."""
+    if control_row(db).first_few != seen:
+        return False
+    halt(db, text)
+    return True
+
+
 def park(db: sqlite3.Connection, until: float) -> None:
     """Has nobody send before that moment."""
     db.execute("UPDATE campaign SET parked_until = ?", (until,))
