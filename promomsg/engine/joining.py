@@ -51,6 +51,7 @@ class PartDone(msgspec.Struct, frozen=True, kw_only=True):
         work_left: somebody has still to be sent to; perhaps others hold them just now.
         next_poll_at: Unix seconds of the next look at a group send; None: none is to come.
         parked_until: Unix seconds before which nobody sends; None: nobody waits.
+        ran_out_of_time: it ended since its time was over, perhaps with people left whom it could have taken.
         halted: why it stands still until somebody resumes it (`"45009: …"`); None: it does not.
     """
 
@@ -59,6 +60,7 @@ class PartDone(msgspec.Struct, frozen=True, kw_only=True):
     work_left: bool = False
     next_poll_at: float | None = None
     parked_until: float | None = None
+    ran_out_of_time: bool = False
     halted: str | None = None
 
 
@@ -112,10 +114,11 @@ async def do_part(
         # It spreads pauses, and guards nothing.
         run = Run(context, clock=clock, rng=rng or Random())  # noqa: S311
         run.control.heed(row)
-        await _drive(run, part.seconds, stop, enough, clock)
+        was_cut_short = await _drive(run, part.seconds, stop, enough, clock)
         if run.error is not None:
             raise run.error
-        return await _found(handle, channel, wall, calls=run.calls)
+        done = await _found(handle, channel, wall, calls=run.calls)
+        return msgspec.structs.replace(done, ran_out_of_time=was_cut_short)
     finally:
         await run_shielded(handle.close)
 
@@ -224,14 +227,18 @@ async def _drive(
     stop: anyio.Event | None,
     enough: Callable[[], bool] | None,
     clock: Clock,
-) -> None:
-    """Runs to the end, which comes sooner when the time is over, or when it is told to."""
+) -> bool:
+    """Runs to the end, which comes sooner when the time is over, or when it is told to; whether its time
+    was over."""
+    is_over = False
 
     async def after(seconds: float) -> None:
+        nonlocal is_over
         await clock.sleep(seconds)
         # What follows on an outage counts from its beginning: the next part would count anew.
         while run.is_troubled or (enough is not None and not enough()):
             await clock.sleep(_LOOK_AGAIN)
+        is_over = True
         run.send_no_more()
         await clock.sleep(_LONGEST_END)
         run.stop()
@@ -252,6 +259,7 @@ async def _drive(
                 watching.cancel_scope.cancel()
         finally:
             run.stop()
+    return is_over
 
 
 async def _found(

@@ -7,6 +7,7 @@ the worker was given itself; the URL and the secret of a call are always the wor
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
@@ -21,8 +22,8 @@ from promomsg.url_origins import on_this_machine, origin
 
 __all__ = ["AccountKey", "AccountMissing", "Accounts", "GivenChannels", "PacesOfCampaigns"]
 
-_AT_WORK: Final = 300.0
-"""Seconds for which a campaign that asked for its channel counts as being sent here."""
+_COMES_BACK_IN: Final = 60.0
+"""Seconds for which the pace of a campaign that made room for others holds while nobody sends it here."""
 
 
 class AccountMissing(UsageError):
@@ -84,8 +85,17 @@ class Accounts(Protocol):
         """
         ...
 
-    def not_sent_here(self, record: CampaignRecord) -> None:
-        """A campaign is not sent here any more, or not for now: its pace holds for no other."""
+    def not_sent_here(self, record: CampaignRecord, *, comes_back: bool = False) -> None:
+        """A campaign is not sent here any more, or not for now: its pace holds for no other.
+
+        Args:
+            comes_back: it made room for others, and will soon be sent on: its pace holds until then, unless
+                that takes long.
+        """
+        ...
+
+    def forget_old_paces(self) -> None:
+        """Called every few seconds: of campaigns that did not come back."""
         ...
 
     async def close(self) -> None:
@@ -134,12 +144,23 @@ class GivenChannels:
         self._paces.ask(channel, record.run_id, pace)
         return channel
 
-    def not_sent_here(self, record: CampaignRecord) -> None:
+    def not_sent_here(self, record: CampaignRecord, *, comes_back: bool = False) -> None:
         """See `Accounts.not_sent_here`."""
-        self._paces.forget(record.run_id)
+        self._paces.has_stopped(record.run_id, comes_back=comes_back)
+
+    def forget_old_paces(self) -> None:
+        """See `Accounts.forget_old_paces`."""
+        self._paces.forget_old()
 
     async def close(self) -> None:
         """Nothing: they are the caller's."""
+
+
+class _AskedPace(NamedTuple):
+    """The pace of a campaign, and until when it holds (monotonic); without an end while it is sent."""
+
+    pace: Pace
+    until: float = math.inf
 
 
 class PacesOfCampaigns:
@@ -148,12 +169,12 @@ class PacesOfCampaigns:
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
-        self._asked: dict[int, dict[str, tuple[Pace, float]]] = {}
+        self._asked: dict[int, dict[str, _AskedPace]] = {}
         self._set: dict[int, Pace] = {}
         self._channels: dict[int, Channel] = {}
 
     def ask(self, channel: Channel, run_id: str, pace: Pace | None) -> None:
-        """Notes the pace of a campaign that is about to be sent. What the channel was opened with stays.
+        """Notes the pace of a campaign that is sent from now on. What the channel was opened with stays.
 
         Args:
             channel: the account's; the same object each time.
@@ -162,22 +183,31 @@ class PacesOfCampaigns:
         """
         if pace is None:
             return
-        now = self._clock.monotonic()
         self._channels[id(channel)] = channel
-        asked = self._asked.setdefault(id(channel), {})
-        asked[run_id] = (pace, now)
-        for other in [one for one, (_, at) in asked.items() if now - at > _AT_WORK]:
-            del asked[other]
+        self._asked.setdefault(id(channel), {})[run_id] = _AskedPace(pace)
+        self.forget_old()
         self._configure(channel)
 
-    def forget(self, run_id: str) -> None:
+    def has_stopped(self, run_id: str, *, comes_back: bool = False) -> None:
         """A campaign is not sent for now: the pace of those that are left holds. The last one's stays."""
+        until = self._clock.monotonic() + (_COMES_BACK_IN if comes_back else 0.0)
+        for asked in self._asked.values():
+            if run_id in asked:
+                asked[run_id] = asked[run_id]._replace(until=until)
+        self.forget_old()
+
+    def forget_old(self) -> None:
+        """Forgets those that are not sent any more, or did not come back."""
+        now = self._clock.monotonic()
         for place, asked in self._asked.items():
-            if asked.pop(run_id, None) is not None and asked:
+            old = [one for one, kept in asked.items() if kept.until <= now]
+            for one in old:
+                del asked[one]
+            if old and asked:
                 self._configure(self._channels[place])
 
     def _configure(self, channel: Channel) -> None:
-        wanted = _smallest([pace for pace, _ in self._asked[id(channel)].values()])
+        wanted = _smallest([one.pace for one in self._asked[id(channel)].values()])
         if wanted != self._set.get(id(channel)):
             self._set[id(channel)] = wanted
             channel.pacer.configure(wanted)

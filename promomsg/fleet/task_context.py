@@ -84,9 +84,9 @@ class TaskContext:
         """
         return await self._accounts.channel(self.record, pace_of(self.record) if to_send else None)
 
-    def not_sent_here(self) -> None:
-        """The campaign is not sent any more, or not for now."""
-        self._accounts.not_sent_here(self.record)
+    def not_sent_here(self, *, comes_back: bool = False) -> None:
+        """The campaign is not sent any more, or not for now; `comes_back`: it makes room for others."""
+        self._accounts.not_sent_here(self.record, comes_back=comes_back)
 
     def log(self, text: str) -> None:
         """A line about the campaign in the worker's log."""

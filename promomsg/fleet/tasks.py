@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from promomsg.channels.base import Channel
 from promomsg.clock import SYSTEM_CLOCK, china_day
 from promomsg.engine.joining import Part, PartDone, do_part
 from promomsg.errors import JournalError
@@ -63,6 +64,16 @@ class Task(NamedTuple):
 async def _shift(context: TaskContext) -> None:
     """Sends until there is nothing to take, or, once the shift has had its time, until others wait."""
     channel = await context.channel(to_send=True)
+    comes_back = False
+    try:
+        done = await _send(context, channel)
+        # Who found nothing to take leaves the rest to others: they hold its pace, as long as they send.
+        comes_back = done.ran_out_of_time and done.state == "sending"
+    finally:
+        context.not_sent_here(comes_back=comes_back)
+
+
+async def _send(context: TaskContext, channel: Channel) -> PartDone:
     # Workers' clocks may differ, and the campaign's hours are the same for all of them.
     [(told,)] = await context.rows(_SERVER_TIME)
     server = AskedClock(SYSTEM_CLOCK, told)
@@ -81,13 +92,12 @@ async def _shift(context: TaskContext) -> None:
         )
 
     done = await _while_asked_again(context, server, send)
-    if done.state != "sending":
-        context.not_sent_here()
     if done.calls or done.halted:
         seconds = SYSTEM_CLOCK.monotonic() - began
         context.log(
             f"{counted(done.calls, 'call')} in {seconds:.1f} s; {done.halted or done.state}"
         )
+    return done
 
 
 async def _while_asked_again(

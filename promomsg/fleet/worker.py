@@ -254,6 +254,7 @@ class Worker:
             log.info("asked to end")
             self.stop()
         if not self._stop.is_set():
+            self._accounts.forget_old_paces()
             await sweep(db, without_account=_NO_ACCOUNT, rng=self._rng)
             if await prune_is_due(db):
                 self._tasks.start_soon(self._prune)

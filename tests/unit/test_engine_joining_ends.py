@@ -50,9 +50,11 @@ async def test_it_ends_when_its_time_is_over_and_others_can_take_what_is_left(
     done, reached = await part(journal, auto_clock, what, channel=channel, concurrency=2)
     assert 7 <= auto_clock.monotonic() - began <= 10  # who was intended is called
     assert 0 < done.calls == len(reached) < 40
-    assert (done.state, done.work_left) == ("sending", True)
+    assert (done.state, done.work_left, done.ran_out_of_time) == ("sending", True, True)
     lease = await held_by_another(journal, auto_clock)
     assert len(lease.single_sends) == 40 - len(reached)
+    done, _ = await part(journal, auto_clock, what)  # it has nothing to take
+    assert (done.state, done.work_left, done.ran_out_of_time) == ("sending", True, False)
 
 
 async def test_it_ends_when_it_is_told_to(clock: FakeClock) -> None:

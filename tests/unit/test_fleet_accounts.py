@@ -120,12 +120,34 @@ async def test_the_pace_of_a_campaign_that_has_ended_holds_for_no_other() -> Non
 
 
 @pytest.mark.asyncio
-async def test_the_pace_of_a_campaign_of_which_nothing_was_heard_for_long_is_forgotten() -> None:
+async def test_the_pace_of_a_campaign_that_makes_room_for_others_holds_until_it_comes_back() -> (
+    None
+):
     clock, channel = FakeClock(), promoter()
     paces = PacesOfCampaigns(clock)
     paces.ask(channel, "slow", Pace(singles_per_second=5))
     paces.ask(channel, "quick", Pace(singles_per_second=100))
+    paces.has_stopped("slow", comes_back=True)
+    await clock.advance(50)
+    paces.forget_old()
     assert channel.pacer.pace.singles_per_second == 5
-    await clock.advance(301)
+    paces.ask(channel, "slow", Pace(singles_per_second=5))
+    paces.has_stopped("slow", comes_back=True)
+    await clock.advance(50)
+    paces.forget_old()
+    assert channel.pacer.pace.singles_per_second == 5
+    await clock.advance(11)  # others have sent it to its end meanwhile
+    paces.forget_old()
+    assert channel.pacer.pace.singles_per_second == 100
+
+
+@pytest.mark.asyncio
+async def test_the_pace_of_a_campaign_holds_however_long_it_is_sent() -> None:
+    clock, channel = FakeClock(), promoter()
+    paces = PacesOfCampaigns(clock)
+    paces.ask(channel, "slow", Pace(singles_per_second=5))
+    await clock.advance(7200)
     paces.ask(channel, "quick", Pace(singles_per_second=100))
+    assert channel.pacer.pace.singles_per_second == 5
+    paces.has_stopped("slow")
     assert channel.pacer.pace.singles_per_second == 100

@@ -60,9 +60,13 @@ class _OpenedAccounts(ABC):
         self._paces.ask(channel, record.run_id, pace)
         return channel
 
-    def not_sent_here(self, record: CampaignRecord) -> None:
+    def not_sent_here(self, record: CampaignRecord, *, comes_back: bool = False) -> None:
         """See `Accounts.not_sent_here`."""
-        self._paces.forget(record.run_id)
+        self._paces.has_stopped(record.run_id, comes_back=comes_back)
+
+    def forget_old_paces(self) -> None:
+        """See `Accounts.forget_old_paces`."""
+        self._paces.forget_old()
 
     async def close(self) -> None:
         """See `Accounts.close`."""
