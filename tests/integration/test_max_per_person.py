@@ -190,6 +190,30 @@ async def test_who_is_over_the_cap_since_the_plan_was_made_leaves_the_group(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("is_followed", [False, True])
+async def test_a_group_whose_answer_was_lost_and_that_is_taken_over_is_one_message(
+    box: Sandbox, channel: WeChatPromoter, place: Place, is_followed: bool
+) -> None:
+    lost, members = place("autumn"), ids(60, 1000)
+    box.faults = FaultPlan([Fault(endpoint="sendmsg", kind="drop_after_delivering", calls=[1])])
+    box.settings.refuse_group, box.settings.click_rate = {"1000": 43101}, 1.0
+    assert (await send(channel, members, lost)).unknown == 60
+    box.clock.advance(DAY)
+    clock = FakeClock(start=box.clock.time(), auto=True, grace=0.003)
+    async with wechat(box, clock=clock) as later:
+        [match] = await promomsg.reconcile(lost, later, adopt=True, clock=clock)
+        assert match.adopted
+        if is_followed:
+            async with Campaign.resume(lost, later, clock=clock, **QUICK) as run:
+                assert (await run.wait()).sent == 59
+    two = {"max_per_person": "2 in 7d"}
+    assert left_out(await send(channel, members, place("winter"), **two)) == []
+    assert left_out(await send(channel, members, place("spring"), **two)) == [
+        str(n) for n in range(1001, 1060)
+    ]
+
+
+@pytest.mark.asyncio
 async def test_a_campaign_that_goes_on_is_counted_again(
     box: Sandbox, channel: WeChatPromoter, place: Place
 ) -> None:

@@ -174,9 +174,13 @@ _OUT: Final = f"SELECT group_no FROM group_send WHERE {_TAKEN}"
 _TO_COME: Final = f"""{in_state(State.PENDING, row="r")} AND CASE
     WHEN r.group_no IN ({_OUT}) THEN r.group_no IN ({_OUT} AND {_LATE.format(at="sent_at")})
     ELSE %(unsent)s OR r.maybe_sent END"""
+# The lost answer of a group that was taken over since (`reconcile --adopt`): it is the one message that its
+# member has now. Who is retried is in a group that was sent later, if in any.
+_ADOPTED: Final = """(h.msg_id IS NULL AND EXISTS (SELECT FROM group_send AS g
+    WHERE g.campaign = %(other)s AND g.group_no = r.group_no AND g.msg_id IS NOT NULL AND g.sent_at <= h.at))"""
 _BEFORE: Final = (
     "(SELECT count(*) FROM attempt_history AS h WHERE h.campaign = %(other)s AND h.seq = r.seq"
-    f" AND {in_state(*MAYBE_REACHED, row='h')} AND {_LATE.format(at='h.at')})"
+    f" AND {in_state(*MAYBE_REACHED, row='h')} AND {_LATE.format(at='h.at')} AND NOT {_ADOPTED})"
 )
 _NOW: Final = f"({_REACHED} OR {_TO_COME})"
 _FOUND: Final = f"SELECT r.*, 1 AS messages FROM this.recipient AS r WHERE {_NOW}"

@@ -35,9 +35,13 @@ _TO_COME: Final = f"""{in_state(State.PENDING)} AND CASE
     WHEN group_no IN ({_OUT}) THEN group_no IN ({_OUT} AND {_LATE.format(at="sent_at")})
     ELSE :unsent OR maybe_sent = 1 END"""
 _NOW: Final = f"({_REACHED} OR {_TO_COME})"
+# The lost answer of a group that was taken over since (`reconcile --adopt`): it is the one message that its
+# member has now. Who is retried is in a group that was sent later, if in any.
+_ADOPTED: Final = """(h.msg_id IS NULL AND EXISTS (SELECT 1 FROM group_send AS g
+    WHERE g.group_no = recipient.group_no AND g.msg_id IS NOT NULL AND g.sent_at <= h.at))"""
 _BEFORE: Final = (
     "(SELECT count(*) FROM attempt_history AS h WHERE h.seq = recipient.seq"
-    f" AND {in_state(*MAYBE_REACHED, row='h')} AND {_LATE.format(at='h.at')})"
+    f" AND {in_state(*MAYBE_REACHED, row='h')} AND {_LATE.format(at='h.at')} AND NOT {_ADOPTED})"
 )
 _PERSON: Final = (
     f"iif({NAMELESS}, NULL, key), nullif(id, key), nullif(openid, key), nullif(unionid, key)"
