@@ -32,6 +32,7 @@ __all__ = [
     "LAST_AT",
     "PAGE",
     "SENDERS_AT_WORK",
+    "SENDING",
     "STANDING",
     "bounds_text",
     "counts_of",
@@ -111,10 +112,14 @@ AS_ASKED_AGAIN: Final = _TAKEN_OVER.format(
 """The same where it does."""
 AS_THEY_ARE: Final = "(SELECT * FROM this.recipient WHERE campaign = %(campaign)s)"
 
+SENDING: Final = f"""
+SELECT objid::bigint AS campaign FROM pg_locks
+WHERE locktype = 'advisory' AND classid = {SENDERS} AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""The campaigns that senders have open."""
 STANDING: Final = f"""
-SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {SENDERS}
-               AND objid = %(campaign)s::oid AND objsubid = 2 AND database =
-                   (SELECT oid FROM pg_database WHERE datname = current_database()))
+SELECT EXISTS (SELECT FROM ({SENDING}) AS open WHERE open.campaign = %(campaign)s)
     OR EXISTS (SELECT FROM chunk WHERE campaign = %(campaign)s AND NOT done
                AND deadline > extract(epoch FROM clock_timestamp())),
        (SELECT count(*) FROM chunk AS c JOIN this.recipient AS r
