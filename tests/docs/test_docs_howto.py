@@ -21,6 +21,7 @@ import promomsg
 from promomsg.cli.app import COMMANDS, cli
 
 PAGES = sorted(f"docs/howto/{path.name}" for path in (ROOT / "docs/howto").glob("*.md"))
+CHINESE = sorted(f"docs/zh/howto/{path.name}" for path in (ROOT / "docs/zh/howto").glob("*.md"))
 RUNNER = Path(__file__).with_name("run_blocks.py")
 LANGUAGES = {"sh", "python", "toml", "crontab", "ini", "dockerfile"}
 """Those that the tests below, or those of the campaign files, make sure of."""
@@ -81,6 +82,19 @@ def state(journal: Path) -> str:
 def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
     assert set(re.findall(r"^```(\w+)$", read(page), re.MULTILINE)) <= LANGUAGES
     assert page == "docs/howto/index.md" or f"({Path(page).name})" in read("docs/howto/index.md")
+
+
+@pytest.mark.parametrize("page", CHINESE)
+def test_a_recipe_in_chinese_has_the_blocks_and_tables_of_the_english_one(page: str) -> None:
+    english = page.replace("docs/zh/", "docs/")
+    assert f"[English](../../howto/{Path(page).name})" in read(page)
+    for kind in sorted(LANGUAGES):
+        assert [b.text for b in blocks(page, kind)] == [b.text for b in blocks(english, kind)]
+    for begins in ("## ", "| ", "- "):  # headings, rows, points
+        counts = [
+            sum(line.startswith(begins) for line in read(of).splitlines()) for of in (page, english)
+        ]
+        assert counts[0] == counts[1], begins
 
 
 def test_the_lines_for_cron_run_commands_that_there_are() -> None:
