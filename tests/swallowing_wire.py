@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from waiting import real_time
+
 Side = Literal["questions", "answers"]
 
 
@@ -19,6 +21,7 @@ class SwallowingWire:
         swallows: what is lost from now on; None: nothing.
         swallowed: set when something was lost.
         silent: how many connections there are on which something was lost.
+        answers_take: seconds that each answer takes on its way.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -26,6 +29,7 @@ class SwallowingWire:
         self.swallows: Side | None = None
         self.swallowed = asyncio.Event()
         self.silent = 0
+        self.answers_take = 0.0
         self._ends: list[asyncio.StreamWriter] = []
         self._clients: set[asyncio.Task[None] | None] = set()
 
@@ -61,6 +65,8 @@ class SwallowingWire:
                     self.silent += not lost
                     lost = True
                 else:
+                    if side == "answers" and self.answers_take:
+                        await real_time(self.answers_take)
                     writer.write(data)
         except ConnectionError:
             pass

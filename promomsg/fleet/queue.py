@@ -15,11 +15,10 @@ from importlib import resources
 from typing import Any, Final, LiteralString
 
 import anyio
-import psycopg
 
 from promomsg.errors import JournalError, UsageError
 from promomsg.fleet.jobs import Job, Wanted
-from promomsg.journal.postgres.connections.lost_answers import hung_up_after
+from promomsg.journal.postgres.connections.lost_answers import AnsweringConnection
 from promomsg.journal.postgres.database import Connection, connection_defaults
 from promomsg.journal.postgres.schema import PREPARE, SCHEMA, changing_tables
 
@@ -208,17 +207,6 @@ async def enqueue(db: Connection, jobs: Sequence[Job]) -> None:
         raise (error.__cause__ or error) from None
 
 
-class _Answering(psycopg.AsyncConnection[Any]):
-    """A connection that is hung up when an answer is not there in time. What stands between us and the
-    server may lose one and say nothing: the queue would wait for it for ever, while the worker says that
-    it is there and is given work."""
-
-    async def wait(self, *args: Any, **options: Any) -> Any:
-        """See `psycopg.AsyncConnection.wait`."""
-        with hung_up_after(self, _ANSWERS_IN):
-            return await super().wait(*args, **options)
-
-
 class _Connector(procrastinate.PsycopgConnector):
     """The queue's connections. A job that is over and cannot be noted as such (its row is gone, the server
     is away) is no error: its work has begun, and what is left of it goes with the next `clear_queue`."""
@@ -311,7 +299,7 @@ class JobQueue:
     async def _serve(self) -> None:
         connector = _Connector(
             conninfo=self._url,
-            connection_class=_Answering,
+            connection_class=AnsweringConnection,
             kwargs=connection_defaults(self._url),
             configure=_configure,
             min_size=1,
@@ -346,6 +334,9 @@ class JobQueue:
         return begin
 
 
-async def _configure(db: psycopg.AsyncConnection[Mapping[str, Any]]) -> None:
+async def _configure(db: AnsweringConnection[Mapping[str, Any]]) -> None:
+    # What stands between us and the server may lose an answer and say nothing: the queue would wait for it
+    # for ever, while the worker says that it is there and is given work.
+    db.answers_within = _ANSWERS_IN
     await db.execute(f"SET search_path = {SCHEMA}, pg_temp".encode())
     await db.commit()

@@ -167,11 +167,15 @@ async def _followed_groups(db: Connection, workers: int) -> list[Wanted]:
 RULES: Final[tuple[Rule, ...]] = (_open_campaigns, _followed_groups, due_looks)
 
 
-async def sweep(db: Connection, *, without_account: Sequence[str] = (), rng: Random) -> list[Job]:
+async def sweep(
+    db: Connection, *, by: str = "", without_account: Sequence[str] = (), rng: Random
+) -> list[Job]:
     """Queues the jobs that are missing, for the workers that take work; another sweep at this moment
     leaves nothing to do.
 
     Args:
+        by: the name of the worker whose sweep it is: it is there, however long ago it said so, since a
+            slow server may take long to come so far.
         without_account: as `place_jobs` has it.
         rng: shares out turns, and guards nothing.
 
@@ -186,7 +190,9 @@ async def sweep(db: Connection, *, without_account: Sequence[str] = (), rng: Ran
             return []
         await remove_gone(db, _GONE_FOR)
         workers = [
-            worker for worker in await read_workers(db) if worker.takes_work and worker.answers
+            worker
+            for worker in await read_workers(db)
+            if not worker.draining and ((worker.alive and worker.answers) or worker.name == by)
         ]
         await tidy_queue(db, [worker.name for worker in workers])
         wanted = [work for rule in RULES for work in await _asked(db, rule, len(workers))]

@@ -24,7 +24,6 @@ from promomsg.fleet.sweep import sweep
 from promomsg.fleet.task_context import IT_GOES_ON, TaskContext, find_campaign
 from promomsg.fleet.tasks import TASKS
 from promomsg.fleet.worker_table import Doing, Trouble
-from promomsg.journal.postgres.connections.lost_answers import hung_up_after
 from promomsg.journal.postgres.database import Connection, connect, explain, place
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
@@ -39,7 +38,8 @@ _LOOKS: Final = 2.0
 _TOGETHER: Final = 0.2
 """Seconds before another look when something has begun or ended meanwhile."""
 _ANSWERS_IN: Final = 10.0
-"""Seconds that such a look may take."""
+"""Seconds that the server may take for an answer. A look asks two dozen questions: with half a second for
+each it takes longer than that, and gives out work all the same."""
 _AT_ONCE: Final = 16
 """Tasks at once; each has some connections to the database."""
 _FIRST_PAUSE: Final = 1.0
@@ -184,12 +184,14 @@ class Worker:
         log.info("%s has ended", self.name)
 
     async def _connect(self, then: str = IT_GOES_ON) -> Connection:
-        return await connect(
+        db = await connect(
             self._url,
             answers_in=_ANSWERS_IN,
             idle_in_transaction=_ANSWERS_IN / 2,
             then=then,
         )
+        db.answers_within = _ANSWERS_IN
+        return db
 
     def _explained(self, error: psycopg.Error) -> JournalError:
         return explain(error, place(self._url), IT_GOES_ON)
@@ -211,8 +213,7 @@ class Worker:
             try:
                 if db is None:
                     db = await self._connect()
-                with hung_up_after(db, _ANSWERS_IN):
-                    await self._look(db)
+                await self._look(db)
                 if away:
                     log.info("the database is there again")
                 away = False
@@ -255,7 +256,7 @@ class Worker:
             self.stop()
         if not self._stop.is_set():
             self._accounts.forget_old_paces()
-            await sweep(db, without_account=_NO_ACCOUNT, rng=self._rng)
+            await sweep(db, by=self.name, without_account=_NO_ACCOUNT, rng=self._rng)
             if await prune_is_due(db):
                 self._tasks.start_soon(self._prune)
 
@@ -274,8 +275,7 @@ class Worker:
         if db is None:
             return
         try:
-            with hung_up_after(db, _ANSWERS_IN):
-                await worker_table.remove(db, (self.name, self._row_since))
+            await worker_table.remove(db, (self.name, self._row_since))
         except psycopg.Error:
             log.warning("the database is away: the worker's row stays for now")
         finally:
@@ -350,8 +350,7 @@ class Worker:
         """The campaign that a task is for; None: it is gone."""
         db = await self._connect()
         try:
-            with hung_up_after(db, _ANSWERS_IN):
-                found = await find_campaign(db, wanted.campaign)
+            found = await find_campaign(db, wanted.campaign)
         except psycopg.Error as error:
             raise self._explained(error) from None
         finally:

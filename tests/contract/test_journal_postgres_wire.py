@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from journal_rows import DAY, NOW, everybody, result, row, sealed, take
+from journal_rows import DAY, NOW, everybody, record, result, row, sealed, take
 from postgres_server import PostgresServer
 from swallowing_wire import Side, swallowing
 from waiting import until
@@ -17,6 +18,7 @@ from waiting import until
 from promomsg.errors import JournalError
 from promomsg.fleet import prune
 from promomsg.journal.postgres import access
+from promomsg.journal.postgres import journal as journal_module
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.connections.lost_answers import watched
 from promomsg.journal.postgres.database import Connection
@@ -26,6 +28,7 @@ from promomsg.journal.postgres.sealed import account_tokens
 from promomsg.journal.postgres.sealed.account_tokens import AccountTokens
 from promomsg.journal.postgres.sealed.fleet_keys import FleetKeys
 from promomsg.journal.postgres.statements.transaction import CampaignReads
+from promomsg.journal.records import Control
 from promomsg.model import Secret
 
 pytestmark = pytest.mark.asyncio
@@ -117,6 +120,52 @@ async def test_an_access_token_is_not_waited_for_longer_than_a_fetch_takes(
         with pytest.raises(JournalError):
             await store.read()
         assert clock() - began < 3.0
+
+
+async def _opened(journal: PostgresJournal) -> None:
+    await journal.open(write=True)
+
+
+async def _read(journal: PostgresJournal) -> None:
+    await journal.open()
+
+
+async def _begun(journal: PostgresJournal) -> None:
+    await journal.create(record())
+
+
+async def _paused(journal: PostgresJournal) -> None:
+    await journal.request(Control.PAUSE)
+
+
+async def _removed(journal: PostgresJournal) -> None:
+    await journal.remove_if_ended()
+
+
+@pytest.mark.parametrize("call", [_opened, _read, _begun, _paused, _removed])
+@pytest.mark.parametrize("lost", ["questions", "answers"])
+async def test_whoever_opens_a_journal_does_not_wait_for_ever(
+    server: PostgresServer,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: Side,
+    call: Callable[[PostgresJournal], Awaitable[None]],
+) -> None:
+    """A worker would keep a place that nobody else is given, and not end when it is told to."""
+    name = f"opened {lost} {call.__name__}"
+    await (await sealed(PostgresJournal(server.url(), name), [row(0)])).close()
+    monkeypatch.setattr(CampaignAccess, "lease_life", 1.0)
+    connect = journal_module.connect
+    async with swallowing(server.folder, folder) as (wire, url), asyncio.timeout(20):
+
+        async def then_lost(*args: Any, **more: Any) -> Connection:
+            db = await connect(*args, **more)
+            wire.swallows = lost
+            return db
+
+        monkeypatch.setattr(journal_module, "connect", then_lost)
+        with pytest.raises(JournalError, match="cannot be reached now"):
+            await call(PostgresJournal(url, name))
 
 
 async def test_tidying_up_ends_when_answers_are_lost(

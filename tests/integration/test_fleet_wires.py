@@ -6,6 +6,8 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,9 +16,11 @@ from postgres_server import PostgresServer
 from swallowing_wire import Side, SwallowingWire, swallowing
 from waiting import until
 
-from promomsg import Campaign, Fleet, WeChatPromoter
-from promomsg.fleet import queue, worker
+from promomsg import Campaign, Fleet, JournalError, WeChatPromoter
+from promomsg.fleet import queue, worker, worker_table
+from promomsg.fleet.sweep import sweep
 from promomsg.journal.postgres.access import CampaignAccess
+from promomsg.journal.postgres.database import Connection, connect
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
 
 pytestmark = pytest.mark.asyncio
@@ -76,6 +80,76 @@ async def test_a_worker_that_was_told_nothing_any_more_still_gets_its_work(
             working.cancel()
     assert (report.state, report.sent) == ("done", 30)
     honest(report, box)
+
+
+async def test_a_worker_whose_database_is_slow_gives_out_work(
+    box: Sandbox,
+    channel: WeChatPromoter,
+    server: PostgresServer,
+    wire: tuple[SwallowingWire, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look has many questions, each of which is answered in time: all together take longer than that."""
+    monkeypatch.setattr(worker, "_LOOKS", 0.1)
+    monkeypatch.setattr(worker, "_ANSWERS_IN", 0.7)
+    monkeypatch.setattr(queue, "_POLLS", 0.1)
+    slow, url = wire
+    journal = Fleet(server.url()).journal("slow")
+    await Campaign(
+        channel, MESSAGE, ids(30, 5_000), journal=journal, route="single", **QUICK
+    ).hand_over()
+    slow.answers_take = 0.05
+    async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(Fleet(url).work(channel))
+        try:
+            report = await Fleet(server.url()).wait("slow")
+        finally:
+            working.cancel()
+    assert (report.state, report.sent) == ("done", 30)
+
+
+async def test_a_look_that_takes_long_is_one_of_a_worker_that_is_there(
+    channel: WeChatPromoter, server: PostgresServer
+) -> None:
+    """What it finds is given to it all the same, and what waits for it is left."""
+    journal = Fleet(server.url()).journal("long look")
+    await Campaign(
+        channel, MESSAGE, ids(5, 6_000), journal=journal, route="single", **QUICK
+    ).hand_over()
+    db = await connect(server.url())
+    try:
+        name, _ = await worker_table.register(
+            db, "slow", concurrency=1, version="1", tasks=["shift"]
+        )
+        await db.execute(b"UPDATE worker SET seen_at = seen_at - 10")
+        assert await sweep(db, rng=Random(0)) == []
+        found = await sweep(db, by=name, rng=Random(0))
+        assert [(job.wanted.task, job.worker) for job in found] == [("shift", "slow")]
+        assert await sweep(db, by=name, rng=Random(0)) == []
+        assert [worker for _, worker in await queue.queued(db)] == ["slow"]
+    finally:
+        await db.execute(b"DELETE FROM worker")
+        await db.execute(b"DELETE FROM procrastinate_jobs")
+        await db.close()
+        journal.discard()
+
+
+async def test_a_worker_that_hears_nothing_when_it_begins_says_so(
+    channel: WeChatPromoter, wire: tuple[SwallowingWire, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_ANSWERS_IN", 0.3)
+    lossy, url = wire
+    open_one = worker.connect
+
+    async def then_lost(*args: Any, **more: Any) -> Connection:
+        db = await open_one(*args, **more)
+        lossy.swallows = "answers"
+        return db
+
+    monkeypatch.setattr(worker, "connect", then_lost)
+    async with asyncio.timeout(20):
+        with pytest.raises(JournalError, match="then start the worker again"):
+            await Fleet(url).work(channel)
 
 
 async def test_wires_that_are_cut_and_lose_what_they_carry_cost_nobody(

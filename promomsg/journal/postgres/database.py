@@ -8,7 +8,11 @@ import psycopg
 from psycopg import conninfo
 
 from promomsg.errors import JournalError
-from promomsg.journal.postgres.connections.lost_answers import IS_AT_WORK, hung_up_after
+from promomsg.journal.postgres.connections.lost_answers import (
+    IS_AT_WORK,
+    AnsweringConnection,
+    hung_up_after,
+)
 from promomsg.journal.postgres.connections.server_errors import ASK_AGAIN, explain, is_away, place
 from promomsg.journal.postgres.schema import (
     SCHEMA,
@@ -32,7 +36,7 @@ __all__ = [
 ]
 
 
-class Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
+class Connection(AnsweringConnection[tuple[Any, ...]]):
     """A connection that knows its process at the server, behind whatever pooler.
 
     Attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import psycopg
@@ -18,12 +19,14 @@ from promomsg.journal.contract import FLEET
 from promomsg.journal.postgres import campaign_tables
 from promomsg.journal.postgres.access import CampaignAccess
 from promomsg.journal.postgres.account_quota.quota_rows import QuotaRows
+from promomsg.journal.postgres.connections.lost_answers import watched
 from promomsg.journal.postgres.database import (
     ASK_AGAIN,
     Connection,
     connect,
     connect_now,
     explain,
+    is_at_work,
     place,
     standby_warning,
 )
@@ -112,7 +115,8 @@ class PostgresJournal:
         """
         db = await connect(self.url, then=self._then)
         try:
-            campaign = await self._create(db, record)
+            with self._watched(db):
+                campaign = await self._create(db, record)
         except psycopg.Error as error:
             await db.close()
             raise explain(error, self._where, self._then) from None
@@ -175,8 +179,9 @@ class PostgresJournal:
             self.url, idle_in_transaction=CampaignAccess.lease_life / 3, then=self._then
         )
         try:
-            found = await self._is_planned(db)
-            record = await read_record(CampaignReads(db, found))
+            with self._watched(db):
+                found = await self._is_planned(db)
+                record = await read_record(CampaignReads(db, found))
             if record is None:
                 raise JournalError(f"{self._shown}: there is no such campaign any more")
         except psycopg.Error as error:
@@ -194,13 +199,20 @@ class PostgresJournal:
     async def _begin(self, handle: PostgresHandle, access: CampaignAccess, db: Connection) -> None:
         """Says that a sender is at work; what there is to say of the server is a warning."""
         try:
-            await access.announce(db)
+            with self._watched(db):
+                await access.announce(db)
+                warning = await standby_warning(db)
         except psycopg.Error as error:
             await handle.close()
             raise explain(error, self._where, self._then) from None
-        warning = await standby_warning(db)
         if warning is not None:
             await handle.warn(warning)
+
+    def _watched(self, db: Connection) -> AbstractContextManager[None]:
+        """As `CampaignAccess.watched`, before there is one, and where none is needed."""
+        return watched(
+            db, lambda: is_at_work(self.url, db.process), every=CampaignAccess.lease_life / 5
+        )
 
     async def _is_planned(self, db: Connection) -> int:
         found = await self._find(db)
@@ -226,10 +238,12 @@ class PostgresJournal:
         """Writes the control row; senders see it at their next intent."""
         db = await connect(self.url, then=ASK_AGAIN)
         try:
-            campaign = await self._is_planned(db)
-            await db.execute(
-                b"UPDATE control SET requested = %s WHERE campaign = %s", (control.value, campaign)
-            )
+            with self._watched(db):
+                campaign = await self._is_planned(db)
+                await db.execute(
+                    b"UPDATE control SET requested = %s WHERE campaign = %s",
+                    (control.value, campaign),
+                )
         except psycopg.Error as error:
             raise explain(error, self._where, ASK_AGAIN) from None
         finally:
@@ -313,7 +327,8 @@ class PostgresJournal:
         """
         db = await connect(self.url, then=ASK_AGAIN)
         try:
-            return await campaign_tables.remove_ended(db, self.name, last_before)
+            with self._watched(db):
+                return await campaign_tables.remove_ended(db, self.name, last_before)
         except psycopg.Error as error:
             raise explain(error, self._where, ASK_AGAIN) from None
         finally:

@@ -18,7 +18,13 @@ from typing import Any, Final, TypeVar
 import anyio
 import psycopg
 
-__all__ = ["IS_AT_WORK", "hung_up_after", "hung_up_behind", "watched"]
+__all__ = [
+    "IS_AT_WORK",
+    "AnsweringConnection",
+    "hung_up_after",
+    "hung_up_behind",
+    "watched",
+]
 
 T = TypeVar("T")
 AtWork = Callable[[], Coroutine[Any, Any, bool]]
@@ -47,6 +53,24 @@ def hung_up_after(db: psycopg.AsyncConnection[Any], seconds: float) -> Iterator[
         yield
     finally:
         timer.cancel()
+
+
+class AnsweringConnection(psycopg.AsyncConnection[T]):
+    """A connection that can be hung up when an answer is not there in time, however many of them there
+    are: a slow server answers each in time, and all together late.
+
+    Attributes:
+        answers_within: seconds for one; 0: any time.
+    """
+
+    answers_within: float = 0.0
+
+    async def wait(self, *args: Any, **options: Any) -> Any:
+        """See `psycopg.AsyncConnection.wait`."""
+        if not self.answers_within:
+            return await super().wait(*args, **options)
+        with hung_up_after(self, self.answers_within):
+            return await super().wait(*args, **options)
 
 
 @contextmanager
