@@ -129,7 +129,12 @@ class Code(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a row cannot be sent: found in planning, before anything goes out."""
+    """Why a row cannot be sent: found in planning, before anything goes out.
+
+    Attributes:
+        code: the outcome's, as `Code.OVER_LIMIT`.
+        detail: one line for people, without a secret.
+    """
 
     code: Code
     detail: str

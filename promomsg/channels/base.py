@@ -115,7 +115,13 @@ class CompiledMessage(Protocol):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """What the provider says of a quota. Only advice: nothing here can stop a send."""
+    """What the provider says of a quota. Only advice: nothing here can stop a send.
+
+    Attributes:
+        calls: so many within `per_seconds` seconds.
+        per_seconds: see there.
+        daily_limit, daily_remaining: calls of the provider's day, in all and still to be had.
+    """
 
     calls: int | None = None
     per_seconds: float | None = None

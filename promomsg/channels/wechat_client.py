@@ -118,6 +118,13 @@ class WeChatChannel(ChannelBase[M]):
         """Another account on the same connection pool; closing it leaves the pool open.
 
         Time-out and proxy are this client's.
+
+        Args:
+            appid, secret, token, pace, legacy_token: see the class. A pace that is not given is what the
+                quota of that account says, not this client's.
+
+        Raises:
+            UsageError: as the class.
         """
         secret, wrong = as_secret(secret)
         token, wrong_token = _source(token)

@@ -14,39 +14,7 @@ A plan is a TOML file (`promomsg sandbox --faults FILE`) or made in Python from 
     [settings]                         # optional: fields of SandboxSettings
     token_life = 60
 
-A rule with none of `calls`, `every` and `probability` takes every call. The first rule that
-applies wins; every rule counts all calls of its endpoints. Endpoints: sendmsg, singlesendmsg, subscribe_send,
-getmsg, getmsgclickdata, getpromoter, getrole, token (both token calls; stable_token for one
-alone), quota_get, clear_quota, failure_file, alipay.send, alipay.apply_token, other, and connect
-(an accepted connection, before any request: `refuse` only).
-
-Kinds, and whether the call is delivered (is processed as if nothing happened, ledger included):
-
-| kind | delivered | what the client sees |
-| --- | --- | --- |
-| refuse | no | the connection is closed before the body is read; on `connect`, before anything is. The kernel's own refusal is `Sandbox.stop_listening()` |
-| reset_before_reading | no | the connection is reset (RST) before the body is read |
-| drop_after_delivering | yes | the connection is reset, or closed when `reset = false`, with no answer |
-| delay | after `seconds` | the normal answer, late |
-| slow | at once | the normal answer after `seconds` |
-| hang | `delivered` | no answer until one side closes |
-| truncate | yes | half the body under the full Content-Length, then the connection closes |
-| html | `delivered` | 200 and an HTML page |
-| status | `delivered` | `status` (default 502) and `body` |
-| minus_one | `delivered` | errcode −1; UNKNOWN_EXCEPTION |
-| token_invalid | `delivered` | 40001; INVALID_ACCESS_TOKEN |
-| throttle | `delivered` | 45011; REQUEST_TRAFFIC_EXCEED_LIMIT |
-| daily | `delivered` | 45009; MESSAGE_SEND_EXCEED_LIMIT |
-| errcode | `delivered` | `errcode`, with `errmsg` |
-| result | `delivered` | `result` as resultCode, `result_status` (S, F, U) as its status |
-| garbage | `delivered` | `body` verbatim, or a gzip bomb that unpacks to `gzip_megabytes` |
-| huge | `delivered` | a body of `megabytes` |
-| endless | `delivered` | a body that never ends |
-| redirect | `delivered` | 302 to `location` |
-| alter | yes | the normal answer with `set` put in and `unset` taken out |
-| unsigned, bad_signature | yes | a wallet's normal answer without, or with a wrong, signature |
-
-`delivered` is false unless the rule says true.
+What a rule says, which endpoints there are, and what each kind does: `Fault`.
 """
 
 from __future__ import annotations
@@ -117,17 +85,57 @@ _NEVER_DELIVERED: Final = frozenset({"refuse", "reset_before_reading"})
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One rule of a plan; the module's table says what each kind does.
+    """One rule of a plan: which calls go wrong, and how.
+
+    A rule with none of `calls`, `every` and `probability` takes every call. The first rule that
+    applies wins; every rule counts all calls of its endpoints.
+
+    Endpoints: `sendmsg`, `singlesendmsg`, `subscribe_send`, `getmsg`, `getmsgclickdata`, `getpromoter`,
+    `getrole`, `token` (both token calls; `stable_token` for one alone), `quota_get`, `clear_quota`,
+    `failure_file`, `alipay.send`, `alipay.apply_token`, `other`, and `connect` (an accepted connection,
+    before any request: `refuse` only).
+
+    Kinds, and whether the call is delivered (is processed as if nothing happened, ledger included):
+
+    | kind | delivered | what the client sees |
+    | --- | --- | --- |
+    | `refuse` | no | the connection is closed before the body is read; on `connect`, before anything is. The kernel's own refusal is `Sandbox.stop_listening()` |
+    | `reset_before_reading` | no | the connection is reset (RST) before the body is read |
+    | `drop_after_delivering` | yes | the connection is reset, or closed when `reset = false`, with no answer |
+    | `delay` | after `seconds` | the normal answer, late |
+    | `slow` | at once | the normal answer after `seconds` |
+    | `hang` | `delivered` | no answer until one side closes |
+    | `truncate` | yes | half the body under the full Content-Length, then the connection closes |
+    | `html` | `delivered` | 200 and an HTML page |
+    | `status` | `delivered` | `status` (default 502) and `body` |
+    | `minus_one` | `delivered` | errcode −1; UNKNOWN_EXCEPTION |
+    | `token_invalid` | `delivered` | 40001; INVALID_ACCESS_TOKEN |
+    | `throttle` | `delivered` | 45011; REQUEST_TRAFFIC_EXCEED_LIMIT |
+    | `daily` | `delivered` | 45009; MESSAGE_SEND_EXCEED_LIMIT |
+    | `errcode` | `delivered` | `errcode`, with `errmsg` |
+    | `result` | `delivered` | `result` as resultCode, `result_status` (S, F, U) as its status |
+    | `garbage` | `delivered` | `body` verbatim, or a gzip bomb that unpacks to `gzip_megabytes` |
+    | `huge` | `delivered` | a body of `megabytes` |
+    | `endless` | `delivered` | a body that never ends |
+    | `redirect` | `delivered` | 302 to `location` |
+    | `alter` | yes | the normal answer with `set` put in and `unset` taken out |
+    | `unsigned`, `bad_signature` | yes | a wallet's normal answer without, or with a wrong, signature |
+
+    `delivered` is false unless the rule says true.
 
     Attributes:
-        endpoint: a name, a pattern, or "*".
-        kind: one of `KINDS`; may be left out when `errcode` or `result` is given.
-        calls, every, probability: which calls; with none of them, every call.
+        endpoint: a name, a pattern (`"alipay.*"`), or `"*"`.
+        kind: one of those above; may be left out when `errcode` or `result` is given.
+        calls: the numbers of these calls, from 1.
+        every: the 10th, 20th, … for 10.
+        probability: 0 to 1, decided by the plan's seed, the endpoint and the number of the call.
         after: the first so many calls go unharmed.
         limit: at most so many times.
-        seconds: of delay and slow.
+        seconds: of `delay` and `slow`.
         delivered: whether the call is processed all the same.
-        Others: parameters of single kinds, as in the table.
+        reset, status, body, location, set, unset: of the kinds that name them above.
+        errcode, errmsg, result, result_status, megabytes, gzip_megabytes: the same.
+        content_type: of `status` (None: `text/html`) and `garbage` (`text/plain`).
 
     Raises:
         UsageError: a value that no rule can have.

@@ -126,6 +126,9 @@ class Promoter(msgspec.Struct, frozen=True):
 
     Attributes:
         id: the promoter id, which group sends go to.
+        openid, unionid: of the promoter; unionid only where it was asked for (`need_unionid=1`).
+        role_id, retail_id: the role and the retailer that they are bound to.
+        extra_info, decl_status, name, phone: as the provider has them; None: it says nothing.
         auth_status: 0 not authorised, 1 authorised, 2 cancelled.
         update_time: Unix seconds.
     """
@@ -158,7 +161,12 @@ class PromoterPage(msgspec.Struct, frozen=True):
 
 
 class Role(msgspec.Struct, frozen=True):
-    """One promoter role (`getrole`)."""
+    """One promoter role (`getrole`).
+
+    Attributes:
+        role_id: what `Roles([…])` and `iter_promoters(role_id=…)` take.
+        name, desc: for people to read.
+    """
 
     role_id: int
     name: str | None = None

@@ -19,6 +19,7 @@ import promomsg.channel
 import promomsg.sandbox
 import promomsg.testing
 from promomsg.code_meanings import OWN_CODES
+from promomsg.sandbox.fault_plan import ENDPOINTS, KINDS
 from promomsg.testing import fake_provider
 
 sys.path.insert(0, str(ROOT / "docs" / "site"))
@@ -80,6 +81,11 @@ def test_every_public_name_is_in_the_reference_once(site: Path) -> None:
     assert {f"promomsg.channel.{name}" for name in promomsg.channel.__all__} - own == set()
     table = page(site, "reference/index.html")
     assert all(f">{name}</code>" in table for name in promomsg.__all__)
+
+
+def test_the_reference_says_what_each_kind_of_fault_does(site: Path) -> None:
+    text = page(site, "reference/testing.html")
+    assert [name for name in (*KINDS, *ENDPOINTS) if f"<code>{name}</code>" not in text] == []
 
 
 def test_every_code_is_on_the_page_of_codes(site: Path) -> None:
