@@ -134,6 +134,11 @@ async def test_a_temporary_journal_is_kept_when_the_block_is_left_early(
     assert box.ledger.twice() == []
 
 
+async def end_once_it_calls(box: Sandbox, limit: asyncio.Timeout) -> None:
+    await until(lambda: box.calls["singlesendmsg"] > 0)
+    limit.reschedule(asyncio.get_running_loop().time())
+
+
 @pytest.mark.parametrize("how", ["task", "time-out", "block"])
 async def test_who_ends_a_send_early_is_told_where_its_journal_is(
     box: Sandbox,
@@ -147,7 +152,8 @@ async def test_who_ends_a_send_early_is_told_where_its_journal_is(
     error: BaseException | None = None
     try:
         if how == "time-out":
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(30) as limit:
+                ending = asyncio.create_task(end_once_it_calls(box, limit))
                 await promomsg.send(channel, MESSAGE, ids(300), **options)
         elif how == "block":
             async with Campaign(channel, MESSAGE, ids(300), **options):
@@ -160,6 +166,8 @@ async def test_who_ends_a_send_early_is_told_where_its_journal_is(
             await task
     except (asyncio.CancelledError, TimeoutError, ValueError) as caught:
         error = caught.__cause__ if how == "time-out" else caught
+    if how == "time-out":
+        await ending
     [path] = temporary.glob("*.db")
     assert error is not None
     assert [note for note in error.__notes__ if str(path) in note and "Campaign.resume" in note]

@@ -279,7 +279,7 @@ async def test_campaigns_of_one_client_in_two_databases_are_warned_of(
     pace = Pace(singles_per_second=100)
     async with wechat(box, pace=pace) as channel:
         async with Campaign(
-            channel, MESSAGE, ids(60), route="single", journal=fleet(postgres), **QUICK
+            channel, MESSAGE, ids(5_000), route="single", journal=fleet(postgres), **QUICK
         ) as run:
             await until(lambda: run.report.sent > 0)
             report = await sdk.send(
@@ -289,6 +289,7 @@ async def test_campaigns_of_one_client_in_two_databases_are_warned_of(
             assert "the quota is not shared with senders of PostgreSQL" in warning
             assert "give each database's campaigns a client of their own" in warning
             assert report.sent == 5
+            await run.cancel()
             assert (await run.wait()).warnings == []
         assert (rows(postgres, box), rows(second, box)) == (1, 0)
         report = await sdk.send(
