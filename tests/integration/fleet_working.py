@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -52,10 +53,49 @@ async def working(
     task = asyncio.create_task(fleet.work(*channels, name=name, concurrency=concurrency))
     try:
         yield task
+    except Exception as error:
+        # Before it ends: then nothing waits any more.
+        error.add_note(await asyncio.to_thread(_stands, fleet._url, _waiting()))
+        raise
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+_STANDS = {
+    "workers": "SELECT name, seen_at - extract(epoch FROM clock_timestamp()), doing, trouble FROM worker",
+    "jobs": "SELECT task_name, args, status, queueing_lock FROM procrastinate_jobs ORDER BY id",
+    "chunks that are not done": "SELECT campaign, count(*), count(deadline),"
+    " max(deadline) - extract(epoch FROM clock_timestamp()) FROM chunk WHERE NOT done GROUP BY campaign",
+    "counts": "SELECT campaign, state, code, sum(recipients) FROM tally GROUP BY 1, 2, 3 ORDER BY 1, 2",
+    "the server is at": "SELECT pid, state, wait_event, pg_blocking_pids(pid), now() - query_start,"
+    " left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+}
+
+
+def _waiting() -> list[str]:
+    """What each task of this event loop waits in, from the outermost call to the innermost."""
+    found = []
+    for task in asyncio.all_tasks():
+        calls, call = [], task.get_coro()
+        while (frame := getattr(call, "cr_frame", None)) is not None:
+            calls.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+            call = getattr(call, "cr_await", None)
+        found.append(" > ".join(calls))
+    return [f"{count} × {calls}" for calls, count in sorted(Counter(found).items())]
+
+
+def _stands(url: str, waiting: list[str]) -> str:
+    """How a fleet stands whose test fails: who waits for what."""
+    lines = ["tasks wait in:", *waiting]
+    for what, text in _STANDS.items():
+        try:
+            lines += [f"{what}:", *map(str, rows(url, text))]
+        except psycopg.Error as error:
+            lines.append(f"it cannot be asked: {error}")
+    return "\n  ".join(lines)
 
 
 def rows(url: str, text: str, *args: Any) -> list[tuple[Any, ...]]:
