@@ -105,7 +105,9 @@ def report_of_view(
     standing = view.standing()
     now = SYSTEM_CLOCK.time()
     first = progress_of(record, view.first_few, now)
-    waiting = waiting_of(record, None, now, first)
+    # Nobody waits for the next day in a campaign that nobody sends: whoever resumes it asks the provider.
+    parked_until = view.parked_until() if standing.running or goes_on else None
+    waiting = waiting_of(record, parked_until, now, first)
     state, reason = campaign_state(
         standing.counts,
         standing.groups,

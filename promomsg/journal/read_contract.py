@@ -48,6 +48,9 @@ class CampaignView(PeopleView, Protocol):
     def control(self) -> Control:
         """What was asked of its senders."""
 
+    def parked_until(self) -> float | None:
+        """Unix seconds before which none of its senders sends, as `Handle.park` has it; it may be past."""
+
     def standing(self) -> Standing:
         """Where it stands at this moment."""
 

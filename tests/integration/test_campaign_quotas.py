@@ -10,7 +10,7 @@ from clocks import FakeClock
 from waiting import real_time, until
 
 import promomsg
-from promomsg import Campaign, Pace, WeChatPromoter
+from promomsg import Campaign, Pace, WeChatPromoter, open_journal
 from promomsg.clock import next_china_midnight
 from promomsg.journal.contract import Journal
 from promomsg.sandbox import Fault, FaultPlan, Sandbox
@@ -113,6 +113,30 @@ async def test_singles_per_day_can_be_waited_out_too(box: Sandbox, journal: Jour
         await clock.advance_until(lambda: not run.report.pending, 1, each=look)
         await run.wait()
     assert run.report.sent == 20
+
+
+async def test_who_only_looks_is_told_until_when_a_used_up_day_is_waited_out(
+    box: Sandbox, journal: Journal
+) -> None:
+    pace = Pace(singles_per_day=12, singles_per_second=1_000_000)
+    async with (
+        wechat(box, pace=pace) as channel,
+        Campaign(channel, MESSAGE, ids(20), journal=journal, on_daily_quota="wait", **QUICK) as run,
+    ):
+        await until(lambda: run.progress.waits_until is not None)
+
+        def looked_at() -> tuple[str, str, float | None]:
+            with open_journal(journal) as opened:
+                seen = opened.report().progress()
+            return seen.state, seen.reason, seen.waits_until
+
+        own = run.progress
+        await until(lambda: looked_at() == (own.state, own.reason, own.waits_until))
+        assert own.state == "waiting"
+        assert "daily quota is used up" in own.reason
+    with open_journal(journal) as opened:  # nobody waits any more
+        report = opened.report()
+    assert (report.state, report.waits_until) == ("stopped", None)
 
 
 async def test_throttled_holds_everyone_and_nobody_is_left_intended(

@@ -124,6 +124,26 @@ def test_workers_wait_for_the_start_and_nobody_need_wait_with_them(
     assert one_document(capsys)["sent"] == box.ledger.total == 30
 
 
+def test_until_when_workers_wait_for_the_next_day_is_said_wherever_one_looks(
+    fleet: str, box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = campaign(
+        folder, box.url, 30, campaign='on_daily_quota = "wait"', pace="singles_per_day = 10"
+    )
+    worker()
+    capsys.readouterr()
+    assert promomsg("send", file, "--yes", "--json", "--no-wait", "--journal", *AT) == 5
+    capsys.readouterr()
+    wait_for(lambda: documents(capsys, "status", *AT)["state"] == "waiting", seconds=30)
+    until = documents(capsys, "status", *AT)["waits_until"]
+    [listed] = documents(capsys, "fleet", "status")["campaigns"]
+    assert (listed["state"], listed["waits_until"], listed["sent"]) == ("waiting", until, 10)
+    assert "the daily quota is used up" in listed["reason"]
+    assert promomsg("fleet", "status") == 0
+    assert "autumn: the daily quota is used up; it goes on" in capsys.readouterr().out
+    assert box.ledger.total == 10
+
+
 def test_ctrl_c_ends_the_watching_only(
     box: Sandbox, folder: Path, worker: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,9 @@ class ModelReader(ModelPeople):
     def control(self) -> Control:
         return self._store.control
 
+    def parked_until(self) -> float | None:
+        return self._store.parked_until
+
     def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
         return self._store.first_few, self._store.cohort_counts(cohorts)
 

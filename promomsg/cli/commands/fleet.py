@@ -61,6 +61,7 @@ def status(url: str | None, as_json: bool) -> int:
         print_table,
         print_to_stderr,
     )
+    from promomsg.cli.output.progress import waiting_text
     from promomsg.fleet.fleet import Fleet
 
     found = Fleet(url)
@@ -76,6 +77,8 @@ def status(url: str | None, as_json: bool) -> int:
             ((one.name, _(one.state), *_counts(one), " ".join(one.senders)) for one in campaigns),
         )
         for one in campaigns:
+            if one.state == "waiting" and one.report is not None and one.report.waits_until:
+                print_line(f"{one.name}: {waiting_text(one.report.to_dict())}")
             for line in one.trouble:
                 print_line(f"{one.name}: {line}")
     return finish_output()

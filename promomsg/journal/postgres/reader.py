@@ -88,6 +88,11 @@ class PostgresView:
         """What was asked of its senders."""
         return Control(self._rows(campaign_row.CONTROL)[0][0])
 
+    def parked_until(self) -> float | None:
+        """See `CampaignView.parked_until`."""
+        until: float | None = self._rows(campaign_row.CONTROL)[0][1]
+        return until
+
     def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
         """See `CampaignView.first_few`."""
         kept = campaign_row.first_few_of(self._rows(campaign_row.FIRST_FEW)[0][0])

@@ -57,7 +57,7 @@ RECORD: Final = (
     " ARRAY(SELECT text FROM warning WHERE warning.campaign = campaign.campaign ORDER BY warning_no)"
     " FROM campaign WHERE campaign = %(campaign)s"
 )
-CONTROL: Final = "SELECT requested FROM control WHERE campaign = %(campaign)s"
+CONTROL: Final = "SELECT requested, parked_until FROM control WHERE campaign = %(campaign)s"
 FIRST_FEW: Final = "SELECT first_few FROM campaign WHERE campaign = %(campaign)s"
 _WARN: Final = (
     "INSERT INTO warning (campaign, text) SELECT %(campaign)s, text"

@@ -44,6 +44,9 @@ class FileView:
     def control(self) -> Control:
         return self.reader.control()
 
+    def parked_until(self) -> float | None:
+        return self.reader.parked_until()
+
     def first_few(self, cohorts: Sequence[int]) -> tuple[FirstFew | None, dict[int, Counts]]:
         return self.reader.read(partial(first_few, cohorts=cohorts))
 

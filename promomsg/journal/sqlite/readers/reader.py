@@ -26,7 +26,7 @@ from promomsg.journal.records import (
 from promomsg.journal.sqlite.connect import explain
 from promomsg.journal.sqlite.statements import reading as read
 from promomsg.journal.sqlite.statements.campaign_row import clicks as kept_clicks
-from promomsg.journal.sqlite.statements.campaign_row import requested_control
+from promomsg.journal.sqlite.statements.campaign_row import control_row, requested_control
 from promomsg.journal.sqlite.statements.reading import RECIPIENTS, RowSource
 from promomsg.journal.sqlite.statements.suppression import reached_page
 from promomsg.model import Outcome, State
@@ -91,6 +91,10 @@ class Reader:
     def control(self) -> Control:
         """What was asked of the sender."""
         return self.read(requested_control)
+
+    def parked_until(self) -> float | None:
+        """See `CampaignView.parked_until`."""
+        return self.read(control_row).parked_until
 
     def running_counts(self) -> RunningCounts:
         """The counts in the form that a sender goes on counting with."""
