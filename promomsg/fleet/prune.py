@@ -18,6 +18,7 @@ from promomsg.fleet.worker_table import ALIVE_FOR, drain, read_workers, remove_g
 from promomsg.journal.postgres.campaign_tables import remove_ended, remove_half_plans
 from promomsg.journal.postgres.connections.lost_answers import hung_up_after, hung_up_behind
 from promomsg.journal.postgres.database import ASK_AGAIN, Connection, connect, explain, place
+from promomsg.transport.quota.quota_state import QuotaState
 
 __all__ = ["Pruned", "drain_workers", "prune", "prune_is_due"]
 
@@ -36,6 +37,14 @@ _GONE_FROM_QUEUE: Final = (
 _ERASE_TOKENS: Final = f"""
 UPDATE token SET sealed = NULL WHERE sealed IS NOT NULL AND expires_at <= {_NOW} - {DAY}
 """.encode()
+_UNUSED_FOR: Final = 35 * DAY
+"""Seconds after which nothing of an account's quota is in force, whatever the server's clock was set to
+meanwhile: windows are minutes, and the counts of days are of the last seven on which it sent."""
+_QUOTAS: Final = f"SELECT channel, origin, account, kind, state, {_NOW}::float8 FROM quota".encode()
+# A sender that has used it since has written another text: its row stays.
+_REMOVE_QUOTA: Final = b"""
+DELETE FROM quota WHERE (channel, origin, account, kind, state) = (%s, %s, %s, %s, %s)
+"""
 _WAS_PRUNED: Final = (
     f"SELECT 1 FROM upkeep WHERE task = 'prune' AND begun_at > {_NOW} - {DAY}".encode()
 )
@@ -86,6 +95,7 @@ async def prune(url: str, ended: Sequence[str] = (), *, stop: anyio.Event | None
 
     async def remove(db: Connection) -> Pruned:
         workers = await remove_gone(db, ALIVE_FOR)
+        await _remove_quotas(db)
         return Pruned(
             workers=tuple(workers),
             half_plans=tuple(await remove_half_plans(db)),
@@ -108,6 +118,18 @@ async def _remove_jobs(db: Connection) -> int:
     workers = [worker.name for worker in await read_workers(db) if worker.takes_work]
     await db.execute(_GONE_FROM_QUEUE)
     return await tidy_queue(db, workers)
+
+
+async def _remove_quotas(db: Connection) -> None:
+    """Those of accounts that nobody has sent for in weeks: of stand-ins, say, each at a port of its own."""
+    for *row, now in await (await db.execute(_QUOTAS)).fetchall():
+        try:
+            kept = msgspec.json.decode(row[-1], type=QuotaState)
+        except msgspec.MsgspecError:
+            continue  # a new one, or a newer version's
+        in_force = max(kept.seen, kept.latest or 0.0, kept.not_before, kept.hold_until)
+        if kept.seen and in_force < now - _UNUSED_FOR:
+            await db.execute(_REMOVE_QUOTA, row)
 
 
 async def prune_is_due(db: Connection) -> bool:

@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 
 import anyio
+import msgspec
 import psycopg
 import pytest
 import pytest_asyncio
@@ -26,6 +28,7 @@ from promomsg.fleet.worker_table import register
 from promomsg.journal.postgres.database import Connection, connect
 from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import Sandbox
+from promomsg.transport.quota.quota_state import QuotaState
 
 WAITING = (
     "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
@@ -275,3 +278,23 @@ async def test_a_worker_that_is_to_end_does_not_wait_for_a_lost_answer_of_it(
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
+
+
+@pytest.mark.asyncio
+async def test_the_quota_of_an_account_that_nobody_sends_for_goes_and_any_that_is_in_force_stays(
+    database: str,
+) -> None:
+    now, day = time.time(), 86_400
+    states = {
+        "old": QuotaState(clock="1+0", seen=now - 36 * day, latest=now - 36 * day),
+        "lately": QuotaState(clock="1+0", seen=now - 34 * day),
+        "held": QuotaState(clock="1+0", seen=now - 36 * day, hold_until=now + 60),
+    }
+    texts = {name: msgspec.json.encode(state).decode() for name, state in states.items()}
+    for account, text in {**texts, "new": "", "newer": '{"clock": 7}'}.items():
+        ask(database, "INSERT INTO quota VALUES ('x', 'o', %s, 'singles', %s)", account, text)
+    await prune(database)
+    assert ask(database, "SELECT account FROM quota WHERE channel = 'x' ORDER BY 1") == [
+        ("held",), ("lately",), ("new",), ("newer",)
+    ]  # fmt: skip
+    ask(database, "DELETE FROM quota WHERE channel = 'x'")
