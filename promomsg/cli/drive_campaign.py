@@ -100,7 +100,7 @@ async def _plan_and_send(campaign: Campaign, options: SendOptions, interrupts: I
             await print_rows_left_out(campaign.not_sent(), limit=_FEW, file=out)
             question = f"send to {counted(plan.to_send, 'recipient')} at {plan.host}?"
         else:
-            print_rest(plan, options.left, out)
+            print_rest(plan, options.left, options.notices, out)
             question = f"go on with the {options.left:,} that are pending, at {plan.host}?"
         if not options.yes:
             await drain_streams(unless=lambda: interrupts.asked)

@@ -41,6 +41,7 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         no_wait: leave when every call is answered, groups still pending, and when it is to wait.
         times: when it is sent from now on: options of a campaign; what is not among them stays.
+        first, max_recipients: of `send --or-resume`.
         after_lost_wal, provider_is_back, approve: see `Campaign.resume`.
     """
 
@@ -51,6 +52,8 @@ class ResumeFlags(msgspec.Struct, frozen=True, kw_only=True):
     after_lost_wal: bool = False
     provider_is_back: bool = False
     approve: bool = False
+    first: int | str | None = None
+    max_recipients: int | None = None
     times: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -85,12 +88,13 @@ def _go_on(
         return print_report(found, flags.as_json)
     joins = False
     if isinstance(journal, Path):
-        if _end_pause(journal, opened):
+        if _end_pause(journal, opened, flags):
             return 0
     elif journal.journal().is_being_sent():
         joins = True
     file = campaign_of(journal, opened.record, overrides)
     from promomsg.cli.campaign.earlier_journals import left_out_of
+    from promomsg.cli.campaign.too_late import too_late
     from promomsg.cli.drive_campaign import SendOptions, require_terminal
 
     require_terminal(flags.yes)
@@ -103,6 +107,7 @@ def _go_on(
         submit=flags.no_wait,
         left=found.pending,
         place=in_database(journal),
+        notices=tuple(too_late(file, opened.record, first=flags.first, times=flags.times)),
     )
     if joins:
         alone = f"{being_sent_by(journal, found.state)}: joining in"
@@ -168,11 +173,12 @@ def _workers_that_go_on(journal: JournalPlace, found: Report) -> str:
     return who_sends(workers) if workers else ""
 
 
-def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
+def _end_pause(journal: Path, opened: OpenedJournal, flags: ResumeFlags) -> bool:
     """Ends the pause of a sender that is alive; whether there was one.
 
     Raises:
         JournalError: another process is sending, and is not paused.
+        UsageError: it cannot be told the times of the command line.
     """
     from promomsg.journal.locate import journal_at
     from promomsg.journal.records import Control
@@ -186,6 +192,12 @@ def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
             f"`promomsg status {journal} --watch`, or ask it to pause or cancel"
         )
 
+    if flags.times:
+        raise UsageError(
+            f"{journal}: its sender is paused, and goes on by the times that it has: leave "
+            f"{', '.join('--' + name.replace('_', '-') for name in flags.times)} out, or end that process first"
+        )
+
     async def ask(interrupts: Interrupts) -> int:
         await journal_at(journal).request(Control.RUN)
         return 0
@@ -196,11 +208,13 @@ def _end_pause(journal: Path, opened: OpenedJournal) -> bool:
 
 
 def recipients_again(file: CampaignFile) -> Any:
-    """The list to read again; None for an audience, which was decided on when it was planned, and for
-    one that only the machine has that planned it."""
+    """The list to read again, or the audience, to be compared with what was planned; None for a list that only
+    the machine has that planned it."""
     from promomsg.cli.campaign.to_engine import recipients_of
 
-    if (file.audience is not None and file.failed_in is None) or _is_elsewhere(file):
+    if file.audience is not None and file.failed_in is None:
+        return file.audience  # only compared: `--everyone` is asked for by what the journal calls
+    if _is_elsewhere(file):
         return None
     return recipients_of(file)
 
@@ -224,7 +238,7 @@ async def _resume(
     flags: ResumeFlags,
     interrupts: Interrupts,
 ) -> int:
-    from promomsg.cli.campaign.to_engine import approved_options_of, open_channel, run_options_of
+    from promomsg.cli.campaign.to_engine import open_channel, resume_options_of
     from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.cli.due_clicks import keep_clicks_after, may_have_clicks_due
     from promomsg.cli.exit_status import WRONG
@@ -233,6 +247,7 @@ async def _resume(
 
     day = china_day(SYSTEM_CLOCK.time())
     clicks_are_due = may_have_clicks_due(opened)
+    options_now = resume_options_of(file, opened.record)
     async with open_channel(file) as channel:
         again = Campaign.resume(
             opened.to_go_on(file.durability),
@@ -243,7 +258,8 @@ async def _resume(
             after_lost_wal=flags.after_lost_wal,
             provider_is_back=flags.provider_is_back,
             approve=flags.approve,
-            **(approved_options_of(file) if flags.approve else run_options_of(file)),
+            **options_now,
+            max_recipients=flags.max_recipients,
             **flags.times,
         )
         status = await plan_and_send(again, options, interrupts)

@@ -163,6 +163,7 @@ class Campaign(RunningCampaign):
             options: override what the journal kept. `route`, `resolve`, `expand` and `max_group_size`
                 come too late for a plan: it says when they are others than it was made with; with
                 `approve` they have to be the planned ones. `first` and its like stay as planned.
+                `max_recipients` refuses to go on when more are still to be sent to.
 
         Raises:
             JournalError: another process is sending it, it is not this channel's, it is damaged,

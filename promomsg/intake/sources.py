@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "Source",
     "file_path_of",
+    "read_as",
 ]
 
 KNOWN: Final = ("key", "id", "openid", "unionid", "access_token", "request_id")
@@ -108,3 +109,17 @@ def file_path_of(source: object) -> Path | None:
 Recipients: TypeAlias = Source | Audience | Iterable[Any] | AsyncIterable[Any]
 """What `send` and `Campaign` take: `read_csv(…)` and its kin, an audience, or an iterable or async
 iterable of `Recipient`, mappings, rows, or strings of digits (promoter ids)."""
+
+
+def read_as(columns: Mapping[str, str], **how: Any) -> dict[str, Any]:
+    """What `Source.describe` says of how a file is read: the same bytes are another list by other columns, in
+    another encoding, or of another sheet. Empty where the caller said nothing of that.
+
+    Args:
+        columns: our name → the file's heading.
+        how: encoding or sheet; None: not said.
+    """
+    said = {name: value for name, value in how.items() if value is not None}
+    if columns:
+        said["columns"] = dict(columns)
+    return {"read_as": said} if said else {}

@@ -17,7 +17,7 @@ from promomsg.intake.empty_cell_words import EmptyCellWords
 from promomsg.intake.file_identity import check_unchanged, identity_of
 from promomsg.intake.row_batch import RowBatch
 from promomsg.intake.rows import make_rows
-from promomsg.intake.sources import ADDRESSES
+from promomsg.intake.sources import ADDRESSES, read_as
 from promomsg.intake.text.textfile import check_file
 from promomsg.model import Problem
 from promomsg.plural import counted
@@ -64,6 +64,7 @@ class TableSource:
         columns: our name → the table's heading.
         path: the file, when it is one. It is then read in a thread: parsing it would stop the
             event loop, and with it the calls that are out.
+        sheet: which of the file's sheets the caller named.
         repeatable: whether it can be read again.
     """
 
@@ -74,12 +75,14 @@ class TableSource:
         columns: Mapping[str, str],
         *,
         path: Path | None = None,
+        sheet: str | int | None = None,
         repeatable: bool = True,
     ) -> None:
         self._kind = kind
         self._open = open_table
         self._given_columns = columns
         self._path = path
+        self._read_as = read_as(columns, sheet=sheet)
         self.repeatable = repeatable
         self._started = False
         self._columns: Columns | None = None
@@ -131,6 +134,7 @@ class TableSource:
         description: dict[str, Any] = {"kind": self._kind}
         if self._path is not None:
             description |= {"path": str(self._path.absolute()), "sha256": self._digest()}
+            description |= self._read_as
         return description | {"columns": self._columns.journal_headings if self._columns else []}
 
     def _digest(self) -> str:

@@ -402,6 +402,8 @@ def test_resume_wakes_a_paused_sender_that_is_alive(
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"
     if served.calls["singlesendmsg"] < 2:
+        assert promomsg("resume", tmp_path / "own.db", "--start-at", "now") == 1
+        assert "leave --start-at out" in capsys.readouterr().err
         assert promomsg("resume", tmp_path / "own.db") == 0
         assert "goes on now" in capsys.readouterr().err
     ended(process, 0)

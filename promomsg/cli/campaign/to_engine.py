@@ -18,15 +18,15 @@ from promomsg.cli.campaign.first_section import FIRST_KEYS
 from promomsg.cli.campaign.time_section import TIME_KEYS
 from promomsg.cli.otel_hooks import otel_hooks
 from promomsg.errors import UsageError
+from promomsg.journal.records import CampaignRecord
 from promomsg.model import Everyone
 
 __all__ = [
-    "approved_options_of",
     "open_channel",
     "open_wechat",
     "options_of",
     "recipients_of",
-    "run_options_of",
+    "resume_options_of",
 ]
 
 
@@ -173,7 +173,7 @@ def _failed_again(file: CampaignFile, report: Path) -> Any:
     return FailedAgain(report, None, key_is=key_is, digits_are_ids=file.audience is not None)
 
 
-def run_options_of(file: CampaignFile) -> dict[str, Any]:
+def _run_options_of(file: CampaignFile) -> dict[str, Any]:
     """How to run: what may change between a send and its resume."""
     return {
         "concurrency": file.concurrency,
@@ -185,16 +185,22 @@ def run_options_of(file: CampaignFile) -> dict[str, Any]:
     }
 
 
-def approved_options_of(file: CampaignFile) -> dict[str, Any]:
-    """The same with what decides who is sent to and how, which has to be as it was planned."""
-    as_planned = (*FIRST_KEYS, *TIME_KEYS)
+def resume_options_of(file: CampaignFile, record: CampaignRecord) -> dict[str, Any]:
+    """The same with what decides who is sent to and how: the engine says what of that comes too late.
+
+    Args:
+        record: of the journal that is gone on with.
+    """
+    as_planned = {*FIRST_KEYS, *TIME_KEYS}
+    if record.settings.get("only") is not None:
+        as_planned.add("max_per_person")  # a test's messages do not count
     return {name: value for name, value in options_of(file).items() if name not in as_planned}
 
 
 def options_of(file: CampaignFile) -> dict[str, Any]:
     """Everything that a new campaign takes beside channel, message and recipients."""
     return {
-        **run_options_of(file),
+        **_run_options_of(file),
         "route": file.route,
         "resolve": file.resolve,
         "expand": file.expand,

@@ -97,7 +97,7 @@ async def _retry(
     interrupts: Interrupts,
 ) -> int:
     from promomsg.cli.campaign.earlier_journals import left_out_of
-    from promomsg.cli.campaign.to_engine import open_channel, run_options_of
+    from promomsg.cli.campaign.to_engine import open_channel, resume_options_of
     from promomsg.cli.drive_campaign import plan_and_send
     from promomsg.cli.exit_status import WRONG
     from promomsg.engine.campaign import Campaign
@@ -121,6 +121,7 @@ async def _retry(
         print_to_stderr("nothing was sent")
         return WRONG
     left_out = left_out_of(file, goes_on=opened.record, retries=True)
+    options_now = resume_options_of(file, opened.record)
     async with open_channel(file) as channel:
         again = Campaign.retry(
             opened.to_go_on(file.durability),
@@ -128,7 +129,7 @@ async def _retry(
             recipients=recipients_again(file),
             suppress=left_out,
             **which,
-            **run_options_of(file),
+            **options_now,
             **times,
         )
         try:

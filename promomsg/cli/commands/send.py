@@ -127,7 +127,13 @@ def send(
             campaign.journal,
             Overrides(campaign.path, recipients, base_url, allow_file_secrets),
             ResumeFlags(
-                everyone=everyone, yes=yes, as_json=as_json, no_wait=no_wait, times=flags.times
+                everyone=everyone,
+                yes=yes,
+                as_json=as_json,
+                no_wait=no_wait,
+                first=flags.first,
+                max_recipients=max_recipients,
+                times=flags.times,
             ),
         )
     return send_file(campaign, flags)

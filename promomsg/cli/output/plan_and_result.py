@@ -116,8 +116,10 @@ def _first_in_words(first: PlannedFirst, to_send: int) -> str:
     return text.format(first.planned, to_send, shown_duration(first.wait), share)
 
 
-def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
-    """What is left of a campaign that is resumed."""
+def print_rest(
+    plan: Plan, left: int, notices: Iterable[str] = (), file: IO[str] | None = None
+) -> None:
+    """What is left of a campaign that is resumed; `notices` are of its campaign file."""
     page = Page(file)
     _put_title(page, plan)
     parts = [_("{0:,} are pending").format(left)] if left else []
@@ -132,7 +134,7 @@ def print_rest(plan: Plan, left: int, file: IO[str] | None = None) -> None:
     if plan.times is not None:
         for name, value in _times(plan.times):
             page.put(f"{name}: {escaped(value)}", indent=2, hang=2)
-    for text in plan.notices:
+    for text in (*notices, *plan.notices):
         _put_notice(page, _("notice"), text)
 
 

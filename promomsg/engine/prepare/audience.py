@@ -32,6 +32,7 @@ __all__ = [
     "audience_from",
     "audience_record",
     "calls_everyone",
+    "check_audience",
     "decide_audience",
     "expands",
     "resolve_ids",
@@ -93,6 +94,30 @@ def calls_everyone(groups: Iterable[GroupRow], *, again: bool) -> bool:
 def expands(audience: Audience, settings: Settings) -> bool:
     """Whether every promoter of an audience is to be a recipient, however many there are."""
     return isinstance(audience, Promoters) or settings.expand or settings.route == "single"
+
+
+def check_audience(audience: Audience, kept: dict[str, Any], where: str) -> None:
+    """Raises UsageError when an audience is not the one that a journal was planned with.
+
+    Args:
+        kept: what the journal keeps of whom it was planned from.
+        where: the journal.
+    """
+    planned = kept.get("audience") or kept.get("expanded")
+    if planned is None and "path" not in kept:
+        return  # an earlier version kept nothing of one that it expanded
+    now = audience_record(_without_repeats(audience))
+    if planned is None or _in_order(planned) != _in_order(now):
+        then = kept.get("path") if planned is None else msgspec.json.encode(planned).decode()
+        raise UsageError(
+            f"the audience is not what {where} was planned with ({then} then, "
+            f"{msgspec.json.encode(now).decode()} now): put that back, or start a new campaign with a journal "
+            "of its own"
+        )
+
+
+def _in_order(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: sorted(v) if isinstance(v, list) else v for name, v in record.items()}
 
 
 async def decide_audience(

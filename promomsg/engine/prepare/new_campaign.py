@@ -32,6 +32,7 @@ from promomsg.engine.prepare.default_pace import (
 )
 from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner, check_source
+from promomsg.engine.prepare.resume_checks import check_max_recipients
 from promomsg.engine.prepare.routing import chunk_size, make_groups
 from promomsg.engine.recipient_tokens import EncryptedTokens
 from promomsg.engine.schedule.cohorts import first_cohorts
@@ -49,7 +50,6 @@ from promomsg.journal.locate import journal_of
 from promomsg.journal.records import IDEMPOTENT, CampaignRecord
 from promomsg.log_events import log_event
 from promomsg.model import IDEMPOTENT_CHANNELS, Audience, Outcome, State
-from promomsg.plural import counted
 
 __all__ = ["NewCampaign"]
 
@@ -126,6 +126,8 @@ class NewCampaign(CampaignStart):
         else:
             read_notices, left_out = await self._read(source, planner, handle, cohorts)
             notices += [*read_notices, *left_out]
+            if routed is not None and routed.record:
+                record.source["expanded"] = routed.record
         record.warnings = list(dict.fromkeys([*channel.notices, *compiled.notices, *left_out]))
         self._planned = await handle.plan_counts()
         singles, _ = self._planned
@@ -142,11 +144,7 @@ class NewCampaign(CampaignStart):
             now=now,
             first=settings.first_few,
         )
-        if settings.max_recipients is not None and plan.to_send > settings.max_recipients:
-            raise UsageError(
-                f"the plan would send to {counted(plan.to_send, 'recipient')}, over the cap of "
-                f"{settings.max_recipients:,} (max_recipients); nothing was sent"
-            )
+        check_max_recipients(plan.to_send, settings.max_recipients)
         return plan
 
     async def _source_to_read(self) -> tuple[Source | None, AudienceRoute | None]:

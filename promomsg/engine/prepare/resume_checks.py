@@ -10,8 +10,9 @@ from promomsg.engine.settings import Settings
 from promomsg.errors import JournalError, PromoError, UsageError
 from promomsg.intake.sources import Source
 from promomsg.journal.records import CampaignRecord
+from promomsg.plural import counted
 
-__all__ = ["check_account", "check_message", "read_back", "same_file"]
+__all__ = ["check_account", "check_max_recipients", "check_message", "read_back", "same_file"]
 
 
 def check_account(record: CampaignRecord, channel: Channel, *, untouched: bool = False) -> None:
@@ -52,6 +53,15 @@ def read_back(
     )
 
 
+def check_max_recipients(recipients: int, most: int | None) -> None:
+    """Raises UsageError when more would be sent to than somebody allows (`max_recipients`)."""
+    if most is not None and recipients > most:
+        raise UsageError(
+            f"the plan would send to {counted(recipients, 'recipient')}, over the cap of "
+            f"{most:,} (max_recipients); nothing was sent"
+        )
+
+
 def check_message(kept: dict[str, Any], given: dict[str, Any]) -> None:
     """Raises when the message is not the one that a journal was planned with, naming the field."""
     changed = sorted(_differences(kept, given, ""))
@@ -85,6 +95,13 @@ def _differences(kept: Any, given: Any, at: str) -> Iterator[str]:
 
 
 def same_file(source: Source, kept: dict[str, Any]) -> bool:
-    """Whether a file is, byte for byte, the one that was planned from."""
-    digest = source.describe().get("sha256")
-    return digest is not None and digest == kept.get("sha256")
+    """Whether a file is, byte for byte, the one that was planned from, and is read in the same way."""
+    described = source.describe()
+    digest = described.get("sha256")
+    return digest is not None and digest == kept.get("sha256") and _how(described) == _how(kept)
+
+
+def _how(described: dict[str, Any]) -> list[Any]:
+    """By which columns, encoding and sheet a list is read, with each list that it is made of."""
+    parts = [*described.get("files", ()), *filter(None, [described.get("list")])]
+    return [described.get("read_as"), *map(_how, parts)]

@@ -18,6 +18,7 @@ from promomsg.engine.prepare.plan import Plan, describe_plan
 from promomsg.engine.prepare.planner import READ_SIZE, Planner, address_columns, check_source
 from promomsg.engine.prepare.resume_checks import (
     check_account,
+    check_max_recipients,
     check_message,
     read_back,
     same_file,
@@ -29,6 +30,7 @@ from promomsg.engine.schedule.first_few import FirstPhase, results_in_words
 from promomsg.engine.schedule.first_options import refuse_first
 from promomsg.engine.schedule.first_watch import approve, look_again, progress_of_handle
 from promomsg.engine.schedule.plan_digest import (
+    PLANNED_SETTINGS,
     check_may_approve,
     check_planned_settings,
     unused_settings_notice,
@@ -41,8 +43,9 @@ from promomsg.errors import JournalError, UsageError
 from promomsg.intake.python.iterables import as_source
 from promomsg.journal.contract import Handle
 from promomsg.journal.locate import existing_journal
+from promomsg.journal.reasons import UNNAMED
 from promomsg.journal.records import Control
-from promomsg.model import GROUP_THRESHOLD, Audience, State
+from promomsg.model import GROUP_THRESHOLD, Audience, Promoters, Recipient, State
 from promomsg.plural import counted
 from promomsg.states import GroupState
 
@@ -66,6 +69,7 @@ class ResumedCampaign(CampaignStart):
     """
 
     _kind: Literal["resume", "retry"] = "resume"
+    _too_late: tuple[str, ...] = PLANNED_SETTINGS
 
     def __init__(
         self,
@@ -126,10 +130,9 @@ class ResumedCampaign(CampaignStart):
         self._settings = settings = settings.in_zone_of(channel.name)
         advice = None if channel.pacer.configured else await ask_quota(channel)
         notices = [*channel.notices, *set_default_pace(channel, advice)]
-        if self._kind == "resume":
-            notices += unused_settings_notice(record.settings, self.request.options)
-            if requested is Control.CANCEL:
-                notices.append(_CANCELLED)
+        notices += unused_settings_notice(record.settings, self.request.options, self._too_late)
+        if self._kind == "resume" and requested is Control.CANCEL:
+            notices.append(_CANCELLED)
         now = self._clock.time()
         await self._recover(handle, now)
         if self._approve:
@@ -145,7 +148,7 @@ class ResumedCampaign(CampaignStart):
         record.account = channel.account
         keep_pace(record, channel)
         await handle.save(record)
-        return await describe_plan(
+        plan = await describe_plan(
             handle,
             channel,
             self._compiled,
@@ -156,6 +159,8 @@ class ResumedCampaign(CampaignStart):
             now=now,
             first=settings.first_few,
         )
+        check_max_recipients(plan.to_send, self.request.options.get("max_recipients"))
+        return plan
 
     def _said_of_the_plan(self) -> dict[str, Any]:
         """Options that have to be those of the plan: of a word for it all of them; else who is sent to, since
@@ -221,7 +226,13 @@ class ResumedCampaign(CampaignStart):
         assert self._handle is not None
         kept = self._handle.record.source
         source = self._source
+        if isinstance(source, Promoters):
+            source = as_source([Recipient(id=one) for one in source.ids])
         if source is None or isinstance(source, Audience):
+            if source is not None:
+                from promomsg.engine.prepare.audience import check_audience
+
+                check_audience(source, kept, self.address or "the journal")
             if needs_tokens:
                 self._tokens = await self._kept_tokens()
             return
@@ -321,6 +332,8 @@ class RetriedCampaign(ResumedCampaign):
     """
 
     _kind = "retry"
+    _too_late = ("resolve", "expand")
+    """The groups are made anew, by the route and the size that are said now."""
 
     def __init__(
         self, request: CampaignRequest, *, states: Sequence[State], include_unnamed: bool
@@ -336,6 +349,7 @@ class RetriedCampaign(ResumedCampaign):
                 f"finish_by, {schedule.shown(schedule.finish_by or 0.0)}, is past: nobody would be sent to "
                 "again; give a later one (finish_by=…, or --finish-by)"
             )
+        await self._check_number(handle, settings)
         # The user's word for this set is newer than a pause or a cancel of the campaign; but nobody sends
         # before those are left out whom the suppression list has by now.
         before = (await handle.control()).requested
@@ -352,5 +366,25 @@ class RetriedCampaign(ResumedCampaign):
         if again and settings.first_few is not None:
             await look_again(handle)
         first = first_cohorts(handle.record)
-        await make_groups(handle, self._channel, settings, first)
+        try:
+            await make_groups(handle, self._channel, settings, first)
+        except UsageError as error:
+            # Nobody knew before that they are of several sets.
+            raise UsageError(
+                f"{error}. Nothing was sent; {counted(again, 'recipient is', 'recipients are')} pending again: "
+                "change that, and retry once more"
+            ) from None
         await handle.seal_retry(chunk_size=chunk_size(settings.concurrency))
+
+    async def _check_number(self, handle: Handle, settings: Settings) -> None:
+        """Raises UsageError for what is known to be refused, before anybody is taken back who then stays so."""
+        counts = await handle.counts()
+        unnamed = 0 if self._include_unnamed else counts.by_code.get(UNNAMED.code, 0)
+        again = {State.FAILED: counts.failed, State.UNKNOWN: counts.unknown - unnamed}
+        number = sum(again[state] for state in self._states)
+        check_max_recipients(number, self.request.options.get("max_recipients"))
+        if settings.route == "group" and 0 < number < GROUP_THRESHOLD:
+            raise UsageError(
+                f'route = "group": {counted(number, "recipient")} to be sent to again, and a group send needs '
+                f'{GROUP_THRESHOLD} or more: leave route out, or say route = "single"'
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -65,13 +65,16 @@ def check_planned_settings(kept: Mapping[str, Any], given: Mapping[str, Any]) ->
         )
 
 
-def unused_settings_notice(kept: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def unused_settings_notice(
+    kept: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str] = PLANNED_SETTINGS
+) -> list[str]:
     """What a resume says of options that are other than those of the plan, and come too late.
 
     Args:
         kept, given: as `check_planned_settings` has them.
+        names: the options that do.
     """
-    changed = _changed(kept, given)
+    changed = _changed(kept, given, names)
     if not changed:
         return []
     return [
@@ -79,10 +82,12 @@ def unused_settings_notice(kept: Mapping[str, Any], given: Mapping[str, Any]) ->
     ]
 
 
-def _changed(kept: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+def _changed(
+    kept: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str] = PLANNED_SETTINGS
+) -> str:
     return "; ".join(
         f"{name} was {_shown(kept.get(name))} and is {_shown(given[name])} now"
-        for name in PLANNED_SETTINGS
+        for name in names
         if name in given and _plain(given[name]) != _plain(kept.get(name))
     )
 

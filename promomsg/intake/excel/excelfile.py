@@ -60,7 +60,9 @@ def read_excel(
     ours = check_columns(columns)
 
     def build(one: str | os.PathLike[str]) -> Source:
-        return TableSource("excel", _SheetOpener(Path(one), sheet), ours, path=Path(one))
+        return TableSource(
+            "excel", _SheetOpener(Path(one), sheet), ours, path=Path(one), sheet=sheet
+        )
 
     return one_or_several(path, build)
 

@@ -12,7 +12,7 @@ from promomsg.intake.columns import Columns, check_columns
 from promomsg.intake.row_batch import NumberedPlaces, RowBatch
 from promomsg.intake.rows import make_rows
 from promomsg.intake.several_files import Paths, one_or_several
-from promomsg.intake.sources import Source
+from promomsg.intake.sources import Source, read_as
 from promomsg.intake.text import blocks_of_records as blocks
 from promomsg.intake.text.dialect import COMMA, Dialect, find_dialect
 from promomsg.intake.text.even_lines import EvenLines
@@ -76,6 +76,9 @@ class CsvSource:
         self._file = TextFile(path, encoding)
         self.file_path = self._file.path.absolute()
         self._given_columns = check_columns(columns)
+        self._read_as = read_as(
+            self._given_columns, encoding=None if encoding == "auto" else encoding
+        )
         self._columns: Columns | None = None
         self._dialect: Dialect | None = None
         self._optional: frozenset[str] = frozenset()
@@ -146,6 +149,7 @@ class CsvSource:
             "sha256": self._file.sha256,
             "encoding": self._file.label,
             "columns": self._columns.journal_headings if self._columns is not None else [],
+            **self._read_as,
         }
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:

@@ -28,7 +28,7 @@ from promomsg.intake.file_kinds import other_kind
 from promomsg.intake.python.iterables import column_name_of, rows_of_items
 from promomsg.intake.row_batch import RowBatch
 from promomsg.intake.several_files import Paths, one_or_several
-from promomsg.intake.sources import ADDRESSES, KNOWN, Source
+from promomsg.intake.sources import ADDRESSES, KNOWN, Source, read_as
 from promomsg.intake.text.gzip_input import open_bytes
 from promomsg.intake.text.standard_input import StandardInput
 from promomsg.intake.text.textfile import check_file, wide_of
@@ -157,7 +157,8 @@ class JsonLinesSource:
             check_file(self._path)
             with self._path.open("rb") as file:
                 self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"kind": "jsonl", "path": str(self._path.absolute()), "sha256": self._sha256}
+        described = {"kind": "jsonl", "path": str(self._path.absolute()), "sha256": self._sha256}
+        return described | read_as(self._columns)
 
     async def batches(self, names: frozenset[str], size: int = 1000) -> AsyncIterator[RowBatch]:
         """Every object; see `Source.batches`."""
