@@ -117,7 +117,7 @@ def read_delivery(msg_id: str, status: int, body: bytes, mask: Mask = str) -> De
         ProviderError: refused. OutcomeUnknown: not a readable answer, or one about another message.
     """
     data = _read("getmsg", status, body, ("send_cnt", "percent", "fail_cnt"), mask)
-    if data.get("msg_id") is not None and to_text(data["msg_id"]) != msg_id:
+    if (to_text(data.get("msg_id")) or msg_id) != msg_id:
         # The page's answer has no msg_id, so one that is there and differs is a mix-up in between:
         # believed, it would say of this group's members what became of somebody else's.
         rid = request_id_of(data.get("errmsg"), mask)

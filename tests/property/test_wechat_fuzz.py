@@ -122,7 +122,7 @@ def test_a_read_gives_a_value_or_one_of_two_errors(read: Any, status: int, body:
 @settings(max_examples=200, deadline=None)
 @given(honest)
 def test_a_delivery_never_holds_a_figure_that_makes_no_sense(data: dict[str, Any]) -> None:
-    data["errcode"] = 0
+    data |= {"errcode": 0, "msg_id": "m"}
     seen = codec.read_delivery("m", 200, json.dumps(data).encode())
     assert seen.percent is None or 0 <= seen.percent <= 100
     assert all(n is None or n >= 0 for n in (seen.send_cnt, seen.fail_cnt))

@@ -393,14 +393,15 @@ def test_a_figure_beyond_all_numbers_is_not_given() -> None:
     assert len(seen.warnings) == 2
 
 
-@pytest.mark.parametrize("other", ['"555"', "555", '""', "[1]", "true"])
+@pytest.mark.parametrize("other", ['"555"', "555"])
 def test_an_answer_about_another_message_says_nothing_of_this_one(other: str) -> None:
     body = b'{"errcode":0,"percent":100,"send_cnt":60,"fail_cnt":0,"msg_id":%s}' % other.encode()
     with pytest.raises(OutcomeUnknown, match="about another message"):
         codec.read_delivery("123456", 200, body)
 
 
-@pytest.mark.parametrize("same", ['"123456"', "123456", "null"])
+@pytest.mark.parametrize("same", ['"123456"', "123456", "null", '""', "[1]", "true"])
 def test_an_answer_may_repeat_the_message_that_was_asked_for(same: str) -> None:
+    """Or say nothing of it: what is no id names no other message."""
     body = b'{"errcode":0,"percent":100,"msg_id":%s}' % same.encode()
     assert codec.read_delivery("123456", 200, body).percent == 100
