@@ -296,7 +296,7 @@ async def test_a_stop_does_not_wait_for_another_campaign_that_counts(
 
         async with anyio.create_task_group() as closing:
             closing.start_soon(close)
-            await clock.advance_until(closed.is_set, 1.0)
+            await clock.advance_until(closed.is_set, 0.1)  # a busy machine takes many steps
         another.release()
     assert clock.time() < FAR_AT + 70.0
     assert (run.report.state, run.report.pending, box.ledger.total) == ("stopped", 4, 0)
