@@ -154,10 +154,10 @@ class Columns:
             return
         if all(self._folded[i] == REPORT_HEADINGS[0] for i in own):
             raise UsageError(
-                f"{self.where} is a report of promomsg, which may name people who got the message: as a file "
-                "as `promomsg report JOURNAL --format csv --output failures.csv` writes it, `promomsg send FILE "
-                "--recipients failures.csv` takes those out of it who can be sent to again, and so does "
-                "promomsg.read_failures(path, recipients)"
+                f"{self.where} is a report of promomsg, which may name people who got the message: to send to "
+                "those again who did not, write it by `promomsg report JOURNAL --format csv --output "
+                "failures.csv`, and give that file by `promomsg send FILE --recipients failures.csv` "
+                "(promomsg.read_failures(path, recipients) in Python)"
             )
 
     def _check_addresses(self, names: frozenset[str]) -> None:

@@ -86,6 +86,23 @@ def test_exactly_the_failed_ones_get_it_once_from_the_report_as_it_is(
     assert "nobody in it can be sent to again" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_a_report_in_another_format_is_refused_with_the_one_that_is_taken(
+    kind: str, served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.settings.refuse_single = {"1003": 43101}
+    file = campaign(tmp_path, served.url)
+    assert promomsg("send", file, "--yes") == 3
+    report = tmp_path / f"failures.{kind}"
+    assert promomsg("report", tmp_path / "autumn.db", "--format", kind, "--output", report) == 0
+    capsys.readouterr()
+    assert send_again(tmp_path, report, "--yes") == 1
+    err = capsys.readouterr().err
+    assert f"{report} is a report of promomsg" in err
+    assert "`promomsg report JOURNAL --format csv --output failures.csv`" in err
+    assert "sheet" not in err
+
+
 def test_a_group_send_is_sent_again_from_the_report_of_the_first_and_resumed(
     served: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

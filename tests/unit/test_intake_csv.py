@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,8 @@ async def test_missing_unreadable_and_odd_files(tmp_path: Path) -> None:
     assert "No such file" in await fails(tmp_path / "none.csv")
     assert "a folder" in await fails(tmp_path)
     assert "not a regular file" in await fails(Path("/dev/null"))
+    os.mkfifo(pipe := tmp_path / "pipe")
+    assert "is a pipe, which can be read only once" in await fails(pipe)
     assert "is empty" in await fails(put(tmp_path, ""))
     assert "is empty" in await fails(put(tmp_path, "\n\n"))
     assert "no rows" in await fails(put(tmp_path, "id,name\n\n"))

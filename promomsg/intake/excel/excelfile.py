@@ -15,6 +15,7 @@ from promomsg.intake.excel.number_formats import NumberFormat
 from promomsg.intake.excel.workbook import Sheet, Workbook
 from promomsg.intake.file_identity import FileIdentity, identity_of
 from promomsg.intake.file_kinds import XLSX_PARTS, other_kind, zip_kind
+from promomsg.intake.headings import REPORT_HEADINGS
 from promomsg.intake.several_files import Paths, one_or_several
 from promomsg.intake.sources import ADDRESSES, KNOWN, Source
 from promomsg.intake.spreadsheet_guards import SpreadsheetGuards
@@ -29,6 +30,8 @@ __all__ = ["read_excel"]
 _EXCEL_DIGITS: Final = 10**15
 """Excel keeps 15 digits of a number: a longer whole number is not what was typed."""
 _SAMPLE: Final = 4096
+_OF_A_REPORT: Final = 5
+"""Headings by which a report of promomsg is known."""
 _GENERAL: Final = NumberFormat(0, None)
 
 
@@ -85,8 +88,19 @@ class _SheetOpener:
         if self._kept is None or self._kept[0] != identity:
             self._kept = (identity, Workbook(self._path, end_if_cancelled))
         book = self._kept[1]
+        if self._sheet is None and (report := self._report(book)) is not None:
+            return report._replace(hint="")
         table = _SheetReader(self._path, book, _choose_sheet(book, self._sheet, self._path)).table()
         return table if self._sheet is None else table._replace(hint="")
+
+    def _report(self, book: Workbook) -> OpenTable | None:
+        """The people of a report of promomsg, which stand behind a summary: whoever reads them says what they
+        are."""
+        if [sheet.name for sheet in book.sheets[:2]] != ["summary", "recipients"]:
+            return None
+        table = _SheetReader(self._path, book, book.sheets[1]).table()
+        begins = REPORT_HEADINGS[:_OF_A_REPORT]
+        return table if tuple(table.headings[:_OF_A_REPORT]) == begins else None
 
 
 def _choose_sheet(book: Workbook, wanted: str | int | None, path: Path) -> Sheet:

@@ -46,6 +46,10 @@ def check_file(path: Path) -> None:
     """Raises UsageError when `path` is not a regular file that can be read."""
     try:
         mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            raise UsageError(
+                f"{path} is a pipe, which can be read only once: save what comes out of it in a file, and name that"
+            )
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise UsageError(f"{path} is {kind}; name a file")
