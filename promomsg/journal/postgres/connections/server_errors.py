@@ -84,8 +84,8 @@ def place(url: str) -> str:
     if parts is None or _is_torn(parts, url):
         # What libpq says of it, or made of it, may have the password in it.
         raise UsageError(
-            "the URL of the database cannot be read; write postgresql://user:password@host/database, "
-            "with %-escapes for what is special"
+            "the URL of the database, as it is given or in PROMOMSG_FLEET, cannot be read; write "
+            "postgresql://user:password@host/database, with %-escapes for what is special"
         )
     host = parts.get("host") or parts.get("hostaddr") or "localhost"
     port = parts.get("port")
