@@ -41,6 +41,12 @@ from promomsg.states import GroupState
 
 pytestmark = pytest.mark.asyncio
 
+MAKER_DIES = (
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+"""Another test's database on the same server has a campaign of that number, too."""
+
 
 def ask(url: str, text: str, *args: Any) -> list[tuple[Any, ...]]:
     """What a person's own program reads in the database."""
@@ -165,11 +171,7 @@ async def test_half_a_plan_whose_maker_died_is_thrown_away_by_the_next(fleet: st
     await handle.add_rows([row(0), row(1)])
     [(left,)] = ask(fleet, "SELECT campaign FROM promomsg.campaign WHERE journal = 'half'")
     # Its process is killed: the server ends its connections.
-    ask(
-        fleet,
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
-        left,
-    )
+    ask(fleet, MAKER_DIES, left)
     with pytest.raises(JournalError):
         await handle.add_rows([row(2)])
     with pytest.raises(JournalError, match="not complete and nothing was sent"):
@@ -187,11 +189,7 @@ async def test_a_maker_who_lost_the_connection_seals_nothing(fleet: str) -> None
     [(campaign,)] = ask(
         fleet, "SELECT campaign FROM promomsg.campaign WHERE journal = 'lost in between'"
     )
-    ask(
-        fleet,
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
-        campaign,
-    )
+    ask(fleet, MAKER_DIES, campaign)
     with pytest.raises(JournalError):
         await handle.add_rows([row(2)])
     # What did not wait for the disk may be lost, and nobody can tell.

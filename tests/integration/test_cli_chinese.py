@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_campaigns import campaign, promomsg
+from fleet_working import new_fleet
 from rich.console import Console
 
 from promomsg.alipay import codes as alipay
@@ -21,7 +22,6 @@ from promomsg.cli.language.wide_text import width
 from promomsg.cli.output.live_view import LiveView
 from promomsg.cli.output.log_lines import translated_warnings
 from promomsg.code_meanings import _OWN
-from promomsg.journal.postgres.journal import PostgresJournal
 from promomsg.sandbox import FaultPlan
 from promomsg.testing import ThreadedSandbox
 from promomsg.wechat import codes as wechat
@@ -191,24 +191,22 @@ def test_a_fleet_is_chinese(
     postgres: str, box: ThreadedSandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("PROMOMSG_FLEET", postgres)
-    file = written(tmp_path, box.url)
-    shown = ""
-    for line, status in (
-        ("fleet init", 0), (f"send {file} --journal fleet:autumn --yes", 4), ("fleet status", 0),
-        ("fleet workers", 0), ("fleet drain", 0), ("fleet prune", 0), ("report fleet:autumn", 0),
-        ("pause fleet:autumn", 0), ("status fleet:summer", 1), (f"send {file} --journal fleet:autumn --yes", 1),
-        ("fleet drain nobody", 1),
-    ):  # fmt: skip
-        assert promomsg(*line.split(), "--lang", "zh") == status, line
-        out, err = capsys.readouterr()
-        assert english_in(out + err) == []
-        shown += out + err
-    assert "没有在运行的 worker：由本进程发送" in shown
-    assert re.search(r"^活动 +状态 +计划", shown, re.M)
-    PostgresJournal(
-        postgres, "autumn"
-    ).discard()  # the database is this process's, for other tests too
+    with new_fleet(postgres) as url:  # nobody else's campaigns are in it
+        monkeypatch.setenv("PROMOMSG_FLEET", url)
+        file = written(tmp_path, box.url)
+        shown = ""
+        for line, status in (
+            ("fleet init", 0), (f"send {file} --journal fleet:autumn --yes", 4), ("fleet status", 0),
+            ("fleet workers", 0), ("fleet drain", 0), ("fleet prune", 0), ("report fleet:autumn", 0),
+            ("pause fleet:autumn", 0), ("status fleet:summer", 1), (f"send {file} --journal fleet:autumn --yes", 1),
+            ("fleet drain nobody", 1),
+        ):  # fmt: skip
+            assert promomsg(*line.split(), "--lang", "zh") == status, line
+            out, err = capsys.readouterr()
+            assert english_in(out + err) == []
+            shown += out + err
+        assert "没有在运行的 worker：由本进程发送" in shown
+        assert re.search(r"^活动 +状态 +计划", shown, re.M)
 
 
 def test_warnings_of_the_log_are_chinese_where_nobody_asked_for_one(

@@ -31,7 +31,8 @@ from promomsg.sandbox import Sandbox
 from promomsg.transport.quota.quota_state import QuotaState
 
 WAITING = (
-    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
 )
 
 

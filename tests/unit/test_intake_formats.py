@@ -207,7 +207,9 @@ def parquet_bytes() -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "array", "gz", "xlsx", "parquet"])
-async def test_standard_input_is_told_by_what_comes(tmp_path: Path, pipe: Any, kind: str) -> None:
+async def test_standard_input_is_told_by_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipe: Any, kind: str
+) -> None:
     data = {
         "csv": lambda: "id,name\n1,王\n2,\n".encode(),
         "jsonl": lambda: LINES,
@@ -216,7 +218,9 @@ async def test_standard_input_is_told_by_what_comes(tmp_path: Path, pipe: Any, k
         "xlsx": lambda: workbook_bytes(tmp_path),
         "parquet": parquet_bytes,
     }[kind]()
-    before = set(os.listdir("/tmp"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     source = pipe(data)
     assert source.describe() == {"kind": "stdin", "path": "-"}
     assert source.parameters == frozenset()
@@ -227,7 +231,7 @@ async def test_standard_input_is_told_by_what_comes(tmp_path: Path, pipe: Any, k
     said = source.describe()
     assert (said["path"], len(said["sha256"])) == ("-", 64)
     assert source.parameters == {"name"}
-    assert not [n for n in set(os.listdir("/tmp")) - before if n.startswith("promomsg-")]
+    assert list(temporary.iterdir()) == []
 
 
 async def test_standard_input_in_words(pipe: Any) -> None:
